@@ -1,0 +1,1 @@
+"""Runtimes that networks run on. Empty until the first network ships: ONNX Runtime and TensorRT come here."""
