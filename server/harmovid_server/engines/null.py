@@ -1,0 +1,63 @@
+"""The `null` engine: answers every frame at once with the null field, so every result equals its input.
+
+It is what the whole path (wire, spool, decode, encode) is tested and timed with.
+"""
+
+from __future__ import annotations
+
+from typing import List
+
+from harmovid.job import EngineInfo, LayerInfo
+from harmovid.pixels.field import LightingField
+
+from harmovid_server.engines.base import Answer, Engine, ProxyFrame, ShotInfo, State
+
+INFO = EngineInfo(
+    name="null",
+    version="1",
+    task="any",
+    summary="Changes nothing; for checking the way there and back.",
+    target="plate",
+    layers=(LayerInfo("plate", True, "The frames to send there and back."),),
+)
+
+# The picture is never looked at: the smallest proxy that still is one.
+PROXY_LINES = 16
+
+
+class NullSession:
+    """A shot going through the null engine: no state, no delay."""
+
+    def push(self, frame: ProxyFrame) -> List[Answer]:
+        """Return the null answer for `frame`."""
+        return [Answer(frame.number, LightingField(()), {"decision": "nothing", "reason": "null engine"})]
+
+    def finish(self) -> List[Answer]:
+        """Return nothing: every answer has been given."""
+        return []
+
+    def state(self) -> State:
+        """Return the empty state."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Take any state: there is nothing to know."""
+
+
+class NullEngine:
+    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+
+    info = INFO
+    proxy_lines = PROXY_LINES
+
+    def activate(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+    def start(self, shot: ShotInfo) -> NullSession:
+        """Open a session; every shot is the same to it."""
+        return NullSession()
+
+
+def create() -> Engine:
+    """Return the engine."""
+    return NullEngine()
