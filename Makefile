@@ -1,0 +1,42 @@
+# HarmoVid's doors: `make demo` shows it working, `make test` proves it, `make check` keeps it clean.
+# Each makes its own virtual environment (.venv) when missing, from nothing but Python 3.11+ and the package index.
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) 2>/dev/null),$(p))))
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO_ARGS := $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
+
+.PHONY: help demo test check format bench clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "HarmoVid needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "== Setting up .venv with $$($(PYTHON) --version) (about a minute, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own)
+	$(BIN)/python -m harmovid_demo --out out/demo $(DEMO_ARGS)
+
+test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS="-k wire" narrows it
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## lint, format check, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put the code into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## run the benchmarks, one after the other, quick sizes
+	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b --quick || exit 1; done
+
+clean: ## remove what make made
+	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
