@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import List
 
 from harmovid.job import EngineInfo, LayerInfo
-from harmovid.pixels.field import LightingField
+from harmovid.pixels.field import NULL
 
 from harmovid_server.engines.base import Answer, Engine, ProxyFrame, ShotInfo, State
 
@@ -30,7 +30,7 @@ class NullSession:
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
         """Return the null answer for `frame`."""
-        return [Answer(frame.number, LightingField(()), {"decision": "nothing", "reason": "null engine"})]
+        return [Answer(frame.number, NULL, {"decision": "nothing", "reason": "null engine"})]
 
     def finish(self) -> List[Answer]:
         """Return nothing: every answer has been given."""
