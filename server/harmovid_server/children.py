@@ -1,0 +1,126 @@
+"""Main's children: how they are started, watched and replaced; and the first line of every child.
+
+Main is the only one that starts and ends them. A seat keeps its name, every process in it gets a number.
+
+    child = Child("worker-0", "harmovid_server.worker", ...)     # in main
+    child.start(); child.heard(); child.tend(now_s)
+
+    config, link = enter(sys.argv[1:])                             # in a child
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Optional, Sequence, Tuple
+
+from harmovid_server import logs
+from harmovid_server.config import Config, restore
+from harmovid_server.link import BEAT_S, MISSED_BEATS, ChildLink, die_with_parent
+from harmovid_server.logs import about
+
+log = logging.getLogger("harmovid.main")
+
+BACK_OFF_S = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
+"""Fibonacci back-off between restarts (as TorchServe's WorkerThread does it); the last one is kept."""
+
+HEALTHY_S = 30.0
+"""A child that lived this long starts its back-off from the beginning again."""
+
+START_S = 60.0
+"""How long a child may take from its start to its first message (imports on a loaded machine)."""
+
+
+class Child:
+    """One child process of main and its successors. `name` is the seat, `seat.N` the N-th process in it."""
+
+    def __init__(self, seat: str, module: str, link_address: str, settings: Path) -> None:
+        self.seat = seat
+        self.name = ""
+        self._arguments = ["-m", module, "--link", link_address, "--settings", str(settings)]
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._generation = 0
+        self._deaths = 0
+        self._started_s = 0.0
+        self._heard_s: Optional[float] = None
+        self._due_s = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether a process is in the seat (it may still be starting)."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """Process id, 0 where the seat is empty."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Put a process in the seat; it says `hello` on the link once it is ready."""
+        self._generation += 1
+        self.name = f"{self.seat}.{self._generation}"
+        self._started_s, self._heard_s = time.monotonic(), None
+        command = [sys.executable, *self._arguments, "--name", self.name, "--parent", str(os.getpid())]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        log.info("child started", extra=about(child=self.name, pid=self._process.pid))
+
+    def heard(self) -> None:
+        """Note that the child has spoken: any message counts as a beat."""
+        self._heard_s = time.monotonic()
+
+    def tend(self, now_s: float) -> bool:
+        """Start the child when it is due; return True if it was found dead or silent, and is removed."""
+        if self._process is None:
+            if now_s >= self._due_s:
+                self.start()
+            return False
+        code = self._process.poll()
+        if code is None and not self._silent(now_s):
+            return False
+        reason = f"exit {code}" if code is not None else "silent"
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        if now_s - self._started_s > HEALTHY_S:
+            self._deaths = 0
+        self._due_s = now_s + BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
+        self._deaths += 1
+        log.warning("child lost", extra=about(child=self.name, reason=reason, deaths=self._deaths))
+        return True
+
+    def _silent(self, now_s: float) -> bool:
+        if self._heard_s is None:
+            return now_s - self._started_s > START_S
+        return now_s - self._heard_s > MISSED_BEATS * BEAT_S
+
+    def kill(self) -> None:
+        """End the process at once: children keep nothing that main's store and the spool do not hold."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def enter(arguments: Sequence[str]) -> Tuple[Config, ChildLink]:
+    """Do what every child does first: tie its life to main's, read settings, set up its log, open the link.
+
+    Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; ending the children is main's
+    part, so they ignore both.
+    """
+    parser = argparse.ArgumentParser(description="A child process of the HarmoVid server; main starts it.")
+    for flag in ("--link", "--name", "--settings"):
+        parser.add_argument(flag, required=True)
+    parser.add_argument("--parent", required=True, type=int)
+    given = parser.parse_args(list(arguments))
+    die_with_parent(given.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    config = restore(Path(given.settings))
+    logs.set_up(config.log_level, config.log_json)
+    return config, ChildLink(given.link, given.name)

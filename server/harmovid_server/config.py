@@ -1,0 +1,276 @@
+"""Every setting of the server, in one frozen dataclass: flags > environment > TOML file > default.
+
+    config = load(["--port", "5570", "--config", "/etc/harmovid/server.toml"], os.environ)
+
+A setting `spool_bytes` is the flag `--spool-bytes`, the variable `HARMOVID_SPOOL_BYTES` and the TOML key
+`spool_bytes`. Sizes take K, M, G, T or KiB..TiB (all of 1024). Named roots are the TOML table `[roots]`, the
+repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/server.md lists all
+settings; a test holds the two equal. Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import tomllib
+from harmovid.errors import InputError
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+_UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_ROOT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+Parse = Callable[[str], Any]
+
+
+def parse_bytes(text: str) -> int:
+    """Return the number of bytes in "20GiB", "512M" or "1048576"; raise ValueError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ValueError(f"{text!r} is not a size such as 20GiB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_bool(text: str) -> bool:
+    """Return true or false for yes/no, true/false, on/off, 1/0; raise ValueError for anything else."""
+    word = text.strip().lower()
+    if word not in _YES + _NO:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return word in _YES
+
+
+def parse_roots(text: str) -> Dict[str, str]:
+    """Return {"show": "/srv/show"} for "show=/srv/show", several of them joined by ':'."""
+    roots: Dict[str, str] = {}
+    for item in filter(None, text.split(os.pathsep)):
+        name, equals, folder = item.partition("=")
+        if not equals:
+            raise ValueError(f"{item!r} is not NAME=/FOLDER")
+        roots[name.strip()] = folder.strip()
+    return roots
+
+
+def parse_names(text: str) -> Tuple[str, ...]:
+    """Return the names in "deflicker,null"."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _of(parse: Parse, help_text: str) -> Dict[str, Any]:
+    return {"parse": parse, "help": help_text}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The server's settings. Units are in the names; the help texts are what `--help` prints."""
+
+    bind: str = field(
+        default="127.0.0.1", metadata=_of(str, "Address to listen on. Anything but loopback needs keys.")
+    )
+    port: int = field(default=5570, metadata=_of(int, "Control port; 0 takes a free one."))
+    data_port: int = field(
+        default=0, metadata=_of(int, "Data port; 0 takes the control port + 1 (a free one where port is 0).")
+    )
+    state: str = field(
+        default="",
+        metadata=_of(
+            str,
+            "Folder of the job store and the spool. Default: $STATE_DIRECTORY, "
+            "else $XDG_STATE_HOME/harmovid, else ~/.local/state/harmovid.",
+        ),
+    )
+    server_key: str = field(
+        default="", metadata=_of(str, "The server's secret key file (`harmovid keys` makes it).")
+    )
+    authorized_keys: str = field(
+        default="", metadata=_of(str, "The public keys that may connect; read again when it changes.")
+    )
+    workers: int = field(default=1, metadata=_of(int, "Engine processes."))
+    codecs: int = field(
+        default=0, metadata=_of(int, "EXR decode and encode processes per worker; 0 takes one per core.")
+    )
+    engines: Tuple[str, ...] = field(
+        default=(), metadata=_of(parse_names, "Engines to offer, by name, comma between; all where empty.")
+    )
+    active_jobs: int = field(
+        default=4, metadata=_of(int, "Jobs that one worker runs side by side; more wait in the queue.")
+    )
+    queued_jobs: int = field(
+        default=100, metadata=_of(int, "Jobs that may wait; one more is told that the server is busy.")
+    )
+    sessions: int = field(default=64, metadata=_of(int, "Clients that may be connected at once."))
+    prefetch_frames: int = field(
+        default=8, metadata=_of(int, "Frames per job fetched beyond what its engine looks ahead.")
+    )
+    result_frames: int = field(
+        default=64, metadata=_of(int, "Results per job that wait for the client; then the job pauses.")
+    )
+    spool_bytes: int = field(
+        default=20 * GIB, metadata=_of(parse_bytes, "Disk that frames and results may take together.")
+    )
+    frame_bytes: int = field(default=GIB, metadata=_of(parse_bytes, "Largest file of one frame."))
+    credit_bytes: int = field(
+        default=256 * MIB, metadata=_of(parse_bytes, "Upload bytes on their way, of all clients together.")
+    )
+    full_s: float = field(
+        default=60.0, metadata=_of(float, "How long a job waits for disk space before it fails.")
+    )
+    drain_s: float = field(default=60.0, metadata=_of(float, "How long jobs may go on after SIGTERM."))
+    detach_s: float = field(
+        default=86400.0, metadata=_of(float, "How long a job is kept while its client is away.")
+    )
+    keep_s: float = field(default=86400.0, metadata=_of(float, "How long finished jobs are remembered."))
+    log_level: str = field(default="info", metadata=_of(str, "debug, info, warning or error."))
+    log_json: bool = field(default=False, metadata=_of(parse_bool, "Log JSON lines instead of text."))
+    roots: Dict[str, str] = field(
+        default_factory=dict,
+        metadata=_of(parse_roots, "A named folder on shared storage that jobs may read from; repeatable."),
+    )
+    ready_file: str = field(
+        default="", metadata=_of(str, "File to write once the server answers: JSON with endpoint and pid.")
+    )
+    parent: int = field(
+        default=0,
+        metadata=_of(int, "Stop when the parent process is not this one any more (embedded servers)."),
+    )
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("port", 0, 65535), ("data_port", 0, 65535), ("workers", 1, 64), ("codecs", 0, 1024),
+            ("active_jobs", 1, 64), ("queued_jobs", 0, 100_000), ("sessions", 1, 4096),
+            ("prefetch_frames", 1, 1024), ("result_frames", 1, 100_000), ("frame_bytes", 1, 1 << 40),
+            ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"setting {name} is {value}.", fix=f"It must be from {low} to {high}.")
+        for name in ("full_s", "drain_s", "detach_s", "keep_s"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"setting {name} is {getattr(self, name)}.", fix="It must be 0 s or more.")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise InputError(f"setting log_level is {self.log_level!r}.", fix="See --help for the levels.")
+        for name, folder in self.roots.items():
+            if not _ROOT_NAME.match(name) or not os.path.isabs(folder):
+                raise InputError(
+                    f"root {name!r} = {folder!r} cannot be used.",
+                    fix="A name has letters, digits, - and _; a folder is an absolute path.",
+                )
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where the frames of jobs lie while they are worked on."""
+        return Path(self.state) / "spool"
+
+    @property
+    def store_file(self) -> Path:
+        """The SQLite job store."""
+        return Path(self.state) / "jobs.sqlite"
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients connect, as far as it is known before the ports are bound."""
+        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        return f"tcp://{host}:{self.port}"
+
+    def save(self, path: Path) -> None:
+        """Write all settings as JSON for the children, who read them with `restore`."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def restore(path: Path) -> Config:
+    """Read what `Config.save` wrote."""
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    plain["engines"] = tuple(plain["engines"])
+    return Config(**plain)
+
+
+def default_state_folder(environ: Mapping[str, str]) -> str:
+    """Return systemd's StateDirectory, else the user's state folder (XDG Base Directory Specification)."""
+    if environ.get("STATE_DIRECTORY"):
+        return environ["STATE_DIRECTORY"].split(":")[0]
+    base = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(base, "harmovid")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the server's command line: one flag per setting, `--config`, and `--root` for a named root."""
+    result = argparse.ArgumentParser(
+        prog="harmovid serve",
+        description="The HarmoVid server: engines, jobs and EXR frames over ZeroMQ.",
+        epilog="A flag --some-name is also the variable HARMOVID_SOME_NAME and the key some_name of the file.",
+    )
+    result.add_argument("--config", metavar="FILE", help="TOML file with settings.")
+    for item in fields(Config):
+        flag = "--" + item.name.replace("_", "-")
+        about = item.metadata["help"]
+        metavar = item.name.rsplit("_", 1)[-1].upper()
+        if item.name == "roots":
+            result.add_argument("--root", dest="roots", action="append", metavar="NAME=/FOLDER", help=about)
+        elif item.type == "bool":
+            result.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=about)
+        else:
+            result.add_argument(flag, metavar=metavar, help=about)
+    return result
+
+
+def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """Return the settings from flags, environment and file, in that order of precedence.
+
+    Raises:
+        InputError: naming the setting and where it came from.
+        SystemExit: from argparse, for `--help` and unknown flags.
+    """
+    flags = vars(parser().parse_args(list(arguments)))
+    path: Optional[str] = flags.pop("config") or environ.get("HARMOVID_CONFIG")
+    values: Dict[str, Any] = _from_file(path) if path else {}
+    for item in fields(Config):
+        variable = "HARMOVID_" + item.name.upper()
+        if variable in environ:
+            values[item.name] = _parsed(item.metadata["parse"], environ[variable], variable)
+        given = flags[item.name]
+        if given is not None:
+            values[item.name] = _from_flag(item.metadata["parse"], given, "--" + item.name.replace("_", "-"))
+    values["state"] = os.path.abspath(values.get("state") or default_state_folder(environ))
+    return Config(**values)
+
+
+def _parsed(parse: Parse, text: str, source: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InputError(f"{source} is {text!r}: {error}.", fix="See --help.") from error
+
+
+def _from_flag(parse: Parse, given: Any, flag: str) -> Any:
+    if isinstance(given, bool):
+        return given
+    return _parsed(parse, os.pathsep.join(given) if isinstance(given, list) else given, flag)
+
+
+def _from_file(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, "rb") as stream:
+            plain = tomllib.load(stream)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"the configuration {path} cannot be read: {error}.") from error
+    known = {item.name: item for item in fields(Config)}
+    values: Dict[str, Any] = {}
+    for name, value in plain.items():
+        if name not in known:
+            raise InputError(
+                f"{path} has an unknown setting {name!r}.", fix="Known are " + ", ".join(known) + "."
+            )
+        values[name] = _from_toml(known[name].metadata["parse"], value, f"{name} in {path}")
+    return values
+
+
+def _from_toml(parse: Parse, value: Any, source: str) -> Any:
+    if isinstance(value, dict):
+        return {str(key): str(item) for key, item in value.items()}
+    items: List[str] = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    return _parsed(parse, ",".join(items), source)
