@@ -4,8 +4,8 @@
 
 A setting `spool_bytes` is the flag `--spool-bytes`, the variable `HARMOVID_SPOOL_BYTES` and the TOML key
 `spool_bytes`. Sizes take K, M, G, T or KiB..TiB (all of 1024). Named roots are the TOML table `[roots]`, the
-repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/server.md lists all
-settings; a test holds the two equal. Nothing is read at import.
+repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/server.md lists
+all settings; a test holds the two equal. Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Config:
     )
     parent: int = field(
         default=0,
-        metadata=_of(int, "Stop when the parent process is not this one any more (embedded servers)."),
+        metadata=_of(int, "Stop once the parent process is not this one (embedded servers)."),
     )
 
     def __post_init__(self) -> None:
@@ -202,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="harmovid serve",
         description="The HarmoVid server: engines, jobs and EXR frames over ZeroMQ.",
-        epilog="A flag --some-name is also the variable HARMOVID_SOME_NAME and the key some_name of the file.",
+        epilog="A flag --some-name is also the variable HARMOVID_SOME_NAME and the file's key some_name.",
     )
     result.add_argument("--config", metavar="FILE", help="TOML file with settings.")
     for item in fields(Config):

@@ -1,8 +1,8 @@
 """The link between main and its children: one ipc ROUTER in main, one DEALER in each child.
 
 A message is one msgpack map with the key "op"; docs/architecture.md 4.1 lists the ops and their fields. The
-link lives in a private folder (mode 0700), so only our own processes speak on it; a message is still checked for
-being a map with an "op", because a bug in a child must not stop main.
+link lives in a private folder (mode 0700), so only our own processes speak on it; a message is still checked
+for being a map with an "op", because a bug in a child must not stop main.
 
     hub = Hub(folder / "link")                     # in main
     hub.send("worker-0.1", "start", job=..., ...)

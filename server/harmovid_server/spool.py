@@ -1,0 +1,137 @@
+"""The spool: where the frames of jobs lie as files, and the disk budget that bounds them.
+
+    SPOOL/<job>/in/<layer>.<frame>.exr     inputs, until the worker releases them
+    SPOOL/<job>/out/<frame>.exr            results, until the client has them
+    SPOOL/<job>/state.npz                  the engine's checkpoint, the worker's own
+
+Whoever writes a file writes `<name>.part` in the same folder and renames it, so a name without `.part` is
+always a whole file. Main keeps the account: what lies there, plus what has been asked for and will come.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zlib
+from pathlib import Path
+from typing import Dict, Iterable, Optional, Tuple
+
+PART = ".part"
+"""Suffix of a file that is being written; what is left of them is removed at start."""
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
+_LAYER = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
+_READ_BYTES = 1 << 20
+
+DISK_RESERVE_BYTES = 64 << 20
+"""Never filled by frames: room for the job store and for the system (or 1/16 of a smaller disk)."""
+
+
+def job_folder(spool: Path, job: str) -> Path:
+    """Return a job's folder. Ids come from clients, through the wire's schema; they are checked again here."""
+    if not _JOB_ID.match(job):
+        raise ValueError(f"{job!r} is not a job id")
+    return spool / job
+
+
+def input_path(spool: Path, job: str, layer: str, frame: int) -> Path:
+    """Return where one input of one frame lies."""
+    if not _LAYER.match(layer):
+        raise ValueError(f"{layer!r} is not a layer name")
+    return job_folder(spool, job) / "in" / f"{layer}.{frame:d}.exr"
+
+
+def output_path(spool: Path, job: str, frame: int) -> Path:
+    """Return where the result of one frame lies."""
+    return job_folder(spool, job) / "out" / f"{frame:d}.exr"
+
+
+def file_crc(path: Path) -> int:
+    """Return the crc32 of a file, reading 1 MiB at a time."""
+    crc = 0
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_READ_BYTES):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def file_is(path: Path, size: int, crc: Optional[int]) -> bool:
+    """Return whether a whole file of that size lies there; with `crc`, also of that content."""
+    try:
+        return path.stat().st_size == size and (crc is None or file_crc(path) == crc)
+    except OSError:
+        return False
+
+
+class Spool:
+    """The folder and its account. All sizes in bytes; a promise is room kept for a file that will come."""
+
+    def __init__(self, folder: Path, budget_bytes: int) -> None:
+        self.folder = folder
+        self.budget_bytes = budget_bytes
+        self._files: Dict[Path, int] = {}
+        self._promises: Dict[Path, int] = {}
+        self.used_bytes = 0
+        self._promised_bytes = 0
+
+    def room_bytes(self) -> int:
+        """Return what may still be asked for: the rest of the budget, or of the disk where that is less."""
+        disk = os.statvfs(self.folder)
+        reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 16)
+        free = disk.f_bavail * disk.f_frsize - reserve
+        return min(self.budget_bytes - self.used_bytes, free) - self._promised_bytes
+
+    def promise(self, path: Path, size: int) -> None:
+        """Keep room for a file that has been asked for."""
+        self.release_promise(path)
+        self._promises[path] = size
+        self._promised_bytes += size
+
+    def release_promise(self, path: Path) -> None:
+        """Give the room back: the file is there, or will not come."""
+        self._promised_bytes -= self._promises.pop(path, 0)
+
+    def add(self, path: Path, size: int) -> None:
+        """Note that a file is there; its promise is kept."""
+        self.release_promise(path)
+        self.used_bytes += size - self._files.get(path, 0)
+        self._files[path] = size
+
+    def remove(self, path: Path) -> None:
+        """Delete a file, and forget it; one that is not there is fine."""
+        self.release_promise(path)
+        self.used_bytes -= self._files.pop(path, 0)
+        path.unlink(missing_ok=True)
+
+    def make_job(self, job: str) -> Path:
+        """Make a job's folders and return the job's folder."""
+        folder = job_folder(self.folder, job)
+        for name in ("in", "out"):
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def remove_job(self, job: str) -> None:
+        """Delete everything of a job."""
+        folder = job_folder(self.folder, job)
+        for path in [path for path in {**self._files, **self._promises} if folder in path.parents]:
+            self.remove(path)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self, known_jobs: Iterable[str]) -> Tuple[int, int]:
+        """At start: remove what belongs to no known job and every unfinished file.
+
+        Returns:
+            The number of folders and of unfinished files that were removed.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known, folders, parts = set(known_jobs), 0, 0
+        for entry in list(self.folder.iterdir()):
+            if entry.name in known and entry.is_dir():
+                continue
+            folders += 1
+            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
+        for part in list(self.folder.glob(f"*/**/*{PART}")):
+            part.unlink()
+            parts += 1
+        return folders, parts

@@ -1,0 +1,214 @@
+"""The job store: SQLite, so that a killed server knows its jobs and every frame of them again.
+
+    store = Store.open(path)
+    store.put_job(record); store.put_frame(job_id, 1001, FrameRecord(...)); store.commit()
+
+Main writes while it handles a batch of messages, commits once, and only then sends its answers: what a client
+was told is in the store. WAL with synchronous=NORMAL keeps the file sound through any crash of ours (the
+pages are with the kernel); only a power cut can take the last transactions back, and those are then asked for
+again: the client still has its frames and its journal (RESUME).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from harmovid.errors import InputError
+from harmovid.job import ACTIVE_STATES, JobSpec
+
+log = logging.getLogger("harmovid.main")
+
+SCHEMA = 1
+"""Stored as SQLite's user_version; a store of another schema is refused, never guessed at."""
+
+WANT, RECEIVED, COMPUTED, ACKED, DEAD = "WANT", "RECEIVED", "COMPUTED", "ACKED", "DEAD"
+"""Frame states: to be asked for, inputs in the spool, result in the spool, result with the client, failed."""
+
+_RETRY_S = 0.5
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE jobs (
+    job TEXT PRIMARY KEY, user TEXT NOT NULL, spec TEXT NOT NULL, state TEXT NOT NULL,
+    attempt INTEGER NOT NULL, strikes INTEGER NOT NULL, error TEXT,
+    created_s REAL NOT NULL, seen_s REAL NOT NULL, ended_s REAL
+) WITHOUT ROWID;
+CREATE TABLE frames (
+    job TEXT NOT NULL, frame INTEGER NOT NULL, state TEXT NOT NULL,
+    size INTEGER NOT NULL, crc INTEGER NOT NULL, report TEXT, error TEXT,
+    PRIMARY KEY (job, frame)
+) WITHOUT ROWID;
+CREATE TABLE inputs (
+    job TEXT NOT NULL, frame INTEGER NOT NULL, layer TEXT NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT
+    NULL, PRIMARY KEY (job, frame, layer)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass
+class JobRecord:
+    """A job as stored. `seen_s` is when its client was last there, `ended_s` when it became final (epoch)."""
+
+    spec: JobSpec
+    user: str
+    state: str
+    created_s: float
+    seen_s: float
+    attempt: int = 0
+    strikes: int = 0
+    error: Optional[Dict[str, Any]] = None
+    ended_s: Optional[float] = None
+
+
+@dataclass
+class FrameRecord:
+    """A frame as it is stored: its result's size and crc32 once COMPUTED, its error once DEAD."""
+
+    state: str = WANT
+    size: int = 0
+    crc: int = 0
+    report: Optional[Dict[str, Any]] = None
+    error: Optional[Dict[str, Any]] = None
+    inputs: Dict[str, Tuple[int, int]] = field(default_factory=dict)
+
+
+class Store:
+    """All reads happen at start; `put_*` and `drop_*` write, in one transaction until `commit`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open or create the store.
+
+        Raises:
+            InputError: the file is of another schema, is no SQLite file, or cannot be opened.
+        """
+        try:
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+            if schema == 0:
+                connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
+        except sqlite3.Error as error:
+            raise InputError(
+                f"the job store {path} cannot be used: {error}.",
+                fix="Move it away, or name another --state folder.",
+            ) from error
+        if schema not in (0, SCHEMA):
+            connection.close()
+            raise InputError(
+                f"the job store {path} is of schema {schema}, this server writes {SCHEMA}.",
+                fix="Use the server version that wrote it, or name another --state folder.",
+            )
+        return cls(connection)
+
+    def _write(self, statement: str, values: Tuple[Any, ...]) -> None:
+        if not self._sql.in_transaction:
+            self._sql.execute("BEGIN")
+        self._sql.execute(statement, values)
+
+    def commit(self) -> None:
+        """Make all that was written last. A full disk is waited out: nothing may be said before it is kept."""
+        told = False
+        while self._sql.in_transaction:
+            try:
+                self._sql.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if not told:
+                    log.error("the job store cannot be written, waiting: %s", error)
+                told = True
+                time.sleep(_RETRY_S)
+
+    def close(self) -> None:
+        """Commit and close; SQLite folds the WAL back into the file."""
+        self.commit()
+        self._sql.close()
+
+    def meta(self, name: str) -> Optional[str]:
+        """Return one fact about the store as a whole."""
+        row = self._sql.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def put_meta(self, name: str, value: str) -> None:
+        """Set one fact about the store as a whole."""
+        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def put_job(self, record: JobRecord) -> None:
+        """Insert or replace a job."""
+        self._write(
+            "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.spec.job_id, record.user, json.dumps(record.spec.to_dict()), record.state,
+                record.attempt, record.strikes, _json(record.error), record.created_s, record.seen_s, record.ended_s,
+            ),
+        )  # fmt: skip
+
+    def put_frame(self, job: str, frame: int, record: FrameRecord) -> None:
+        """Insert or replace a frame, without its inputs."""
+        self._write(
+            "INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (job, frame, record.state, record.size, record.crc, _json(record.report), _json(record.error)),
+        )
+
+    def put_input(self, job: str, frame: int, layer: str, size: int, crc: int) -> None:
+        """Note that one input of a frame is whole in the spool."""
+        self._write("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?, ?)", (job, frame, layer, size, crc))
+
+    def drop_inputs(self, job: str, frame: int) -> None:
+        """Note that a frame's inputs have left the spool."""
+        self._write("DELETE FROM inputs WHERE job=? AND frame=?", (job, frame))
+
+    def drop_frames(self, job: str) -> None:
+        """Forget the frames of a job that has ended; the job itself is remembered."""
+        for table in ("frames", "inputs"):
+            self._write(f"DELETE FROM {table} WHERE job=?", (job,))  # noqa: S608  (a constant name)
+
+    def drop_job(self, job: str) -> None:
+        """Forget a job altogether."""
+        self.drop_frames(job)
+        self._write("DELETE FROM jobs WHERE job=?", (job,))
+
+    def jobs(self) -> List[JobRecord]:
+        """Return all jobs, oldest first."""
+        rows = self._sql.execute("SELECT * FROM jobs ORDER BY created_s, job")
+        return [
+            JobRecord(
+                spec=JobSpec.from_dict(json.loads(spec)), user=user, state=state, attempt=attempt,
+                strikes=strikes, error=_plain(error), created_s=created_s, seen_s=seen_s, ended_s=ended_s,
+            )
+            for _, user, spec, state, attempt, strikes, error, created_s, seen_s, ended_s in rows
+        ]  # fmt: skip
+
+    def frames(self, job: str) -> Dict[int, FrameRecord]:
+        """Return the frames of a job that ever left WANT or have an input, by number."""
+        found = {
+            frame: FrameRecord(state, size, crc, _plain(report), _plain(error))
+            for _, frame, state, size, crc, report, error in self._rows("frames", job)
+        }
+        for _, frame, layer, size, crc in self._rows("inputs", job):
+            found.setdefault(frame, FrameRecord()).inputs[layer] = (size, crc)
+        return found
+
+    def _rows(self, table: str, job: str) -> Iterator[Tuple[Any, ...]]:
+        return iter(self._sql.execute(f"SELECT * FROM {table} WHERE job=?", (job,)))  # noqa: S608  (a constant name)
+
+    def active_jobs(self) -> List[str]:
+        """Return the ids of the jobs that are not at their end: their spool folders must stay."""
+        return [record.spec.job_id for record in self.jobs() if record.state in ACTIVE_STATES]
+
+
+def _json(value: Optional[Dict[str, Any]]) -> Optional[str]:
+    return None if value is None else json.dumps(value)
+
+
+def _plain(text: Optional[str]) -> Optional[Dict[str, Any]]:
+    return None if text is None else json.loads(text)
