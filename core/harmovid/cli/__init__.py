@@ -1,0 +1,85 @@
+"""The command `harmovid`: deflicker, harmonize, check, serve, engines, status, cancel, keys, grade, doctor.
+
+    from harmovid.cli import main
+    exit_code = main(["engines", "--json"])
+
+`parser` holds the grammar, one module per group of commands does the work, `exits` says how they end.
+Modules are imported when their command runs, so that `harmovid --help` answers at once. User errors never
+show a traceback; `--debug` does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import Optional, Sequence
+
+from harmovid.cli import exits, parser
+from harmovid.cli.console import Console
+from harmovid.errors import HarmoVidError
+
+# Command -> the module whose `run(args, console)` does it; the job commands and `serve` are read differently.
+_MODULES = {
+    "engines": "harmovid.cli.server_commands",
+    "status": "harmovid.cli.server_commands",
+    "cancel": "harmovid.cli.server_commands",
+    "keys": "harmovid.cli.keys_command",
+    "grade": "harmovid.cli.grade",
+    "doctor": "harmovid.cli.doctor",
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command line and return its exit code (see `exits`).
+
+    Args:
+        argv: the words after the program's name; `sys.argv` by default.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    # The streams must be known before the words are understood: complaints about them go there.
+    console = Console(machine="--json" in words, quiet="-q" in words or "--quiet" in words)
+    try:
+        return _run(words, console)
+    except HarmoVidError as error:
+        _trace(words)
+        code = exits.for_error(error)
+        console.error(error, code)
+        return code
+    except KeyboardInterrupt:
+        console.note("cancelled")
+        return exits.CANCELLED
+    except BrokenPipeError:
+        # The reader of our output left (`| head`); Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.JOB_FAILED
+    except Exception as error:  # the process's door: what arrives here is a fault of ours, not of the user
+        _trace(words)
+        fault = HarmoVidError(
+            f"unexpected {type(error).__name__}: {error}",
+            fix="This is a fault in HarmoVid; please report it with what --debug shows.",
+        )
+        console.error(fault, exits.JOB_FAILED)
+        return exits.JOB_FAILED
+
+
+def _run(words: Sequence[str], console: Console) -> int:
+    command = words[0] if words else ""
+    if command == "serve":
+        from harmovid.cli import serve
+
+        return serve.run(words[1:])
+    task = words[1] if command == "check" and len(words) > 1 else command
+    if task in parser.JOB_COMMANDS:
+        from harmovid.cli import job_command
+
+        return job_command.run(words, task, dry=command == "check", console=console)
+    args = parser.build().parse_args(words)
+    exit_code: int = import_module(_MODULES[args.command]).run(args, console)
+    return exit_code
+
+
+def _trace(words: Sequence[str]) -> None:
+    if "--debug" in words:
+        traceback.print_exc()

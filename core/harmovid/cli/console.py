@@ -1,0 +1,90 @@
+"""What the user sees: plain text on stdout, errors and progress on stderr, or one JSON object with `--json`.
+
+Errors print as three short lines: what went wrong and where, then what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Dict, List, Optional, Sequence, TextIO
+
+from harmovid.errors import HarmoVidError
+
+
+class Console:
+    """The two streams of one command.
+
+    With `machine`, text is dropped and the one object handed to `result` is all that stdout carries; with
+    `quiet`, notes are dropped and only errors and asked-for tables remain.
+    """
+
+    def __init__(
+        self,
+        machine: bool = False,
+        quiet: bool = False,
+        out: Optional[TextIO] = None,
+        err: Optional[TextIO] = None,
+    ) -> None:
+        self.machine = machine
+        self.quiet = quiet
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+
+    def text(self, line: str = "") -> None:
+        """Print a line of the answer that was asked for."""
+        if not self.machine:
+            print(line, file=self.out)
+
+    def note(self, line: str) -> None:
+        """Print a line that is good to know, on stderr."""
+        if not self.quiet:
+            print(line, file=self.err, flush=True)
+
+    def result(self, data: Any) -> None:
+        """Print the machine's answer; does nothing without `--json`."""
+        if self.machine:
+            print(json.dumps(data, indent=2, sort_keys=False, default=str), file=self.out, flush=True)
+
+    def error(self, error: HarmoVidError, exit_code: int) -> None:
+        """Say what ended the command: as text on stderr, or as the JSON object on stdout."""
+        if self.machine:
+            self.result({"ok": False, "exit": exit_code, "error": error.to_wire()})
+        else:
+            print(describe(error), file=self.err, flush=True)
+
+
+def describe(error: HarmoVidError) -> str:
+    """Return the error as the user reads it: what and where, and on a second line the mend."""
+    where = ""
+    if error.frame is not None:
+        where = f"frame {error.frame}" + (f" of {error.layer}" if error.layer else "") + ": "
+    elif error.layer:
+        where = f"{error.layer}: "
+    lines = [f"error: {where}{error.message}"]
+    if error.fix:
+        lines.append(f"       {error.fix}")
+    if error.retry_after_s is not None:
+        lines.append(f"       Try again in {error.retry_after_s:g} s.")
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> List[str]:
+    """Return the lines of a left-aligned table with a header; the last column is not padded."""
+    grid = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in grid]
+
+
+def human_bytes(size: float) -> str:
+    """Return a byte count as text in binary units ("1.5 GiB")."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def ok_result(**fields: Any) -> Dict[str, Any]:
+    """Return a JSON answer of a command that did what was asked."""
+    return {"ok": True, "exit": 0, **fields}

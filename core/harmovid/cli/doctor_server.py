@@ -1,0 +1,188 @@
+"""The doctor's checks of an installation that can compute: pixel libraries, GPU, engines, ports, disk.
+
+Where `harmovid[server]` is not installed there is one line that says so, and nothing else here is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Iterator, List
+
+from harmovid.cli.console import human_bytes
+from harmovid.cli.doctor import FAIL, OK, WARN, Check, Finding
+from harmovid.cli.doctor_client import open_to_others, package, version_of, writable
+from harmovid.errors import HarmoVidError
+
+MEND_SERVER = f"{sys.executable} -m pip install 'harmovid[server]'"
+SERVER_PACKAGES = (
+    ("numpy", "numpy"),
+    ("OpenEXR", "OpenEXR"),
+    ("OpenImageIO", "OpenImageIO"),
+    ("opencv-python-headless", "cv2"),
+    ("numba", "numba"),
+)
+# How long nvidia-smi may take; it hangs when a driver is broken.
+NVIDIA_SMI_S = 10.0
+
+
+def _installed() -> bool:
+    return find_spec("harmovid_server") is not None and bool(version_of("numpy"))
+
+
+def server_packages(_: argparse.Namespace) -> Iterator[Finding]:
+    """Yield the server's packages; where there are none, that this machine can only use other servers."""
+    if not _installed():
+        yield Finding(
+            "server part", WARN, "not installed: jobs need --server",
+            f"To compute on this machine: {MEND_SERVER}",
+        )  # fmt: skip
+        return
+    if sys.platform != "linux":
+        yield Finding(
+            "server part", WARN, f"runs on Linux, this is {sys.platform}", "Use --server with a Linux server."
+        )
+    for distribution, module in SERVER_PACKAGES:
+        # OpenCV comes in several distributions with the same module; the plain one does as well.
+        name = next(
+            (n for n in (distribution, distribution.replace("-headless", "")) if version_of(n)), distribution
+        )
+        yield package(name, module, MEND_SERVER)
+
+
+def colour(_: argparse.Namespace) -> Iterator[Finding]:
+    """Yield whether the OpenColorIO configuration in force can be read."""
+    if not _installed():
+        return
+    named = os.environ.get("OCIO", "")
+    mend = "Point OCIO to a configuration that exists, or unset it for the built-in one."
+    if named and not named.startswith("ocio://") and not Path(named).is_file():
+        yield Finding("OpenColorIO", FAIL, f"OCIO={named} does not exist", mend)
+        return
+    config: Any = import_module("OpenImageIO").ColorConfig(named)
+    problem = config.geterror()
+    if problem:
+        yield Finding("OpenColorIO", FAIL, f"{named or 'built-in configuration'}: {problem}", mend)
+        return
+    count = len(config.getColorSpaceNames())
+    yield Finding("OpenColorIO", OK, f"{named or 'built-in configuration'}, {count} colour spaces")
+
+
+def gpu(_: argparse.Namespace) -> Iterator[Finding]:
+    """Yield the graphics cards and what ONNX Runtime can use; having none is fine for today's engines."""
+    if not _installed():
+        return
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        yield Finding("GPU", OK, "no NVIDIA driver; engines that need none run on the CPU")
+    else:
+        yield _cards(tool)
+    if not find_spec("onnxruntime"):
+        yield Finding("onnxruntime", OK, "not installed; only engines with a network need it")
+        return
+    providers = [str(name) for name in import_module("onnxruntime").get_available_providers()]
+    detail = ", ".join(name.replace("ExecutionProvider", "") for name in providers)
+    if tool is not None and "CUDAExecutionProvider" not in providers:
+        yield Finding(
+            "onnxruntime", WARN, f"{detail}: there is a GPU, but this build cannot use it",
+            f"{sys.executable} -m pip install 'harmovid[gpu]'",
+        )  # fmt: skip
+    else:
+        yield Finding("onnxruntime", OK, detail)
+
+
+def _cards(tool: str) -> Finding:
+    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    mend = "Check the driver: run nvidia-smi."
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("GPU", FAIL, f"nvidia-smi: {error}", mend)
+    lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+    if answer.returncode or not lines:
+        return Finding("GPU", FAIL, f"nvidia-smi: {(answer.stderr or answer.stdout).strip()}", mend)
+    return Finding("GPU", OK, "; ".join(lines))
+
+
+def engines(_: argparse.Namespace) -> Iterator[Finding]:
+    """Yield every engine that this installation offers, loaded for real so that missing files show."""
+    if not _installed():
+        return
+    registry = import_module("harmovid_server.engines")
+    for name in registry.REGISTRY:
+        try:
+            info = registry.load([name])[0].info
+        except (ImportError, OSError, HarmoVidError) as error:
+            yield Finding(f"engine {name}", FAIL, str(error), MEND_SERVER)
+        else:
+            yield Finding(f"engine {name}", OK, f"version {info.version}, {info.task}: {info.summary}")
+
+
+def server_settings(_: argparse.Namespace) -> Iterator[Finding]:
+    """Yield what a server started here would meet: its ports, its keys, its disk."""
+    if not _installed() or sys.platform != "linux":
+        return
+    try:
+        config = import_module("harmovid_server.config").load([], os.environ)
+    except HarmoVidError as error:
+        yield Finding("server settings", FAIL, error.message, error.fix)
+        return
+    yield from _ports(config)
+    yield from _server_keys(config)
+    yield from _spool(config)
+
+
+def _ports(config: Any) -> Iterator[Finding]:
+    ports = [config.port] if config.port == 0 else [config.port, config.data_port or config.port + 1]
+    for port in ports:
+        family = socket.AF_INET6 if ":" in config.bind else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((config.bind, port))
+            except OSError as error:
+                yield Finding(
+                    f"port {port}", WARN, f"{config.bind}: {error.strerror}",
+                    "A server may be running already (harmovid engines --server ...); else use --port.",
+                )  # fmt: skip
+            else:
+                yield Finding(f"port {port}", OK, f"free on {config.bind}")
+
+
+def _server_keys(config: Any) -> Iterator[Finding]:
+    if not config.server_key:
+        yield Finding("server keys", OK, "none set: a server here listens on this machine only")
+        return
+    for name, path in (("server key", config.server_key), ("authorized keys", config.authorized_keys)):
+        if not path or not Path(path).exists():
+            yield Finding(name, FAIL, f"{path or 'not set'}: no such file", "`harmovid keys` makes it.")
+        elif name == "server key" and open_to_others(Path(path)):
+            yield Finding(name, FAIL, f"{path} can be read by others", f"chmod 600 {path}")
+        else:
+            yield Finding(name, OK, str(path))
+
+
+def _spool(config: Any) -> Iterator[Finding]:
+    folder = Path(config.state)
+    found = writable("spool folder", folder)
+    yield found
+    if found.status == FAIL:
+        return
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    detail = f"{human_bytes(free)} free, the server may take {human_bytes(config.spool_bytes)}"
+    if free < config.spool_bytes:
+        yield Finding("spool disk", WARN, detail, "Lower --spool-bytes, or point --state to a larger disk.")
+    else:
+        yield Finding("spool disk", OK, detail)
+
+
+CHECKS: List[Check] = [server_packages, colour, gpu, engines, server_settings]

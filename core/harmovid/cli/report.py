@@ -1,0 +1,143 @@
+"""What became of a job: the summary at its end, the JSON answer, and the exit code.
+
+outcome = Outcome(total=100)
+outcome.delivered(1001, report)     # as results arrive
+outcome.failed(error)
+lines = outcome.summary()
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from harmovid.cli import exits
+from harmovid.errors import HarmoVidError, OutputError
+from harmovid.frames import FrameRange
+
+# Counts in a frame's report that the user should hear of, and how they are said.
+WARNINGS = {
+    "nonfinite_pixels": "NaN or infinite pixels, left as they came",
+    "clamped_values": "values too large for their pixel type, clamped",
+}
+# An engine's decision that left the frame as it was.
+NOTHING = "nothing"
+# Frames that failed for one reason are listed up to this many; the JSON report has all.
+LISTED_FRAMES = 20
+
+
+@dataclass
+class Outcome:
+    """The frames of one job as they came to an end.
+
+    `frames` maps a frame to its report (what engine and pixels said of it), `failures` to its error.
+    """
+
+    total: int
+    job_id: str = ""
+    out: str = ""
+    state: str = ""
+    resumed: int = 0
+    seconds: float = 0.0
+    frames: Dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    failures: Dict[int, HarmoVidError] = field(default_factory=dict)
+    error: Optional[HarmoVidError] = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells the same as this outcome."""
+        if self.error is not None:
+            return exits.for_error(self.error)
+        return exits.FRAMES_FAILED if self.failures else exits.OK
+
+    def warnings(self) -> List[str]:
+        """Return one sentence per kind of thing worth knowing, with the frames it happened on."""
+        lines = []
+        for name, meaning in WARNINGS.items():
+            counts = {frame: int(report.get(name) or 0) for frame, report in self.frames.items()}
+            hit = [frame for frame, count in counts.items() if count]
+            if hit:
+                lines.append(f"{sum(counts.values())} {meaning} (frames {FrameRange(hit)})")
+        for reason, frames in self._unchanged().items():
+            lines.append(f"unchanged: {reason} (frames {FrameRange(frames)})")
+        return lines
+
+    def _unchanged(self) -> Dict[str, List[int]]:
+        """Return the frames that the engine left as they were, by its reason."""
+        reasons: Dict[str, List[int]] = {}
+        for frame, report in self.frames.items():
+            if report.get("decision") == NOTHING:
+                reasons.setdefault(str(report.get("reason") or "the engine gave no reason"), []).append(frame)
+        return reasons
+
+    def summary(self) -> List[str]:
+        """Return the lines told to a person at the end."""
+        lines = [f"{len(self.frames) + self.resumed} of {self.total} frames written to {self.out}"]
+        if self.resumed:
+            lines[0] += f" ({self.resumed} of them were there from an earlier run)"
+        if self.seconds > 0 and self.frames:
+            lines[0] += f" in {self.seconds:.1f} s, {len(self.frames) / self.seconds:.2f} fps"
+        lines += [f"warning: {line}" for line in self.warnings()]
+        lines += self._failure_lines()
+        return lines
+
+    def _failure_lines(self) -> List[str]:
+        grouped: Dict[Tuple[str, str, str], List[int]] = {}
+        for frame, error in sorted(self.failures.items()):
+            # The frame's own file name in the message would keep equal faults apart.
+            text = error.message if len(self.failures) <= LISTED_FRAMES else ""
+            grouped.setdefault((error.code, text, error.fix), []).append(frame)
+        lines = []
+        for (code, text, fix), frames in grouped.items():
+            noun = "frame" if len(frames) == 1 else "frames"
+            lines.append(f"failed: {noun} {FrameRange(frames)}: {text or code.replace('_', ' ')}")
+            if fix:
+                lines.append(f"        {fix}")
+        return lines
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the outcome as the object of `--json`."""
+        data: Dict[str, Any] = {
+            "ok": self.exit_code == exits.OK,
+            "exit": self.exit_code,
+            "job": self.job_id,
+            "state": self.state,
+            "out": self.out,
+            "frames": {"total": self.total, "written": len(self.frames), "resumed": self.resumed},
+            "failed": [error.to_wire() for _, error in sorted(self.failures.items())],
+            "warnings": self.warnings(),
+            "seconds": round(self.seconds, 3),
+        }
+        if self.error is not None:
+            data["error"] = self.error.to_wire()
+        return data
+
+    def save(self, path: Path) -> None:
+        """Write `to_dict` plus every frame's own report to `path`, through a temporary name.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        data = {
+            **self.to_dict(),
+            "reports": {str(frame): dict(self.frames[frame]) for frame in sorted(self.frames)},
+        }
+        write_whole(path, json.dumps(data, indent=2, default=str) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` to `path` so that it is there whole or not at all.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}.", fix="Name another file.") from error

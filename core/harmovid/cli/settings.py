@@ -1,0 +1,131 @@
+"""The client's own settings: flags > environment > file > default.
+
+The file is INI, because Python 3.9 has no TOML reader and a TD can write it by hand:
+
+    [client]
+    server = tcp://render01:5570
+    key = ~/.config/harmovid/keys/anna.secret
+
+    [map]
+    /mnt/show = show
+
+`[map]` lists what the server mounts as well: a local path prefix and the server's name for that root. The
+same can be said with `--map /mnt/show=show`. `HARMOVID_CLIENT_CONFIG` names another file.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Mapping, Optional, Sequence, Tuple
+
+from harmovid.errors import InputError
+
+CLIENT_KEYS = ("server", "key")
+SECTIONS = ("client", "map")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a client command needs to know of its surroundings.
+
+    `server` is an address, or empty for a private embedded server. `key` is a key file's path or empty.
+    `roots` are `(local folder, root name)` pairs, the longest folder first: the first that fits is right.
+    """
+
+    server: str = ""
+    key: str = ""
+    roots: Tuple[Tuple[Path, str], ...] = ()
+
+
+def config_folder(environ: Optional[Mapping[str, str]] = None) -> Path:
+    """Return the folder of HarmoVid's user files, by the operating system's custom; it need not exist."""
+    env = os.environ if environ is None else environ
+    if sys.platform == "win32":
+        return Path(env.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "harmovid"
+    return Path(env.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "harmovid"
+
+
+def config_file(environ: Optional[Mapping[str, str]] = None) -> Path:
+    """Return the settings file: `HARMOVID_CLIENT_CONFIG`, else `client.ini` in the user's folder."""
+    env = os.environ if environ is None else environ
+    named = env.get("HARMOVID_CLIENT_CONFIG")
+    return Path(named).expanduser() if named else config_folder(env) / "client.ini"
+
+
+def load(
+    server: Optional[str] = None,
+    key: Optional[str] = None,
+    maps: Sequence[str] = (),
+    environ: Optional[Mapping[str, str]] = None,
+) -> Settings:
+    """Return the settings in force.
+
+    Args:
+        server: the flag's value; None where the flag was not given. Empty text asks for an embedded server.
+        key: the flag's value, or None.
+        maps: `LOCALPREFIX=ROOT` texts of `--map`; they add to the file's and win over it.
+        environ: the environment, `os.environ` by default.
+
+    Raises:
+        InputError: for a file or a mapping that cannot be read.
+    """
+    env = os.environ if environ is None else environ
+    file = _read(config_file(env), must_exist="HARMOVID_CLIENT_CONFIG" in env)
+    client = file["client"] if file.has_section("client") else {}
+    roots = {
+        Path(prefix).expanduser(): name
+        for prefix, name in (file["map"] if file.has_section("map") else {}).items()
+    }
+    roots.update(_mapping(text) for text in maps)
+    return Settings(
+        server=_first(server, env.get("HARMOVID_SERVER"), client.get("server")),
+        key=_first(key, env.get("HARMOVID_KEY"), client.get("key")),
+        roots=tuple(sorted(roots.items(), key=lambda pair: len(pair[0].parts), reverse=True)),
+    )
+
+
+def _first(*values: Optional[str]) -> str:
+    return next((value.strip() for value in values if value is not None), "")
+
+
+def _read(path: Path, must_exist: bool) -> configparser.ConfigParser:
+    # Paths are case-sensitive and may hold "%" and ":", so the parser's conveniences are switched off.
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        with open(path, encoding="utf-8") as stream:
+            parser.read_file(stream)
+    except FileNotFoundError:
+        if must_exist:
+            raise InputError(
+                f"the settings file {path} does not exist.", fix="HARMOVID_CLIENT_CONFIG names it."
+            ) from None
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"the settings file {path} cannot be read: {reason}.", fix="Mend or remove it."
+        ) from error
+    _refuse_unknown(parser, path)
+    return parser
+
+
+def _refuse_unknown(parser: configparser.ConfigParser, path: Path) -> None:
+    unknown: List[str] = [f"[{name}]" for name in parser.sections() if name not in SECTIONS]
+    if parser.has_section("client"):
+        unknown += [name for name in parser["client"] if name not in CLIENT_KEYS]
+    if unknown:
+        raise InputError(
+            f"the settings file {path} has unknown entries: {', '.join(unknown)}.",
+            fix="It takes [client] with server and key, and [map].",
+        )
+
+
+def _mapping(text: str) -> Tuple[Path, str]:
+    prefix, equals, name = text.rpartition("=")
+    if not (prefix and equals and name):
+        raise InputError(f"--map {text} cannot be read.", fix="Write it as /local/folder=rootname.")
+    return Path(prefix).expanduser(), name

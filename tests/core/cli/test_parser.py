@@ -1,0 +1,104 @@
+"""The grammar: what is required, what complains and how, and flags that come from an engine's description."""
+
+from __future__ import annotations
+
+import pytest
+from harmovid.cli import parser
+from harmovid.errors import InputError
+from harmovid.job import EngineInfo, LayerInfo, Option
+
+ENGINE = EngineInfo(
+    name="steady",
+    version="3",
+    task="deflicker",
+    summary="Keeps 100% of the light.",
+    target="plate",
+    layers=(LayerInfo("plate", True, "The frames."),),
+    options=(
+        Option("window_size", "int", 9, "Frames looked at", minimum=3, maximum=99, unit="frames"),
+        Option("local", "bool", True, "Also correct local flicker"),
+        Option("cause", "choice", "mains", "What flickers", choices=("mains", "timelapse")),
+        Option("limit", "float", 1.5, "Largest correction", minimum=0.0, unit="stops"),
+        Option("frames", "str", "", "A name the command uses itself"),
+    ),
+)
+DEFLICKER = ["deflicker", "plate.####.exr", "-o", "out"]
+
+
+def parse(*words: str, engine: EngineInfo = ENGINE):
+    """Parse with the engine's options as flags."""
+    return parser.build(engine).parse_args(list(words))
+
+
+def test_engine_options_become_flags_of_their_own_kind() -> None:
+    """Number, switch, choice and text options arrive typed and under the engine's names."""
+    args = parse(*DEFLICKER, "--window-size", "11", "--no-local", "--cause", "timelapse", "--limit", "0.5")
+
+    assert parser.options_of(args) == {"window_size": 11, "local": False, "cause": "timelapse", "limit": 0.5}
+
+
+def test_an_option_not_given_is_not_sent() -> None:
+    """The engine's own defaults hold: an option that was not written does not appear."""
+    assert parser.options_of(parse(*DEFLICKER)) == {}
+
+
+def test_an_engine_option_cannot_take_over_a_flag_of_the_command() -> None:
+    """An engine option named like one of the command's flags gets a prefix and both stay usable."""
+    args = parse(*DEFLICKER, "--frames", "1-3", "--engine-frames", "mine")
+
+    assert args.frames == "1-3"
+    assert parser.options_of(args) == {"frames": "mine"}
+
+
+def test_options_of_another_task_are_not_offered() -> None:
+    """A deflicker engine's options are no flags of harmonize."""
+    with pytest.raises(InputError, match="--window-size"):
+        parse("harmonize", "fg", "bg", "-o", "out", "--window-size", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["deflicker", "-o", "out"], "PLATE"),
+        (["deflicker", "plate"], "--out"),
+        (["harmonize", "fg", "-o", "out"], "BG"),
+        (["nonsense"], "nonsense"),
+        ([], "COMMAND"),
+        ([*DEFLICKER, "--amount", "much"], "much"),
+        ([*DEFLICKER, "--window", "3"], "--window"),
+        ([*DEFLICKER, "--premultiplied", "--unpremultiplied"], "--unpremultiplied"),
+    ],
+)
+def test_complaints_are_input_errors_that_name_the_word(words: list[str], named: str) -> None:
+    """A command line that cannot be used raises InputError naming the word; nothing is printed."""
+    with pytest.raises(InputError, match=named):
+        parse(*words)
+
+
+def test_help_of_a_job_lists_ranges_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """`deflicker --help` shows the engine's options with range, default and unit; percent signs are safe."""
+    with pytest.raises(SystemExit) as end:
+        parse("deflicker", "--help")
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert end.value.code == 0
+    assert "Frames looked at (3 to 99, default 9 frames)" in text
+    assert "--local, --no-local" in text
+    assert "Keeps 100% of the light." in text
+
+
+def test_early_reading_skips_what_it_does_not_know() -> None:
+    """The first stage finds server, key and engine among flags that only a later stage understands."""
+    args = parser.early(
+        ["deflicker", "--window-size", "3", "p", "--server", "tcp://a:1", "--engine", "x", "-o", "o"]
+    )
+
+    assert (args.server, args.key, args.engine, args.help) == ("tcp://a:1", None, "x", False)
+
+
+def test_check_takes_the_same_command_line() -> None:
+    """`check deflicker ...` reads the job's flags, engine options included."""
+    args = parse("check", *DEFLICKER, "--window-size", "5", "--mask", "m.exr")
+
+    assert (args.command, args.task, args.mask) == ("check", "deflicker", "m.exr")
+    assert parser.options_of(args) == {"window_size": 5}
