@@ -5,10 +5,10 @@
     plate.path(1001)                                   # "shots/plate.1001.exr"
     plate.existing()                                   # the FrameRange of the files that are there
 
-Ranges: numbers and `first-last` and `first-lastxstep`, separated by commas; numbers may be negative (`-5--1`);
-what overlaps is merged. Patterns: `####` (one # per digit, as in Nuke), `%04d` or `%d`, `@@@` (one @ per digit),
-`$F4` or `$F` (Houdini), in the file name, once. A name without any of these is one file, and stands for every
-frame.
+Ranges: numbers, `first-last` and `first-lastxstep`, separated by commas; numbers may be negative (`-5--1`);
+what overlaps is merged. Patterns: `####` (one # per digit, as in Nuke), `%04d` or `%d`, `@@@` (one @ per
+digit), `$F4` or `$F` (Houdini), in the file name, once. A name without any of these is one file, and stands
+for every frame.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PART = re.compile(r"(-?[0-9]+)(?:-(-?[0-9]+)(?:x([0-9]+))?)?")
 
 
 class FrameRange(Sequence[int]):
-    """Frame numbers in rising order, each once; compares and hashes by its numbers, `str` is the short text."""
+    """Frame numbers in rising order, each once; equal when the numbers are; `str` is the short text."""
 
     def __init__(self, numbers: Iterable[int] = ()) -> None:
         """Take any numbers in any order.
