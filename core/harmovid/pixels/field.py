@@ -6,8 +6,8 @@
     field.then(other).scaled(0.8)                          # composed, then faded towards "no change"
     LightingField.from_bytes(field.to_bytes())             # no pickle, size-capped (docs/lighting-field.md)
 
-A field holds numbers only; `apply.py` (numpy) and `apply_fast.py` (numba) evaluate it, `fit.py` makes one from
-a pair of pictures, `field_exr.py` writes it into EXR channels, `grade.py` exports its global part.
+A field holds numbers only; `apply.py` (numpy) and `apply_fast.py` (numba) evaluate it, `fit.py` makes one
+from a pair of pictures, `field_exr.py` writes it into EXR channels, `grade.py` exports its global part.
 
 Every part maps (the pixel's unassociated scene-linear RGB, its position in plate pixels) to stops per
 channel. Parts work one after the other: each sees the pixel as the parts before it have relit it.
@@ -31,8 +31,8 @@ CURVE_TERMS = ("1", "r", "g", "b", "rr", "gg", "bb", "rg", "gb", "br")
 """What the ten coefficients of a `Curve` multiply, in this order."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
-"""Weights of the luma that addresses a `Grid` (Rec. ITU-R BT.709-6, item 3.2). Part of the field's definition:
-the same weights whatever the primaries, since luma only selects a cell here."""
+"""Weights of the luma that addresses a `Grid` (Rec. ITU-R BT.709-6, item 3.2). Part of the definition of a
+field: the same weights whatever the primaries, since luma only selects a cell here."""
 
 STOPS_LIMIT = 16.0
 """No part changes a pixel by more than this, in stops: all positive half floats, denormals too, span 40."""
