@@ -1,0 +1,152 @@
+"""Read EXR frames: headers judged first, then pixels through the OpenEXR library, each in its native type.
+
+The library never sees a file's free attributes. Before it decodes, the header is replaced, in memory and at
+the same length, by the few attributes that pixels depend on (see `bare_header`); what it cannot parse cannot
+hurt it.
+
+When pixels turn out to be damaged, the library's module prints one line to standard output and leaves the
+part out; that becomes FrameUnreadable here. It can also crash on hostile files (openexr's SECURITY.md lists
+such faults), so a server decodes in child processes that it can lose.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, Dict, Mapping, Union
+
+import numpy as np
+import OpenEXR
+
+from harmovid.errors import FrameError, FrameMissing, FrameUnreadable
+from harmovid.pixels.exr_chunks import check_complete, check_table, table_bytes
+from harmovid.pixels.exr_frame import ExrFrame, ExrPart, Pixels
+from harmovid.pixels.exr_header import STRUCTURE, PartHeader, header_bytes
+from harmovid.pixels.exr_parse import DEFAULT_LIMITS, MENDS, ExrHeader, Limits, parse_header
+from harmovid.pixels.exr_values import Attribute
+
+Source = Union[bytes, bytearray, memoryview, str, Path]
+
+FIRST_READ_BYTES = 1 << 16
+"""Most headers fit; the rest are read with a second, larger request."""
+
+_KEPT = {**STRUCTURE, "type": "string", "tiles": "tiledesc", "dwaCompressionLevel": "float"}
+_KEPT_OF_MANY = {**_KEPT, "name": "string", "chunkCount": "int"}
+PAD_NAME = "p"
+PAD_TYPE = "x"
+PAD_BYTES = len(PAD_NAME) + 1 + len(PAD_TYPE) + 1 + 4
+
+
+def read_header(source: Source, limits: Limits = DEFAULT_LIMITS) -> ExrHeader:
+    """Read and judge a file's headers and chunk table; no pixel is touched.
+
+    Args:
+        source: the file's bytes, or its path.
+        limits: what is taken at most.
+
+    Errors:
+        FrameMissing: no such file.
+        FrameUnreadable: empty, not an EXR, malformed, or incomplete as far as the chunk table tells.
+        FrameRefused: deep, luminance/chroma, of an unknown version or compression, or beyond the limits.
+    """
+    if not isinstance(source, (str, Path)):
+        header = parse_header(source, limits)
+        check_table(memoryview(source)[header.size_bytes :], header, len(source))
+        return header
+    with _opened(source) as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(FIRST_READ_BYTES)
+        try:
+            header = parse_header(start, limits)
+        except FrameError:
+            if len(start) == size:
+                raise
+            header = parse_header(start + file.read(limits.max_header_bytes), limits)
+        file.seek(header.size_bytes)
+        check_table(file.read(min(table_bytes(header), size)), header, size)
+    return header
+
+
+def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> ExrFrame:
+    """Read a whole frame.
+
+    Args:
+        source: the file's bytes, or its path.
+        limits: what is taken at most; checked before pixels are decoded.
+        threads: extra decoding threads; 0 decodes in the calling thread.
+
+    Returns:
+        the frame, every channel in its native type, every attribute as it stands. Of a mip-mapped file the
+        full size level is kept: the others are derived from it.
+
+    Errors:
+        those of `read_header`, and FrameUnreadable where blocks of pixels are missing, cut off or damaged.
+    """
+    data = _loaded(source) if isinstance(source, (str, Path)) else bytes(source)
+    header = parse_header(data, limits)
+    check_complete(data, header)
+    stream = io.BytesIO(data)
+    del data  # The only reference is the stream's now, so patching its header copies nothing.
+    stream.write(bare_header(header))
+    stream.seek(0)
+    try:
+        decoded = OpenEXR.File(stream, separate_channels=True, num_threads=threads).parts
+    except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+        raise FrameUnreadable(
+            f"The file's pixels cannot be decoded: {error}", fix=MENDS["damaged"]
+        ) from error
+    if len(decoded) != len(header.parts):
+        raise FrameUnreadable("The file's pixels are damaged and cannot be decoded.", fix=MENDS["damaged"])
+    parts = [ExrPart(ours, _channels(ours, theirs.channels)) for ours, theirs in zip(header.parts, decoded)]
+    return ExrFrame(tuple(parts), header.main)
+
+
+def bare_header(header: ExrHeader) -> bytes:
+    """Return headers of the same length as the file's with only the attributes that pixels depend on.
+
+    The rest of each part's header is one opaque attribute of zeros. It always fits: what was left out was at
+    least one whole attribute, and the padding is the shortest one there is (one-letter name and type).
+    """
+    parts = []
+    types = _KEPT_OF_MANY if len(header.parts) > 1 else _KEPT
+    for part in header.parts:
+        kept = {name: a for name, a in part.attributes.items() if types.get(name) == a.type}
+        spare = _stored_bytes(part.attributes) - _stored_bytes(kept)
+        if spare:
+            kept[PAD_NAME] = Attribute(PAD_TYPE, bytes(spare - PAD_BYTES))
+        parts.append(PartHeader(kept))
+    return header_bytes(tuple(parts))
+
+
+def _stored_bytes(attributes: Mapping[str, Attribute]) -> int:
+    return sum(len(name.encode()) + len(a.type.encode()) + 6 + len(a.data) for name, a in attributes.items())
+
+
+def _channels(header: PartHeader, decoded: Dict[str, Any]) -> Dict[str, Pixels]:
+    channels: Dict[str, Pixels] = {}
+    height, width = header.shape
+    for name, channel in header.channels.items():
+        pixels = decoded[name].pixels
+        if (channel.x_sampling, channel.y_sampling) != (1, 1):
+            # The module packs the stored samples into the beginning of a full-size array.
+            shape = (height // channel.y_sampling, width // channel.x_sampling)
+            pixels = pixels.reshape(-1)[: shape[0] * shape[1]].reshape(shape).copy()
+        channels[name] = np.asarray(pixels)
+    return channels
+
+
+def _opened(path: Union[str, Path]) -> io.BufferedReader:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise FrameMissing(
+            f"There is no file {Path(path).name}.", fix="Render it, or leave it out."
+        ) from error
+    except OSError as error:
+        raise FrameUnreadable(f"{Path(path).name} cannot be opened: {error.strerror}.") from error
+
+
+def _loaded(path: Union[str, Path]) -> bytes:
+    with _opened(path) as file:
+        return file.read()
