@@ -1,0 +1,273 @@
+"""CURVE key files: who a client is, which server it trusts, and whom a server lets in.
+
+    anna.secret       name, public and secret half, and (a client's) the public key of its server; mode 0600
+    anna.public       name and public half; this is what one sends to the server's keeper
+    authorized_keys   one line per client, `name public-key`; lines that start with # are remarks
+
+    pair = new_pair("anna")
+    save_secret(folder / "anna.secret", pair)
+    save_public(folder / "anna.public", pair)
+    AuthorizedKeys("authorized_keys").add("anna", pair.public)
+    trust_server(folder / "anna.secret", load_public("server.public").public)
+    Client("tcp://render01:7411", keys=load_secret(folder / "anna.secret"))
+
+Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file that group or
+others can read is refused, as ssh does (POSIX; Windows guards the user's folder by itself).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Union
+
+import zmq
+
+from harmovid.atomic import write_whole
+from harmovid.errors import KeyFileError
+
+Path = Union[str, "os.PathLike[str]"]
+
+# Printable, no path parts, no spaces: a name is a file name and a word in authorized_keys.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+MAX_FILE_BYTES = 1 << 20  # thousands of keys; whatever is larger is not a key file
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """The half that may be known: whose it is and its Z85 text."""
+
+    name: str
+    public: str
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A key pair as its owner holds it. `server` is the trusted server's public key, empty in a server's own file.
+
+    The secret half is left out of `repr`, so that it never gets into a log.
+    """
+
+    name: str
+    public: str
+    secret: str = field(repr=False)
+    server: str = ""
+
+
+def new_pair(name: str) -> KeyPair:
+    """Return a fresh pair.
+
+    Raises:
+        KeyFileError: the name holds spaces or path parts, or this libzmq has no CURVE.
+    """
+    _check_name(name)
+    if not zmq.has("curve"):
+        raise KeyFileError("this libzmq is built without CURVE.", fix="Install pyzmq from its wheels.")
+    public, secret = zmq.curve_keypair()
+    return KeyPair(name, public.decode("ascii"), secret.decode("ascii"))
+
+
+def save_secret(path: Path, pair: KeyPair) -> None:
+    """Write the whole pair to `path`, readable by its owner only.
+
+    Raises:
+        KeyFileError: the file exists (a lost secret cannot be brought back), or cannot be written.
+    """
+    if os.path.lexists(path):
+        raise KeyFileError(
+            f"{os.fspath(path)} exists already.", fix="Choose another name, or remove it yourself."
+        )
+    _write_pair(path, pair)
+
+
+def _write_pair(path: Path, pair: KeyPair) -> None:
+    body = {"kind": "harmovid secret key", "name": pair.name, "public": pair.public, "secret": pair.secret}
+    if pair.server:
+        body["server"] = pair.server
+    _write(path, json.dumps(body, indent=1) + "\n", 0o600)
+
+
+def save_public(path: Path, key: Union[KeyPair, PublicKey]) -> None:
+    """Write name and public half to `path`; what was there is replaced.
+
+    Raises:
+        KeyFileError: it cannot be written.
+    """
+    body = {"kind": "harmovid public key", "name": key.name, "public": key.public}
+    _write(path, json.dumps(body, indent=1) + "\n", 0o644)
+
+
+def load_secret(path: Path) -> KeyPair:
+    """Return the pair in a secret file.
+
+    Raises:
+        KeyFileError: missing, malformed, open to others, or the two halves do not belong together.
+    """
+    body = _read_json(path, private=True)
+    pair = KeyPair(
+        _text(path, body, "name", NAME),
+        _text(path, body, "public", KEY),
+        _text(path, body, "secret", KEY),
+        _text(path, body, "server", KEY) if "server" in body else "",
+    )
+    if zmq.curve_public(pair.secret.encode("ascii")) != pair.public.encode("ascii"):
+        raise KeyFileError(
+            f"the two halves in {os.fspath(path)} do not belong together.", fix="Make a new key pair."
+        )
+    return pair
+
+
+def load_public(path: Path) -> PublicKey:
+    """Return the public half in a public (or secret) file.
+
+    Raises:
+        KeyFileError: missing or malformed.
+    """
+    body = _read_json(path, private=False)
+    return PublicKey(_text(path, body, "name", NAME), _text(path, body, "public", KEY))
+
+
+def trust_server(path: Path, server_public: str) -> KeyPair:
+    """Write the server's public key into a client's secret file and return the pair.
+
+    Raises:
+        KeyFileError: the file or the key is no good.
+    """
+    if not KEY.fullmatch(server_public):
+        raise KeyFileError(
+            "the server's public key is malformed.", fix="It has 40 characters; take the .public file."
+        )
+    pair = replace(load_secret(path), server=server_public)
+    _write_pair(path, pair)
+    return pair
+
+
+class AuthorizedKeys:
+    """The list of clients a server lets in: a text file that a person may edit."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = os.fspath(path)
+
+    def load(self) -> Dict[str, str]:
+        """Return `{public key: name}`; a missing file lets nobody in.
+
+        Raises:
+            KeyFileError: it cannot be read or a line is malformed; the message names the line.
+        """
+        if not os.path.lexists(self.path):
+            return {}
+        found: Dict[str, str] = {}
+        for number, line in enumerate(_read(self.path, private=False).splitlines(), 1):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if len(words) != 2 or not NAME.fullmatch(words[0]) or not KEY.fullmatch(words[1]):
+                raise KeyFileError(
+                    f"line {number} of {self.path} is malformed.",
+                    fix="A line is: name public-key (40 characters).",
+                )
+            found[words[1]] = words[0]
+        return found
+
+    def add(self, name: str, public: str) -> None:
+        """Let `public` in under `name`; an older key of that name is replaced.
+
+        Raises:
+            KeyFileError: name, key or file is no good, or the key is already listed under another name.
+        """
+        _check_name(name)
+        if not KEY.fullmatch(public):
+            raise KeyFileError(
+                "the public key is malformed.", fix="It has 40 characters; take the .public file."
+            )
+        known = self.load()
+        if known.get(public, name) != name:
+            raise KeyFileError(
+                f"this key is already listed as {known[public]}.", fix="Remove that name first."
+            )
+        lines = [line for line in self._lines() if line.split()[:1] != [name]]
+        _write(self.path, "\n".join([*lines, f"{name} {public}"]) + "\n", 0o644)
+
+    def remove(self, name: str) -> None:
+        """Shut `name` out.
+
+        Raises:
+            KeyFileError: nobody of that name is listed, or the file cannot be written.
+        """
+        lines = self._lines()
+        kept = [line for line in lines if line.split()[:1] != [name]]
+        if len(kept) == len(lines):
+            names = ", ".join(sorted(self.load().values())) or "nobody"
+            raise KeyFileError(f"{name} is not in {self.path}.", fix=f"It lists {names}.")
+        _write(self.path, "".join(line + "\n" for line in kept), 0o644)
+
+    def _lines(self) -> list[str]:
+        return _read(self.path, private=False).splitlines() if os.path.lexists(self.path) else []
+
+
+def open_to_others(path: Path) -> bool:
+    """Return whether group or others have any access to `path`; False on Windows, which has no such bits."""
+    return sys.platform != "win32" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise KeyFileError(
+            f"{name!r} cannot name a key.", fix="Use letters, digits, dot, dash and underscore."
+        )
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    try:
+        write_whole(os.fspath(path), text.encode("utf-8"), mode)
+    except OSError as error:
+        raise KeyFileError(
+            f"{os.fspath(path)} cannot be written: {error.strerror}.", fix="Check the folder."
+        ) from error
+
+
+def _read(path: Path, private: bool) -> str:
+    name = os.fspath(path)
+    try:
+        if private and open_to_others(path):
+            raise KeyFileError(f"{name} can be read by others.", fix=f"Run: chmod 600 {name}")
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise KeyFileError(f"{name} is too large for a key file.")
+        return data.decode("utf-8")
+    except FileNotFoundError as error:
+        raise KeyFileError(f"{name} does not exist.", fix="Make it with: harmovid keys new NAME") from error
+    except OSError as error:
+        raise KeyFileError(f"{name} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise KeyFileError(
+            f"{name} is not a key file.", fix="Make one with: harmovid keys new NAME"
+        ) from error
+
+
+def _read_json(path: Path, private: bool) -> Dict[str, Any]:
+    try:
+        body = json.loads(_read(path, private))
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise KeyFileError(
+            f"{os.fspath(path)} is not a key file.", fix="Make one with: harmovid keys new NAME"
+        )
+    return body
+
+
+def _text(path: Path, body: Dict[str, Any], name: str, form: re.Pattern[str]) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not form.fullmatch(value):
+        what = "has no" if value is None else "has a malformed"
+        raise KeyFileError(
+            f"{os.fspath(path)} {what} {name!r}.", fix="A .secret file holds both halves of a key."
+        )
+    return value
