@@ -11,8 +11,8 @@
     trust_server(folder / "anna.secret", load_public("server.public").public)
     Client("tcp://render01:7411", keys=load_secret(folder / "anna.secret"))
 
-Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file that group or
-others can read is refused, as ssh does (POSIX; Windows guards the user's folder by itself).
+Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file that
+group or others can read is refused, as ssh does (POSIX; Windows guards the user's folder by itself).
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ Path = Union[str, "os.PathLike[str]"]
 # Printable, no path parts, no spaces: a name is a file name and a word in authorized_keys.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+_KEY_FIX = "It has 40 characters; take the .public file."
+_NEW_FIX = "Make one with: harmovid keys new NAME"
 MAX_FILE_BYTES = 1 << 20  # thousands of keys; whatever is larger is not a key file
 
 
@@ -48,9 +50,10 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key pair as its owner holds it. `server` is the trusted server's public key, empty in a server's own file.
+    """A key pair as its owner holds it.
 
-    The secret half is left out of `repr`, so that it never gets into a log.
+    `server` is the trusted server's public key, empty in a server's own file. The secret half is left out of
+    `repr`, so that it never gets into a log.
     """
 
     name: str
@@ -139,9 +142,7 @@ def trust_server(path: Path, server_public: str) -> KeyPair:
         KeyFileError: the file or the key is no good.
     """
     if not KEY.fullmatch(server_public):
-        raise KeyFileError(
-            "the server's public key is malformed.", fix="It has 40 characters; take the .public file."
-        )
+        raise KeyFileError("the server's public key is malformed.", fix=_KEY_FIX)
     pair = replace(load_secret(path), server=server_public)
     _write_pair(path, pair)
     return pair
@@ -182,9 +183,7 @@ class AuthorizedKeys:
         """
         _check_name(name)
         if not KEY.fullmatch(public):
-            raise KeyFileError(
-                "the public key is malformed.", fix="It has 40 characters; take the .public file."
-            )
+            raise KeyFileError("the public key is malformed.", fix=_KEY_FIX)
         known = self.load()
         if known.get(public, name) != name:
             raise KeyFileError(
@@ -242,13 +241,11 @@ def _read(path: Path, private: bool) -> str:
             raise KeyFileError(f"{name} is too large for a key file.")
         return data.decode("utf-8")
     except FileNotFoundError as error:
-        raise KeyFileError(f"{name} does not exist.", fix="Make it with: harmovid keys new NAME") from error
+        raise KeyFileError(f"{name} does not exist.", fix=_NEW_FIX) from error
     except OSError as error:
         raise KeyFileError(f"{name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise KeyFileError(
-            f"{name} is not a key file.", fix="Make one with: harmovid keys new NAME"
-        ) from error
+        raise KeyFileError(f"{name} is not a key file.", fix=_NEW_FIX) from error
 
 
 def _read_json(path: Path, private: bool) -> Dict[str, Any]:
@@ -257,9 +254,7 @@ def _read_json(path: Path, private: bool) -> Dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise KeyFileError(
-            f"{os.fspath(path)} is not a key file.", fix="Make one with: harmovid keys new NAME"
-        )
+        raise KeyFileError(f"{os.fspath(path)} is not a key file.", fix=_NEW_FIX)
     return body
 
 
