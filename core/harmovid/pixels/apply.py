@@ -225,8 +225,12 @@ def _tiles(shape: Tuple[int, ...]) -> Iterator[slice]:
 
 
 def _read(planes: Sequence[Plane], rows: slice) -> Float32:
+    first = planes[0][rows]
+    values = np.empty((3, *first.shape), np.float32)
     with np.errstate(invalid="ignore"):
-        return np.stack([plane[rows].astype(np.float32) for plane in planes])
+        for value, plane in zip(values, planes):
+            value[...] = plane[rows]
+    return values
 
 
 def _planes(rgb: Picture) -> List[Plane]:

@@ -3,7 +3,7 @@
     from harmovid.pixels.apply_fast import apply_field, apply_stops, field_stops
 
 One thread per call: frames run side by side in their own processes. The compiled loops are cached on disk
-beside this package (or where `NUMBA_CACHE_DIR` says), so only the first frame of an installation waits for the
+beside this package (or where `NUMBA_CACHE_DIR` says): only the first frame of an installation waits for the
 compiler. Without numba the slow twin answers, and the log says so once.
 """
 

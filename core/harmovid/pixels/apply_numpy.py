@@ -23,7 +23,6 @@ from harmovid.pixels.field import (
 
 Work = npt.NDArray[Any]
 Leaf = Union[Curve, Grid, GainMap]
-Cells = Tuple[Work, Work, Work]
 
 PARITY_STOPS = 1e-4
 """The two twins agree on the stops of every pixel within this."""
@@ -129,29 +128,33 @@ def curve_terms(rgb: Work, curve: Curve) -> Work:
     return np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, g * b, b * r])
 
 
-def _cells(position: Work, samples: int) -> Cells:
-    """Return the two samples beside each `position` (in samples, clamped) and the share of the second."""
-    position = np.clip(position, 0, samples - 1)
-    first = np.minimum(position.astype(np.intp), max(samples - 2, 0))
-    return first, np.minimum(first + 1, samples - 1), position - first
+def positions(part: Union[Grid, GainMap], tile: Tile) -> Tuple[Work, Work]:
+    """Return where the tile's rows `(h)` and columns `(w)` lie among the part's samples, clamped, float64.
 
-
-def _rows_and_columns(part: Union[Grid, GainMap], tile: Tile) -> Tuple[Cells, Cells]:
-    """Return the cells of the tile's rows (as a column) and of its columns; samples sit at cell centres."""
+    Sample 0 is at 0; samples sit at the centres of equal cells of the part's box, as pixels do.
+    """
     rows, columns = tile.guide.shape[1:]
     x0, y0, x1, y1 = part.box
     count_y, count_x = part.stops.shape[:2]
-    at_y = (tile.y + np.arange(rows)[:, None] - y0) * (count_y / (y1 - y0)) - 0.5
-    at_x = (tile.x + np.arange(columns)[None, :] - x0) * (count_x / (x1 - x0)) - 0.5
-    return _cells(at_y, count_y), _cells(at_x, count_x)
+    at_y = (tile.y + np.arange(rows) - y0) * (count_y / (y1 - y0)) - 0.5
+    at_x = (tile.x + np.arange(columns) - x0) * (count_x / (x1 - x0)) - 0.5
+    return np.clip(at_y, 0, count_y - 1), np.clip(at_x, 0, count_x - 1)
+
+
+def _split(position: Work, samples: int) -> Tuple[Work, Work, Work]:
+    """Return the two samples beside each `position` and the share of the second."""
+    first = position.astype(np.intp)
+    return first, np.minimum(first + 1, samples - 1), position - first
 
 
 def _grid_stops(part: Grid, tile: Tile) -> Work:
-    (y0, y1, ty), (x0, x1, tx) = _rows_and_columns(part, tile)
+    rows, columns = positions(part, tile)
+    y0, y1, ty = _split(rows[:, None], part.stops.shape[0])
+    x0, x1, tx = _split(columns[None, :], part.stops.shape[1])
     luma = np.tensordot(LUMA, tile.guide, axes=1)
     levels = part.stops.shape[2]
     depth = np.clip(log2_clipped(luma), part.low, part.high) - part.low
-    z0, z1, tz = _cells(depth * ((levels - 1) / (part.high - part.low)), levels)
+    z0, z1, tz = _split(depth * ((levels - 1) / (part.high - part.low)), levels)
     stops = np.zeros_like(tile.guide)
     for y, wy in ((y0, 1 - ty), (y1, ty)):
         for x, wx in ((x0, 1 - tx), (x1, tx)):
@@ -161,7 +164,9 @@ def _grid_stops(part: Grid, tile: Tile) -> Work:
 
 
 def _map_stops(part: GainMap, tile: Tile) -> Work:
-    (y0, y1, ty), (x0, x1, tx) = _rows_and_columns(part, tile)
+    rows, columns = positions(part, tile)
+    y0, y1, ty = _split(rows[:, None], part.stops.shape[0])
+    x0, x1, tx = _split(columns[None, :], part.stops.shape[1])
     stops = np.zeros_like(tile.guide)
     for y, wy in ((y0, 1 - ty), (y1, ty)):
         for x, wx in ((x0, 1 - tx), (x1, tx)):
