@@ -11,8 +11,8 @@
     trust_server(folder / "anna.secret", load_public("server.public").public)
     Client("tcp://render01:7411", keys=load_secret(folder / "anna.secret"))
 
-Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file that
-group or others can read is refused, as ssh does (POSIX; Windows guards the user's folder by itself).
+Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file
+that group or others can read is refused, as ssh does (POSIX; Windows guards the user's folder by itself).
 """
 
 from __future__ import annotations
