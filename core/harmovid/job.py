@@ -6,6 +6,7 @@ the wire as msgpack maps (`to_dict` / `from_dict`); nothing here touches sockets
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
@@ -21,6 +22,11 @@ ACTIVE_STATES = (QUEUED, RUNNING)
 FINAL_STATES = (DONE, FAILED, CANCELLED, EXPIRED)
 
 OUTPUT_MODES = ("fg", "comp")
+
+
+def new_job_id() -> str:
+    """Return a fresh random job id, 32 hex digits."""
+    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
