@@ -44,6 +44,7 @@ _STRANGERS = {
     b"XPDS": "a DPX",
     b"#?RA": "a Radiance HDR",
 }
+_RANDOM_Y = 2
 _COORDINATE_LIMIT = 1 << 30
 """OpenEXR refuses windows beyond half the range of an int (ImfHeader.cpp, sanityCheck)."""
 
@@ -202,6 +203,8 @@ def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader
             f"The file's compression (number {header.attributes['compression'].data[0]}) is not known here.",
             fix="Write it with zip compression.",
         )
+    if header.get("lineOrder") > _RANDOM_Y:
+        raise FrameUnreadable("The EXR header has an impossible line order.", fix=MENDS["damaged"])
     _check_windows(header)
     _check_channels(header)
     return header
