@@ -69,17 +69,15 @@ class Space:
         Errors:
             ColourError: the configuration cannot convert the space.
         """
-        linear = rgb if self.config is None else self.config.convert(rgb, self.name, self.config.scene_linear)
+        config = self.config
+        linear = rgb if config is None else config.convert(rgb, self.name, config.scene_linear)
         return linear if primaries is None else convert_primaries(linear, self.primaries, primaries)
 
     def from_linear(self, rgb: Float32, primaries: Optional[Primaries] = None) -> Float32:
         """Return scene-linear `(H, W, 3)` float32 as this space stores it; the inverse of `to_linear`."""
+        config = self.config
         linear = rgb if primaries is None else convert_primaries(rgb, primaries, self.primaries)
-        return (
-            linear
-            if self.config is None
-            else self.config.convert(linear, self.config.scene_linear, self.name)
-        )
+        return linear if config is None else config.convert(linear, config.scene_linear, self.name)
 
 
 def space_of(

@@ -53,7 +53,7 @@ a float32 step at code 0.1 (3.7e-9) divided by the slope 10.54 and by 0.18 is 2e
 
 def exposure_anchor(frames: Iterable[Float32]) -> float:
     """Return a shot's exposure anchor from its first frames: the median over frames of each frame's
-    `log_mean`.
+    `trimmed_mean` of log luma.
 
     Args:
         frames: `(H, W, 3)` float32 linear, at proxy size; at most `ANCHOR_FRAMES` are taken. Pixels that do
@@ -74,8 +74,7 @@ def exposure_anchor(frames: Iterable[Float32]) -> float:
 
 
 def log_luma(rgb: Float32) -> npt.NDArray[np.float64]:
-    """Return log2 of the luma of every pixel of `(..., 3)` where it is positive and finite, flat, in no use
-    of place."""
+    """Return log2 of the luma of `(..., 3)` pixels, `(N,)`: of those where it is positive and finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         luma = rgb.astype(np.float64) @ np.array(LUMA)
     return np.asarray(np.log2(luma[np.isfinite(luma) & (luma > 0.0)]))

@@ -19,7 +19,7 @@ from typing import Any, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
-import OpenImageIO as oiio
+import OpenImageIO
 
 from harmovid.errors import ColourError
 from harmovid.pixels.primaries import AP0, REC709, Float64, Primaries, file_primaries, rgb_to_xyz
@@ -104,12 +104,12 @@ class ColourConfig:
         Errors:
             ColourError: it knows no such space, or cannot convert between the two.
         """
-        picture = oiio.ImageBuf(np.ascontiguousarray(rgb, np.float32))
+        picture = OpenImageIO.ImageBuf(np.ascontiguousarray(rgb, np.float32))
         names = self.canonical(source), self.canonical(target)
-        done = oiio.ImageBufAlgo.colorconvert(picture, *names, False, "", "", self.source, nthreads=1)
+        done = OpenImageIO.ImageBufAlgo.colorconvert(picture, *names, False, "", "", self.source, nthreads=1)
         if done.has_error:
             raise ColourError(f"{names[0]} cannot be converted to {names[1]}: {done.geterror()}")
-        return np.asarray(done.get_pixels(oiio.FLOAT), np.float32)
+        return np.asarray(done.get_pixels(OpenImageIO.FLOAT), np.float32)
 
 
 def _primaries_of(to_xyz: Float64) -> Primaries:
@@ -133,7 +133,7 @@ def load_config(source: str = "") -> ColourConfig:
 
 @lru_cache(maxsize=8)
 def _loaded(source: str) -> ColourConfig:
-    config = oiio.ColorConfig(source)
+    config = OpenImageIO.ColorConfig(source)
     # OpenImageIO answers an unreadable configuration with a small one of its own, so the error must be asked
     # for.
     problem = config.geterror()

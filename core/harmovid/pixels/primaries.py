@@ -13,7 +13,7 @@ Sources of the chromaticities:
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -67,16 +67,7 @@ def file_primaries(chromaticities: Optional[Sequence[float]]) -> Primaries:
     numbers = tuple(float(value) for value in chromaticities)
     if len(numbers) != 8:
         raise ColourError(f"{len(numbers)} chromaticities are not a gamut.", fix="Eight numbers are.")
-    found: Primaries = (
-        numbers[0],
-        numbers[1],
-        numbers[2],
-        numbers[3],
-        numbers[4],
-        numbers[5],
-        numbers[6],
-        numbers[7],
-    )
+    found = cast(Primaries, numbers)
     for known in GAMUTS.values():
         if same_gamut(found, known):
             return known

@@ -24,11 +24,11 @@ def srgb_encode(linear: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return sRGB code values of linear light, any shape, float32 or float64 as given."""
     size = np.abs(linear)
     curved = (1.0 + SRGB_OFFSET) * np.maximum(size, SRGB_LINEAR_BREAK) ** (1.0 / SRGB_GAMMA) - SRGB_OFFSET
-    return np.copysign(np.where(size <= SRGB_LINEAR_BREAK, SRGB_SLOPE * size, curved), linear)
+    return np.asarray(np.copysign(np.where(size <= SRGB_LINEAR_BREAK, SRGB_SLOPE * size, curved), linear))
 
 
 def srgb_decode(code: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return linear light of sRGB code values, any shape, float32 or float64 as given."""
     size = np.abs(code)
     curved = ((np.maximum(size, SRGB_CODE_BREAK) + SRGB_OFFSET) / (1.0 + SRGB_OFFSET)) ** SRGB_GAMMA
-    return np.copysign(np.where(size <= SRGB_CODE_BREAK, size / SRGB_SLOPE, curved), code)
+    return np.asarray(np.copysign(np.where(size <= SRGB_CODE_BREAK, size / SRGB_SLOPE, curved), code))
