@@ -8,8 +8,8 @@
 Where M is 0 (or NaN) the result is B to the bit, where M is 1 or more it is F to the bit, NaN payloads
 included: only soft pixels are computed. A premultiplied foreground that adds light where its matte is 0 loses
 that light, because there the background is promised untouched. Both layers have their own data window in one
-common display window; outside its window a foreground has matte 0 and a background is 0. Any number of channels
-goes through alike, so an alpha is composed by passing it as a channel of a premultiplied pair.
+common display window; outside its window a foreground has matte 0 and a background is 0. Any number of
+channels goes through alike, so an alpha is composed by passing it as a channel of a premultiplied pair.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_ends_are_bit_identical_in_any_windows(seed, front_window, back_window, 
 
 
 def test_soft_pixels_follow_the_formulas():
-    """A quarter matte mixes a quarter of an unassociated foreground; a premultiplied one is added as it is."""
+    """A quarter matte takes a quarter of an unassociated foreground, all of a premultiplied one."""
     window = (0, 0, 1, 1)
     front, back = Layer((np.float32([[8.0]]),), window), Layer((np.float32([[2.0]]),), window)
     quarter = np.float32([[0.25]])
