@@ -1,0 +1,79 @@
+"""Threads for what may block (disks, network storage), and a bell that wakes the loop that waits on sockets.
+
+`ThreadPoolExecutor` is not used because Python waits for its threads when the process ends: a read that
+hangs on dead storage would then keep a host application from quitting. These are daemon threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any, Callable, Optional, Tuple, TypeVar
+
+T = TypeVar("T")
+_Work = Tuple["Future[Any]", Callable[..., Any], Tuple[Any, ...]]
+
+
+class Bell:
+    """Ends a poll from another thread: `ring` makes `fileno` readable until `hush`."""
+
+    def __init__(self) -> None:
+        self._here, self._there = socket.socketpair()
+        self._here.setblocking(False)
+        self._there.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for input."""
+        return self._here.fileno()
+
+    def ring(self, *_: Any) -> None:
+        """Wake the loop; fits as a future's callback."""
+        with contextlib.suppress(OSError):  # full: it rings already; closed: nobody waits any more
+            self._there.send(b"\0")
+
+    def hush(self) -> None:
+        """Forget all rings up to now."""
+        with contextlib.suppress(OSError):
+            while self._here.recv(4096):
+                pass
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._here.close()
+        self._there.close()
+
+
+class Background:
+    """One daemon thread that does one thing after the other."""
+
+    def __init__(self, name: str) -> None:
+        self._queue: queue.SimpleQueue[Optional[_Work]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Queue a call; its result or exception is in the future."""
+        future: Future[T] = Future()
+        self._queue.put((future, function, args))
+        return future
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread after what is queued; wait for it at most `timeout_s`."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            work = self._queue.get()
+            if work is None:
+                return
+            future, function, args = work
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function(*args))
+            except BaseException as error:  # the thread's door: whatever it is belongs to who waits
+                future.set_exception(error)
