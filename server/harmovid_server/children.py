@@ -36,6 +36,8 @@ HEALTHY_S = 30.0
 START_S = 60.0
 """How long a child may take from its start to its first message (imports on a loaded machine)."""
 
+_REAP_S = 1.0
+
 
 class Child:
     """One child process of main and its successors. `name` is the seat, `seat.N` the N-th process in it."""
@@ -55,6 +57,10 @@ class Child:
     def running(self) -> bool:
         """Whether a process is in the seat (it may still be starting)."""
         return self._process is not None
+
+    def alive(self) -> bool:
+        """Return whether the process in the seat still runs."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -84,9 +90,7 @@ class Child:
         if code is None and not self._silent(now_s):
             return False
         reason = f"exit {code}" if code is not None else "silent"
-        self._process.kill()
-        self._process.wait()
-        self._process = None
+        self.kill()
         if now_s - self._started_s > HEALTHY_S:
             self._deaths = 0
         self._due_s = now_s + BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
@@ -100,11 +104,18 @@ class Child:
         return now_s - self._heard_s > MISSED_BEATS * BEAT_S
 
     def kill(self) -> None:
-        """End the process at once: children keep nothing that main's store and the spool do not hold."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """End the process at once: children keep nothing that main's store and the spool do not hold.
+
+        One that hangs in the kernel (a dead network drive, a stuck driver) is not waited for.
+        """
+        if self._process is None:
+            return
+        self._process.kill()
+        try:
+            self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            log.error("child cannot be killed", extra=about(child=self.name, pid=self._process.pid))
+        self._process = None
 
 
 def enter(arguments: Sequence[str]) -> Tuple[Config, ChildLink]:

@@ -171,12 +171,6 @@ class Config:
         """The SQLite job store."""
         return Path(self.state) / "jobs.sqlite"
 
-    @property
-    def endpoint(self) -> str:
-        """Where clients connect, as far as it is known before the ports are bound."""
-        host = f"[{self.bind}]" if ":" in self.bind else self.bind
-        return f"tcp://{host}:{self.port}"
-
     def save(self, path: Path) -> None:
         """Write all settings as JSON for the children, who read them with `restore`."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

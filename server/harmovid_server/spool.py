@@ -10,6 +10,7 @@ always a whole file. Main keeps the account: what lies there, plus what has been
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -24,12 +25,15 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 _LAYER = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 _READ_BYTES = 1 << 20
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing fails with where there is no room: the disk, the quota, the process's file size limit."""
+
 DISK_RESERVE_BYTES = 64 << 20
 """Never filled by frames: room for the job store and for the system (or 1/16 of a smaller disk)."""
 
 
 def job_folder(spool: Path, job: str) -> Path:
-    """Return a job's folder. Ids come from clients, through the wire's schema; they are checked again here."""
+    """Return a job's folder. Ids come from clients, through the wire's schema, and are checked again."""
     if not _JOB_ID.match(job):
         raise ValueError(f"{job!r} is not a job id")
     return spool / job
@@ -75,12 +79,15 @@ class Spool:
         self.used_bytes = 0
         self._promised_bytes = 0
 
-    def room_bytes(self) -> int:
-        """Return what may still be asked for: the rest of the budget, or of the disk where that is less."""
+    def disk_free_bytes(self) -> int:
+        """Return what frames may still take of the disk, whatever the budget says."""
         disk = os.statvfs(self.folder)
         reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 16)
-        free = disk.f_bavail * disk.f_frsize - reserve
-        return min(self.budget_bytes - self.used_bytes, free) - self._promised_bytes
+        return max(disk.f_bavail * disk.f_frsize - reserve, 0)
+
+    def room_bytes(self) -> int:
+        """Return what may still be asked for: the rest of the budget, or of the disk where that is less."""
+        return min(self.budget_bytes - self.used_bytes, self.disk_free_bytes()) - self._promised_bytes
 
     def promise(self, path: Path, size: int) -> None:
         """Keep room for a file that has been asked for."""

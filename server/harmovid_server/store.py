@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import ACTIVE_STATES, JobSpec
+from harmovid.job import JobSpec
 
 log = logging.getLogger("harmovid.main")
 
@@ -117,7 +117,7 @@ class Store:
         self._sql.execute(statement, values)
 
     def commit(self) -> None:
-        """Make all that was written last. A full disk is waited out: nothing may be said before it is kept."""
+        """Make all that was written last. A full disk is waited out: what is not kept may not be said."""
         told = False
         while self._sql.in_transaction:
             try:
@@ -148,7 +148,8 @@ class Store:
             "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.spec.job_id, record.user, json.dumps(record.spec.to_dict()), record.state,
-                record.attempt, record.strikes, _json(record.error), record.created_s, record.seen_s, record.ended_s,
+                record.attempt, record.strikes, _json(record.error), record.created_s, record.seen_s,
+                record.ended_s,
             ),
         )  # fmt: skip
 
@@ -163,19 +164,23 @@ class Store:
         """Note that one input of a frame is whole in the spool."""
         self._write("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?, ?)", (job, frame, layer, size, crc))
 
-    def drop_inputs(self, job: str, frame: int) -> None:
-        """Note that a frame's inputs have left the spool."""
-        self._write("DELETE FROM inputs WHERE job=? AND frame=?", (job, frame))
-
-    def drop_frames(self, job: str) -> None:
-        """Forget the frames of a job that has ended; the job itself is remembered."""
-        for table in ("frames", "inputs"):
-            self._write(f"DELETE FROM {table} WHERE job=?", (job,))  # noqa: S608  (a constant name)
+    def drop_inputs(self, job: str, frame: Optional[int] = None) -> None:
+        """Note that the inputs of a frame, or of the whole job, have left the spool."""
+        if frame is None:
+            self._write("DELETE FROM inputs WHERE job=?", (job,))
+        else:
+            self._write("DELETE FROM inputs WHERE job=? AND frame=?", (job, frame))
 
     def drop_job(self, job: str) -> None:
         """Forget a job altogether."""
-        self.drop_frames(job)
-        self._write("DELETE FROM jobs WHERE job=?", (job,))
+        for table in ("frames", "inputs", "jobs"):
+            self._write(f"DELETE FROM {table} WHERE job=?", (job,))  # noqa: S608  (a constant name)
+
+    def counts(self, job: str) -> Dict[str, int]:
+        """Return how many frames of a job are in each state; those never touched are in none."""
+        return dict(
+            self._sql.execute("SELECT state, count(*) FROM frames WHERE job=? GROUP BY state", (job,))
+        )
 
     def jobs(self) -> List[JobRecord]:
         """Return all jobs, oldest first."""
@@ -199,15 +204,11 @@ class Store:
         return found
 
     def _rows(self, table: str, job: str) -> Iterator[Tuple[Any, ...]]:
-        return iter(self._sql.execute(f"SELECT * FROM {table} WHERE job=?", (job,)))  # noqa: S608  (a constant name)
-
-    def active_jobs(self) -> List[str]:
-        """Return the ids of the jobs that are not at their end: their spool folders must stay."""
-        return [record.spec.job_id for record in self.jobs() if record.state in ACTIVE_STATES]
+        return iter(self._sql.execute(f"SELECT * FROM {table} WHERE job=?", (job,)))  # noqa: S608  (constant)
 
 
 def _json(value: Optional[Dict[str, Any]]) -> Optional[str]:
-    return None if value is None else json.dumps(value)
+    return None if value is None else json.dumps(value, default=str)
 
 
 def _plain(text: Optional[str]) -> Optional[Dict[str, Any]]:

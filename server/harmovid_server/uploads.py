@@ -1,0 +1,99 @@
+"""One file on its way in: META, chunks straight into a temporary file of the spool, the whole checksum.
+
+Nothing is collected in memory. What does not fit is answered for this file only; the rest of the file is then
+ignored chunk by chunk, because the client may have it on the way already.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+from typing import Optional, Tuple
+
+from harmovid.errors import FrameCorrupt, ProtocolError
+from harmovid.schema import Buffer
+
+from harmovid_server.spool import PART
+
+
+class Upload:
+    """A file that is being received. `target` is None for one that nobody wants (any more): it is ignored."""
+
+    def __init__(self, key: Tuple[str, str, int], size: int, crc: int, target: Optional[Path]) -> None:
+        """Make room for the file at once, so that a full disk is known before a byte has travelled.
+
+        Raises:
+            OSError: the temporary file cannot be made, or there is no room for it.
+        """
+        self.key = key
+        self.size = size
+        self.crc = crc
+        self._target = target
+        self._handle = -1
+        self._sum = 0
+        self._offset = 0
+        self.arrived = 0
+        if target is not None:
+            self._part = target.with_name(target.name + PART)
+            self._handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(self._handle, 0, size)
+            except OSError:
+                self.ignore()
+                raise
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the rest of the file is only counted."""
+        return self._target is None
+
+    def take(self, offset: int, crc: int, data: Buffer) -> bool:
+        """Write one chunk; True when the file is whole, checked and renamed into place.
+
+        Raises:
+            FrameCorrupt: a checksum does not fit, or chunks came out of order; the rest is ignored from now
+            on. OSError: it could not be written; the rest is ignored from now on. ProtocolError: more bytes
+            than META said.
+        """
+        self.arrived += len(data)
+        if self.arrived > self.size:
+            self.ignore()
+            raise ProtocolError(f"a file of {self.size} bytes goes on after its end.")
+        if self.ignored:
+            return False
+        try:
+            self._write(offset, crc, data)
+            return self._offset == self.size and self._finish()
+        except (OSError, FrameCorrupt):
+            self.ignore()
+            raise
+
+    def _write(self, offset: int, crc: int, data: Buffer) -> None:
+        _, layer, frame = self.key
+        if offset != self._offset or zlib.crc32(data) != crc:
+            what = "out of order" if offset != self._offset else "damaged"
+            raise FrameCorrupt(f"the chunk at byte {offset} came {what}.", frame=frame, layer=layer)
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._handle, view, self._offset)
+            view, self._offset = view[written:], self._offset + written
+        self._sum = zlib.crc32(data, self._sum)
+
+    def _finish(self) -> bool:
+        _, layer, frame = self.key
+        if self._sum != self.crc:
+            raise FrameCorrupt("the whole file's checksum does not fit.", frame=frame, layer=layer)
+        os.close(self._handle)
+        self._handle = -1
+        target, self._target = self._target, None
+        if target is not None:
+            os.replace(self._part, target)
+        return True
+
+    def ignore(self) -> None:
+        """Drop what has been written and only count what still comes."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._part.unlink(missing_ok=True)
+        self._handle, self._target = -1, None

@@ -1,0 +1,111 @@
+"""Who may connect: the ZAP handler (ZeroMQ RFC 27) over a file of authorized public keys.
+
+libzmq's handshake asks on an inproc socket whether a key is welcome, before any message of that peer is read.
+The handler lives in the front's own poll loop; it is bound before the public sockets, so there is no moment
+without it.
+
+    door = Door(context, "/etc/harmovid/authorized_keys")
+    ...
+    if door.socket is readable: door.answer()
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Dict, Optional, Sequence, Tuple
+
+import zmq
+from harmovid.errors import KeyFileError
+from harmovid.keys import AuthorizedKeys
+from zmq.utils import z85
+
+log = logging.getLogger("harmovid.front")
+
+ADDRESS = "inproc://zeromq.zap.01"
+DOMAIN = b"harmovid"
+VERSION = b"1.0"
+_KEY_BYTES = 32
+
+# version, request id, domain, address, identity, mechanism; then the credentials
+_HEAD = 6
+
+
+class Door:
+    """Answers libzmq's questions, and reads the list again when the file has changed."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], path: str) -> None:
+        """Bind the handler and read the list.
+
+        Raises:
+            KeyFileError: the list cannot be read or has a malformed line.
+        """
+        self.keys: Dict[str, str] = {}
+        self._file = AuthorizedKeys(path)
+        self._seen: Optional[Tuple[int, ...]] = None
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(ADDRESS)
+        self._load()
+
+    def answer(self) -> None:
+        """Answer every question that is waiting."""
+        while True:
+            try:
+                parts = self.socket.recv_multipart(flags=zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if b"" not in parts:
+                continue
+            cut = parts.index(b"") + 1
+            reply = self._reply(parts[cut:])
+            if reply is not None:
+                self.socket.send_multipart([*parts[:cut], *reply], flags=zmq.DONTWAIT)
+
+    def _reply(self, request: Sequence[bytes]) -> Optional[Sequence[bytes]]:
+        if len(request) < _HEAD or request[0] != VERSION:
+            return None
+        request_id, domain, address, mechanism = request[1], request[2], request[3], request[5]
+        user = self._user(domain, mechanism, request[_HEAD:])
+        if user is None:
+            log.warning(
+                "a client with an unknown key was refused, from %s", address.decode("ascii", "replace")
+            )
+            return [VERSION, request_id, b"400", b"this key is not authorized", b"", b""]
+        return [VERSION, request_id, b"200", b"", user.encode("ascii"), b""]
+
+    def _user(self, domain: bytes, mechanism: bytes, credentials: Sequence[bytes]) -> Optional[str]:
+        if domain != DOMAIN or mechanism != b"CURVE" or len(credentials) != 1:
+            return None
+        if len(credentials[0]) != _KEY_BYTES:
+            return None
+        key = z85.encode(credentials[0]).decode("ascii")
+        return key if key in self.keys else None
+
+    def reload_if_changed(self, force: bool = False) -> bool:
+        """Read the list again if the file is another one than last time; True if it was read.
+
+        A list that cannot be read leaves the last good one in force: nobody is let in or shut out by a slip.
+        """
+        if not force and self._stamp() == self._seen:
+            return False
+        try:
+            self._load()
+        except KeyFileError as error:
+            self._seen = self._stamp()
+            log.error("authorized keys are left as they were: %s", error)
+            return False
+        log.info("authorized keys read: %d", len(self.keys))
+        return True
+
+    def _load(self) -> None:
+        stamp = self._stamp()
+        self.keys = self._file.load()
+        self._seen = stamp
+
+    def _stamp(self) -> Optional[Tuple[int, ...]]:
+        try:
+            facts = os.stat(self._file.path)
+        except OSError:
+            return None
+        return facts.st_mtime_ns, facts.st_size, facts.st_ino

@@ -1,0 +1,18 @@
+"""`python tests/fakes/echo_server.py [the server's flags]`: the real server, with `echo_worker` for its engines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from harmovid_server import lifecycle
+from harmovid_server.__main__ import main
+
+if __name__ == "__main__":
+    # The worker is started by its module's name, so its folder must be on the children's path.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    lifecycle.WORKER_MODULE = "echo_worker"
+    sys.exit(main())
