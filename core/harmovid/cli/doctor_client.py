@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import stat
 import sys
 import tempfile
 import time
@@ -126,9 +125,25 @@ def user_name() -> str:
         return str(getattr(os, "getuid", lambda: "you")())
 
 
-def open_to_others(path: Path) -> bool:
-    """Return whether group or others have any access to `path`; False on Windows, which has no such bits."""
-    return sys.platform != "win32" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+def own_keys(args: argparse.Namespace) -> Iterator[Finding]:
+    """Yield the key in force and every pair in the user's key folder, file modes included."""
+    from harmovid import keys
+    from harmovid.cli import keys_command
+
+    found = settings.load(args.server, args.key)
+    paths = set((settings.config_folder() / "keys").glob("*" + keys_command.SECRET))
+    if found.key:
+        paths.add(keys_command.secret_file(found.key))
+    for path in sorted(paths):
+        try:
+            pair = keys.load_secret(path)
+        except HarmoVidError as error:
+            yield Finding("key", FAIL, error.message, error.fix)
+            continue
+        trusts = "" if pair.server else ", trusts no server yet"
+        yield Finding("key", OK, f"{path}{trusts}")
+    if not paths:
+        yield Finding("key", OK, "none: fine for a private server and for one on this machine without keys")
 
 
 def server_answer(args: argparse.Namespace) -> Iterator[Finding]:
@@ -151,4 +166,4 @@ def server_answer(args: argparse.Namespace) -> Iterator[Finding]:
     )
 
 
-CHECKS: List[Check] = [python, client_packages, client_settings, writing, server_answer]
+CHECKS: List[Check] = [python, client_packages, client_settings, writing, own_keys, server_answer]

@@ -18,7 +18,7 @@ from typing import Any, Iterator, List
 
 from harmovid.cli.console import human_bytes
 from harmovid.cli.doctor import FAIL, OK, WARN, Check, Finding
-from harmovid.cli.doctor_client import open_to_others, package, version_of, writable
+from harmovid.cli.doctor_client import package, version_of, writable
 from harmovid.errors import HarmoVidError
 
 MEND_SERVER = f"{sys.executable} -m pip install 'harmovid[server]'"
@@ -163,10 +163,20 @@ def _server_keys(config: Any) -> Iterator[Finding]:
     for name, path in (("server key", config.server_key), ("authorized keys", config.authorized_keys)):
         if not path or not Path(path).exists():
             yield Finding(name, FAIL, f"{path or 'not set'}: no such file", "`harmovid keys` makes it.")
-        elif name == "server key" and open_to_others(Path(path)):
-            yield Finding(name, FAIL, f"{path} can be read by others", f"chmod 600 {path}")
         else:
-            yield Finding(name, OK, str(path))
+            yield _read_keys(name, path)
+
+
+def _read_keys(name: str, path: str) -> Finding:
+    """Return whether the server's key file or its list can be used as they are, file modes included."""
+    from harmovid import keys
+
+    try:
+        if name == "server key":
+            return Finding(name, OK, f"{path}, {keys.load_secret(path).name}")
+        return Finding(name, OK, f"{path} lets {len(keys.AuthorizedKeys(path).load())} clients in")
+    except HarmoVidError as error:
+        return Finding(name, FAIL, error.message, error.fix)
 
 
 def _spool(config: Any) -> Iterator[Finding]:

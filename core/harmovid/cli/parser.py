@@ -205,7 +205,10 @@ def _add_keys(commands: Any) -> None:
     authorize.add_argument("file", metavar="FILE", help="the client's public key file")
     remove = actions.add_parser("remove", help="shut a client out")
     remove.add_argument("name", metavar="NAME")
-    for parser in (new, show, listing, authorize, remove):
+    trust = actions.add_parser("trust", help="tell a key pair which server it is for")
+    trust.add_argument("name", metavar="NAME", help="the client's pair")
+    trust.add_argument("file", metavar="FILE", help="the server's public key file")
+    for parser in (new, show, listing, trust, authorize, remove):
         parser.add_argument(
             "--folder", metavar="DIR", help="the folder of keys (default the user's or the server's)"
         )

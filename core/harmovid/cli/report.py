@@ -9,11 +9,11 @@ lines = outcome.summary()
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from harmovid import atomic
 from harmovid.cli import exits
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.frames import FrameRange
@@ -125,19 +125,16 @@ class Outcome:
             **self.to_dict(),
             "reports": {str(frame): dict(self.frames[frame]) for frame in sorted(self.frames)},
         }
-        write_whole(path, json.dumps(data, indent=2, default=str) + "\n")
+        save_text(path, json.dumps(data, indent=2, default=str) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` so that it is there whole or not at all.
+def save_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all.
 
     Raises:
         OutputError: if it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write_whole(str(path), text.encode("utf-8"))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror}.", fix="Name another file.") from error

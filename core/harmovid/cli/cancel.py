@@ -1,0 +1,47 @@
+"""Ctrl-C while a job runs: the first asks the server to cancel it, the second leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Optional, Type
+
+from harmovid.cli import exits
+
+CANCELLING = "\ncancelling; results that are there stay (Ctrl-C again leaves at once)\n"
+
+
+class CancelOnInterrupt:
+    """Within the context Ctrl-C sets the event that it yields; what Ctrl-C did before is restored after it.
+
+    Must be used in the main thread, where Python delivers signals.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._event = threading.Event()
+        self._before: Any = None
+
+    def __enter__(self) -> threading.Event:
+        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        return self._event
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupted(self, _number: int, _frame: Optional[FrameType]) -> None:
+        if self._event.is_set():
+            # At once means at once: no thread is waited for. Half-written results have temporary names, which
+            # the next run removes; a private server ends when its parent does.
+            os._exit(exits.CANCELLED)
+        self._event.set()
+        if not self._quiet:
+            # Not through sys.stderr: the signal may have come in the middle of one of its writes.
+            os.write(2, CANCELLING.encode())

@@ -1,0 +1,195 @@
+"""`harmovid check deflicker ...` and `check harmonize ...`: what it would do, without doing it.
+
+Files are looked at, the server is asked for its engines, nothing is sent as a job and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from harmovid.cli import exits
+from harmovid.cli.check_files import LayerFacts, examine_layer, header_lines, pixel_library
+from harmovid.cli.connect import Choice
+from harmovid.cli.console import Console, human_bytes
+from harmovid.cli.inputs import Plan, make_plan
+from harmovid.cli.parser import options_of
+from harmovid.cli.settings import Settings
+from harmovid.errors import FrameMismatch, FrameRefused, HarmoVidError, OutputError
+from harmovid.job import EngineInfo
+
+# Field layers are three float32 channels; ZIP keeps about this share of such smooth data (no more than all).
+FIELD_BYTES_PER_PIXEL = 12
+# Problems of one layer that are printed; the JSON has all.
+LISTED_PROBLEMS = 10
+
+
+@dataclass
+class Findings:
+    """Everything the check has found; `problems` are those that no layer owns."""
+
+    plan: Optional[Plan] = None
+    layers: List[LayerFacts] = field(default_factory=list)
+    problems: List[HarmoVidError] = field(default_factory=list)
+    notes: List[str] = field(default_factory=list)
+    needed_bytes: int = 0
+    free_bytes: int = 0
+
+    def all_problems(self) -> List[HarmoVidError]:
+        """Return the layers' problems and the others."""
+        return [*(problem for facts in self.layers for problem in facts.problems), *self.problems]
+
+
+def run(args: argparse.Namespace, task: str, settings: Settings, choice: Choice, console: Console) -> int:
+    """Check a job's command line and print what was found; exit 1 if there is any problem.
+
+    Args:
+        args: the parsed command line.
+        task: "deflicker" or "harmonize".
+        settings: the client's settings in force.
+        choice: the engine that would be used, or why there is none.
+        console: where the answer goes.
+    """
+    found = Findings(problems=[choice.problem] if choice.problem else [])
+    try:
+        found.plan = make_plan(args, task, settings.roots if settings.server else ())
+    except HarmoVidError as error:
+        found.problems.append(error)
+    if found.plan is not None:
+        _files(found, found.plan)
+        _output(found, found.plan, args.overwrite)
+        if choice.engine is not None:
+            _engine(found, found.plan, choice.engine, args)
+    code = exits.JOB_FAILED if found.all_problems() else exits.OK
+    _print(found, choice, console)
+    console.result(_answer(found, choice, code))
+    return code
+
+
+def _files(found: Findings, plan: Plan) -> None:
+    for layer, pattern in plan.layers.items():
+        if layer in plan.shared:
+            found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
+        found.layers.append(examine_layer(layer, pattern, plan.frames))
+    if pixel_library() is None:
+        found.notes.append(
+            "windows, channels and colour are not checked: harmovid[server] is not installed here"
+        )
+    target = found.layers[0]
+    for facts in found.layers[1:]:
+        _same_format(facts, target)
+    if plan.task == "harmonize" and "matte" not in plan.layers and target.header:
+        names = target.header["channels"]
+        if "A" not in names and not any(name.lower().endswith("alpha") for name in names):
+            found.problems.append(
+                FrameRefused("it has no alpha.", fix="Give a --matte, or write the alpha.", layer=plan.target)
+            )
+
+
+def _same_format(facts: LayerFacts, target: LayerFacts) -> None:
+    if facts.header and target.header and facts.header["display_window"] != target.header["display_window"]:
+        facts.problems.append(
+            FrameMismatch(
+                f"its format is {facts.header['format']}, that of {target.layer} {target.header['format']}.",
+                fix="Render all inputs in one format.",
+                layer=facts.layer,
+            )
+        )
+
+
+def _output(found: Findings, plan: Plan, overwrite: bool) -> None:
+    folder = Path(plan.out.folder or ".")
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        found.problems.append(OutputError(f"{folder} is not writable.", fix="Choose another output folder."))
+    existing = [frame for frame in plan.out.existing() if frame in plan.frames]
+    if existing and not overwrite:
+        found.notes.append(
+            f"{len(existing)} results are there already: an interrupted run of the same job goes on, "
+            "any other needs --overwrite"
+        )
+    found.needed_bytes = _needed_bytes(found, plan)
+    found.free_bytes = shutil.disk_usage(folder).free
+    if found.free_bytes < found.needed_bytes:
+        found.problems.append(
+            OutputError(
+                f"{folder} has {human_bytes(found.free_bytes)} free, about {human_bytes(found.needed_bytes)} "
+                "are needed.",
+                fix="Free some space, or write to another disk.",
+            )
+        )
+
+
+def _needed_bytes(found: Findings, plan: Plan) -> int:
+    """Return the results' size as estimated from the target's files (and the field's raw size)."""
+    target = found.layers[0]
+    if not target.found:
+        return 0
+    per_frame = target.size_bytes / (1 if target.pattern.is_single else len(target.found))
+    if plan.output.field_layers and target.header:
+        x0, y0, x1, y1 = target.header["data_window"]
+        per_frame += (x1 - x0) * (y1 - y0) * FIELD_BYTES_PER_PIXEL
+    return int(per_frame * len(plan.frames))
+
+
+def _engine(found: Findings, plan: Plan, engine: EngineInfo, args: argparse.Namespace) -> None:
+    for test in (
+        lambda: engine.check_options(options_of(args)),
+        lambda: engine.check_layers(tuple(plan.layers)),
+    ):
+        try:
+            test()
+        except HarmoVidError as error:
+            found.problems.append(error)
+
+
+def _print(found: Findings, choice: Choice, console: Console) -> None:
+    for facts in found.layers:
+        single = (
+            ", one file for all frames" if facts.pattern.is_single else f", frames {facts.found or 'none'}"
+        )
+        console.text(f"{facts.layer:<12} {facts.pattern.text}{single}, {human_bytes(facts.size_bytes)}")
+        for line in header_lines(facts.header):
+            console.text(f"{'':<12} {line}")
+        for problem in facts.problems[:LISTED_PROBLEMS]:
+            console.text(f"{'':<12} PROBLEM {problem}")
+        if len(facts.problems) > LISTED_PROBLEMS:
+            console.text(f"{'':<12} ... and {len(facts.problems) - LISTED_PROBLEMS} more")
+    if found.plan is not None:
+        console.text(
+            f"{'output':<12} {found.plan.out.text}, {len(found.plan.frames)} frames, about "
+            f"{human_bytes(found.needed_bytes)}, {human_bytes(found.free_bytes)} free"
+        )
+    if choice.engine is not None:
+        console.text(f"{'engine':<12} {choice.engine.name} {choice.engine.version}, {choice.source}")
+    for note in found.notes:
+        console.text(f"{'note':<12} {note}")
+    for other in found.problems:
+        console.text(f"{'PROBLEM':<12} {other}")
+    count = len(found.all_problems())
+    console.text(
+        f"\n{count} problems" if count else "\nready: nothing would be refused as far as can be told"
+    )
+
+
+def _answer(found: Findings, choice: Choice, code: int) -> Dict[str, Any]:
+    plan = found.plan
+    return {
+        "ok": code == exits.OK,
+        "exit": code,
+        "frames": str(plan.frames) if plan else "",
+        "layers": {facts.layer: facts.to_dict() for facts in found.layers},
+        "shared": plan.shared if plan else {},
+        "out": plan.out.text if plan else "",
+        "needed_bytes": found.needed_bytes,
+        "free_bytes": found.free_bytes,
+        "engine": choice.engine.name if choice.engine else None,
+        "engine_source": choice.source,
+        "notes": found.notes,
+        "problems": [problem.to_wire() for problem in found.all_problems()],
+    }

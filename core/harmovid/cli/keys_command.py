@@ -1,0 +1,117 @@
+"""`harmovid keys`: make, show and list key pairs; which server a client trusts, whom a server lets in.
+
+Pairs lie in the user's key folder (`keys` in `settings.config_folder()`), or where `--folder` says.
+The server's list is `authorized_keys` in the same folder, or what `HARMOVID_AUTHORIZED_KEYS` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+from harmovid import keys
+from harmovid.cli import exits, settings
+from harmovid.cli.console import Console, ok_result, table
+from harmovid.errors import KeyFileError
+
+SECRET, PUBLIC, AUTHORIZED = ".secret", ".public", "authorized_keys"
+# The folder of secrets is its owner's alone, as ~/.ssh is.
+FOLDER_MODE = 0o700
+
+
+def folder_of(args: argparse.Namespace) -> Path:
+    """Return the folder of key files that the command works in."""
+    return Path(args.folder).expanduser() if args.folder else settings.config_folder() / "keys"
+
+
+def secret_file(text: str) -> Path:
+    """Return the secret file that `--key` or the settings name: a path, or a pair of the user's."""
+    path = Path(text).expanduser()
+    if path.exists() or path.name != text:
+        return path
+    return settings.config_folder() / "keys" / (text + SECRET)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Do what `args.action` says and print the answer."""
+    actions: Dict[str, Callable[[argparse.Namespace, Console], Any]] = {
+        "new": _new,
+        "show": _show,
+        "list": _list,
+        "trust": _trust,
+        "authorize": _authorize,
+        "remove": _remove,
+    }
+    console.result(ok_result(**actions[args.action](args, console)))
+    return exits.OK
+
+
+def _new(args: argparse.Namespace, console: Console) -> Dict[str, str]:
+    folder = folder_of(args)
+    secret, public = folder / f"{args.name}{SECRET}", folder / f"{args.name}{PUBLIC}"
+    pair = keys.new_pair(args.name)
+    try:
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileError(
+            f"{folder} cannot be made: {error.strerror}.", fix="Name another --folder."
+        ) from error
+    keys.save_secret(secret, pair)
+    keys.save_public(public, pair)
+    console.text(f"secret  {secret}  (stays here)")
+    console.text(f"public  {public}  (give this one away)")
+    console.text(pair.public)
+    return {"name": pair.name, "public": pair.public, "secret_file": str(secret), "public_file": str(public)}
+
+
+def _show(args: argparse.Namespace, console: Console) -> Dict[str, str]:
+    key = keys.load_public(folder_of(args) / f"{args.name}{PUBLIC}")
+    console.text(key.public)
+    return {"name": key.name, "public": key.public}
+
+
+def _list(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
+    folder, listing = folder_of(args), _authorized(args)
+    pairs: List[Dict[str, str]] = []
+    for path in sorted(folder.glob(f"*{SECRET}")) if folder.is_dir() else []:
+        pair = keys.load_secret(path)
+        pairs.append({"name": pair.name, "public": pair.public, "server": pair.server, "file": str(path)})
+    clients = [{"name": name, "public": public} for public, name in listing.load().items()]
+    for line in table(
+        [[p["name"], p["public"], p["server"] or "-"] for p in pairs], ["PAIR", "PUBLIC", "SERVER"]
+    ):
+        console.text(line)
+    console.text("")
+    for line in table([[c["name"], c["public"]] for c in clients], ["LET IN", "PUBLIC"]):
+        console.text(line)
+    return {"folder": str(folder), "pairs": pairs, "authorized_file": listing.path, "authorized": clients}
+
+
+def _trust(args: argparse.Namespace, console: Console) -> Dict[str, str]:
+    server = keys.load_public(Path(args.file).expanduser())
+    pair = keys.trust_server(folder_of(args) / (args.name + SECRET), server.public)
+    console.text(f"{pair.name} trusts the server {server.name}")
+    return {"name": pair.name, "server_name": server.name, "server": server.public}
+
+
+def _authorize(args: argparse.Namespace, console: Console) -> Dict[str, str]:
+    key, listing = keys.load_public(Path(args.file).expanduser()), _authorized(args)
+    listing.add(key.name, key.public)
+    console.text(f"{key.name} may connect; listed in {listing.path}")
+    return {"name": key.name, "public": key.public, "authorized_file": listing.path}
+
+
+def _remove(args: argparse.Namespace, console: Console) -> Dict[str, str]:
+    listing = _authorized(args)
+    listing.remove(args.name)
+    console.text(f"{args.name} may no longer connect; removed from {listing.path}")
+    return {"name": args.name, "authorized_file": listing.path}
+
+
+def _authorized(args: argparse.Namespace) -> keys.AuthorizedKeys:
+    named = os.environ.get("HARMOVID_AUTHORIZED_KEYS")
+    if named and not args.folder:
+        return keys.AuthorizedKeys(Path(named).expanduser())
+    return keys.AuthorizedKeys(folder_of(args) / AUTHORIZED)

@@ -1,0 +1,100 @@
+"""docs/cli.md says what the program does: every command, flag and exit code, and no others."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+from harmovid.cli import exits, parser
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+FLAG = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command."""
+    return _choices(parser.build())
+
+
+def _choices(of: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = [action for action in of._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
+
+
+def documented(section: str) -> set[str]:
+    """Return the flags in the first column of a section's tables."""
+    cells = re.findall(r"^\| (`.+?) \|", SECTIONS[section], re.MULTILINE)
+    return {flag for cell in cells for flag in FLAG.findall(cell)}
+
+
+def flags(of: argparse.ArgumentParser) -> set[str]:
+    """Return the flags that a parser takes, but for help."""
+    return {flag for action in of._actions for flag in action.option_strings} - {"-h", "--help"}
+
+
+def test_every_command_has_its_section_and_no_other() -> None:
+    """The page's `harmovid X` sections are the program's commands."""
+    assert {name for name in SECTIONS if name.startswith("harmovid ")} == {
+        f"harmovid {name}" for name in commands()
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in commands() if name not in ("check", "keys", "serve")])
+def test_flags_are_those_of_the_page(name: str) -> None:
+    """A command takes the flags of its own section and of the shared one, and no others."""
+    shared = documented("Flags that several commands share")
+    taken = flags(commands()[name])
+
+    assert taken - shared == documented(f"harmovid {name}")
+
+
+@pytest.mark.parametrize("name", ["deflicker", "harmonize"])
+def test_check_takes_the_jobs_flags_but_two(name: str) -> None:
+    """`check` takes what the job takes, but for --report and --quiet, as the page says."""
+    job, check = flags(commands()[name]), flags(_choices(commands()["check"])[name])
+
+    assert job - check == {"--report", "-q", "--quiet"}
+    assert check <= job
+
+
+def test_key_actions_are_those_of_the_page() -> None:
+    """`keys` has the actions and arguments that its table lists."""
+    actions = {
+        " ".join([name, *(action.metavar for action in sub._actions if not action.option_strings)])
+        for name, sub in _choices(commands()["keys"]).items()
+    }
+    listed = set(re.findall(r"^\| `([a-z][^`]*)` \|", SECTIONS["harmovid keys"], re.MULTILINE))
+
+    assert listed == actions
+    assert documented("harmovid keys") == {"--folder"}
+
+
+def test_arguments_are_those_of_the_page() -> None:
+    """Positional arguments are listed under the names that --help shows."""
+    for name, sub in commands().items():
+        named = {
+            a.metavar for a in sub._actions if not a.option_strings and a.metavar not in ("COMMAND", "ACTION")
+        }
+        assert named <= set(
+            re.findall(r"^\| `([A-Z][^`]*)` \|", SECTIONS[f"harmovid {name}"], re.MULTILINE)
+        ), name
+
+
+def test_exit_codes_are_those_of_the_page() -> None:
+    """The table of exit codes is the program's own."""
+    listed = re.findall(r"^\| (\d+) \| (.+?) \|$", SECTIONS["Exit codes"], re.MULTILINE)
+
+    assert {int(code): text for code, text in listed} == exits.MEANINGS
+
+
+def test_environment_variables_are_all_listed() -> None:
+    """Every HARMOVID_ variable that the command line reads is on the page."""
+    sources = (Path(parser.__file__).parent).glob("*.py")
+    read = {
+        name for path in sources for name in re.findall(r"HARMOVID_[A-Z_]+", path.read_text(encoding="utf-8"))
+    }
+
+    assert read == set(re.findall(r"^\| `(HARMOVID_[A-Z_]+)` \|", SECTIONS["Settings"], re.MULTILINE))
