@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -35,15 +35,15 @@ MENDS = {
     "chroma": "Convert it to R, G, B first.",
 }
 _KNOWN_FLAGS = FLAG_TILED | FLAG_LONG_NAMES | FLAG_DEEP | FLAG_MULTIPART
-_STRANGERS = {
-    b"\x89PNG": "a PNG",
-    b"\xff\xd8\xff": "a JPEG",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"SDPX": "a DPX",
-    b"XPDS": "a DPX",
-    b"#?RA": "a Radiance HDR",
-}
+_STRANGERS = (
+    (b"\x89PNG", "a PNG"),
+    (b"\xff\xd8\xff", "a JPEG"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"SDPX", "a DPX"),
+    (b"XPDS", "a DPX"),
+    (b"#?RADIAN", "a Radiance HDR"),
+)
 _RANDOM_Y = 2
 _COORDINATE_LIMIT = 1 << 30
 """OpenEXR refuses windows beyond half the range of an int (ImfHeader.cpp, sanityCheck)."""
@@ -106,23 +106,27 @@ def main_part(parts: Tuple[PartHeader, ...]) -> int:
     return 0
 
 
-def parse_header(buffer: Buffer, limits: Limits = DEFAULT_LIMITS) -> ExrHeader:
+def parse_header(
+    buffer: Buffer, limits: Limits = DEFAULT_LIMITS, file_bytes: Optional[int] = None
+) -> ExrHeader:
     """Read and judge all headers of a file that begins with `buffer`.
 
     Args:
-        buffer: the file, or at least its first `limits.max_header_bytes`.
+        buffer: the file, or at least as much of it as its headers take.
         limits: what is taken at most.
+        file_bytes: size of the whole file; None says that `buffer` is all of it.
 
     Errors:
         FrameUnreadable: empty, not an EXR, cut short within the header, or malformed.
         FrameRefused: deep, luminance/chroma, a compression or version from the future, or beyond the limits.
     """
     flags = _version_flags(buffer)
-    view = memoryview(buffer)[: limits.max_header_bytes]
+    view = memoryview(buffer)
+    size = len(view) if file_bytes is None else file_bytes
     headers: List[PartHeader] = []
     at = 8
     while True:
-        attributes, at = _parse_attributes(view, at, truncated=len(view) < len(buffer))
+        attributes, at = _parse_attributes(view, at, size, limits.max_header_bytes)
         if not attributes and headers:
             break
         headers.append(
@@ -142,7 +146,8 @@ def _version_flags(buffer: Buffer) -> int:
     if not start:
         raise FrameUnreadable("The file is empty (0 bytes).", fix=MENDS["damaged"])
     if start[:4] != MAGIC[: len(start)]:
-        what = _STRANGERS.get(start[:4], "something else")
+        known = [name for mark, name in _STRANGERS if start.startswith(mark)]
+        what = known[0] if known else "something else"
         raise FrameUnreadable(
             f"The file is not an EXR but {what}, whatever its name says.", fix="Send EXR files."
         )
@@ -156,12 +161,12 @@ def _version_flags(buffer: Buffer) -> int:
     return int(flags)
 
 
-def _parse_attributes(view: memoryview, at: int, truncated: bool) -> Tuple[Dict[str, Attribute], int]:
+def _parse_attributes(
+    view: memoryview, at: int, file_bytes: int, limit: int
+) -> Tuple[Dict[str, Attribute], int]:
     attributes: Dict[str, Attribute] = {}
     while True:
         if at >= len(view):
-            if truncated:
-                raise FrameRefused(f"The EXR header is larger than the limit of {len(view)} bytes.")
             raise FrameUnreadable("The file ends within its header.", fix=MENDS["damaged"])
         if view[at] == 0:
             return attributes, at + 1
@@ -169,6 +174,8 @@ def _parse_attributes(view: memoryview, at: int, truncated: bool) -> Tuple[Dict[
         type_name, at = read_name(view, at)
         size = struct.unpack_from("<i", view, at)[0] if at + 4 <= len(view) else -1
         at += 4
+        if at + size > limit and at + size <= file_bytes:
+            raise FrameRefused(f"The EXR header is larger than the limit of {limit} bytes.")
         if size < 0 or at + size > len(view):
             raise FrameUnreadable(
                 f"The EXR header is cut short or malformed at attribute {name!r}.", fix=MENDS["damaged"]

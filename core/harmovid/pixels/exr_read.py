@@ -19,7 +19,7 @@ from typing import Any, Dict, Mapping, Union
 import numpy as np
 import OpenEXR
 
-from harmovid.errors import FrameError, FrameMissing, FrameUnreadable
+from harmovid.errors import FrameMissing, FrameUnreadable
 from harmovid.pixels.exr_chunks import check_complete, check_table, table_bytes
 from harmovid.pixels.exr_frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr_header import STRUCTURE, PartHeader, header_bytes
@@ -58,11 +58,11 @@ def read_header(source: Source, limits: Limits = DEFAULT_LIMITS) -> ExrHeader:
         size = os.fstat(file.fileno()).st_size
         start = file.read(FIRST_READ_BYTES)
         try:
-            header = parse_header(start, limits)
-        except FrameError:
+            header = parse_header(start, limits, size)
+        except FrameUnreadable:
             if len(start) == size:
                 raise
-            header = parse_header(start + file.read(limits.max_header_bytes), limits)
+            header = parse_header(start + file.read(limits.max_header_bytes), limits, size)
         file.seek(header.size_bytes)
         check_table(file.read(min(table_bytes(header), size)), header, size)
     return header

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Optional, Tuple
@@ -31,6 +32,11 @@ SCENE_LINEAR = "scene_linear"
 _INTERCHANGE = "aces_interchange"
 _NEAR_COUNT = 4
 _NEAR_CUTOFF = 0.45
+_WORDS = re.compile(r"[A-Za-z0-9]+")
+
+
+def _plain(name: str) -> str:
+    return "".join(_WORDS.findall(name)).lower()
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,11 @@ class ColourConfig:
         raise ColourError(f"The colour configuration {self.source} has no colour space {name!r}.", fix=fix)
 
     def _near(self, name: str) -> Tuple[str, ...]:
-        lower = {known.lower(): known for known in self.names}
-        words = [word for word in name.lower().replace("_", " ").replace("-", " ").split() if len(word) > 2]
-        inside = [known for low, known in lower.items() if words and all(word in low for word in words)]
-        similar = difflib.get_close_matches(name.lower(), lower, _NEAR_COUNT, _NEAR_CUTOFF)
-        return tuple(dict.fromkeys([*inside, *(lower[low] for low in similar)]))[:_NEAR_COUNT]
+        plain = {_plain(known): known for known in self.names}
+        words = [_plain(word) for word in _WORDS.findall(name)]
+        inside = [known for low, known in plain.items() if words and all(word in low for word in words)]
+        similar = difflib.get_close_matches(_plain(name), plain, _NEAR_COUNT, _NEAR_CUTOFF)
+        return tuple(dict.fromkeys([*inside, *(plain[low] for low in similar)]))[:_NEAR_COUNT]
 
     def is_linear(self, name: str) -> bool:
         """Return whether a colour space is linear in light."""
@@ -142,9 +148,10 @@ def _loaded(source: str) -> ColourConfig:
             f"The colour configuration {source!r} cannot be read: {problem.strip()}",
             fix=f"Point $OCIO to a configuration that exists, or unset it to use {DEFAULT_CONFIG}.",
         )
-    linear = config.getColorSpaceNameByRole(SCENE_LINEAR)
-    if not linear:
+    names = tuple(config.getColorSpaceNames())
+    linear = str(config.getColorSpaceNameByRole(SCENE_LINEAR))
+    if linear not in names:
         raise ColourError(
             f"The colour configuration {source!r} has no role scene_linear.", fix="Add that role to it."
         )
-    return ColourConfig(source, tuple(config.getColorSpaceNames()), str(linear), config)
+    return ColourConfig(source, names, linear, config)

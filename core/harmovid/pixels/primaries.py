@@ -13,7 +13,7 @@ Sources of the chromaticities:
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple, cast
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,10 @@ REC2020: Primaries = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, *_D65)
 P3_D65: Primaries = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65)
 AP0: Primaries = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.0770, *_ACES_WHITE)
 AP1: Primaries = (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, *_ACES_WHITE)
+CIE_XYZ: Primaries = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
+"""CIE XYZ itself, as EXR files of XYZ state it. Its values are absolute: the equal-energy white only makes
+the matrix the identity and is nobody's adapted white, so nothing is adapted to or from it (checked on the
+OpenEXR project's own pair Rec709.exr and XYZ.exr)."""
 
 GAMUTS: Dict[str, Primaries] = {
     "Rec.709": REC709,
@@ -38,6 +42,7 @@ GAMUTS: Dict[str, Primaries] = {
     "P3-D65": P3_D65,
     "ACES2065-1": AP0,
     "ACEScg": AP1,
+    "CIE XYZ": CIE_XYZ,
 }
 """The gamuts by the name users know them by."""
 
@@ -48,8 +53,8 @@ BRADFORD: Float64 = np.array(
 it."""
 
 SAME_GAMUT_TOLERANCE = 1e-5
-"""Chromaticities closer than this are the same gamut: EXR stores them as 32-bit floats, some writers as
-rounded text."""
+"""Chromaticities closer than this are the same gamut: EXR has 32-bit floats, some writers round
+them further."""
 
 
 def file_primaries(chromaticities: Optional[Sequence[float]]) -> Primaries:
@@ -67,7 +72,7 @@ def file_primaries(chromaticities: Optional[Sequence[float]]) -> Primaries:
     numbers = tuple(float(value) for value in chromaticities)
     if len(numbers) != 8:
         raise ColourError(f"{len(numbers)} chromaticities are not a gamut.", fix="Eight numbers are.")
-    found = cast(Primaries, numbers)
+    found: Primaries = numbers
     for known in GAMUTS.values():
         if same_gamut(found, known):
             return known
@@ -105,7 +110,9 @@ def adaptation(source_xyz: Float64, target_xyz: Float64) -> Float64:
 
 
 def rgb_to_rgb(source: Primaries, target: Primaries) -> Float64:
-    """Return the `(3, 3)` matrix from one linear RGB to another, whites adapted: white (1, 1, 1) stays white.
+    """Return the `(3, 3)` matrix from one linear RGB to another.
+
+    Whites are adapted, so that white (1, 1, 1) stays white, unless one of the two is `CIE_XYZ`.
 
     Errors:
         ColourError: one of them does not span a gamut.
@@ -113,6 +120,8 @@ def rgb_to_rgb(source: Primaries, target: Primaries) -> Float64:
     if same_gamut(source, target):
         return np.eye(3)
     into, out_of = rgb_to_xyz(target), rgb_to_xyz(source)
+    if CIE_XYZ in (source, target):
+        return np.asarray(np.linalg.solve(into, out_of))
     adapted = adaptation(out_of.sum(axis=1), into.sum(axis=1))
     return np.asarray(np.linalg.solve(into, adapted @ out_of))
 
