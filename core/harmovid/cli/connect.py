@@ -13,18 +13,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence
 
 from harmovid.cli.settings import Settings
-from harmovid.errors import EngineUnknown, HarmoVidError, InputError
+from harmovid.errors import EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
 
 if TYPE_CHECKING:
     from harmovid.client import Client
 
 ANY_TASK = "any"
-SERVER_MODULES = ("harmovid_server", "numpy", "OpenEXR", "OpenImageIO", "cv2")
 
 
 @dataclass(frozen=True)
@@ -81,28 +79,15 @@ def described(settings: Settings) -> List[EngineInfo]:
 
     Raises:
         WireError: the server cannot be reached.
-        InputError: no server is set and the server part is not installed here.
+        InputError: no server is set, and none can be started here.
     """
     if settings.server:
         with client(settings) as it:
             return list(it.engines())
-    require_server_part()
+    from harmovid.embedded import check_installed
+
+    check_installed()
     return [engine.info for engine in import_module("harmovid_server.engines").load()]
-
-
-def missing_server_part() -> List[str]:
-    """Return the modules that a server needs and this installation lacks."""
-    return [name for name in SERVER_MODULES if not find_spec(name)]
-
-
-def require_server_part() -> None:
-    """Raise `InputError` unless this installation can run a private server."""
-    missing = missing_server_part()
-    if missing:
-        raise InputError(
-            f"no server is named, and none can be started here: {', '.join(missing)} is not installed.",
-            fix="Name one with --server (or HARMOVID_SERVER), or: pip install 'harmovid[server]'",
-        )
 
 
 @contextlib.contextmanager
@@ -124,9 +109,8 @@ def job_client(settings: Settings) -> Iterator[Client]:
         with client(settings) as it:
             yield it
         return
-    require_server_part()
     from harmovid.client import Client
     from harmovid.embedded import EmbeddedServer
 
-    with EmbeddedServer() as server, Client(server.address) as it:
+    with EmbeddedServer() as server, Client(server.address, keys=server.keys) as it:
         yield it

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import Sequence
 
-from harmovid.cli.connect import missing_server_part
-from harmovid.errors import InputError
+from harmovid.embedded import check_installed
 
 
 def run(words: Sequence[str]) -> int:
@@ -19,15 +17,6 @@ def run(words: Sequence[str]) -> int:
     Raises:
         InputError: this installation cannot run a server.
     """
-    if not sys.platform.startswith("linux"):
-        raise InputError(
-            f"the server runs on Linux, not on {sys.platform}.", fix="Use --server with one that does."
-        )
-    missing = missing_server_part()
-    if missing:
-        raise InputError(
-            f"this installation has no server: {', '.join(missing)} is missing.",
-            fix="Run: pip install 'harmovid[server]'",
-        )
+    check_installed()
     exit_code: int = import_module("harmovid_server.__main__").main(list(words))
     return exit_code
