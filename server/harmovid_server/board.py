@@ -126,13 +126,13 @@ class Board:
 
     def attach(self, job: Job, session: bytes) -> None:
         """Make a session the one that owns a job; what an earlier one was asked for or sent is void."""
-        if job.session is not None:
+        if job.session is not None and job.session != session:
             self.send(self.front, "forget", job=job.id)
-        if job.session not in (None, session):
             error = HarmoVidError("another connection has taken this job over.")
             body = {"scope": "job", "job": job.id, "error": wire.error_body(error)}
             self.push(job, "ERROR", body)
-        self._void(job)
+        if job.session != session:
+            self._void(job)
         job.session = session
         job.record.seen_s = time.time()
         self.keep(job)

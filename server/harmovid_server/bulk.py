@@ -65,25 +65,25 @@ class Bulk:
         key, size = _key(body), body["size"]
         if session.upload is not None:
             session.upload.ignore()
+            session.upload.tell_failure()
         limit = session.needs.get(key)
-        target = None
-        if limit is None:
-            pass
-        elif size > self._config.frame_bytes:
-            error = FrameRefused(
-                f"the file has {size} bytes; this server takes {self._config.frame_bytes}.", layer=key[1]
-            )
-            self._drop_need(session, key, "source_failed", error)
-        elif size > limit:
-            full = SpoolFull(f"the file has {size} bytes, room was kept for {limit}.")
-            self._drop_need(session, key, "receive_failed", full, size=size)
-        else:
-            target = input_path(self._spool, *key)
+        fits = limit is not None and size <= min(limit, self._config.frame_bytes)
         try:
+            target = input_path(self._spool, *key) if fits else None
             session.upload = Upload(key, size, body["crc"], target)
         except OSError as error:
             session.upload = Upload(key, size, body["crc"], None)
-            self._store_failed(session, key, error)
+            self._store_failed(session, session.upload, error)
+        if limit is None or fits:
+            return
+        if size > self._config.frame_bytes:
+            refused = FrameRefused(
+                f"the file has {size} bytes; this server takes {self._config.frame_bytes}."
+            )
+            self._drop_need(session, session.upload, "source_failed", refused)
+        else:
+            full = SpoolFull(f"the file has {size} bytes, room was kept for {limit}.")
+            self._drop_need(session, session.upload, "receive_failed", full, size=size)
 
     def _chunk(self, session: Session, body: Dict[str, Any]) -> None:
         data, upload = body["data"], session.upload
@@ -98,7 +98,9 @@ class Bulk:
         except FrameCorrupt as error:
             self._post.data(session, "FRAME_BAD", {**_names(upload.key), "error": wire.error_body(error)})
         except OSError as error:
-            self._store_failed(session, upload.key, error)
+            self._store_failed(session, upload, error)
+        if upload.arrived == upload.size:
+            upload.tell_failure()
         session.owed += len(data)
         if session.owed >= min(_GRANT_BYTES, session.grant // 2):
             self._post.data(session, "CREDIT", {"bytes": session.owed})
@@ -109,20 +111,24 @@ class Bulk:
         self._link.send("received", **_names(upload.key), size=upload.size, crc=upload.crc)
         self._post.data(session, "FRAME_OK", _names(upload.key))
 
-    def _store_failed(self, session: Session, key: Key, error: OSError) -> None:
+    def _store_failed(self, session: Session, upload: Upload, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
             # The job's folder has gone: the job is at its end, and nobody wants the file.
-            session.needs.pop(key, None)
+            session.needs.pop(upload.key, None)
             return
         full = SpoolFull(f"the spool cannot be written: {error.strerror}.")
         log_level = logging.WARNING if error.errno in DISK_FULL else logging.ERROR
         log.log(log_level, "an input cannot be stored: %s", error)
-        self._drop_need(session, key, "receive_failed", full, size=0)
+        self._drop_need(session, upload, "receive_failed", full, size=0)
 
-    def _drop_need(self, session: Session, key: Key, op: str, error: HarmoVidError, **more: Any) -> None:
-        session.needs.pop(key, None)
-        error.frame = key[2]
-        self._link.send(op, **_names(key), error=wire.error_body(error), **more)
+    def _drop_need(
+        self, session: Session, upload: Upload, op: str, error: HarmoVidError, **more: Any
+    ) -> None:
+        """Want a file no more; main is told why when its bytes have passed by."""
+        session.needs.pop(upload.key, None)
+        _, error.layer, error.frame = upload.key
+        fields = {**_names(upload.key), "error": wire.error_body(error), **more}
+        upload.failure = lambda: self._link.send(op, **fields)
 
     def _source_failed(self, session: Session, body: Dict[str, Any]) -> None:
         key = _key(body)

@@ -54,6 +54,11 @@ class Child:
         self._due_s = 0.0
 
     @property
+    def deaths(self) -> int:
+        """How often in a row the process in the seat died before it was healthy."""
+        return self._deaths
+
+    @property
     def running(self) -> bool:
         """Whether a process is in the seat (it may still be starting)."""
         return self._process is not None

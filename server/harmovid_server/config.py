@@ -139,6 +139,11 @@ class Config:
         metadata=_of(int, "Stop once the parent process is not this one (embedded servers)."),
     )
 
+    temporary: bool = field(
+        default=False,
+        metadata=_of(parse_bool, "Remove the state folder at the end (embedded servers)."),
+    )
+
     def __post_init__(self) -> None:
         for name, low, high in (
             ("port", 0, 65535), ("data_port", 0, 65535), ("workers", 1, 64), ("codecs", 0, 1024),

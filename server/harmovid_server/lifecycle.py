@@ -24,7 +24,7 @@ from typing import Dict, Optional
 
 import zmq
 from harmovid import __version__
-from harmovid.errors import HarmoVidError, InputError, from_wire
+from harmovid.errors import EngineFailed, HarmoVidError, InputError, from_wire
 from harmovid.keys import AuthorizedKeys, load_secret
 
 from harmovid_server import logs
@@ -46,6 +46,7 @@ POLL_MS = 100
 GOODBYE_S = 1.0
 """How long the front gets to say goodbye to its clients."""
 
+START_TRIES = 3
 SAME_WISH_S = 1.0
 """Signals closer together than this are one."""
 
@@ -158,6 +159,8 @@ class Server:
         shutil.rmtree(self._run, ignore_errors=True)
         if self.config.ready_file:
             Path(self.config.ready_file).unlink(missing_ok=True)
+        if self.config.temporary:
+            shutil.rmtree(self.config.state, ignore_errors=True)
         os.close(self._lock)
         log.info("stopped")
 
@@ -180,6 +183,7 @@ class Server:
             name = child.name
             if child.tend(now):
                 self.scheduler.lost(name)
+                self._give_up_on(child)
         self.scheduler.pump()
         for name, op, fields in self.board.flush():
             self.hub.send(name, op, **fields)
@@ -190,6 +194,14 @@ class Server:
         if now >= self._notify_s:
             self._notify_s = now + 1.0
             notify("WATCHDOG=1")
+
+    def _give_up_on(self, child: Child) -> None:
+        """End a start that leads nowhere; later a child that keeps dying is only started less and less often."""
+        if not self._announced and child.deaths >= START_TRIES:
+            raise EngineFailed(
+                f"the server's {child.seat} process died {START_TRIES} times before it was ready.",
+                fix="Its log lines above say why; `harmovid doctor` checks the installation.",
+            )
 
     def _hear(self, child: Child, message: Message) -> None:
         if message["op"] == "cannot_open":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from harmovid.errors import FrameCorrupt, ProtocolError
 from harmovid.schema import Buffer
@@ -34,6 +34,7 @@ class Upload:
         self._sum = 0
         self._offset = 0
         self.arrived = 0
+        self.failure: Optional[Callable[[], None]] = None
         if target is not None:
             self._part = target.with_name(target.name + PART)
             self._handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -90,6 +91,16 @@ class Upload:
         if target is not None:
             os.replace(self._part, target)
         return True
+
+    def tell_failure(self) -> None:
+        """Report why the file was not taken, once the client has done with it.
+
+        Earlier would be too early: a file that is asked for again while it is still being sent looks to the
+        client like one that it is sending already.
+        """
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            failure()
 
     def ignore(self) -> None:
         """Drop what has been written and only count what still comes."""

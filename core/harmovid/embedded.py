@@ -1,0 +1,168 @@
+"""A private server for one client: a child process on loopback, with keys made for this one use.
+
+    with EmbeddedServer() as server, Client(server.address, server.keys) as client:
+        client.run(...)
+
+It is the same server as any other, over the same wire, in a private temporary folder that is removed with it.
+It stops with the `with` block, and by itself within a second when this process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Dict, List, Optional, Type
+
+from harmovid.errors import HarmoVidError, InputError, Unreachable
+from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret, trust_server
+
+START_S = 60.0
+"""Imports and engines on a slow disk, the first time."""
+
+STOP_S = 10.0
+LOG_LINES = 15
+_POLL_S = 0.02
+PREFIX = "harmovid-embedded-"
+
+
+class EmbeddedServer:
+    """A server as a child process. `address` and `keys` are what a `Client` needs to reach it."""
+
+    def __init__(self, *settings: str) -> None:
+        """Remember the settings; nothing is started before the `with` block.
+
+        Args:
+            settings: more flags of `python -m harmovid_server`, such as "--codecs", "2".
+        """
+        self._settings = list(settings)
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._folder = ""
+        self.address = ""
+        self.keys: Optional[KeyPair] = None
+
+    def __enter__(self) -> EmbeddedServer:
+        """Start the server and wait until it answers.
+
+        Raises:
+            InputError: the server is not installed here, or this is not Linux.
+            Unreachable: it did not start; the message holds the last lines of its log.
+        """
+        check_installed()
+        sweep()
+        self._folder = tempfile.mkdtemp(prefix=PREFIX)
+        try:
+            self._start()
+            self.address = self._wait_until_ready()["endpoint"]
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _start(self) -> None:
+        server, client = new_pair("embedded"), new_pair("client")
+        save_secret(self._path("server.secret"), server)
+        save_secret(self._path("client.secret"), client)
+        AuthorizedKeys(self._path("authorized_keys")).add("client", client.public)
+        self.keys = trust_server(self._path("client.secret"), server.public)
+        command = [
+            sys.executable, "-m", "harmovid_server",
+            "--bind", "127.0.0.1", "--port", "0",
+            "--state", self._folder, "--temporary",
+            "--server-key", self._path("server.secret"),
+            "--authorized-keys", self._path("authorized_keys"),
+            "--ready-file", self._path("ready.json"),
+            "--drain-s", "0",
+            "--parent", str(os.getpid()),
+            *self._settings,
+        ]  # fmt: skip
+        with open(self._path("log"), "wb") as log:
+            # A session of its own: Ctrl-C in the terminal is for the command, which then stops the server.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _wait_until_ready(self) -> Dict[str, Any]:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                raise self._failed(f"ended with code {self._process.returncode}")
+            with contextlib.suppress(OSError), open(self._path("ready.json"), "rb") as stream:
+                ready: Dict[str, Any] = json.load(stream)
+                return ready
+            time.sleep(_POLL_S)
+        raise self._failed(f"was not ready within {START_S:.0f} s")
+
+    def _failed(self, what: str) -> HarmoVidError:
+        lines = "\n".join(self.log_lines())
+        return Unreachable(
+            f"the embedded server {what}. Its log ends:\n{lines}\n",
+            fix="Run `harmovid doctor`, or use a running server with --server.",
+        )
+
+    def log_lines(self, at_most: int = LOG_LINES) -> List[str]:
+        """Return the last lines of the server's log."""
+        try:
+            with open(self._path("log"), encoding="utf-8", errors="replace") as stream:
+                return stream.read().splitlines()[-at_most:]
+        except OSError:
+            return []
+
+    def stop(self) -> None:
+        """Stop the server (it gets `STOP_S` to end by itself) and remove its folder. Safe to call twice."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove the folders of embedded servers that were killed: nobody holds their lock any more.
+
+    A folder without a lock file is just being started by somebody else, and stays.
+    """
+    import fcntl
+
+    for folder in glob.glob(os.path.join(tempfile.gettempdir(), PREFIX + "*")):
+        with contextlib.suppress(OSError), open(os.path.join(folder, "lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_installed() -> None:
+    """Raise `InputError` where no server can be started from this Python."""
+    if not sys.platform.startswith("linux"):
+        raise InputError(
+            f"the server runs on Linux, this is {sys.platform}.", fix="Name a running server with --server."
+        )
+    missing = [name for name in ("harmovid_server", "numpy", "OpenEXR", "cv2") if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"the server is not installed here: {', '.join(missing)} is missing.",
+            fix="Run pip install 'harmovid[server]', or name a running server with --server.",
+        )
