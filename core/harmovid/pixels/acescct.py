@@ -19,7 +19,7 @@ ACESCCT_SLOPE = 10.5402377416545
 ACESCCT_OFFSET = 0.0729055341958355
 ACESCCT_STOPS_ABOVE = 9.72
 ACESCCT_STOPS_TOTAL = 17.52
-"""The standard's own digits, equations 7 and 8."""
+"""The standard's own digits."""
 
 
 def acescct_encode(linear: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ Sources of the chromaticities:
 - REC709: Rec. ITU-R BT.709-6 (2015), items 1.3 and 1.4; also IEC 61966-2-1:1999 (sRGB).
 - REC2020: Rec. ITU-R BT.2020-2 (2015), table 3.
 - P3_D65: SMPTE EG 432-1:2010, with D65 (0.3127, 0.3290) in place of the projector's white.
-- AP0: SMPTE ST 2065-1:2012, table 1; AP1: AMPAS S-2014-004 (2016), section 4.1.
+- AP0: SMPTE ST 2065-1:2012, table 1; AP1: AMPAS S-2014-004 (2016).
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ them further."""
 
 
 def file_primaries(chromaticities: Optional[Sequence[float]]) -> Primaries:
-    """Return a file's primaries; a file that states none has Rec.709's ("Technical Introduction to OpenEXR",
-    section "RGB Color").
+    """Return a file's primaries; a file that states none has Rec.709's, OpenEXR's default
+    (ImfChromaticities.h).
 
     Args:
         chromaticities: the EXR attribute's eight numbers, or None.
