@@ -1,1 +1,1 @@
-"""The demo: renders a short EXR shot with known truth, sends it through a real server, shows before and after."""
+"""The demo: a short EXR shot with known truth, sent through a real server, shown before and after."""

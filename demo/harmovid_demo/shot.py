@@ -1,0 +1,238 @@
+"""The demo shot as EXR sequences: what it holds, where the files are, and how they are made.
+
+    files = generate(Path("out/demo/shot"), Shot())
+    files.pattern("fg")        # .../fg.####.exr
+
+| sequence | holds |
+|---|---|
+| fg | the figure under light A: premultiplied RGBA, Z, N.x/y/z, id; the data window follows it |
+| plate | the street under light B with the figure's shadow; data window larger than the format |
+| comp | fg over plate, as it is |
+| truth_fg | the figure under light B: the same matte and AOVs, the relit truth |
+| truth_comp | truth_fg over plate: also the clean truth of the flicker |
+| flicker | truth_comp with flicker |
+
+All half float but Z (float) and id (uint); Rec.709 primaries, timecode, an attribute that says what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable, Mapping
+
+import cv2
+import numpy as np
+from harmovid.pixels import exr
+
+from harmovid_demo import camera, fur, street
+from harmovid_demo.creature import pose
+from harmovid_demo.figure import Box, Figure, render
+from harmovid_demo.flicker import flicker_at
+from harmovid_demo.fur import Coat
+from harmovid_demo.grain import add_grain, noise_field
+from harmovid_demo.jit import Image
+from harmovid_demo.street_maps import StreetMaps, make_maps
+
+SEQUENCES = ("fg", "plate", "comp", "truth_fg", "truth_comp", "flicker")
+MANIFEST = "shot.json"
+GENERATOR = (
+    "camera", "creature", "figure", "flicker", "fur", "grain", "lights", "shading", "shot", "solids", "street",
+    "street_maps",
+)  # fmt: skip
+REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # Rec. ITU-R BT.709, D65
+OVERSCAN = 30  # the plate reaches beyond the format by one thirtieth of it on each side
+WORKERS = 2
+FIGURE_GRAIN, PLATE_GRAIN, COAT_SEED, STREET_SEED, FLICKER_SEED = range(5)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What is rendered: the display window in pixels, the frame range, and the seed of everything random."""
+
+    width: int = 960
+    height: int = 540
+    first: int = 1001
+    count: int = 36
+    seed: int = 7
+
+    @property
+    def frames(self) -> range:
+        """The frame numbers."""
+        return range(self.first, self.first + self.count)
+
+    @property
+    def plate_box(self) -> Box:
+        """The plate's data window: the format and its overscan."""
+        dx, dy = self.width // OVERSCAN, self.height // OVERSCAN
+        return -dx, -dy, self.width + dx, self.height + dy
+
+    def seconds(self, frame: int) -> float:
+        """Time of a frame's shutter opening, in seconds after the first frame's."""
+        return (frame - self.first) / camera.FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class ShotFiles:
+    """A rendered shot on disk."""
+
+    folder: Path
+    shot: Shot
+
+    def pattern(self, sequence: str) -> str:
+        """Return the sequence's file pattern as the command line takes it."""
+        return str(self.folder / f"{sequence}.####.exr")
+
+    def path(self, sequence: str, frame: int) -> Path:
+        """Return one frame's file."""
+        return self.folder / f"{sequence}.{frame:04d}.exr"
+
+
+def generator_version() -> str:
+    """Return a short digest of the code that makes the shot: other code, other pictures."""
+    digest = hashlib.sha256()
+    for name in GENERATOR:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _timecode(frame: int) -> tuple[int, int]:
+    """Return the EXR timecode (time and flags, user data) of a frame at 24 a second, binary coded decimal."""
+    rate = int(camera.FRAMES_PER_SECOND)
+    seconds, rest = divmod(frame, rate)
+    parts = (rest, seconds % 60, seconds // 60 % 60, seconds // 3600 % 24)
+    packed = 0
+    for k, value in enumerate(parts):
+        packed |= (value // 10 << 4 | value % 10) << 8 * k
+    return packed, 0
+
+
+def _frame(shot: Shot, frame: int, box: Box, channels: Mapping[str, exr.Pixels], label: str) -> exr.ExrFrame:
+    attributes = {
+        "chromaticities": exr.Attribute.of("chromaticities", REC709),
+        "timeCode": exr.Attribute.of("timecode", _timecode(frame)),
+        "framesPerSecond": exr.Attribute.of("rational", (int(camera.FRAMES_PER_SECOND), 1)),
+        "harmovid/demo": exr.Attribute.of("string", label),
+    }
+    # Grain packs better with piz, mattes and ids with zip: so do the files of real shows differ.
+    packing = "zip" if "A" in channels else "piz"
+    header = exr.PartHeader.make(box, (0, 0, shot.width, shot.height), packing, attributes=attributes)
+    return exr.make_frame(header, channels)
+
+
+def _rgb(picture: Image) -> dict[str, exr.Pixels]:
+    return {name: exr.to_half(np.ascontiguousarray(picture[..., c]))[0] for c, name in enumerate("RGB")}
+
+
+def _figure_channels(figure: Figure, colour: Image) -> dict[str, exr.Pixels]:
+    """The figure's channels: colour, matte, depth, normals, ids."""
+    channels = _rgb(colour)
+    channels["A"] = exr.to_half(figure.alpha)[0]
+    channels["Z"] = figure.depth
+    for c, axis in enumerate("xyz"):
+        channels[f"N.{axis}"] = figure.normals[..., c].astype(np.float16)
+    channels["id"] = figure.ids
+    return channels
+
+
+def _over(figure: Figure, colour: Image, plate: Image, plate_box: Box) -> Image:
+    """Premultiplied figure over plate, in the plate's data window."""
+    x, y = figure.box[0] - plate_box[0], figure.box[1] - plate_box[1]
+    out = plate.copy()
+    patch = out[y : y + colour.shape[0], x : x + colour.shape[1]]
+    patch *= 1.0 - figure.alpha[..., None]
+    patch += colour
+    return out
+
+
+def _halved(picture: Image) -> Image:
+    """What a picture is after it was stored as half: the comps are made of what a reader will find."""
+    return picture.astype(np.float16).astype(np.float32)
+
+
+def render_frame(shot: Shot, frame: int, coat: Coat, maps: StreetMaps) -> dict[str, exr.ExrFrame]:
+    """Render one frame of every sequence."""
+    index, seconds = frame - shot.first, shot.seconds(frame)
+    figure = render(coat, seconds, shot.width, shot.height)
+    height, width = figure.alpha.shape
+    noise = noise_field(height, width, shot.seed, FIGURE_GRAIN, index)
+    stage, relit = (_halved(add_grain(beauty, noise, figure.alpha)) for beauty in figure.beauty)
+    box = shot.plate_box
+    lens = camera.camera_at(seconds, shot.width, shot.height)
+    plate = street.render_plate(lens, maps, box, pose(seconds))
+    plate = _halved(add_grain(plate, noise_field(*plate.shape[:2], shot.seed, PLATE_GRAIN, index)))
+    clean = _halved(_over(figure, relit, plate, box))
+    flicker = flicker_at(index, shot.seed + FLICKER_SEED)
+    gain = np.exp2(flicker.stops(clean, (shot.width, shot.height), box[:2]))
+    pictures = {
+        "plate": (plate, "the street under light B"),
+        "comp": (_over(figure, stage, plate, box), "the figure under light A over the street"),
+        "truth_comp": (clean, "the figure under light B over the street"),
+        "flicker": (clean * gain, "truth_comp with flicker"),
+    }
+    frames = {name: _frame(shot, frame, box, _rgb(rgb), label) for name, (rgb, label) in pictures.items()}
+    for name, colour, label in (("fg", stage, "light A"), ("truth_fg", relit, "light B")):
+        frames[name] = _frame(
+            shot, frame, figure.box, _figure_channels(figure, colour), f"the figure under {label}"
+        )
+    return frames
+
+
+def _made(folder: Path, manifest: Mapping[str, object], files: ShotFiles) -> bool:
+    """Whether this very shot lies there already, whole."""
+    try:
+        there = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return False
+    return there == manifest and all(
+        files.path(name, frame).exists() for name in SEQUENCES for frame in files.shot.frames
+    )
+
+
+def generate(
+    folder: Path, shot: Shot, progress: Callable[[int, int], None] = lambda done, total: None
+) -> ShotFiles:
+    """Render the shot into `folder`, or find it there; frames go through two threads, the kernels run
+    unlocked.
+
+    Args:
+        folder: made when missing; files of the same names are replaced.
+        shot: what to render.
+        progress: called with (frames done, frames) after every frame; not called when the shot is found.
+
+    Errors:
+        OutputError: a file cannot be written.
+    """
+    files = ShotFiles(folder, shot)
+    manifest = {"generator": generator_version(), **asdict(shot)}
+    if _made(folder, manifest, files):
+        return files
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    coat = fur.make_coat(pose(0.0), shot.width, shot.seed + COAT_SEED)
+    maps = make_maps(shot.seed + STREET_SEED)
+
+    def work(frame: int) -> None:
+        for name, picture in render_frame(shot, frame, coat, maps).items():
+            exr.write(picture, files.path(name, frame))
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the frames are the parallel work
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for done, _ in enumerate(pool.map(work, shot.frames), start=1):
+                progress(done, shot.count)
+    finally:
+        cv2.setNumThreads(threads)
+    _write_manifest(folder, manifest)
+    return files
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, object]) -> None:
+    temporary = folder / (MANIFEST + ".part")
+    temporary.write_text(json.dumps(manifest))
+    os.replace(temporary, folder / MANIFEST)
