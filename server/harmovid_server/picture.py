@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,9 +53,9 @@ def _check_format(frame: exr.ExrFrame, target: exr.ExrFrame, target_name: str) -
         )
 
 
-def size_text(box: Box) -> str:
+def size_text(box: Sequence[int]) -> str:
     """Return a window as people say it: "1920 x 1080", with its place where that is not 0, 0."""
-    place = "" if box[:2] == (0, 0) else f" at {box[0]}, {box[1]}"
+    place = "" if box[0] == box[1] == 0 else f" at {box[0]}, {box[1]}"
     return f"{box[2] - box[0]} x {box[3] - box[1]}{place}"
 
 
