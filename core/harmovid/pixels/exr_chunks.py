@@ -7,7 +7,7 @@ unreadable here. Layout: "OpenEXR File Layout" (openexr.com, read 2026-11), "Chu
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +68,7 @@ def check_table(table: Buffer, header: ExrHeader, file_bytes: int) -> npt.NDArra
     """Return every part's chunk offsets one after the other, having checked that each points into the file.
 
     Args:
-        table: the file's bytes from `header.size_bytes` on, `table_bytes(header)` of them if the file has so
-            many.
+        table: the file's bytes from `header.size_bytes` on, `table_bytes(header)` of them where there are.
         header: the file's headers.
         file_bytes: size of the whole file.
 
@@ -89,31 +88,29 @@ def check_table(table: Buffer, header: ExrHeader, file_bytes: int) -> npt.NDArra
     return offsets
 
 
-def check_complete(buffer: Buffer, header: ExrHeader) -> None:
-    """Check that every chunk of a whole file in `buffer` lies within it.
+def last_chunk(offsets: npt.NDArray[np.uint64], header: ExrHeader) -> Tuple[int, int]:
+    """Return where the chunk that lies last in the file begins, and how many bytes stand before its pixels.
+
+    A chunk begins with its part number (files of several parts only), its place (y; or tile x, y, level x, y)
+    and, as the last four of these bytes, the size of what follows.
+    """
+    index = int(np.argmax(offsets))
+    ends = np.cumsum([chunk_count(part) for part in header.parts])
+    part = header.parts[int(np.searchsorted(ends, index, side="right"))]
+    return int(offsets[index]), (4 if len(header.parts) > 1 else 0) + (16 if part.tiled else 4) + 4
+
+
+def check_last(start: Buffer, at: int, file_bytes: int) -> None:
+    """Check that the last chunk lies whole within the file; those before it then do too.
+
+    Args:
+        start: its bytes before its pixels, as `last_chunk` says.
+        at: where it begins.
+        file_bytes: size of the whole file.
 
     Errors:
-        FrameUnreadable: blocks are missing or run over the end of the file.
+        FrameUnreadable: it runs over the end of the file.
     """
-    offsets = check_table(memoryview(buffer)[header.size_bytes :], header, len(buffer))
-    multipart = 4 if len(header.parts) > 1 else 0
-    data = np.frombuffer(buffer, np.uint8)
-    start = 0
-    cut = 0
-    for part in header.parts:
-        count = chunk_count(part)
-        # A chunk starts with its part number (multi-part only), its place (y, or tile x, y, level x, y) and
-        # its size.
-        head = multipart + (16 if part.tiled else 4) + 4
-        at = offsets[start : start + count].astype(np.int64)
-        fits = at + head <= len(data)
-        spots = at[fits][:, None] + np.arange(head - 4, head)
-        sizes = data[spots].view("<i4")[:, 0].astype(np.int64)
-        whole = (sizes >= 0) & (at[fits] + head + sizes <= len(data))
-        cut += count - int(np.count_nonzero(whole))
-        start += count
-    if cut:
-        raise FrameUnreadable(
-            f"The file is cut off or damaged: {cut} of {len(offsets)} blocks of pixels are not whole.",
-            fix=MENDS["damaged"],
-        )
+    size = int.from_bytes(bytes(start[-4:]), "little", signed=True)
+    if size < 0 or at + len(start) + size > file_bytes:
+        raise FrameUnreadable("The file is cut off in its last block of pixels.", fix=MENDS["damaged"])

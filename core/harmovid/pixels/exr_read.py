@@ -1,8 +1,7 @@
 """Read EXR frames: headers judged first, then pixels through the OpenEXR library, each in its native type.
 
-The library never sees a file's free attributes. Before it decodes, the header is replaced, in memory and at
-the same length, by the few attributes that pixels depend on (see `bare_header`); what it cannot parse cannot
-hurt it.
+The library never sees a file's free attributes. It reads through a stream that shows another header of
+the same length, with only what pixels depend on (see `bare_header`); what it does not parse cannot hurt it.
 
 When pixels turn out to be damaged, the library's module prints one line to standard output and leaves the
 part out; that becomes FrameUnreadable here. It can also crash on hostile files (openexr's SECURITY.md lists
@@ -12,7 +11,6 @@ such faults), so a server decodes in child processes that it can lose.
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Union
 
@@ -20,7 +18,7 @@ import numpy as np
 import OpenEXR
 
 from harmovid.errors import FrameMissing, FrameUnreadable
-from harmovid.pixels.exr_chunks import check_complete, check_table, table_bytes
+from harmovid.pixels.exr_chunks import check_last, check_table, last_chunk, table_bytes
 from harmovid.pixels.exr_frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr_header import STRUCTURE, PartHeader, header_bytes
 from harmovid.pixels.exr_parse import DEFAULT_LIMITS, MENDS, ExrHeader, Limits, parse_header
@@ -50,22 +48,8 @@ def read_header(source: Source, limits: Limits = DEFAULT_LIMITS) -> ExrHeader:
         FrameUnreadable: empty, not an EXR, malformed, or incomplete as far as the chunk table tells.
         FrameRefused: deep, luminance/chroma, of an unknown version or compression, or beyond the limits.
     """
-    if not isinstance(source, (str, Path)):
-        header = parse_header(source, limits)
-        check_table(memoryview(source)[header.size_bytes :], header, len(source))
-        return header
-    with _opened(source) as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(FIRST_READ_BYTES)
-        try:
-            header = parse_header(start, limits, size)
-        except FrameUnreadable:
-            if len(start) == size:
-                raise
-            header = parse_header(start + file.read(limits.max_header_bytes), limits, size)
-        file.seek(header.size_bytes)
-        check_table(file.read(min(table_bytes(header), size)), header, size)
-    return header
+    with _opened(source) as stream:
+        return _judge(stream, limits)
 
 
 def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> ExrFrame:
@@ -83,23 +67,81 @@ def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> E
     Errors:
         those of `read_header`, and FrameUnreadable where blocks of pixels are missing, cut off or damaged.
     """
-    data = _loaded(source) if isinstance(source, (str, Path)) else bytes(source)
-    header = parse_header(data, limits)
-    check_complete(data, header)
-    stream = io.BytesIO(data)
-    del data  # The only reference is the stream's now, so patching its header copies nothing.
-    stream.write(bare_header(header))
-    stream.seek(0)
-    try:
-        decoded = OpenEXR.File(stream, separate_channels=True, num_threads=threads).parts
-    except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-        raise FrameUnreadable(
-            f"The file's pixels cannot be decoded: {error}", fix=MENDS["damaged"]
-        ) from error
+    with _opened(source) as stream:
+        header = _judge(stream, limits)
+        stream.front = bare_header(header)
+        stream.seek(0)
+        try:
+            decoded = OpenEXR.File(stream, separate_channels=True, num_threads=threads).parts
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            raise FrameUnreadable(
+                f"The file's pixels cannot be decoded: {error}", fix=MENDS["damaged"]
+            ) from error
     if len(decoded) != len(header.parts):
         raise FrameUnreadable("The file's pixels are damaged and cannot be decoded.", fix=MENDS["damaged"])
     parts = [ExrPart(ours, _channels(ours, theirs.channels)) for ours, theirs in zip(header.parts, decoded)]
     return ExrFrame(tuple(parts), header.main)
+
+
+class _Fronted:
+    """A readable stream over a file on disk or in memory whose first bytes are shown as those of `front`."""
+
+    def __init__(self, raw: Union[io.FileIO, io.BytesIO]) -> None:
+        self._raw = raw
+        self.size = raw.seek(0, io.SEEK_END)
+        self.front = b""
+        self.tell = raw.tell
+        self.seek = raw.seek
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes from here on, fewer at the end."""
+        at = self.tell()
+        if at >= len(self.front):
+            return self._raw.read(size)
+        start = self.front[at : at + size]
+        self.seek(at + len(start))
+        return start + self._raw.read(size - len(start))
+
+    def at(self, place: int, size: int) -> bytes:
+        """Return `size` bytes from `place` on, fewer at the end."""
+        self.seek(place)
+        return self.read(size)
+
+    def __enter__(self) -> _Fronted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.close()
+
+
+def _opened(source: Source) -> _Fronted:
+    if not isinstance(source, (str, Path)):
+        return _Fronted(io.BytesIO(source))
+    try:
+        # Unbuffered: the library asks for whole blocks, and a buffer would copy each once more.
+        return _Fronted(io.FileIO(source))
+    except FileNotFoundError as error:
+        raise FrameMissing(
+            f"There is no file {Path(source).name}.", fix="Render it, or leave it out."
+        ) from error
+    except OSError as error:
+        raise FrameUnreadable(f"{Path(source).name} cannot be opened: {error.strerror}.") from error
+
+
+def _judge(stream: _Fronted, limits: Limits) -> ExrHeader:
+    """Read a stream's headers and chunk table, and check that its last chunk is there."""
+    size = stream.size
+    start = stream.at(0, FIRST_READ_BYTES)
+    try:
+        header = parse_header(start, limits, size)
+    except FrameUnreadable:
+        if len(start) == size:
+            raise
+        header = parse_header(start + stream.read(limits.max_header_bytes), limits, size)
+    table = stream.at(header.size_bytes, min(table_bytes(header), size))
+    at, length = last_chunk(check_table(table, header, size), header)
+    check_last(stream.at(at, length), at, size)
+    return header
 
 
 def bare_header(header: ExrHeader) -> bytes:
@@ -134,19 +176,3 @@ def _channels(header: PartHeader, decoded: Dict[str, Any]) -> Dict[str, Pixels]:
             pixels = pixels.reshape(-1)[: shape[0] * shape[1]].reshape(shape).copy()
         channels[name] = np.asarray(pixels)
     return channels
-
-
-def _opened(path: Union[str, Path]) -> io.BufferedReader:
-    try:
-        return open(path, "rb")
-    except FileNotFoundError as error:
-        raise FrameMissing(
-            f"There is no file {Path(path).name}.", fix="Render it, or leave it out."
-        ) from error
-    except OSError as error:
-        raise FrameUnreadable(f"{Path(path).name} cannot be opened: {error.strerror}.") from error
-
-
-def _loaded(path: Union[str, Path]) -> bytes:
-    with _opened(path) as file:
-        return file.read()
