@@ -1,11 +1,12 @@
-"""Finish one frame: apply the field to the plate, put it over the background if asked, encode, rename
-into `out/`.
+"""Finish one frame: relight it, put it over the background if asked, encode, rename into `out/`.
 
     done = finish(frames, plan, field, path)
     done.size, done.crc, done.report
 
 What is not relit goes out as it came in: other channels, AOVs, attributes, windows, pixel types, to the
-bit. With the null field, or strength 0, so do the relit channels.
+bit. With the null field, or strength 0, so do the relit channels. A file whose compression would change
+pixels that nobody has touched (DWA, B44, PXR24 for floats) therefore comes back with ZIP, and its report
+says so.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping
 
 import numpy as np
 from harmovid.errors import OutputError, SpoolFull
 from harmovid.pixels import exr
-from harmovid.pixels.apply_fast import apply_field
 from harmovid.pixels.field import LightingField
 
-from harmovid_server.picture import Frames, Picture, Plane, matte_plane
+from harmovid_server.composite import put_over
+from harmovid_server.picture import Frames
 from harmovid_server.plan import Plan
+from harmovid_server.relight import Relit, relight
 from harmovid_server.spool import DISK_FULL, PART
-from harmovid_server.working import linear_planes, space_in, stored_planes
 
+FIELD_CHANNELS = ("harmovid.R", "harmovid.G", "harmovid.B")
 ENGINE_ATTRIBUTE = "harmovid/engine"
 STRENGTH_ATTRIBUTE = "harmovid/strength"
+LOSSLESS = "zip"
 
 
 @dataclass
@@ -49,20 +52,51 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
 
     Raises:
         FrameError: a layer without the channels it needs.
+        ColourError: a colour space that the configuration does not know.
         SpoolFull, OutputError: the result cannot be written.
     """
-    report: Dict[str, Any] = {}
-    frame = _relit(frames, plan, light, report)
-    frame = exr.with_attributes(
-        frame,
-        {
-            ENGINE_ATTRIBUTE: exr.Attribute.of("string", plan.engine),
-            STRENGTH_ATTRIBUTE: exr.Attribute.of("float", plan.strength),
-        },
-    )
-    data = exr.write(frame)
+    relit = relight(frames, plan, light)
+    report: Dict[str, Any] = dict(relit.counts)
+    if plan.mode == "comp":
+        over = put_over(frames, plan, relit)
+        report["clamped_values"] = report.get("clamped_values", 0) + over.clamped_values
+        frame, part, window = over.frame, over.part, over.window
+    else:
+        part, window = relit.picture.layer.part, relit.picture.window
+        changes = _changed(relit)
+        frame = exr.with_channels(frames[plan.target], changes, part)[0] if changes else frames[plan.target]
+    if relit.stops is not None:
+        stops = exr.moved(relit.stops, relit.picture.window, window)
+        planes = {name: np.ascontiguousarray(stops[..., i]) for i, name in enumerate(FIELD_CHANNELS)}
+        frame = exr.with_channels(frame, planes, part)[0]
+    data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan), part))
     _save(data, target)
     return Finished(len(data), zlib.crc32(data), report)
+
+
+def _changed(relit: Relit) -> Mapping[str, exr.Pixels]:
+    """Return the channels that are other arrays than before."""
+    names, new, old = relit.picture.layer.rgb, relit.stored, relit.picture.rgb
+    return {name: fresh for name, fresh, before in zip(names, new, old) if fresh is not before}
+
+
+def _attributes(plan: Plan) -> Dict[str, exr.Attribute]:
+    """Return what the result says of its own making."""
+    return {
+        ENGINE_ATTRIBUTE: exr.Attribute.of("string", plan.engine),
+        STRENGTH_ATTRIBUTE: exr.Attribute.of("float", plan.strength),
+    }
+
+
+def _lossless(frame: exr.ExrFrame, report: Dict[str, Any]) -> exr.ExrFrame:
+    """Return the frame with a compression that keeps pixels, where a part's own does not."""
+    zipped = exr.Attribute.of("compression", exr.COMPRESSIONS.index(LOSSLESS))
+    for index, part in enumerate(frame.parts):
+        floats = any(np.dtype(channel.dtype) == np.float32 for channel in part.header.channels.values())
+        if part.header.lossy or (part.header.compression == "pxr24" and floats):
+            report["compression"] = f"{LOSSLESS} instead of {part.header.compression}"
+            frame = exr.with_attributes(frame, {"compression": zipped}, index)
+    return frame
 
 
 def _save(data: bytes, target: Path) -> None:
@@ -76,38 +110,3 @@ def _save(data: bytes, target: Path) -> None:
         if error.errno in DISK_FULL:
             raise SpoolFull(f"the spool cannot be written: {error.strerror}.") from error
         raise OutputError(f"the result cannot be written into the spool: {error.strerror}.") from error
-
-
-def _relit(frames: Frames, plan: Plan, light: LightingField, report: Dict[str, Any]) -> exr.ExrFrame:
-    """Return the target with its colours relit."""
-    frame = frames[plan.target]
-    if light.is_null or plan.strength == 0:
-        return frame
-    picture = Picture.of(frames, plan)
-    space = space_in(frames, plan, plan.target)
-    divisor = picture.alpha if picture.divide else None
-    linear = linear_planes(picture.rgb, space, divisor)
-    relit, applied = apply_field(
-        linear,
-        light,
-        origin=picture.window[:2],
-        alpha=picture.alpha,
-        premultiplied=picture.divide,
-        mask=_mask(frames, picture),
-        strength=plan.strength,
-    )
-    report["changed_pixels"] = applied.changed_pixels
-    report["clamped_values"] = applied.clamped_values
-    stored = stored_planes(relit, linear, picture.rgb, space, divisor)
-    return exr.with_channels(frame, dict(zip(picture.layer.rgb, stored)), picture.layer.part)[0]
-
-
-def _mask(frames: Frames, picture: Picture) -> Optional[Plane]:
-    """Return the weights of relighting `(H, W)` float32 0..1, or None where all is relit in full."""
-    mask = None
-    if "mask" in frames:
-        mask = np.clip(matte_plane(frames["mask"], picture.window).astype(np.float32), 0, 1)
-    if picture.gate is not None:
-        gate = (picture.gate > 0).astype(np.float32)
-        mask = gate if mask is None else mask * gate
-    return mask

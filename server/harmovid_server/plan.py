@@ -48,15 +48,16 @@ class Plan:
     def of(cls, spec: JobSpec, info: EngineInfo, lines: int) -> Plan:
         """Return the plan of a job; raise `InputError` for a composite without a background."""
         output = spec.output
-        if output.mode == "comp" and (BACKGROUND not in spec.layers or info.target == BACKGROUND):
+        wants_matte = any(layer.name == "matte" for layer in info.layers)
+        if output.mode == "comp" and (BACKGROUND not in spec.layers or not wants_matte):
             raise InputError(
-                f"there is no background to put {info.target} over.",
-                fix="Give one, or ask for the output fg.",
+                f"engine {info.name} cannot return a composite without a background and a matte.",
+                fix="Give a background, or ask for the output fg.",
             )
         return cls(
             layers=spec.layers,
             target=info.target,
-            wants_matte=any(layer.name == "matte" for layer in info.layers),
+            wants_matte=wants_matte,
             lines=lines,
             premultiplied=output.premultiplied,
             mode=output.mode,

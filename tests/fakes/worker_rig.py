@@ -58,6 +58,7 @@ class Rig:
     def start(
         self,
         frames: str,
+        *,
         engine: str = "null",
         layers: Tuple[str, ...] = ("plate",),
         done: Iterable[int] = (),
@@ -73,8 +74,8 @@ class Rig:
             JOB, engine, frames, layers, options or {}, colorspace or {}, output=OutputSpec(**output)
         )
         message = msgpack.unpackb(msgpack.packb({
-            "op": "start", "job": JOB, "attempt": self.attempt, "spec": spec.to_dict(), "folder": str(self.folder),
-            "done": list(done), "failed": list(failed),
+            "op": "start", "job": JOB, "attempt": self.attempt, "spec": spec.to_dict(),
+            "folder": str(self.folder), "done": list(done), "failed": list(failed),
         }))  # fmt: skip
         pipeline = Pipeline(message, self.room, self.pool, self._hear)
         for number in ready:
