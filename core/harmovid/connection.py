@@ -12,6 +12,7 @@ raise `Unreachable`; the caller then opens another session.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections import deque
@@ -137,26 +138,33 @@ class Link:
             Unreachable: nobody listens, or the connection broke.
         """
         while self.monitor.poll(0):
-            event = recv_monitor_message(self.monitor)["event"]
+            happened = recv_monitor_message(self.monitor)
+            event, value = happened["event"], happened["value"]
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise AuthError(f"the server at {self.endpoint} refuses our key.", fix=_KEYS_DIFFER)
             if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                ours = "needs no key but we show one" if self._keys else "wants a key"
-                raise AuthError(f"the server at {self.endpoint} {ours}.", fix=_KEYS_DIFFER)
-            if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+                raise self._not_understood(value)
+            if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and value != errno.EAGAIN:
                 raise self._cut_off()
-            if event == zmq.EVENT_DISCONNECTED:
+            if event in (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_DISCONNECTED):
                 raise Unreachable(f"the connection to {self.endpoint} broke.", fix=_NO_ANSWER)
             if event == zmq.EVENT_CLOSED:
                 raise Unreachable(f"nobody listens at {self.endpoint}.", fix=_NO_ANSWER)
 
+    def _not_understood(self, reason: int) -> HarmoVidError:
+        """Return the error for a peer that shakes hands in another way than we do."""
+        if reason != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+            return Unreachable(f"{self.endpoint} is no HarmoVid server.", fix="Check the port.")
+        differs = "needs no key but we show one" if self._keys else "wants a key"
+        return AuthError(f"the server at {self.endpoint} {differs}.", fix=_KEYS_DIFFER)
+
     def _cut_off(self) -> HarmoVidError:
-        """Return the error for a peer that hangs up while shaking hands: with CURVE, mostly a wrong key."""
-        if self._keys is None:
-            return Unreachable(f"{self.endpoint} hangs up; is it a HarmoVid server?", fix=_NO_ANSWER)
-        error = AuthError(
-            f"the server at {self.endpoint} does not hold the key that we trust.", fix=_KEYS_DIFFER
-        )
+        """Return the error for a peer that hangs up while shaking hands.
+
+        Mostly it is about keys; a server that dies at this moment looks the same, hence `retryable`.
+        """
+        reason = "does not hold the key that we trust, or needs no key" if self._keys else "wants a key"
+        error = AuthError(f"the server at {self.endpoint} hangs up: it {reason}.", fix=_KEYS_DIFFER)
         error.retryable = True
         return error
 
