@@ -98,8 +98,8 @@ def _head(bone: Bone, blink: float) -> list[Floats]:
 def _face_hard(bone: Bone, blink: float) -> list[Floats]:
     rows = [
         # The smile is the lower arc of a ring that cuts into the muzzle only.
-        _round(bone, (0, -0.036, 0.263), (0.100, 0.019, 0.0), s.MOUTH, mode=s.CARVE, blend=0.012,
-               turn=_about("x", 90.0), kind=s.TORUS),
+        _round(bone, (0, -0.034, 0.304), (0.108, 0.019, 0.0), s.MOUTH, mode=s.CARVE, blend=0.012,
+               turn=_about("x", 111.0), kind=s.TORUS),
         _round(bone, (0, -0.026, 0.283), (0.040, 0.027, 0.024), s.NOSE, mode=s.HARD),
     ]  # fmt: skip
     for side in (-1, 1):

@@ -24,7 +24,7 @@ from harmovid_demo.lights import rigs
 Box = tuple[int, int, int, int]
 Strands = tuple[Image, Ints, Image]
 MOTION_M = 0.02  # how far a bare part moves while the shutter is open
-STRANDS_PER_SOLID = 2  # hair samples that share one sample of the solids, whose edges are simpler
+STRANDS_PER_SOLID = 3  # hair samples that share one sample of the solids, whose edges are simpler
 NO_DEPTH = 0.0  # Z where nothing is seen
 
 

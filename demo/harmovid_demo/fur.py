@@ -310,9 +310,10 @@ def grow(
     light = np.zeros((len(coat.tuft), JOINTS, len(lights), 3), np.float32)
     _grow(feet, normals, alive, sways[0], coat.tuft, coat.strands, points)
     _light(points, cameras[0].eye, normals, alive, lit, opened, coat.tuft, coat.colour, lights, sky, light)
-    feet, late_normals, *_ = _settled(coat, poses[1], cameras[1], lights[:, :0])
+    # Half a frame later the feet have moved with their solids; the skin between them has hardly changed.
+    feet += _feet(coat, poses[1]) - _feet(coat, poses[0])
     late = np.zeros_like(points)
-    _grow(feet, late_normals, alive, sways[1], coat.tuft, coat.strands, late)
+    _grow(feet, normals, alive, sways[1], coat.tuft, coat.strands, late)
     return Hair(cameras[0].project(points), cameras[1].project(late), light, normals, alive)
 
 

@@ -57,7 +57,7 @@ class Shot:
     width: int = 960
     height: int = 540
     first: int = 1001
-    count: int = 36
+    count: int = 32
     seed: int = 7
 
     @property

@@ -248,6 +248,18 @@ def _march(
 
 
 @kernel
+def _touching(boxes: Ints, x0: int, y0: int, x1: int, y1: int, near: Ints) -> int:
+    """Fill `near` with the solids whose boxes meet the tile; return their number."""
+    found = 0
+    for i in range(boxes.shape[0]):
+        b = boxes[i]
+        if b[0] < x1 and b[2] > x0 and b[1] < y1 and b[3] > y0:
+            near[found] = i
+            found += 1
+    return found
+
+
+@kernel
 def _clear_until(solids: Floats, near: Ints, found: int, eye: Floats, ray: Floats, spread: float) -> float:
     """March the cone of a whole tile: the distance up to which it is empty, `FAR` where it meets nothing.
 
@@ -295,12 +307,7 @@ def trace(
     for y0 in range(0, height, TILE):
         for x0 in range(0, width, TILE):
             y1, x1 = min(y0 + TILE, height), min(x0 + TILE, width)
-            found = 0
-            for i in range(solids.shape[0]):
-                b = boxes[i]
-                if b[0] < x1 and b[2] > x0 and b[1] < y1 and b[3] > y0:
-                    near[found] = i
-                    found += 1
+            found = _touching(boxes, x0, y0, x1, y1, near)
             who[y0:y1, x0:x1] = -1
             depth[y0:y1, x0:x1] = FAR
             if found == 0:
@@ -345,7 +352,8 @@ def occlude(
                 eye[1] + rays[row, col, 1] * t,
                 eye[2] + rays[row, col, 2] * t,
             )
-            nx, ny, nz = normals[row, col]
+            n = normals[row, col]
+            nx, ny, nz = np.float64(n[0]), np.float64(n[1]), np.float64(n[2])  # one compiled variant, not two
             opened[row, col] = _reach(
                 solids, every, active, lights, x, y, z, nx, ny, nz, SURFACE_LIFT, lit[row, col]
             )
