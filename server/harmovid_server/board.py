@@ -147,12 +147,16 @@ class Board:
 
     def _void(self, job: Job) -> None:
         for number, layer in job.detach():
-            self.spool.release_promise(input_path(self.spool.folder, job.id, layer, number))
+            self._break_promise(job, number, layer)
 
     def void(self, job: Job, number: int, layer: str) -> None:
         """Note that one input will not come as asked."""
-        self.spool.release_promise(input_path(self.spool.folder, job.id, layer, number))
+        self._break_promise(job, number, layer)
         job.ask_again(number, [layer])
+
+    def _break_promise(self, job: Job, number: int, layer: str) -> None:
+        self.spool.release_promise(input_path(self.spool.folder, job.id, layer, number))
+        self.spool.release_promise(output_path(self.spool.folder, job.id, number))
 
     def end(self, job: Job, state: str, error: Optional[HarmoVidError] = None) -> None:
         """Bring a job to its end: tell the client and the worker, forget its files."""
@@ -210,6 +214,8 @@ class Board:
         if len(frame.inputs) == len(job.spec.layers):
             job.set_state(number, RECEIVED)
             self.store.put_frame(job.id, number, frame.record())
+            # Now that a size is known, the room kept for the result can be what it is likely to need.
+            self.spool.promise(output_path(self.spool.folder, job.id, number), job.guess_result_bytes())
             self.send(job.worker, "ready", job=job.id, frame=number)
 
     def compute(self, job: Job, number: int, size: int, crc: int, report: Body) -> None:

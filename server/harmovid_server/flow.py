@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from itertools import chain, zip_longest
 from typing import Deque, Dict, Iterable, List, Tuple, TypeVar
 
@@ -30,6 +30,9 @@ Need = Tuple[str, int, int]
 TELL_S = 0.1
 """STATE is sent at most this often per job (docs/wire.md, "STATE")."""
 
+RESULT = ""
+"""Stands for the result among the layers of a frame."""
+
 RETRY_AFTER_S = 30.0
 
 
@@ -46,6 +49,7 @@ class Flow:
     def __init__(self, board: Board) -> None:
         self.board = board
         self._turn: Deque[str] = deque()
+        self._share: Dict[str, int] = {}
 
     def order(self) -> List[Job]:
         """Return the running jobs in this round's order: users by turns, a user's jobs by age."""
@@ -62,6 +66,7 @@ class Flow:
         """Ask clients, and shared storage, for the next frames."""
         now = self.board.now()
         order = [job for job in self.order() if job.paused_until_s <= now and job.asks_at_s <= now]
+        self._share_out(order)
         needs: Dict[str, List[Need]] = defaultdict(list)
         while order:
             order = [job for job in order if self._ask_one(job, needs[job.id])]
@@ -87,31 +92,43 @@ class Flow:
         limits = self._limits(job, layers)
         if limits is None:
             return False
+        spool = self.board.spool
         for layer in job.ask(number):
-            self.board.spool.promise(
-                input_path(self.board.spool.folder, job.id, layer, number), limits[layer]
-            )
+            spool.promise(input_path(spool.folder, job.id, layer, number), limits[layer])
             needs.append((layer, number, limits[layer]))
+        spool.promise(output_path(spool.folder, job.id, number), limits[RESULT])
         return True
 
+    def _share_out(self, jobs: List[Job]) -> None:
+        """Divide the spool among the users that are served now, and each part among that user's jobs.
+
+        So a job that comes later finds room at once, and several half-filled windows cannot block each other.
+        """
+        of_user = Counter(job.record.user for job in jobs)
+        total = self.board.spool.all_bytes()
+        self._share = {user: total // len(of_user) // count for user, count in of_user.items()}
+
     def _limits(self, job: Job, layers: List[str]) -> Dict[str, int] | None:
-        """Return the room to keep for each layer of the next frame, or None where there is not enough.
+        """Return the room to keep for each layer of the next frame and for its result, or None: no room.
 
         While no file of a layer has been seen, one frame is asked for with a generous limit, to learn its
         size.
         """
-        room, limit = self.board.spool.room_bytes(), self.board.config.frame_bytes
         unknown = [layer for layer in layers if not job.layer_bytes.get(layer)]
         if unknown and job.waits_for_first:
             return None
-        known = {layer: min(job.guess_bytes(layer), limit) for layer in layers if layer not in unknown}
-        rest = room - sum(known.values()) - (0 if unknown else job.guess_result_bytes())
-        share = min(limit, rest // (2 * len(unknown))) if unknown else 0
-        if rest < 0 or (unknown and share <= 0):
+        spool, most = self.board.spool, self.board.config.frame_bytes
+        room = min(spool.room_bytes(), self._share[job.record.user] - spool.held_bytes(job.id))
+        limits = {layer: min(job.guess_bytes(layer), most) for layer in layers}
+        limits[RESULT] = job.guess_result_bytes()
+        rest = room - sum(limits.values())
+        generous = min(most, rest // (len(unknown) + 1)) if unknown else 0
+        if rest < 0 or (unknown and generous < 1):
             job.full_since_s = job.full_since_s if job.full_since_s is not None else self.board.now()
             return None
-        job.full_since_s = None
-        return {**known, **dict.fromkeys(unknown, share)}
+        limits.update(dict.fromkeys(unknown, generous))
+        limits[RESULT] = limits[RESULT] or generous
+        return limits
 
     def send(self) -> None:
         """Give the front the next results, job by job in turns."""
@@ -155,13 +172,10 @@ class Flow:
         for job_id, ended in list(self.board.ended.items()):
             if today - (ended.record.ended_s or 0.0) > config.keep_s:
                 self.board.forget(job_id)
-        stuck = [
-            job
-            for job in self.board.jobs.values()
-            if job.full_since_s is not None
-            and now - max(job.full_since_s, job.moved_s) > config.full_s
-            and job.session is not None
-        ]
+        stuck = [job for job in self.board.jobs.values() if job.full_since_s is not None]
+        # While anybody's frames move, room may come free: waiting is then like standing in a queue.
+        moved = max((job.moved_s for job in self.board.jobs.values()), default=0.0)
+        stuck = [job for job in stuck if now - max(job.full_since_s or 0.0, moved) > config.full_s]
         if stuck:
             self._fail_for_room(stuck)
 

@@ -138,7 +138,9 @@ def _admit(board: Board, spec: JobSpec) -> Any:
     if not 0 < count <= wire.FRAMES_PER_JOB:
         raise PatternError(f"the job has {count} frames.", fix=f"It may have 1 to {wire.FRAMES_PER_JOB}.")
     waiting = sum(1 for job in board.jobs.values() if job.worker is None)
-    if waiting >= board.config.queued_jobs + board.config.active_jobs * board.config.workers:
+    places = board.config.active_jobs * max(len(board.workers), 1)
+    free = places - sum(len(seat.jobs) for seat in board.workers.values())
+    if waiting >= board.config.queued_jobs + free:
         raise ServerBusy(
             f"{waiting} jobs are waiting already.", fix="Try again later.", retry_after_s=BUSY_RETRY_S
         )

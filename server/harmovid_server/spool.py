@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
@@ -68,6 +69,10 @@ def file_is(path: Path, size: int, crc: Optional[int]) -> bool:
         return False
 
 
+def _job_of(path: Path) -> str:
+    return path.parent.parent.name
+
+
 class Spool:
     """The folder and its account. All sizes in bytes; a promise is room kept for a file that will come."""
 
@@ -78,6 +83,7 @@ class Spool:
         self._promises: Dict[Path, int] = {}
         self.used_bytes = 0
         self._promised_bytes = 0
+        self._held: Counter[str] = Counter()
 
     def disk_free_bytes(self) -> int:
         """Return what frames may still take of the disk, whatever the budget says."""
@@ -89,26 +95,41 @@ class Spool:
         """Return what may still be asked for: the rest of the budget, or of the disk where that is less."""
         return min(self.budget_bytes - self.used_bytes, self.disk_free_bytes()) - self._promised_bytes
 
+    def all_bytes(self) -> int:
+        """Return what there is to share out: used, promised and free together."""
+        return self.room_bytes() + self.used_bytes + self._promised_bytes
+
+    def held_bytes(self, job: str) -> int:
+        """Return what a job's files and promises take."""
+        return self._held[job]
+
     def promise(self, path: Path, size: int) -> None:
-        """Keep room for a file that has been asked for."""
+        """Keep room for a file that has been asked for, or that will be computed."""
         self.release_promise(path)
         self._promises[path] = size
         self._promised_bytes += size
+        self._held[_job_of(path)] += size
 
     def release_promise(self, path: Path) -> None:
         """Give the room back: the file is there, or will not come."""
-        self._promised_bytes -= self._promises.pop(path, 0)
+        size = self._promises.pop(path, 0)
+        self._promised_bytes -= size
+        self._held[_job_of(path)] -= size
 
     def add(self, path: Path, size: int) -> None:
         """Note that a file is there; its promise is kept."""
         self.release_promise(path)
-        self.used_bytes += size - self._files.get(path, 0)
+        more = size - self._files.get(path, 0)
         self._files[path] = size
+        self.used_bytes += more
+        self._held[_job_of(path)] += more
 
     def remove(self, path: Path) -> None:
         """Delete a file, and forget it; one that is not there is fine."""
         self.release_promise(path)
-        self.used_bytes -= self._files.pop(path, 0)
+        size = self._files.pop(path, 0)
+        self.used_bytes -= size
+        self._held[_job_of(path)] -= size
         path.unlink(missing_ok=True)
 
     def make_job(self, job: str) -> Path:
@@ -123,6 +144,7 @@ class Spool:
         folder = job_folder(self.folder, job)
         for path in [path for path in {**self._files, **self._promises} if folder in path.parents]:
             self.remove(path)
+        self._held.pop(job, None)
         shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, known_jobs: Iterable[str]) -> Tuple[int, int]:

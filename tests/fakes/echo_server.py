@@ -1,4 +1,4 @@
-"""`python tests/fakes/echo_server.py [the server's flags]`: the real server, with `echo_worker` for its engines."""
+"""`python tests/fakes/echo_server.py [flags]`: the real server, with `echo_worker` for its engines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A small strict worker for server tests: it speaks the link as docs/architecture.md 4.1 says, and copies frames.
+"""A small strict worker for server tests: it speaks the link of docs/architecture.md 4.1, and copies frames.
 
-It offers two engines: "echo" answers each frame at once with its own bytes; "pool" looks `LOOKAHEAD` frames ahead. Options:
-`delay_s` per frame, `die_at` a frame at which the process kills itself, `fail_at` a frame that fails.
+It offers two engines: "echo" answers each frame at once with its own bytes; "pool" looks `LOOKAHEAD` frames
+ahead. Options: `delay_s` per frame, `die_at` a frame at which the process kills itself, `fail_at` a frame
+that fails.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A plain client for server tests: real sockets, the real `wire`, and nothing done that the test does not ask for.
+"""A plain client for server tests: real sockets, the real `wire`, nothing that the test does not ask for.
 
 with Peer(endpoint) as peer:
     peer.hello(); peer.attach()
-    peer.request("SUBMIT", {"spec": spec(...)})
-    results = peer.run(frames)             # supplies what is NEEDed, acks what comes
+peer.request("SUBMIT", {"spec": spec(...)})
+results = peer.run(frames)             # supplies what is NEEDed, acks what comes
 """
 
 from __future__ import annotations
