@@ -20,12 +20,15 @@ from harmovid.cli.inputs import Plan, make_plan
 from harmovid.cli.parser import options_of
 from harmovid.cli.settings import Settings
 from harmovid.errors import FrameMismatch, FrameRefused, HarmoVidError, OutputError
+from harmovid.frames import FrameRange
 from harmovid.job import EngineInfo
 
 # Field layers are three float32 channels; ZIP keeps about this share of such smooth data (no more than all).
 FIELD_BYTES_PER_PIXEL = 12
 # Problems of one layer that are printed; the JSON has all.
 LISTED_PROBLEMS = 10
+# The journals that `harmovid.journal` keeps beside results.
+JOURNALS = ".harmovid-*.journal"
 
 
 @dataclass
@@ -107,12 +110,7 @@ def _output(found: Findings, plan: Plan, overwrite: bool) -> None:
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         found.problems.append(OutputError(f"{folder} is not writable.", fix="Choose another output folder."))
-    existing = [frame for frame in plan.out.existing() if frame in plan.frames]
-    if existing and not overwrite:
-        found.notes.append(
-            f"{len(existing)} results are there already: an interrupted run of the same job goes on, "
-            "any other needs --overwrite"
-        )
+    _existing(found, plan, overwrite)
     found.needed_bytes = _needed_bytes(found, plan)
     found.free_bytes = shutil.disk_usage(folder).free
     if found.free_bytes < found.needed_bytes:
@@ -123,6 +121,18 @@ def _output(found: Findings, plan: Plan, overwrite: bool) -> None:
                 fix="Free some space, or write to another disk.",
             )
         )
+
+
+def _existing(found: Findings, plan: Plan, overwrite: bool) -> None:
+    """Tell of results that are there already; only a journal beside them can make them this job's own."""
+    existing = FrameRange(frame for frame in plan.out.existing() if frame in plan.frames)
+    if not existing or overwrite:
+        return
+    said = f"{len(existing)} results are there already, frames {existing}"
+    if list(Path(plan.out.folder or ".").glob(JOURNALS)):
+        found.notes.append(f"{said}; if they are of this job, interrupted, it goes on, else it is refused")
+    else:
+        found.problems.append(OutputError(f"{said}.", fix="Add --overwrite, or write to another folder."))
 
 
 def _needed_bytes(found: Findings, plan: Plan) -> int:

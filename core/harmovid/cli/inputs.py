@@ -71,7 +71,7 @@ def make_plan(args: argparse.Namespace, task: str, roots: Sequence[Tuple[Path, s
             field_layers=args.field,
             premultiplied=args.premultiplied,
         ),
-        label=args.label or f"{task} {out.name(frames[0])}",
+        label=args.label or f"{task} {out.text[len(out.folder) :]}",
         colorspace=_colorspace(args.colorspace, task),
         shared=_shared(layers, roots),
     )

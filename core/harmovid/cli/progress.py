@@ -9,14 +9,16 @@ Everything goes to stderr, so that stdout stays free for `--json`.
 
 from __future__ import annotations
 
+import os
 import time
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Callable, Dict, Optional, Protocol, TextIO
 
 from harmovid.cli.console import Console
 from harmovid.job import CANCELLED, DONE, EXPIRED, FAILED, QUEUED, Progress
 
 # Seconds between two lines where there is no terminal: a farm's log should stay readable.
 LINE_INTERVAL_S = 5.0
+DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
 BAR_FORMAT = "{desc} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 
 
@@ -129,7 +131,7 @@ class Bar:
                 desc=self._label,
                 unit="frame",
                 file=self._console.err,
-                dynamic_ncols=True,
+                **_size(self._console.err),
                 bar_format=BAR_FORMAT,
             )
         self._bar.set_postfix_str(state_text(progress), refresh=False)
@@ -156,6 +158,18 @@ def view(console: Console, label: str) -> View:
     if console.err.isatty():
         return Bar(console, label)
     return Lines(console, label)
+
+
+def _size(stream: TextIO) -> Dict[str, Any]:
+    """Return tqdm's size arguments: those of the terminal, as it changes, or fixed ones where it has none.
+
+    Farm consoles and containers have pseudo-terminals of no columns and rows, on which tqdm draws nothing.
+    """
+    try:
+        known = os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": DEFAULT_COLUMNS, "nrows": DEFAULT_ROWS}
 
 
 def _clock_text(seconds: float) -> str:

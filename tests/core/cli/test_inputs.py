@@ -39,7 +39,7 @@ def test_harmonize_takes_the_foregrounds_frames_and_name(shot: Path) -> None:
     assert list(found.frames) == [1001, 1002, 1003]
     assert found.target == "fg"
     assert found.out.path(1002) == str(shot / "out" / "fg.1002.exr")
-    assert found.label == "harmonize fg.1001.exr"
+    assert found.label == "harmonize fg.####.exr"
 
 
 def test_a_still_foreground_follows_the_background(shot: Path) -> None:
