@@ -59,6 +59,7 @@ class Limits:
         max_channels: channels of all parts together. Nuke stops at 1,023.
         max_parts: parts of a file.
         max_decoded_bytes: pixels of all parts, decoded. Default 4 GiB: 8K with forty half channels.
+        max_tile_bytes: one tile, decoded. Default 256 MiB: 4096 x 4096 with four float channels.
         max_header_bytes: all headers together, previews included.
     """
 
@@ -67,6 +68,7 @@ class Limits:
     max_channels: int = 1_024
     max_parts: int = 1_024
     max_decoded_bytes: int = 4 << 30
+    max_tile_bytes: int = 256 << 20
     max_header_bytes: int = 16 << 20
 
 
@@ -256,7 +258,7 @@ def decoded_bytes(header: PartHeader) -> int:
     """Return the size of one part's pixels once decoded (subsampled channels take full rows while
     decoding)."""
     height, width = header.shape
-    return height * width * sum(np.dtype(channel.dtype).itemsize for channel in header.channels.values())
+    return height * width * _pixel_bytes(header)
 
 
 def _check_limits(parts: Tuple[PartHeader, ...], limits: Limits) -> None:
@@ -270,6 +272,7 @@ def _check_limits(parts: Tuple[PartHeader, ...], limits: Limits) -> None:
                     f"and {limits.max_side_px} on a side.",
                     fix=fix,
                 )
+        _check_tile_size(header, limits, fix)
     channels = sum(len(header.channels) for header in parts)
     if channels > limits.max_channels:
         raise FrameRefused(f"The file has {channels} channels; the limit is {limits.max_channels}.", fix=fix)
@@ -279,6 +282,20 @@ def _check_limits(parts: Tuple[PartHeader, ...], limits: Limits) -> None:
             f"The file decodes to {size >> 20} MiB; the limit is {limits.max_decoded_bytes >> 20} MiB.",
             fix=fix,
         )
+
+
+def _check_tile_size(header: PartHeader, limits: Limits, fix: str) -> None:
+    """Check the size of one tile: the decoder makes room for a whole one, larger than the picture or not."""
+    width, height, _ = header.get("tiles") if header.tiled else (0, 0, 0)
+    if width * height * _pixel_bytes(header) > limits.max_tile_bytes:
+        raise FrameRefused(
+            f"The file's tiles are {width} x {height}; the limit is {limits.max_tile_bytes >> 20} MiB each.",
+            fix=fix,
+        )
+
+
+def _pixel_bytes(header: PartHeader) -> int:
+    return sum(np.dtype(channel.dtype).itemsize for channel in header.channels.values())
 
 
 def _size(box: Box) -> Tuple[int, int]:

@@ -253,9 +253,22 @@ def test_limits_are_exact(limits: Limits, what: str, no_decoding: None) -> None:
 def test_what_fits_the_limits_is_read() -> None:
     """A frame exactly at every limit is read."""
     size = exr.read_header(PLATES["zip"]).size_bytes
-    limits = Limits(24 * 32, 32, 6, 1, 24 * 32 * (4 * 2 + 2 * 4), size)
+    limits = Limits(24 * 32, 32, 6, 1, 24 * 32 * (4 * 2 + 2 * 4), 0, size)
 
     assert exr_files.same_pixels(exr.read(PLATES["zip"], limits), exr_files.plate())
+
+
+def test_huge_tiles_are_refused(no_decoding: None) -> None:
+    """A small picture that claims tiles of gigabytes is refused: the decoder would make room for a whole
+    one."""
+    tiled = {
+        "type": Attribute.of("string", "tiledimage"),
+        "tiles": Attribute.of("tiledesc", (16, 6_750_232, 0)),
+    }
+    data = header_bytes((exr_files.plate().header.with_attributes(tiled),)) + bytes(5000)
+
+    with pytest.raises(FrameRefused, match="tiles are 16 x 6750232"):
+        exr.read(data)
 
 
 def test_parts_are_limited() -> None:
