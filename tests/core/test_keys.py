@@ -1,0 +1,153 @@
+"""Key files: secrets stay secret, and every mishap is told with the mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from harmovid import keys
+from harmovid.errors import KeyFileError
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """Return the path of a fresh secret file."""
+    path = tmp_path / "anna.secret"
+    keys.save_secret(path, keys.new_pair("anna"))
+    return path
+
+
+def test_a_pair_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """Secret and public file hold what they should, and no more."""
+    pair = keys.new_pair("anna")
+    keys.save_secret(tmp_path / "anna.secret", pair)
+    keys.save_public(tmp_path / "anna.public", pair)
+    assert keys.load_secret(tmp_path / "anna.secret") == pair
+    assert keys.load_public(tmp_path / "anna.public") == keys.PublicKey("anna", pair.public)
+    assert pair.secret not in (tmp_path / "anna.public").read_text()
+    assert sorted(os.listdir(tmp_path)) == ["anna.public", "anna.secret"]
+
+
+def test_the_secret_half_is_not_shown() -> None:
+    """A pair in a log or traceback does not give its secret away."""
+    pair = keys.new_pair("anna")
+    assert pair.secret not in repr(pair)
+    assert pair.secret not in str(pair)
+
+
+@POSIX
+def test_a_secret_file_is_its_owners_alone(secret: Path) -> None:
+    """It is made 0600 whatever the umask, and stays so when the server's key is added."""
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    keys.trust_server(secret, keys.new_pair("server").public)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o777])
+def test_a_secret_file_that_others_can_touch_is_refused(secret: Path, mode: int) -> None:
+    """Any access by group or others is too much; the message says what to run."""
+    secret.chmod(mode)
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        keys.load_secret(secret)
+
+
+def test_a_secret_file_is_never_replaced(secret: Path) -> None:
+    """Making a key under a name that exists keeps the old one."""
+    before = secret.read_bytes()
+    with pytest.raises(KeyFileError, match="exists already"):
+        keys.save_secret(secret, keys.new_pair("anna"))
+    assert secret.read_bytes() == before
+
+
+def test_the_trusted_server_is_kept_in_the_clients_file(secret: Path) -> None:
+    """`trust_server` adds the server's key and changes nothing else."""
+    before, server = keys.load_secret(secret), keys.new_pair("server")
+    after = keys.trust_server(secret, server.public)
+    assert after == keys.load_secret(secret)
+    assert (after.public, after.secret, after.server) == (before.public, before.secret, server.public)
+    with pytest.raises(KeyFileError, match="malformed"):
+        keys.trust_server(secret, "too short")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../anna", "a/b", ".hidden", "x" * 65, "a\n"])
+def test_names_that_are_no_file_names_are_refused(name: str) -> None:
+    """A key's name never becomes a path or a line of its own."""
+    with pytest.raises(KeyFileError, match="cannot name a key"):
+        keys.new_pair(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("", "keys new"),
+        ("not json", "keys new"),
+        ("[1, 2]", "keys new"),
+        ("[" * 100_000, "keys new"),
+        ('{"name": "anna"}', "has no 'public'"),
+        ('{"name": "anna", "public": 5}', "malformed 'public'"),
+        ('{"name": "a/b"}', "malformed 'name'"),
+        ("\ufffd" * (1 << 20), "too large"),
+    ],
+)
+def test_damaged_files_are_told(secret: Path, text: str, mend: str) -> None:
+    """Whatever is in the file, the answer is a KeyFileError that names it."""
+    secret.write_text(text, encoding="utf-8")
+    with pytest.raises(KeyFileError, match=mend) as caught:
+        keys.load_secret(secret)
+    assert str(secret) in str(caught.value)
+
+
+def test_halves_that_do_not_belong_together_are_told(secret: Path) -> None:
+    """A file glued from two pairs is refused."""
+    body = json.loads(secret.read_text())
+    body["secret"] = keys.new_pair("other").secret
+    secret.write_text(json.dumps(body))
+    with pytest.raises(KeyFileError, match="do not belong together"):
+        keys.load_secret(secret)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    """The message says how to make one."""
+    with pytest.raises(KeyFileError, match="harmovid keys new"):
+        keys.load_secret(tmp_path / "nobody.secret")
+
+
+def test_the_list_of_authorized_keys(tmp_path: Path) -> None:
+    """Clients are added, replaced and removed by name; remarks and other lines stay."""
+    path = tmp_path / "authorized_keys"
+    listed = keys.AuthorizedKeys(path)
+    assert listed.load() == {}
+    path.write_text("# the roto department\n\n")
+    anna, bob, newer = (keys.new_pair("x").public for _ in range(3))
+    listed.add("anna", anna)
+    listed.add("bob", bob)
+    listed.add("anna", newer)
+    assert listed.load() == {newer: "anna", bob: "bob"}
+    listed.remove("bob")
+    assert listed.load() == {newer: "anna"}
+    assert path.read_text().startswith("# the roto department\n")
+
+
+def test_mistakes_with_authorized_keys_are_told(tmp_path: Path) -> None:
+    """Nobody is listed twice or under a malformed key, and a broken line is named, not skipped."""
+    path = tmp_path / "authorized_keys"
+    listed = keys.AuthorizedKeys(path)
+    key = keys.new_pair("x").public
+    listed.add("anna", key)
+    with pytest.raises(KeyFileError, match="listed as anna"):
+        listed.add("bob", key)
+    with pytest.raises(KeyFileError, match="malformed"):
+        listed.add("bob", key[:-1])
+    with pytest.raises(KeyFileError, match="It lists anna"):
+        listed.remove("bob")
+    with path.open("a") as file:
+        file.write("bob\n")
+    with pytest.raises(KeyFileError, match="line 2"):
+        listed.load()
