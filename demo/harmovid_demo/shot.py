@@ -41,8 +41,8 @@ from harmovid_demo.street_maps import StreetMaps, make_maps
 SEQUENCES = ("fg", "plate", "comp", "truth_fg", "truth_comp", "flicker")
 MANIFEST = "shot.json"
 GENERATOR = (
-    "camera", "creature", "figure", "flicker", "fur", "grain", "lights", "shading", "shot", "solids", "street",
-    "street_maps",
+    "camera", "creature", "figure", "flicker", "fur", "grain", "lights", "shading", "shot", "solids",
+    "street", "street_maps",
 )  # fmt: skip
 REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # Rec. ITU-R BT.709, D65
 OVERSCAN = 30  # the plate reaches beyond the format by one thirtieth of it on each side

@@ -1,0 +1,111 @@
+"""The demo's measures: how much a clip flickers, and how far it is from the truth.
+
+All pictures are `(h, w, 3)` float32, scene-linear. Differences of light are told in stops (log2); values
+below `FLOOR` count as `FLOOR`, so that grain in black does not drown the rest. PSNR is told in view space
+(`view.view`), where a person would judge it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from harmovid_demo.jit import Floats, Image
+from harmovid_demo.view import view
+
+FLOOR = 2.0**-9  # six and a half stops below grey: about the grain of the demo's plate in black
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. ITU-R BT.709
+BLOCKS = (6, 8)  # rows and columns of the blocks in which local flicker is looked for
+
+
+def stops(picture: Image) -> Image:
+    """Return log2 of a linear picture, floored."""
+    logs: Image = np.log2(np.maximum(picture, np.float32(FLOOR)))
+    return logs
+
+
+def block_levels(picture: Image) -> Floats:
+    """Return the mean log2 luma of each block, `BLOCKS`: the frame's point in the clip's flicker trace."""
+    level = stops(picture @ LUMA)
+    blocks = cv2.resize(level, BLOCKS[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(blocks, np.float64)
+
+
+def roughness(levels: Floats) -> float:
+    """Return the frame-to-frame roughness of traces `(frames, ...)` in stops.
+
+    The root mean square of the second difference, divided by sqrt(6): white noise of deviation s gives s, and
+    a fade, however strong, gives 0. Fewer than three frames have no roughness: 0.
+    """
+    if len(levels) < 3:
+        return 0.0
+    second = levels[2:] - 2.0 * levels[1:-1] + levels[:-2]
+    return float(np.sqrt(np.mean(second**2) / 6.0))
+
+
+class Flicker:
+    """Collects a clip's trace, frame by frame, in order."""
+
+    def __init__(self) -> None:
+        self._levels: list[Floats] = []
+
+    def add(self, picture: Image) -> None:
+        """Take the next frame."""
+        self._levels.append(block_levels(picture))
+
+    @property
+    def trace(self) -> Floats:
+        """Mean log2 luma of every frame, `(frames,)`."""
+        return np.array([levels.mean() for levels in self._levels])
+
+    @property
+    def whole(self) -> float:
+        """Roughness of the whole frame's level, stops."""
+        return roughness(self.trace)
+
+    @property
+    def local(self) -> float:
+        """Roughness over all blocks, stops: sees flicker of parts of the frame, too."""
+        return roughness(np.array(self._levels))
+
+
+class Error:
+    """Collects a clip's distance to its truth, frame by frame, weighted by a matte."""
+
+    def __init__(self) -> None:
+        self._weight = 0.0
+        self._sum = np.zeros(3)
+        self._square = np.zeros(3)
+        self._view_square = 0.0
+
+    def add(self, picture: Image, truth: Image, weight: Image | None = None) -> None:
+        """Take one frame and its truth; `weight` `(h, w)` in 0..1 says where and how much it counts."""
+        share = np.ones(picture.shape[:2], np.float32) if weight is None else weight
+        difference = stops(picture) - stops(truth)
+        self._weight += float(share.sum(dtype=np.float64))
+        self._sum += np.einsum("hw,hwc->c", share, difference, dtype=np.float64)
+        self._square += np.einsum("hw,hwc->c", share, difference**2, dtype=np.float64)
+        seen = (view(picture) - view(truth)) ** 2
+        self._view_square += float(np.einsum("hw,hwc->", share, seen, dtype=np.float64)) / 3.0
+
+    @property
+    def rmse_stops(self) -> float:
+        """Root mean square difference over pixels and channels, stops."""
+        return math.sqrt(float(self._square.mean()) / self._weight) if self._weight else 0.0
+
+    @property
+    def steady_stops(self) -> float:
+        """The same after the best gain per channel for the whole clip: a constant look is no error."""
+        if not self._weight:
+            return 0.0
+        mean = self._sum / self._weight
+        return math.sqrt(max(float((self._square / self._weight - mean**2).mean()), 0.0))
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal to noise ratio in view space, decibel; infinite where nothing differs."""
+        if not self._view_square:
+            return math.inf
+        return -10.0 * math.log10(self._view_square / self._weight)

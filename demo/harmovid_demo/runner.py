@@ -1,0 +1,179 @@
+"""Runs the demo: frames through a real server by the command line, as a user would, then measured and shown.
+
+Demo(out).own_shot(Shot())                  # the project's own shot, with truth
+Demo(out, server).user_frames(plate, fg, bg)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+from harmovid.errors import InputError, JobError
+from harmovid.frames import FramePattern
+
+from harmovid_demo.compare import Comparison, compare_foregrounds, compare_plates, figures, table
+from harmovid_demo.server import harmovid, running_server
+from harmovid_demo.sheet import draw_sheet, save_png
+from harmovid_demo.shot import Shot, generate
+from harmovid_demo.wipe import write_wipe
+
+OURS = "HarmoVid"
+
+
+@dataclass
+class Demo:
+    """One run of the demo.
+
+    Attributes:
+        out: folder for everything that is made.
+        server: address of a running server; empty starts one for this run.
+        seconds: how long each step took, in order.
+    """
+
+    out: Path
+    server: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def own_shot(self, shot: Shot) -> list[Comparison]:
+        """Render the project's shot, deflicker and harmonize it, and compare with the truth.
+
+        Errors:
+            JobError: a command failed; its own words are above.
+            Unreachable: no server.
+        """
+        _say(
+            f"Shot: {shot.count} frames of {shot.width}x{shot.height} from {shot.first} on, scene-linear EXR"
+        )
+        with self._timed("render the shot"):
+            files = generate(self.out / "shot", shot, _render_bar)
+        flicker, fg, plate = (files.pattern(name) for name in ("flicker", "fg", "plate"))
+        results = self._run({"deflicker": [flicker], "harmonize": [fg, plate]})
+        with self._timed("measure"):
+            plates = {
+                "flickering": flicker,
+                OURS: results["deflicker"],
+                "truth": files.pattern("truth_comp"),
+            }
+            figure = {"as composited": fg, OURS: results["harmonize"], "truth": files.pattern("truth_fg")}
+            comparisons = [
+                compare_plates("Deflicker", shot.frames, plates, has_truth=True),
+                compare_foregrounds("Harmonize", shot.frames, figure, plate, has_truth=True),
+            ]
+        self._show(comparisons, {"the shot, EXR": str(files.folder), **results})
+        return comparisons
+
+    def user_frames(self, plate: str, fg: str, bg: str) -> list[Comparison]:
+        """Deflicker the user's `plate` and harmonize `fg` over `bg`, whichever are given; no truth.
+
+        Errors: as for `own_shot`.
+        """
+        jobs = {
+            task: inputs for task, inputs in (("deflicker", [plate]), ("harmonize", [fg, bg])) if all(inputs)
+        }
+        frames = {task: list(FramePattern.parse(inputs[0]).expand()) for task, inputs in jobs.items()}
+        results = self._run(jobs)
+        comparisons = []
+        with self._timed("measure"):
+            for task, inputs in jobs.items():
+                versions = {"before": inputs[0], OURS: results[task]}
+                title = task.capitalize()
+                if task == "deflicker":
+                    comparisons.append(compare_plates(title, frames[task], versions, has_truth=False))
+                else:
+                    comparisons.append(
+                        compare_foregrounds(title, frames[task], versions, bg, has_truth=False)
+                    )
+        self._show(comparisons, results)
+        return comparisons
+
+    def _run(self, jobs: dict[str, list[str]]) -> dict[str, str]:
+        """Run each task's command against the server and return the patterns of the results."""
+        results = {}
+        with contextlib.ExitStack() as stack:
+            address = self.server
+            if not address:
+                with self._timed("start the server"):
+                    address = stack.enter_context(running_server(self.out))
+            _say(f"Server: {address}")
+            for task, inputs in jobs.items():
+                with self._timed(task):
+                    results[task] = self._job(task, inputs, address)
+        return results
+
+    def _job(self, task: str, inputs: list[str], address: str) -> str:
+        """Run one command, its progress on the terminal, and return the pattern of its results."""
+        folder = self.out / task
+        folder.mkdir(parents=True, exist_ok=True)
+        result = str(folder / Path(inputs[0]).name)
+        report = str(folder) + ".json"
+        words = [task, *inputs, "-o", result, "--server", address, "--overwrite", "--report", report]
+        _say("\n$ " + shlex.join(["harmovid", *words]))
+        code = subprocess.run(harmovid(*words), check=False).returncode
+        if code:
+            raise JobError(f"harmovid {task} ended with code {code}.", fix="Its own message is above.")
+        return result
+
+    def _show(self, comparisons: list[Comparison], places: dict[str, str]) -> None:
+        """Write contact sheet, wipe and report; print figures and where everything is."""
+        with self._timed("contact sheet and wipe"):
+            sheet = self.out / "contact_sheet.png"
+            save_png(draw_sheet(comparisons), sheet)
+            wipe = write_wipe(comparisons, self.out)
+        for comparison in comparisons:
+            _say(f"\n{comparison.title}, {len(comparison.frames)} frames")
+            _say("\n".join("  " + line for line in table(comparison)))
+        _say("")
+        for name, place in {**places, "contact sheet": str(sheet), "wipe": str(wipe)}.items():
+            _say(f"{name:16}{place}")
+        steps = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        _say(f"{'time':16}{sum(self.seconds.values()):.1f} s: {steps}")
+        self._save_report(comparisons, places)
+
+    def _save_report(self, comparisons: list[Comparison], places: dict[str, str]) -> None:
+        """Write the figures as `report.json`, through a temporary name."""
+        report: dict[str, Any] = {comparison.title.lower(): figures(comparison) for comparison in comparisons}
+        report["seconds"] = {name: round(value, 2) for name, value in self.seconds.items()}
+        report["files"] = places
+        path = self.out / "report.json"
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+        os.replace(temporary, path)
+
+    @contextlib.contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.seconds[step] = time.monotonic() - begun
+
+
+def check_frames(plate: str, fg: str, bg: str) -> None:
+    """Raise `InputError` unless the user's patterns are complete and have frames."""
+    if bool(fg) != bool(bg):
+        raise InputError(
+            "a foreground needs a background, and the other way round.", fix="Give --fg and --bg."
+        )
+    for pattern in (plate, fg, bg):
+        if pattern:
+            FramePattern.parse(pattern).expand()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _render_bar(done: int, total: int) -> None:
+    """Show how far the rendering is: a counting line on a terminal, one line elsewhere."""
+    if sys.stderr.isatty():
+        end = "" if done < total else "\n"
+        print(f"\r  rendered {done}/{total}", end=end, file=sys.stderr, flush=True)
+    elif done == total:
+        print(f"  rendered {total} frames", file=sys.stderr, flush=True)
