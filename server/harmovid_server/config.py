@@ -105,7 +105,11 @@ class Config:
     )
     sessions: int = field(default=64, metadata=_of(int, "Clients that may be connected at once."))
     prefetch_frames: int = field(
-        default=8, metadata=_of(int, "Frames per job fetched beyond what its engine looks ahead.")
+        default=0,
+        metadata=_of(
+            int,
+            "Frames per job fetched beyond what its engine looks ahead; 0 takes 4, and 2 per codec process.",
+        ),
     )
     result_frames: int = field(
         default=64, metadata=_of(int, "Results per job that wait for the client; then the job pauses.")
@@ -148,7 +152,7 @@ class Config:
         for name, low, high in (
             ("port", 0, 65535), ("data_port", 0, 65535), ("workers", 1, 64), ("codecs", 0, 1024),
             ("active_jobs", 1, 64), ("queued_jobs", 0, 100_000), ("sessions", 1, 4096),
-            ("prefetch_frames", 1, 1024), ("result_frames", 1, 100_000), ("frame_bytes", 1, 1 << 40),
+            ("prefetch_frames", 0, 1024), ("result_frames", 1, 100_000), ("frame_bytes", 1, 1 << 40),
             ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -165,6 +169,16 @@ class Config:
                     f"root {name!r} = {folder!r} cannot be used.",
                     fix="A name has letters, digits, - and _; a folder is an absolute path.",
                 )
+
+    @property
+    def codec_processes(self) -> int:
+        """EXR processes per worker: as set, or one for each core that this process may use."""
+        return self.codecs or len(os.sched_getaffinity(0))
+
+    @property
+    def window_frames(self) -> int:
+        """Frames per job that are fetched ahead: for every codec process one in work and one waiting."""
+        return self.prefetch_frames or 4 + 2 * self.codec_processes
 
     @property
     def spool_folder(self) -> Path:

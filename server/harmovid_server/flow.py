@@ -82,7 +82,7 @@ class Flow:
     def _ask_one(self, job: Job, needs: List[Need]) -> bool:
         """Ask for one frame of a job; False where nothing can be asked for now."""
         config = self.board.config
-        number = job.next_to_ask(config.prefetch_frames, config.result_frames)
+        number = job.next_to_ask(config.window_frames, config.result_frames)
         if number is None:
             return False
         layers = job.missing(number)

@@ -142,12 +142,15 @@ class Job:
             results: results that may wait for the client.
         """
         window = self.lookahead + prefetch
-        if len(self._flight) >= window or len(self._flight) + self.counts[COMPUTED] >= window + results:
+        if len(self._flight) + self.counts[COMPUTED] >= window + results:
             return None
         while self._to_ask:
             number = self._to_ask[0]
             if self.frames[number].state == WANT and number not in self._flight:
-                return number
+                # Only frames before it count: one that has to come again must not wait for those after it,
+                # which the engine cannot take before it.
+                before = sum(1 for other in self._flight if other < number)
+                return number if before < window else None
             heapq.heappop(self._to_ask)
         return None
 

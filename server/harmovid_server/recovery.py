@@ -86,8 +86,8 @@ def _restore(board: Board, job: Job, same_boot: bool) -> int:
             record.state = RECEIVED if len(record.inputs) == len(job.spec.layers) else WANT
             board.store.put_frame(job.id, number, record)
     restore_frames(job, records)
-    if lost_results:
-        # The engine's checkpoint lies beyond a result that has to be made again.
+    if lost_results or not same_boot:
+        # The engine's checkpoint may lie beyond a result that has to be made again.
         (job_folder(board.spool.folder, job.id) / "state.npz").unlink(missing_ok=True)
     _sweep_job(board, job, same_boot)
     return lost + lost_results

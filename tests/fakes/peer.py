@@ -1,9 +1,10 @@
 """A plain client for server tests: real sockets, the real `wire`, nothing that the test does not ask for.
 
-with Peer(endpoint) as peer:
-    peer.hello(); peer.attach()
-peer.request("SUBMIT", {"spec": spec(...)})
-results = peer.run(frames)             # supplies what is NEEDed, acks what comes
+It waits a limited time for everything, supplies what is NEEDed while it `run`s, and acks what comes.
+
+    with Peer(endpoint).start() as peer:
+        peer.submit(job := spec("1-10"))
+        peer.run_to_end(job["job_id"])
 """
 
 from __future__ import annotations
