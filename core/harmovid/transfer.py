@@ -137,8 +137,8 @@ class Uploader:
         return True
 
     def _send_chunk(self, file: _Outgoing) -> bool:
-        chunk = file.data[file.sent : file.sent + wire.CHUNK_BYTES]
-        if len(chunk) > self._credit:
+        chunk = file.data[file.sent : file.sent + min(wire.CHUNK_BYTES, self._credit)]
+        if not chunk:
             return False
         self._send("CHUNK", file.item, off=file.sent, crc=zlib.crc32(chunk), data=chunk)
         self._credit -= len(chunk)

@@ -20,10 +20,14 @@ from harmovid import wire
 from harmovid.errors import (
     EngineUnknown,
     FrameCorrupt,
+    FrameUnreadable,
     HarmoVidError,
     JobConflict,
     JobUnknown,
+    OptionError,
+    PatternError,
     ProtocolError,
+    from_wire,
 )
 from harmovid.frames import FrameRange
 from harmovid.job import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING, Progress
@@ -65,6 +69,7 @@ class Job:
     results: Dict[int, bytes] = field(default_factory=dict)
     acked: Set[int] = field(default_factory=set)
     failed: Dict[int, Dict[str, Any]] = field(default_factory=dict)
+    refused: Dict[int, int] = field(default_factory=dict)
 
     def progress(self) -> Dict[str, Any]:
         """Return the fields of ACCEPT and STATE."""
@@ -88,6 +93,7 @@ class Session:
 
     user: str
     control: bytes
+    heard_s: float
     data: Optional[bytes] = None
     credit: int = wire.CREDIT_BYTES
     send_credit: int = 0
@@ -202,8 +208,10 @@ class ReferenceServer(threading.Thread):
                     if not one.poll(1):
                         break
                     self._receive(one, channel)
-            for session in list(self.sessions.values()):
+            for token, session in list(self.sessions.items()):
                 self._send_results(session)
+                if time.monotonic() - session.heard_s > wire.SILENT_S:
+                    self.sessions.pop(token, None)
 
     def _receive(self, one: Any, channel: str) -> None:
         frames = one.recv_multipart(copy=False)
@@ -223,6 +231,7 @@ class ReferenceServer(threading.Thread):
                 error = {"code": wire.SESSION_UNKNOWN, "message": "who are you?", "retryable": True}
                 self._send(peer, reply, "ERROR", {"scope": "session", "error": error})
             else:
+                self.sessions[token].heard_s = time.monotonic()
                 getattr(self, f"_on_{message.type.lower()}")(token, self.sessions[token], message)
         except ProtocolError as error:
             self._send(peer, reply, "ERROR", {"scope": "session", "error": wire.error_body(error)})
@@ -254,7 +263,7 @@ class ReferenceServer(threading.Thread):
             return
         self.sessions.pop(self._token(peer, TO_SERVER_CONTROL) or b"", None)
         token = secrets.token_bytes(wire.TOKEN_BYTES)
-        self.sessions[token] = Session(user, peer)
+        self.sessions[token] = Session(user, peer, time.monotonic())
         welcome = {"version": version, "server": "reference", "session": token, "data_port": self._ports[1]}
         welcome.update(draining=False, limits={"file_bytes": 1 << 26})
         self._send(peer, TO_CLIENT_CONTROL, "WELCOME", welcome, message.ref)
@@ -270,41 +279,56 @@ class ReferenceServer(threading.Thread):
 
     def _on_submit(self, token: bytes, session: Session, message: wire.Message) -> None:
         spec = message.body["spec"]
-        job = self.jobs.get(spec["job_id"])
-        error: Optional[HarmoVidError] = self.faults.reject
-        if session.data is None:
-            error = ProtocolError("ATTACH first.")
-        elif spec["engine"] != "null":
-            error = EngineUnknown("there is only null here.")
-        elif job is not None and (job.spec != spec or job.user != session.user):
-            error = JobConflict("that id is taken.")
-        if error is not None:
-            self._tell(session, "REJECT", {"error": wire.error_body(error)}, message.ref)
+        try:
+            job = self._admit(session, spec)
+        except HarmoVidError as error:
+            self._reject(session, message, error)
             return
-        if job is None:
-            job = Job(spec, session.user, tuple(FrameRange.parse(spec["frames"])))
-            self.jobs[spec["job_id"]] = job
         job.session = token
         self._tell(session, "ACCEPT", job.progress(), message.ref)
         if job.state == QUEUED:
             self._need_more(job)
 
+    def _admit(self, session: Session, spec: Dict[str, Any]) -> Job:
+        """Return the job that was there already, or a new one, or raise what is wrong with it."""
+        if self.faults.reject is not None:
+            raise self.faults.reject
+        if session.data is None:
+            raise ProtocolError("ATTACH first.")
+        if spec["engine"] != "null":
+            raise EngineUnknown("there is only null here.")
+        if spec.get("options"):
+            raise OptionError("null has no options.")
+        job = self.jobs.get(spec["job_id"])
+        if job is None:
+            frames = tuple(FrameRange.parse(spec["frames"]))
+            if len(frames) > wire.FRAMES_PER_JOB:
+                raise PatternError("too many frames.")
+            job = self.jobs[spec["job_id"]] = Job(spec, session.user, frames)
+        if job.spec != spec or job.user != session.user:
+            raise JobConflict("that id is taken.")
+        return job
+
+    def _reject(self, session: Session, message: wire.Message, error: HarmoVidError) -> None:
+        self._tell(session, "REJECT", {"error": wire.error_body(error)}, message.ref)
+
     def _own(self, session: Session, message: wire.Message) -> Optional[Job]:
         job = self.jobs.get(message.body["job"])
         if job is not None and job.user == session.user:
             return job
-        error = {"error": wire.error_body(JobUnknown("no such job of yours."))}
-        self._tell(session, "REJECT", error, message.ref)
+        self._reject(session, message, JobUnknown("no such job of yours."))
         return None
 
     def _on_resume(self, token: bytes, session: Session, message: wire.Message) -> None:
+        if session.data is None:
+            self._reject(session, message, ProtocolError("ATTACH first."))
+            return
         job = self._own(session, message)
         if job is None:
             return
         have = wire.unpack_have(message.body["have"])
         if job.state in FINAL_STATES and not job.acked <= set(have):
-            error = {"error": wire.error_body(JobUnknown("what you lack is gone."))}
-            self._tell(session, "REJECT", error, message.ref)
+            self._reject(session, message, JobUnknown("what you lack is gone."))
             return
         job.session = token
         job.acked |= have.keys() & set(job.frames)
@@ -374,7 +398,8 @@ class ReferenceServer(threading.Thread):
             raise ProtocolError("more bytes than there was credit for.")
         if not self.faults.withheld_credit:
             self.grant(session, len(body["data"]))
-        if upload is None or not upload["good"]:
+        job = self.jobs.get(body["job"])
+        if upload is None or not upload["good"] or job is None or body["frame"] not in job.asked:
             return
         names = {name: body[name] for name in ("job", "layer", "frame")}
         fits = body["off"] == len(upload["data"]) and zlib.crc32(body["data"]) == body["crc"]
@@ -389,10 +414,13 @@ class ReferenceServer(threading.Thread):
             self._send(session.data, TO_CLIENT_DATA, "FRAME_BAD", {**names, "error": error})
         elif whole:
             self._send(session.data, TO_CLIENT_DATA, "FRAME_OK", names)
-            self._received(self.jobs[body["job"]], body["frame"], bytes(upload["data"]))
+            self._received(job, body["frame"], bytes(upload["data"]))
 
     def _received(self, job: Job, frame: int, data: bytes) -> None:
         job.state = RUNNING if job.state == QUEUED else job.state
+        if not data.startswith(b"\x76\x2f\x31\x01"):
+            self._fail(job, frame, FrameUnreadable("that is no EXR."))
+            return
         job.results[frame] = data
         session = self.sessions.get(job.session or b"")
         if session is not None and frame not in job.acked:
@@ -414,9 +442,14 @@ class ReferenceServer(threading.Thread):
 
     def _on_source_failed(self, token: bytes, session: Session, message: wire.Message) -> None:
         body = message.body
-        job = self.jobs[body["job"]]
-        job.failed[body["frame"]] = body["error"]
-        self._tell(session, "FRAME_FAILED", {name: body[name] for name in ("job", "frame", "error")})
+        self._fail(self.jobs[body["job"]], body["frame"], from_wire(body["error"]))
+
+    def _fail(self, job: Job, frame: int, error: HarmoVidError) -> None:
+        job.failed[frame] = wire.error_body(error)
+        session = self.sessions.get(job.session or b"")
+        if session is not None:
+            body = {"job": job.spec["job_id"], "frame": frame, "error": job.failed[frame]}
+            self._tell(session, "FRAME_FAILED", body)
         self._after(job)
 
     def _on_credit(self, token: bytes, session: Session, message: wire.Message) -> None:
@@ -432,7 +465,12 @@ class ReferenceServer(threading.Thread):
             self._after(job)
 
     def _on_result_bad(self, token: bytes, session: Session, message: wire.Message) -> None:
-        session.queue.append((message.body["job"], message.body["frame"]))
+        job, frame = self.jobs[message.body["job"]], message.body["frame"]
+        job.refused[frame] = job.refused.get(frame, 0) + 1
+        if job.refused[frame] < wire.SEND_TRIES:
+            session.queue.append((message.body["job"], frame))
+        else:
+            self._fail(job, frame, FrameCorrupt("it never arrives whole."))
 
     def _send_results(self, session: Session) -> None:
         while session.queue and session.data is not None:
@@ -443,8 +481,8 @@ class ReferenceServer(threading.Thread):
                 self.sent_meta.append(frame)
                 self._send(session.data, TO_CLIENT_DATA, "RESULT_META", meta)
                 session.offset = 0
-            piece = data[session.offset : session.offset + wire.CHUNK_BYTES]
-            if len(piece) > session.send_credit:
+            piece = data[session.offset : session.offset + min(wire.CHUNK_BYTES, session.send_credit)]
+            if not piece:
                 return
             body = {**names, "off": session.offset, "crc": zlib.crc32(piece), "data": piece}
             if self.faults.damaged_results and session.offset == 0:
