@@ -105,14 +105,11 @@ def run_job(plan: Plan, spec: JobSpec, overwrite: bool, config: Settings, consol
                         on_result=outcome.frames.__setitem__,
                         cancel_event=cancelled,
                     )
-                outcome.job_id, outcome.failures, outcome.resumed = (
-                    result.job_id,
-                    result.failed,
-                    result.resumed,
-                )
+                outcome.job_id, outcome.resumed = result.job_id, result.resumed
+                # The start of a private server is no part of the pace that is told.
+                outcome.failures, outcome.seconds = result.failed, result.elapsed_s
             except HarmoVidError as error:
-                outcome.error = error
-            outcome.seconds = time.monotonic() - begun_s
+                outcome.error, outcome.seconds = error, time.monotonic() - begun_s
     return outcome
 
 

@@ -20,7 +20,8 @@ from harmovid.frames import FrameRange
 
 # Counts in a frame's report that the user should hear of, and how they are said.
 WARNINGS = {
-    "nonfinite_pixels": "NaN or infinite pixels, left as they came",
+    "nan": "pixels that are not numbers (NaN), left as they came",
+    "inf": "infinite pixels, left as they came",
     "clamped_values": "values too large for their pixel type, clamped",
 }
 # An engine's decision that left the frame as it was.
@@ -57,21 +58,26 @@ class Outcome:
         """Return one sentence per kind of thing worth knowing, with the frames it happened on."""
         lines = []
         for name, meaning in WARNINGS.items():
-            counts = {frame: int(report.get(name) or 0) for frame, report in self.frames.items()}
+            counts = {frame: _count(report.get(name)) for frame, report in self.frames.items()}
             hit = [frame for frame, count in counts.items() if count]
             if hit:
                 lines.append(f"{sum(counts.values())} {meaning} (frames {FrameRange(hit)})")
-        for reason, frames in self._unchanged().items():
-            lines.append(f"unchanged: {reason} (frames {FrameRange(frames)})")
+        for said, frames in self._sayings().items():
+            lines.append(f"{said} (frames {FrameRange(frames)})")
         return lines
 
-    def _unchanged(self) -> Dict[str, List[int]]:
-        """Return the frames that the engine left as they were, by its reason."""
-        reasons: Dict[str, List[int]] = {}
+    def _sayings(self) -> Dict[str, List[int]]:
+        """Return what the reports say in words, each with its frames: compressions, why nothing was done."""
+        found: Dict[str, List[int]] = {}
         for frame, report in self.frames.items():
-            if report.get("decision") == NOTHING:
-                reasons.setdefault(str(report.get("reason") or "the engine gave no reason"), []).append(frame)
-        return reasons
+            if report.get("compression"):
+                found.setdefault(f"written as {report['compression']}", []).append(frame)
+            engine = report.get("engine")
+            # What a server writes into a report is checked to be plain, no more.
+            if isinstance(engine, dict) and engine.get("decision") == NOTHING:
+                reason = engine.get("reason") or "the engine gives no reason"
+                found.setdefault(f"unchanged: {reason}", []).append(frame)
+        return found
 
     def summary(self) -> List[str]:
         """Return the lines told to a person at the end."""
@@ -126,6 +132,10 @@ class Outcome:
             "reports": {str(frame): dict(self.frames[frame]) for frame in sorted(self.frames)},
         }
         save_text(path, json.dumps(data, indent=2, default=str) + "\n")
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def save_text(path: Path, text: str) -> None:

@@ -131,17 +131,6 @@ def test_a_job_that_broke_off_is_resumed_by_the_same_command(deflicker: Command)
     assert deflicker.results() == [f"plate.{frame}.exr" for frame in range(1001, 1011)]
 
 
-def test_a_failed_job_is_exit_code_1_and_leaves_a_journal(deflicker: Command) -> None:
-    """When the engine breaks, the server's words arrive, and a second run does the job."""
-    deflicker.server.faults.fail_job_after = 4
-    code, answer = deflicker()
-    assert (code, answer["error"]["code"]) == (1, "engine_failed")
-    deflicker.server.faults.fail_job_after = None
-
-    assert deflicker()[0] == 0
-    assert deflicker.results() == [f"plate.{frame}.exr" for frame in range(1001, 1011)]
-
-
 def test_a_lost_connection_is_found_again(deflicker: Command) -> None:
     """Results that arrive damaged and inputs that are refused once do not fail the job."""
     deflicker.server.faults.damaged_results = 2
@@ -157,6 +146,7 @@ def test_a_lost_connection_is_found_again(deflicker: Command) -> None:
         (errors.SpoolFull("no room."), 4),
         (errors.EngineUnknown("no such engine."), 2),
         (errors.OptionError("option x is 9."), 2),
+        (errors.EngineFailed("it broke."), 1),
     ],
 )
 def test_a_refused_job_ends_with_its_own_exit_code(

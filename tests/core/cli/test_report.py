@@ -15,15 +15,16 @@ def test_warnings_sum_up_counts_and_reasons() -> None:
     outcome = report.Outcome(total=4)
     outcome.frames.update(
         {
-            1: {"nonfinite_pixels": 3, "clamped_values": 0},
-            2: {"nonfinite_pixels": 4, "decision": "nothing", "reason": "no flicker found"},
-            3: {"decision": "nothing", "reason": "no flicker found"},
-            4: {"decision": "corrected"},
+            1: {"nan": 3, "clamped_values": 0, "compression": "zip instead of dwaa"},
+            2: {"nan": 4, "engine": {"decision": "nothing", "reason": "no flicker found"}},
+            3: {"engine": {"decision": "nothing", "reason": "no flicker found"}},
+            4: {"engine": {"decision": "corrected"}},
         }
     )
 
     assert outcome.warnings() == [
-        "7 NaN or infinite pixels, left as they came (frames 1-2)",
+        "7 pixels that are not numbers (NaN), left as they came (frames 1-2)",
+        "written as zip instead of dwaa (frames 1)",
         "unchanged: no flicker found (frames 2-3)",
     ]
 
