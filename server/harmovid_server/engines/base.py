@@ -8,12 +8,12 @@ restored, a worker that is killed continues where it stopped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from typing import Any, Dict, Iterable, List, Mapping, Protocol, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
-
 from harmovid.job import EngineInfo, OptionValue
 from harmovid.pixels.field import LightingField
 
@@ -57,7 +57,7 @@ class Answer:
 
     number: int
     field: LightingField
-    report: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = default(default_factory=dict)
 
 
 class Session(Protocol):

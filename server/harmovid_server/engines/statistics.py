@@ -1,0 +1,181 @@
+"""The `harmonize-statistics` engine: pulls the foreground's colour statistics a little towards the plate's.
+
+Reinhard et al., "Color Transfer between Images" (IEEE CG&A 2001), done in log2 linear light with exposure, contrast
+and colour apart: mean and deviation of log luminance, mean of the channels' distance from it. It knows nothing
+of what it looks at. Pulled all the way it harms mild composites, because a subject is allowed to differ from its
+background; the default amounts are those at which it did not harm on average. It is the baseline that a learned
+engine has to beat.
+
+Statistics are averaged over time, so that the field does not flicker: the first answer waits for `LOOKAHEAD_FRAMES`
+frames, after that the average follows the shot with a time constant of the option `smoothing`.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple, cast
+
+import numpy as np
+from harmovid.errors import EngineFailed
+from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.pixels.field import MID_GREY, NULL, Curve, Float64, LightingField
+
+from harmovid_server.engines.base import Answer, Array, Engine, ProxyFrame, ShotInfo, State
+
+PROXY_LINES = 180
+LOOKAHEAD_FRAMES = 16
+
+# Logarithms are taken within this range around middle grey: a black border or one lamp must not decide.
+LOW_STOPS, HIGH_STOPS = -8.0, 6.0
+# With less than this many proxy pixels of foreground or background there is nothing to measure.
+ENOUGH_PX = 24.0
+# Limits of a plausible correction; beyond them the statistics compare things that should differ.
+SHIFT_LIMIT_STOPS = 3.0
+CONTRAST_LIMIT = 2.0
+
+
+def _amount(name: str, default: float, what: str) -> Option:
+    return Option(name, "float", default, f"How far {what} goes towards the plate's (1 = all the way).",
+                  minimum=0.0, maximum=1.0)  # fmt: skip
+
+
+INFO = EngineInfo(
+    name="harmonize-statistics",
+    version="1",
+    task="harmonize",
+    summary="Matches exposure, colour and contrast statistics in log light, gently; a baseline.",
+    target="fg",
+    layers=(
+        LayerInfo("fg", True, "The foreground to relight."),
+        LayerInfo("bg", True, "The plate whose light it should have."),
+        LayerInfo("matte", False, "Where the foreground is; its own alpha if not given."),
+    ),
+    options=(
+        _amount("exposure", 0.3, "mean log luminance"),
+        _amount("colour", 0.3, "mean colour"),
+        _amount("contrast", 0.1, "deviation of log luminance"),
+        Option("smoothing", "int", 24, "Time constant of the average over frames.", minimum=1, maximum=1000,
+               unit="frames"),
+    ),
+    default=True,
+    lookahead_frames=LOOKAHEAD_FRAMES,
+)  # fmt: skip
+
+
+def measure(image: Array, weight: Array) -> Array:
+    """Return `(5,)` float32: mean and deviation of log luminance, mean of r, g, b relative to it; in stops.
+
+    Args:
+        image: `(h, w, 3)` scene-linear, unassociated, finite.
+        weight: `(h, w)`, at least one pixel above 0.
+    """
+    logs = np.log2(np.maximum(image, MID_GREY * 2.0**LOW_STOPS) / MID_GREY).clip(LOW_STOPS, HIGH_STOPS)
+    share = (weight / weight.sum(dtype=np.float64)).astype(np.float64)
+    luminance = logs.mean(axis=2)
+    mean = float((luminance * share).sum())
+    deviation = float(np.sqrt((((luminance - mean) ** 2) * share).sum()))
+    chroma = ((logs - luminance[..., None]) * share[..., None]).sum(axis=(0, 1))
+    return np.array([mean, deviation, *chroma], np.float32)
+
+
+def match(fg: Array, bg: Array, exposure: float, colour: float, contrast: float) -> LightingField:
+    """Return the field that moves statistics `fg` towards `bg` (both of `measure`) by the three amounts."""
+    ratio = np.clip(bg[1] / max(float(fg[1]), 0.05), 1 / CONTRAST_LIMIT, CONTRAST_LIMIT)
+    slope = contrast * (float(ratio) - 1.0)
+    shift = exposure * (bg[0] - fg[0]) + colour * (bg[2:] - fg[2:])
+    coeffs = np.zeros((3, 10))
+    coeffs[:, 0] = np.clip(shift, -SHIFT_LIMIT_STOPS, SHIFT_LIMIT_STOPS) - slope * float(fg[0])
+    coeffs[:, 1:4] = slope / 3.0
+    if not coeffs.any():
+        return NULL
+    return LightingField((Curve(coeffs, MID_GREY, LOW_STOPS, HIGH_STOPS),))
+
+
+class StatisticsSession:
+    """One shot: a running mean of both statistics, and the frames that wait for its start."""
+
+    def __init__(self, options: Dict[str, float]) -> None:
+        self._amounts = (options["exposure"], options["colour"], options["contrast"])
+        self._smoothing_frames = options["smoothing"]
+        self._mean = np.zeros(10, np.float64)
+        self._count = 0
+        self._waiting: List[int] = []
+        self._started = False
+
+    def push(self, frame: ProxyFrame) -> List[Answer]:
+        """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
+        self._waiting.append(frame.number)
+        pair = _measure_pair(frame)
+        if pair is not None:
+            self._count += 1
+            # A plain mean first, an exponential one as soon as the time constant is reached.
+            self._mean += (pair - self._mean) / min(
+                self._count, max(self._smoothing_frames, LOOKAHEAD_FRAMES)
+            )
+        ready = self._started or len(self._waiting) > LOOKAHEAD_FRAMES
+        return self._answers() if ready else []
+
+    def finish(self) -> List[Answer]:
+        """Answer what still waits: all frames of a shot shorter than the lookahead."""
+        return self._answers()
+
+    def state(self) -> State:
+        """Return the running mean and the numbers of waiting frames."""
+        return {
+            "mean": self._mean.copy(),
+            "count": self._count,
+            "waiting": np.array(self._waiting, np.int64),
+            "started": self._started,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        self._mean = np.array(state["mean"], np.float64)
+        self._count = int(cast(int, state["count"]))
+        self._waiting = [int(number) for number in np.atleast_1d(cast(Array, state["waiting"]))]
+        self._started = bool(state["started"])
+
+    def _answers(self) -> List[Answer]:
+        self._started = True
+        field, report = self._field()
+        answers = [Answer(number, field, report) for number in self._waiting]
+        self._waiting = []
+        return answers
+
+    def _field(self) -> Tuple[LightingField, Dict[str, object]]:
+        if not self._count:
+            return NULL, {"decision": "nothing", "reason": "no foreground or no background to measure"}
+        fg, bg = self._mean[:5].astype(np.float32), self._mean[5:].astype(np.float32)
+        report = {"decision": "matched", "exposure_gap_stops": round(float(bg[0] - fg[0]), 3)}
+        return match(fg, bg, *self._amounts), report
+
+
+def _measure_pair(frame: ProxyFrame) -> Optional[Float64]:
+    """Return `(10,)` statistics of foreground and background, or None where either is too small to measure."""
+    matte = frame.mattes.get("matte")
+    if matte is None:
+        raise EngineFailed("harmonize needs a matte.", fix="Give one, or a foreground with alpha.")
+    bg = frame.images["bg"]
+    # What lies outside the plate's data window reads as black and says nothing of its light.
+    seen = (bg.max(axis=2) > 0).astype(np.float32)
+    if min(float(matte.sum()), float(seen.sum())) < ENOUGH_PX:
+        return None
+    return np.concatenate([measure(frame.images["fg"], matte), measure(bg, seen)]).astype(np.float64)
+
+
+class StatisticsEngine:
+    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+
+    info = INFO
+    proxy_lines = PROXY_LINES
+
+    def activate(self) -> None:
+        """Do nothing: there is nothing to load."""
+
+    def start(self, shot: ShotInfo) -> StatisticsSession:
+        """Open a session for one shot."""
+        return StatisticsSession({name: float(value) for name, value in shot.options.items()})
+
+
+def create() -> Engine:
+    """Return the engine."""
+    return StatisticsEngine()
