@@ -14,7 +14,7 @@ import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,14 @@ _ANSWER = "answer/"
 _PLAIN = (bool, int, float, str)
 
 
+class Result(NamedTuple):
+    """A result in `out/`: frame number, size in bytes, crc32."""
+
+    frame: int
+    size: int
+    crc: int
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a job needs to go on.
@@ -47,6 +55,8 @@ class Checkpoint:
         state: of the engine's session after that push.
         answers: given by the session but not yet in `out/`.
         facts: what was odd about frames that are pushed but not yet in `out/`, by frame.
+        owed: frames that were pushed and that the session has not yet answered.
+        results: the latest ones; main may have missed them.
     """
 
     engine: str
@@ -55,6 +65,8 @@ class Checkpoint:
     state: State
     answers: List[Answer] = field(default_factory=list)
     facts: Dict[int, Dict[str, Any]] = field(default_factory=dict)
+    owed: List[int] = field(default_factory=list)
+    results: List[Result] = field(default_factory=list)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -72,6 +84,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "state": values,
         "answers": [[answer.number, plain(answer.report)] for answer in checkpoint.answers],
         "facts": [[number, facts] for number, facts in checkpoint.facts.items()],
+        "owed": checkpoint.owed,
+        "results": checkpoint.results,
     }
     members: Dict[str, npt.NDArray[Any]] = {_HEAD: _bytes_array(json.dumps(head).encode())}
     members.update({_ARRAY + name: array for name, array in arrays.items()})
@@ -88,7 +102,8 @@ def load(path: Path, engine: str) -> Optional[Checkpoint]:
     engine's.
     """
     try:
-        with np.load(path, allow_pickle=False) as members:
+        # Opened here: numpy leaves a file open that it cannot read.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as members:
             head = json.loads(members[_HEAD].tobytes())
             if head["version"] != FORMAT_VERSION or head["engine"] != engine:
                 return None
@@ -98,8 +113,16 @@ def load(path: Path, engine: str) -> Optional[Checkpoint]:
                 Answer(number, LightingField.from_bytes(members[f"{_ANSWER}{number}"].tobytes()), report)
                 for number, report in head["answers"]
             ]
-            facts = {int(number): dict(found) for number, found in head["facts"]}
-            return Checkpoint(engine, head["position"], tuple(head["display"]), state, answers, facts)
+            return Checkpoint(
+                engine,
+                position=head["position"],
+                display=tuple(head["display"]),
+                state=state,
+                answers=answers,
+                facts={number: dict(found) for number, found in head["facts"]},
+                owed=list(head["owed"]),
+                results=[Result(*result) for result in head["results"]],
+            )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, HarmoVidError):
         return None
 

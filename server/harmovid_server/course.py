@@ -101,14 +101,17 @@ class Course:
         """Return whether all layers of a frame lie in the spool."""
         return all(Path(path).exists() for path in self.paths(number).values())
 
+    def result_path(self, number: int) -> Path:
+        """Return where the result of a frame lies, or will lie."""
+        return output_path(self.folder.parent, self.job, number)
+
     def submit(
         self, task: str, number: int, arrays: Sequence[npt.NDArray[Any]] = (), child: int = 0
     ) -> Future[Reply]:
         """Give a task about one frame to the codec children; finishing goes before measuring."""
-        target = str(output_path(self.folder.parent, self.job, number))
         body: Mapping[str, Any] = {
             "task": task, "job": self.job, "frame": number, "plan": self.plan.to_dict(),
-            "paths": self.paths(number), "target": target,
+            "paths": self.paths(number), "target": str(self.result_path(number)),
         }  # fmt: skip
         future = self.pool.submit(self.job, dict(body), arrays, affinity=child, urgent=task == "finish")
         future.add_done_callback(lambda _: self.arrivals.wake.set())

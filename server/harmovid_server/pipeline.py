@@ -31,7 +31,7 @@ from harmovid_server.course import Course, Message, Send
 from harmovid_server.engine_room import EngineRoom
 from harmovid_server.engines.base import ProxyFrame, Session, ShotInfo
 from harmovid_server.logs import about
-from harmovid_server.spool import DISK_FULL
+from harmovid_server.spool import DISK_FULL, file_is
 from harmovid_server.stations import Finishing, Measuring
 
 log = logging.getLogger("harmovid.worker")
@@ -99,6 +99,9 @@ class Pipeline:
         """Start the session, and take up the checkpoint of an earlier attempt if there is one."""
         self._session = self._start_session()
         found = checkpoint.load(self.course.folder / checkpoint.STATE, self.course.plan.engine)
+        if found is not None:
+            self._tell_again(found)
+            found = found if self._fits(found) else None
         if found is not None and not self._restore(found):
             found = None
             self._session = self._start_session()
@@ -108,7 +111,27 @@ class Pipeline:
             self._position = found.position
             self._measuring.display = found.display
             self._measuring.facts = found.facts
-            self._finishing.take(found.answers)
+            self._finishing.take_up(found)
+
+    def _tell_again(self, found: Checkpoint) -> None:
+        """Tell main of results that it has missed: those made while it took the job from this worker."""
+        course = self.course
+        for result in found.results:
+            path = course.result_path(result.frame)
+            if result.frame not in course.done and file_is(path, result.size, result.crc):
+                course.done.add(result.frame)
+                course.tell("computed", **result._asdict(), report={})
+                course.tell("release", frames=[result.frame])
+
+    def _fits(self, found: Checkpoint) -> bool:
+        """Whether every frame up to the checkpoint is accounted for: not so when a result was lost later."""
+        course = self.course
+        known = {*found.owed, *(answer.number for answer in found.answers), *course.done}
+        for number in course.numbers:
+            if number <= found.position and number not in known and not course.arrivals.is_absent(number):
+                log.warning("checkpoint is beyond a lost result", extra=about(job=course.job, frame=number))
+                return False
+        return True
 
     def _start_session(self) -> Session:
         course = self.course
@@ -153,19 +176,16 @@ class Pipeline:
             answers = list(self._session.finish())
         self._finishing.take(answers)
         self._wait(lambda: not self._finishing.open)
-        self._check_all_answered()
+        if self._finishing.owed:
+            name, number = self.course.spec.engine, min(self._finishing.owed)
+            raise EngineFailed(f"engine {name} gave no answer for frame {number}.")
 
     def _push(self, frame: ProxyFrame) -> None:
         with self._room.turn(self.course.spec.engine, f"on frame {frame.number}"):
             answers = list(self._session.push(frame))
+        self._finishing.owed.add(frame.number)
         self._position = frame.number
         self._finishing.take(answers)
-
-    def _check_all_answered(self) -> None:
-        course = self.course
-        for number in course.numbers:
-            if number not in course.done and not course.arrivals.is_absent(number):
-                raise EngineFailed(f"engine {course.spec.engine} gave no answer for frame {number}.")
 
     def _wait(self, done: Callable[[], bool]) -> None:
         """Wait until `done`, and meanwhile pass on what the codec children have done."""
@@ -184,7 +204,7 @@ class Pipeline:
 
     def _save_due_s(self) -> Optional[float]:
         """Return in how many seconds a checkpoint is due; None where nothing would be secured by it."""
-        secured = len(self._finishing.results)
+        secured = len(self._finishing.unsecured)
         if not secured:
             return None
         pause_s = max(
@@ -205,6 +225,8 @@ class Pipeline:
                 state,
                 self._finishing.answers(),
                 self._measuring.facts,
+                sorted(self._finishing.owed),
+                list(self._finishing.latest),
             )
         try:
             checkpoint.save(self.course.folder / checkpoint.STATE, found)
@@ -219,6 +241,6 @@ class Pipeline:
 
     def _release(self) -> None:
         """Tell main whose inputs are needed no more."""
-        if self._finishing.results:
-            self.course.tell("release", frames=list(self._finishing.results))
-            self._finishing.results.clear()
+        if self._finishing.unsecured:
+            self.course.tell("release", frames=list(self._finishing.unsecured))
+            self._finishing.unsecured.clear()

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, Deque, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 from harmovid.errors import EngineFailed, FrameMismatch, HarmoVidError
 
+from harmovid_server.checkpoint import Checkpoint, Result
 from harmovid_server.codec_queue import Reply
 from harmovid_server.course import Course, is_about_one_frame
 from harmovid_server.engines.base import Answer, ProxyFrame
@@ -24,6 +25,9 @@ from harmovid_server.reports import plain
 
 AHEAD = 2
 """Frames being measured beyond one per codec child, so that no child waits for the engine."""
+
+LATEST = 64
+"""Results remembered: more than can be on their way to main when it takes the job from this worker."""
 
 ODD_FACTS = ("nan", "inf")
 """Counts that are told with a frame's result where they are not 0."""
@@ -117,12 +121,15 @@ class Finishing:
     """Answers on their way from the engine into `out/`.
 
     Attributes:
-        results: frames finished since the last `results.clear()`; their inputs may go once a checkpoint
-            knows it.
+        owed: frames that were pushed and that the engine has not answered.
+        unsecured: frames finished since the last checkpoint.
+        latest: the last results that main was told of.
     """
 
     def __init__(self, course: Course, measuring: Measuring) -> None:
-        self.results: List[int] = []
+        self.owed: Set[int] = set()
+        self.unsecured: List[int] = []
+        self.latest: Deque[Result] = deque(maxlen=LATEST)
         self._course = course
         self._measuring = measuring
         self._open: Dict[int, Tuple[Answer, Future[Reply]]] = {}
@@ -140,14 +147,15 @@ class Finishing:
         """Have each answered frame finished; frames that were done in an earlier attempt are not done again.
 
         Raises:
-            EngineFailed: a frame that is not the job's, or that is answered twice.
+            EngineFailed: a frame that the engine does not owe, or no more.
         """
         for answer in answers:
-            if answer.number in self._open or answer.number not in self._course.numbers:
+            if answer.number not in self.owed:
                 raise EngineFailed(
                     f"engine {self._course.spec.engine} gave an answer for frame {answer.number} "
                     "that nobody had asked for."
                 )
+            self.owed.remove(answer.number)
             if answer.number in self._course.done:
                 self._leave(answer.number)
                 continue
@@ -161,6 +169,7 @@ class Finishing:
         for number, (answer, future) in list(self._open.items()):
             if not future.done():
                 continue
+            del self._open[number]
             facts = self._leave(number)
             try:
                 body = future.result().body
@@ -169,12 +178,18 @@ class Finishing:
                     raise
                 self._course.fail_frame(number, error)
                 continue
-            finally:
-                del self._open[number]
+            result = Result(number, body["size"], body["crc"])
             self._course.done.add(number)
-            self.results.append(number)
+            self.unsecured.append(number)
+            self.latest.append(result)
             report = {**facts, **body["report"], "engine": plain(answer.report)}
-            self._course.tell("computed", frame=number, size=body["size"], crc=body["crc"], report=report)
+            self._course.tell("computed", **result._asdict(), report=report)
+
+    def take_up(self, found: Checkpoint) -> None:
+        """Go on where a checkpoint was made."""
+        self.latest.extend(found.results)
+        self.owed = {*found.owed, *(answer.number for answer in found.answers)}
+        self.take(found.answers)
 
     def _leave(self, number: int) -> Dict[str, Any]:
         self._measuring.children.pop(number, None)

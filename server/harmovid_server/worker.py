@@ -60,6 +60,11 @@ class Outbox:
         with contextlib.suppress(BlockingIOError):
             self._bell.send(b"!")
 
+    def close(self) -> None:
+        """Close the bell."""
+        self.wake.close()
+        self._bell.close()
+
     def pass_on(self, link: ChildLink) -> None:
         """Send all that waits; from the link's thread."""
         with contextlib.suppress(BlockingIOError):
@@ -92,6 +97,16 @@ class Worker:
         while (message := self._link.receive()) is not None:
             self.take(message)
         self._outbox.pass_on(self._link)
+
+    def close(self) -> None:
+        """Stop all jobs, wait for their threads, and let go of link and children."""
+        for run in self._runs.values():
+            run.pipeline.arrivals.stop()
+        for run in self._runs.values():
+            run.thread.join()
+        self._pool.close()
+        self._outbox.close()
+        self._link.close()
 
     def take(self, message: Message) -> None:
         """Do what one message of main says."""
@@ -144,8 +159,11 @@ def main(arguments: Sequence[str]) -> None:
     room = EngineRoom(engines.load(config.engines or None))
     worker = Worker(link, room, CodecPool(codec_children(config)))
     link.send("hello", role="worker", engines=[info.to_dict() for info in room.infos()])
-    while True:
-        worker.turn()
+    try:
+        while True:
+            worker.turn()
+    finally:
+        worker.close()
 
 
 if __name__ == "__main__":

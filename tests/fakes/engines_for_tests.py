@@ -1,0 +1,97 @@
+"""Engines that misbehave or remember on order, for tests of the worker. Options tell them what to do."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List
+
+import numpy as np
+from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.pixels.field import Curve, LightingField
+from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo, State
+
+INFO = EngineInfo(
+    name="memory",
+    version="1",
+    task="any",
+    summary="Brightens each frame by the running mean of all frames seen; answers `lag` frames late.",
+    target="plate",
+    layers=(LayerInfo("plate", True, "Comes back brighter."), LayerInfo("mask", False, "Where.")),
+    options=(
+        Option("lag", "int", 2, "Frames it waits before it answers.", minimum=0, maximum=50),
+        Option("break_at", "int", -1, "Raises on this frame."),
+        Option("silent_at", "int", -1, "Never answers this frame."),
+        Option("twice_at", "int", -1, "Answers this frame twice."),
+        Option("delay_s", "float", 0.0, "Seconds a push takes."),
+        Option("deaf", "bool", False, "Does not take its own state back."),
+    ),
+    lookahead_frames=2,
+)
+
+
+class MemorySession:
+    """The answer for a frame depends on every frame before it, so that a lost or doubled push shows."""
+
+    def __init__(self, options: Dict[str, Any], pushed: List[int]) -> None:
+        self._options = options
+        self._pushed = pushed
+        self._sum = 0.0
+        self._count = 0
+        self._waiting: List[int] = []
+
+    def push(self, frame: ProxyFrame) -> List[Answer]:
+        """Take one frame; answer the one `lag` frames ago."""
+        self._pushed.append(frame.number)
+        time.sleep(self._options["delay_s"])
+        if frame.number == self._options["break_at"]:
+            raise ValueError("the lamp is broken")
+        self._sum += float(frame.images["plate"].mean())
+        self._count += 1
+        self._waiting.append(frame.number)
+        return self._answers(self._options["lag"])
+
+    def finish(self) -> List[Answer]:
+        """Answer what is left."""
+        return self._answers(0)
+
+    def _answers(self, keep: int) -> List[Answer]:
+        given: List[Answer] = []
+        while len(self._waiting) > keep:
+            number = self._waiting.pop(0)
+            stops = self._sum / self._count
+            answer = Answer(
+                number, LightingField((Curve.gain(stops, stops, stops),)), {"stops": np.float64(stops)}
+            )
+            if number != self._options["silent_at"]:
+                given += [answer] * (2 if number == self._options["twice_at"] else 1)
+        return given
+
+    def state(self) -> State:
+        """Return all it knows."""
+        return {"sum": self._sum, "count": self._count, "waiting": np.array(self._waiting, np.int64)}
+
+    def restore(self, state: State) -> None:
+        """Take all of it back."""
+        if self._options["deaf"]:
+            raise KeyError("what is this?")
+        self._sum, self._count = float(state["sum"]), int(state["count"])
+        self._waiting = [int(number) for number in state["waiting"]]
+
+
+class MemoryEngine:
+    """See `INFO`; `pushed` lists the frames that any session has seen, `active` whether it was activated."""
+
+    info = INFO
+    proxy_lines = 4
+
+    def __init__(self) -> None:
+        self.pushed: List[int] = []
+        self.activations = 0
+
+    def activate(self) -> None:
+        """Count."""
+        self.activations += 1
+
+    def start(self, shot: ShotInfo) -> MemorySession:
+        """Open a session."""
+        return MemorySession(dict(shot.options), self.pushed)
