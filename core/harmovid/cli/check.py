@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, task: str, settings: Settings, choice: Choice,
         found.problems.append(error)
     if found.plan is not None:
         _files(found, found.plan)
+        _colour(found, found.plan, private=not settings.server)
         _output(found, found.plan, args.overwrite)
         if choice.engine is not None:
             _engine(found, found.plan, choice.engine, args)
@@ -91,6 +92,23 @@ def _files(found: Findings, plan: Plan) -> None:
             found.problems.append(
                 FrameRefused("it has no alpha.", fix="Give a --matte, or write the alpha.", layer=plan.target)
             )
+
+
+def _colour(found: Findings, plan: Plan, private: bool) -> None:
+    """Look the named colour spaces up here; another server may have another configuration."""
+    if pixel_library() is None:
+        return
+    from harmovid.pixels.colour import space_of
+
+    for layer, name in plan.colorspace.items():
+        try:
+            space_of(name)
+        except HarmoVidError as error:
+            error.layer = layer
+            if private:
+                found.problems.append(error)
+            else:
+                found.notes.append(f"here: {error}; the server's own configuration decides")
 
 
 def _same_format(facts: LayerFacts, target: LayerFacts) -> None:
@@ -182,9 +200,10 @@ def _print(found: Findings, choice: Choice, console: Console) -> None:
     for other in found.problems:
         console.text(f"{'PROBLEM':<12} {other}")
     count = len(found.all_problems())
-    console.text(
-        f"\n{count} problems" if count else "\nready: nothing would be refused as far as can be told"
-    )
+    if count:
+        console.text(f"\n{count} problem{'s' if count > 1 else ''}")
+    else:
+        console.text("\nready: nothing would be refused as far as can be told")
 
 
 def _answer(found: Findings, choice: Choice, code: int) -> Dict[str, Any]:

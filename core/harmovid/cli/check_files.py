@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
 from harmovid.cli.parser import IMAGE_LAYERS
-from harmovid.errors import FrameError, FrameMismatch, FrameMissing, FrameUnreadable
+from harmovid.errors import (
+    ColourError,
+    FrameError,
+    FrameMismatch,
+    FrameMissing,
+    FrameUnreadable,
+    HarmoVidError,
+)
 from harmovid.files import check_exr
 from harmovid.frames import FramePattern, FrameRange
 
@@ -27,7 +34,7 @@ class LayerFacts:
         found: the frames of the job that have a file.
         size_bytes: of all found files together; a single file counts once.
         header: facts of the first readable frame's header, empty without the pixel libraries.
-        problems: one frame error per frame that the server would refuse or miss.
+        problems: one error per frame that the server would refuse or miss.
     """
 
     layer: str
@@ -35,7 +42,7 @@ class LayerFacts:
     found: FrameRange = field(default_factory=FrameRange)
     size_bytes: int = 0
     header: Dict[str, Any] = field(default_factory=dict)
-    problems: List[FrameError] = field(default_factory=list)
+    problems: List[HarmoVidError] = field(default_factory=list)
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the facts as a part of the JSON answer."""
@@ -69,7 +76,7 @@ def examine_layer(layer: str, pattern: FramePattern, frames: FrameRange) -> Laye
             if library is not None:
                 _header(facts, library, frame, windows)
             good.append(frame)
-        except FrameError as error:
+        except (FrameError, ColourError) as error:
             error.frame, error.layer = frame, layer
             facts.problems.append(error)
     missing = [problem.frame for problem in facts.problems if isinstance(problem, FrameMissing)]
@@ -131,9 +138,19 @@ def _facts(main: Any, parts: int) -> Dict[str, Any]:
         "parts": parts,
         "pixel_aspect": main.pixel_aspect,
     }
-    if main.chromaticities is not None:
-        facts["chromaticities"] = [round(float(value), 5) for value in main.chromaticities]
+    facts["primaries"] = _gamut(main.chromaticities)
     return facts
+
+
+def _gamut(chromaticities: Any) -> str:
+    """Return the name of a header's primaries, or their digits where they have none."""
+    from harmovid.pixels import primaries
+
+    if chromaticities is None:
+        return "Rec. 709 (the file states none)"
+    stated = primaries.file_primaries(chromaticities)
+    named = [name for name, known in primaries.GAMUTS.items() if primaries.same_gamut(stated, known)]
+    return named[0] if named else " ".join(f"{value:.4g}" for value in stated)
 
 
 def _type_name(dtype: Any) -> str:
@@ -161,11 +178,8 @@ def header_lines(header: Dict[str, Any]) -> List[str]:
         f", {header['parts']} parts" if header["parts"] > 1 else ""
     )
     aspect = "" if header["pixel_aspect"] == 1 else f", pixel aspect {header['pixel_aspect']:g}"
-    primaries = (
-        "as the file's chromaticities say" if "chromaticities" in header else "Rec. 709 (none are stated)"
-    )
     return [
         f"format {header['format']}, data window {data}{aspect}, {header['compression']}{extra}",
         "channels " + "; ".join(f"{', '.join(names)} ({kind})" for kind, names in by_type.items()),
-        f"primaries {primaries}",
+        f"primaries {header['primaries']}",
     ]

@@ -8,6 +8,7 @@ from typing import Callable, Iterable, Iterator, List
 
 from harmovid.cli import exits
 from harmovid.cli.console import Console
+from harmovid.errors import HarmoVidError
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -37,6 +38,8 @@ def examine(args: argparse.Namespace) -> Iterator[Finding]:
     for check in checks():
         try:
             yield from check(args)
+        except HarmoVidError as error:
+            yield Finding(check.__name__.replace("_", " "), FAIL, error.message, error.fix)
         except Exception as error:  # a process door: the doctor looks at broken installations by trade
             name = check.__name__.replace("_", " ")
             yield Finding(

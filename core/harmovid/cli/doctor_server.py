@@ -61,18 +61,14 @@ def colour(_: argparse.Namespace) -> Iterator[Finding]:
     """Yield whether the OpenColorIO configuration in force can be read."""
     if not _installed():
         return
-    named = os.environ.get("OCIO", "")
-    mend = "Point OCIO to a configuration that exists, or unset it for the built-in one."
-    if named and not named.startswith("ocio://") and not Path(named).is_file():
-        yield Finding("OpenColorIO", FAIL, f"OCIO={named} does not exist", mend)
+    from harmovid.pixels import ocio
+
+    try:
+        config = ocio.load_config()
+    except HarmoVidError as error:
+        yield Finding("OpenColorIO", FAIL, error.message, error.fix)
         return
-    config: Any = import_module("OpenImageIO").ColorConfig(named)
-    problem = config.geterror()
-    if problem:
-        yield Finding("OpenColorIO", FAIL, f"{named or 'built-in configuration'}: {problem}", mend)
-        return
-    count = len(config.getColorSpaceNames())
-    yield Finding("OpenColorIO", OK, f"{named or 'built-in configuration'}, {count} colour spaces")
+    yield Finding("OpenColorIO", OK, f"{config.source}, {len(config.names)} colour spaces")
 
 
 def gpu(_: argparse.Namespace) -> Iterator[Finding]:

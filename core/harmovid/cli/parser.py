@@ -223,6 +223,9 @@ def _add_local_commands(commands: Any) -> None:
     grade.add_argument(
         "-o", "--out", required=True, metavar="OUT", help=".cdl or .ccc (grades), .cube (3D LUT)"
     )
+    grade.add_argument(
+        "--colorspace", default="", metavar="NAME", help="the plate's OpenColorIO space, if the job named one"
+    )
     grade.add_argument("--overwrite", action="store_true", help="replace a file that is already there")
     _talk(grade)
     doctor = commands.add_parser("doctor", help="check the installation and say how to mend it")

@@ -1,0 +1,165 @@
+"""`harmovid check`: everything wrong with a command line is found, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core.reference_server import ReferenceServer
+from core.tiny_exr import tiny_exr
+from harmovid.cli import main
+
+pytest.importorskip("OpenEXR")
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    """Return the folder of a plate with the frames 1 to 6."""
+    (tmp_path / "in").mkdir()
+    for frame in range(1, 7):
+        (tmp_path / "in" / f"p.{frame:04d}.exr").write_bytes(tiny_exr())
+    return tmp_path / "in"
+
+
+def check(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict[str, Any]]:
+    """Return exit code and JSON answer of `harmovid check`."""
+    code = main(["check", *(str(word) for word in words), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def codes(answer: dict[str, Any]) -> list[tuple[Any, str]]:
+    """Return frame and code of every problem."""
+    return [(problem.get("frame"), problem["code"]) for problem in answer["problems"]]
+
+
+def test_a_sound_line_is_ready(
+    server: ReferenceServer, plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sound inputs give exit code 0, the header's facts and the space needed, and no job and no folder are made."""
+    out = plate.parent / "out"
+    code, answer = check(
+        capsys, "deflicker", plate, "-o", out, "--engine", "null", "--server", server.address
+    )
+
+    header = answer["layers"]["plate"]["header"]
+    assert (code, answer["problems"]) == (0, [])
+    assert answer["frames"] == "1-6"
+    assert header["format"] == "8x4"
+    assert header["channels"] == {"A": "half", "B": "half", "G": "half", "R": "half"}
+    assert answer["needed_bytes"] == 6 * len(tiny_exr())
+    assert not out.exists()
+    assert "SUBMIT" not in server.log
+
+
+def test_every_bad_frame_is_found(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Missing, empty, renamed, truncated and differently sized frames are told in one go, each by its number."""
+    (plate / "p.0001.exr").unlink()
+    (plate / "p.0002.exr").write_bytes(b"")
+    (plate / "p.0003.exr").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
+    (plate / "p.0005.exr").write_bytes(tiny_exr(width=10))
+    (plate / "p.0006.exr").write_bytes(tiny_exr()[:-40])
+
+    code, answer = check(
+        capsys, "deflicker", plate / "p.####.exr", "-o", plate / "out/", "--engine", "null", "--frames", "1-6"
+    )
+
+    assert code == 1
+    assert codes(answer) == [
+        (1, "frame_missing"),
+        (2, "frame_unreadable"),
+        (3, "frame_unreadable"),
+        (5, "frame_mismatch"),
+        (6, "frame_unreadable"),
+    ]
+    assert all(problem["fix"] for problem in answer["problems"])
+
+
+def test_layers_of_different_formats_are_told(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A background of another format than the foreground is a problem of the background."""
+    (plate.parent / "bg.exr").write_bytes(tiny_exr(width=16))
+
+    code, answer = check(capsys, "harmonize", plate, plate.parent / "bg.exr", "-o", plate.parent / "out")
+
+    mismatches = [problem for problem in answer["problems"] if problem["code"] == "frame_mismatch"]
+    assert code == 1
+    assert [problem["layer"] for problem in mismatches] == ["bg"]
+
+
+def test_a_foreground_without_alpha_needs_a_matte(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """harmonize without a matte and without alpha is told before anything is sent."""
+    for path in plate.iterdir():
+        path.write_bytes(tiny_exr(channels=("B", "G", "R")))
+    (plate.parent / "bg.exr").write_bytes(tiny_exr())
+    line = ("harmonize", plate, plate.parent / "bg.exr", "-o", plate.parent / "out")
+
+    assert (None, "frame_refused") in codes(check(capsys, *line)[1])
+    assert (None, "frame_refused") not in codes(check(capsys, *line, "--matte", plate.parent / "bg.exr")[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--server", "127.0.0.1:1"], "unreachable"),
+        (["--engine", "magic"], "engine_unknown"),
+        (["--mask", "nomask.exr"], "pattern"),
+        (["--frames", "50-60"], "pattern"),
+        (["--colorspace", "no such space"], "colour"),
+        (["--amount", "9"], "option"),
+    ],
+)
+def test_what_else_would_be_refused_is_a_problem(
+    plate: Path, words: list[str], code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Server, engine, files, colour spaces and options are problems of the answer, exit code 1."""
+    line = ["deflicker", plate, "-o", plate.parent / "out"]
+    got, answer = check(capsys, *line, *(words if "--engine" in words else ["--engine", "null", *words]))
+
+    assert got == 1
+    assert code in [problem["code"] for problem in answer["problems"]]
+
+
+def test_results_that_are_there_are_a_problem_unless_they_may_go(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Existing results are told as the job would tell them; --overwrite and a journal change that."""
+    out = plate.parent / "out"
+    out.mkdir()
+    (out / "p.0003.exr").write_bytes(b"mine")
+    line = ("deflicker", plate, "-o", out, "--engine", "null")
+
+    assert codes(check(capsys, *line)[1]) == [(None, "output")]
+    assert check(capsys, *line, "--overwrite")[0] == 0
+    (out / ".harmovid-0123456789ab.journal").touch()
+    code, answer = check(capsys, *line)
+    assert code == 0
+    assert "1 results are there already, frames 3" in answer["notes"][0]
+
+
+def test_mapped_inputs_are_told_as_the_servers_own(
+    server: ReferenceServer, plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --map the answer says what the server reads itself; without a server mappings mean nothing."""
+    line = ("deflicker", plate, "-o", plate.parent / "out", "--engine", "null", "--map", f"{plate}=show")
+
+    assert check(capsys, *line, "--server", server.address)[1]["shared"] == {"plate": "show:p.####.exr"}
+    assert check(capsys, *line)[1]["shared"] == {}
+
+
+def test_text_names_layers_and_ends_with_the_verdict(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text form has a line per layer and one verdict."""
+    assert main(["check", "deflicker", str(plate), "-o", str(plate.parent / "out"), "--engine", "null"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("plate ")
+    assert "frames 1-6" in lines[0]
+    assert lines[-1].startswith("ready")
