@@ -227,7 +227,7 @@ class DirectorySink:
             raise output_error(error, path, len(data), frame) from error
 
     def finish(self, state: str) -> None:
-        """Close the journal; it is removed when the job is DONE."""
+        """Close the journal; it is removed when there is nothing to go on with."""
         if self._journal is not None:
             self._journal.finish(state)
 

@@ -66,12 +66,12 @@ def job_digest(spec: JobSpec, source: Fingerprinted, frames: Any, output: str) -
     """Return 32 hex digits that are equal for the same job on the same inputs to the same output.
 
     Args:
-        spec: the job; its id and label do not count.
+        spec: the job; its id does not count.
         source: the inputs.
         frames: the job's frame numbers.
         output: the output pattern's text.
     """
-    plain = {**spec.to_dict(), "job_id": "", "label": ""}
+    plain = {**spec.to_dict(), "job_id": ""}
     said = [plain, source.fingerprint(frames), os.path.abspath(output)]
     text = json.dumps(said, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -138,9 +138,9 @@ class Journal:
         self._written[frame] = entry
 
     def finish(self, state: str) -> None:
-        """Close; remove the file when the job is DONE."""
+        """Close; remove the file when the job is DONE, or over with nothing written."""
         self.close()
-        if state == DONE:
+        if state == DONE or (state and not self._written):
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
 

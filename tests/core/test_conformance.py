@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
-from core import conformance
 from core.reference_server import ReferenceServer
+
+from core import conformance
 
 START_S = 60.0
 CHECKS = pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)

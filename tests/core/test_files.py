@@ -298,6 +298,16 @@ def test_a_failed_job_keeps_its_journal_under_the_next_id(tmp_path: Path) -> Non
         assert second.job_id == renewed
 
 
+@pytest.mark.parametrize(("state", "stays"), [("", True), (FAILED, False), (DONE, False)])
+def test_an_empty_journal_stays_only_for_a_job_that_may_go_on(
+    tmp_path: Path, state: str, stays: bool
+) -> None:
+    """A broken-off run keeps the id of its job; one that is over leaves no file."""
+    held = journal(tmp_path)
+    held.finish(state)
+    assert os.path.exists(held.path) == stays
+
+
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     """Temporary files of this pattern go, those of others stay."""
     names = [".p.0003.exr.0123abcd.tmp", ".q.0003.exr.0123abcd.tmp", ".p.0003.exr.swp", "p.tmp"]
@@ -310,11 +320,14 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
 
 
 def test_the_digest_tells_jobs_apart(plates: Path) -> None:
-    """Other options, inputs or output are another job; another id or label is the same one."""
+    """Other options, label, inputs or output are another job; another id is the same one."""
     spec = JobSpec(new_job_id(), "null", "1-5", ("plate",))
     digest = job_digest(spec, source(plates), FRAMES, "out.####.exr")
-    same = JobSpec(new_job_id(), "null", "1-5", ("plate",), label="again")
+    same = JobSpec(new_job_id(), "null", "1-5", ("plate",))
     assert job_digest(same, source(plates), FRAMES, "out.####.exr") == digest
+    # The server takes the same id with another label for another job, so it is one here, too.
+    labelled = JobSpec(new_job_id(), "null", "1-5", ("plate",), label="again")
+    assert job_digest(labelled, source(plates), FRAMES, "out.####.exr") != digest
     other = JobSpec(new_job_id(), "null", "1-5", ("plate",), options={"amount": 1.0})
     assert job_digest(other, source(plates), FRAMES, "out.####.exr") != digest
     assert job_digest(spec, source(plates), FRAMES, "out_v2.####.exr") != digest
