@@ -1,11 +1,12 @@
 """Reads what went in, what came back and, where it is known, the truth; measures, and keeps small pictures.
 
-One pass over the frames, one frame in memory at a time; of each only a picture of at most `PICTURE_WIDTH`
+One pass over the frames, two in memory at a time; of each only a picture of at most `PICTURE_WIDTH`
 pixels is kept for the contact sheet and the wipe, and only of the first `MOST_PICTURES` frames.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Callable, Mapping, Sequence
 
@@ -14,10 +15,11 @@ import numpy as np
 from harmovid.frames import FramePattern
 from harmovid.pixels import exr
 
-from harmovid_demo.jit import Image
-from harmovid_demo.metrics import Error, Flicker
+from harmovid_demo.jit import Floats, Image
+from harmovid_demo.metrics import NOWHERE, Distance, Flicker, block_levels, distance
 from harmovid_demo.view import Bytes, to_bytes
 
+THREADS = 2
 PICTURE_WIDTH = 960
 MOST_PICTURES = 240
 SOLID = 1.0 / 16  # alpha below which unpremultiplied colour says nothing
@@ -29,7 +31,7 @@ class Version:
 
     label: str
     flicker: Flicker = field(default_factory=Flicker)
-    error: Error = field(default_factory=Error)
+    error: Distance = NOWHERE
     pictures: list[Bytes] = field(default_factory=list)
 
 
@@ -60,14 +62,40 @@ def read_shown(path: str) -> Shown:
     return Shown(exr.moved(colour, source, target), alpha)
 
 
-def _keep(version: Version, picture: Image) -> None:
-    if len(version.pictures) >= MOST_PICTURES:
-        return
+@dataclass(frozen=True)
+class _Seen:
+    """What one frame of one version tells: levels, distance to the truth, and a small picture."""
+
+    levels: Floats
+    error: Distance
+    picture: Bytes
+
+
+def _small(picture: Image) -> Bytes:
     height, width = picture.shape[:2]
     if width > PICTURE_WIDTH:
         size = (PICTURE_WIDTH, max(round(height * PICTURE_WIDTH / width), 1))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
-    version.pictures.append(to_bytes(picture))
+    return to_bytes(picture)
+
+
+def _collect(
+    title: str,
+    frames: Sequence[int],
+    labels: Sequence[str],
+    look: Callable[[int], list[_Seen]],
+    has_truth: bool,
+) -> Comparison:
+    """Look at every frame, two at a time, and add up what is seen."""
+    versions = [Version(label) for label in labels]
+    with ThreadPoolExecutor(THREADS) as pool:
+        for seen in pool.map(look, frames):
+            for version, one in zip(versions, seen):
+                version.flicker.add(one.levels)
+                version.error += one.error
+                if len(version.pictures) < MOST_PICTURES:
+                    version.pictures.append(one.picture)
+    return Comparison(title, list(frames), versions, has_truth)
 
 
 def compare_plates(
@@ -81,16 +109,20 @@ def compare_plates(
         patterns: file pattern of each version by its label: before, after, the truth where it is known.
         has_truth: whether the last version is the truth.
     """
-    versions = [Version(label) for label in patterns]
     places = [FramePattern.parse(pattern) for pattern in patterns.values()]
-    for frame in frames:
+
+    def look(frame: int) -> list[_Seen]:
         shown = [read_shown(place.path(frame)).colour for place in places]
-        for version, picture in zip(versions, shown):
-            version.flicker.add(picture)
-            _keep(version, picture)
-            if has_truth:
-                version.error.add(picture, shown[-1])
-    return Comparison(title, list(frames), versions, has_truth)
+        return [
+            _Seen(
+                block_levels(picture),
+                distance(picture, shown[-1]) if has_truth and picture is not shown[-1] else NOWHERE,
+                _small(picture),
+            )
+            for picture in shown
+        ]
+
+    return _collect(title, frames, list(patterns), look, has_truth)
 
 
 def compare_foregrounds(
@@ -101,28 +133,36 @@ def compare_foregrounds(
     Errors are measured on the unpremultiplied foreground alone, weighted by its alpha. Flicker is measured on
     the comp, and the pictures show it.
     """
-    versions = [Version(label) for label in patterns]
     places = [FramePattern.parse(pattern) for pattern in patterns.values()]
     behind = FramePattern.parse(background)
-    for frame in frames:
+
+    def look(frame: int) -> list[_Seen]:
         plate = read_shown(behind.path(frame)).colour
         shown = [read_shown(place.path(frame)) for place in places]
-        truth = _straight(shown[-1])
-        for version, foreground in zip(versions, shown):
+        seen = []
+        for foreground in shown:
+            error = NOWHERE
+            if has_truth and foreground is not shown[-1] and foreground.alpha is not None:
+                error = _solid_distance(foreground, shown[-1])
             comp = _over(foreground, plate)
-            version.flicker.add(comp)
-            _keep(version, comp)
-            if has_truth and foreground.alpha is not None:
-                weight = np.where(foreground.alpha >= SOLID, foreground.alpha, np.float32(0))
-                version.error.add(_straight(foreground), truth, weight)
-    return Comparison(title, list(frames), versions, has_truth)
+            seen.append(_Seen(block_levels(comp), error, _small(comp)))
+        return seen
+
+    return _collect(title, frames, list(patterns), look, has_truth)
 
 
-def _straight(shown: Shown) -> Image:
+def _solid_distance(shown: Shown, truth: Shown) -> Distance:
+    """Distance of unpremultiplied colours, weighted by the alpha, where that is solid enough to divide by."""
     if shown.alpha is None:
-        return shown.colour
-    cover = np.maximum(shown.alpha, np.float32(SOLID))[..., None]
-    return (shown.colour / cover).astype(np.float32, copy=False)
+        return distance(shown.colour, truth.colour)
+    weight = np.where(shown.alpha >= SOLID, shown.alpha, np.float32(0))
+    rows, cols = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
+    if not len(rows):
+        return NOWHERE
+    y, x = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    cover = np.maximum(shown.alpha[y, x], np.float32(SOLID))[..., None]
+    ours, theirs = ((one.colour[y, x] / cover).astype(np.float32, copy=False) for one in (shown, truth))
+    return distance(ours, theirs, weight[y, x])
 
 
 def _over(shown: Shown, plate: Image) -> Image:

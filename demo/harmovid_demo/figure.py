@@ -5,7 +5,6 @@ places in the pixel, so edges, hair and motion blur come out as real coverage. B
 samples: matte and AOVs of the two beauties are identical by construction.
 """
 
-# ruff: noqa: PLR0917 -- compiled kernels take their arrays one by one
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -7,7 +7,6 @@ the hair, with light wrapped round the body for the coat as a whole and light sh
 the rim.
 """
 
-# ruff: noqa: PLR0917 -- compiled kernels take their arrays one by one
 from __future__ import annotations
 
 import math

@@ -8,6 +8,7 @@ below `FLOOR` count as `FLOOR`, so that grain in black does not drown the rest. 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -51,9 +52,9 @@ class Flicker:
     def __init__(self) -> None:
         self._levels: list[Floats] = []
 
-    def add(self, picture: Image) -> None:
-        """Take the next frame."""
-        self._levels.append(block_levels(picture))
+    def add(self, levels: Floats) -> None:
+        """Take the next frame's `block_levels`."""
+        self._levels.append(levels)
 
     @property
     def trace(self) -> Floats:
@@ -71,41 +72,59 @@ class Flicker:
         return roughness(np.array(self._levels))
 
 
-class Error:
-    """Collects a clip's distance to its truth, frame by frame, weighted by a matte."""
+@dataclass(frozen=True)
+class Distance:
+    """What one frame adds to a clip's distance to its truth: weighted sums over its pixels.
 
-    def __init__(self) -> None:
-        self._weight = 0.0
-        self._sum = np.zeros(3)
-        self._square = np.zeros(3)
-        self._view_square = 0.0
+    Attributes:
+        weight: sum of the weights.
+        first, second: `(3,)` sums of the differences in stops and of their squares, per channel.
+        seen: sum of squared differences in view space, mean over channels.
+    """
 
-    def add(self, picture: Image, truth: Image, weight: Image | None = None) -> None:
-        """Take one frame and its truth; `weight` `(h, w)` in 0..1 says where and how much it counts."""
-        share = np.ones(picture.shape[:2], np.float32) if weight is None else weight
-        difference = stops(picture) - stops(truth)
-        self._weight += float(share.sum(dtype=np.float64))
-        self._sum += np.einsum("hw,hwc->c", share, difference, dtype=np.float64)
-        self._square += np.einsum("hw,hwc->c", share, difference**2, dtype=np.float64)
-        seen = (view(picture) - view(truth)) ** 2
-        self._view_square += float(np.einsum("hw,hwc->", share, seen, dtype=np.float64)) / 3.0
+    weight: float
+    first: Floats
+    second: Floats
+    seen: float
+
+    def __add__(self, other: Distance) -> Distance:
+        return Distance(
+            self.weight + other.weight,
+            self.first + other.first,
+            self.second + other.second,
+            self.seen + other.seen,
+        )
 
     @property
     def rmse_stops(self) -> float:
         """Root mean square difference over pixels and channels, stops."""
-        return math.sqrt(float(self._square.mean()) / self._weight) if self._weight else 0.0
+        return math.sqrt(float(self.second.mean()) / self.weight) if self.weight else 0.0
 
     @property
     def steady_stops(self) -> float:
         """The same after the best gain per channel for the whole clip: a constant look is no error."""
-        if not self._weight:
+        if not self.weight:
             return 0.0
-        mean = self._sum / self._weight
-        return math.sqrt(max(float((self._square / self._weight - mean**2).mean()), 0.0))
+        mean = self.first / self.weight
+        return math.sqrt(max(float((self.second / self.weight - mean**2).mean()), 0.0))
 
     @property
     def psnr_db(self) -> float:
         """Peak signal to noise ratio in view space, decibel; infinite where nothing differs."""
-        if not self._view_square:
-            return math.inf
-        return -10.0 * math.log10(self._view_square / self._weight)
+        return -10.0 * math.log10(self.seen / self.weight) if self.seen else math.inf
+
+
+NOWHERE = Distance(0.0, np.zeros(3), np.zeros(3), 0.0)
+
+
+def distance(picture: Image, truth: Image, weight: Image | None = None) -> Distance:
+    """Return one frame's distance to its truth; `weight` `(h, w)` says where it counts, and how much."""
+    share = np.ones((*picture.shape[:2], 1), np.float32) if weight is None else weight[..., None]
+    difference = stops(picture) - stops(truth)
+    seen = view(picture) - view(truth)
+    return Distance(
+        float(share.sum(dtype=np.float64)),
+        (share * difference).sum(axis=(0, 1), dtype=np.float64),
+        (share * difference**2).sum(axis=(0, 1), dtype=np.float64),
+        float((share * seen**2).sum(dtype=np.float64)) / 3.0,
+    )

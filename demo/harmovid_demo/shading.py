@@ -8,7 +8,6 @@ A painted point is six numbers: albedo (3), reflectance at normal incidence, glo
 metres.
 """
 
-# ruff: noqa: PLR0917 -- compiled kernels take their arrays one by one
 from __future__ import annotations
 
 import math

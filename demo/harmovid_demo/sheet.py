@@ -16,6 +16,7 @@ from harmovid_demo.view import Bytes
 WIDTH, MARGIN, GAP = 1640, 28, 6  # pixels
 COLUMNS = 5
 TRACE_HEIGHT = 150
+FLICKERS = 0.03  # stops of roughness above which a person sees flicker
 PAPER, INK, FAINT = (24, 25, 28), (226, 226, 222), (128, 130, 134)
 LINES = ((235, 110, 80), (95, 200, 235), (150, 220, 120))  # before, after, truth
 
@@ -24,14 +25,25 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _picked(count: int) -> list[int]:
-    """Return up to `COLUMNS` indices, evenly spread over the clip."""
-    return sorted({round(k * (count - 1) / max(COLUMNS - 1, 1)) for k in range(COLUMNS)})
+def _telling(comparison: Comparison) -> int:
+    """Return the index of the frame whose level changed most between before and after."""
+    before, after = comparison.versions[0], comparison.versions[1]
+    change = np.abs(before.flicker.trace - after.flicker.trace)[: len(before.pictures)]
+    return int(np.argmax(change))
+
+
+def _picked(comparison: Comparison) -> list[int]:
+    """Return up to `COLUMNS` indices: neighbours where the clip flickers, else spread over its length."""
+    count = len(comparison.versions[0].pictures)
+    if comparison.versions[0].flicker.whole > FLICKERS:
+        first = min(max(_telling(comparison) - COLUMNS // 2, 0), max(count - COLUMNS, 0))
+        return list(range(first, min(first + COLUMNS, count)))
+    return sorted({round(k * (count - 1) / (COLUMNS - 1)) for k in range(COLUMNS)})
 
 
 def _rows(comparison: Comparison) -> Pictures.Image:
     """One row of frames per version, labelled."""
-    picked = _picked(len(comparison.versions[0].pictures))
+    picked = _picked(comparison)
     height, width = comparison.versions[0].pictures[0].shape[:2]
     tile_w = (WIDTH - 2 * MARGIN - GAP * (COLUMNS - 1)) // COLUMNS
     tile_h = max(round(tile_w * height / width), 1)
@@ -51,17 +63,17 @@ def _rows(comparison: Comparison) -> Pictures.Image:
 
 
 def _large(comparison: Comparison) -> Pictures.Image:
-    """The middle frame of every version, side by side, large."""
+    """The frame that changed most, in every version, side by side, large."""
     count = len(comparison.versions)
     width = (WIDTH - 2 * MARGIN - GAP * (count - 1)) // count
-    middle = len(comparison.versions[0].pictures) // 2
-    source = comparison.versions[0].pictures[middle]
+    telling = _telling(comparison)
+    source = comparison.versions[0].pictures[telling]
     height = max(round(width * source.shape[0] / source.shape[1]), 1)
     sheet = Pictures.new("RGB", (WIDTH, height + 34), PAPER)
     pen = ImageDraw.Draw(sheet)
     for column, version in enumerate(comparison.versions):
         left = MARGIN + column * (width + GAP)
-        tile = Pictures.fromarray(version.pictures[middle]).resize(
+        tile = Pictures.fromarray(version.pictures[telling]).resize(
             (width, height), Pictures.Resampling.LANCZOS
         )
         sheet.paste(tile, (left, 28))

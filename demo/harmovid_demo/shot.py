@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Mapping
 
@@ -150,7 +150,7 @@ def _over(figure: Figure, colour: Image, plate: Image, plate_box: Box) -> Image:
 
 
 def _halved(picture: Image) -> Image:
-    """What a picture is after it was stored as half: the comps are made of what a reader will find."""
+    """What a picture is once stored as half: the comps are made of what a reader will find."""
     return picture.astype(np.float16).astype(np.float32)
 
 
@@ -158,6 +158,7 @@ def render_frame(shot: Shot, frame: int, coat: Coat, maps: StreetMaps) -> dict[s
     """Render one frame of every sequence."""
     index, seconds = frame - shot.first, shot.seconds(frame)
     figure = render(coat, seconds, shot.width, shot.height)
+    figure = replace(figure, alpha=_halved(figure.alpha))
     height, width = figure.alpha.shape
     noise = noise_field(height, width, shot.seed, FIGURE_GRAIN, index)
     stage, relit = (_halved(add_grain(beauty, noise, figure.alpha)) for beauty in figure.beauty)

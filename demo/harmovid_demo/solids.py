@@ -5,7 +5,6 @@ parts (blended into one skin), carvings, hard parts. The distance functions are 
 ellipsoids, tori and tapered capsules; smooth union is the quadratic polynomial minimum.
 """
 
-# ruff: noqa: PLR0917 -- compiled kernels take their arrays one by one
 from __future__ import annotations
 
 import math
