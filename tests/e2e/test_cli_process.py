@@ -10,45 +10,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from core.tiny_exr import tiny_exr
+from fakes.running import RunningServer
 from harmovid.cli import main
 
-TESTS = Path(__file__).resolve().parents[1]
 HARMOVID = [sys.executable, "-m", "harmovid.cli"]
 FRAMES = 40
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running server process."""
-
-    address: str
-    pid: int
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield the address of a real server whose engine hands frames back, as slowly as it is told."""
-    folder = tmp_path_factory.mktemp("server")
-    ready = folder / "ready.json"
-    command = [sys.executable, str(TESTS / "fakes" / "echo_server.py"), "--port", "0", "--drain-s", "0"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--state", str(folder / "state"), "--ready-file", str(ready)], stdout=log, stderr=log
-        )
-    deadline = time.monotonic() + 60
-    while not ready.exists():
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < deadline, "the server does not start"
-        time.sleep(0.05)
-    yield Server(json.loads(ready.read_text())["endpoint"], process.pid)
-    process.terminate()
-    process.wait(20)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Yield a real server whose engine hands frames back, as slowly as it is told."""
+    with RunningServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -60,7 +38,7 @@ def plate(tmp_path: Path) -> Path:
     return tmp_path / "in" / "p.####.exr"
 
 
-def line(plate: Path, server: Server, *words: str) -> list[str]:
+def line(plate: Path, server: RunningServer, *words: str) -> list[str]:
     """Return the command that deflickers `plate` into `out` beside it."""
     out = plate.parents[1] / "out"
     return [
@@ -72,7 +50,7 @@ def line(plate: Path, server: Server, *words: str) -> list[str]:
         "--engine",
         "echo",
         "--server",
-        server.address,
+        server.endpoint,
         *words,
     ]
 
@@ -117,7 +95,7 @@ def test_the_program_loads_no_array_library() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_ctrl_c_cancels_on_the_server_and_keeps_what_is_there(server: Server, plate: Path) -> None:
+def test_ctrl_c_cancels_on_the_server_and_keeps_what_is_there(server: RunningServer, plate: Path) -> None:
     """The first Ctrl-C ends with 130 and cancels on the server; the same command line goes on later."""
     command = subprocess.Popen(
         line(plate, server, "--delay-s", "0.1", "--json"), stdout=-1, stderr=-1, text=True
@@ -132,7 +110,7 @@ def test_ctrl_c_cancels_on_the_server_and_keeps_what_is_there(server: Server, pl
     assert "cancelling" in err
     assert 3 <= len(kept) < FRAMES
     status = subprocess.run(
-        [*HARMOVID, "status", answer["job"], "--server", server.address, "--json"],
+        [*HARMOVID, "status", answer["job"], "--server", server.endpoint, "--json"],
         capture_output=True,
         check=True,
     )
@@ -145,13 +123,14 @@ def test_ctrl_c_cancels_on_the_server_and_keeps_what_is_there(server: Server, pl
     }  # fmt: skip
 
 
-def test_a_second_ctrl_c_leaves_at_once(server: Server, plate: Path) -> None:
+def test_a_second_ctrl_c_leaves_at_once(server: RunningServer, plate: Path) -> None:
     """While the server is stuck and cannot cancel, a second Ctrl-C ends the process within a second."""
     command = subprocess.Popen(line(plate, server, "--delay-s", "0.1"), stderr=subprocess.PIPE, text=True)
     assert command.stderr is not None
     with command.stderr as said:
         wait_for_results(plate, 1)
-        os.kill(server.pid, signal.SIGSTOP)
+        main_process = server.pids()[0]
+        os.kill(main_process, signal.SIGSTOP)
         try:
             command.send_signal(signal.SIGINT)
             assert any("cancelling" in text for text in said)
@@ -159,13 +138,15 @@ def test_a_second_ctrl_c_leaves_at_once(server: Server, plate: Path) -> None:
             command.send_signal(signal.SIGINT)
             assert command.wait(5) == 130
         finally:
-            os.kill(server.pid, signal.SIGCONT)
+            os.kill(main_process, signal.SIGCONT)
 
     assert time.monotonic() - begun < 1
 
 
 @pytest.mark.fault
-def test_a_killed_client_is_resumed_without_losing_or_doubling_a_frame(server: Server, plate: Path) -> None:
+def test_a_killed_client_is_resumed_without_losing_or_doubling_a_frame(
+    server: RunningServer, plate: Path
+) -> None:
     """After kill -9 the same command line keeps every whole result and does the rest, nothing else."""
     command = subprocess.Popen(line(plate, server, "--delay-s", "0.1", "-q"))
     wait_for_results(plate, 5)
@@ -188,7 +169,7 @@ def test_a_killed_client_is_resumed_without_losing_or_doubling_a_frame(server: S
     assert len(same) >= len(kept) - 1
 
 
-def test_two_runs_of_one_command_do_not_write_the_same_files(server: Server, plate: Path) -> None:
+def test_two_runs_of_one_command_do_not_write_the_same_files(server: RunningServer, plate: Path) -> None:
     """While a run is at work, the same command line is refused with exit code 6."""
     command = subprocess.Popen(line(plate, server, "--delay-s", "0.2", "-q"))
     wait_for_results(plate, 1)
@@ -201,7 +182,7 @@ def test_two_runs_of_one_command_do_not_write_the_same_files(server: Server, pla
     assert "another run of the same job" in second.stderr
 
 
-def test_one_failing_frame_is_told_and_the_others_are_written(server: Server, plate: Path) -> None:
+def test_one_failing_frame_is_told_and_the_others_are_written(server: RunningServer, plate: Path) -> None:
     """A frame that fails on the server is exit code 3 with its number; its neighbours are there."""
     done = subprocess.run(line(plate, server, "--fail-at", "7"), capture_output=True, text=True)
 
@@ -210,7 +191,7 @@ def test_one_failing_frame_is_told_and_the_others_are_written(server: Server, pl
     assert len(written(plate)) == FRAMES - 1
 
 
-def test_a_terminal_shows_a_bar_even_when_it_claims_no_width(server: Server, plate: Path) -> None:
+def test_a_terminal_shows_a_bar_even_when_it_claims_no_width(server: RunningServer, plate: Path) -> None:
     """On a pseudo-terminal without a size the bar shows frames, rate and state."""
     master, slave = pty.openpty()
     command = subprocess.Popen(line(plate, server, "--delay-s", "0.02"), stderr=slave, stdout=slave)
@@ -232,7 +213,7 @@ def test_a_terminal_shows_a_bar_even_when_it_claims_no_width(server: Server, pla
 
 
 def test_an_engine_option_out_of_range_is_told_before_anything_is_sent(
-    server: Server, plate: Path, capsys: pytest.CaptureFixture[str]
+    server: RunningServer, plate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The engine's own range decides, and the message names option and range."""
     words = line(plate, server, "--delay-s", "99")[len(HARMOVID) :]
@@ -242,22 +223,22 @@ def test_an_engine_option_out_of_range_is_told_before_anything_is_sent(
     assert written(plate) == set()
 
 
-def test_help_of_a_job_asks_the_server_for_its_options(server: Server) -> None:
+def test_help_of_a_job_asks_the_server_for_its_options(server: RunningServer) -> None:
     """`deflicker --engine echo --server ... --help` lists that engine's options and says who told."""
-    words = [*HARMOVID, "deflicker", "--engine", "echo", "--server", server.address, "--help"]
+    words = [*HARMOVID, "deflicker", "--engine", "echo", "--server", server.endpoint, "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
 
     text = " ".join(done.stdout.split())
     assert "--delay-s FLOAT" in text
-    assert f"Engine echo 1, described by {server.address}" in text
+    assert f"Engine echo 1, described by {server.endpoint}" in text
 
 
-def test_output_that_nobody_reads_any_more_is_no_fault(server: Server) -> None:
+def test_output_that_nobody_reads_any_more_is_no_fault(server: RunningServer) -> None:
     """`harmovid engines | head -1` ends without a traceback."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*HARMOVID, "engines", "--server", server.address], stdout=writer, stderr=subprocess.PIPE, text=True
+        [*HARMOVID, "engines", "--server", server.endpoint], stdout=writer, stderr=subprocess.PIPE, text=True
     )
     os.close(writer)
 

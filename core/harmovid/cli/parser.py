@@ -284,7 +284,8 @@ def _option_help(option: Option) -> str:
     parts.append(f"default {default}")
     unit = f" {option.unit}" if option.unit else ""
     # argparse expands "%" in help texts.
-    return f"{option.help} ({', '.join(parts)}{unit})".replace("%", "%%")
+    said = option.help.rstrip(".")
+    return f"{said} ({', '.join(parts)}{unit})".replace("%", "%%")
 
 
 def _bound(value: Optional[float]) -> str:
