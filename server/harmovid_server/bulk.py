@@ -102,7 +102,7 @@ class Bulk:
         if upload.arrived == upload.size:
             upload.tell_failure()
         session.owed += len(data)
-        if session.owed >= min(_GRANT_BYTES, session.grant // 2):
+        if session.owed >= _GRANT_BYTES:
             self._post.data(session, "CREDIT", {"bytes": session.owed})
             session.credit, session.owed = session.credit + session.owed, 0
 

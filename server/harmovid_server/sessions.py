@@ -24,7 +24,8 @@ Key = Tuple[str, str, int]
 REQUESTS_OPEN = 64
 """Requests that a session may have unanswered."""
 
-CREDIT_LEAST_BYTES = 1 << 20
+CREDIT_LEAST_BYTES = 2 * wire.CHUNK_BYTES
+"""Less could stall: credit comes back a chunk at a time, and a sender may wait for room for a whole one."""
 
 BUSY_RETRY_S = 10.0
 
@@ -125,8 +126,8 @@ class Sessions:
     def attach(self, session: Session, data: bytes, credit: int) -> None:
         """Join a data socket to a session, in place of an earlier one, and grant it credit to send.
 
-        A quarter of what is left, between 1 and 16 MiB: the first clients get the most, the last ones enough,
-        and the sum stays within the purse plus 1 MiB each.
+        A quarter of what is left, between 2 and 16 MiB: the first clients get the most, the last ones enough,
+        and the sum stays within the purse plus 2 MiB each.
         """
         if session.data is not None:
             self.by_data.pop(session.data, None)

@@ -43,10 +43,10 @@ class Door:
         self.keys: Dict[str, str] = {}
         self._file = AuthorizedKeys(path)
         self._seen: Optional[Tuple[int, ...]] = None
+        self._load()
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(ADDRESS)
-        self._load()
 
     def answer(self) -> None:
         """Answer every question that is waiting."""

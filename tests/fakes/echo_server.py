@@ -12,7 +12,7 @@ from harmovid_server.__main__ import main
 if __name__ == "__main__":
     # The worker is started by its module's name, so its folder must be on the children's path.
     os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parent)]
     )
     lifecycle.WORKER_MODULE = "echo_worker"
     sys.exit(main())

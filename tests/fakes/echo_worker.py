@@ -22,11 +22,12 @@ from harmovid_server.children import enter
 from harmovid_server.link import ChildLink
 
 LOOKAHEAD = 4
+NEVER = -(2**31)
 
 OPTIONS = (
     Option("delay_s", "float", 0.0, "Seconds that a frame takes.", minimum=0.0, maximum=60.0),
-    Option("die_at", "int", -1, "The worker kills itself before it answers this frame."),
-    Option("fail_at", "int", -1, "This frame fails."),
+    Option("die_at", "int", NEVER, "The worker kills itself before it answers this frame."),
+    Option("fail_at", "int", NEVER, "This frame fails."),
 )
 LAYERS = (LayerInfo("plate", True, "Comes back."), LayerInfo("mask", False, "Is only received."))
 ENGINES = [
