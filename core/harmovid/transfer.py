@@ -272,7 +272,7 @@ class Downloader:
 
     def _pay(self) -> None:
         """Grant credit for what has been received, unless the sink is behind."""
-        behind = len(self._waiting) > WAITING_RESULTS
+        behind = len(self._waiting) >= WAITING_RESULTS
         if self._session is not None and self._owed >= CREDIT_PORTION_BYTES and not behind:
             self._session.send_data("CREDIT", {"bytes": self._owed})
             self._owed = 0
