@@ -222,6 +222,7 @@ def test_an_unknown_colour_space_fails_the_job_with_near_names(
     assert code != 0
     told = [answer["error"]] if "error" in answer else answer["failed"]
     assert all("sRGB Txture" in error["message"] for error in told)
+    assert list(tmp_path.glob("**/*.journal")) == []
 
 
 def test_shared_storage_is_read_by_the_server(

@@ -70,7 +70,7 @@ def pick(engines: Sequence[EngineInfo], task: str, name: Optional[str]) -> Engin
     own = [engine for engine in fitting if engine.task == task]
     chosen = next((engine for engine in own if engine.default), own[0] if own else None)
     if chosen is None:
-        raise EngineUnknown(f"this server has no engine for {task}.", fix=f"It has for any task: {known}.")
+        raise EngineUnknown(f"there is no engine for {task}.", fix=f"There are for any task: {known}.")
     return chosen
 
 

@@ -24,7 +24,7 @@ from harmovid.cli.settings import Settings
 from harmovid.errors import EngineUnknown, HarmoVidError, OutputError
 from harmovid.files import DirectorySink, DirectorySource
 from harmovid.frames import FrameRange
-from harmovid.job import DONE, JobSpec, Progress, new_job_id
+from harmovid.job import DONE, FINAL_STATES, JobSpec, Progress, new_job_id
 from harmovid.journal import Journal, job_digest
 
 
@@ -110,6 +110,8 @@ def run_job(plan: Plan, spec: JobSpec, overwrite: bool, config: Settings, consol
                 outcome.failures, outcome.seconds = result.failed, result.elapsed_s
             except HarmoVidError as error:
                 outcome.error, outcome.seconds = error, time.monotonic() - begun_s
+        if outcome.state in FINAL_STATES and not outcome.frames and not outcome.resumed:
+            journal.finish(DONE)  # nothing to resume, here or there: it must not stay behind
     return outcome
 
 
