@@ -1,7 +1,7 @@
 """Read EXR frames: headers judged first, then pixels through the OpenEXR library, each in its native type.
 
 The library never sees a file's free attributes. It reads through a stream that shows another header of
-the same length, with only what pixels depend on (see `bare_header`); what it does not parse cannot hurt it.
+the same length, with only what pixels depend on (see `bare_parts`); what it does not parse cannot hurt it.
 
 When pixels turn out to be damaged, the library's module prints one line to standard output and leaves the
 part out; that becomes FrameUnreadable here. It can also crash on hostile files (openexr's SECURITY.md lists
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Tuple, Union
 
 import numpy as np
 import OpenEXR
@@ -69,7 +69,7 @@ def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> E
     """
     with _opened(source) as stream:
         header = _judge(stream, limits)
-        stream.front = bare_header(header)
+        stream.front = header_bytes(bare_parts(header.parts))
         stream.seek(0)
         try:
             decoded = OpenEXR.File(stream, separate_channels=True, num_threads=threads).parts
@@ -144,21 +144,24 @@ def _judge(stream: _Fronted, limits: Limits) -> ExrHeader:
     return header
 
 
-def bare_header(header: ExrHeader) -> bytes:
-    """Return headers of the same length as the file's with only the attributes that pixels depend on.
+def bare_parts(headers: Tuple[PartHeader, ...]) -> Tuple[PartHeader, ...]:
+    """Return headers of the same length in a file with only the attributes that pixels depend on.
 
-    The rest of each part's header is one opaque attribute of zeros. It always fits: what was left out was at
-    least one whole attribute, and the padding is the shortest one there is (one-letter name and type).
+    They are sorted by name, as the library writes them. The rest of each part's header is one opaque
+    attribute of zeros. It always fits: what was left out was at least one whole attribute, and the padding is
+    the shortest one there is (one-letter name and type).
     """
     parts = []
-    types = _KEPT_OF_MANY if len(header.parts) > 1 else _KEPT
-    for part in header.parts:
+    types = _KEPT_OF_MANY if len(headers) > 1 else _KEPT
+    for part in headers:
         kept = {name: a for name, a in part.attributes.items() if types.get(name) == a.type}
+        if not part.tiled:
+            kept.pop("tiles", None)
         spare = _stored_bytes(part.attributes) - _stored_bytes(kept)
         if spare:
             kept[PAD_NAME] = Attribute(PAD_TYPE, bytes(spare - PAD_BYTES))
-        parts.append(PartHeader(kept))
-    return header_bytes(tuple(parts))
+        parts.append(PartHeader(dict(sorted(kept.items()))))
+    return tuple(parts)
 
 
 def _stored_bytes(attributes: Mapping[str, Attribute]) -> int:

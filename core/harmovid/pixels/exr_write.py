@@ -19,8 +19,7 @@ from harmovid.errors import InputError, OutputError
 from harmovid.pixels.exr_chunks import chunk_count
 from harmovid.pixels.exr_frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr_header import Channel, PartHeader, header_bytes
-from harmovid.pixels.exr_parse import ExrHeader, parse_header
-from harmovid.pixels.exr_read import PAD_NAME, PAD_TYPE, bare_header
+from harmovid.pixels.exr_read import PAD_NAME, PAD_TYPE, bare_parts
 from harmovid.pixels.exr_values import Attribute
 
 
@@ -46,16 +45,20 @@ def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: i
     """
     headers = tuple(_final_header(part, len(frame.parts) > 1) for part in frame.parts)
     head = header_bytes(headers)
-    bare = parse_header(bare_header(ExrHeader(headers)))
+    bare_headers = bare_parts(headers)
+    bare = header_bytes(bare_headers)
     parts = [
         OpenEXR.Part(_module_header(bare_part), _module_channels(part.header, part.channels))
-        for bare_part, part in zip(bare.parts, frame.parts)
+        for bare_part, part in zip(bare_headers, frame.parts)
     ]
     stream = io.BytesIO()
     try:
         OpenEXR.File(parts, num_threads=threads).write(stream)
     except (RuntimeError, ValueError, TypeError) as error:
         raise OutputError(f"The frame cannot be written as EXR: {error}") from error
+    # Byte 8 on: the version field before it may announce long names, which only the free attributes have.
+    if stream.getbuffer()[8 : len(bare)] != bare[8:]:
+        raise OutputError("The OpenEXR library wrote another header than it was asked to; nothing was saved.")
     stream.seek(0)
     stream.write(head)
     data = stream.getvalue()

@@ -12,6 +12,7 @@ from harmovid.pixels import colour
 from harmovid.pixels.acescct import acescct_decode
 from harmovid.pixels.colour import AP0, AP1, REC709, REC2020, load_config, space_of
 from harmovid.pixels.primaries import rgb_to_rgb
+from harmovid.pixels.srgb import srgb_decode
 
 CODE_TOLERANCE = 2e-5
 """Log code to linear and back: OpenColorIO's fast logarithms and powers, in float32; a 10-bit step is
@@ -138,6 +139,15 @@ def test_named_linear_spaces_are_left_alone(name: str, primaries) -> None:
     assert space.primaries == primaries
     assert space.to_linear(rgb) is rgb
     assert space.from_linear(rgb) is rgb
+
+
+def test_an_encoded_space_with_known_primaries_is_still_converted() -> None:
+    """sRGB has Rec.709's primaries, but a curve too: it is not mistaken for linear light."""
+    space = space_of("sRGB Encoded Rec.709 (sRGB)")
+    grey = np.full((1, 1, 3), 0.5, np.float32)
+
+    assert not space.linear
+    np.testing.assert_allclose(space.to_linear(grey), srgb_decode(grey), rtol=1e-4)
 
 
 def test_camera_linear_spaces_are_converted() -> None:

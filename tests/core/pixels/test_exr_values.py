@@ -46,6 +46,7 @@ def test_rationals_are_not_reduced() -> None:
     """48000/2002 stays 48000/2002, and a denominator of 0 is no error: other readers lose both."""
     assert exr_files.ATTRIBUTES["framesPerSecond"].value == (48000, 2002)
     assert exr_files.ATTRIBUTES["noRate"].value == (1, 0)
+    assert Attribute("rational", b"\xff" * 8).value == (-1, 2**32 - 1)
 
 
 @pytest.mark.parametrize(

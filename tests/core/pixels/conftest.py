@@ -1,0 +1,16 @@
+"""Fixtures of the pixel tests."""
+
+from __future__ import annotations
+
+import pytest
+from harmovid.pixels import exr_read
+
+
+@pytest.fixture
+def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail the test if a pixel decoder is started."""
+
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a decoder was started")
+
+    monkeypatch.setattr(exr_read.OpenEXR, "File", started)
