@@ -137,7 +137,7 @@ def apply_stops(rgb: P, stops: Float32, *, kernels: Optional[Kernels] = None) ->
     loops = kernels or NumpyKernels()
     writer = _Writer(planes, targets, loops)
     for rows in _tiles(planes[0].shape):
-        values = _read(planes, rows)
+        values = _read(planes, rows, loops)
         with np.errstate(invalid="ignore", over="ignore"):
             _, live, nonfinite = loops.guide(values, None, False)
             total = np.ascontiguousarray(np.moveaxis(stops[rows], -1, 0), dtype=loops.dtype)
@@ -168,7 +168,7 @@ class _StopsReader:
 
     def read(self, rows: slice) -> Tuple[Float32, Float32, int]:
         """Return values and effective stops, `(3, h, w)` each, and the count of non-finite pixels."""
-        values = _read(self.planes, rows)
+        values = _read(self.planes, rows, self.kernels)
         with np.errstate(invalid="ignore", over="ignore"):
             alpha = None if self.alpha is None else self.alpha[rows].astype(np.float32)
             guide, live, nonfinite = self.kernels.guide(values, alpha, self.premultiplied)
@@ -197,7 +197,7 @@ class _Writer:
         changed, clamped = self.kernels.relight(values, stops, limits)
         for value, plane, target in zip(values, self.planes, self.targets):
             with np.errstate(invalid="ignore"):
-                target[rows] = value
+                self.kernels.store(value, target[rows])
             if broken is not None:
                 # A NaN's payload does not survive the way through float32; finite values do, to the bit.
                 target[rows][broken] = plane[rows][broken]
@@ -224,12 +224,11 @@ def _tiles(shape: Tuple[int, ...]) -> Iterator[slice]:
         yield slice(start, min(start + step, height))
 
 
-def _read(planes: Sequence[Plane], rows: slice) -> Float32:
-    first = planes[0][rows]
-    values = np.empty((3, *first.shape), np.float32)
+def _read(planes: Sequence[Plane], rows: slice, kernels: Kernels) -> Float32:
+    values = np.empty((3, *planes[0][rows].shape), np.float32)
     with np.errstate(invalid="ignore"):
         for value, plane in zip(values, planes):
-            value[...] = plane[rows]
+            kernels.load(plane[rows], value)
     return values
 
 

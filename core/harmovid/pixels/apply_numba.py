@@ -42,6 +42,8 @@ _LUMA = tuple(np.float32(weight) for weight in LUMA)
 
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _EXPONENT_BITS = np.int32(0x7F800000)
+_HALF_BIAS = np.float32(2.0**112)
+"""Float32's exponent bias less half's."""
 
 # Lowest power first: log2(1 + t) / t for t from sqrt(1/2) - 1 to sqrt(2) - 1, and (2**f - 1) / f for f from
 # -1/2 to 1/2. Without the divisions both are exact at 0, which a gain of exactly 1 needs.
@@ -126,6 +128,32 @@ def _exp2(stops: Any) -> Any:
     p = p * f + _EXP2[1]
     p = p * f + _EXP2[0]
     return (p * f + np.float32(1)) * _float((whole + np.int32(127)) << np.int32(23))
+
+
+@_compiled
+def _load_half(half: Work, values: Work) -> None:
+    """Fill float32 `values` `(n)` with halves as uint16: shift the bits, rebias the exponent."""
+    for i in range(half.size):
+        raw = np.int32(half[i])
+        shifted = (raw & np.int32(0x7FFF)) << np.int32(13)
+        bits = _bits(_float(shifted) * _HALF_BIAS)
+        bits = bits | _EXPONENT_BITS if shifted >= np.int32(0x0F800000) else bits
+        values[i] = _float(bits | ((raw & np.int32(0x8000)) << np.int32(16)))
+
+
+@_compiled
+def _store_half(values: Work, half: Work) -> None:
+    """Fill `half` `(n)`, halves as uint16, with float32 `values` rounded to nearest even, NaN as one NaN."""
+    for i in range(values.size):
+        raw = _bits(values[i])
+        size = raw & np.int32(0x7FFFFFFF)
+        rounded = size - np.int32(0x38000000) + np.int32(0xFFF) + ((size >> np.int32(13)) & np.int32(1))
+        # Adding 1/2 lets the adder itself round what becomes a denormal half.
+        denormal = _bits(_float(size) + np.float32(0.5)) - np.int32(0x3F000000)
+        bits = denormal if size < np.int32(0x38800000) else rounded >> np.int32(13)
+        bits = np.int32(0x7C00) if size >= np.int32(0x477FF000) else bits
+        bits = np.int32(0x7E00) if size > _EXPONENT_BITS else bits
+        half[i] = np.uint16(bits | ((raw >> np.int32(16)) & np.int32(0x8000)))
 
 
 @_compiled
@@ -286,6 +314,20 @@ class NumbaKernels:
     def dtype(self) -> npt.DTypeLike:
         """See `Kernels.dtype`."""
         return np.float32
+
+    def load(self, source: Work, values: Work) -> None:
+        """See `Kernels.load`."""
+        if source.dtype == np.float16 and source.flags.c_contiguous:
+            _load_half(source.reshape(-1).view(np.uint16), values.reshape(-1))
+        else:
+            values[...] = source
+
+    def store(self, values: Work, target: Work) -> None:
+        """See `Kernels.store`."""
+        if target.dtype == np.float16 and target.flags.c_contiguous:
+            _store_half(values.reshape(-1), target.reshape(-1).view(np.uint16))
+        else:
+            target[...] = values
 
     def guide(self, values: Work, alpha: Optional[Work], premultiplied: bool) -> Tuple[Work, Work, int]:
         """See `Kernels.guide`."""

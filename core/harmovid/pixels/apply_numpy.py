@@ -54,6 +54,12 @@ class Kernels(Protocol):
     def dtype(self) -> npt.DTypeLike:
         """Number type of `Tile.guide` and `Tile.total`."""
 
+    def load(self, source: Work, values: Work) -> None:
+        """Fill float32 `values` `(h, w)` with half or float32 `source`; NaN stays NaN of any payload."""
+
+    def store(self, values: Work, target: Work) -> None:
+        """Fill half or float32 `target` `(h, w)` with float32 `values`, rounded to nearest even."""
+
     def guide(self, values: Work, alpha: Optional[Work], premultiplied: bool) -> Tuple[Work, Work, int]:
         """Return the guide of `values` `(3, h, w)`, which pixels are live, and how many are not finite.
 
@@ -77,6 +83,14 @@ class NumpyKernels:
     def dtype(self) -> npt.DTypeLike:
         """See `Kernels.dtype`."""
         return np.float64
+
+    def load(self, source: Work, values: Work) -> None:
+        """See `Kernels.load`."""
+        values[...] = source
+
+    def store(self, values: Work, target: Work) -> None:
+        """See `Kernels.store`."""
+        target[...] = values
 
     def guide(self, values: Work, alpha: Optional[Work], premultiplied: bool) -> Tuple[Work, Work, int]:
         """See `Kernels.guide`."""

@@ -70,6 +70,25 @@ def test_exp2_is_within_its_stated_error():
     assert (gains == np.exp2(whole.astype(np.float64))).all()
 
 
+def test_halves_are_read_and_rounded_as_numpy_does():
+    """Every half there is, and floats of every size and between, convert as IEEE 754 and numpy have it."""
+    halves = np.arange(65536).astype(np.uint16)
+    values = np.empty(65536, np.float32)
+    loops._load_half(halves, values)
+    assert np.array_equal(values, halves.view(np.float16).astype(np.float32), equal_nan=True)
+    raw = np.random.default_rng(0).integers(0, 2**32, 500_000, dtype=np.uint64).astype(np.uint32)
+    edges = np.float32([65504, 65519.99, 65520, 2**-24, 2**-25, 1.5 * 2**-24, 2**-14, 2**-14 - 2**-26])
+    between = np.nextafter(values[np.isfinite(values)], np.float32(0))
+    floats = np.concatenate([raw.view(np.float32), edges, values, between])
+    rounded = np.empty(floats.size, np.uint16)
+    loops._store_half(floats, rounded)
+    with np.errstate(all="ignore"):
+        want = floats.astype(np.float16)
+    known = ~np.isnan(floats)
+    assert (rounded[known] == want.view(np.uint16)[known]).all()
+    assert np.isnan(rounded.view(np.float16)[~known]).all()
+
+
 def test_without_numba_numpy_answers_and_the_log_says_so(monkeypatch, caplog):
     """Where numba cannot be imported, fields are applied all the same, with one log line."""
     monkeypatch.setitem(sys.modules, "harmovid.pixels.apply_numba", None)
