@@ -16,19 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 import zmq
-from harmovid import wire
-from harmovid.errors import (
-    EngineUnknown,
-    FrameCorrupt,
-    FrameUnreadable,
-    HarmoVidError,
-    JobConflict,
-    JobUnknown,
-    OptionError,
-    PatternError,
-    ProtocolError,
-    from_wire,
-)
+from harmovid import errors, wire
 from harmovid.frames import FrameRange
 from harmovid.job import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING, Progress
 from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
@@ -47,7 +35,7 @@ ENGINE = {
 class Faults:
     """What goes wrong on purpose. Counters go down to zero and then all is well."""
 
-    reject: Optional[HarmoVidError] = None
+    reject: Optional[errors.HarmoVidError] = None
     damaged_results: int = 0
     refused_inputs: int = 0
     doubled_results: bool = False
@@ -233,7 +221,7 @@ class ReferenceServer(threading.Thread):
             else:
                 self.sessions[token].heard_s = time.monotonic()
                 getattr(self, f"_on_{message.type.lower()}")(token, self.sessions[token], message)
-        except ProtocolError as error:
+        except errors.ProtocolError as error:
             self._send(peer, reply, "ERROR", {"scope": "session", "error": wire.error_body(error)})
             self.sessions.pop(self._token(peer, channel) or b"", None)
 
@@ -258,7 +246,7 @@ class ReferenceServer(threading.Thread):
     def _hello(self, peer: bytes, user: str, message: wire.Message) -> None:
         try:
             version = wire.common_version(message.body["versions"])
-        except HarmoVidError as error:
+        except errors.HarmoVidError as error:
             self._send(peer, TO_CLIENT_CONTROL, "REJECT", {"error": wire.error_body(error)}, message.ref)
             return
         self.sessions.pop(self._token(peer, TO_SERVER_CONTROL) or b"", None)
@@ -281,7 +269,7 @@ class ReferenceServer(threading.Thread):
         spec = message.body["spec"]
         try:
             job = self._admit(session, spec)
-        except HarmoVidError as error:
+        except errors.HarmoVidError as error:
             self._reject(session, message, error)
             return
         job.session = token
@@ -294,41 +282,41 @@ class ReferenceServer(threading.Thread):
         if self.faults.reject is not None:
             raise self.faults.reject
         if session.data is None:
-            raise ProtocolError("ATTACH first.")
+            raise errors.ProtocolError("ATTACH first.")
         if spec["engine"] != "null":
-            raise EngineUnknown("there is only null here.")
+            raise errors.EngineUnknown("there is only null here.")
         if spec.get("options"):
-            raise OptionError("null has no options.")
+            raise errors.OptionError("null has no options.")
         job = self.jobs.get(spec["job_id"])
         if job is None:
             frames = tuple(FrameRange.parse(spec["frames"]))
             if len(frames) > wire.FRAMES_PER_JOB:
-                raise PatternError("too many frames.")
+                raise errors.PatternError("too many frames.")
             job = self.jobs[spec["job_id"]] = Job(spec, session.user, frames)
         if job.spec != spec or job.user != session.user:
-            raise JobConflict("that id is taken.")
+            raise errors.JobConflict("that id is taken.")
         return job
 
-    def _reject(self, session: Session, message: wire.Message, error: HarmoVidError) -> None:
+    def _reject(self, session: Session, message: wire.Message, error: errors.HarmoVidError) -> None:
         self._tell(session, "REJECT", {"error": wire.error_body(error)}, message.ref)
 
     def _own(self, session: Session, message: wire.Message) -> Optional[Job]:
         job = self.jobs.get(message.body["job"])
         if job is not None and job.user == session.user:
             return job
-        self._reject(session, message, JobUnknown("no such job of yours."))
+        self._reject(session, message, errors.JobUnknown("no such job of yours."))
         return None
 
     def _on_resume(self, token: bytes, session: Session, message: wire.Message) -> None:
         if session.data is None:
-            self._reject(session, message, ProtocolError("ATTACH first."))
+            self._reject(session, message, errors.ProtocolError("ATTACH first."))
             return
         job = self._own(session, message)
         if job is None:
             return
         have = wire.unpack_have(message.body["have"])
         if job.state in FINAL_STATES and not job.acked <= set(have):
-            self._reject(session, message, JobUnknown("what you lack is gone."))
+            self._reject(session, message, errors.JobUnknown("what you lack is gone."))
             return
         job.session = token
         job.acked |= have.keys() & set(job.frames)
@@ -395,7 +383,7 @@ class ReferenceServer(threading.Thread):
         self.bytes_in += len(body["data"])
         session.credit -= len(body["data"])
         if session.credit < 0:
-            raise ProtocolError("more bytes than there was credit for.")
+            raise errors.ProtocolError("more bytes than there was credit for.")
         if not self.faults.withheld_credit:
             self.grant(session, len(body["data"]))
         job = self.jobs.get(body["job"])
@@ -410,7 +398,7 @@ class ReferenceServer(threading.Thread):
             fits = False
         if not fits or (whole and zlib.crc32(upload["data"]) != upload["crc"]):
             upload["good"] = False
-            error = wire.error_body(FrameCorrupt("damaged on the way."))
+            error = wire.error_body(errors.FrameCorrupt("damaged on the way."))
             self._send(session.data, TO_CLIENT_DATA, "FRAME_BAD", {**names, "error": error})
         elif whole:
             self._send(session.data, TO_CLIENT_DATA, "FRAME_OK", names)
@@ -419,7 +407,7 @@ class ReferenceServer(threading.Thread):
     def _received(self, job: Job, frame: int, data: bytes) -> None:
         job.state = RUNNING if job.state == QUEUED else job.state
         if not data.startswith(b"\x76\x2f\x31\x01"):
-            self._fail(job, frame, FrameUnreadable("that is no EXR."))
+            self._fail(job, frame, errors.FrameUnreadable("that is no EXR."))
             return
         job.results[frame] = data
         session = self.sessions.get(job.session or b"")
@@ -442,9 +430,11 @@ class ReferenceServer(threading.Thread):
 
     def _on_source_failed(self, token: bytes, session: Session, message: wire.Message) -> None:
         body = message.body
-        self._fail(self.jobs[body["job"]], body["frame"], from_wire(body["error"]))
+        job = self.jobs.get(body["job"])
+        if job is not None:
+            self._fail(job, body["frame"], errors.from_wire(body["error"]))
 
-    def _fail(self, job: Job, frame: int, error: HarmoVidError) -> None:
+    def _fail(self, job: Job, frame: int, error: errors.HarmoVidError) -> None:
         job.failed[frame] = wire.error_body(error)
         session = self.sessions.get(job.session or b"")
         if session is not None:
@@ -456,21 +446,24 @@ class ReferenceServer(threading.Thread):
         session.send_credit += message.body["bytes"]
 
     def _on_ack(self, token: bytes, session: Session, message: wire.Message) -> None:
-        job, frame = self.jobs[message.body["job"]], message.body["frame"]
+        job, frame = self.jobs.get(message.body["job"]), message.body["frame"]
         self.acks.append(frame)
-        if frame not in job.acked:
+        # Without the job, an ACK overtook the SUBMIT on the other socket; RESUME will say it again.
+        if job is not None and frame not in job.acked:
             job.acked.add(frame)
             if self.faults.fail_job_at_ack == len(job.acked):
                 job.state = FAILED
             self._after(job)
 
     def _on_result_bad(self, token: bytes, session: Session, message: wire.Message) -> None:
-        job, frame = self.jobs[message.body["job"]], message.body["frame"]
+        job, frame = self.jobs.get(message.body["job"]), message.body["frame"]
+        if job is None:
+            return
         job.refused[frame] = job.refused.get(frame, 0) + 1
         if job.refused[frame] < wire.SEND_TRIES:
             session.queue.append((message.body["job"], frame))
         else:
-            self._fail(job, frame, FrameCorrupt("it never arrives whole."))
+            self._fail(job, frame, errors.FrameCorrupt("it never arrives whole."))
 
     def _send_results(self, session: Session) -> None:
         while session.queue and session.data is not None:
