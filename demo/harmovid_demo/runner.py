@@ -22,7 +22,7 @@ from harmovid.frames import FramePattern
 
 from harmovid_demo.compare import Comparison, compare_foregrounds, compare_plates, figures, table
 from harmovid_demo.server import harmovid, running_server
-from harmovid_demo.sheet import draw_sheet, save_png
+from harmovid_demo.sheet import draw_pairs, draw_sheet, save_png
 from harmovid_demo.shot import Shot, generate
 from harmovid_demo.wipe import write_wipe
 
@@ -127,6 +127,7 @@ class Demo:
         with self._timed("contact sheet and wipe"):
             sheet = self.out / "contact_sheet.png"
             save_png(draw_sheet(comparisons), sheet)
+            save_png(draw_pairs(comparisons[::-1]), self.out / "before_after.png")
             wipe = write_wipe(comparisons, self.out)
         for comparison in comparisons:
             _say(f"\n{comparison.title}, {len(comparison.frames)} frames")

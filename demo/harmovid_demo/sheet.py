@@ -16,6 +16,7 @@ from harmovid_demo.view import Bytes
 WIDTH, MARGIN, GAP = 1640, 28, 6  # pixels
 COLUMNS = 5
 TRACE_HEIGHT = 150
+SLICES = 12  # frames in a picture of flicker
 FLICKERS = 0.03  # stops of roughness above which a person sees flicker
 PAPER, INK, FAINT = (24, 25, 28), (226, 226, 222), (128, 130, 134)
 LINES = ((235, 110, 80), (95, 200, 235), (150, 220, 120))  # before, after, truth
@@ -108,7 +109,9 @@ def _words(lines: Sequence[str]) -> Pictures.Image:
         pen.text((MARGIN, y), line[:26].rstrip(), FAINT, _font(16))
         cells = [line[26 + 16 * k : 26 + 16 * (k + 1)].strip() for k in range((len(line) - 26 + 15) // 16)]
         for column, cell in enumerate(cells):
-            pen.text((MARGIN + 400 + 190 * column, y), cell, INK, _font(16), anchor="ra")
+            is_unit = row > 0 and column == len(cells) - 1
+            x = MARGIN + 400 + 190 * column
+            pen.text((x - 170 if is_unit else x, y), cell, INK, _font(16), anchor="la" if is_unit else "ra")
     return sheet
 
 
@@ -123,7 +126,9 @@ def draw_sheet(comparisons: Sequence[Comparison]) -> Bytes:
     parts = []
     for comparison in comparisons:
         parts += [_heading(comparison.title), _large(comparison), _rows(comparison)]
-        parts += [_trace(comparison.versions), _words(table(comparison))]
+        if comparison.versions[0].flicker.whole > FLICKERS:
+            parts.append(_trace(comparison.versions))
+        parts.append(_words(table(comparison)))
     height = sum(part.height for part in parts) + MARGIN
     sheet = Pictures.new("RGB", (WIDTH, height), PAPER)
     at = 0
@@ -131,6 +136,41 @@ def draw_sheet(comparisons: Sequence[Comparison]) -> Bytes:
         sheet.paste(part, (0, at))
         at += part.height
     return np.asarray(sheet)
+
+
+def _slices(comparison: Comparison, version: Version) -> Bytes:
+    """One picture of a flickering clip: upright slices of neighbouring frames, so that flicker shows as bands."""
+    first = min(max(_telling(comparison) - SLICES // 2, 0), max(len(version.pictures) - SLICES, 0))
+    pictures = version.pictures[first : first + SLICES]
+    width = pictures[0].shape[1]
+    edges = [round(k * width / len(pictures)) for k in range(len(pictures) + 1)]
+    return np.concatenate([p[:, a:b] for p, a, b in zip(pictures, edges, edges[1:])], axis=1)
+
+
+def draw_pairs(comparisons: Sequence[Comparison]) -> Bytes:
+    """Return before and after side by side, one row per comparison, `(h, WIDTH, 3)` 8 bit: a page's opening picture.
+
+    A clip that flickers is shown as `_slices` of neighbouring frames, any other by the frame that changed most.
+    """
+    width = (WIDTH - GAP) // 2
+    rows = []
+    for comparison in comparisons:
+        flickers = comparison.versions[0].flicker.whole > FLICKERS
+        telling = _telling(comparison)
+        row = None
+        for side, version in enumerate(comparison.versions[:2]):
+            picture = _slices(comparison, version) if flickers else version.pictures[telling]
+            height = round(width * picture.shape[0] / picture.shape[1])
+            row = row or Pictures.new("RGB", (WIDTH, height + GAP), PAPER)
+            tile = Pictures.fromarray(picture).resize((width, height), Pictures.Resampling.LANCZOS)
+            row.paste(tile, (side * (width + GAP), 0))
+            words = version.label + (f", {SLICES} neighbouring frames" if flickers else "")
+            ImageDraw.Draw(row).text(
+                (side * (width + GAP) + 14, height - 14), words, INK, _font(20), anchor="ls",
+                stroke_width=2, stroke_fill=(0, 0, 0),
+            )  # fmt: skip
+        rows.append(np.asarray(row))
+    return np.concatenate(rows, axis=0)[:-GAP]
 
 
 def save_png(picture: Bytes, path: Path) -> None:
