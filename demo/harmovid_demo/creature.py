@@ -17,6 +17,7 @@ from harmovid_demo.jit import Floats
 STEPS_PER_SECOND = 1.5
 STRIDE = 0.17  # metres a foot swings to either side of the hip
 SPEED = 0.30  # metres a second
+TOE_HEIGHT = 0.029  # metres; by it `_claws` knows a toe
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _cone(
     return row
 
 
-def _head(bone: Bone, blink: float) -> list[Floats]:
+def _head(bone: Bone) -> list[Floats]:
     rows = [
         _round(bone, (0, 0.02, 0), (0.285, 0.255, 0.245), s.FUR, blend=0.10),
         _round(bone, (0, 0.0, 0.135), (0.195, 0.165, 0.115), s.SKIN, blend=0.05),
@@ -160,7 +161,7 @@ def _arm(body: Bone, side: int, lift: float, bend: float, swing: float) -> list[
     return rows + _hand(elbow.child(np.eye(3), (0, -0.190, 0)), side)
 
 
-def _leg(body: Bone, side: int, phase: float, travel: float) -> list[Floats]:
+def _leg(body: Bone, side: int, phase: float) -> list[Floats]:
     """One leg: the hip follows the body, the foot stands for half of the step, then swings."""
     swing = math.sin(phase)
     raised = max(math.cos(phase), 0.0)
@@ -179,16 +180,22 @@ def _leg(body: Bone, side: int, phase: float, travel: float) -> list[Floats]:
     for toe in range(3):
         x = (toe - 1) * 0.050
         rows.append(
-            _round(foot, (x, -0.040, 0.165 - 0.012 * abs(toe - 1)), (0.030, 0.029, 0.038), s.SKIN, blend=0.02)
+            _round(
+                foot,
+                (x, -0.040, 0.165 - 0.012 * abs(toe - 1)),
+                (0.030, TOE_HEIGHT, 0.038),
+                s.SKIN,
+                blend=0.02,
+            )
         )
     return rows
 
 
-def _claws(body: Bone, rows: list[Floats]) -> list[Floats]:
+def _claws(rows: list[Floats]) -> list[Floats]:
     """A nail on every toe: small hard ellipsoids at the front of the toe rows."""
     nails = []
     for row in rows:
-        if row[s.RADII + 1] == 0.029:
+        if row[s.RADII + 1] == TOE_HEIGHT:
             toe = Bone(row[s.ROTATION : s.ROTATION + 9].reshape(3, 3).T, row[s.CENTRE : s.CENTRE + 3])
             nails.append(_round(toe, (0, 0.010, 0.026), (0.016, 0.012, 0.018), s.NAIL, mode=s.HARD))
     return nails
@@ -215,16 +222,16 @@ def pose(seconds: float) -> Floats:
     soft = [
         _round(body, (0, 0.52, 0), (0.300, 0.365, 0.255), s.FUR, blend=0.12),
         _round(body, (0, 0.415, 0.055), (0.285, 0.265, 0.255), s.FUR, blend=0.12),
-        *_head(head, blink),
+        *_head(head),
         *_arm(body, -1, 20.0, -8.0, 24.0 * math.sin(walk)),
         *_arm(body, 1, wave, 30.0 + 18.0 * math.sin(9.5 * seconds + 0.9), 16.0),
-        *_leg(body, -1, walk, travel),
-        *_leg(body, 1, walk + math.pi, travel),
+        *_leg(body, -1, walk),
+        *_leg(body, 1, walk + math.pi),
     ]
     scarf = body.child(_about("x", 14.0) @ _about("z", 3.0), (0.0, 0.785, 0.045))
     hard = [
         *_face_hard(head, blink),
-        *_claws(body, soft),
+        *_claws(soft),
         _round(scarf, (0, 0, 0), (0.205, 0.058, 0.0), s.WOOL, mode=s.HARD, kind=s.TORUS),
         _round(scarf, (0.02, -0.085, 0.262), (0.040, 0.042, 0.040), s.METAL, mode=s.HARD),
         _round(scarf, (0.02, -0.092, 0.262), (0.045, 0.006, 0.045), s.METAL, mode=s.HARD),

@@ -13,7 +13,7 @@ import numpy as np
 from harmovid_demo.jit import Floats
 from harmovid_demo.solids import LIGHT_COLUMNS
 
-STAGE, STREET = 0, 1  # rows of the stacked rigs: light A, light B
+STREET = 1  # row of the plate's light in the stacked rigs; row 0 is the stage
 
 
 class Light(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from harmovid_demo.jit import Floats, Image, Ints, kernel
 
-# Columns of a solid's row.
+# Columns of a solid's row. Kernels unpack a row by plain numbers, in this order.
 KIND, MODE, MATERIAL, BLEND = 0, 1, 2, 3
 CENTRE = 4  # 3 columns; a cone's first end
 ROTATION = 7  # 9 columns, world to local, row by row; a cone keeps its second end in the first three
@@ -28,7 +28,8 @@ ELLIPSOID, CONE, TORUS = 0, 1, 2
 SOFT, CARVE, HARD, LID = 0, 1, 2, 3
 FUR, SKIN, EYE, HORN, WOOL, METAL, NOSE, MOUTH, NAIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
-LIGHT_DIRECTION, LIGHT_COLOUR, LIGHT_SIZE, LIGHT_SHADOW = 0, 3, 6, 8
+# Columns of a light's row: direction towards it (3), colour (3), half size of its panel (2), shadow sharpness.
+LIGHT_SHADOW = 8
 LIGHT_COLUMNS = 9
 
 FAR = 1e3
