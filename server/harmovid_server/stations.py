@@ -106,6 +106,7 @@ class Measuring:
                 f"its display window is {size_text(display)}, that of the shot's first frame is "
                 f"{size_text(self.display)}.",
                 fix="Render the whole shot in one format.",
+                layer=self._course.plan.target,
             )
         count = len(reply.body["images"])
         x0, y0, x1, y1 = display

@@ -1,0 +1,117 @@
+"""A server in a folder of its own on loopback, and what its processes use.
+
+    with LocalServer("--codecs", "2") as server, Client(server.address) as client:
+        before = server.cpu_s()
+        ...
+        print(server.cpu_s() - before, server.rss_bytes())
+
+Without keys, as a server and a client on one machine may be; the embedded server's keys cost some time for both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Dict, List, Optional, Type
+
+from harmovid.client import Client
+from harmovid.errors import WireError
+
+START_S = 120.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class LocalServer:
+    """A real server, started and stopped around a measurement."""
+
+    def __init__(self, *settings: str) -> None:
+        self._settings = settings
+        self.address = ""
+        self.folder = Path()
+
+    def __enter__(self) -> LocalServer:
+        self._temporary = tempfile.TemporaryDirectory(prefix="harmovid-bench-")
+        self.folder = Path(self._temporary.name)
+        ready = self.folder / "ready.json"
+        command = [sys.executable, "-m", "harmovid_server", "--port", "0", "--state", str(self.folder / "state")]
+        command += ["--ready-file", str(ready), "--log-level", "warning", *self._settings]
+        self._process = subprocess.Popen(command)
+        end = time.monotonic() + START_S
+        while not ready.exists():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise SystemExit("the server did not start")
+            time.sleep(0.05)
+        self.address = json.loads(ready.read_text())["endpoint"]
+        with Client(self.address) as client:
+            while not _answers(client):
+                time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        for _ in range(2):  # drain, then stop
+            self._process.send_signal(signal.SIGTERM)
+            time.sleep(1.1)
+        self._process.wait(30)
+        self._temporary.cleanup()
+
+    def pids(self) -> List[int]:
+        """Return the server's process ids, children and their children."""
+        return tree(self._process.pid)
+
+    def cpu_s(self) -> float:
+        """Return the processor time that all its processes have taken."""
+        return sum(cpu_s(pid) for pid in self.pids())
+
+    def rss_bytes(self) -> Dict[str, int]:
+        """Return the resident memory of its processes by what they are; shared pages count in each."""
+        found: Dict[str, int] = {}
+        for pid in self.pids():
+            name = _role(pid)
+            found[name] = found.get(name, 0) + rss_bytes(pid)
+        return found
+
+
+def _answers(client: Client) -> bool:
+    try:
+        return bool(client.engines())
+    except WireError:
+        return False
+
+
+def tree(pid: int) -> List[int]:
+    """Return a process and all its descendants."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found += tree(int(child))
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """Return user and system time of a process (proc(5), stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the resident memory of a process (proc(5), statm, field 2)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+
+
+def _role(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    modules = [word.rpartition(".")[2] for word in words if word.startswith("harmovid_server")]
+    return modules[0].replace("harmovid_server", "main") if modules else "other"
