@@ -75,12 +75,16 @@ _EXP2 = tuple(
 
 def _compiled(function: F) -> F:
     """Compile lazily, cache on disk; multiply-add may be fused, nothing else of IEEE 754 is given up."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function))
+    options: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        return cast(F, njit(cache=True, **options)(function))
+    except RuntimeError:  # numba found no folder to keep its cache in; compiling again each time still works
+        return cast(F, njit(**options)(function))
 
 
 def _inlined(function: F) -> F:
     """As `_compiled`, for helpers that must melt into their caller's loop to be vectorised with it."""
-    return cast(F, njit(cache=True, inline="always", error_model="numpy", fastmath={"contract"})(function))
+    return cast(F, njit(inline="always", error_model="numpy", fastmath={"contract"})(function))
 
 
 def _bitcast(source: Any, target: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 
 import numpy as np
@@ -87,6 +88,19 @@ def test_halves_are_read_and_rounded_as_numpy_does():
     known = ~np.isnan(floats)
     assert (rounded[known] == want.view(np.uint16)[known]).all()
     assert np.isnan(rounded.view(np.float16)[~known]).all()
+
+
+def test_without_a_cache_folder_loops_are_compiled_all_the_same():
+    """Where numba finds no place for its cache, fields are still applied fast."""
+    program = (
+        "import numpy as np; from numba.core import caching\n"
+        "caching.FunctionCache._impl_class._locator_classes = []\n"
+        "from harmovid.pixels.apply_numba import NumbaKernels\n"
+        "values = np.ones((3, 1, 2), np.float32)\n"
+        "print(NumbaKernels().relight(values, values * 1, [9.0] * 3), values[0, 0, 0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["(2,", "0)", "2.0"], done.stderr
 
 
 def test_without_numba_numpy_answers_and_the_log_says_so(monkeypatch, caplog):
