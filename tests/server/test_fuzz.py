@@ -1,0 +1,226 @@
+"""Malformed input against a live server: it goes on answering, forgets nobody else, and does not grow."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import msgpack
+import pytest
+import zmq
+from fakes.peer import Peer, spec
+from fakes.running import RunningServer
+from harmovid import wire
+
+MESSAGES = 12_000
+GROWTH_KIB = 32 * 1024
+SESSION_EVERY = 25
+"""A breach ends a session, so every so many messages the sender says HELLO again, to be heard as a client."""
+
+Parts = List[bytes]
+Odd = random.Random
+
+ERROR = {"code": "frame_missing", "message": "m", "retryable": False}
+JOB = {"job": "0123456789abcdef" * 2}
+FRAME = {**JOB, "layer": "plate", "frame": 1001}
+
+CONTROL: Dict[str, Dict[str, Any]] = {
+    "HELLO": {"versions": [1, 1], "client": "x"}, "ENGINES": {}, "SUBMIT": {"spec": spec()},
+    "RESUME": {**JOB, "have": wire.pack_have({1: 2})}, "STATUS": {}, "CANCEL": JOB, "PING": {}, "BYE": {},
+}  # fmt: skip
+DATA: Dict[str, Dict[str, Any]] = {
+    "ATTACH": {"session": b"s" * 16, "credit": 1 << 20}, "META": {**FRAME, "size": 10, "crc": 1},
+    "CHUNK": {**FRAME, "off": 0, "crc": 1, "data": b"0123456789"}, "SOURCE_FAILED": {**FRAME, "error": ERROR},
+    "ACK": {**JOB, "frame": 1}, "RESULT_BAD": {**JOB, "frame": 1, "error": ERROR}, "CREDIT": {"bytes": 5},
+}  # fmt: skip
+VALUES: List[Any] = [
+    None, True, -1, 0, 2**31, 2**63, -(2**63), 1.5, float("nan"), float("inf"), "", "x" * 3000, b"", b"\0" * 2000,
+    [], {}, [[[[[[[[[[1]]]]]]]]]], {"a": {"b": {}}}, list(range(300)), msgpack.Timestamp(1), msgpack.ExtType(5, b"x"),
+]  # fmt: skip
+
+
+def noise(odd: Odd, _: Dict[str, Dict[str, Any]]) -> Parts:
+    """Any bytes in any number of parts."""
+    return [odd.randbytes(odd.choice((0, 1, 7, 100, 20_000))) for _ in range(odd.choice((1, 2, 2, 2, 3, 40)))]
+
+
+def damaged(odd: Odd, types: Dict[str, Dict[str, Any]]) -> Parts:
+    """A good message with bytes flipped, cut off, added or repeated."""
+    kind = odd.choice(list(types))
+    parts = [bytearray(part) for part in wire.encode(kind, types[kind], 1)]
+    for _ in range(odd.randint(1, 3)):
+        part = odd.choice(parts)
+        change = odd.randrange(4)
+        if change == 0 and part:
+            part[odd.randrange(len(part))] ^= 1 << odd.randrange(8)
+        elif change == 1:
+            del part[odd.randint(0, len(part)) :]
+        elif change == 2:
+            part += odd.randbytes(odd.randint(1, 50))
+        else:
+            part += bytes(part)
+    return [bytes(part) for part in parts]
+
+
+def wrong_value(odd: Odd, types: Dict[str, Dict[str, Any]]) -> Parts:
+    """A well-formed header with a field of a wrong type or size, one too few, or one too many."""
+    kind = odd.choice(list(types))
+    header, payload = wire.encode(kind, types[kind], 1)
+    fields = msgpack.unpackb(bytes(header))
+    name = odd.choice(list(fields))
+    change = odd.randrange(3)
+    if change == 0:
+        fields[name] = odd.choice(VALUES)
+    elif change == 1:
+        del fields[name]
+    else:
+        fields[odd.choice(("x", "job", "data", "error"))] = odd.choice(VALUES)
+    return [msgpack.packb(fields), bytes(payload)]
+
+
+def wrong_payload(odd: Odd, types: Dict[str, Dict[str, Any]]) -> Parts:
+    """A good header with another message's payload, or a huge claim in it."""
+    header = wire.encode((kind := odd.choice(list(types))), types[kind], 1)[0]
+    claims = (b"\xdd\xff\xff\xff\xff" * 50, b"\xdf\xff\xff\xff\xff", b"\x91" * 5000, b"\xc6\xff\xff\xff\xff")
+    return [bytes(header), odd.choice((*claims, msgpack.packb(odd.choice(VALUES)), odd.randbytes(5000)))]
+
+
+def wrong_moment(odd: Odd, types: Dict[str, Dict[str, Any]]) -> Parts:
+    """A good message that does not belong here: other jobs, other frames, no META before, no ref."""
+    kind = odd.choice(list(types))
+    body = dict(types[kind])
+    if "frame" in body:
+        body["frame"] = odd.randint(-(2**31), 2**31 - 1)
+    return [bytes(part) for part in wire.encode(kind, body, odd.choice((None, 1, 2**32 - 1)))]
+
+
+def wrong_direction(odd: Odd, _: Dict[str, Dict[str, Any]]) -> Parts:
+    """A message that only servers send."""
+    return [bytes(part) for part in wire.encode("STATE" if odd.random() < 0.5 else "PONG", {
+        **JOB, "state": "DONE", "total": 1, "received": 1, "computed": 1, "delivered": 1, "failed": 0,
+        "queue_position": 0, "message": "",
+    })]  # fmt: skip
+
+
+KINDS: List[Callable[[Odd, Dict[str, Dict[str, Any]]], Parts]] = [
+    noise, damaged, damaged, wrong_value, wrong_value, wrong_payload, wrong_moment, wrong_direction,
+]  # fmt: skip
+
+
+class Sender:
+    """A peer that misbehaves on both sockets, as a client or as a stranger."""
+
+    def __init__(self, server: RunningServer, seed: int) -> None:
+        self.server = server
+        self.odd = Odd(seed)
+        self.peer = Peer(server.endpoint)
+
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close, but let everything leave first."""
+        for link in filter(None, (self.peer.control, self.peer.data)):
+            link.setsockopt(zmq.LINGER, 5000)
+        self.peer.close()
+
+    def renew(self) -> None:
+        """Become a client again; the old connections stay open at the server for a moment."""
+        self.close()
+        self.peer = Peer(self.server.endpoint)
+        if self.odd.random() < 0.8:
+            self.peer.start()
+        else:
+            self.peer.data = self.peer._socket(f"tcp://127.0.0.1:{self.server.ready['data_port']}")
+
+    def send(self, count: int) -> None:
+        """Send so many malformed messages."""
+        for index in range(count):
+            if index % SESSION_EVERY == 0:
+                self.renew()
+            control = self.odd.random() < 0.5
+            link = self.peer.control if control else self.peer.data
+            assert link is not None
+            parts = self.odd.choice(KINDS)(self.odd, CONTROL if control else DATA)
+            if link.poll(5000, zmq.POLLOUT):
+                link.send_multipart(parts)
+            while link.poll(0):
+                link.recv_multipart()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> RunningServer:
+    """Return a server with small limits."""
+    return RunningServer(tmp_path, "--sessions", "16", "--log-level", "warning")
+
+
+def memory(server: RunningServer) -> Dict[int, int]:
+    """Return the resident KiB of each process of a server."""
+    return {pid: server.memory_kib(pid) for pid in server.pids()}
+
+
+def test_malformed_messages_never_stop_the_server_or_grow_its_memory(server: RunningServer) -> None:
+    """12,000 malformed messages later the same processes run, answer at once, and have not grown by 32 MiB."""
+    begun = time.monotonic()
+    with server:
+        with Sender(server, 20261122) as sender:
+            sender.send(MESSAGES // 6)
+            before = memory(server)
+            sender.send(MESSAGES - MESSAGES // 6)
+        with Peer(server.endpoint).start() as peer:
+            asked = time.monotonic()
+            assert peer.request("PING").type == "PONG"
+            assert time.monotonic() - asked < 1.0
+            peer.submit(job := spec("1-5"))
+            assert peer.run_to_end(job["job_id"])["state"] == "DONE"
+        after = memory(server)
+        assert set(after) == set(before), "a process died and was replaced"
+        grown = {pid: after[pid] - before[pid] for pid in before}
+        assert max(grown.values()) < GROWTH_KIB, grown
+        assert "Traceback" not in server.log
+    assert time.monotonic() - begun < 60
+
+
+def test_garbage_on_the_ports_is_survived(server: RunningServer) -> None:
+    """Bytes that are not even ZeroMQ, half handshakes and connections that say nothing do not disturb others."""
+    odd = Odd(5)
+    with server:
+        ports = (int(server.endpoint.rsplit(":", 1)[1]), int(server.ready["data_port"]))
+        greeting = b"\xff" + b"\0" * 8 + b"\x7f\x03\x01NULL" + b"\0" * 48
+        silent = []
+        for index in range(150):
+            connection = socket.create_connection(("127.0.0.1", odd.choice(ports)), timeout=5)
+            data = (
+                b"GET / HTTP/1.1\r\n\r\n",
+                odd.randbytes(300),
+                greeting[: odd.randrange(64)],
+                greeting,
+                b"",
+            )
+            connection.sendall(data[index % len(data)])
+            silent.append(connection)
+        with Peer(server.endpoint).start() as peer:
+            peer.submit(job := spec("1-5"))
+            assert peer.run_to_end(job["job_id"])["state"] == "DONE"
+        for connection in silent:
+            connection.close()
+
+
+def test_a_message_of_very_many_parts_leaves_nothing_behind(server: RunningServer) -> None:
+    """Parts beyond the second are thrown away one by one; the session of that peer ends."""
+    with server, Peer(server.endpoint).start() as peer:
+        before = memory(server)
+        for _ in range(20):
+            peer.control.send_multipart([b"x" * 1000] * 3000)
+        error = peer.wait(lambda m: m.type == "ERROR").body["error"]
+        assert error["code"] == "protocol"
+        with Peer(server.endpoint).start() as other:
+            assert other.request("PING").type == "PONG"
+        after = memory(server)
+        assert max(after[pid] - before[pid] for pid in before) < GROWTH_KIB
