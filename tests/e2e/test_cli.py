@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -255,6 +256,29 @@ def test_keys_from_first_to_last(shot: Path, tmp_path: Path, capsys: pytest.Capt
         assert harmovid(capsys, *line, "-o", tmp_path / "b")[0] == 5
         assert not (tmp_path / "b").exists()
         assert harmovid(capsys, "doctor", "--server", server.endpoint, "--key", "anna")[0] == 0
+
+
+def test_a_private_server_keeps_out_of_the_way_of_the_machines_own(
+    shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ports that the environment sets for this machine's own server, and that are taken, do not matter."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for name in ("HARMOVID_PORT", "HARMOVID_DATA_PORT"):
+            monkeypatch.setenv(name, str(taken.getsockname()[1]))
+
+        line = (
+            "deflicker",
+            shot / "plate",
+            "--engine",
+            "null",
+            "-o",
+            tmp_path / "out",
+            "--frames",
+            "1001-1002",
+        )
+        assert harmovid(capsys, *line)[0] == 0
 
 
 def test_the_light_client_says_what_it_lacks(shot: Path, tmp_path: Path) -> None:
