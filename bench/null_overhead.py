@@ -1,11 +1,13 @@
-"""What the way there and back costs: the null engine through client, server and client, against the codec alone.
+"""What the way there and back costs: the null engine through client, server and client, against the codec
+alone.
 
     python bench/null_overhead.py [--sizes 1080p 4K] [--rounds 3] [--quick]
 
-Both sides read the same EXR files (half RGBA, 2 % grain, ZIP) and write every result to the same disk, with the same
-library calls (`exr.read`, `exr.write`) in the same number of processes; the client shares the cores with the server.
-Rounds alternate, so that both sides see the same machine; the best round of each counts. "cpu" is the processor
-time of all processes, client included, which a busy machine disturbs less than the clock.
+Both sides read the same EXR files (half RGBA, 2 % grain, ZIP) and write every result to the same disk,
+with the same library calls (`exr.read`, `exr.write`) in the same number of processes; the client shares
+the cores with the server. Rounds alternate, so that both sides see the same machine; the best round of
+each counts. "cpu" is the processor time of all processes, client included, which a busy machine disturbs
+less than the clock.
 """
 
 from __future__ import annotations
@@ -17,20 +19,15 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from harmovid.client import Client
-from harmovid.files import DirectorySink, DirectorySource
-from harmovid.frames import FramePattern, FrameRange
-from harmovid.job import JobSpec
-from harmovid.journal import Journal
 from harmovid.pixels import exr
 from support.frames import SIZES, write_sequence
-from support.server import LocalServer, cpu_s, tree
+from support.jobs import run_job
+from support.server import LocalServer, cpu_s
 
 TARGET_RATIO = 1.15
 
@@ -61,19 +58,9 @@ def pure(pool: Pool, folder: Path, count: int) -> Timed:
 def through(server: LocalServer, folder: Path, count: int) -> Timed:
     """Send all frames through the server's null engine and write what comes back."""
     out = _fresh(folder / "null")
-    frames = FrameRange(range(1, count + 1))
-    source = DirectorySource({"plate": FramePattern.parse(str(folder / "plate.#.exr"))})
-    pattern = FramePattern.parse(str(out / "plate.#.exr"))
-    journal = Journal.open(pattern.folder, uuid.uuid4().hex, pattern.path)
-    sink = DirectorySink(pattern, frames, source, journal)
-    spec = JobSpec(journal.job_id, "null", str(frames), ("plate",))
     cpu, wall = server.cpu_s() + time.process_time(), time.perf_counter()
-    with Client(server.address) as client:
-        result = client.run(spec, source, sink)
-    took = Timed(time.perf_counter() - wall, server.cpu_s() + time.process_time() - cpu)
-    if result.failed or len(list(out.glob("*.exr"))) != count:
-        raise SystemExit(f"not every frame came back: {result}")
-    return took
+    run_job(server.address, "null", folder, out, count)
+    return Timed(time.perf_counter() - wall, server.cpu_s() + time.process_time() - cpu)
 
 
 def _fresh(folder: Path) -> Path:
@@ -89,7 +76,10 @@ def measure(size: str, count: int, rounds: int, processes: int, scratch: Path) -
     frame_bytes = write_sequence(folder, size, count)
     timed: Dict[str, List[Timed]] = {"pure": [], "null": []}
     spawn = multiprocessing.get_context("spawn")
-    with spawn.Pool(processes) as pool, LocalServer("--codecs", str(processes), "--engines", "null") as server:
+    with (
+        spawn.Pool(processes) as pool,
+        LocalServer("--codecs", str(processes), "--engines", "null") as server,
+    ):
         pure(pool, folder, min(count, 2 * processes))  # imports, compiled code, page cache
         through(server, folder, min(count, 2 * processes))
         for _ in range(rounds):
@@ -108,26 +98,30 @@ def measure(size: str, count: int, rounds: int, processes: int, scratch: Path) -
 
 def main() -> None:
     """Measure, print a table, and one JSON line last."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=["1080p", "4K"])
     parser.add_argument("--frames", type=int, help="frames per round (default: 96 at 1080p, 32 at 4K)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="codec processes")
     parser.add_argument("--scratch", help="folder for frames (default: a temporary one)")
-    parser.add_argument("--quick", action="store_true", help="one round of few small frames: does it run at all?")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of few small frames: does it run at all?"
+    )
     given = parser.parse_args()
     sizes = ["270p"] if given.quick else given.sizes
     rows = []
+    columns = ("codec wall", "null wall", "ratio", "codec cpu", "null cpu", "ratio")
+    print(f"{'size':>6} {'MB':>6} " + " ".join(f"{name:>10}" for name in columns))
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
-        print(f"{'size':>6} {'MB':>6} {'codec wall':>11} {'null wall':>10} {'ratio':>6} {'codec cpu':>10} {'null cpu':>9} {'ratio':>6}")
         for size in sizes:
             count = given.frames or {"1080p": 96, "4K": 32}.get(size, 24)
             row = measure(size, count, 1 if given.quick else given.rounds, given.processes, Path(scratch))
             rows.append(row)
-            print(
-                f"{size:>6} {row['frame_mb']:6.1f} {row['pure_wall_ms']:9.1f}ms {row['null_wall_ms']:8.1f}ms {row['ratio']:6.3f} "
-                f"{row['pure_cpu_ms']:8.1f}ms {row['null_cpu_ms']:7.1f}ms {row['cpu_ratio']:6.3f}"
-            )
+            walls = f"{row['pure_wall_ms']:10.1f} {row['null_wall_ms']:10.1f} {row['ratio']:10.3f}"
+            cpus = f"{row['pure_cpu_ms']:10.1f} {row['null_cpu_ms']:10.1f} {row['cpu_ratio']:10.3f}"
+            print(f"{size:>6} {row['frame_mb']:6.1f} {walls} {cpus}")
     print(f"ms per frame; the target is a wall ratio of at most {TARGET_RATIO}")
     print(json.dumps({"bench": "null_overhead", "target_ratio": TARGET_RATIO, "results": rows}))
 

@@ -1,1 +1,3 @@
-"""What the benchmarks share: a server to measure, its processes, their time and memory, and frames to send."""
+"""What the benchmarks share: a server to measure, its processes, their time and memory, and frames to
+send.
+"""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from harmovid.pixels import exr
 
-SIZES = {"270p": (480, 270), "1080p": (1920, 1080), "4K": (4096, 2160)}
+SIZES = {"270p": (480, 270), "540p": (960, 540), "1080p": (1920, 1080), "4K": (4096, 2160)}
 GRAIN = 0.02
 DISTINCT = 4
 """Different pictures in a sequence; more would only take longer to make."""
@@ -31,9 +31,7 @@ def write_sequence(folder: Path, size: str, count: int, compression: str = "zip"
     Every frame is a file of its own on the disk; every `DISTINCT`-th has the same content.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [
-        exr.write(picture(*SIZES[size], seed, compression)) for seed in range(min(DISTINCT, count))
-    ]
+    files = [exr.write(picture(*SIZES[size], seed, compression)) for seed in range(min(DISTINCT, count))]
     for number in range(1, count + 1):
         (folder / f"plate.{number}.exr").write_bytes(files[number % len(files)])
     os.sync()

@@ -5,11 +5,12 @@
         ...
         print(server.cpu_s() - before, server.rss_bytes())
 
-Without keys, as a server and a client on one machine may be; the embedded server's keys cost some time for both.
+Without keys, as a server and a client on one machine may be, or with keys of its own in `server.keys`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Dict, List, Optional, Type
 
 from harmovid.client import Client
 from harmovid.errors import WireError
+from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret
 
 START_S = 120.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -32,8 +35,18 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class LocalServer:
     """A real server, started and stopped around a measurement."""
 
-    def __init__(self, *settings: str) -> None:
-        self._settings = settings
+    def __init__(self, *settings: str, script: str = "", with_keys: bool = False) -> None:
+        """Remember what to start.
+
+        Args:
+            settings: flags of the server.
+            script: a server of the benchmark's own in place of the module; takes the same flags.
+            with_keys: make keys, and have the server ask for them.
+        """
+        self._settings = list(settings)
+        self._program = [script] if script else ["-m", "harmovid_server"]
+        self._with_keys = with_keys
+        self.keys: Optional[KeyPair] = None
         self.address = ""
         self.folder = Path()
 
@@ -41,8 +54,11 @@ class LocalServer:
         self._temporary = tempfile.TemporaryDirectory(prefix="harmovid-bench-")
         self.folder = Path(self._temporary.name)
         ready = self.folder / "ready.json"
-        command = [sys.executable, "-m", "harmovid_server", "--port", "0", "--state", str(self.folder / "state")]
-        command += ["--ready-file", str(ready), "--log-level", "warning", *self._settings]
+        if self._with_keys:
+            self._make_keys()
+        state = str(self.folder / "state")
+        command = [sys.executable, *self._program, "--port", "0", "--state", state, "--log-level", "warning"]
+        command += ["--ready-file", str(ready), *self._settings]
         self._process = subprocess.Popen(command)
         end = time.monotonic() + START_S
         while not ready.exists():
@@ -50,7 +66,7 @@ class LocalServer:
                 raise SystemExit("the server did not start")
             time.sleep(0.05)
         self.address = json.loads(ready.read_text())["endpoint"]
-        with Client(self.address) as client:
+        with Client(self.address, self.keys) as client:
             while not _answers(client):
                 time.sleep(0.05)
         return self
@@ -67,6 +83,14 @@ class LocalServer:
         self._process.wait(30)
         self._temporary.cleanup()
 
+    def _make_keys(self) -> None:
+        server, client = new_pair("server"), new_pair("client")
+        save_secret(self.folder / "server.secret", server)
+        AuthorizedKeys(self.folder / "authorized_keys").add("client", client.public)
+        self._settings += ["--server-key", str(self.folder / "server.secret")]
+        self._settings += ["--authorized-keys", str(self.folder / "authorized_keys")]
+        self.keys = replace(client, server=server.public)
+
     def pids(self) -> List[int]:
         """Return the server's process ids, children and their children."""
         return tree(self._process.pid)
@@ -78,9 +102,10 @@ class LocalServer:
     def rss_bytes(self) -> Dict[str, int]:
         """Return the resident memory of its processes by what they are; shared pages count in each."""
         found: Dict[str, int] = {}
-        for pid in self.pids():
-            name = _role(pid)
-            found[name] = found.get(name, 0) + rss_bytes(pid)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that is just ending
+            for pid in self.pids():
+                name = _role(pid)
+                found[name] = found.get(name, 0) + rss_bytes(pid)
         return found
 
 
