@@ -18,7 +18,7 @@ from typing import Optional, Sequence
 
 from harmovid.cli import exits, parser
 from harmovid.cli.console import Console
-from harmovid.errors import HarmoVidError
+from harmovid.errors import HarmoVidError, JobCancelled
 
 # Command -> the module whose `run(args, console)` does it; the job commands and `serve` are read differently.
 _MODULES = {
@@ -48,7 +48,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         console.error(error, code)
         return code
     except KeyboardInterrupt:
-        console.note("cancelled")
+        console.error(JobCancelled("stopped by Ctrl-C."), exits.CANCELLED)
         return exits.CANCELLED
     except BrokenPipeError:
         # The reader of our output left (`| head`); Python would complain once more when it closes stdout.

@@ -16,7 +16,7 @@ from harmovid.cli import exits
 from harmovid.cli.check_files import LayerFacts, examine_layer, header_lines, pixel_library
 from harmovid.cli.connect import Choice
 from harmovid.cli.console import Console, human_bytes
-from harmovid.cli.inputs import Plan, make_plan
+from harmovid.cli.inputs import Plan, journals_in, make_plan
 from harmovid.cli.parser import options_of
 from harmovid.cli.settings import Settings
 from harmovid.errors import FrameMismatch, FrameRefused, HarmoVidError, OutputError
@@ -27,8 +27,6 @@ from harmovid.job import EngineInfo
 FIELD_BYTES_PER_PIXEL = 12
 # Problems of one layer that are printed; the JSON has all.
 LISTED_PROBLEMS = 10
-# The journals that `harmovid.journal` keeps beside results.
-JOURNALS = ".harmovid-*.journal"
 
 
 @dataclass
@@ -147,7 +145,7 @@ def _existing(found: Findings, plan: Plan, overwrite: bool) -> None:
     if not existing or overwrite:
         return
     said = f"{len(existing)} results are there already, frames {existing}"
-    if list(Path(plan.out.folder or ".").glob(JOURNALS)):
+    if journals_in(plan.out.folder):
         found.notes.append(f"{said}; if they are of this job, interrupted, it goes on, else it is refused")
     else:
         found.problems.append(OutputError(f"{said}.", fix="Add --overwrite, or write to another folder."))

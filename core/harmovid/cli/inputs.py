@@ -115,6 +115,11 @@ def sequences(folder: Path) -> List[FramePattern]:
     return list(patterns.values())
 
 
+def journals_in(folder: str) -> List[str]:
+    """Return the names of the resume journals that lie in an output folder (see `harmovid.journal`)."""
+    return [path.name for path in Path(folder or ".").glob(".harmovid-*.journal")]
+
+
 def _frames(text: Optional[str], layers: Dict[str, FramePattern], images: Sequence[str]) -> FrameRange:
     """Return the frames asked for; by default those of the first image that is a sequence."""
     wanted = FrameRange.parse(text) if text else None

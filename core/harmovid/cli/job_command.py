@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from harmovid.cli import connect, parser, progress, settings
 from harmovid.cli.cancel import CancelOnInterrupt
 from harmovid.cli.connect import Choice
 from harmovid.cli.console import Console, describe
-from harmovid.cli.inputs import Plan, make_plan
+from harmovid.cli.inputs import Plan, journals_in, make_plan
 from harmovid.cli.report import Outcome
 from harmovid.cli.settings import Settings
 from harmovid.errors import EngineUnknown, HarmoVidError, OutputError
@@ -126,17 +127,20 @@ def _journal(plan: Plan, spec: JobSpec, source: DirectorySource, overwrite: bool
     Raises:
         OutputError: such results are there, or another run of the same job is at work.
     """
+    before = set(journals_in(plan.out.folder))
     digest = job_digest(spec, source, plan.frames, plan.out.text)
     journal = Journal.open(plan.out.folder, digest, plan.out.path)
+    resumes = os.path.basename(journal.path) in before
     written = journal.begin(journal.job_id)
     foreign = FrameRange(
         frame for frame in plan.out.existing() if frame in plan.frames and frame not in written
     )
-    if foreign and not overwrite:
-        if written:
+    # A run that was killed may have put one result in its place without having noted it any more.
+    if len(foreign) > (1 if resumes else 0) and not overwrite:
+        if resumes:
             journal.close()
         else:
-            journal.finish(DONE)  # nothing of ours is in it: it must not stay behind
+            journal.finish(DONE)  # it was made just now: it must not stay behind
         raise OutputError(
             f"{len(foreign)} results are there already: frames {foreign} of {plan.out.text}.",
             fix="Add --overwrite to replace them, or write to another folder.",

@@ -131,6 +131,21 @@ def test_a_job_that_broke_off_is_resumed_by_the_same_command(deflicker: Command)
     assert deflicker.results() == [f"plate.{frame}.exr" for frame in range(1001, 1011)]
 
 
+def test_a_result_that_was_not_noted_any_more_is_done_again(deflicker: Command) -> None:
+    """Killed between placing a result and noting it, the same line still resumes and replaces that one result."""
+    in_the_way = deflicker.out / "plate.1006.exr"
+    in_the_way.mkdir(parents=True)
+    deflicker("--overwrite")
+    in_the_way.rmdir()
+    in_the_way.write_bytes(b"placed, not noted")
+
+    code, answer = deflicker()
+
+    assert code == 0
+    assert 5 <= answer["frames"]["resumed"] <= 9
+    assert in_the_way.read_bytes() == tiny_exr(value=1006 / 2048)
+
+
 def test_a_lost_connection_is_found_again(deflicker: Command) -> None:
     """Results that arrive damaged and inputs that are refused once do not fail the job."""
     deflicker.server.faults.damaged_results = 2
