@@ -20,5 +20,8 @@ def kernel(function: _Function) -> _Function:
 
     numba's cache watches only the file a kernel stands in, so kernels call kernels of their own file only.
     """
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"nsz", "arcp", "contract"})
-    return cast(_Function, compiled(function))
+    options: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract"}}
+    try:
+        return cast(_Function, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # no folder where the cache could be kept: compiling anew each time works, too
+        return cast(_Function, numba.njit(**options)(function))
