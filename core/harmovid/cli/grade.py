@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise OutputError(f"{existing[0]} is there already.", fix="Add --overwrite, or name another file.")
     losses = _write(kind, out, fields, args.colorspace)
     worst = max(losses.values(), default=0.0)
-    console.text(f"{len(fields)} grades written to {args.out}")
+    console.text(f"{len(fields)} grade{'s' if len(fields) > 1 else ''} written to {args.out}")
     if worst > NOTICEABLE_STOPS:
         console.note(f"warning: a CDL cannot say all of it; the worst colour is off by {worst:.3f} stops")
     console.result(ok_result(out=args.out, files=targets, grades=len(fields), max_residual_stops=losses))
