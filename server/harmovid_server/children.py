@@ -30,7 +30,7 @@ log = logging.getLogger("harmovid.main")
 BACK_OFF_S = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
 """Fibonacci back-off between restarts (as TorchServe's WorkerThread does it); the last one is kept."""
 
-HEALTHY_S = 30.0
+HEALTHY_S = 10.0
 """A child that lived this long starts its back-off from the beginning again."""
 
 START_S = 60.0

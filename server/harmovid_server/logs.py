@@ -27,12 +27,12 @@ def about(**facts: Any) -> Dict[str, Dict[str, Any]]:
 
 
 class TextLines(logging.Formatter):
-    """`2026-11-22T10:00:00 info main: job started job=... frame=1001`."""
+    """`2026-11-22T10:00:00.125Z info main: job started job=... frame=1001`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line (several where an exception is attached)."""
         facts = "".join(f" {name}={value}" for name, value in getattr(record, "facts", {}).items())
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}"
         name = record.name.removeprefix("harmovid.")
         text = f"{stamp}Z {record.levelname.lower()} {name}: {record.getMessage()}{facts}"
         return text + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")

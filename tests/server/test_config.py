@@ -99,7 +99,7 @@ def test_settings_cannot_be_changed() -> None:
 def test_the_documentation_lists_every_setting_with_its_default(repo: Path) -> None:
     """docs/server.md has one row per setting, no others, with the default the code has."""
     text = (repo / "docs" / "server.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", text, re.MULTILINE))
     assert list(rows) == [item.name for item in fields(Config)]
     for name, shown in rows.items():
         default = getattr(Config(), name)

@@ -1,0 +1,66 @@
+"""A client in a process of its own that can be killed and started again, as `harmovid` with a journal can.
+
+    python steady_client.py ENDPOINT PLATE OUT FRAMES ENGINE OPTIONS READ_S WRITE_S
+
+PLATE and OUT are patterns, OPTIONS a JSON map. Reading and writing take so many seconds per frame, so that a
+test can meet the job in every state. Exit code 0: the job is DONE. Prints one JSON line: frames written by
+this run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from typing import Any, List, Mapping
+
+from harmovid.client import Client
+from harmovid.files import DirectorySink, DirectorySource
+from harmovid.frames import FramePattern, FrameRange
+from harmovid.job import JobSpec
+from harmovid.journal import Journal, job_digest
+
+
+class SlowSource(DirectorySource):
+    """Takes its time to read."""
+
+    delay_s = 0.0
+
+    def read(self, layer: str, frame: int) -> bytes:
+        """Return a frame's bytes, after a while."""
+        time.sleep(self.delay_s)
+        return super().read(layer, frame)
+
+
+class SlowSink(DirectorySink):
+    """Takes its time to write, and counts."""
+
+    delay_s = 0.0
+    written: List[int]
+
+    def write(self, frame: int, data: Any, report: Mapping[str, Any]) -> None:
+        """Write a result, after a while."""
+        time.sleep(self.delay_s)
+        super().write(frame, data, report)
+        self.written.append(frame)
+
+
+def main(arguments: List[str]) -> None:
+    """Run the job to its end, or until killed."""
+    endpoint, plate, out_text, frames_text, engine, options, read_s, write_s = arguments
+    out, frames = FramePattern.parse(out_text), FrameRange.parse(frames_text)
+    source = SlowSource({"plate": FramePattern.parse(plate)})
+    source.delay_s = float(read_s)
+    spec = JobSpec("0" * 32, engine, frames_text, ("plate",), json.loads(options))
+    journal = Journal.open(out.folder, job_digest(spec, source, frames, out.text), out.path)
+    sink = SlowSink(out, frames, source, journal)
+    sink.delay_s, sink.written = float(write_s), []
+    with Client(endpoint, patience_s=60.0) as client:
+        result = client.run(replace(spec, job_id=journal.job_id), source, sink)
+    failed = {frame: error.code for frame, error in result.failed.items()}
+    sys.stdout.write(json.dumps({"written": sink.written, "failed": failed}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
