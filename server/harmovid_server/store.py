@@ -32,6 +32,9 @@ WANT, RECEIVED, COMPUTED, ACKED, DEAD = "WANT", "RECEIVED", "COMPUTED", "ACKED",
 
 _RETRY_S = 0.5
 
+_WAL_PAGES = 256
+"""Pages of 4 KiB in the write-ahead log before SQLite folds it back: 1 MiB of disk that frames cannot have."""
+
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE jobs (
@@ -79,10 +82,11 @@ class FrameRecord:
 
 
 class Store:
-    """All reads happen at start; `put_*` and `drop_*` write, in one transaction until `commit`."""
+    """`put_*` and `drop_*` collect what `commit` then writes in one transaction; reading commits first."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._sql = connection
+        self._pending: List[Tuple[str, Tuple[Any, ...]]] = []
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -95,6 +99,7 @@ class Store:
             connection = sqlite3.connect(path, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
             if schema == 0:
                 connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
@@ -112,17 +117,24 @@ class Store:
         return cls(connection)
 
     def _write(self, statement: str, values: Tuple[Any, ...]) -> None:
-        if not self._sql.in_transaction:
-            self._sql.execute("BEGIN")
-        self._sql.execute(statement, values)
+        self._pending.append((statement, values))
 
     def commit(self) -> None:
-        """Make all that was written last. A full disk is waited out: what is not kept may not be said."""
+        """Make all that was written last. A full disk is waited out: what is not kept may not be said.
+
+        SQLite takes a transaction back that it cannot store, so it is carried out anew each time.
+        """
         told = False
-        while self._sql.in_transaction:
+        while self._pending:
             try:
+                self._sql.execute("BEGIN")
+                for statement, values in self._pending:
+                    self._sql.execute(statement, values)
                 self._sql.execute("COMMIT")
+                self._pending.clear()
             except sqlite3.OperationalError as error:
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
                 if not told:
                     log.error("the job store cannot be written, waiting: %s", error)
                 told = True
@@ -135,6 +147,7 @@ class Store:
 
     def meta(self, name: str) -> Optional[str]:
         """Return one fact about the store as a whole."""
+        self.commit()
         row = self._sql.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
         return row[0] if row else None
 
@@ -184,6 +197,7 @@ class Store:
 
     def jobs(self) -> List[JobRecord]:
         """Return all jobs, oldest first."""
+        self.commit()
         rows = self._sql.execute("SELECT * FROM jobs ORDER BY created_s, job")
         return [
             JobRecord(
@@ -204,6 +218,7 @@ class Store:
         return found
 
     def _rows(self, table: str, job: str) -> Iterator[Tuple[Any, ...]]:
+        self.commit()
         return iter(self._sql.execute(f"SELECT * FROM {table} WHERE job=?", (job,)))  # noqa: S608  (constant)
 
 

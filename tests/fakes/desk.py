@@ -62,7 +62,6 @@ class Desk:
 
     def reopen(self, workers: int = 1) -> None:
         """Do what kill -9 and a new start of the server do."""
-        self.board.store._sql.rollback()
         self.board.store._sql.close()
         self.open(workers)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from fakes.small_disk import fill, small_disk
 from harmovid.errors import InputError
 from harmovid.job import JobSpec, OutputSpec
 from harmovid_server.store import ACKED, COMPUTED, DEAD, FrameRecord, JobRecord, Store
@@ -85,3 +88,21 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, and long enough to be read as one" * 100)
     with pytest.raises(InputError, match="cannot be used"):
         Store.open(path)
+
+
+def test_a_full_disk_is_waited_out_without_losing_a_write(tmp_path: Path) -> None:
+    """SQLite takes back a transaction that does not fit; the store writes it again until it does."""
+    with small_disk(tmp_path / "disk", 4) as disk:
+        store = Store.open(disk / "jobs.sqlite")
+        filler = fill(disk)
+        store.put_job(record())
+        for frame in range(5000):
+            store.put_frame(SPEC.job_id, frame, FrameRecord(ACKED, report={"note": "x" * 100}))
+        timer = threading.Timer(1.2, filler.unlink)
+        timer.start()
+        begun = time.monotonic()
+        store.commit()
+        timer.join()
+        assert time.monotonic() - begun > 1.0
+        assert store.counts(SPEC.job_id) == {ACKED: 5000}
+        store.close()
