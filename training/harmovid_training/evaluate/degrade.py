@@ -76,7 +76,7 @@ def blobs(clip: Array, rng: Rng) -> Array:
     stops = np.zeros((count, height, width), np.float32)
     for _ in range(BLOB_COUNT):
         centre = np.array([rng.uniform(0, 1), rng.uniform(0, width / height)])
-        speed = rng.normal(0, 0.01, 2)
+        speed = np.array([rng.normal(0, 0.01), rng.normal(0, 0.01)])
         radius = rng.uniform(0.15, 0.35)
         strength = rng.normal(0, BLOB_STOPS, count)
         for t in range(count):
