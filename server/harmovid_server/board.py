@@ -204,7 +204,7 @@ class Board:
             if layer not in frame.inputs:
                 self._trash.append(path)
             return
-        frame.asked.discard(layer)
+        frame.asked -= {layer}
         frame.inputs[layer] = size
         self.spool.add(path, size)
         self.store.put_input(job.id, number, layer, size, crc)

@@ -33,6 +33,9 @@ TELL_S = 0.1
 RESULT = ""
 """Stands for the result among the layers of a frame."""
 
+ENDED_KEPT = 1000
+"""Jobs remembered after their end at most, the oldest forgotten first: what one JOBS message can list."""
+
 RETRY_AFTER_S = 30.0
 
 
@@ -148,7 +151,7 @@ class Flow:
         self.board.send(
             self.board.front, "deliver", session=job.session, job=job.id, frame=number,
             path=str(output_path(self.board.spool.folder, job.id, number)), size=frame.size, crc=frame.crc,
-            report=frame.report,
+            report=frame.report or {},
         )  # fmt: skip
         return True
 
@@ -170,7 +173,8 @@ class Flow:
             if job.session is None and today - job.record.seen_s > config.detach_s:
                 self.board.end(job, EXPIRED)
         for job_id, ended in list(self.board.ended.items()):
-            if today - (ended.record.ended_s or 0.0) > config.keep_s:
+            too_many = len(self.board.ended) > ENDED_KEPT
+            if too_many or today - (ended.record.ended_s or 0.0) > config.keep_s:
                 self.board.forget(job_id)
         stuck = [job for job in self.board.jobs.values() if job.full_since_s is not None]
         # While anybody's frames move, room may come free: waiting is then like standing in a queue.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Set, Tuple
 
 from harmovid.frames import FrameRange
 from harmovid.job import ACTIVE_STATES, QUEUED, EngineInfo, Progress
@@ -32,15 +32,26 @@ class Frame:
 
     state: str = WANT
     inputs: Dict[str, int] = field(default_factory=dict)
-    asked: Set[str] = field(default_factory=set)
+    asked: FrozenSet[str] = frozenset()
     size: int = 0
     crc: int = 0
-    report: Dict[str, Any] = field(default_factory=dict)
+    report: Optional[Dict[str, Any]] = None
     error: Optional[Dict[str, Any]] = None
 
     def record(self) -> FrameRecord:
         """Return what the store keeps of it (its inputs are stored one by one)."""
-        return FrameRecord(self.state, self.size, self.crc, self.report or None, self.error)
+        return FrameRecord(self.state, self.size, self.crc, self.report, self.error)
+
+
+_UNTOUCHED = Frame()
+
+
+class Frames(Dict[int, Frame]):
+    """The frames that anything has happened to; the others come into being when they are looked up."""
+
+    def __missing__(self, number: int) -> Frame:
+        frame = self[number] = Frame()
+        return frame
 
 
 class Job:
@@ -50,8 +61,8 @@ class Job:
         self.record = record
         self.spec = record.spec
         self.info = info
-        self.numbers: Tuple[int, ...] = tuple(FrameRange.parse(record.spec.frames))
-        self.frames = {number: Frame() for number in self.numbers}
+        self.numbers = FrameRange.parse(record.spec.frames)
+        self.frames = Frames()
         self.counts: Counter[str] = Counter({WANT: len(self.numbers)})
         self.session: Optional[bytes] = None
         self.worker: Optional[str] = None
@@ -66,7 +77,8 @@ class Job:
         self.layer_bytes: Dict[str, int] = {}
         self.result_bytes = 0
         self.delivering: Set[int] = set()
-        self._to_ask: List[int] = list(self.numbers)
+        self._next = 0
+        self._again: List[int] = []
         self._flight: Set[int] = set()
         self._to_send: List[int] = []
 
@@ -119,7 +131,7 @@ class Job:
         if state == WANT:
             self.ask_again(number, self.spec.layers)
         elif state != RECEIVED:
-            frame.asked.clear()
+            frame.asked = frozenset()
             self._flight.discard(number)
         if state == RECEIVED:
             self._flight.add(number)
@@ -127,12 +139,13 @@ class Job:
             heapq.heappush(self._to_send, number)
         elif state != COMPUTED:
             self.delivering.discard(number)
+            frame.report = None
 
     def ask_again(self, number: int, layers: Iterable[str]) -> None:
         """Put a frame back among those to be asked for: these layers of it will not come as asked."""
-        self.frames[number].asked.difference_update(layers)
+        self.frames[number].asked -= frozenset(layers)
         self._flight.discard(number)
-        heapq.heappush(self._to_ask, number)
+        heapq.heappush(self._again, number)
 
     def next_to_ask(self, prefetch: int, results: int) -> Optional[int]:
         """Return the lowest frame that should be asked for now, or None.
@@ -144,20 +157,30 @@ class Job:
         window = self.lookahead + prefetch
         if len(self._flight) + self.counts[COMPUTED] >= window + results:
             return None
-        while self._to_ask:
-            number = self._to_ask[0]
-            if self.frames[number].state == WANT and number not in self._flight:
-                # Only frames before it count: one that has to come again must not wait for those after it,
-                # which the engine cannot take before it.
-                before = sum(1 for other in self._flight if other < number)
-                return number if before < window else None
-            heapq.heappop(self._to_ask)
-        return None
+        number = self._lowest_wanted()
+        if number is None:
+            return None
+        # Only frames before it count: one that has to come again must not wait for those after it, which the
+        # engine cannot take before it.
+        before = sum(1 for other in self._flight if other < number)
+        return number if before < window else None
+
+    def _lowest_wanted(self) -> Optional[int]:
+        """Return the lowest frame that is neither there nor asked for: a new one, or one to be asked again."""
+        while self._again and not self._wanted(self._again[0]):
+            heapq.heappop(self._again)
+        while self._next < len(self.numbers) and not self._wanted(self.numbers[self._next]):
+            self._next += 1
+        candidates = [*self._again[:1], *self.numbers[self._next : self._next + 1]]
+        return min(candidates, default=None)
+
+    def _wanted(self, number: int) -> bool:
+        return self.frames.get(number, _UNTOUCHED).state == WANT and number not in self._flight
 
     def ask(self, number: int) -> List[str]:
         """Count a frame as asked for and return its layers that were missing."""
         layers = self.missing(number)
-        self.frames[number].asked.update(layers)
+        self.frames[number].asked |= frozenset(layers)
         self._flight.add(number)
         return layers
 
@@ -196,7 +219,7 @@ class Job:
 
     def in_states(self, *states: str) -> Iterator[int]:
         """Yield the frames in one of these states, in order."""
-        return (number for number in self.numbers if self.frames[number].state in states)
+        return (n for n in self.numbers if self.frames.get(n, _UNTOUCHED).state in states)
 
     def progress(self) -> Progress:
         """Return what the job's owner sees."""
@@ -224,12 +247,12 @@ class Job:
 def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:
     """Put a stored job's frames back into memory, as far as the spool still holds what they need."""
     for number, record in records.items():
-        if number not in job.frames:
+        if number not in job.numbers:
             continue
         frame = job.frames[number]
         frame.inputs = {layer: size for layer, (size, _) in record.inputs.items()}
         frame.size, frame.crc, frame.error = record.size, record.crc, record.error
-        frame.report = record.report or {}
+        frame.report = record.report
         for layer, size in frame.inputs.items():
             job.layer_bytes[layer] = max(size, job.layer_bytes.get(layer, 0))
         if record.state != WANT:

@@ -135,7 +135,7 @@ class Scheduler:
     def _asked(self, message: Message) -> Optional[Job]:
         """Return the job that a message about a frame belongs to, if both are known."""
         job = self.board.jobs.get(message["job"])
-        return job if job is not None and message["frame"] in job.frames else None
+        return job if job is not None and message["frame"] in job.numbers else None
 
     def _received(self, _name: str, message: Message) -> None:
         if job := self._asked(message):
@@ -187,18 +187,18 @@ class Scheduler:
 
     def _computed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
-        if job is not None and message["frame"] in job.frames:
+        if job is not None and message["frame"] in job.numbers:
             self.board.compute(job, message["frame"], message["size"], message["crc"], message["report"])
 
     def _frame_failed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
-        if job is not None and message["frame"] in job.frames:
+        if job is not None and message["frame"] in job.numbers:
             self.board.fail_frame(job, message["frame"], message["error"], by_worker=True)
 
     def _release(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         for number in message["frames"] if job else ():
-            if job is not None and number in job.frames:
+            if job is not None and number in job.numbers:
                 self.board.release_if_done(job, number)
 
     def _finished(self, name: str, message: Message) -> None:

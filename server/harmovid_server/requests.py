@@ -170,7 +170,10 @@ def _resume(board: Board, asker: Asker, body: Body) -> Answer:
 
 def _settle(board: Board, job: Job, number: int, crc: Optional[int]) -> bool:
     """Bring one frame in line with what the client has (`crc`, or None); True where the worker must know."""
-    frame = job.frames[number]
+    frame = job.frames.get(number)
+    if frame is None and crc is None:
+        return False
+    frame = frame or job.frames[number]
     if frame.state == COMPUTED and crc == frame.crc:
         board.count_as_acked(job, number)
     elif frame.state in (WANT, RECEIVED) and crc is not None:
@@ -215,7 +218,7 @@ def _cancel(board: Board, asker: Asker, body: Body) -> Answer:
 
 def _result_bad(board: Board, asker: Asker, body: Body) -> None:
     job = _own(board, asker, body["job"])
-    if job.session == asker.session and body["frame"] in job.frames:
+    if job.session == asker.session and body["frame"] in job.numbers:
         board.fail_frame(job, body["frame"], body["error"])
 
 

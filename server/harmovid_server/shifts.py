@@ -97,9 +97,9 @@ def start(board: Board, job: Job, name: str) -> None:
         folder=str(job_folder(board.spool.folder, job.id)),
         done=list(job.in_states(COMPUTED, ACKED)), failed=list(job.in_states(DEAD)),
     )  # fmt: skip
-    for number in job.numbers:
+    for number, frame in sorted(job.frames.items()):
         # Done frames too, while their inputs are there: the engine's checkpoint may be older than they are.
-        if len(job.frames[number].inputs) == len(job.spec.layers):
+        if len(frame.inputs) == len(job.spec.layers):
             board.send(name, "ready", job=job.id, frame=number)
     board.push_state(job)
     log.info(
@@ -154,7 +154,7 @@ def adopt_results(board: Board, job: Job) -> None:
     for number, path in results_in(job_folder(board.spool.folder, job.id)):
         if number is None:
             path.unlink()
-        elif number in job.frames and job.frames[number].state not in (COMPUTED, ACKED, DEAD):
+        elif number in job.numbers and job.frames[number].state not in (COMPUTED, ACKED, DEAD):
             board.compute(job, number, path.stat().st_size, file_crc(path), {})
 
 

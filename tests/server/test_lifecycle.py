@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -214,6 +215,23 @@ def test_a_hung_child_is_replaced(server: RunningServer, seat: str) -> None:
     with Peer(server.endpoint).start() as peer:
         peer.submit(job := spec("1-5"))
         assert peer.run_to_end(job["job_id"])["state"] == "DONE"
+
+
+def test_two_workers_share_the_jobs(tmp_path: Path) -> None:
+    """With two workers two jobs run at the same time in two processes, and both come back whole."""
+    with RunningServer(tmp_path, "--workers", "2", "--active-jobs", "1") as server:
+        with Peer(server.endpoint).start() as anna, Peer(server.endpoint).start() as ben:
+            jobs = [spec("1-10", options={"delay_s": 0.05}) for _ in range(2)]
+            anna.submit(jobs[0])
+            ben.submit(jobs[1])
+            until = time.monotonic() + 20
+            while time.monotonic() < until and len(anna.results) + len(ben.results) < 20:
+                anna.step(0.001)
+                ben.step(0.001)
+            assert anna.run_to_end(jobs[0]["job_id"])["state"] == "DONE"
+            assert ben.run_to_end(jobs[1]["job_id"])["state"] == "DONE"
+        started = re.findall(r"job started .*worker=(worker-\d)", server.log)
+    assert sorted(started) == ["worker-0", "worker-1"]
 
 
 def test_children_die_with_main(server: RunningServer) -> None:

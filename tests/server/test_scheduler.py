@@ -10,6 +10,7 @@ import pytest
 from fakes.desk import FRONT, WORKER, Desk
 from fakes.peer import spec
 from harmovid.errors import FrameMissing
+from harmovid_server import flow
 from harmovid_server.flow import by_turns
 from harmovid_server.spool import input_path, job_folder, output_path
 
@@ -295,3 +296,25 @@ def test_inputs_are_kept_until_released(desk: Desk) -> None:
     desk.hear(WORKER, "release", job=job, attempt=1, frames=[1, 2])
     assert not path.exists()
     assert input_path(desk.board.spool.folder, job, "plate", 2).exists(), "frame 2 is still owed"
+
+
+def test_a_very_long_job_takes_memory_only_for_what_it_has_touched(desk: Desk) -> None:
+    """A job of 100,000 frames is bookkept in order, and costs the same as a short one until it goes on."""
+    job = desk.submit(frames="1-100000")
+    assert len(desk.upload_asked()) == 3
+    desk.compute(job, [1])
+    held = desk.board.jobs[job]
+    assert len(held.frames) <= 10
+    assert held.progress().total == 100_000
+    assert list(held.in_states("COMPUTED")) == [1]
+
+
+def test_only_so_many_ended_jobs_are_remembered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs are submitted and cancelled, the oldest are forgotten in memory and store."""
+    monkeypatch.setattr(flow, "ENDED_KEPT", 3)
+    jobs = [desk.submit(frames="1-5") for _ in range(5)]
+    for job in jobs:
+        desk.request("anna", "CANCEL", {"job": job})
+    desk.pump()
+    assert list(desk.board.ended) == jobs[2:]
+    assert len(desk.board.store.jobs()) == 3
