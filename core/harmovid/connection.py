@@ -110,7 +110,7 @@ class Link:
         """Send what waits in the outbox, as far as the socket takes it."""
         while self.outbox:
             try:
-                self.socket.send_multipart(self.outbox[0], zmq.DONTWAIT)
+                self.socket.send_multipart(self.outbox[0], zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
             self.outbox.popleft()

@@ -70,6 +70,8 @@ class Sink(Protocol):
     def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
         """Put one result where it belongs; return when it would survive a power cut.
 
+        `report` is what the server says of the result, and under "crc" the CRC-32 of `data`, already checked.
+
         Raises:
             OutputError: it cannot be written; the job stops here and can be resumed.
         """
@@ -213,7 +215,7 @@ class DirectorySink:
         return {} if self._journal is None else self._journal.begin(job_id)
 
     def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
-        """Write one result and note it in the journal; `report` is left to the caller.
+        """Write one result and note it in the journal, with the checksum that `report` has.
 
         Raises:
             OutputError: disk full, no permission, folder gone; no temporary file stays behind.
@@ -222,7 +224,7 @@ class DirectorySink:
         try:
             write_whole(path, data)
             if self._journal is not None:
-                self._journal.record(frame, path, zlib.crc32(data))
+                self._journal.record(frame, path, report["crc"] if "crc" in report else zlib.crc32(data))
         except OSError as error:
             raise output_error(error, path, len(data), frame) from error
 

@@ -11,10 +11,11 @@ import zlib
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Callable, Deque, Dict, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Set, Tuple
 
 from harmovid import wire
 from harmovid.background import Background
+from harmovid.checksums import RunningSum, chunk_sums
 from harmovid.connection import Session
 from harmovid.errors import FrameCorrupt, FrameRefused, FrameUnreadable, HarmoVidError
 from harmovid.files import Sink, Source
@@ -34,18 +35,23 @@ class _Outgoing:
 
     item: Item
     data: memoryview
+    sums: List[int]
     sent: int = 0
 
 
-def _load(source: Source, layer: str, frame: int) -> Tuple[memoryview, int]:
-    """Return a frame's bytes and their CRC-32; runs in the reading thread."""
+_Loaded = Tuple[memoryview, List[int], int]
+"""A file's bytes, the CRC-32 of each of its chunks and of the whole."""
+
+
+def _load(source: Source, layer: str, frame: int) -> _Loaded:
+    """Return a frame's bytes and checksums; runs in the reading thread."""
     try:
         data = memoryview(source.read(layer, frame)).cast("B")
     except OSError as error:  # a source of the host's own need not know our errors
         raise FrameUnreadable(f"cannot be read: {error}.", frame=frame, layer=layer) from error
     if not data:
         raise FrameUnreadable("is empty.", frame=frame, layer=layer)
-    return data, zlib.crc32(data)
+    return (data, *chunk_sums(data))
 
 
 class Uploader:
@@ -73,7 +79,7 @@ class Uploader:
         self._queue: Deque[Item] = deque()
         self._wanted: Set[Item] = set()
         self._tries: Dict[Item, int] = {}
-        self._ahead: Optional[Tuple[Item, Future[Tuple[memoryview, int]]]] = None
+        self._ahead: Optional[Tuple[Item, Future[_Loaded]]] = None
         self._current: Optional[_Outgoing] = None
         self.bytes_sent = 0
 
@@ -122,7 +128,7 @@ class Uploader:
         (item, future), self._ahead = self._ahead, None
         layer, frame = item
         try:
-            data, crc = future.result()
+            data, sums, crc = future.result()
             if len(data) > self._limit:
                 raise FrameRefused(
                     f"the file has {len(data)} bytes, the server takes {self._limit}.",
@@ -132,15 +138,19 @@ class Uploader:
         except HarmoVidError as error:
             self._give_up(item, error)
             return True
-        self._current = _Outgoing(item, data)
+        self._current = _Outgoing(item, data, sums)
         self._send("META", item, size=len(data), crc=crc)
         return True
 
     def _send_chunk(self, file: _Outgoing) -> bool:
-        chunk = file.data[file.sent : file.sent + min(wire.CHUNK_BYTES, self._credit)]
+        whole = file.data[file.sent : file.sent + wire.CHUNK_BYTES]
+        chunk = whole[: self._credit]
         if not chunk:
             return False
-        self._send("CHUNK", file.item, off=file.sent, crc=zlib.crc32(chunk), data=chunk)
+        index, rest = divmod(file.sent, wire.CHUNK_BYTES)
+        # Fragments, which scarce credit makes, and what comes after them have other bounds than the sums.
+        crc = zlib.crc32(chunk) if rest or len(chunk) < len(whole) else file.sums[index]
+        self._send("CHUNK", file.item, off=file.sent, crc=crc, data=chunk)
         self._credit -= len(chunk)
         self.bytes_sent += len(chunk)
         file.sent += len(chunk)
@@ -171,7 +181,7 @@ class _Incoming:
     report: Mapping[str, Any]
     wanted: bool
     data: bytearray = field(default_factory=bytearray)
-    running_crc: int = 0
+    sums: RunningSum = field(default_factory=RunningSum)
 
 
 class Downloader:
@@ -239,17 +249,17 @@ class Downloader:
             return f"byte {off} came where {len(file.data)} was due"
         if off + len(data) > file.size:
             return f"it is longer than its {file.size} bytes"
-        if zlib.crc32(data) != crc:
+        if file.sums.add(data) != crc:
             return f"the checksum at byte {off} does not fit"
-        file.running_crc = zlib.crc32(data, file.running_crc)
         file.data += data
-        if len(file.data) == file.size and file.running_crc != file.crc:
+        if len(file.data) == file.size and file.sums.whole != file.crc:
             return "the checksum of the whole does not fit"
         return ""
 
     def _hand_over(self, file: _Incoming) -> None:
         self._current = None
-        future = self._writing.submit(self._sink.write, file.frame, file.data, file.report)
+        report = {**file.report, "crc": file.crc}
+        future = self._writing.submit(self._sink.write, file.frame, file.data, report)
         future.add_done_callback(self._wake)
         self._waiting.append((file, future))
 

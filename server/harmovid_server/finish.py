@@ -11,7 +11,6 @@ says so.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping
@@ -26,6 +25,7 @@ from harmovid_server.picture import Frames
 from harmovid_server.plan import Plan
 from harmovid_server.relight import Relit, relight
 from harmovid_server.spool import DISK_FULL, PART
+from harmovid_server.sums import write_summed
 
 FIELD_CHANNELS = ("harmovid.R", "harmovid.G", "harmovid.B")
 ENGINE_ATTRIBUTE = "harmovid/engine"
@@ -70,8 +70,7 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
         planes = {name: np.ascontiguousarray(stops[..., i]) for i, name in enumerate(FIELD_CHANNELS)}
         frame = exr.with_channels(frame, planes, part)[0]
     data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan), part))
-    _save(data, target)
-    return Finished(len(data), zlib.crc32(data), report)
+    return Finished(len(data), _save(data, target), report)
 
 
 def _changed(relit: Relit) -> Mapping[str, exr.Pixels]:
@@ -99,14 +98,19 @@ def _lossless(frame: exr.ExrFrame, report: Dict[str, Any]) -> exr.ExrFrame:
     return frame
 
 
-def _save(data: bytes, target: Path) -> None:
-    """Write a file under a temporary name and rename it; raise `SpoolFull` when there is no room."""
+def _save(data: bytes, target: Path) -> int:
+    """Write a file under a temporary name and rename it; return its checksum.
+
+    Raises:
+        SpoolFull: there is no room. OutputError: it cannot be written for another reason.
+    """
     unfinished = target.with_name(target.name + PART)
     try:
-        unfinished.write_bytes(data)
+        crc = write_summed(unfinished, data)
         unfinished.replace(target)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         if error.errno in DISK_FULL:
             raise SpoolFull(f"the spool cannot be written: {error.strerror}.") from error
         raise OutputError(f"the result cannot be written into the spool: {error.strerror}.") from error
+    return crc

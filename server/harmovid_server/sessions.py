@@ -32,7 +32,10 @@ BUSY_RETRY_S = 10.0
 
 @dataclass
 class Delivery:
-    """One result on its way to a client: where it lies, how far it is sent, how often it was refused."""
+    """One result on its way to a client: where it lies, how far it is sent, how often it was refused.
+
+    `sums` are the checksums of its chunks, where its file has them.
+    """
 
     job: str
     frame: int
@@ -41,6 +44,7 @@ class Delivery:
     crc: int
     report: Dict[str, Any]
     handle: int = -1
+    sums: Optional[Tuple[int, ...]] = None
     offset: int = 0
     bad: int = 0
 

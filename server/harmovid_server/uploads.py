@@ -6,11 +6,12 @@ ignored chunk by chunk, because the client may have it on the way already.
 
 from __future__ import annotations
 
+import errno
 import os
-import zlib
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
+from harmovid.checksums import RunningSum
 from harmovid.errors import FrameCorrupt, ProtocolError
 from harmovid.schema import Buffer
 
@@ -31,7 +32,7 @@ class Upload:
         self.crc = crc
         self._target = target
         self._handle = -1
-        self._sum = 0
+        self._sums = RunningSum()
         self._offset = 0
         self.arrived = 0
         self.failure: Optional[Callable[[], None]] = None
@@ -40,9 +41,11 @@ class Upload:
             self._handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(self._handle, 0, size)
-            except OSError:
-                self.ignore()
-                raise
+            except OSError as error:
+                # Some file systems cannot keep room (ZFS); there a full disk is met while writing.
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    self.ignore()
+                    raise
 
     @property
     def ignored(self) -> bool:
@@ -72,18 +75,17 @@ class Upload:
 
     def _write(self, offset: int, crc: int, data: Buffer) -> None:
         _, layer, frame = self.key
-        if offset != self._offset or zlib.crc32(data) != crc:
+        if offset != self._offset or self._sums.add(data) != crc:
             what = "out of order" if offset != self._offset else "damaged"
             raise FrameCorrupt(f"the chunk at byte {offset} came {what}.", frame=frame, layer=layer)
         view = memoryview(data)
         while view:
             written = os.pwrite(self._handle, view, self._offset)
             view, self._offset = view[written:], self._offset + written
-        self._sum = zlib.crc32(data, self._sum)
 
     def _finish(self) -> bool:
         _, layer, frame = self.key
-        if self._sum != self.crc:
+        if self._sums.whole != self.crc:
             raise FrameCorrupt("the whole file's checksum does not fit.", frame=frame, layer=layer)
         os.close(self._handle)
         self._handle = -1
