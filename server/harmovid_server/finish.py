@@ -19,6 +19,7 @@ import numpy as np
 from harmovid.errors import OutputError, SpoolFull
 from harmovid.pixels import exr
 from harmovid.pixels.field import LightingField
+from harmovid.pixels.field_exr import GRADE_ATTRIBUTE, grade_to_json, with_field
 
 from harmovid_server.composite import put_over
 from harmovid_server.picture import Frames
@@ -27,7 +28,6 @@ from harmovid_server.relight import Relit, relight
 from harmovid_server.spool import DISK_FULL, PART
 from harmovid_server.sums import write_summed
 
-FIELD_CHANNELS = ("harmovid.R", "harmovid.G", "harmovid.B")
 ENGINE_ATTRIBUTE = "harmovid/engine"
 STRENGTH_ATTRIBUTE = "harmovid/strength"
 LOSSLESS = "zip"
@@ -67,9 +67,8 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
         frame = exr.with_channels(frames[plan.target], changes, part)[0] if changes else frames[plan.target]
     if relit.stops is not None:
         stops = exr.moved(relit.stops, relit.picture.window, window)
-        planes = {name: np.ascontiguousarray(stops[..., i]) for i, name in enumerate(FIELD_CHANNELS)}
-        frame = exr.with_channels(frame, planes, part)[0]
-    data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan), part))
+        frame = with_field(frame, stops, light.scaled(plan.strength), part)
+    data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan, light), part))
     return Finished(len(data), _save(data, target), report)
 
 
@@ -79,11 +78,12 @@ def _changed(relit: Relit) -> Mapping[str, exr.Pixels]:
     return {name: fresh for name, fresh, before in zip(names, new, old) if fresh is not before}
 
 
-def _attributes(plan: Plan) -> Dict[str, exr.Attribute]:
-    """Return what the result says of its own making."""
+def _attributes(plan: Plan, light: LightingField) -> Dict[str, exr.Attribute]:
+    """Return what the result says of its own making; the curves can be exported as a grade."""
     return {
         ENGINE_ATTRIBUTE: exr.Attribute.of("string", plan.engine),
         STRENGTH_ATTRIBUTE: exr.Attribute.of("float", plan.strength),
+        GRADE_ATTRIBUTE: exr.Attribute.of("string", grade_to_json(light.scaled(plan.strength))),
     }
 
 

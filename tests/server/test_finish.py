@@ -14,6 +14,7 @@ from harmovid.errors import SpoolFull
 from harmovid.pixels import exr
 from harmovid.pixels.apply_fast import apply_stops
 from harmovid.pixels.field import NULL, Curve, LightingField
+from harmovid.pixels.field_exr import read_grade
 from harmovid_server.finish import finish
 
 BRIGHTER = LightingField((Curve.gain(1.0, 1.0, 1.0),))
@@ -85,6 +86,15 @@ def test_delivered_stops_reproduce_the_result(tmp_path) -> None:
     assert stops.dtype == np.float32
     again, _ = apply_stops(tuple(source.channels[c] for c in "RGB"), stops)
     assert all(again[i].tobytes() == result.channels[c].tobytes() for i, c in enumerate("RGB"))
+
+
+def test_every_result_carries_its_grade(tmp_path) -> None:
+    """The curves of the answer, at the job's strength, can be read from the result without field channels."""
+    result, _ = done(tmp_path, {"plate": plate(5)}, plan(strength=0.5))
+    assert "harmovid.R" not in result.channels
+    (curve,) = read_grade(result).parts
+    assert curve.coeffs[:, 0].tolist() == [0.5, 0.5, 0.5]
+    assert result.header.get("harmovid/strength") == 0.5
 
 
 def test_a_named_log_space_goes_back_into_itself(tmp_path) -> None:
