@@ -27,6 +27,7 @@ from typing import Callable, Mapping
 
 import cv2
 import numpy as np
+from harmovid.errors import InputError
 from harmovid.pixels import exr
 
 from harmovid_demo import camera, fur, street
@@ -47,18 +48,30 @@ GENERATOR = (
 REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # Rec. ITU-R BT.709, D65
 OVERSCAN = 30  # the plate reaches beyond the format by one thirtieth of it on each side
 WORKERS = 2
+SMALLEST_WIDTH = 64  # pixels; below, the figure is a few pixels of hair
 FIGURE_GRAIN, PLATE_GRAIN, COAT_SEED, STREET_SEED, FLICKER_SEED = range(5)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """What is rendered: the display window in pixels, the frame range, and the seed of everything random."""
+    """What is rendered: the display window in pixels, the frame range, and the seed of everything random.
+
+    Errors:
+        InputError: smaller than `SMALLEST_WIDTH`, or no frames.
+    """
 
     width: int = 960
     height: int = 540
     first: int = 1001
     count: int = 32
     seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.width < SMALLEST_WIDTH or self.height < SMALLEST_WIDTH // 2 or self.count < 1:
+            raise InputError(
+                f"a shot of {self.count} frames of {self.width}x{self.height} cannot be rendered.",
+                fix=f"Ask for at least 1 frame, {SMALLEST_WIDTH} pixels wide.",
+            )
 
     @property
     def frames(self) -> range:

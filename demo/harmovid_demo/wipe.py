@@ -59,8 +59,7 @@ def _divided(old: Bytes, new: Bytes, at: int, labels: tuple[str, str], title: st
 def write_wipe(comparisons: Sequence[Comparison], folder: Path) -> Path:
     """Write `wipe.mp4`, or `wipe.gif` where ffmpeg cannot be had, and return its path.
 
-    Comparisons of another picture size than the first get a film of their own: `wipe-2.mp4` and so on is not
-    made; they are left out, because a film has one size.
+    A film has one size: comparisons whose pictures differ from the first one's in size are left out.
     """
     size = comparisons[0].versions[0].pictures[0].shape
     frames = [f for c in comparisons if c.versions[0].pictures[0].shape == size for f in wipe_frames(c)]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from harmovid.errors import InputError, PatternError, Unreachable
 from harmovid_demo.__main__ import main
+from harmovid_demo.compare import compare_plates
 from harmovid_demo.runner import check_frames
 from harmovid_demo.server import running_server
+from harmovid_demo.sheet import draw_pairs, draw_sheet
+from harmovid_demo.shot import Shot, generate
+from harmovid_demo.wipe import write_wipe
 
 
 def test_help_ends_well(capsys):
@@ -23,6 +27,24 @@ def test_a_plate_that_is_not_there_fails(tmp_path, capsys):
     assert main(["--out", str(tmp_path / "out"), "--plate", str(tmp_path / "no.####.exr")]) == 1
     assert "no file fits" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["--width", "10"], ["--frames", "0"]])
+def test_a_shot_too_small_to_render_is_refused(tmp_path, capsys, words):
+    """A width or a count that makes no shot ends with code 1 and the least that can be asked for."""
+    assert main(["--out", str(tmp_path / "out"), *words]) == 1
+    assert "at least 1 frame, 64 pixels wide" in capsys.readouterr().err
+
+
+def test_a_single_frame_can_be_shown(tmp_path):
+    """A shot of one frame, where nothing can flicker, still makes a sheet, a pair picture and a wipe."""
+    files = generate(tmp_path / "shot", Shot(width=64, height=36, count=1))
+    versions = {"before": files.pattern("comp"), "after": files.pattern("truth_comp")}
+    comparison = compare_plates("One", [1001], versions, has_truth=False)
+    assert comparison.versions[0].flicker.whole == 0.0
+    assert draw_sheet([comparison]).ndim == 3
+    assert draw_pairs([comparison]).ndim == 3
+    assert write_wipe([comparison], tmp_path).is_file()
 
 
 def test_a_foreground_needs_its_background(tiny):
