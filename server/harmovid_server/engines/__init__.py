@@ -19,6 +19,7 @@ from harmovid_server.engines.base import Engine
 # Engine name -> module that has a `create()` which returns it; the order is the order hosts list them in.
 REGISTRY: Dict[str, str] = {
     "null": "harmovid_server.engines.null",
+    "deflicker": "harmovid_server.engines.deflicker",
     "harmonize-statistics": "harmovid_server.engines.statistics",
 }
 

@@ -1,0 +1,230 @@
+"""The deflicker engine: what it removes, what it leaves alone; windows, cuts and checkpoints change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from harmovid.pixels.apply import apply_field
+from harmovid_server.engines import load
+from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
+from harmovid_server.engines.deflicker import rows_numba
+from harmovid_server.engines.deflicker.solve import slow_part
+
+HEIGHT, WIDTH = 72, 112
+
+
+def textured(count: int, seed: int = 3, pan_px: float = 1.5) -> np.ndarray:
+    """Return `(count, H, W, 3)` scene-linear frames: a camera that pans over a coloured texture with values over 1."""
+    rng = np.random.default_rng(seed)
+    wide = WIDTH + int(count * abs(pan_px)) + 2
+    world = np.zeros((HEIGHT, wide, 3))
+    for scale in (4, 8, 16, 32):
+        small = rng.normal(0, 0.4, (HEIGHT // scale + 2, wide // scale + 2, 3))
+        world += np.kron(small, np.ones((scale, scale, 1)))[:HEIGHT, :wide]
+    for axis in (0, 1):  # soft edges, as a lens gives
+        world = (np.roll(world, 1, axis) + 2 * world + np.roll(world, -1, axis)) / 4
+    starts = [round(t * pan_px) for t in range(count)]
+    return np.stack([0.25 * np.exp2(world[:, s : s + WIDTH]) for s in starts]).astype(np.float32)
+
+
+def session(count: int, **options: Any) -> Any:
+    """Return a session over frames 1001 onwards."""
+    (engine,) = load(["deflicker"])
+    engine.activate()
+    checked = engine.info.check_options(options)
+    return engine.start(ShotInfo(tuple(range(1001, 1001 + count)), checked, ("plate",)))
+
+
+def proxies(clip: np.ndarray, mask: np.ndarray | None = None) -> list[ProxyFrame]:
+    """Return the clip as the worker would push it."""
+    mattes = {"coverage": np.ones(clip.shape[1:3], np.float32)}
+    if mask is not None:
+        mattes["mask"] = mask
+    box = (0, 0, clip.shape[2], clip.shape[1])
+    return [ProxyFrame(1001 + i, {"plate": image}, mattes, box) for i, image in enumerate(clip)]
+
+
+def answers(clip: np.ndarray, mask: np.ndarray | None = None, **options: Any) -> list[Answer]:
+    """Push a whole clip and return its answers, one per frame in order."""
+    running = session(len(clip), **options)
+    got = [a for frame in proxies(clip, mask) for a in running.push(frame)] + list(running.finish())
+    assert [a.number for a in got] == list(range(1001, 1001 + len(clip)))
+    return got
+
+
+def applied(clip: np.ndarray, found: list[Answer], mask: np.ndarray | None = None) -> np.ndarray:
+    """Return the clip with each frame's field applied."""
+    pairs = zip(clip, found)
+    return np.stack([apply_field(image, a.field, origin=(0, 0), mask=mask)[0] for image, a in pairs])
+
+
+def stops(clip: np.ndarray) -> np.ndarray:
+    """Return log2 of scene-linear light."""
+    return np.log2(np.maximum(clip, 1e-6))
+
+
+def error(result: np.ndarray, truth: np.ndarray) -> float:
+    """Return the RMS error in stops after the best constant gain of the clip: only steadiness can be demanded."""
+    gap = stops(result) - stops(truth)
+    return float((gap - gap.mean(axis=(0, 1, 2))).std())
+
+
+def flickered(clip: np.ndarray, size_stops: float = 0.3, seed: int = 5) -> np.ndarray:
+    """Return the clip with white exposure flicker, a little different per channel."""
+    rng = np.random.default_rng(seed)
+    gain = rng.normal(0, size_stops, (len(clip), 1)) + rng.normal(0, size_stops / 5, (len(clip), 3))
+    return (clip * np.exp2(gain)[:, None, None, :]).astype(np.float32)
+
+
+def test_exposure_flicker_goes() -> None:
+    """White exposure flicker on a moving shot falls to less than a twentieth from frame to frame, a third in all."""
+    truth = textured(40)
+    bad = flickered(truth)
+    result = applied(bad, answers(bad))
+    before, after = ((stops(clip) - stops(truth)).mean(axis=(1, 2)) for clip in (bad, result))
+
+    assert np.diff(after, axis=0).std() < 0.05 * np.diff(before, axis=0).std()
+    assert error(result, truth) < error(bad, truth) / 3
+
+
+def test_local_flicker_goes() -> None:
+    """A spot of light that flickers in one place while the camera moves falls to less than half."""
+    truth = textured(40)
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    spot = np.exp(-(((columns - 40) / 25.0) ** 2) - ((rows - 35) / 20.0) ** 2)
+    size = np.random.default_rng(2).normal(0, 0.6, 40)
+    bad = (truth * np.exp2(size[:, None, None] * spot)[..., None]).astype(np.float32)
+
+    assert error(applied(bad, answers(bad)), truth) < 0.5 * error(bad, truth)
+
+
+def test_steady_shot_is_left_bit_identical() -> None:
+    """A panning shot without flicker gets the null field on every frame, and the report says why."""
+    found = answers(textured(40))
+
+    assert all(a.field.is_null for a in found)
+    assert "no flicker" in found[0].report["reason"]
+
+
+def test_fade_survives() -> None:
+    """A two-stop fade over 40 frames under flicker keeps its course: the fade's slope is not flattened."""
+    truth = textured(60, pan_px=0.5)
+    fade = np.clip((np.arange(60) - 10) / 40, 0, 1) * -2
+    truth = (truth * np.exp2(fade)[:, None, None, None]).astype(np.float32)
+    bad = flickered(truth, 0.15)
+    trace = (stops(applied(bad, answers(bad))) - stops(truth)).mean(axis=(1, 2, 3))
+
+    assert abs(float(np.polyfit(np.arange(60), trace, 1)[0])) * 40 < 0.15
+    assert float(np.abs(np.diff(trace)).max()) < 0.08
+
+
+def test_clean_fade_is_not_touched() -> None:
+    """A fade without flicker is no flicker: the answer is null."""
+    fade = np.linspace(0, -2, 60)
+    clip = (textured(60, pan_px=0.5) * np.exp2(fade)[:, None, None, None]).astype(np.float32)
+
+    assert all(a.field.is_null for a in answers(clip))
+
+
+def test_frames_around_a_cut_are_those_of_the_shots_alone() -> None:
+    """Two shots joined give the very fields of the two shots run apart."""
+    first, second = flickered(textured(20, seed=1)), flickered(textured(20, seed=77), seed=9)
+    joined = answers(np.concatenate([first, second]))
+    apart = answers(first) + answers(second)
+    sample = textured(1)[0]
+
+    for mine, theirs in zip(joined, apart):
+        expected = apply_field(sample, theirs.field, origin=(0, 0))[0]
+        np.testing.assert_array_equal(apply_field(sample, mine.field, origin=(0, 0))[0], expected)
+
+
+def test_blocks_join_without_a_seam() -> None:
+    """On a long shot the correction's error steps no more between two blocks than within them."""
+    truth = textured(56, pan_px=0.5)
+    bad = flickered(truth, 0.2)
+    left = (stops(applied(bad, answers(bad, radius=6))) - stops(truth)).mean(axis=(1, 2, 3))
+    steps = np.abs(np.diff(left))
+
+    assert steps[15::16].max() < max(2 * np.quantile(steps, 0.95), 0.02)
+
+
+def test_only_the_mask_is_measured_and_changed() -> None:
+    """With a mask, flicker outside it neither moves the field nor is touched."""
+    truth = textured(30)
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[:, : WIDTH // 2] = 1
+    bad = np.where(mask[None, ..., None] > 0, truth, flickered(truth)).astype(np.float32)
+
+    result = applied(bad, answers(bad, mask), mask)
+
+    np.testing.assert_array_equal(result[:, :, WIDTH // 2 :], bad[:, :, WIDTH // 2 :])
+    assert error(result[:, :, : WIDTH // 2], truth[:, :, : WIDTH // 2]) < 0.02
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_shortest_shots_are_answered(count: int) -> None:
+    """Shots of one to three frames get an answer for each frame and no number that is not finite."""
+    found = answers(flickered(textured(count)))
+
+    assert np.isfinite(applied(textured(count), found)).all()
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 6e4])
+def test_flat_frames_are_left_alone(value: float) -> None:
+    """Black, negative and blown-out frames have nothing to measure and come back as they are."""
+    clip = np.full((6, HEIGHT, WIDTH, 3), value, np.float32)
+
+    assert all(a.field.is_null for a in answers(clip))
+
+
+def test_amounts_of_nothing_are_null() -> None:
+    """With luma, chroma and local at 0 nothing is changed."""
+    found = answers(flickered(textured(20)), luma=0.0, chroma=0.0, local=0.0)
+
+    assert all(a.field.is_null for a in found)
+
+
+@pytest.mark.parametrize("stop", [1, 41])
+def test_restored_session_answers_as_the_undisturbed_one(stop: int) -> None:
+    """A session saved and restored after any frame gives the very answers of an undisturbed one."""
+    clip = flickered(textured(48, pan_px=0.5))
+    frames = proxies(clip)
+    expected = answers(clip, radius=4)
+    first, second = session(48, radius=4), session(48, radius=4)
+    got = [a for frame in frames[:stop] for a in first.push(frame)]
+    second.restore(first.state())
+    got += [a for frame in frames[stop:] for a in second.push(frame)] + list(second.finish())
+
+    assert [a.field.to_bytes() for a in got] == [a.field.to_bytes() for a in expected]
+
+
+def test_memory_is_bounded_by_the_window() -> None:
+    """What a session keeps does not grow with the shot."""
+    running = session(160, radius=4)
+    sizes = []
+    for frame in proxies(flickered(textured(24))) * 4:
+        list(running.push(frame))
+        sizes.append(sum(np.asarray(value).nbytes for value in running.state().values()))
+
+    assert max(sizes[60:]) <= max(sizes[24:60]) * 1.05
+
+
+def test_slow_part_passes_straight_lines() -> None:
+    """The operator of slow change reproduces a ramp exactly, at the ends too: fades pass."""
+    ramp = np.linspace(-3, 5, 30)
+
+    np.testing.assert_allclose(slow_part(30, 6.0) @ ramp, ramp, atol=1e-6)
+
+
+def test_compiled_loops_are_each_others_transpose() -> None:
+    """Gathering and scattering fit the same matrix as written out with numpy."""
+    rng = np.random.default_rng(0)
+    cells, shares = rng.integers(0, 20, (50, 8)), rng.normal(size=(50, 8))
+    matrix = np.zeros((50, 20))
+    np.add.at(matrix, (np.arange(50)[:, None], cells), shares)
+    maps, values = rng.normal(size=(20, 3)), rng.normal(size=(50, 3))
+
+    np.testing.assert_allclose(rows_numba.gather(cells, shares, maps), matrix @ maps, atol=1e-12)
+    np.testing.assert_allclose(rows_numba.scatter(cells, shares, values, 20), matrix.T @ values, atol=1e-12)
