@@ -136,6 +136,11 @@ class CodecPool:
         self._queue.put(task)
         return task.future
 
+    @property
+    def failure(self) -> Optional[HarmoVidError]:
+        """Why no more tasks are done here: children do not start. None while all is well."""
+        return self._queue.failure
+
     def forget(self, job: str) -> None:
         """Drop what waits for a job, and have the children drop the frames they hold of it."""
         self._queue.forget(job)

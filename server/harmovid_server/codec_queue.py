@@ -51,26 +51,29 @@ class Task:
 
 
 class TaskQueue:
-    """Waiting tasks of all jobs. Every method may be called from any thread."""
+    """Waiting tasks of all jobs. Every method may be called from any thread.
+
+    `failure` is what it was closed with, if with anything.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, List[Task]] = OrderedDict()
         self._alive: Set[int] = set()
-        self._failure: Optional[HarmoVidError] = None
+        self.failure: Optional[HarmoVidError] = None
         self._closed = False
 
     def put(self, task: Task) -> None:
         """Add a task; a queue that has failed answers it at once."""
         with self._changed:
-            if self._failure is None and not self._closed:
+            if self.failure is None and not self._closed:
                 self._waiting.setdefault(task.job, []).append(task)
                 self._changed.notify_all()
                 return
-        if self._failure is None:
+        if self.failure is None:
             task.future.cancel()
         else:
-            task.future.set_exception(self._failure)
+            task.future.set_exception(self.failure)
 
     def join(self, serial: int) -> None:
         """Note a living child."""
@@ -108,7 +111,7 @@ class TaskQueue:
     def close(self, failure: Optional[HarmoVidError] = None) -> None:
         """Take nothing more; wake all children; what waits ends with `failure`, or as cancelled."""
         with self._changed:
-            self._closed, self._failure = True, failure
+            self._closed, self.failure = True, failure
             dropped = [task for tasks in self._waiting.values() for task in tasks]
             self._waiting.clear()
             self._changed.notify_all()

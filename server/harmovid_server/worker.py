@@ -154,16 +154,18 @@ def codec_children(config: Config) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Work until main is gone."""
+    """Work until main is gone, or until codec children do not start any more: main then starts another."""
     config, link = enter(arguments)
     room = EngineRoom(engines.load(config.engines or None))
-    worker = Worker(link, room, CodecPool(codec_children(config)))
+    pool = CodecPool(codec_children(config))
+    worker = Worker(link, room, pool)
     link.send("hello", role="worker", engines=[info.to_dict() for info in room.infos()])
     try:
-        while True:
+        while pool.failure is None:
             worker.turn()
     finally:
         worker.close()
+    sys.exit(str(pool.failure))
 
 
 if __name__ == "__main__":

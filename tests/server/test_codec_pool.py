@@ -115,6 +115,7 @@ def test_children_that_do_not_start_fail_the_tasks() -> None:
     pool = CodecPool(1, command=(sys.executable, "-c", "import sys; sys.exit(3)"))
     with pytest.raises(JobError, match="do not start"):
         pool.submit(JOB, {"task": "echo"}).result(30)
+    assert isinstance(pool.failure, JobError)
     pool.close()
 
 
