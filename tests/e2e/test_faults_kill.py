@@ -73,11 +73,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 class Run:
     """One client process on one job, that can be killed and run again."""
 
-    def __init__(self, server: RunningServer, plates: Path, out: Path, moment: Moment) -> None:
+    def __init__(
+        self,
+        server: RunningServer,
+        plates: Path,
+        out: Path,
+        moment: Moment,
+        engine: str = "null",
+        frames: str = f"-2-{FRAMES - 3}",
+    ) -> None:
         self.server, self.out, self.moment = server, out, moment
         self.command = [
             sys.executable, str(STEADY), server.endpoint, str(plates / "plate.#.exr"), str(out / "out.#.exr"),
-            f"-2-{FRAMES - 3}", "null", "{}", str(moment.read_s), str(moment.write_s),
+            frames, engine, "{}", str(moment.read_s), str(moment.write_s),
         ]  # fmt: skip
         self.known = {job.progress.job_id for job in self.jobs()}
         self.start()
@@ -189,3 +197,26 @@ def test_no_frame_is_lost_doubled_or_corrupt(
     job = run.job()
     assert job is not None
     assert (job.progress.state, job.progress.delivered, job.progress.failed) == ("DONE", FRAMES, 0)
+
+
+@pytest.mark.fault
+@pytest.mark.slow
+def test_an_engine_that_remembers_goes_on_from_its_checkpoint(
+    server: RunningServer, plates: Path, tmp_path: Path
+) -> None:
+    """Deflicker, which looks 76 frames ahead: with worker and server killed on the way, the same bits come out."""
+    folder, frames = tmp_path / "plates", 84
+    folder.mkdir()
+    for number in range(1, frames + 1):
+        (folder / f"plate.{number}.exr").symlink_to(plates / f"plate.{number % 3}.exr")
+    outs = [tmp_path / "undisturbed", tmp_path / "disturbed"]
+    for out in outs:
+        run = Run(server, folder, out, Moment(0.0, 0.0, bool), "deflicker", f"1-{frames}")
+        if out is outs[1]:
+            run.wait_for(lambda job: job.progress.computed >= 3, 60)
+            strike("worker-0", run, server)
+            run.wait_for(lambda job: job.progress.computed >= 12, 60)
+            strike("server", run, server)
+        run.end()
+    assert digests(outs[0]) == digests(outs[1])
+    assert len(digests(outs[0])) == frames
