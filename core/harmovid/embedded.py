@@ -20,7 +20,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Dict, List, Optional, Type
+from typing import IO, Any, Dict, List, Optional, Type
 
 from harmovid.errors import HarmoVidError, InputError, Unreachable
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret, trust_server
@@ -29,6 +29,7 @@ START_S = 60.0
 """Imports and engines on a slow disk, the first time."""
 
 STOP_S = 10.0
+LOG_BYTES = 1 << 20
 LOG_LINES = 15
 _POLL_S = 0.02
 PREFIX = "harmovid-embedded-"
@@ -46,6 +47,7 @@ class EmbeddedServer:
         self._settings = list(settings)
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._folder = ""
+        self._log: Optional[IO[bytes]] = None
         self.address = ""
         self.keys: Optional[KeyPair] = None
 
@@ -86,7 +88,7 @@ class EmbeddedServer:
         self.keys = trust_server(self._path("client.secret"), server.public)
         command = [
             sys.executable, "-m", "harmovid_server",
-            "--bind", "127.0.0.1", "--port", "0",
+            "--bind", "127.0.0.1", "--port", "0", "--data-port", "0",
             "--state", self._folder, "--temporary",
             "--server-key", self._path("server.secret"),
             "--authorized-keys", self._path("authorized_keys"),
@@ -95,11 +97,19 @@ class EmbeddedServer:
             "--parent", str(os.getpid()),
             *self._settings,
         ]  # fmt: skip
-        with open(self._path("log"), "wb") as log:
-            # A session of its own: Ctrl-C in the terminal is for the command, which then stops the server.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        # Held open: a server that fails removes its folder, and its last words are wanted all the same.
+        self._log = open(self._path("log"), "w+b")  # noqa: SIM115
+        # Settings of a server that somebody runs on this machine are not this one's.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HARMOVID_")}
+        # A session of its own: Ctrl-C in the terminal is for the command, which then stops the server.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+            env=environment,
+        )
 
     def _wait_until_ready(self) -> Dict[str, Any]:
         deadline = time.monotonic() + START_S
@@ -121,11 +131,11 @@ class EmbeddedServer:
 
     def log_lines(self, at_most: int = LOG_LINES) -> List[str]:
         """Return the last lines of the server's log."""
-        try:
-            with open(self._path("log"), encoding="utf-8", errors="replace") as stream:
-                return stream.read().splitlines()[-at_most:]
-        except OSError:
+        if self._log is None:
             return []
+        # Not seek and read: the server writes where this file description stands.
+        data = os.pread(self._log.fileno(), LOG_BYTES, 0)
+        return data.decode("utf-8", "replace").splitlines()[-at_most:]
 
     def stop(self) -> None:
         """Stop the server (it gets `STOP_S` to end by itself) and remove its folder. Safe to call twice."""
@@ -137,6 +147,9 @@ class EmbeddedServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 

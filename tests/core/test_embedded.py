@@ -112,3 +112,4 @@ def test_the_next_start_sweeps_up_after_a_killed_server(temporary: Path) -> None
         assert folders(temporary) == [Path(living._folder)]
         with Client(living.address, living.keys) as client:
             assert client.ping() < 5
+        dead.stop()

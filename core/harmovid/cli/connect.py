@@ -112,6 +112,5 @@ def job_client(settings: Settings) -> Iterator[Client]:
     from harmovid.client import Client
     from harmovid.embedded import EmbeddedServer
 
-    # The environment may hold the settings of this machine's own server; its data port is taken by that one.
-    with EmbeddedServer("--data-port", "0") as server, Client(server.address, keys=server.keys) as it:
+    with EmbeddedServer() as server, Client(server.address, keys=server.keys) as it:
         yield it
