@@ -14,9 +14,7 @@ ROOT_MODULES = sorted(
     "harmovid" if path.stem == "__init__" else f"harmovid.{path.stem}"
     for path in (REPO / "core" / "harmovid").glob("*.py")
 )
-CORE_FILES = sorted(
-    path for path in (REPO / "core" / "harmovid").rglob("*.py") if "pixels" not in path.parts
-)
+CORE_FILES = sorted(path for path in (REPO / "core" / "harmovid").rglob("*.py") if "pixels" not in path.parts)
 BLOCKED = ("numpy", "OpenImageIO", "OpenEXR", "cv2", "numba", "torch", "onnxruntime", "tqdm", "scipy")
 
 

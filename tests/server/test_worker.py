@@ -68,7 +68,7 @@ class Main:
         """Take messages until something is true."""
         end = time.monotonic() + timeout_s
         while not until():
-            assert time.monotonic() < end, [m for m in self.heard if m[1]['op']!='beat'][-5:]
+            assert time.monotonic() < end, [m for m in self.heard if m[1]["op"] != "beat"][-5:]
             turn()
             self.hub.socket.poll(20)
             for name, message in self.hub.receive():
