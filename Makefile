@@ -1,7 +1,12 @@
 # HarmoVid's doors: `make demo` shows it working, `make test` proves it, `make check` keeps it clean.
 # Each makes its own virtual environment (.venv) when missing, from nothing but Python 3.11+ and the package index.
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p) 2>/dev/null),$(p))))
+# The first interpreter that really runs and is new enough (a pyenv shim may exist and yet refuse).
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	if $$p $(NEW_ENOUGH) >/dev/null 2>&1; then echo $$p; break; fi; done)
+endif
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_ARGS := $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
@@ -12,8 +17,8 @@ help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "HarmoVid needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) $(NEW_ENOUGH) >/dev/null 2>&1 \
+	  || { echo "HarmoVid needs Python 3.11 or newer, and none was found. Try: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "== Setting up .venv with $$($(PYTHON) --version) (about a minute, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
