@@ -110,6 +110,7 @@ def test_the_next_start_sweeps_up_after_a_killed_server(temporary: Path) -> None
         assert len(folders(temporary)) == 2
         sweep()
         assert folders(temporary) == [Path(living._folder)]
+        dead.stop()
         with Client(living.address, living.keys) as client:
             assert client.ping() < 5
         dead.stop()
