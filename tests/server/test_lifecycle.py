@@ -274,8 +274,10 @@ def test_a_server_without_its_parent_stops(tmp_path: Path) -> None:
 def test_a_long_state_path_still_works(tmp_path: Path) -> None:
     """Unix socket paths end at 107 bytes; a deeper state folder must not stop the server."""
     folder = tmp_path / ("deep" * 20) / ("er" * 30)
-    with RunningServer(folder) as server, Peer(server.endpoint) as peer:
-        assert peer.hello()
+    with RunningServer(folder) as server:
+        with Peer(server.endpoint) as peer:
+            assert peer.hello()
+        assert server.terminate() == 0
 
 
 def test_log_lines_are_json_when_wanted(tmp_path: Path) -> None:
