@@ -7,16 +7,24 @@
 
 CRC-32 is linear: the checksum of A followed by B is that of A, moved past as many zero bytes as B has, XOR that
 of B (zlib's `crc32_combine`, which Python does not offer). Moving past one full chunk is four table look-ups.
+
+Where isal is installed (it comes with the server), its carry-less multiplication sums some ten times as fast as zlib.
 """
 
 from __future__ import annotations
 
-import zlib
 from functools import lru_cache
 from typing import List, Tuple
 
 from harmovid.schema import Buffer
 from harmovid.wire import CHUNK_BYTES
+
+try:
+    from isal.isal_zlib import crc32
+except ImportError:  # the light client: the same sums, slower
+    from zlib import crc32
+
+__all__ = ["RunningSum", "chunk_sums", "crc32"]
 
 _POLYNOMIAL = 0xEDB88320  # of CRC-32 (IEEE 802.3), bits reversed, as zlib has it
 _Matrix = Tuple[int, ...]
@@ -31,12 +39,12 @@ class RunningSum:
 
     def add(self, chunk: Buffer) -> int:
         """Add the next chunk and return the chunk's own CRC-32."""
-        crc = zlib.crc32(chunk)
+        crc = crc32(chunk)
         if len(chunk) == CHUNK_BYTES:
             self.whole = _past_chunk(self.whole) ^ crc
         else:
             # The last chunk of a file, or a fragment: reading it twice is cheaper than a table for its length.
-            self.whole = zlib.crc32(chunk, self.whole)
+            self.whole = crc32(chunk, self.whole)
         return crc
 
 

@@ -18,10 +18,10 @@ import os
 import re
 import struct
 import time
-import zlib
 from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Set, Tuple, Union
 
-from harmovid.atomic import write_whole
+from harmovid.atomic import WholeFile
+from harmovid.checksums import crc32
 from harmovid.errors import FrameMissing, FrameRefused, FrameUnreadable, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.journal import Journal
@@ -57,8 +57,25 @@ class Source(Protocol):
         """
 
 
+class Receiver(Protocol):
+    """Takes one result piece by piece, as it comes; `write` or `commit` raise `OutputError`."""
+
+    def write(self, data: Buffer) -> None:
+        """Take the next piece."""
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """The result is whole and checked: put it where it belongs, as `Sink.write` would."""
+
+    def drop(self) -> None:
+        """It will not become whole: forget it."""
+
+
 class Sink(Protocol):
-    """Takes a job's results, as EXR file bytes."""
+    """Takes a job's results, as EXR file bytes.
+
+    A sink that also has `receive(frame: int, size: int) -> Receiver` gets each result piece by piece through
+    that, and not by `write`: the client then never holds a whole one in memory.
+    """
 
     def begin(self, job_id: str) -> Mapping[int, int]:
         """Return `{frame: CRC-32 of the file}` of results that are safely there already.
@@ -152,7 +169,7 @@ class DirectorySource:
                     line = f"{layer} {path} {status.st_size} {status.st_mtime_ns}\n"
                 except OSError:
                     line = f"{layer} {path} missing\n"
-                crc = zlib.crc32(line.encode("utf-8", "surrogateescape"), crc)
+                crc = crc32(line.encode("utf-8", "surrogateescape"), crc)
         return crc
 
     def _missing(self, pattern: FramePattern, layer: str, frame: int) -> FrameMissing:
@@ -220,13 +237,21 @@ class DirectorySink:
         Raises:
             OutputError: disk full, no permission, folder gone; no temporary file stays behind.
         """
-        path = self.pattern.path(frame)
+        receiver = self.receive(frame, len(data))
         try:
-            write_whole(path, data)
-            if self._journal is not None:
-                self._journal.record(frame, path, report["crc"] if "crc" in report else zlib.crc32(data))
-        except OSError as error:
-            raise output_error(error, path, len(data), frame) from error
+            receiver.write(data)
+            receiver.commit({"crc": crc32(data), **report})
+        except BaseException:  # also Ctrl-C: the half file must not stay
+            receiver.drop()
+            raise
+
+    def receive(self, frame: int, size: int) -> Receiver:
+        """Begin one result; nothing of it is held in memory.
+
+        Raises:
+            OutputError: the folder is gone, or no file can be made in it.
+        """
+        return _FileReceiver(self.pattern.path(frame), frame, size, self._journal)
 
     def finish(self, state: str) -> None:
         """Close the journal; it is removed when there is nothing to go on with."""
@@ -242,6 +267,38 @@ class DirectorySink:
                 match.group(1) == self.pattern.name(0) or self.pattern.number_in(match.group(1)) is not None
             ):
                 os.unlink(os.path.join(folder, name))
+
+
+class _FileReceiver:
+    """One result on its way into a file of the output folder."""
+
+    def __init__(self, path: str, frame: int, size: int, journal: Optional[Journal]) -> None:
+        self._path, self._frame, self._size = path, frame, size
+        self._journal = journal
+        try:
+            self._file = WholeFile(path)
+        except OSError as error:
+            raise output_error(error, path, size, frame) from error
+
+    def write(self, data: Buffer) -> None:
+        """See `Receiver`."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise output_error(error, self._path, self._size, self._frame) from error
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """See `Receiver`."""
+        try:
+            self._file.commit()
+            if self._journal is not None:
+                self._journal.record(self._frame, self._path, report["crc"])
+        except OSError as error:
+            raise output_error(error, self._path, self._size, self._frame) from error
+
+    def drop(self) -> None:
+        """See `Receiver`."""
+        self._file.drop()
 
 
 def output_error(error: OSError, path: str, size: int, frame: Optional[int] = None) -> OutputError:

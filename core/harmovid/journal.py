@@ -23,10 +23,10 @@ import json
 import os
 import re
 import sys
-import zlib
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 
+from harmovid.checksums import crc32
 from harmovid.errors import OutputError
 from harmovid.job import DONE, JobSpec, new_job_id
 
@@ -217,7 +217,7 @@ def _file_crc(path: str) -> int:
             piece = file.read(_READ_BYTES)
             if not piece:
                 return crc
-            crc = zlib.crc32(piece, crc)
+            crc = crc32(piece, crc)
 
 
 def _lock_file(descriptor: int) -> None:

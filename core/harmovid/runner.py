@@ -123,7 +123,10 @@ class Runner:
         try:
             self._down = self._downloader()
             resumed = len(self._down.have)
-            self._stay_connected()
+            try:
+                self._stay_connected()
+            finally:
+                self._down.abandon()
         finally:
             # A read that hangs on dead storage must not hold us; a write in progress is worth its moment.
             self._reading.stop(timeout_s=0.0)

@@ -2,12 +2,12 @@
 
 Both work piece by piece from the client's loop, within byte credit, and leave the disk to threads of their
 own, so that a slow disk never looks like a dead client. At any time one input is being sent and one read
-ahead, one result is being received and at most two wait for the sink: memory is bounded by a few frames.
+ahead, one result is being received and at most two wait for the sink: memory is bounded by a few frames, and
+by less where the sink takes results piece by piece.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Set, Tup
 
 from harmovid import wire
 from harmovid.background import Background
-from harmovid.checksums import RunningSum, chunk_sums
+from harmovid.checksums import RunningSum, chunk_sums, crc32
 from harmovid.connection import Session
 from harmovid.errors import FrameCorrupt, FrameRefused, FrameUnreadable, HarmoVidError
-from harmovid.files import Sink, Source
+from harmovid.files import Receiver, Sink, Source
 from harmovid.schema import Buffer
 
 Item = Tuple[str, int]  # layer, frame
@@ -149,7 +149,7 @@ class Uploader:
             return False
         index, rest = divmod(file.sent, wire.CHUNK_BYTES)
         # Fragments, which scarce credit makes, and what comes after them have other bounds than the sums.
-        crc = zlib.crc32(chunk) if rest or len(chunk) < len(whole) else file.sums[index]
+        crc = crc32(chunk) if rest or len(chunk) < len(whole) else file.sums[index]
         self._send("CHUNK", file.item, off=file.sent, crc=crc, data=chunk)
         self._credit -= len(chunk)
         self.bytes_sent += len(chunk)
@@ -171,16 +171,67 @@ class Uploader:
         self._session.send_data(kind, {"job": self._job, "layer": item[0], "frame": item[1], **fields})
 
 
+class _Store:
+    """One result on its way into the sink; all of it happens in the writing thread.
+
+    A sink that takes results whole gets them whole, collected here. After an error the rest is passed
+    over, and `commit` raises it.
+    """
+
+    def __init__(self, sink: Sink, frame: int, size: int) -> None:
+        self._sink = sink
+        self._frame, self._size = frame, size
+        self._receiver: Optional[Receiver] = None
+        self._data = bytearray()
+        self._error: Optional[BaseException] = None
+
+    def write(self, data: Buffer) -> None:
+        """Take the next piece."""
+        receive = getattr(self._sink, "receive", None)
+        try:
+            if self._error is not None:
+                return
+            if receive is None:
+                self._data += data
+                return
+            self._receiver = self._receiver or receive(self._frame, self._size)
+            self._receiver.write(data)
+        except BaseException as error:  # whatever a host's sink raises belongs to who runs the job
+            self._error = error
+            self.drop()
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """Hand the whole result over."""
+        if self._error is not None:
+            raise self._error
+        if self._receiver is None:
+            self._sink.write(self._frame, self._data, report)
+            return
+        try:
+            self._receiver.commit(report)
+        except BaseException:
+            self.drop()
+            raise
+
+    def drop(self) -> None:
+        """Forget it: it will not become whole."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.drop()
+
+
 @dataclass
 class _Incoming:
-    """One result on its way: what was announced and what has come."""
+    """One result on its way: what was announced and what has come. `store` is None for one that is not
+    wanted.
+    """
 
     frame: int
     size: int
     crc: int
     report: Mapping[str, Any]
-    wanted: bool
-    data: bytearray = field(default_factory=bytearray)
+    store: Optional[_Store]
+    arrived: int = 0
     sums: RunningSum = field(default_factory=RunningSum)
 
 
@@ -214,15 +265,23 @@ class Downloader:
     def attach(self, session: Session) -> None:
         """Go on with a new session: a half-received result is forgotten, credit starts anew."""
         self._session = session
-        self._current = None
+        self.abandon()
         self._owed = 0
+
+    def abandon(self) -> None:
+        """Forget a half-received result."""
+        if self._current is not None:
+            self._unwant(self._current)
+        self._current = None
 
     def meta(self, body: Mapping[str, Any]) -> None:
         """Begin a result; one that is safe already is acknowledged at once and its bytes are passed over."""
         frame, crc = body["frame"], body["crc"]
         safe = self.have.get(frame) == crc
         in_work = any(one.frame == frame and one.crc == crc for one, _ in self._waiting)
-        self._current = _Incoming(frame, body["size"], crc, body["report"], wanted=not (safe or in_work))
+        self.abandon()
+        store = None if safe or in_work else _Store(self._sink, frame, body["size"])
+        self._current = _Incoming(frame, body["size"], crc, body["report"], store)
         if safe:
             self._send("ACK", {"frame": frame})
 
@@ -232,34 +291,39 @@ class Downloader:
         self.bytes_received += len(data)
         self._owed += len(data)
         file = self._current
-        if file is not None and file.wanted and file.frame == body["frame"]:
-            problem = self._append(file, body["off"], body["crc"], data)
+        if file is not None and file.store is not None and file.frame == body["frame"]:
+            problem = self._append(file, file.store, body["off"], body["crc"], data)
             if problem:
-                file.wanted = False
+                self._unwant(file)
                 error = FrameCorrupt(f"the result arrived damaged: {problem}.", frame=file.frame)
                 self._send("RESULT_BAD", {"frame": file.frame, "error": wire.error_body(error)})
-            elif len(file.data) == file.size:
-                self._hand_over(file)
+            elif file.arrived == file.size:
+                self._hand_over(file, file.store)
         self._pay()
 
-    @staticmethod
-    def _append(file: _Incoming, off: int, crc: int, data: Buffer) -> str:
+    def _append(self, file: _Incoming, store: _Store, off: int, crc: int, data: Buffer) -> str:
         """Add one piece to the file; return what is wrong with it, or nothing."""
-        if off != len(file.data):
-            return f"byte {off} came where {len(file.data)} was due"
+        if off != file.arrived:
+            return f"byte {off} came where {file.arrived} was due"
         if off + len(data) > file.size:
             return f"it is longer than its {file.size} bytes"
         if file.sums.add(data) != crc:
             return f"the checksum at byte {off} does not fit"
-        file.data += data
-        if len(file.data) == file.size and file.sums.whole != file.crc:
+        file.arrived += len(data)
+        if file.arrived == file.size and file.sums.whole != file.crc:
             return "the checksum of the whole does not fit"
+        self._writing.submit(store.write, data)
         return ""
 
-    def _hand_over(self, file: _Incoming) -> None:
+    def _unwant(self, file: _Incoming) -> None:
+        """Drop what has come of a file, and let the rest of it pass by."""
+        store, file.store = file.store, None
+        if store is not None:
+            self._writing.submit(store.drop)
+
+    def _hand_over(self, file: _Incoming, store: _Store) -> None:
         self._current = None
-        report = {**file.report, "crc": file.crc}
-        future = self._writing.submit(self._sink.write, file.frame, file.data, report)
+        future = self._writing.submit(store.commit, {**file.report, "crc": file.crc})
         future.add_done_callback(self._wake)
         self._waiting.append((file, future))
 

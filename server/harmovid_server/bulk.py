@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import zlib
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 from harmovid import wire
+from harmovid.checksums import crc32
 from harmovid.errors import FrameCorrupt, FrameRefused, HarmoVidError, ProtocolError, SpoolFull
 from harmovid.wire import Message
 
@@ -245,7 +245,7 @@ def _sum(delivery: Delivery, data: bytes, wanted: int) -> int:
     """Return the checksum of one piece; known, unless scarce credit has made fragments of the chunks."""
     index, rest = divmod(delivery.offset, wire.CHUNK_BYTES)
     if delivery.sums is None or rest or len(data) < wanted:
-        return zlib.crc32(data)
+        return crc32(data)
     return delivery.sums[index]
 
 

@@ -21,6 +21,7 @@ from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, 
 from harmovid_server.bulk import Bulk
 from harmovid_server.children import enter
 from harmovid_server.config import Config
+from harmovid_server.heap import keep_freed
 from harmovid_server.link import ChildLink, Message
 from harmovid_server.logs import about
 from harmovid_server.post import Post
@@ -313,6 +314,7 @@ def _decoded(incoming: Incoming, channel: str) -> wire.Message:
 def main(arguments: Sequence[str]) -> None:
     """Serve until main says goodbye or is gone."""
     config, link = enter(arguments)
+    keep_freed()
     front = Front(config, link)
     while not front.done:
         front.turn()

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import os
 import stat
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Mapping, Tuple
 
+from harmovid.checksums import crc32
 from harmovid.errors import FrameMissing, FrameRefused, InputError
 from harmovid.frames import FramePattern
 
@@ -117,7 +117,7 @@ def copy(handle: int, target: Path, beat: Callable[[], None]) -> Tuple[int, int]
         with open(part, "wb") as stream:
             while chunk := os.read(handle, _COPY_BYTES):
                 stream.write(chunk)
-                size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+                size, crc = size + len(chunk), crc32(chunk, crc)
                 beat()
         os.replace(part, target)
     finally:

@@ -14,10 +14,11 @@ import errno
 import os
 import re
 import shutil
-import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
+
+from harmovid.checksums import crc32
 
 PART = ".part"
 """Suffix of a file that is being written; what is left of them is removed at start."""
@@ -57,7 +58,7 @@ def file_crc(path: Path) -> int:
     crc = 0
     with open(path, "rb") as stream:
         while chunk := stream.read(_READ_BYTES):
-            crc = zlib.crc32(chunk, crc)
+            crc = crc32(chunk, crc)
     return crc
 
 

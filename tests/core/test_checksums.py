@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -40,3 +42,14 @@ def test_one_changed_bit_changes_the_whole() -> None:
         bad = bytearray(DATA)
         bad[place] ^= 1
         assert chunk_sums(memoryview(bad))[1] != good
+
+
+def test_without_isal_the_sums_are_zlibs_own() -> None:
+    """A client that has only the standard library sums with zlib, and comes to the same values."""
+    script = (
+        "import sys; sys.modules['isal'] = None; sys.modules['isal.isal_zlib'] = None\n"
+        "import zlib, harmovid.checksums as c; assert c.crc32 is zlib.crc32\n"
+        "sys.stdout.write(str(c.chunk_sums(memoryview(bytes(range(256)) * 9000))))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told == str(chunk_sums(memoryview(bytes(range(256)) * 9000)))

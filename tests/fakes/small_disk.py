@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -30,10 +31,17 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
 
 def fill(folder: Path, leave_bytes: int = 0) -> Path:
     """Fill the disk up to so many bytes, and return the file that does; again: with what has come free since."""
-    disk = os.statvfs(folder)
     path = folder / "filler"
-    more = disk.f_bavail * disk.f_frsize - leave_bytes
     with open(path, "ab") as stream:
-        if more > 0:
-            os.posix_fallocate(stream.fileno(), stream.tell(), more)
+        while (more := _free(folder) - leave_bytes) > 0:
+            try:
+                os.posix_fallocate(stream.fileno(), os.fstat(stream.fileno()).st_size, more)
+            except OSError as error:  # a server that writes beside us took some of it in between: look again
+                if error.errno != errno.ENOSPC:
+                    raise
     return path
+
+
+def _free(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
