@@ -129,7 +129,7 @@ class Picture:
         own = plane(frame, layer.alpha, layer.part) if layer.alpha else None
         given = matte_plane(frames["matte"], window) if "matte" in frames else None
         if not plan.wants_matte:
-            used = own if plan.premultiplied and own is not None and own.any() else None
+            used = own if plan.premultiplied and own is not None and _any(own) else None
             return cls(layer, rgb, window, used, used is not None, None, None)
         matte = own if given is None else given
         if matte is None:
@@ -140,3 +140,8 @@ class Picture:
         if plan.premultiplied and own is not None:
             return cls(layer, rgb, window, own, True, matte, given)
         return cls(layer, rgb, window, matte, plan.premultiplied, matte, None)
+
+
+def _any(alpha: npt.NDArray[Any]) -> bool:
+    """Return whether an alpha holds anything but zeros; row by row, as most are answered by the first."""
+    return any(bool(row.any()) for row in alpha)
