@@ -46,17 +46,18 @@ def test_stops_rmse_of_half_a_stop() -> None:
     assert metrics.stops_rmse(clip() * np.float32(2**0.5), clip()) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_roughness_sees_flicker_and_not_a_fade() -> None:
-    """Second differences of the mean are nil for a linear fade and large for alternating frames."""
-    still = np.repeat(clip(1), 8, axis=0)
-    ramp = still * np.exp2(np.linspace(0, -1, 8))[:, None, None, None].astype(np.float32)
-    blink = still * np.float32([1, 1.2] * 4)[:, None, None, None]
-    assert metrics.roughness_stops(ramp) < 1e-3
-    assert metrics.roughness_stops(blink) == pytest.approx(2 * np.log2(1.2), rel=0.01)
-
-
 def test_detail_ratio_drops_with_blur() -> None:
     """Blur halves the Laplacian energy and more; an unchanged clip keeps all."""
     soft = (clip() + np.roll(clip(), 1, 1) + np.roll(clip(), 1, 2)) / 3
     assert metrics.detail_ratio(clip(), clip()) == pytest.approx(1.0)
     assert metrics.detail_ratio(soft, clip()) < 0.5
+
+
+def test_a_judge_says_what_the_functions_say() -> None:
+    """All numbers at once are those of the functions one by one; the view's RMSE belongs to its PSNR."""
+    other = clip() * np.float32(1.3)
+    scores = metrics.Judge(clip()).scores(other)
+    assert scores["psnr"] == metrics.psnr(other, clip())
+    assert scores["psnr_g"] == metrics.psnr_g(other, clip())
+    assert scores["stops"] == pytest.approx(metrics.stops_rmse(other, clip()), rel=1e-5)
+    assert scores["psnr"] == pytest.approx(-20 * np.log10(scores["rmse"]))

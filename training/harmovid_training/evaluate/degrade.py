@@ -78,7 +78,7 @@ def blobs(clip: Array, rng: Rng) -> Array:
         centre = np.array([rng.uniform(0, 1), rng.uniform(0, width / height)])
         speed = np.array([rng.normal(0, 0.01), rng.normal(0, 0.01)])
         radius = rng.uniform(0.15, 0.35)
-        strength = rng.normal(0, BLOB_STOPS, count)
+        strength = rng.normal(0, BLOB_STOPS, (count,))
         for t in range(count):
             y, x = centre + speed * t
             stops[t] += strength[t] * np.exp(-0.5 * ((rows - y) ** 2 + (columns - x) ** 2) / radius**2)

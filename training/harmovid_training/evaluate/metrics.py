@@ -2,11 +2,14 @@
 
 Clips are `(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` float32 in 0..1 (None: the whole frame). "View
 space" is the sRGB curve (IEC 61966-2-1) of a softly clipped linear value, so that highlights count as they are seen.
+
+    judge = Judge(truth, mask)          # what depends on the truth alone is computed once
+    judge.psnr(result), judge.psnr_g(result)
 """
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Dict, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,10 @@ SHOULDER_START = 0.8
 """Linear value from which the view rolls off towards 1 instead of clipping there."""
 PSNR_CEILING_DB = 99.0
 """What an exact match reads as."""
+GAUGE_SAMPLES = 200_000
+"""About how many pixels of a clip the transform of `psnr_g` is fitted to."""
+LARGEST_SHARE = 0.9995
+"""How much of the shoulder `unview` believes: light of 400."""
 
 
 def view(linear: Array) -> Array:
@@ -33,19 +40,89 @@ def view(linear: Array) -> Array:
     return shown
 
 
+def unview(shown: Array) -> Array:
+    """Return the linear value that `view` shows as this; what is shown as 1 comes back as a large finite value."""
+    low = shown / 12.92
+    high = ((np.maximum(shown, 0.04045) + 0.055) / 1.055) ** 2.4
+    soft = np.where(shown <= 0.04045, low, high)
+    room = 1 - SHOULDER_START
+    over = np.clip(soft - SHOULDER_START, 0, room * LARGEST_SHARE)
+    light: Array = np.where(soft > SHOULDER_START, SHOULDER_START + room * over / (room - over), soft).astype(
+        np.float32
+    )
+    return light
+
+
+class Judge:
+    """The PSNR of results against one truth.
+
+    Args:
+        truth: the clean clip.
+        mask: where it counts, and how much.
+        stride: look at every so many-th row and column only: quick, for choosing among settings.
+    """
+
+    def __init__(self, truth: Array, mask: Optional[Array] = None, stride: int = 1) -> None:
+        self._stride = stride
+        thin = self._thin(truth)
+        self._mask = None if mask is None else self._thin(mask)
+        self._shown, self._logs = view(thin), to_stops(thin)
+        self._weight = self._shown.mean(-1) ** 2 * (1.0 if self._mask is None else self._mask)
+
+    def _thin(self, clip: Array) -> Array:
+        return clip[:, :: self._stride, :: self._stride]
+
+    def psnr(self, result: Array) -> float:
+        """Return the PSNR of the view in dB, over all masked pixels of the clip together."""
+        return _decibel(self._mean_square(view(self._thin(result))))
+
+    def psnr_g(self, result: Array) -> float:
+        """Return the PSNR after the one colour transform of the whole clip that brings `result` closest to truth.
+
+        A deflicker cannot know the steady look that was there before: it can only be steady. The transform is a
+        quadratic with cross terms in log2 light (three by ten coefficients for the clip), fitted by least squares.
+        """
+        return self.scores(result)["psnr_g"]
+
+    def scores(self, result: Array) -> Dict[str, float]:
+        """Return `psnr`, `psnr_g` (dB), `rmse` (of the view, 0..1) and `stops` (as `stops_rmse`) at once."""
+        thin = self._thin(result)
+        square = self._mean_square(view(thin))
+        logs = to_stops(thin)
+        plain = _decibel(square)
+        # The fit is in stops and the score in view space: on a near-perfect result it may lose a little.
+        fair = max(plain, _decibel(self._mean_square(view(self._gauged(thin, logs)))))
+        weight = self._shown.mean(-1) * (1.0 if self._mask is None else self._mask)
+        stops = float(np.sqrt(_mean((logs - self._logs) ** 2, weight)))
+        return {"psnr": plain, "psnr_g": fair, "rmse": float(np.sqrt(square)), "stops": stops}
+
+    def _mean_square(self, shown: Array) -> float:
+        return _mean((shown - self._shown) ** 2, self._mask)
+
+    def _gauged(self, result: Array, source: Array) -> Array:
+        """Return the result, whose log2 light is `source`, after the transform; what does not count stays."""
+        stride = max(1, int(np.sqrt(source[..., 0].size / GAUGE_SAMPLES)))
+        pick = (slice(None), slice(None, None, stride), slice(None, None, stride))
+        basis = _quadratic(source[pick].reshape(-1, 3))
+        scale = np.sqrt(self._weight[pick].reshape(-1, 1).astype(np.float64))
+        change = (self._logs[pick] - source[pick]).reshape(-1, 3)
+        coeffs = np.linalg.lstsq(basis * scale, change * scale, rcond=1e-8)[0]
+        out = result.copy()
+        for index, frame in enumerate(source):
+            counts = np.ones(frame.shape[:2], bool) if self._mask is None else self._mask[index] > 0
+            stops = _quadratic(frame[counts]) @ coeffs
+            out[index][counts] *= np.exp2(np.clip(stops, -16, 16)).astype(np.float32)
+        return out
+
+
 def psnr(result: Array, truth: Array, mask: Optional[Array] = None) -> float:
-    """Return the PSNR of the view in dB, over all masked pixels of the clip together."""
-    return _decibel(_mean((view(result) - view(truth)) ** 2, mask))
+    """Return `Judge.psnr`."""
+    return Judge(truth, mask).psnr(result)
 
 
 def psnr_g(result: Array, truth: Array, mask: Optional[Array] = None) -> float:
-    """Return the PSNR after the one colour transform of the whole clip that brings `result` closest to `truth`.
-
-    A deflicker cannot know the steady look that was there before: it can only be steady. The transform is a
-    quadratic with cross terms in log2 light (three by ten coefficients for the clip), fitted by least squares.
-    """
-    # The fit is in stops and the score in view space: on a near-perfect result it may lose a little.
-    return max(psnr(result, truth, mask), psnr(_gauged(result, truth, mask), truth, mask))
+    """Return `Judge.psnr_g`."""
+    return Judge(truth, mask).psnr_g(result)
 
 
 def stops_rmse(result: Array, truth: Array, mask: Optional[Array] = None) -> float:
@@ -57,17 +134,6 @@ def stops_rmse(result: Array, truth: Array, mask: Optional[Array] = None) -> flo
     return float(np.sqrt(_mean((to_stops(result) - to_stops(truth)) ** 2, weight)))
 
 
-def roughness_stops(clip: Array, mask: Optional[Array] = None) -> float:
-    """Return the RMS second difference over time of the frames' mean log2 light: what the eye sees as flicker."""
-    weight = np.ones(clip.shape[:3], np.float32) if mask is None else mask
-    total = weight.sum((1, 2)).astype(np.float64)
-    trace = (to_stops(clip) * weight[..., None]).sum((1, 2), dtype=np.float64) / np.maximum(total, 1e-6)[
-        :, None
-    ]
-    second = np.diff(trace, n=2, axis=0)
-    return float(np.sqrt((second**2).mean())) if second.size else 0.0
-
-
 def detail_ratio(result: Array, source: Array) -> float:
     """Return the Laplacian energy of the view of `result` over that of `source`: 1.0 when no detail was lost."""
     return _laplacian_energy(view(result)) / max(_laplacian_energy(view(source)), 1e-12)
@@ -77,22 +143,6 @@ def _laplacian_energy(shown: Array) -> float:
     centre = shown[:, 1:-1, 1:-1]
     around = shown[:, :-2, 1:-1] + shown[:, 2:, 1:-1] + shown[:, 1:-1, :-2] + shown[:, 1:-1, 2:]
     return float(np.mean((4 * centre - around) ** 2, dtype=np.float64))
-
-
-def _gauged(result: Array, truth: Array, mask: Optional[Array]) -> Array:
-    source, target = to_stops(result), to_stops(truth)
-    weight = view(truth).mean(-1) ** 2 if mask is None else view(truth).mean(-1) ** 2 * mask
-    stride = max(1, int(np.sqrt(source[..., 0].size / 200_000)))
-    pick = (slice(None), slice(None, None, stride), slice(None, None, stride))
-    basis = _quadratic(source[pick].reshape(-1, 3))
-    scale = np.sqrt(weight[pick].reshape(-1, 1).astype(np.float64))
-    change = (target - source)[pick].reshape(-1, 3)
-    coeffs = np.linalg.lstsq(basis * scale, change * scale, rcond=1e-8)[0]
-    out = np.empty_like(result)
-    for index, frame in enumerate(source):
-        stops = _quadratic(frame.reshape(-1, 3)) @ coeffs
-        out[index] = result[index] * np.exp2(np.clip(stops, -16, 16)).reshape(frame.shape)
-    return out
 
 
 def _quadratic(y: Array) -> Float64:

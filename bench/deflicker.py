@@ -1,0 +1,169 @@
+"""How good the deflicker is, and against what: made flicker with known truth, real film, and what it costs.
+
+    python bench/deflicker.py --clips FOLDER [--tests exposure local film ...] [--only CLIP ...]
+    python bench/deflicker.py --quick                  # no footage: a small clip made of numbers
+
+FOLDER holds a folder per clip with frames/ and masks/ (stills); films lie in `flicker` beside it, or where --films
+says. Without --clips the footage of ../shared/data is taken where it is, else the made clip.
+
+Tests: six degradations made in scene-linear light from clean clips (harmovid_training.evaluate.degrade); fade, steady,
+cut and bands, which say what must not happen; film, without truth; speed at 1080p. The figure that counts is the last
+column: psnr_g (dB in view space after the one best colour transform of the clip) over the better of ffmpeg's two
+filters at its best setting. Foregrounds are judged inside the mask, which all methods but ffmpeg's know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+import cv2
+from harmovid_server.engines import deflicker
+from harmovid_training.evaluate.clips import Clip, clip_folders, film_paths, load_clip, synthetic_clip
+from harmovid_training.evaluate.degrade import DEGRADATIONS
+from harmovid_training.evaluate.ffmpeg import ffmpeg_available
+from harmovid_training.evaluate.methods import BASELINES, FFMPEG, Method
+from support import deflicker_rows as extra
+from support import deflicker_speed
+from support.deflicker_compare import Row, Truth
+from support.deflicker_engine import engine_run
+from support.deflicker_table import print_details, print_head, print_means, print_row
+
+LINES, FRAMES, SEED = 240, 40, 1
+EXTRAS = ("fade", "steady", "cut", "bands", "film", "speed")
+TESTS = (*DEGRADATIONS, *EXTRAS)
+FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
+TUNED_ON = ("car-shadow", "parkour")
+"""The clips that the engine was tuned on, by part of their name; figures of the others are told apart."""
+SPEED_FRAMES = 24
+
+
+def main() -> None:
+    """Run the chosen tests, print a table, and one JSON line last."""
+    given = _arguments()
+    cv2.setNumThreads(given.cores)
+    clips = _clips(given)
+    engine = deflicker.create()
+    engine.activate()
+    reports: List[Mapping[str, Any]] = []
+    ours = engine_run(engine, reports)
+    methods = _methods(given.quick)
+    rows: List[Row] = []
+    degradations = [DEGRADATIONS[name] for name in given.tests if name in DEGRADATIONS]
+    if degradations:
+        print_head([method.name for method in methods])
+    for clip in clips if degradations else []:
+        truth = Truth(clip)
+        for test in degradations:
+            if test.foreground if clip.cut_out else (clip.masks is not None or not test.foreground):
+                rows.append(truth.compare(test, SEED, methods, ours, reports))
+                print_row(rows[-1])
+    print_means(rows, TUNED_ON)
+    print_details(rows)
+    others = _extras(given, clips, ours)
+    film_ratio = extra.summary_of_films(others)
+    if film_ratio is not None:
+        print(f"  film      local roughness over the better ffmpeg filter's, mean: {film_ratio:.2f}")
+    speed = {}
+    if "speed" in given.tests:
+        speed = deflicker_speed.measure(
+            engine, clips[0].part(0, SPEED_FRAMES), given.cores, _size(given.quick)
+        )
+        print("  speed     " + ", ".join(f"{name} {value:.2f}" for name, value in speed.items()))
+    print(json.dumps({
+        "bench": "deflicker", "engine": engine.info.version, "lines": clips[0].frames.shape[1], "seed": SEED,
+        "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": film_ratio, "speed": speed,
+    }))  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, help=f"folder of clips (default {FOOTAGE} where it is)")
+    parser.add_argument("--films", type=Path, help="folder of films (default `flicker` beside the clips)")
+    parser.add_argument("--tests", nargs="+", choices=TESTS, default=list(TESTS), metavar="TEST",
+                        help=f"of {', '.join(TESTS)} (default all)")  # fmt: skip
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="clips and films whose name holds one of these"
+    )
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"per clip (default {FRAMES})")
+    parser.add_argument("--cores", type=int, default=2, help="for speed, and for OpenCV (default 2)")
+    parser.add_argument("--quick", action="store_true", help="a small made clip, one setting per method")
+    given = parser.parse_args()
+    if given.clips is None and FOOTAGE.is_dir():
+        given.clips = FOOTAGE
+    if given.clips is None and not given.quick:
+        print(f"no footage at {FOOTAGE}: a made clip is used; --clips names footage")
+    return given
+
+
+def _clips(given: argparse.Namespace) -> List[Clip]:
+    """Return the clips to measure on.
+
+    Raises:
+        SystemExit: no clip fits.
+    """
+    if given.quick:
+        return [synthetic_clip(12, 96)]
+    if given.clips is None:
+        return [synthetic_clip(given.frames, LINES)]
+    folders = [folder for folder in clip_folders(given.clips) if _chosen(folder.name, given.only)]
+    if not folders and set(given.tests) != {"film"}:
+        raise SystemExit(f"no clip in {given.clips} fits --only {given.only}")
+    return [load_clip(folder, LINES, given.frames) for folder in folders]
+
+
+def _chosen(name: str, only: Sequence[str]) -> bool:
+    return not only or any(part in name for part in only)
+
+
+def _methods(quick: bool) -> List[Method]:
+    """Return the methods to compare with: without ffmpeg's where it is missing, one setting each when quick."""
+    there = [method for method in BASELINES if ffmpeg_available() or method not in FFMPEG]
+    if len(there) < len(BASELINES):
+        print("imageio-ffmpeg is not installed: no comparison with ffmpeg")
+    return [Method(method.name, method.settings[:1]) for method in there] if quick else there
+
+
+def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Any) -> extra.Rows:
+    """Run the tests that are no degradations, and print them as they come."""
+    rows: extra.Rows = []
+    whole = [clip for clip in clips if not clip.cut_out]
+    tests: Dict[str, Any] = {
+        "fade": lambda: [row for clip in whole for row in extra.fade_rows(clip, ours)],
+        "steady": lambda: [row for clip in clips for row in extra.steady_rows(clip, ours)],
+        "cut": lambda: extra.cut_rows(clips, ours, SEED),
+        "bands": lambda: [row for clip in whole for row in extra.band_rows(clip, ours, SEED)],
+        "film": lambda: _films(given, ours),
+    }
+    for name, run in tests.items():
+        if name in given.tests:
+            found = run()
+            extra.print_rows(found)
+            rows += found
+    return rows
+
+
+def _films(given: argparse.Namespace, ours: Any) -> extra.Rows:
+    if given.quick or given.clips is None:
+        return []
+    folder = given.films or given.clips.parent / "flicker"
+    if not folder.is_dir():
+        print(f"  film      no films at {folder}; --films names them")
+        return []
+    rows = []
+    for path in film_paths(folder):
+        if _chosen(path.name, given.only):
+            rows += extra.film_rows(path, LINES, given.frames, ours)
+    return rows
+
+
+def _size(quick: bool) -> tuple[int, int]:
+    return (480, 270) if quick else (deflicker_speed.WIDTH, deflicker_speed.HEIGHT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""One made flicker on one clip, through every method: the best setting of each, judged against the truth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from harmovid_training.evaluate.clips import Clip
+from harmovid_training.evaluate.degrade import Degradation
+from harmovid_training.evaluate.methods import Method, Run
+from harmovid_training.evaluate.metrics import Judge, detail_ratio
+from harmovid_training.evaluate.structure import Motion, ssim
+from harmovid_training.evaluate.traces import local_roughness_stops, roughness_stops
+
+Array = npt.NDArray[np.float32]
+
+OURS = "HarmoVid"
+FFMPEG_PREFIX = "ffmpeg"
+CHOOSING_STRIDE = 2
+"""Among settings one is chosen on every second row and column; the chosen one is judged on all pixels."""
+
+
+@dataclass
+class Row:
+    """One clip, one test: the numbers of every method, by its name.
+
+    Attributes:
+        said: what the engine says of the middle frame.
+        ms: wall time per frame of the engine at this size, applying included.
+    """
+
+    clip: str
+    test: str
+    scores: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    said: Mapping[str, Any] = field(default_factory=dict)
+    ms: float = 0.0
+
+    def best_ffmpeg(self, number: str = "psnr_g") -> Optional[float]:
+        """Return the better of ffmpeg's filters, or None where there is no ffmpeg."""
+        found = [each[number] for name, each in self.scores.items() if name.startswith(FFMPEG_PREFIX)]
+        return max(found) if found else None
+
+    @property
+    def margin(self) -> Optional[float]:
+        """By how many dB of `psnr_g` the engine is better than the better of ffmpeg's filters."""
+        best = self.best_ffmpeg()
+        return None if best is None else float(self.scores[OURS]["psnr_g"] - best)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the row as a part of the JSON line."""
+        scores = {name: _rounded(each) for name, each in self.scores.items()}
+        margin = None if self.margin is None else round(self.margin, 3)
+        return {"clip": self.clip, "test": self.test, "margin_db": margin, "scores": scores,
+                "ms": round(self.ms, 1), "said": dict(self.said)}  # fmt: skip
+
+
+class Truth:
+    """A clean clip and what is computed of it once for all its tests."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self.motion = Motion(clip.frames)
+
+    def compare(
+        self,
+        test: Degradation,
+        seed: int,
+        methods: Sequence[Method],
+        ours: Run,
+        reports: List[Mapping[str, Any]],
+    ) -> Row:
+        """Degrade the clip, run every method, and return their numbers.
+
+        Args:
+            test: foreground tests give methods the clip's mask, and are judged inside it.
+            seed: of the degradation.
+            methods: what to compare with.
+            ours: the engine; `reports` is where it leaves what it says.
+        """
+        frames, mask = self.clip.frames, self.clip.masks if test.foreground else None
+        flickering = test.apply(frames, self.clip.masks, seed)
+        judge, quick = Judge(frames, mask), Judge(frames, mask, CHOOSING_STRIDE)
+        row = Row(self.clip.name, test.name)
+        for method in methods:
+            best, label, result = -np.inf, "", flickering
+            for setting in method.settings:
+                tried = setting.run(flickering, mask)
+                score = quick.psnr_g(tried) if len(method.settings) > 1 else 0.0
+                if score > best:
+                    best, label, result = score, setting.label, tried
+            row.scores[method.name] = {**self._numbers(judge, result, flickering, mask), "setting": label}
+        start = time.perf_counter()
+        result = ours(flickering, mask)
+        row.ms = (time.perf_counter() - start) * 1e3 / len(frames)
+        row.scores[OURS] = self._numbers(judge, result, flickering, mask)
+        row.said = reports[len(reports) // 2]
+        return row
+
+    def _numbers(self, judge: Judge, result: Array, source: Array, mask: Optional[Array]) -> Dict[str, Any]:
+        return {
+            **judge.scores(result),
+            "ssim": ssim(result, self.clip.frames, mask),
+            "warped": self.motion.warped_error(result, mask),
+            "rough": roughness_stops(result, mask),
+            "rough_local": local_roughness_stops(result, mask),
+            "detail": detail_ratio(result, source),
+        }
+
+
+def _rounded(numbers: Mapping[str, Any]) -> Dict[str, Any]:
+    return {name: round(each, 5) if isinstance(each, float) else each for name, each in numbers.items()}

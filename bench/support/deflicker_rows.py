@@ -1,0 +1,131 @@
+"""The bench's rows beside the six made flickers: fade, steady clip, cut, rolling bands, real film, cost.
+
+Each returns plain rows (`test`, `what`, numbers by method), for the table and the JSON line alike.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from harmovid_training.evaluate import sets
+from harmovid_training.evaluate.clips import Clip, load_film
+from harmovid_training.evaluate.degrade import exposure
+from harmovid_training.evaluate.ffmpeg import ffmpeg_available
+from harmovid_training.evaluate.methods import FFMPEG, NOOP, Method, Run
+
+from support.deflicker_compare import OURS
+
+Rows = List[Dict[str, Any]]
+
+CHART_PREFIX = "colorchart"
+"""Films of this name are a still chart whose camera setting is stepped."""
+
+
+def defaults() -> List[Tuple[str, Run]]:
+    """Return ffmpeg's filters at their first setting: what is asked here does not depend on finding the best."""
+    return [(method.name, method.settings[0].run) for method in FFMPEG] if ffmpeg_available() else []
+
+
+def fade_rows(clip: Clip, ours: Run) -> Rows:
+    """A fade of two stops over 60 frames, nothing else: what is changed of it, in stops."""
+    runs = [*defaults(), (OURS, ours)]
+    return [_row("fade", clip.name, {name: sets.fade_error(run, clip.frames) for name, run in runs})]
+
+
+def steady_rows(clip: Clip, ours: Run) -> Rows:
+    """The clip as it is, which does not flicker: RMS change in stops, on the frame and inside the mask."""
+    runs = [*defaults(), (OURS, ours)]
+    rows = []
+    if not clip.cut_out:
+        rows.append(
+            _row("steady", clip.name, {name: sets.false_change(run, clip.frames) for name, run in runs})
+        )
+    if clip.masks is not None:
+        inside = {OURS: sets.false_change(ours, clip.frames, clip.masks)}
+        rows.append(_row("steady-fg", clip.name, inside))
+    return rows
+
+
+def cut_rows(clips: Sequence[Clip], ours: Run, seed: int) -> Rows:
+    """Neighbouring clips of one size cut together, both flickering: how far that is from the two run apart."""
+    rows = []
+    whole = [clip for clip in clips if not clip.cut_out]
+    for first, second in zip(whole, whole[1:]):
+        if sets.fits(first, second):
+            a, b = (exposure(each.frames, np.random.default_rng(seed)) for each in (first, second))
+            rows.append(_row("cut", f"{first.name} | {second.name}", {OURS: sets.cut_error(ours, a, b)}))
+    return rows
+
+
+def band_rows(clip: Clip, ours: Run, seed: int) -> Rows:
+    """Drifting bands at three frequencies: the row profile they leave, in stops."""
+    rows: Rows = []
+    found = {name: sets.band_profile(run, clip.frames, seed) for name, run in [*defaults(), (OURS, ours)]}
+    for cycles, drift in sets.BANDS:
+        numbers = {name: each[f"{cycles:g}"] for name, each in found.items()}
+        rows.append(_row("bands", f"{clip.name}, {cycles:g} per height, drift {drift:+g}", numbers))
+    return rows
+
+
+def film_rows(path: Path, lines: int, count: int, ours: Run) -> Rows:
+    """A real film, or the steps of a chart: roughness in places and as a whole, and detail kept.
+
+    ffmpeg's filters are taken at the setting that leaves the least local roughness.
+    """
+    film = load_film(path, lines, count)
+    test = "chart" if film.name.startswith(CHART_PREFIX) else "film"
+    methods: List[Method] = [NOOP, *(FFMPEG if ffmpeg_available() else ())]
+    numbers = {}
+    for method in methods:
+        tried: Rows = [
+            {**sets.film_numbers(setting.run(film.frames, None), film.frames), "setting": setting.label}
+            for setting in method.settings
+        ]
+        numbers[method.name] = min(tried, key=lambda found: float(found["local_stops"]))
+    numbers[OURS] = {**sets.film_numbers(ours(film.frames, None), film.frames), "setting": ""}
+    return [_row(test, f"{film.name} ({len(film.frames)} frames)", numbers)]
+
+
+def _row(test: str, what: str, numbers: Dict[str, Any]) -> Dict[str, Any]:
+    return {"test": test, "what": what, "numbers": numbers}
+
+
+def print_rows(rows: Rows) -> None:
+    """Print rows of one kind, a line per row and method."""
+    for row in rows:
+        said = "; ".join(f"{name}: {_said(row['test'], each)}" for name, each in row["numbers"].items())
+        print(f"  {row['test']:9s} {row['what']:44s} {said}", flush=True)
+
+
+def _said(test: str, numbers: Dict[str, Any]) -> str:
+    """Return a method's numbers in words."""
+    words: Dict[str, Callable[[Dict[str, Any]], str]] = {
+        "fade": lambda n: f"{n['mean_stops']:.4f} rms, {n['worst_stops']:.4f} worst frame",
+        "steady": _steady,
+        "steady-fg": _steady,
+        "cut": lambda n: f"{n['worst_stops']:.5f} worst pixel",
+        "bands": lambda n: f"{n['before_stops']:.3f} -> {n['after_stops']:.4f}",
+        "film": _film,
+        "chart": _film,
+    }
+    return words[test](numbers)
+
+
+def _steady(numbers: Dict[str, Any]) -> str:
+    return f"{numbers['stops']:.4f} rms, {100 * numbers['identical']:.0f} % of pixels identical"
+
+
+def _film(numbers: Dict[str, Any]) -> str:
+    return f"local {numbers['local_stops']:.4f}, global {numbers['global_stops']:.4f}, detail {numbers['detail']:.3f}"
+
+
+def summary_of_films(rows: Rows) -> Optional[float]:
+    """Return the mean ratio of local roughness, ours over the better ffmpeg filter; None without ffmpeg."""
+    ratios = []
+    for row in (each for each in rows if each["test"] == "film"):
+        theirs = [n["local_stops"] for name, n in row["numbers"].items() if name.startswith("ffmpeg")]
+        if theirs:
+            ratios.append(row["numbers"][OURS]["local_stops"] / max(min(theirs), 1e-9))
+    return float(np.mean(ratios)) if ratios else None
