@@ -1,0 +1,1 @@
+"""From pictures to pictures: samplers, windows over time of any length, and the streaming VAE."""

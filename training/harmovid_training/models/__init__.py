@@ -1,0 +1,8 @@
+"""The video diffusion models: pretrained backbones, what they are conditioned on, and what they learn.
+
+    model = ConditionedModel(sizes.load("cogvideox-2b"), HARMOVID, empty_text)
+    prediction = model(noisy, conditions, timesteps)          # all (B, channels, T, h, w) latents
+
+Latents are `(B, C, T, h, w)` everywhere in this room, pictures `(B, 3, T, H, W)` in the VAE's range; each adapter turns
+them into its backbone's own layout. docs/training.md tells the whole story.
+"""

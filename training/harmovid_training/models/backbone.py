@@ -1,0 +1,143 @@
+"""What a pretrained video diffusion transformer owns: shapes, text, schedule, and how conditioning enters.
+
+An adapter (`cogvideox.py`, `wan.py`) answers these questions and nothing else in the package asks diffusers for them:
+
+    geometry     latent channels, strides, the chunk rule, the patch
+    schedule     prediction type, noise schedule, samplers
+    text         the shape of the prompt embedding (only the empty prompt is ever used)
+    widen        how more input channels enter, without changing what the pretrained network computes
+    forward      layout, position inputs and time embedding of the transformer
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from harmovid.errors import InputError
+from torch import Tensor, nn
+
+from harmovid_training.models.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How pictures become latents and latents become tokens.
+
+    Attributes:
+        channels: of one latent.
+        spatial: pixels along one side of a latent.
+        temporal: frames per latent; the first latent of a clip holds one frame.
+        chunk: the chunk rule: a clip has `chunk * N + 1` frames, so that encoding and decoding in causal chunks agree.
+        patch: latents per token along time, height and width.
+    """
+
+    channels: int
+    spatial: int
+    temporal: int
+    chunk: int
+    patch: tuple[int, int, int]
+
+    def legal_frames(self, count: int) -> int:
+        """Return the smallest legal clip length that holds `count` frames.
+
+        The paper's 85 is not legal for CogVideoX: its 22 latents decode to 88 frames, because an even count
+        has no causal first frame. 81 and 89 are.
+        """
+        if count < 1:
+            raise InputError(f"a clip of {count} frames cannot be used.", fix="Give at least one frame.")
+        return -(-(count - 1) // self.chunk) * self.chunk + 1
+
+    def latents(self, frames: int) -> int:
+        """Return how many latents a legal clip has."""
+        if frames != self.legal_frames(frames):
+            raise InputError(
+                f"{frames} frames do not fit the rule {self.chunk}N+1.",
+                fix=f"Use {self.legal_frames(frames)} or {self.legal_frames(frames) - self.chunk} frames.",
+            )
+        return (frames - 1) // self.temporal + 1
+
+    def frames(self, latents: int) -> int:
+        """Return how many frames `latents` latents of one clip stand for."""
+        return (latents - 1) * self.temporal + 1
+
+    def front_padding(self, latents: int) -> int:
+        """Return how many latents go in front so that patches over time come out even (CogVideoX 1.5)."""
+        return -latents % self.patch[0]
+
+    def latent_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the latent height and width of a picture.
+
+        Errors:
+            InputError: a side that is no multiple of the pixels of one token.
+        """
+        unit = (self.spatial * self.patch[1], self.spatial * self.patch[2])
+        if height % unit[0] or width % unit[1] or height < 1 or width < 1:
+            raise InputError(
+                f"pictures of {width}x{height} cannot be cut into tokens of {unit[1]}x{unit[0]} pixels.",
+                fix=f"Scale or crop to multiples of {unit[1]} wide and {unit[0]} high.",
+            )
+        return height // self.spatial, width // self.spatial
+
+    def tokens(self, latents: int, height: int, width: int) -> int:
+        """Return the number of picture tokens of `latents` latents of `height` x `width` pixels."""
+        rows, columns = self.latent_size(height, width)
+        padded = latents + self.front_padding(latents)
+        return padded // self.patch[0] * (rows // self.patch[1]) * (columns // self.patch[2])
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained transformer behind one interface. The base class holds what all adapters share."""
+
+    def __init__(self, transformer: nn.Module, geometry: Geometry, schedule: Schedule) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.geometry = geometry
+        self.schedule = schedule
+
+    @property
+    @abstractmethod
+    def text_shape(self) -> tuple[int, int]:
+        """Length and width of the prompt embedding."""
+
+    @property
+    @abstractmethod
+    def patch_embedding(self) -> nn.Module:
+        """The layer that takes latents in: a convolution or a linear layer over flattened patches."""
+
+    @property
+    @abstractmethod
+    def input_channels(self) -> int:
+        """How many channels the transformer takes now."""
+
+    @abstractmethod
+    def widen(self, channels: int) -> None:
+        """Let the transformer take `channels` channels: the noisy latents first, new ones after, with zero weights."""
+
+    @abstractmethod
+    def forward(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        """Predict, in the schedule's prediction type.
+
+        Args:
+            latents: `(B, input_channels, T, h, w)`, T a multiple of `geometry.patch[0]`.
+            timesteps: `(B,)` as the schedule counts them.
+            text: `(B, *text_shape)`.
+
+        Returns:
+            `(B, geometry.channels, T, h, w)`.
+        """
+
+    def gradient_checkpointing(self, on: bool = True) -> None:
+        """Trade time for memory in training: recompute every block in the backward pass."""
+        transformer: Any = self.transformer
+        if on:
+            transformer.enable_gradient_checkpointing()
+        else:
+            transformer.disable_gradient_checkpointing()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type of the weights."""
+        return next(self.transformer.parameters()).dtype

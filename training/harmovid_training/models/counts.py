@@ -1,0 +1,117 @@
+"""What a size costs, counted and not estimated: parameters, tokens, FLOPs and activation memory, on the meta device.
+
+    counts = count_step("cogvideox-5b", HARMOVID, latents=21, height=480, width=720, training=True)
+
+FLOPs are those of matrix products and attention (torch's FlopCounterMode), two per multiply-add. Activation
+memory is the sum of what autograd keeps for the backward pass, without the attention matrices that fused
+kernels never keep; with checkpointing that is each block's input, while the peak adds one block's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from harmovid_training.models.cogvideox import CogVideoX
+from harmovid_training.models.conditioning import Conditioning
+from harmovid_training.models.model import ConditionedModel, diffusion_loss
+from harmovid_training.models.sizes import make
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One step of one clip.
+
+    Attributes:
+        parameters: of the widened transformer.
+        tokens: picture and text tokens in one attention.
+        flops: of the step: forward only, or forward and backward.
+        saved_bytes: kept for the backward pass; 0 without training.
+    """
+
+    parameters: int
+    tokens: int
+    flops: int
+    saved_bytes: int
+
+
+def meta_model(name: str, conditioning: Conditioning) -> ConditionedModel:
+    """Return a model of a size whose tensors have shapes and no values, in bfloat16."""
+    backbone = make(name, device="meta")
+    text = torch.empty((1, *backbone.text_shape), device="meta")
+    return ConditionedModel(backbone, conditioning, text).to(torch.bfloat16)
+
+
+def count_step(
+    name: str,
+    conditioning: Conditioning,
+    *,
+    latents: int,
+    height: int,
+    width: int,
+    training: bool = False,
+    checkpointing: bool = False,
+) -> Counts:
+    """Count one forward pass, or one whole training step with its backward pass.
+
+    Args:
+        latents: length of the window in latents.
+        height, width: of the pictures, in pixels.
+        checkpointing: whether blocks are recomputed in the backward pass.
+    """
+    model = meta_model(name, conditioning)
+    geometry = model.geometry
+    if checkpointing:
+        model.backbone.gradient_checkpointing()
+    padded = latents + geometry.front_padding(latents)
+    rows, columns = geometry.latent_size(height, width)
+    shape = (1, geometry.channels, padded, rows, columns)
+    clean, noise = (torch.empty(shape, device="meta", dtype=torch.bfloat16) for _ in range(2))
+    extra = conditioning.channels(geometry) - geometry.channels
+    conditions = torch.empty((1, extra, *shape[2:]), device="meta", dtype=torch.bfloat16)
+    text_tokens = model.text.shape[1] if isinstance(model.backbone, CogVideoX) else 0
+    tokens = geometry.tokens(latents, height, width) + text_tokens
+    keep = _Saved(model, tokens)
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training), keep:
+        if training:
+            times = torch.zeros(1, dtype=torch.long, device="meta")
+            torch.autograd.backward(diffusion_loss(model, clean, conditions, noise, times))
+        else:
+            model(clean, conditions, torch.zeros(1, device="meta"))
+    return Counts(
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        tokens=tokens,
+        flops=int(counter.get_total_flops()),
+        saved_bytes=keep.bytes if training else 0,
+    )
+
+
+class _Saved:
+    """Adds up what autograd keeps, each tensor once and weights not at all."""
+
+    def __init__(self, model: torch.nn.Module, tokens: int) -> None:
+        self.bytes = 0
+        self._tokens = tokens
+        self._seen = {id(weight) for weight in model.parameters()}
+        self._alive: list[Tensor] = []
+        self._hooks: Any = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda kept: kept)
+
+    def _pack(self, kept: Tensor) -> Tensor:
+        base = kept if kept._base is None else kept._base
+        attention = base.ndim >= 2 and base.shape[-1] == base.shape[-2] == self._tokens
+        if id(base) not in self._seen and not attention:
+            self._seen.add(id(base))
+            self._alive.append(base)
+            self.bytes += base.numel() * base.element_size()
+        return kept
+
+    def __enter__(self) -> None:
+        self._hooks.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.__exit__(*error)
+        self._alive.clear()

@@ -1,0 +1,50 @@
+"""The VAE's range: how model-space codes (ACEScct of anchored linear light) become the -1..1 that video VAEs
+were trained on.
+
+    pictures = to_vae(to_model(linear, anchor))       # (T, H, W, 3) numpy, about -1..1
+    linear = from_vae(pictures), then from_model
+
+-1 is linear 0, +1 is `WHITE_STOPS` above mid grey: the highest light that still has detail in an ordinary
+picture. What is brighter is clipped here and nowhere else, because the VAE never saw it; the product keeps
+highlights, as it applies the change of light to the plate and does not paste the picture
+(docs/lighting-field.md). The scale is a logarithm, so pictures look flat to a VAE trained on display
+pictures: the price for shadows and highlights weighing the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+
+BLACK_CODE = 0.0729055341958355
+"""ACEScct of linear 0 (S-2016-001, section 4.4.2)."""
+
+STOPS_PER_CODE = 17.52
+MID_GREY_CODE = 0.41358840
+"""ACEScct of 0.18, where `model_space` puts the anchor."""
+
+WHITE_STOPS = 5.0
+"""Stops above the anchor that are shown at +1: 32 times mid grey."""
+
+WHITE_CODE = MID_GREY_CODE + WHITE_STOPS / STOPS_PER_CODE
+
+CONTRACT = {
+    "encoding": "ACEScct of linear * 0.18 / anchor, primaries unchanged",
+    "anchor": "harmovid.pixels.model_space.exposure_anchor, once per shot",
+    "minus_one": f"code {BLACK_CODE:.6f} (linear 0)",
+    "plus_one": f"code {WHITE_CODE:.6f} ({WHITE_STOPS:g} stops above the anchor); brighter is clipped",
+}
+"""The colour contract as it stands in a checkpoint's configuration and model card."""
+
+
+def to_vae(codes: Float32) -> Float32:
+    """Return model-space codes of any shape in the VAE's range, clipped to -1..1."""
+    scaled = (codes - BLACK_CODE) * (2.0 / (WHITE_CODE - BLACK_CODE)) - 1.0
+    return np.clip(scaled, -1.0, 1.0).astype(np.float32)
+
+
+def from_vae(pictures: Float32) -> Float32:
+    """Return model-space codes of pictures in the VAE's range; the inverse of `to_vae` inside it."""
+    return np.asarray((pictures + 1.0) * ((WHITE_CODE - BLACK_CODE) / 2.0) + BLACK_CODE, np.float32)

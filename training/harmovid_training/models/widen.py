@@ -1,0 +1,73 @@
+"""More input channels for a pretrained patch embedding, with zero weights: at step 0 the function is unchanged.
+
+New channels go after the old ones. Both kinds of embedding keep the channel as the slowest index of a patch, so this
+holds for a convolution `(E, C, *patch)` and for CogVideoX 1.5's linear layer over `C * pt * p * p` features.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+import torch
+from harmovid.errors import InputError
+from torch import Tensor, nn
+
+Conv = TypeVar("Conv", nn.Conv2d, nn.Conv3d)
+
+
+def widened_conv(layer: Conv, channels: int, keep: int) -> Conv:
+    """Return a convolution over `channels` inputs whose first `keep` have the weights of `layer`, the rest zero."""
+    _check(layer.in_channels, channels, keep)
+    made = type(layer)(
+        channels,
+        layer.out_channels,
+        cast("int", layer.kernel_size),
+        stride=cast("int", layer.stride),
+        bias=layer.bias is not None,
+        device=layer.weight.device,
+        dtype=layer.weight.dtype,
+    )
+    with torch.no_grad():
+        made.weight.zero_()
+        made.weight[:, :keep] = layer.weight[:, :keep]
+        if layer.bias is not None and made.bias is not None:
+            made.bias.copy_(layer.bias)
+    return made
+
+
+def widened_linear(layer: nn.Linear, channels: int, keep: int, patch_values: int) -> nn.Linear:
+    """Return a linear layer over flattened patches of `channels` channels; weights as `widened_conv`.
+
+    Args:
+        patch_values: latents in one patch of one channel.
+    """
+    _check(layer.in_features // patch_values, channels, keep)
+    made = nn.Linear(
+        channels * patch_values,
+        layer.out_features,
+        bias=layer.bias is not None,
+        device=layer.weight.device,
+        dtype=layer.weight.dtype,
+    )
+    with torch.no_grad():
+        made.weight.zero_()
+        made.weight[:, : keep * patch_values] = layer.weight[:, : keep * patch_values]
+        if layer.bias is not None:
+            made.bias.copy_(layer.bias)
+    return made
+
+
+def zero_padded(latents: Tensor, channels: int) -> Tensor:
+    """Return `(B, C, ...)` latents with zero channels appended up to `channels`."""
+    missing = channels - latents.shape[1]
+    if missing == 0:
+        return latents
+    return torch.cat([latents, latents.new_zeros(latents.shape[0], missing, *latents.shape[2:])], dim=1)
+
+
+def _check(present: int, channels: int, keep: int) -> None:
+    if keep > present or channels < keep:
+        raise InputError(
+            f"a patch embedding of {present} channels cannot become one of {channels} that keeps {keep}.",
+            fix="Widen a model that has not been widened yet.",
+        )
