@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Sequence
 
-from harmovid.cli import connect, parser, progress, settings
+from harmovid.cli import connect, diagnostics, parser, progress, settings
 from harmovid.cli.cancel import CancelOnInterrupt
 from harmovid.cli.connect import Choice
 from harmovid.cli.console import Console, describe
@@ -55,8 +55,13 @@ def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
 
         return check.run(args, task, config, choice, console)
     plan = make_plan(args, task, config.roots if config.server else ())
-    outcome = run_job(plan, make_spec(plan, choice, args), args.overwrite, config, console)
-    return _tell(outcome, args, console)
+    spec = make_spec(plan, choice, args)
+    folder = getattr(args, "diagnostics", None)  # only deflicker has it
+    if folder:
+        diagnostics.prepare(folder)
+    outcome = run_job(plan, spec, args.overwrite, config, console)
+    written = diagnostics.write(folder, plan, outcome) if folder else []
+    return _tell(outcome, args, written, console)
 
 
 def make_spec(plan: Plan, choice: Choice, args: argparse.Namespace) -> JobSpec:
@@ -148,16 +153,22 @@ def _journal(plan: Plan, spec: JobSpec, source: DirectorySource, overwrite: bool
     return journal
 
 
-def _tell(outcome: Outcome, args: argparse.Namespace, console: Console) -> int:
-    """Print the summary or the JSON answer, write the report, and return the exit code."""
+def _tell(outcome: Outcome, args: argparse.Namespace, diagnosed: Sequence[str], console: Console) -> int:
+    """Print the summary or the JSON answer, write the report, and return the exit code.
+
+    Args:
+        diagnosed: names of the files in the diagnostics' folder.
+    """
     if args.report:
         outcome.save(Path(args.report))
     if outcome.error is None or outcome.frames or outcome.resumed:
         for line in outcome.summary():
             console.note(line)
+    if diagnosed:
+        console.note(f"diagnostics: {os.path.join(args.diagnostics, 'index.html')}")
     if outcome.error is not None and not console.machine:
         print(describe(outcome.error), file=console.err, flush=True)
-    console.result(outcome.to_dict())
+    console.result({**outcome.to_dict(), **({"diagnostics": list(diagnosed)} if diagnosed else {})})
     return outcome.exit_code
 
 

@@ -94,6 +94,12 @@ def _add_jobs(commands: Any, engine: Optional[EngineInfo], remark: str, dry: boo
         "--amount", dest="strength", type=float, default=1.0, metavar="A",
         help="how much of the flicker to remove: 0 nothing, 1 all that was found (default 1, up to 2)",
     )  # fmt: skip
+    if not dry:
+        deflicker.add_argument(
+            "--diagnostics",
+            metavar="DIR",
+            help="write curves and previews to look at (index.html) and as data",
+        )
     harmonize = commands.add_parser(
         "harmonize",
         help="give a foreground the light of a background",

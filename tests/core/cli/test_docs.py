@@ -51,12 +51,12 @@ def test_flags_are_those_of_the_page(name: str) -> None:
     assert taken - shared == documented(f"harmovid {name}")
 
 
-@pytest.mark.parametrize("name", ["deflicker", "harmonize"])
-def test_check_takes_the_jobs_flags_but_two(name: str) -> None:
-    """`check` takes what the job takes, but for --report and --quiet, as the page says."""
+@pytest.mark.parametrize(("name", "own"), [("deflicker", {"--diagnostics"}), ("harmonize", set())])
+def test_check_takes_the_jobs_flags_but_those_that_write(name: str, own: set[str]) -> None:
+    """`check` takes what the job takes, but for --report, --diagnostics and --quiet, as the page says."""
     job, check = flags(commands()[name]), flags(_choices(commands()["check"])[name])
 
-    assert job - check == {"--report", "-q", "--quiet"}
+    assert job - check == {"--report", "-q", "--quiet"} | own
     assert check <= job
 
 

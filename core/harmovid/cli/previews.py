@@ -1,0 +1,83 @@
+"""Previews of a few frames as PNG: what was changed of the picture, and the field that changed it, in stops.
+
+Needs the pixel libraries; without them there are no previews, and a remark says why.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+from harmovid.cli.check_files import pixel_library
+from harmovid.cli.curves import CORRECTED, FAILED, FrameCurve
+from harmovid.cli.inputs import Plan
+from harmovid.errors import FrameError
+
+MOST_CHANGED = 3
+"""Frames with the largest corrections that are shown; the first and the one in the middle come on top of them."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One picture in the diagnostics' folder, and what it shows."""
+
+    name: str
+    caption: str
+
+
+def write_previews(folder: str, plan: Plan, rows: Sequence[FrameCurve]) -> Tuple[List[Preview], str]:
+    """Write the previews of a handful of frames.
+
+    Returns:
+        what was written, and a remark on what was not, which may be empty.
+
+    Raises:
+        OutputError: a picture cannot be written.
+    """
+    if pixel_library() is None:
+        return [], "Previews need the pixel libraries: pip install 'harmovid[server]'."
+    if plan.colorspace:
+        # The stored values are then no linear light, and their ratio is no number of stops.
+        return [], "There are no previews of plates in a colour space that the job names."
+    previews: List[Preview] = []
+    remarks = []
+    for frame in chosen(rows):
+        try:
+            previews += _of_frame(folder, plan, frame)
+        except FrameError as error:
+            remarks.append(f"Frame {frame} has no preview: {error.message}")
+    if previews and not plan.output.field_layers:
+        remarks.append("With --field the lighting field itself is shown, too.")
+    return previews, " ".join(remarks)
+
+
+def chosen(rows: Sequence[FrameCurve]) -> List[int]:
+    """Return the frames to show: those changed most, the first, and the one in the middle, of those with a result."""
+    there = [row for row in rows if row.decision != FAILED]
+    if not there:
+        return []
+    changed = sorted((row for row in there if row.decision == CORRECTED), key=lambda row: -row.change)
+    picked = [*changed[:MOST_CHANGED], there[0], there[len(there) // 2]]
+    return sorted({row.frame for row in picked})
+
+
+def _of_frame(folder: str, plan: Plan, frame: int) -> List[Preview]:
+    """Write the previews of one frame: the difference, and the field where the result carries it."""
+    from harmovid.pixels import exr, preview
+    from harmovid.pixels.field_exr import FIELD_CHANNELS, read_stops
+
+    result = exr.read(plan.out.path(frame))
+    plate = exr.read(plan.layers[plan.target].path(frame))
+    made = []
+    change = preview.stops_between(plate, result)
+    name = f"difference.{frame}.png"
+    preview.write_stops(os.path.join(folder, name), change)
+    made.append(
+        Preview(name, f"frame {frame}: result against plate, stops of luma (blue darker, red brighter)")
+    )
+    if all(channel in result.channels for channel in FIELD_CHANNELS):
+        name = f"field.{frame}.png"
+        preview.write_stops(os.path.join(folder, name), read_stops(result).mean(axis=-1))
+        made.append(Preview(name, f"frame {frame}: the lighting field, mean of the channels, stops"))
+    return made
