@@ -1,4 +1,4 @@
-"""`harmovid grade`: the global part of delivered lighting fields as CDL or 3D LUT, from the results alone.
+"""`harmovid grade`: the global part of delivered lighting fields as CDL, 3D LUT or Nuke node, from the results alone.
 
 Needs the pixel libraries, but no server: a result made with `--field` carries the curves in its header.
 """
@@ -19,7 +19,9 @@ from harmovid.frames import FramePattern
 if TYPE_CHECKING:
     from harmovid.pixels.field import LightingField
 
-KINDS = (".cdl", ".ccc", ".cube")
+KINDS = (".cdl", ".ccc", ".cube", ".nk")
+# Kinds of which one file holds many grades.
+MANY = (".ccc", ".nk")
 # A grade this far from the curve it stands for is worth a word: about the least change an eye notices.
 NOTICEABLE_STOPS = 0.05
 
@@ -43,11 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if kind not in KINDS:
         raise InputError(f"{args.out} has no known kind.", fix=f"It must end in {', '.join(KINDS)}.")
     results = _results(args.results)
-    if len(results) > 1 and out.is_single and kind != ".ccc":
-        raise InputError(
-            f"a {kind} file holds one grade, but there are {len(results)} results.",
-            fix=f"Name one result, write grade.####{kind} for one file each, or a .ccc for all.",
-        )
+    _check_places(kind, out, [frame for _, _, frame in results])
     fields = [(name, frame, *_field(path, frame)) for name, path, frame in results]
     targets = sorted({out.path(frame) for _, frame, _, _ in fields})
     existing = [target for target in targets if os.path.exists(target)]
@@ -57,9 +55,22 @@ def run(args: argparse.Namespace, console: Console) -> int:
     worst = max(losses.values(), default=0.0)
     console.text(f"{len(fields)} grade{'s' if len(fields) > 1 else ''} written to {args.out}")
     if worst > NOTICEABLE_STOPS:
-        console.note(f"warning: a CDL cannot say all of it; the worst colour is off by {worst:.3f} stops")
+        console.note(f"warning: a {kind} cannot say all of it; the worst colour is off by {worst:.3f} stops")
     console.result(ok_result(out=args.out, files=targets, grades=len(fields), max_residual_stops=losses))
     return exits.OK
+
+
+def _check_places(kind: str, out: FramePattern, frames: List[int]) -> None:
+    """Refuse grades that do not fit into the file, or files, that are named."""
+    if len(frames) > 1 and out.is_single and kind not in MANY:
+        raise InputError(
+            f"a {kind} file holds one grade, but there are {len(frames)} results.",
+            fix=f"Name one result, write grade.####{kind} for one file each, or a .ccc or .nk for all.",
+        )
+    if kind == ".nk" and not out.is_single:
+        raise InputError("a .nk holds one node, animated over all frames.", fix="Write grade.nk.")
+    if (kind == ".nk" or not out.is_single) and len(set(frames)) < len(frames):
+        raise InputError("two results have the same frame number.", fix="Export each shot by itself.")
 
 
 def _results(texts: List[str]) -> List[Tuple[str, str, int]]:
@@ -92,7 +103,7 @@ def _field(path: str, frame: int) -> Tuple[LightingField, Any]:
 def _write(
     kind: str, out: FramePattern, fields: List[Tuple[str, int, LightingField, Any]], colorspace: str
 ) -> Dict[str, float]:
-    """Write the files; return by how many stops each CDL is off at worst (nothing for LUTs)."""
+    """Write the files; return by how many stops each correction is off at worst (nothing for LUTs)."""
     from harmovid.pixels import grade
     from harmovid.pixels.colour import space_of
 
@@ -101,6 +112,10 @@ def _write(
             primaries = space_of(colorspace, chromaticities).primaries
             grade.write_cube(Path(out.path(frame)), field, primaries=primaries)
         return {}
+    if kind == ".nk":
+        nodes = {frame: grade.fit_nuke_grade(field) for _, frame, field, _ in fields}
+        grade.write_nk(Path(out.path(0)), nodes)
+        return {name: round(nodes[frame].max_residual_stops, 5) for name, frame, _, _ in fields}
     grades = {name: (frame, grade.fit_cdl(field)) for name, frame, field, _ in fields}
     if kind == ".ccc" and out.is_single:
         grade.write_ccc(Path(out.path(0)), {name: cdl for name, (_, cdl) in grades.items()})

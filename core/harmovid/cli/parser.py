@@ -223,11 +223,15 @@ def _add_keys(commands: Any) -> None:
 
 def _add_local_commands(commands: Any) -> None:
     grade = commands.add_parser(
-        "grade", help="export the global part of a delivered lighting field as CDL or LUT"
+        "grade", help="export the global part of a delivered lighting field as CDL, LUT or Nuke node"
     )
     grade.add_argument("results", metavar="RESULT.exr", nargs="+", help="results made with --field")
     grade.add_argument(
-        "-o", "--out", required=True, metavar="OUT", help=".cdl or .ccc (grades), .cube (3D LUT)"
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help=".cdl or .ccc (grades), .cube (3D LUT), .nk (Nuke Grade)",
     )
     grade.add_argument(
         "--colorspace", default="", metavar="NAME", help="the plate's OpenColorIO space, if the job named one"

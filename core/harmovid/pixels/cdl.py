@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmovid.pixels.apply import field_stops
+from harmovid.pixels.descent import descend
 from harmovid.pixels.field import LUMA, Curve, Faded, Float64, LightingField, Part
 from harmovid.pixels.field_exr import global_part
 
@@ -31,10 +32,8 @@ TINT_STOPS = 0.75
 EXACT_STOPS = 1e-4
 """A gain and a power per channel that are this near are kept: the curve is nothing else."""
 
-_ROUNDS = 60
 _DARKEST = 2.0**-30
 _SMALLEST_POWER = 0.05
-_STEP = 1e-5
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,26 @@ def fit_cdl(field: LightingField) -> Cdl:
     grade = global_part(field)
     if grade.is_null:
         return Cdl()
-    colours = _sample_colours(grade.parts[0])
-    shift = field_stops(np.ascontiguousarray(colours, np.float32)[:, None], grade, origin=(0, 0))[:, 0]
-    wanted = np.log2(colours) + shift.astype(np.float64)
+    colours, wanted = samples(grade)
     numbers = _start(colours, wanted)
     error = _error(numbers, colours, wanted)
     if np.abs(error).max() > EXACT_STOPS:
-        numbers, error = _descend(numbers, colours, wanted)
+        # An offset matters at the dark end: there its unit is the darkest sample.
+        unit = np.array([1.0] * 3 + [float(colours.min())] * 3 + [1.0] * 4)
+        numbers, error = descend(numbers, lambda trial: _error(trial, colours, wanted), unit)
     largest, mean = float(np.abs(error).max()), float(np.abs(error).mean())
     return replace(_correction(numbers), max_residual_stops=largest, mean_residual_stops=mean)
+
+
+def samples(grade: LightingField) -> Tuple[Float64, Float64]:
+    """Return colours `(n, 3)` over the range that a grade's first curve has seen, and the log2 they are to have.
+
+    Args:
+        grade: a field's global part, not null.
+    """
+    colours = _sample_colours(grade.parts[0])
+    shift = field_stops(np.ascontiguousarray(colours, np.float32)[:, None], grade, origin=(0, 0))[:, 0]
+    return colours, np.log2(colours) + shift.astype(np.float64)
 
 
 def _sample_colours(part: Part) -> Float64:
@@ -120,24 +130,3 @@ def _error(numbers: Float64, colours: Float64, wanted: Float64) -> Float64:
     """Return by how many stops each channel of each colour is off."""
     error: Float64 = np.log2(np.maximum(_correction(numbers).apply(colours), _DARKEST)) - wanted
     return error
-
-
-def _descend(numbers: Float64, colours: Float64, wanted: Float64) -> Tuple[Float64, Float64]:
-    """Return numbers of least squared error, and the errors: Levenberg-Marquardt with numeric slopes."""
-    # An offset matters at the dark end: there its unit is the darkest sample.
-    unit = np.array([1.0] * 3 + [float(colours.min())] * 3 + [1.0] * 4)
-    error = _error(numbers, colours, wanted)
-    damping = 1e-3
-    for _ in range(_ROUNDS):
-        steps = np.diag(unit * _STEP)
-        slopes = np.stack(
-            [(_error(numbers + step, colours, wanted) - error).ravel() / _STEP for step in steps]
-        )
-        square = slopes @ slopes.T
-        move = np.linalg.solve(square + damping * np.eye(10) * np.trace(square) / 10, -slopes @ error.ravel())
-        trial = numbers + move * unit
-        after = _error(trial, colours, wanted)
-        better = (after**2).sum() < (error**2).sum()
-        numbers, error = (trial, after) if better else (numbers, error)
-        damping = damping / 4 if better else damping * 6
-    return numbers, error

@@ -1,13 +1,16 @@
-"""The global part of a lighting field as files that grading tools read: ASC CDL and 3D LUT, still or moving.
+"""The global part of a lighting field as files that grading tools read: ASC CDL, 3D LUT, Nuke Grade; still or moving.
 
     cdl = fit_cdl(field)                                   # cdl.max_residual_stops says what is lost
     write_cdl(path, cdl, "shot010")                        # .cdl, one correction
     write_ccc(path, {"shot010.1001": cdl, ...})            # .ccc, a correction per frame
     write_cube(path, field, primaries=REC709)              # .cube, 33 x 33 x 33; a file per frame for a range
+    write_nk(path, {1001: fit_nuke_grade(field), ...})     # .nk, one animated Grade node for Nuke
 
 A **CDL** applies to the plate's own scene-linear light, without clamping (see `cdl.py`). It is exact where
 the curve is a gain and a power per channel; cross-talk and bends are fitted, and the residual stands in the
 file.
+
+A **Grade node** (`nuke_grade.py`) applies to the same light and is exact for gains.
 
 A **cube** takes and gives ACEScct with its AP1 primaries (S-2016-001): convert the plate to ACEScct, apply,
 convert back. Codes from 0 to 1 hold light up to 222; like every LUT it clamps what lies beyond.
@@ -30,9 +33,13 @@ from harmovid.pixels.apply_fast import apply_field
 from harmovid.pixels.cdl import Cdl, Triple, fit_cdl
 from harmovid.pixels.field import LightingField
 from harmovid.pixels.field_exr import global_part
+from harmovid.pixels.nuke_grade import NukeGrade, fit_nuke_grade, nk_text
 from harmovid.pixels.primaries import AP1, Primaries, rgb_to_rgb
 
-__all__ = ["CUBE_SIZE", "Cdl", "cube_text", "fit_cdl", "write_ccc", "write_cdl", "write_cube"]
+__all__ = [
+    "CUBE_SIZE", "Cdl", "NukeGrade", "cube_text", "fit_cdl", "fit_nuke_grade",
+    "write_ccc", "write_cdl", "write_cube", "write_nk",
+]  # fmt: skip
 
 CUBE_SIZE = 33
 """Samples per axis: what Resolve and most monitors take."""
@@ -75,6 +82,11 @@ def write_ccc(path: Path, corrections: Mapping[str, Cdl]) -> None:
 def write_cube(path: Path, field: LightingField, *, primaries: Primaries) -> None:
     """Write the field's curves as a 3D LUT (.cube); see `cube_text`. Raises `OutputError`."""
     _save(path, cube_text(field, primaries=primaries))
+
+
+def write_nk(path: Path, grades: Mapping[int, NukeGrade]) -> None:
+    """Write one Grade node, animated over the frames, as a Nuke script (.nk); see `nk_text`. Raises `OutputError`."""
+    _save(path, nk_text(grades))
 
 
 def cube_text(field: LightingField, *, primaries: Primaries) -> str:

@@ -107,3 +107,34 @@ def test_an_existing_grade_stays_without_overwrite(results: Path, tmp_path: Path
     assert grade(results, "-o", tmp_path / "g.ccc") == 6
     assert (tmp_path / "g.ccc").read_text("utf-8") == "mine"
     assert grade(results, "-o", tmp_path / "g.ccc", "--overwrite") == 0
+
+
+def test_a_range_makes_one_lut_per_frame(results: Path, tmp_path: Path) -> None:
+    """.cube with a place for the number is a moving LUT: a file per frame, each with its own light."""
+    assert grade(results, "-o", tmp_path / "g.####.cube") == 0
+
+    texts = [(tmp_path / f"g.{frame}.cube").read_text("utf-8") for frame in FRAMES]
+    assert len(set(texts)) == 3
+    assert all("LUT_3D_SIZE" in text for text in texts)
+
+
+def test_a_range_makes_one_nuke_node(results: Path, tmp_path: Path) -> None:
+    """.nk holds one Grade node with a key per frame: the gains of the three fields on red."""
+    assert grade(results, "-o", tmp_path / "g.nk") == 0
+
+    text = (tmp_path / "g.nk").read_text("utf-8")
+    keys = re.findall(r"x(\d+) ([\d.]+)", text)
+    assert [int(frame) for frame, _ in keys] == list(FRAMES)
+    assert [float(value) for _, value in keys] == pytest.approx([2.0, 4.0, 8.0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("out", "again", "said"), [("g.####.nk", 1, "one node"), ("g.nk", 2, "same frame number")]
+)
+def test_a_node_is_one_file_of_one_shot(
+    results: Path, tmp_path: Path, out: str, again: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A .nk per frame, or of two shots whose frames have the same numbers, is refused with its mend."""
+    assert grade(*[results] * again, "-o", tmp_path / out) == 2
+
+    assert said in capsys.readouterr().err
