@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import cv2
 from harmovid_server.engines import deflicker
 from harmovid_training.evaluate.clips import Clip, clip_folders, film_paths, load_clip, synthetic_clip
 from harmovid_training.evaluate.degrade import DEGRADATIONS
 from harmovid_training.evaluate.ffmpeg import ffmpeg_available
-from harmovid_training.evaluate.methods import BASELINES, FFMPEG, Method
+from harmovid_training.evaluate.methods import BASELINES, FFMPEG, Method, Run
 from support import deflicker_rows as extra
 from support import deflicker_speed
 from support.deflicker_compare import Row, Truth
@@ -55,7 +56,7 @@ def main() -> None:
     if degradations:
         print_head([method.name for method in methods])
     for clip in clips if degradations else []:
-        truth = Truth(clip)
+        truth = Truth(clip, given.cores)
         for test in degradations:
             if test.foreground if clip.cut_out else (clip.masks is not None or not test.foreground):
                 rows.append(truth.compare(test, SEED, methods, ours, reports))
@@ -90,7 +91,9 @@ def _arguments() -> argparse.Namespace:
         "--only", nargs="+", metavar="NAME", help="clips and films whose name holds one of these"
     )
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"per clip (default {FRAMES})")
-    parser.add_argument("--cores", type=int, default=2, help="for speed, and for OpenCV (default 2)")
+    parser.add_argument(
+        "--cores", type=int, default=2, help="to use: settings tried at once, OpenCV, speed (default 2)"
+    )
     parser.add_argument("--quick", action="store_true", help="a small made clip, one setting per method")
     given = parser.parse_args()
     if given.clips is None and FOOTAGE.is_dir():
@@ -128,37 +131,32 @@ def _methods(quick: bool) -> List[Method]:
     return [Method(method.name, method.settings[:1]) for method in there] if quick else there
 
 
-def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Any) -> extra.Rows:
-    """Run the tests that are no degradations, and print them as they come."""
-    rows: extra.Rows = []
+def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Run) -> extra.Rows:
+    """Run the tests that are no degradations, and print their rows as they come."""
     whole = [clip for clip in clips if not clip.cut_out]
-    tests: Dict[str, Any] = {
-        "fade": lambda: [row for clip in whole for row in extra.fade_rows(clip, ours)],
-        "steady": lambda: [row for clip in clips for row in extra.steady_rows(clip, ours)],
-        "cut": lambda: extra.cut_rows(clips, ours, SEED),
-        "bands": lambda: [row for clip in whole for row in extra.band_rows(clip, ours, SEED)],
-        "film": lambda: _films(given, ours),
+    tests: Dict[str, Iterator[extra.Rows]] = {
+        "fade": (extra.fade_rows(clip, ours) for clip in whole),
+        "steady": (extra.steady_rows(clip, ours) for clip in clips),
+        "cut": (extra.cut_rows(pair, ours, SEED) for pair in zip(whole, whole[1:])),
+        "bands": (extra.band_rows(clip, ours, SEED) for clip in whole),
+        "film": (extra.film_rows(path, LINES, given.frames, ours, given.cores) for path in _films(given)),
     }
-    for name, run in tests.items():
-        if name in given.tests:
-            found = run()
-            extra.print_rows(found)
-            rows += found
+    rows: extra.Rows = []
+    for found in chain.from_iterable(tests[name] for name in tests if name in given.tests):
+        extra.print_rows(found)
+        rows += found
     return rows
 
 
-def _films(given: argparse.Namespace, ours: Any) -> extra.Rows:
+def _films(given: argparse.Namespace) -> List[Path]:
+    """Return the films to measure on; none without footage."""
     if given.quick or given.clips is None:
         return []
     folder = given.films or given.clips.parent / "flicker"
     if not folder.is_dir():
         print(f"  film      no films at {folder}; --films names them")
         return []
-    rows = []
-    for path in film_paths(folder):
-        if _chosen(path.name, given.only):
-            rows += extra.film_rows(path, LINES, given.frames, ours)
-    return rows
+    return [path for path in film_paths(folder) if _chosen(path.name, given.only)]
 
 
 def _size(quick: bool) -> tuple[int, int]:

@@ -5,20 +5,23 @@ Each returns plain rows (`test`, `what`, numbers by method), for the table and t
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 from harmovid_training.evaluate import sets
 from harmovid_training.evaluate.clips import Clip, load_film
 from harmovid_training.evaluate.degrade import exposure
 from harmovid_training.evaluate.ffmpeg import ffmpeg_available
-from harmovid_training.evaluate.methods import FFMPEG, NOOP, Method, Run
+from harmovid_training.evaluate.methods import FFMPEG, NOOP, Method, Run, Setting
 
 from support.deflicker_compare import OURS
 
 Rows = List[Dict[str, Any]]
 
+INTACT = (0.5, 2.0)
+"""A result with another share of its detail is a broken picture: black frames are very steady."""
 CHART_PREFIX = "colorchart"
 """Films of this name are a still chart whose camera setting is stepped."""
 
@@ -48,15 +51,12 @@ def steady_rows(clip: Clip, ours: Run) -> Rows:
     return rows
 
 
-def cut_rows(clips: Sequence[Clip], ours: Run, seed: int) -> Rows:
-    """Neighbouring clips of one size cut together, both flickering: how far that is from the two run apart."""
-    rows = []
-    whole = [clip for clip in clips if not clip.cut_out]
-    for first, second in zip(whole, whole[1:]):
-        if sets.fits(first, second):
-            a, b = (exposure(each.frames, np.random.default_rng(seed)) for each in (first, second))
-            rows.append(_row("cut", f"{first.name} | {second.name}", {OURS: sets.cut_error(ours, a, b)}))
-    return rows
+def cut_rows(pair: Tuple[Clip, Clip], ours: Run, seed: int) -> Rows:
+    """Two clips of one size cut together, both flickering: how far that is from the two run apart."""
+    if not sets.fits(*pair):
+        return []
+    first, second = (exposure(each.frames, np.random.default_rng(seed)) for each in pair)
+    return [_row("cut", f"{pair[0].name} | {pair[1].name}", {OURS: sets.cut_error(ours, first, second)})]
 
 
 def band_rows(clip: Clip, ours: Run, seed: int) -> Rows:
@@ -69,21 +69,25 @@ def band_rows(clip: Clip, ours: Run, seed: int) -> Rows:
     return rows
 
 
-def film_rows(path: Path, lines: int, count: int, ours: Run) -> Rows:
+def film_rows(path: Path, lines: int, count: int, ours: Run, workers: int) -> Rows:
     """A real film, or the steps of a chart: roughness in places and as a whole, and detail kept.
 
-    ffmpeg's filters are taken at the setting that leaves the least local roughness.
+    ffmpeg's filters are taken at the setting that leaves the least local roughness of those that leave a picture;
+    `workers` are tried at once.
     """
     film = load_film(path, lines, count)
     test = "chart" if film.name.startswith(CHART_PREFIX) else "film"
     methods: List[Method] = [NOOP, *(FFMPEG if ffmpeg_available() else ())]
     numbers = {}
+
+    def numbers_of(setting: Setting) -> Dict[str, Any]:
+        return {**sets.film_numbers(setting.run(film.frames, None), film.frames), "setting": setting.label}
+
     for method in methods:
-        tried: Rows = [
-            {**sets.film_numbers(setting.run(film.frames, None), film.frames), "setting": setting.label}
-            for setting in method.settings
-        ]
-        numbers[method.name] = min(tried, key=lambda found: float(found["local_stops"]))
+        with ThreadPoolExecutor(workers) as pool:
+            tried = list(pool.map(numbers_of, method.settings))
+        intact = [found for found in tried if INTACT[0] <= found["detail"] <= INTACT[1]]
+        numbers[method.name] = min(intact or tried, key=lambda found: float(found["local_stops"]))
     numbers[OURS] = {**sets.film_numbers(ours(film.frames, None), film.frames), "setting": ""}
     return [_row(test, f"{film.name} ({len(film.frames)} frames)", numbers)]
 
@@ -95,8 +99,9 @@ def _row(test: str, what: str, numbers: Dict[str, Any]) -> Dict[str, Any]:
 def print_rows(rows: Rows) -> None:
     """Print rows of one kind, a line per row and method."""
     for row in rows:
-        said = "; ".join(f"{name}: {_said(row['test'], each)}" for name, each in row["numbers"].items())
-        print(f"  {row['test']:9s} {row['what']:44s} {said}", flush=True)
+        print(f"  {row['test']:10s}{row['what']}")
+        for name, numbers in row["numbers"].items():
+            print(f"    {name:22s}{_said(row['test'], numbers)}", flush=True)
 
 
 def _said(test: str, numbers: Dict[str, Any]) -> str:

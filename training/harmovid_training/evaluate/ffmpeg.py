@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Tuple
 
@@ -34,9 +35,9 @@ class Filter:
 DEFLICKER: Tuple[Filter, ...] = tuple(
     # It measures and scales the first plane only, so it is given luma as one.
     Filter(f"deflicker=size={size}:mode={mode}", "yuv444p16le")
-    for size, mode in product((5, 10, 20, 40), ("am", "pm", "median"))
+    for size, mode in (*product((5, 10, 20), ("am", "gm", "median")), (5, "pm"), (40, "am"))
 )
-"""ffmpeg `deflicker` at the settings that are tried."""
+"""ffmpeg `deflicker` at the settings that are tried; the power mean of more than 5 frames overflows to black."""
 
 TMIDEQUALIZER: Tuple[Filter, ...] = tuple(
     Filter(f"tmidequalizer=radius={radius}:sigma={sigma}", "gbrp16le")
@@ -91,7 +92,13 @@ def run_filter(frames: Array, each: Filter) -> Array:
     if codes.size != frames.size:
         got = codes.size // (height * width * 3)
         raise RuntimeError(f"ffmpeg {each.text} gave {got} frames for {count}.")
-    return unview(codes.reshape(frames.shape).astype(np.float32) / np.float32(CODE_MAX))
+    return _light_of_codes()[codes].reshape(frames.shape)
+
+
+@lru_cache(maxsize=1)
+def _light_of_codes() -> Array:
+    """Return the light of each 16-bit code, `(65536,)`."""
+    return unview(np.arange(CODE_MAX + 1, dtype=np.float32) / np.float32(CODE_MAX))
 
 
 def raw_frames(frames: Array) -> bytes:
