@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 from torch import Tensor, nn
@@ -74,7 +74,9 @@ class CogVideoX(Backbone):
             source, subfolder="transformer", torch_dtype=dtype
         )
         scheduler = CogVideoXDDIMScheduler.load_config(source, subfolder="scheduler")
-        return cls(transformer, {key: value for key, value in scheduler.items() if not key.startswith("_")})
+        vae = AutoencoderKLCogVideoX.load_config(source, subfolder="vae")
+        known = {key: value for key, value in scheduler.items() if not key.startswith("_")}
+        return cls(transformer, known, spatial=2 ** (len(vae["block_out_channels"]) - 1))
 
     @property
     def text_shape(self) -> tuple[int, int]:

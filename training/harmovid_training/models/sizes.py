@@ -41,6 +41,7 @@ _FIVE_B = {"num_attention_heads": 48, "num_layers": 42, "use_rotary_positional_e
 _ONE_POINT_FIVE = {
     **_FIVE_B, "patch_size_t": 2, "patch_bias": False, "sample_height": 300, "sample_width": 300, "sample_frames": 81,
 }  # fmt: skip
+_SMALL = {"spatial": 4}
 _TINY_COG = {
     "num_attention_heads": 2, "attention_head_dim": 16, "in_channels": 4, "out_channels": 4, "time_embed_dim": 16,
     "text_embed_dim": 8, "num_layers": 2, "sample_width": 8, "sample_height": 8, "sample_frames": 9,
@@ -71,24 +72,28 @@ SIZES = {
         {"num_attention_heads": 24, "ffn_dim": 14336, "num_layers": 30, "in_channels": 48, "out_channels": 48},
         adapter={"spatial": 16, "per_token_time": True},
     ),
-    "tiny-2b": Size("cogvideox", "", _TINY_COG),
-    "tiny-5b": Size("cogvideox", "", {**_TINY_COG, "use_rotary_positional_embeddings": True}),
+    "tiny-2b": Size("cogvideox", "", _TINY_COG, adapter=_SMALL),
+    "tiny-5b": Size("cogvideox", "", {**_TINY_COG, "use_rotary_positional_embeddings": True}, adapter=_SMALL),
     "tiny-5b-i2v": Size(
         "cogvideox", "",
         {
             **_TINY_COG, "in_channels": 8,
             "use_rotary_positional_embeddings": True, "use_learned_positional_embeddings": True,
         },
+        adapter=_SMALL,
     ),
-    "tiny-1.5": Size("cogvideox", "", {**_TINY_COG, "use_rotary_positional_embeddings": True, "patch_size_t": 2}),
+    "tiny-1.5": Size(
+        "cogvideox", "", {**_TINY_COG, "use_rotary_positional_embeddings": True, "patch_size_t": 2}, adapter=_SMALL
+    ),
     "tiny-1.5-i2v": Size(
         "cogvideox", "",
         {
             **_TINY_COG, "in_channels": 8, "ofs_embed_dim": 16,
             "use_rotary_positional_embeddings": True, "patch_size_t": 2,
         },
+        adapter=_SMALL,
     ),
-    "tiny-wan": Size("wan", "", _TINY_WAN),
+    "tiny-wan": Size("wan", "", _TINY_WAN, adapter=_SMALL),
     "tiny-wan-2.2": Size("wan", "", _TINY_WAN, adapter={"spatial": 16, "per_token_time": True}),
 }  # fmt: skip
 

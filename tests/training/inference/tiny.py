@@ -1,0 +1,37 @@
+"""Tiny random models and VAEs that run in milliseconds, 4 x 4 pixels per latent."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan
+from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
+from harmovid_training.models.conditioning import HARMOVID, Conditioning
+from harmovid_training.models.model import ConditionedModel
+from harmovid_training.models.sizes import make
+
+
+def tiny_codec(size: str = "tiny-2b") -> Codec:
+    """Return a VAE of the size's kind, the same each time."""
+    torch.manual_seed(0)
+    if size == "tiny-wan":
+        return WanCodec(
+            AutoencoderKLWan(
+                base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[True, True],
+                latents_mean=[0.0] * 4, latents_std=[1.0] * 4, scale_factor_spatial=4,
+            )
+        )  # fmt: skip
+    return CogVideoXCodec(
+        AutoencoderKLCogVideoX(
+            down_block_types=("CogVideoXDownBlock3D",) * 3, up_block_types=("CogVideoXUpBlock3D",) * 3,
+            block_out_channels=(4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
+        )
+    )  # fmt: skip
+
+
+def tiny_model(size: str = "tiny-2b", conditioning: Conditioning = HARMOVID) -> ConditionedModel:
+    """Return a conditioned model with random weights, the same each time; its conditions do count."""
+    torch.manual_seed(0)
+    backbone = make(size)
+    made = ConditionedModel(backbone, conditioning, torch.randn(1, *backbone.text_shape)).eval()
+    torch.nn.init.normal_(made.backbone.patch_embedding.weight, std=0.1)
+    return made
