@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
 from harmovid_training.evaluate.clips import Clip
 from harmovid_training.evaluate.degrade import Degradation
 from harmovid_training.evaluate.methods import Method, Run, Setting
-from harmovid_training.evaluate.metrics import Judge, detail_ratio
+from harmovid_training.evaluate.metrics import Judge, laplacian_energy, view
 from harmovid_training.evaluate.structure import Motion, ssim
 from harmovid_training.evaluate.traces import local_roughness_stops, roughness_stops
 
@@ -69,7 +69,8 @@ class Truth:
     def __init__(self, clip: Clip, workers: int = 1) -> None:
         self.clip = clip
         self._workers = workers
-        self.motion = Motion(clip.frames)
+        self._shown = view(clip.frames)
+        self._motion = Motion(self._shown)
 
     def compare(
         self,
@@ -90,34 +91,43 @@ class Truth:
         frames, mask = self.clip.frames, self.clip.masks if test.foreground else None
         flickering = test.apply(frames, self.clip.masks, seed)
         judge, quick = Judge(frames, mask), Judge(frames, mask, CHOOSING_STRIDE)
+        energy = laplacian_energy(view(flickering))
         row = Row(self.clip.name, test.name)
         for method in methods:
-            best = self._best_setting(method, flickering, mask, quick)
-            numbers = self._numbers(judge, best.run(flickering, mask), flickering, mask)
-            row.scores[method.name] = {**numbers, "setting": best.label}
+            label, result = self._best(method, flickering, mask, quick)
+            row.scores[method.name] = {**self._numbers(judge, result, mask, energy), "setting": label}
         start = time.perf_counter()
         result = ours(flickering, mask)
         row.ms = (time.perf_counter() - start) * 1e3 / len(frames)
-        row.scores[OURS] = self._numbers(judge, result, flickering, mask)
+        row.scores[OURS] = self._numbers(judge, result, mask, energy)
         row.said = reports[len(reports) // 2]
         return row
 
-    def _best_setting(self, method: Method, frames: Array, mask: Optional[Array], quick: Judge) -> Setting:
-        """Return the setting whose result is nearest to the truth; several are tried at once."""
+    def _best(self, method: Method, frames: Array, mask: Optional[Array], quick: Judge) -> Tuple[str, Array]:
+        """Return the setting whose result is nearest to the truth, and the result; several are tried at once."""
         if len(method.settings) == 1:
-            return method.settings[0]
-        with ThreadPoolExecutor(self._workers) as pool:
-            scores = list(pool.map(lambda each: quick.psnr_g(each.run(frames, mask)), method.settings))
-        return method.settings[int(np.argmax(scores))]
+            return method.settings[0].label, method.settings[0].run(frames, mask)
 
-    def _numbers(self, judge: Judge, result: Array, source: Array, mask: Optional[Array]) -> Dict[str, Any]:
+        def tried(setting: Setting) -> Tuple[float, str, Array]:
+            result = setting.run(frames, mask)
+            return quick.psnr_g(result), setting.label, result
+
+        best = (-np.inf, "", frames)
+        with ThreadPoolExecutor(self._workers) as pool:
+            for each in pool.map(tried, method.settings):
+                best = max(best, each, key=lambda scored: float(scored[0]))
+        return best[1], best[2]
+
+    def _numbers(self, judge: Judge, result: Array, mask: Optional[Array], energy: float) -> Dict[str, Any]:
+        """Return every measure of a result; `energy` is the flickering clip's, for the detail that is kept."""
+        shown = view(result)
         return {
-            **judge.scores(result),
-            "ssim": ssim(result, self.clip.frames, mask),
-            "warped": self.motion.warped_error(result, mask),
+            **judge.scores(result, shown),
+            "ssim": ssim(shown, self._shown, mask),
+            "warped": self._motion.warped_error(shown, mask),
             "rough": roughness_stops(result, mask),
             "rough_local": local_roughness_stops(result, mask),
-            "detail": detail_ratio(result, source),
+            "detail": laplacian_energy(shown) / energy,
         }
 
 

@@ -9,7 +9,7 @@ space" is the sRGB curve (IEC 61966-2-1) of a softly clipped linear value, so th
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ import numpy.typing as npt
 from harmovid_training.evaluate.degrade import to_stops
 
 Array = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
 SHOULDER_START = 0.8
 """Linear value from which the view rolls off towards 1 instead of clipping there."""
@@ -84,10 +83,15 @@ class Judge:
         """
         return self.scores(result)["psnr_g"]
 
-    def scores(self, result: Array) -> Dict[str, float]:
-        """Return `psnr`, `psnr_g` (dB), `rmse` (of the view, 0..1) and `stops` (as `stops_rmse`) at once."""
+    def scores(self, result: Array, shown: Optional[Array] = None) -> Dict[str, float]:
+        """Return `psnr`, `psnr_g` (dB), `rmse` (of the view, 0..1) and `stops` (as `stops_rmse`) at once.
+
+        Args:
+            result: as long and as large as the truth.
+            shown: its `view`, if the caller has it.
+        """
         thin = self._thin(result)
-        square = self._mean_square(view(thin))
+        square = self._mean_square(view(thin) if shown is None else self._thin(shown))
         logs = to_stops(thin)
         plain = _decibel(square)
         # The fit is in stops and the score in view space: on a near-perfect result it may lose a little.
@@ -103,15 +107,15 @@ class Judge:
         """Return the result, whose log2 light is `source`, after the transform; what does not count stays."""
         stride = max(1, int(np.sqrt(source[..., 0].size / GAUGE_SAMPLES)))
         pick = (slice(None), slice(None, None, stride), slice(None, None, stride))
-        basis = _quadratic(source[pick].reshape(-1, 3))
+        basis = _quadratic(source[pick].reshape(-1, 3).astype(np.float64))
         scale = np.sqrt(self._weight[pick].reshape(-1, 1).astype(np.float64))
         change = (self._logs[pick] - source[pick]).reshape(-1, 3)
         coeffs = np.linalg.lstsq(basis * scale, change * scale, rcond=1e-8)[0]
         out = result.copy()
         for index, frame in enumerate(source):
             counts = np.ones(frame.shape[:2], bool) if self._mask is None else self._mask[index] > 0
-            stops = _quadratic(frame[counts]) @ coeffs
-            out[index][counts] *= np.exp2(np.clip(stops, -16, 16)).astype(np.float32)
+            stops = _quadratic(frame[counts]) @ coeffs.astype(np.float32)
+            out[index][counts] *= np.exp2(np.clip(stops, -16, 16))
         return out
 
 
@@ -136,17 +140,18 @@ def stops_rmse(result: Array, truth: Array, mask: Optional[Array] = None) -> flo
 
 def detail_ratio(result: Array, source: Array) -> float:
     """Return the Laplacian energy of the view of `result` over that of `source`: 1.0 when no detail was lost."""
-    return _laplacian_energy(view(result)) / max(_laplacian_energy(view(source)), 1e-12)
+    return laplacian_energy(view(result)) / max(laplacian_energy(view(source)), 1e-12)
 
 
-def _laplacian_energy(shown: Array) -> float:
+def laplacian_energy(shown: Array) -> float:
+    """Return the mean squared Laplacian of a view `(T, H, W, 3)`."""
     centre = shown[:, 1:-1, 1:-1]
     around = shown[:, :-2, 1:-1] + shown[:, 2:, 1:-1] + shown[:, 1:-1, :-2] + shown[:, 1:-1, 2:]
     return float(np.mean((4 * centre - around) ** 2, dtype=np.float64))
 
 
-def _quadratic(y: Array) -> Float64:
-    r, g, b = y.astype(np.float64).T
+def _quadratic(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    r, g, b = y.T
     return np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, g * b, b * r], axis=-1)
 
 

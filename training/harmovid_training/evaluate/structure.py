@@ -1,7 +1,7 @@
 """Structure and motion: SSIM, and how much a clip changes along the motion of the truth.
 
-Clips are `(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` float32 in 0..1 (None: the whole frame). Both numbers
-are of the view (`metrics.view`), 0..1.
+Both are numbers of what is shown: clips are views (`metrics.view`), `(T, H, W, 3)` float32 in 0..1; masks are `(T, H,
+W)` float32 in 0..1 (None: the whole frame).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harmovid_training.evaluate.degrade import LUMA, Array
-from harmovid_training.evaluate.metrics import view
 
 SSIM_SIGMA_PX = 1.5
 SSIM_WINDOW_PX = 11
@@ -25,10 +24,10 @@ AGREE_PX = 1.0
 
 
 def ssim(result: Array, truth: Array, mask: Optional[Array] = None) -> float:
-    """Return the mean structural similarity of the view's luma, at most 1."""
+    """Return the mean structural similarity of the luma of two views, at most 1."""
     total = weight = 0.0
     for t in range(len(truth)):
-        similar = _similarity(view(result[t]) @ LUMA, view(truth[t]) @ LUMA)
+        similar = _similarity(result[t] @ LUMA, truth[t] @ LUMA)
         share = np.ones_like(similar) if mask is None else mask[t]
         total += float((similar * share).sum(dtype=np.float64))
         weight += float(share.sum(dtype=np.float64))
@@ -55,26 +54,24 @@ class Motion:
     """The truth's motion from each frame to the one before, and where it can be trusted.
 
     Args:
-        truth: the clean clip; DIS optical flow of its view is taken in both directions.
+        truth: the clean clip's view; its DIS optical flow is taken in both directions.
     """
 
     def __init__(self, truth: Array) -> None:
-        grey = [np.clip(view(frame) @ LUMA * 255, 0, 255).astype(np.uint8) for frame in truth]
+        grey = [np.clip(frame @ LUMA * 255, 0, 255).astype(np.uint8) for frame in truth]
         self._steps: List[Tuple[Array, Array]] = [_step(now, before) for before, now in zip(grey, grey[1:])]
 
     def warped_error(self, clip: Array, mask: Optional[Array] = None) -> float:
-        """Return the RMS difference of the view between each frame and the one before, moved onto it.
+        """Return the RMS difference between each frame of a view and the one before, moved onto it.
 
         Lai et al., "Learning blind video temporal consistency" (ECCV 2018), section 4.2, with the flow of the truth;
         hidden pixels are left out.
         """
         total = weight = 0.0
-        shown = view(clip[0])
         for t, (places, seen) in enumerate(self._steps, start=1):
-            before, shown = shown, view(clip[t])
-            moved = _moved(before, places)
+            moved = _moved(clip[t - 1], places)
             share = seen if mask is None else seen * mask[t]
-            total += float((((shown - moved) ** 2).mean(-1) * share).sum(dtype=np.float64))
+            total += float((((clip[t] - moved) ** 2).mean(-1) * share).sum(dtype=np.float64))
             weight += float(share.sum(dtype=np.float64))
         return float(np.sqrt(total / max(weight, 1e-9)))
 
