@@ -1,0 +1,213 @@
+"""The training loop: it learns, it resumes exactly, and its checkpoints come back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Iterator
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from harmovid.errors import InputError
+from harmovid_training.inference.shot import Settings, sample
+from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
+from harmovid_training.models.conditioning import HARMOVID
+from harmovid_training.models.model import ConditionedModel, diffusion_loss
+from harmovid_training.models.sizes import make
+from harmovid_training.stages import objectives
+from harmovid_training.stages.batches import Encoded, Kept, LatentBatch, prefetched, step_indices
+from harmovid_training.stages.config import CONFIGS, TrainConfig
+from harmovid_training.stages.lora import add_lora
+from harmovid_training.stages.paths import Sample
+from harmovid_training.stages.train import train
+from training.inference.tiny import tiny_codec, tiny_model
+
+QUICK = TrainConfig(
+    "quick", "tiny-5b", "harmovid", iterations=6, batch=2, frames=9, height=16, width=16, learning_rate=1e-3, warmup=2,
+    ema=0.9, precision="no", checkpointing=False, save_every=3, validate_every=100, workers=0,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fresh_process() -> Iterator[None]:
+    """Let every test choose its precision: Accelerate fixes it for a process at the first run."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def latents(indices) -> LatentBatch:
+    """Return a batch that is a function of the sample numbers."""
+    rows = [torch.Generator().manual_seed(index) for index in indices]
+    clean = torch.stack([torch.randn(4, 3, 4, 4, generator=row) for row in rows])
+    conditions = torch.cat([clean * 0.5, clean, torch.ones(len(clean), 1, 3, 4, 4)], dim=1)
+    return LatentBatch(clean, conditions, conditions[:, :4], tuple(indices))
+
+
+def quiet(config: TrainConfig, model: ConditionedModel, folder, **more) -> list[float]:
+    """Train without a progress bar."""
+    return train(
+        config, model, latents, more.pop("objective", objectives.diffusion), folder, progress=False, **more
+    )
+
+
+def test_a_resumed_run_has_the_same_losses(tmp_path):
+    """Six steps at once, and three steps, a new process's worth of fresh objects, and three more: the same losses and
+    the same averaged weights, bit for bit."""
+    model = tiny_model("tiny-5b")
+    whole = quiet(QUICK, model, tmp_path / "whole")
+    first = quiet(replace(QUICK, iterations=3), tiny_model("tiny-5b"), tmp_path / "parts")
+    torch.manual_seed(99)
+    again = ConditionedModel(make("tiny-5b"), HARMOVID, tiny_model("tiny-5b").text)
+    rest = quiet(QUICK, again, tmp_path / "parts")
+    assert whole == first + rest
+    for one, other in zip(model.parameters(), again.parameters()):
+        assert torch.equal(one, other)
+    assert quiet(QUICK, again, tmp_path / "parts") == []
+
+
+def test_another_configuration_does_not_resume(tmp_path):
+    """A state trained with another learning rate is refused by name."""
+    quiet(replace(QUICK, iterations=1), tiny_model("tiny-5b"), tmp_path)
+    with pytest.raises(InputError, match="another learning_rate"):
+        quiet(replace(QUICK, learning_rate=1e-4), tiny_model("tiny-5b"), tmp_path)
+
+
+def test_training_learns(tmp_path):
+    """Forty steps on a few samples bring the loss down by a fifth and more."""
+    losses = quiet(replace(QUICK, iterations=40, save_every=100), tiny_model("tiny-5b"), tmp_path)
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
+
+
+def test_accumulation_is_one_larger_batch(tmp_path):
+    """A batch of four in one pass and in two passes of two gives the same losses."""
+    one = quiet(replace(QUICK, batch=4, iterations=2), tiny_model("tiny-5b"), tmp_path / "one")
+    two = quiet(replace(QUICK, batch=4, accumulate=2, iterations=2), tiny_model("tiny-5b"), tmp_path / "two")
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    with pytest.raises(InputError, match="cannot be shared"):
+        quiet(replace(QUICK, accumulate=3), tiny_model("tiny-5b"), tmp_path / "three")
+
+
+def test_processes_share_a_step_without_overlap():
+    """Four processes with two passes each take every sample of a step once, and the next step goes on after it."""
+    taken = [index for rank in range(4) for part in step_indices(5, 16, 2, rank, 4) for index in part]
+    assert sorted(taken) == list(range(80, 96))
+
+
+def test_the_loop_uses_the_papers_loss():
+    """The loop's objective is `diffusion_loss` with noise and time drawn from the seed and the sample's number."""
+    model, batch = tiny_model("tiny-5b"), latents([7])
+    with torch.no_grad():
+        loss = objectives.diffusion(model, model.schedule, batch, seed=2)
+        generator = torch.Generator().manual_seed(2 * 1_000_003 + 7)
+        times = model.schedule.sample_times(1, generator)
+        noise = torch.randn(batch.clean.shape[1:], generator=generator)[None]
+        assert loss == diffusion_loss(model, batch.clean, batch.conditions, noise, times)
+
+
+def test_bfloat16_with_checkpointing_runs(tmp_path):
+    """Mixed precision and recomputed blocks give finite losses near the plain ones."""
+    plain = quiet(replace(QUICK, iterations=2), tiny_model("tiny-5b"), tmp_path / "plain")
+    spare = quiet(
+        replace(QUICK, iterations=2, precision="bf16", checkpointing=True),
+        tiny_model("tiny-5b"),
+        tmp_path / "b",
+    )
+    np.testing.assert_allclose(plain, spare, rtol=0.05)
+
+
+@pytest.mark.parametrize("size", ["tiny-5b", "tiny-wan"])
+def test_lora_trains_adapters_and_the_patch_embedding_only(tmp_path, size):
+    """Pretrained attention stays as it was; adapters and the widened embedding move; at step 0 nothing is changed."""
+    model = tiny_model(size)
+    given = latents([1])
+    with torch.no_grad():
+        before = model(given.clean, given.conditions, torch.tensor([500]))
+        add_lora(model, 2)
+        assert torch.equal(model(given.clean, given.conditions, torch.tensor([500])), before)
+    frozen = {name: weight.clone() for name, weight in model.named_parameters() if not weight.requires_grad}
+    quiet(replace(QUICK, size=size, lora_rank=2, iterations=3), model, tmp_path)
+    now = dict(model.named_parameters())
+    assert all(torch.equal(now[name], value) for name, value in frozen.items())
+    moved = [name for name, weight in now.items() if weight.requires_grad]
+    assert all("lora_" in name or "patch_embed" in name for name in moved)
+    with torch.no_grad():
+        assert not torch.equal(model.eval()(given.clean, given.conditions, torch.tensor([500])), before)
+
+
+@pytest.mark.parametrize("size", ["tiny-2b", "tiny-1.5", "tiny-wan"])
+def test_checkpoints_come_back(tmp_path, size):
+    """A checkpoint folder rebuilds the same function from its own files, and its card names the colour contract."""
+    model = tiny_model(size)
+    card = Card(asdict(QUICK), data=("made here, CC0",), data_hash="abc", metrics={"held-out loss": 0.25})
+    save_checkpoint(tmp_path, model, card)
+    loaded = load_checkpoint(tmp_path)
+    given = latents([1])
+    wide = (
+        torch.cat([given.clean, given.clean[:, :, :1]], 2),
+        torch.cat([given.conditions, given.conditions[:, :, :1]], 2),
+    )
+    with torch.no_grad():
+        assert torch.equal(loaded(*wide, torch.tensor([300])), model(*wide, torch.tensor([300])))
+    text = (tmp_path / "README.md").read_text()
+    assert "ACEScct" in text
+    assert "held-out loss: 0.2500" in text
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 9}))
+    with pytest.raises(InputError, match="layout 9"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_a_student_learns_in_one_step(tmp_path):
+    """The latent stage brings the one-step result of the sampling door closer to the target, the pixel stage
+    goes on."""
+    config = replace(QUICK, objective="latent", iterations=40, save_every=100, ema=0.0, learning_rate=3e-3)
+    model, few = tiny_model("tiny-5b"), latents(range(2))
+    before = sample(model.eval(), few.conditions[:1], Settings("one-step", 1, window_frames=9))
+    train(config, model, lambda indices: latents([index % 2 for index in indices]), objectives.latent_regression,
+          tmp_path / "latent", progress=False)  # fmt: skip
+    after = sample(model, few.conditions[:1], Settings("one-step", 1, window_frames=9))
+    assert (after - few.clean[:1]).square().mean() < 0.5 * (before - few.clean[:1]).square().mean()
+    codec = tiny_codec()
+    losses = quiet(
+        replace(config, objective="pixel", iterations=2), model, tmp_path / "pixel",
+        objective=objectives.pixel_regression(codec),
+    )  # fmt: skip
+    assert np.isfinite(losses).all()
+
+
+def samples(index: int) -> Sample:
+    """Return a small sample that depends on its number only."""
+    rng = np.random.default_rng(index)
+    clip = rng.uniform(-1, 1, (9, 16, 16, 3)).astype(np.float32)
+    return Sample(
+        {"composite": clip, "background": clip[::-1].copy()}, np.ones((9, 16, 16), np.float32), -clip, 0.18
+    )
+
+
+def test_encoded_batches_hold_what_the_equations_say():
+    """Clean latents are the target's, conditions are composite, background and coverage, prefetched or not."""
+    model, codec = tiny_model("tiny-5b"), tiny_codec()
+    encoded = Encoded(samples, codec, HARMOVID, model.geometry)
+    batch = encoded([3, 4])
+    target = torch.from_numpy(samples(4).target).permute(3, 0, 1, 2)[None]
+    latent = torch.cat(list(codec.encode([target])), dim=2)
+    torch.testing.assert_close(batch.clean[1:], latent, rtol=1e-5, atol=1e-5)
+    assert torch.equal(batch.composite, batch.conditions[:, :4])
+    assert float(batch.conditions[:, -1].min()) == 1.0
+    ahead = list(prefetched(encoded, [(3, 4), (5, 6)], workers=0))
+    assert torch.equal(ahead[0].conditions, batch.conditions)
+    kept = Kept(encoded, 5)
+    torch.testing.assert_close(kept([8, 4]).clean, batch.clean, rtol=1e-5, atol=1e-5)
+
+
+def test_the_papers_setting_is_named():
+    """1,200 iterations of 8 clips on 8 GPUs, windows next to the paper's 85 frames; every setting names a real size."""
+    paper = CONFIGS["paper-harmovid"]
+    assert (paper.iterations, paper.gpus, paper.frames, paper.conditioning) == (1200, 8, 81, "harmovid")
+    for config in CONFIGS.values():
+        assert make(config.size, device="meta").geometry.legal_frames(config.frames) == config.frames
+        assert config.batch % (config.accumulate * config.gpus) == 0

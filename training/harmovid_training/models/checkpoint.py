@@ -1,0 +1,161 @@
+"""A trained model as a folder: safetensors, a configuration that rebuilds it, and a model card for people.
+
+save_checkpoint(folder, model, weights, card)
+model = load_checkpoint(folder)
+
+config.json           adapter, transformer, scheduler, conditioning, LoRA rank, colour contract
+model.safetensors     the whole transformer, or with LoRA what was trained
+text.safetensors      the empty prompt's embedding
+README.md             the model card
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping
+
+import diffusers
+import torch
+from harmovid.errors import InputError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harmovid_training.files import save_json, save_tensors, save_text
+from harmovid_training.models.backbone import Backbone
+from harmovid_training.models.cogvideox import CogVideoX
+from harmovid_training.models.conditioning import CONDITIONINGS
+from harmovid_training.models.model import ConditionedModel
+from harmovid_training.models.space import CONTRACT
+from harmovid_training.models.wan import Wan
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model card tells besides the configuration.
+
+    Attributes:
+        training: the run's settings.
+        data: what it was trained on, one line per source with its licence.
+        data_hash: of the clip index or of the generator's settings.
+        metrics: named results, measured on what the names say.
+        base: the pretrained model and its licence; empty for one trained from nothing.
+        base_source: name or folder of the base, needed to rebuild a model with LoRA.
+    """
+
+    training: Mapping[str, Any]
+    data: tuple[str, ...] = ()
+    data_hash: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    base: str = ""
+    base_source: str = ""
+
+
+def save_checkpoint(
+    folder: Path, model: ConditionedModel, card: Card, weights: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write a checkpoint.
+
+    Args:
+        weights: of the transformer by name, averaged ones for instance; what is missing comes from the model.
+    """
+    backbone = model.backbone
+    rank = int(card.training.get("lora_rank", 0))
+    own = {
+        name: value
+        for name, value in backbone.transformer.state_dict().items()
+        if not rank or "lora_" in name or "patch_embed" in name
+    }
+    tensors = {name: (weights or {}).get(name, value).to(value.dtype) for name, value in own.items()}
+    save_tensors(folder / "model.safetensors", tensors)
+    save_tensors(folder / "text.safetensors", {"text": model.text})
+    save_json(folder / "config.json", _configuration(model, rank, card.base_source))
+    save_text(folder / "README.md", _card_text(model, card))
+
+
+def load_checkpoint(folder: Path, dtype: torch.dtype = torch.float32) -> ConditionedModel:
+    """Return the model of a checkpoint folder.
+
+    Errors:
+        InputError: no checkpoint, one of another version, or weights that do not fit its configuration.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder} is no checkpoint: it has no config.json.", fix="Name a folder that training wrote."
+        )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("format") != FORMAT:
+        raise InputError(f"{folder} has the layout {config.get('format')}, this version reads {FORMAT}.")
+    backbone = _backbone(config, dtype)
+    model = ConditionedModel(
+        backbone, CONDITIONINGS[config["conditioning"]], load_file(folder / "text.safetensors")["text"]
+    )
+    rank = int(config["lora_rank"])
+    if rank:
+        from harmovid_training.stages.lora import add_lora
+
+        add_lora(model, rank)
+    found = backbone.transformer.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    missing = [] if rank else found.missing_keys
+    if found.unexpected_keys or missing:
+        raise InputError(
+            f"the weights of {folder} do not fit its config.json: {', '.join([*found.unexpected_keys, *missing][:4])}."
+        )
+    return model.to(dtype).eval()
+
+
+def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, Any]:
+    backbone: Any = model.backbone
+    schedule: Any = backbone.schedule
+    transformer = {
+        key: value for key, value in backbone.transformer.config.items() if not key.startswith("_")
+    }
+    adapter: dict[str, Any] = {"spatial": backbone.geometry.spatial}
+    scheduler_class = ""
+    if isinstance(backbone, Wan):
+        adapter["per_token_time"] = backbone.per_token_time
+        scheduler_class = schedule.scheduler.__name__
+    return {
+        "format": FORMAT,
+        "kind": "wan" if isinstance(backbone, Wan) else "cogvideox",
+        "conditioning": model.conditioning.name,
+        "prediction": model.schedule.prediction,
+        "adapter": adapter,
+        "transformer": transformer,
+        "scheduler_class": scheduler_class,
+        "scheduler": schedule.config,
+        "lora_rank": rank,
+        "base_source": base if rank else "",
+        "colour": CONTRACT,
+    }
+
+
+def _backbone(config: dict[str, Any], dtype: torch.dtype) -> Backbone:
+    if config["kind"] == "wan":
+        chosen = getattr(diffusers, config["scheduler_class"])
+        if config["base_source"]:
+            return Wan.from_pretrained(config["base_source"], dtype)
+        bare = diffusers.WanTransformer3DModel(**config["transformer"])
+        return Wan(bare, config["scheduler"], chosen, **config["adapter"])
+    if config["base_source"]:
+        return CogVideoX.from_pretrained(config["base_source"], dtype)
+    plain = diffusers.CogVideoXTransformer3DModel(**config["transformer"])
+    return CogVideoX(plain, config["scheduler"], **config["adapter"])
+
+
+def _card_text(model: ConditionedModel, card: Card) -> str:
+    count = sum(weight.numel() for weight in model.parameters())
+    lines = [
+        f"# HarmoVid checkpoint: {card.training.get('name', model.conditioning.name)}", "",
+        f"- network: {model.conditioning.name}, {count / 1e6:.1f} M parameters, {model.schedule.prediction}",
+        f"- base: {card.base or 'none, trained from random weights'}", "",
+        "## Colour contract", "", *[f"- {key}: {value}" for key, value in CONTRACT.items()], "",
+        "## Data", "", *[f"- {line}" for line in card.data], f"- hash: {card.data_hash or 'not given'}", "",
+        "## Metrics", "", *[f"- {name}: {value:.4f}" for name, value in card.metrics.items()], "",
+        "## Training", "", *[f"- {key}: {value}" for key, value in card.training.items()], "",
+    ]  # fmt: skip
+    return "\n".join(lines)

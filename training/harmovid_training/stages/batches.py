@@ -1,0 +1,130 @@
+"""Samples to batches of latents: sample `i` is a function of the seed and `i`, so any step can be made again.
+
+    batches = Encoded(samples, codec, conditioning, geometry)
+    batch = batches(indices)
+
+Every rank and every resumed run asks for indices, never for "the next one"; that is all that exact resuming needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Iterator, Protocol, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from harmovid_training.models.backbone import Geometry
+from harmovid_training.models.codec import Codec
+from harmovid_training.models.conditioning import Conditioning, latent_mask
+from harmovid_training.stages.paths import Float32, Sample
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """What a training step needs.
+
+    Attributes:
+        clean: `(B, C, T, h, w)` latents of the targets.
+        conditions: `(B, channels - C, T, h, w)`.
+        composite: `(B, C, T, h, w)`, where a one-step student starts.
+        indices: of the samples, for their noise.
+    """
+
+    clean: Tensor
+    conditions: Tensor
+    composite: Tensor
+    indices: tuple[int, ...]
+
+
+class Samples(Protocol):
+    """A dataset without an end: a sample for every index, always the same one for the same index."""
+
+    def __call__(self, index: int) -> Sample:
+        """Return sample `index`."""
+
+
+class Encoded:
+    """Encodes samples with the frozen VAE when they are asked for."""
+
+    def __init__(
+        self, samples: Samples, codec: Codec, conditioning: Conditioning, geometry: Geometry
+    ) -> None:
+        self.samples = samples
+        self._codec = codec
+        self._conditioning = conditioning
+        self._geometry = geometry
+
+    def __call__(self, indices: Sequence[int], made: Sequence[Sample] | None = None) -> LatentBatch:
+        """Return a batch.
+
+        Args:
+            indices: of the samples.
+            made: the samples, where a loader has prepared them already.
+        """
+        samples = [self.samples(index) for index in indices] if made is None else made
+        latents = {
+            name: self._encode([sample.pictures[name] for sample in samples])
+            for name in self._conditioning.pictures
+        }
+        mask = torch.from_numpy(np.stack([sample.mask for sample in samples]))[:, None]
+        clean = self._encode([sample.target for sample in samples])
+        conditions = self._conditioning.assemble(latents, latent_mask(mask, self._geometry).to(clean))
+        return LatentBatch(clean, conditions, latents["composite"], tuple(indices))
+
+    def _encode(self, clips: Sequence[Float32]) -> Tensor:
+        video = torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)
+        return torch.cat(list(self._codec.encode([video])), dim=2).float()
+
+
+class Kept:
+    """A fixed number of batches' samples encoded once and kept in memory: for small sets of clips, where encoding costs
+    more than training. Index `i` is sample `i % count`."""
+
+    def __init__(
+        self, encoded: Encoded, count: int, progress: Callable[[Sequence[int]], Sequence[int]] = list
+    ) -> None:
+        rows = [encoded([index]) for index in progress(range(count))]
+        self._clean = torch.cat([row.clean for row in rows])
+        self._conditions = torch.cat([row.conditions for row in rows])
+        self._composite = torch.cat([row.composite for row in rows])
+
+    def __call__(self, indices: Sequence[int]) -> LatentBatch:
+        """Return a batch."""
+        rows = [index % len(self._clean) for index in indices]
+        return LatentBatch(self._clean[rows], self._conditions[rows], self._composite[rows], tuple(indices))
+
+
+class _Prepared(Dataset["tuple[tuple[int, ...], list[Sample]]"]):
+    def __init__(self, samples: Samples, steps: list[tuple[int, ...]]) -> None:
+        self._samples = samples
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, number: int) -> tuple[tuple[int, ...], list[Sample]]:
+        indices = self._steps[number]
+        return indices, [self._samples(index) for index in indices]
+
+
+def prefetched(encoded: Encoded, steps: list[tuple[int, ...]], workers: int) -> Iterator[LatentBatch]:
+    """Yield the batches of `steps` in order; worker processes read and prepare clips ahead, this one encodes them."""
+    loader = DataLoader(
+        _Prepared(encoded.samples, steps), batch_size=None, shuffle=False, num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+    )  # fmt: skip
+    for indices, samples in loader:
+        yield encoded(indices, samples)
+
+
+def step_indices(step: int, batch: int, accumulate: int, rank: int, world: int) -> list[tuple[int, ...]]:
+    """Return the samples of one optimizer step for one process, a tuple per backward pass.
+
+    All processes together take samples `step * batch` to `(step + 1) * batch - 1`, each once.
+    """
+    share = batch // (accumulate * world)
+    start = step * batch + rank * share * accumulate
+    return [tuple(range(start + part * share, start + (part + 1) * share)) for part in range(accumulate)]

@@ -1,0 +1,90 @@
+"""Named settings of a training run. `paper` is the paper's; what it does not say is marked here as our choice.
+
+config = CONFIGS["paper-harmovid"]
+config = replace(config, iterations=100)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harmovid_training.models.conditioning import DEFLICKER, HARMOVID
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run.
+
+    Attributes:
+        name: of the run; the folder's name.
+        size: of the backbone, `models.sizes.SIZES`.
+        conditioning: `deflicker` or `harmovid`.
+        objective: `diffusion`, or a student's `latent` or `pixel` stage (`one_step.py`).
+        iterations: optimizer steps.
+        batch: clips per step, over all processes and accumulations together.
+        accumulate: backward passes per step.
+        frames, height, width: of a training clip; frames after the chunk rule.
+        learning_rate, warmup, weight_decay, clip_norm: of AdamW (betas 0.9, 0.95); constant after a linear warm-up.
+        ema: decay of the averaged weights that a checkpoint holds; 0 keeps none.
+        precision: `bf16` or `no`.
+        checkpointing: recompute blocks in the backward pass.
+        lora_rank: 0 trains all weights; else adapters on attention, and the patch embedding whole.
+        save_every, validate_every: in steps; the last step is always saved and validated.
+        workers: processes that read and prepare clips, per rank.
+        gpus: processes the setting is meant for; the loop takes what it is started with.
+        seed: of data, noise and times.
+    """
+
+    name: str
+    size: str
+    conditioning: str
+    objective: str = "diffusion"
+    iterations: int = 1200
+    batch: int = 8
+    accumulate: int = 1
+    frames: int = 81
+    height: int = 480
+    width: int = 720
+    learning_rate: float = 1e-5
+    warmup: int = 50
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    ema: float = 0.0
+    precision: str = "bf16"
+    checkpointing: bool = True
+    lora_rank: int = 0
+    save_every: int = 200
+    validate_every: int = 200
+    workers: int = 4
+    gpus: int = 8
+    seed: int = 0
+
+
+_PAPER = TrainConfig(name="paper-harmovid", size="cogvideox-5b", conditioning=HARMOVID.name)
+"""From the paper: CogVideoX, L2 diffusion loss, 1,200 iterations, 8 GPUs (A100, 8 hours), 100 frames per
+clip, MultiDiffusion beyond 85 frames. Our choice, as it does not say: 5B, 480x720 (the backbone's own size),
+81 frames (the legal length next to 85), one clip per GPU, AdamW at 1e-5 after 50 steps of warm-up, no
+averaged weights."""
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        _PAPER,
+        replace(_PAPER, name="paper-deflicker", conditioning=DEFLICKER.name),
+        replace(_PAPER, name="2b-harmovid", size="cogvideox-2b", learning_rate=2e-5),
+        replace(_PAPER, name="2b-deflicker", size="cogvideox-2b", learning_rate=2e-5, conditioning=DEFLICKER.name),
+        replace(
+            _PAPER, name="lora-harmovid", lora_rank=64, learning_rate=1e-4, gpus=1, batch=4, accumulate=4, frames=49
+        ),
+        replace(
+            _PAPER, name="student-latent", objective="latent", iterations=10_000, batch=16, frames=25,
+            height=320, width=640, learning_rate=2e-5,
+        ),
+        replace(
+            _PAPER, name="student-pixel", objective="pixel", iterations=500, batch=16, frames=25,
+            height=320, width=640, learning_rate=5e-6,
+        ),
+        replace(_PAPER, name="wan-harmovid", size="wan-2.1-1.3b", learning_rate=2e-5),
+    )
+}  # fmt: skip
+"""The student's settings are DOVE's (10,000 steps on latents, 500 on pixels, 25x320x640, batch 16)."""

@@ -1,0 +1,29 @@
+"""Validation pictures: rows of clips, columns of frames, as one image for TensorBoard or a PNG."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.pixels.model_space import MID_GREY, from_model
+from harmovid.pixels.srgb import srgb_encode
+
+from harmovid_training.models.space import from_vae
+from harmovid_training.stages.paths import Float32
+
+COLUMNS = 5
+GAP_PX = 2
+
+
+def shown(pictures: Float32) -> Float32:
+    """Return display values in 0..1 of pictures in the VAE's range, exposed with the anchor at mid grey."""
+    return np.clip(srgb_encode(from_model(from_vae(pictures), MID_GREY)), 0, 1).astype(np.float32)
+
+
+def grid(rows: list[Float32]) -> npt.NDArray[np.uint8]:
+    """Return `(h, w, 3)`: for each clip `(T, H, W, 3)` in the VAE's range a row of `COLUMNS` frames, evenly spread."""
+    made = []
+    for clip in rows:
+        picked = np.linspace(0, len(clip) - 1, min(COLUMNS, len(clip))).round().astype(int)
+        frames = [np.pad(shown(clip[index]), ((0, GAP_PX), (0, GAP_PX), (0, 0))) for index in picked]
+        made.append(np.concatenate(frames, axis=1))
+    return (np.concatenate(made) * 255).round().astype(np.uint8)

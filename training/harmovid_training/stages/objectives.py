@@ -1,0 +1,74 @@
+"""The losses: the paper's diffusion loss, and the two stages of a one-step student.
+
+The student follows DOVE (arXiv 2505.16239): the encoded composite is taken as the noisy latents of one fixed
+time, and one prediction gives the clean latents. First it learns from pairs by the error of its latents, then
+by the error of its decoded pictures and of their change from frame to frame. No new modules, no second
+network; HarmoVid's data are pairs, so it needs no teacher. With a teacher, the targets are the teacher's
+samples (`paths.Sample.target`), nothing else changes. DOVE's perceptual term (DISTS) is left out: its weights
+are not in this package.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+from torch import Tensor
+
+from harmovid_training.inference.windows import Predictor
+from harmovid_training.models.codec import Codec
+from harmovid_training.models.schedule import ONE_STEP_TIME, Schedule
+from harmovid_training.stages.batches import LatentBatch
+
+Objective = Callable[[Predictor, Schedule, LatentBatch, int], Tensor]
+"""Takes a model (wrapped by Accelerate or not), its schedule, a batch and the run's seed; returns the loss."""
+
+
+def diffusion(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
+    """Return the paper's loss, eq. 2 and 5, with noise and times that depend on the seed and each sample's
+    index only."""
+    noises, times = [], []
+    for index in batch.indices:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
+        times.append(schedule.sample_times(1, generator))
+        noises.append(torch.randn(batch.clean.shape[1:], generator=generator))
+    noise, time = torch.stack(noises).to(batch.clean), torch.cat(times).to(batch.clean.device)
+    noisy = schedule.noisy(batch.clean, noise, time)
+    predicted = model(noisy, batch.conditions, time)
+    return (predicted.float() - schedule.target(batch.clean, noise, time).float()).square().mean()
+
+
+def one_step(model: Predictor, schedule: Schedule, batch: LatentBatch) -> Tensor:
+    """Return the student's clean latents."""
+    time = torch.full((len(batch.clean),), ONE_STEP_TIME, device=batch.clean.device)
+    return schedule.estimate(model(batch.composite, batch.conditions, time), batch.composite, time)
+
+
+def latent_regression(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
+    """Return the student's first loss: mean square error of the latents."""
+    return (one_step(model, schedule, batch) - batch.clean).float().square().mean()
+
+
+def pixel_regression(codec: Codec) -> Objective:
+    """Return the student's second loss: decoded pictures and their differences over time, mean square error each."""
+
+    def loss(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
+        made = _decoded(codec, one_step(model, schedule, batch))
+        with torch.no_grad():
+            truth = _decoded(codec, batch.clean)
+        picture = (made - truth).square().mean()
+        return picture + (made.diff(dim=2) - truth.diff(dim=2)).square().mean()
+
+    return loss
+
+
+def _decoded(codec: Codec, latents: Tensor) -> Tensor:
+    """Return pictures with gradients, chunk by chunk like `Codec.decode`, which has none."""
+    weight = next(codec.vae.parameters())
+    whole = codec.unscaled(latents.to(weight.dtype))
+    cuts = [0, *range(codec.first_latents, whole.shape[2], codec.next_latents), whole.shape[2]]
+    cache, parts = None, []
+    for start, stop in zip(cuts, cuts[1:]):
+        pictures, cache = codec.decode_chunk(whole[:, :, start:stop], cache)
+        parts.append(pictures)
+    return torch.cat(parts, dim=2).float()

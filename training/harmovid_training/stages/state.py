@@ -1,0 +1,108 @@
+"""The training state on disk, so that a run goes on exactly where it stopped: weights, optimizer, average, step.
+
+    state/step-000400/weights.safetensors optimizer.safetensors ema.safetensors state.json
+
+Whole tensors under their names, gathered from all processes (FSDP included), written by one; the newest complete folder
+is the one to go on from. Data, noise, times and learning rate are functions of the step, so nothing else is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from harmovid.errors import InputError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.tensor import DTensor
+
+from harmovid_training.files import save_json, save_tensors
+from harmovid_training.stages.ema import Ema
+
+KEEP = 2
+"""Newest states that are kept."""
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+_LOAD = StateDictOptions(full_state_dict=True, strict=False)
+
+
+def save_state(
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None,
+    config: dict[str, Any], main: bool,
+) -> None:  # fmt: skip
+    """Write the state after `step` steps; older ones than the newest `KEEP` are removed. All processes must
+    call this."""
+    weights: Any = get_model_state_dict(model, options=_WHOLE)
+    optimizing: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+    average = {name: whole(value) for name, value in ema.average.items()} if ema else {}
+    if not main:
+        return
+    target = folder / f"step-{step:06d}"
+    part = folder / f".step-{step:06d}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    save_tensors(part / "weights.safetensors", weights)
+    save_tensors(part / "optimizer.safetensors", _flat(optimizing["state"]))
+    if average:
+        save_tensors(part / "ema.safetensors", average)
+    save_json(part / "state.json", {"step": step, "config": config})
+    shutil.rmtree(target, ignore_errors=True)
+    part.replace(target)
+    for old in sorted(folder.glob("step-*"))[:-KEEP]:
+        shutil.rmtree(old)
+
+
+def load_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None, config: dict[str, Any]
+) -> int:
+    """Take over the newest state and return how many steps it has; 0 where there is none.
+
+    Errors:
+        InputError: the state is of another configuration (its length and its saving may differ).
+    """
+    states = sorted(folder.glob("step-*"))
+    if not states:
+        return 0
+    kept = json.loads((states[-1] / "state.json").read_text(encoding="utf-8"))
+    free = {"iterations", "save_every", "validate_every", "workers", "gpus"}
+    other = [key for key, value in config.items() if key not in free and kept["config"].get(key) != value]
+    if other:
+        raise InputError(
+            f"{states[-1]} was trained with another {', '.join(other)}.",
+            fix="Give the run another name, or its own configuration back.",
+        )
+    set_model_state_dict(model, load_file(states[-1] / "weights.safetensors"), options=_LOAD)
+    current: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+    current["state"] = _nested(load_file(states[-1] / "optimizer.safetensors"))
+    set_optimizer_state_dict(model, optimizer, current, options=_LOAD)
+    if ema:
+        ema.load(load_file(states[-1] / "ema.safetensors"))
+    return int(kept["step"])
+
+
+def whole(value: Tensor) -> Tensor:
+    """Return a tensor that FSDP may have spread over processes in one piece, on the CPU."""
+    return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
+
+
+def _flat(state: dict[str, dict[str, Any]]) -> dict[str, Tensor]:
+    return {
+        f"{name}|{key}": torch.as_tensor(value) for name, held in state.items() for key, value in held.items()
+    }
+
+
+def _nested(flat: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    made: dict[str, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        weight, key = name.rsplit("|", 1)
+        made.setdefault(weight, {})[key] = value
+    return made
