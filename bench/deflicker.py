@@ -114,6 +114,8 @@ def _clips(given: argparse.Namespace) -> List[Clip]:
     if given.clips is None:
         return [synthetic_clip(given.frames, LINES)]
     folders = [folder for folder in clip_folders(given.clips) if _chosen(folder.name, given.only)]
+    if not ffmpeg_available():  # it reads the clips that are videos
+        folders = [folder for folder in folders if (folder / "frames").is_dir()]
     if not folders and set(given.tests) != {"film"}:
         raise SystemExit(f"no clip in {given.clips} fits --only {given.only}")
     return [load_clip(folder, LINES, given.frames) for folder in folders]

@@ -28,13 +28,11 @@ def print_row(row: Row) -> None:
 
 def print_means(rows: Sequence[Row], tuned_on: Sequence[str]) -> None:
     """Print the means over all clips, over those tuned on, and over the others, and the worst margin of each."""
-    kinds = {"all clips": rows, "tuned on": [], "held out": []}
-    for row in rows:
-        kinds["tuned on" if any(name in row.clip for name in tuned_on) else "held out"].append(row)  # type: ignore[attr-defined]
-    for kind, among in kinds.items():
-        if len({row.clip for row in among}) > 1 or kind != "all clips":
-            for test in dict.fromkeys(row.test for row in among):
-                _print_mean(kind, [row for row in among if row.test == test])
+    tuned = [row for row in rows if any(name in row.clip for name in tuned_on)]
+    held_out = [row for row in rows if row not in tuned]
+    for kind, among in (("all clips", rows), ("tuned on", tuned), ("held out", held_out)):
+        for test in dict.fromkeys(row.test for row in among):
+            _print_mean(kind, [row for row in among if row.test == test])
 
 
 def _print_mean(kind: str, rows: Sequence[Row]) -> None:
