@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from harmovid_training.evaluate.clips import synthetic_clip
+from harmovid_training.evaluate.metrics import view
+
 
 def run(repo: Path, *words: str) -> tuple[list[str], dict[str, Any]]:
     """Run the bench; return its lines and its JSON."""
@@ -35,6 +40,35 @@ def test_quick_runs_everything_on_numbers(repo: Path) -> None:
     steady = next(row for row in found["others"] if row["test"] == "steady")
     assert steady["numbers"]["HarmoVid"] == {"stops": 0.0, "identical": 1.0}
     assert found["speed"]["ours_ms"] > 0
+
+
+def write_stills(folder: Path, frames: np.ndarray) -> None:
+    """Write `(T, H, W, 3)` or `(T, H, W)` values of 0..1 as stills."""
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames):
+        cv2.imwrite(str(folder / f"{number:05d}.png"), np.round(frame * 255).astype(np.uint8))
+
+
+def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
+    """Clips from folders are cut together, films beside them are measured, and --only picks among both."""
+    clip = synthetic_clip(6, 32)
+    for name in ("one", "two"):
+        write_stills(tmp_path / "clips" / name / "frames", view(clip.frames))
+        write_stills(tmp_path / "clips" / name / "masks", clip.masks)
+    flickering = clip.frames * np.where(np.arange(6) % 2, 1.3, 0.8)[:, None, None, None]
+    for name in ("old-one", "other"):
+        write_stills(tmp_path / "flicker" / name / "frames", view(flickering.astype(np.float32)))
+
+    tests = ("--tests", "cut", "film", "--frames", "6")
+    _, found = run(repo, "--clips", str(tmp_path / "clips"), *tests, "--only", "one", "two")
+
+    assert [(row["test"], row["what"]) for row in found["others"]] == [
+        ("cut", "one | two"), ("film", "old-one (6 frames)"),
+    ]  # fmt: skip
+    film = found["others"][1]["numbers"]
+    assert film["no-op"]["detail"] == 1
+    assert film["no-op"]["local_stops"] > 0.1
+    assert film["HarmoVid"]["local_stops"] < film["no-op"]["local_stops"]
 
 
 def test_help_names_the_tests(repo: Path) -> None:

@@ -55,12 +55,13 @@ def stops_between(plate: exr.ExrFrame, result: exr.ExrFrame) -> Float32:
     if plate.data_window != result.data_window:
         raise FrameMismatch(f"the data windows {plate.data_window} and {result.data_window} differ.")
     before, after = (_luma_stops(exr.layer_rgb(frame)[1]) for frame in (plate, result))
-    change: Float32 = np.nan_to_num(after - before, nan=0.0, posinf=0.0, neginf=0.0)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        change: Float32 = np.nan_to_num(after - before, nan=0.0, posinf=0.0, neginf=0.0)
     return change
 
 
 def _luma_stops(rgb: Float32) -> Float32:
-    # NaN stays NaN through the maximum, infinities meet themselves: both end as no change.
+    # NaN stays NaN through the maximum: it ends as no change.
     with np.errstate(invalid="ignore"):
         stops: Float32 = np.log2(np.maximum(rgb @ np.array(LUMA, np.float32), np.float32(DARK_LINEAR)))
     return stops
