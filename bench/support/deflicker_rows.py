@@ -16,7 +16,7 @@ from harmovid_training.evaluate.degrade import exposure
 from harmovid_training.evaluate.ffmpeg import ffmpeg_available
 from harmovid_training.evaluate.methods import FFMPEG, NOOP, Method, Run, Setting
 
-from support.deflicker_compare import OURS
+from support.deflicker_compare import OURS, thinned
 
 Rows = List[Dict[str, Any]]
 
@@ -76,18 +76,21 @@ def film_rows(path: Path, lines: int, count: int, ours: Run, workers: int) -> Ro
     `workers` are tried at once.
     """
     film = load_film(path, lines, count)
+    small = thinned(film.frames)
     test = "chart" if film.name.startswith(CHART_PREFIX) else "film"
     methods: List[Method] = [NOOP, *(FFMPEG if ffmpeg_available() else ())]
     numbers = {}
 
-    def numbers_of(setting: Setting) -> Dict[str, Any]:
-        return {**sets.film_numbers(setting.run(film.frames, None), film.frames), "setting": setting.label}
+    def local_stops(setting: Setting) -> float:
+        found = sets.film_numbers(setting.run(small, None), small)
+        return found["local_stops"] if INTACT[0] <= found["detail"] <= INTACT[1] else np.inf
 
     for method in methods:
         with ThreadPoolExecutor(workers) as pool:
-            tried = list(pool.map(numbers_of, method.settings))
-        intact = [found for found in tried if INTACT[0] <= found["detail"] <= INTACT[1]]
-        numbers[method.name] = min(intact or tried, key=lambda found: float(found["local_stops"]))
+            tried = list(pool.map(local_stops, method.settings))
+        best = method.settings[int(np.argmin(tried))]
+        found = sets.film_numbers(best.run(film.frames, None), film.frames)
+        numbers[method.name] = {**found, "setting": best.label}
     numbers[OURS] = {**sets.film_numbers(ours(film.frames, None), film.frames), "setting": ""}
     return [_row(test, f"{film.name} ({len(film.frames)} frames)", numbers)]
 

@@ -57,17 +57,17 @@ def creative(clip: Array, rng: np.random.Generator) -> Array:
     Stands for the `.cube` files that people share, none of which can be shipped: a matrix, a lift, gamma and gain
     per channel, tinted shadows and highlights, a curve, faded or crushed blacks, all between 0 and 1 of a display.
     """
-    exposed = clip * np.float32(2 ** rng.normal(0, 0.35))
+    exposed = clip * np.float32(2 ** rng.normal(0, 0.6))
     shown = np.clip(exposed, 0, 1) ** (1 / GAMMA)
-    matrix = np.eye(3) + rng.normal(0, 0.08, (3, 3))
+    matrix = np.eye(3) + rng.normal(0, 0.1, (3, 3))
     shown = np.clip(shown @ (matrix / matrix.sum(1, keepdims=True)).T, 0, 1)
-    shown = shown ** np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.07, 3))
+    shown = shown ** np.exp(rng.normal(0, 0.22) + rng.normal(0, 0.1, 3))
     grey = (shown @ LUMA)[..., None]
-    shown = grey + (shown - grey) * np.exp(rng.normal(-0.1, 0.35))
-    steep = rng.uniform(0, 1.2)
+    shown = grey + (shown - grey) * np.exp(rng.normal(-0.1, 0.45))
+    steep = rng.uniform(0, 1.6)
     shown = shown + steep * shown * (1 - shown) * (2 * shown - 1)
-    shown = shown + rng.normal(0, 0.06, 3) * (1 - grey) ** 2 + rng.normal(0, 0.06, 3) * grey**2
-    black, white = rng.uniform(-0.05, 0.08), rng.uniform(0.85, 1.08)
+    shown = shown + rng.normal(0, 0.08, 3) * (1 - grey) ** 2 + rng.normal(0, 0.08, 3) * grey**2
+    black, white = rng.uniform(-0.08, 0.1), rng.uniform(0.8, 1.1)
     result: Array = (np.clip(black + (white - black) * shown, 0, 1) ** GAMMA).astype(np.float32)
     return result
 

@@ -24,6 +24,8 @@ LARGEST_SAMPLE = 60_000
 LEVELS = 256
 RATIO_LIMIT = 3.0
 GENTLE = 0.3
+FILL_SIGMAS_PX = (2.0, 8.0, 32.0)
+"""How far colours of the plate are spread behind the foreground, in pixels of the small picture."""
 
 
 def _pixels(values: Array, weight: Array) -> Float64:
@@ -153,9 +155,20 @@ CLASSICAL: Dict[str, Method] = {
 ORACLES: Dict[str, Oracle] = {"oracle gain": oracle_gain, "oracle 3x4": oracle_affine}
 
 
-def pair(composite: Array, mask: Array) -> Tuple[Array, Array]:
-    """Return the plate and foreground layers of a composite as an engine gets them: the composite stands for both.
+def pair(composite: Array, mask: Array, size: Tuple[int, int]) -> Tuple[Array, Array, Array]:
+    """Return plate, foreground and matte of one frame as an engine gets them, `size` (width, height).
 
-    The plate must not show the truth behind the foreground: what the mask covers is black there.
+    The plate must not show the truth behind the foreground: there it is filled from around, as a clean plate would be.
     """
-    return composite * (mask[..., None] < 0.01), composite
+    away = (mask < 0.01).astype(np.float32)
+    shown, weight, matte, foreground = (
+        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+        for plane in (composite * away[..., None], away, mask, composite)
+    )
+    filled, total = shown, weight
+    for sigma in FILL_SIGMAS_PX:
+        spread, reach = (cv2.GaussianBlur(plane, (0, 0), sigma) for plane in (shown, weight))
+        share = np.clip(1 - total, 0, 1)
+        filled, total = filled + spread * share[..., None], total + reach * share
+    plate: Array = (filled / np.maximum(total, 1e-6)[..., None]).astype(np.float32)
+    return plate, foreground, matte

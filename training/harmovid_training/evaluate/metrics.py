@@ -58,22 +58,16 @@ class Judge:
     Args:
         truth: the clean clip.
         mask: where it counts, and how much.
-        stride: look at every so many-th row and column only: quick, for choosing among settings.
     """
 
-    def __init__(self, truth: Array, mask: Optional[Array] = None, stride: int = 1) -> None:
-        self._stride = stride
-        thin = self._thin(truth)
-        self._mask = None if mask is None else self._thin(mask)
-        self._shown, self._logs = view(thin), to_stops(thin)
-        self._weight = self._shown.mean(-1) ** 2 * (1.0 if self._mask is None else self._mask)
-
-    def _thin(self, clip: Array) -> Array:
-        return clip[:, :: self._stride, :: self._stride]
+    def __init__(self, truth: Array, mask: Optional[Array] = None) -> None:
+        self._mask = mask
+        self._shown, self._logs = view(truth), to_stops(truth)
+        self._weight = self._shown.mean(-1) ** 2 * (1.0 if mask is None else mask)
 
     def psnr(self, result: Array) -> float:
         """Return the PSNR of the view in dB, over all masked pixels of the clip together."""
-        return _decibel(self._mean_square(view(self._thin(result))))
+        return _decibel(self._mean_square(view(result)))
 
     def psnr_g(self, result: Array) -> float:
         """Return the PSNR after the one colour transform of the whole clip that brings `result` closest to truth.
@@ -90,12 +84,11 @@ class Judge:
             result: as long and as large as the truth.
             shown: its `view`, if the caller has it.
         """
-        thin = self._thin(result)
-        square = self._mean_square(view(thin) if shown is None else self._thin(shown))
-        logs = to_stops(thin)
+        square = self._mean_square(view(result) if shown is None else shown)
+        logs = to_stops(result)
         plain = _decibel(square)
         # The fit is in stops and the score in view space: on a near-perfect result it may lose a little.
-        fair = max(plain, _decibel(self._mean_square(view(self._gauged(thin, logs)))))
+        fair = max(plain, _decibel(self._mean_square(view(self._gauged(result, logs)))))
         weight = self._shown.mean(-1) * (1.0 if self._mask is None else self._mask)
         stops = float(np.sqrt(_mean((logs - self._logs) ** 2, weight)))
         return {"psnr": plain, "psnr_g": fair, "rmse": float(np.sqrt(square)), "stops": stops}
