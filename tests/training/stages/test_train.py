@@ -109,6 +109,7 @@ def test_the_loop_uses_the_papers_loss():
 def test_bfloat16_with_checkpointing_runs(tmp_path):
     """Mixed precision and recomputed blocks give finite losses near the plain ones."""
     plain = quiet(replace(QUICK, iterations=2), tiny_model("tiny-5b"), tmp_path / "plain")
+    AcceleratorState._reset_state(reset_partial_state=True)
     spare = quiet(
         replace(QUICK, iterations=2, precision="bf16", checkpointing=True),
         tiny_model("tiny-5b"),

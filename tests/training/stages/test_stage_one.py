@@ -1,0 +1,120 @@
+"""Stage 1: any per-frame harmonizer, an external program, and IC-Light in a tiny pipeline of the real classes."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from harmovid.errors import InputError
+from harmovid_training.models.widen import widened_conv
+from harmovid_training.stages.stage_one import CommandHarmonizer, IcLight, harmonize_frames
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+
+def clips(count: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return foreground, background and mask; the mask is the left half."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((count, 16, 16), np.float32)
+    mask[:, :, :8] = 1
+    pictures = rng.uniform(0.05, 0.9, (2, count, 16, 16, 3)).astype(np.float32)
+    return pictures[0], pictures[1], mask
+
+
+def test_every_frame_is_harmonized_alone_and_the_background_is_untouched():
+    """Eq. 1: a harmonizer that brightens shows inside the mask only, frame by frame."""
+    foreground, background, mask = clips()
+    seen = []
+
+    def brighten(front: np.ndarray, back: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        seen.append(front)
+        return front * 2
+
+    made = harmonize_frames(foreground, background, mask, brighten)
+    assert np.array_equal(made[:, :, :8], foreground[:, :, :8] * 2)
+    assert np.array_equal(made[:, :, 8:], background[:, :, 8:])
+    assert [np.array_equal(one, other) for one, other in zip(seen, foreground)] == [True] * 3
+    with pytest.raises(InputError, match="frame 0"):
+        harmonize_frames(foreground, background, mask, lambda front, back, matte: front[:4])
+
+
+def test_an_external_harmonizer(tmp_path):
+    """A program that gives the background back as its answer is used inside the mask."""
+    script = tmp_path / "tool.py"
+    script.write_text("import shutil, sys\nshutil.copy(sys.argv[1] + '/00000.exr', sys.argv[2])\n")
+    foreground, background, mask = clips(1)
+    tool = CommandHarmonizer([sys.executable, str(script), "{background}", "{out}"])
+    assert np.array_equal(harmonize_frames(foreground, background, mask, tool), background)
+
+
+def tiny_stable_diffusion(folder) -> None:
+    """Save a random Stable Diffusion pipeline of the real classes."""
+    torch.manual_seed(0)
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1, vocab_size=8
+        )
+    )
+    vocabulary = {
+        "<|startoftext|>": 0,
+        "<|endoftext|>": 1,
+        "a": 2,
+        "a</w>": 3,
+        "b": 4,
+        "b</w>": 5,
+        "<unk>": 6,
+    }
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=8)
+    unet = UNet2DConditionModel(
+        sample_size=2, block_out_channels=(8, 8), layers_per_block=1, cross_attention_dim=8, norm_num_groups=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=4,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(4, 4, 4, 4), down_block_types=("DownEncoderBlock2D",) * 4, norm_num_groups=2,
+        up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4, layers_per_block=1,
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae,
+        text,
+        tokenizer,
+        unet,
+        DPMSolverMultistepScheduler(steps_offset=1),
+        None,
+        None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+
+
+def test_ic_light_runs_through_diffusers(tmp_path):
+    """Base and offset are loaded, the U-Net takes twelve channels, the picture depends on foreground and
+    background, and an offset of another network is refused."""
+    tiny_stable_diffusion(tmp_path / "base")
+    unet = UNet2DConditionModel.from_pretrained(tmp_path / "base", subfolder="unet")
+    unet.conv_in = widened_conv(unet.conv_in, 12, 4)
+    torch.manual_seed(1)
+    save_file(
+        {name: 0.1 * torch.randn_like(value) for name, value in unet.state_dict().items()},
+        tmp_path / "offset.safetensors",
+    )
+    light = IcLight.from_pretrained(tmp_path / "offset.safetensors", str(tmp_path / "base"))
+    light._pipeline.set_progress_bar_config(disable=True)
+    light._steps = 2
+    foreground, background, mask = (clip[0] for clip in clips(1))
+    made = light(foreground, background, mask)
+    assert made.shape == (16, 16, 3)
+    assert np.isfinite(made).all()
+    assert np.array_equal(made, light(foreground, background, mask))
+    assert not np.array_equal(made, light(foreground, background * 0.2, mask))
+    assert not np.array_equal(made, light(foreground * 0.2, background, mask))
+    save_file({"other": torch.zeros(1)}, tmp_path / "wrong.safetensors")
+    with pytest.raises(InputError, match="iclight_sd15_fbc"):
+        IcLight.from_pretrained(tmp_path / "wrong.safetensors", str(tmp_path / "base"))

@@ -1,0 +1,47 @@
+"""Clips handed to an external program and taken back: EXR folders and a command, no shell."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.errors import InputError
+
+from harmovid_training.clips.read import read_exr, write_exr
+
+Float32 = npt.NDArray[np.float32]
+
+
+def exchange(command: Sequence[str], folder: Path, given: Mapping[str, Float32], count: int) -> Float32:
+    """Write clips, run a command, and return what it wrote, `(count, H, W, 3)` scene-linear.
+
+    Args:
+        command: words; `{name}` of each given clip and `{out}` are replaced by folders. Frames are `00000.exr` and on.
+        folder: to work in.
+        given: clips `(T, H, W, C)` float32; one channel is written as Y, three as RGB.
+
+    Errors:
+        InputError: a command that is not there, fails, or does not write all frames; with its last words.
+    """
+    places = {name: folder / name for name in [*given, "out"]}
+    for name, place in places.items():
+        place.mkdir()
+        for index, frame in enumerate(given.get(name, ())):
+            write_exr(place / f"{index:05d}.exr", frame)
+    words = [word.format(**{name: str(place) for name, place in places.items()}) for word in command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise InputError(f"the command {words[0]!r} is not there.", fix="Give its full path.") from error
+    if done.returncode:
+        raise InputError(f"{words[0]} failed with {done.returncode}: {done.stderr.strip()[-400:]}")
+    missing = [index for index in range(count) if not (places["out"] / f"{index:05d}.exr").is_file()]
+    if missing:
+        raise InputError(
+            f"{words[0]} did not write frame {missing[0]:05d}.exr.",
+            fix="It must write one EXR per frame to {out}.",
+        )
+    return np.stack([read_exr(places["out"] / f"{index:05d}.exr")[..., :3] for index in range(count)])
