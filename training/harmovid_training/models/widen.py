@@ -23,6 +23,7 @@ def widened_conv(layer: Conv, channels: int, keep: int) -> Conv:
         layer.out_channels,
         cast("int", layer.kernel_size),
         stride=cast("int", layer.stride),
+        padding=cast("int", layer.padding),
         bias=layer.bias is not None,
         device=layer.weight.device,
         dtype=layer.weight.dtype,

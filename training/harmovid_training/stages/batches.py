@@ -128,3 +128,38 @@ def step_indices(step: int, batch: int, accumulate: int, rank: int, world: int) 
     share = batch // (accumulate * world)
     start = step * batch + rank * share * accumulate
     return [tuple(range(start + part * share, start + (part + 1) * share)) for part in range(accumulate)]
+
+
+class Ahead:
+    """Batches of a run in its own order, prepared by worker processes before they are asked for.
+
+    Args:
+        encoded: makes them.
+        iterations, batch, accumulate: of the run.
+        rank, world: this process among all.
+        workers: processes that read and prepare clips.
+    """
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        iterations: int,
+        batch: int,
+        accumulate: int,
+        rank: int,
+        world: int,
+        workers: int,
+    ) -> None:
+        self._encoded, self._iterations, self._workers = encoded, iterations, workers
+        self._sharing = (batch, accumulate, rank, world)
+        self._stream: Iterator[LatentBatch] | None = None
+
+    def __call__(self, indices: Sequence[int]) -> LatentBatch:
+        """Return the next batch; the first call says where the run begins, a resumed one in its middle."""
+        if self._stream is None:
+            first = indices[0] // self._sharing[0]
+            plan = [
+                part for step in range(first, self._iterations) for part in step_indices(step, *self._sharing)
+            ]
+            self._stream = prefetched(self._encoded, plan, self._workers)
+        return next(self._stream)

@@ -69,6 +69,7 @@ class Scale:
         batch: clips per step; the VAE takes two.
         sampling: how results are sampled, in windows as long as a training clip.
         test_scenes, test_frames: held-out clips and their length.
+        compared_steps: of the sampler, in the table of steps.
         seed: of everything.
     """
 
@@ -82,6 +83,7 @@ class Scale:
     sampling: Settings = SAMPLING
     test_scenes: int = 6
     test_frames: int = 33
+    compared_steps: tuple[int, ...] = (50, 8, 4, 1)
     seed: int = 0
 
 

@@ -139,11 +139,11 @@ def table_three(toy: Toy) -> Table:
 
 
 def table_steps(toy: Toy) -> Table:
-    """Return the multi-step network at 50, 8, 4 and 1 steps and the one-step student, through the same door."""
+    """Return the multi-step network at several numbers of steps and the one-step student, through the same door."""
     model, student, codec = toy.harmovid(), toy.student(), toy.vae()
     window = toy.scale.sampling
     methods: list[tuple[str, ConditionedModel, Settings]] = [
-        (f"DDIM, {steps} steps", model, replace(window, steps=steps)) for steps in (50, 8, 4, 1)
+        (f"DDIM, {steps} steps", model, replace(window, steps=steps)) for steps in toy.scale.compared_steps
     ]
     methods.append(("student, 1 step", student, replace(window, sampler="one-step", steps=1)))
     rows: dict[str, list[tuple[float, ...]]] = {}

@@ -1,0 +1,57 @@
+"""The clip index as training samples: windows of an index become shots, shots become samples of a path.
+
+stage 2 reads    real, mask, synthetic
+stage 3 reads    real, mask, background, synthetic, plate, alpha, steady
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harmovid_training.clips.index import Index, Windows
+from harmovid_training.masks.alpha import pseudo_alpha
+from harmovid_training.stages import paths
+from harmovid_training.stages.config import TrainConfig
+from harmovid_training.stages.paths import Sample, Shot
+
+ROLES = {
+    "deflicker": ("real", "mask", "synthetic"),
+    "harmovid": ("real", "mask", "background", "plate", "steady"),
+}
+"""What must stand in the index for each network's training. `alpha` is made from `mask` where it is not given."""
+
+BINARY = 0.5
+"""The paper's mask is binary; a soft one is cut here."""
+
+
+class IndexSamples:
+    """Samples of a network from an index: sample `i` is a function of the run's seed and `i`."""
+
+    def __init__(self, index: Index, config: TrainConfig) -> None:
+        self._config = config
+        roles = ROLES[config.conditioning]
+        if all("alpha" in clip.sources for clip in index.clips) and config.conditioning == "harmovid":
+            roles = (*roles, "alpha")
+        self._windows = Windows(index, roles, config.frames, (config.height, config.width), config.seed)
+
+    def __call__(self, index: int) -> Sample:
+        """Return sample `index`."""
+        shot = shot_of(self._windows(index))
+        if self._config.conditioning == "deflicker":
+            return paths.deflicker_sample(shot)
+        return paths.dual_path(shot, np.random.default_rng([self._config.seed, 2, index]))
+
+
+def shot_of(clips: dict[str, paths.Float32]) -> Shot:
+    """Return the clips of one window as a shot; roles that a stage does not read are the real clip."""
+    real = clips["real"]
+    mask = (clips["mask"] > BINARY).astype(np.float32)
+    return Shot(
+        real=real,
+        mask=mask,
+        background=clips.get("background", real),
+        synthetic=clips.get("synthetic", real),
+        plate=clips.get("plate", real),
+        alpha=clips["alpha"] if "alpha" in clips else pseudo_alpha(mask),
+        steady=clips.get("steady"),
+    )

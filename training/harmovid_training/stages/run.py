@@ -1,0 +1,190 @@
+"""One training run from a clip index to a checkpoint: what the stages' scripts share.
+
+run_training(config, index, source, out)
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Sequence
+
+import torch
+from accelerate import PartialState
+from harmovid.errors import InputError, OptionError
+from torch.utils.tensorboard import SummaryWriter
+
+from harmovid_training.clips.index import Index, read_index
+from harmovid_training.inference.shot import Settings, run_clip
+from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
+from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
+from harmovid_training.models.conditioning import CONDITIONINGS
+from harmovid_training.models.model import ConditionedModel
+from harmovid_training.models.sizes import load, size_named
+from harmovid_training.models.text import empty_prompt
+from harmovid_training.stages import objectives
+from harmovid_training.stages.batches import Ahead, Encoded
+from harmovid_training.stages.config import CONFIGS, TrainConfig
+from harmovid_training.stages.dataset import IndexSamples
+from harmovid_training.stages.grids import grid
+from harmovid_training.stages.objectives import Objective
+from harmovid_training.stages.train import train
+
+VALIDATION_STEPS = 8
+"""Sampler steps of a validation picture: enough to see, cheap enough to do often."""
+
+
+def build(config: TrainConfig, source: str, cache: Path) -> tuple[ConditionedModel, Codec]:
+    """Return the pretrained model, conditioned, and its VAE; weights in float32, which mixed precision wants.
+
+    Args:
+        source: name or folder of the public weights; empty takes the size's own.
+        cache: where the empty prompt's embedding is kept.
+    """
+    size = size_named(config.size)
+    chosen = source or size.source
+    backbone = load(config.size, chosen, torch.float32)
+    text = empty_prompt(size.kind, chosen, backbone.text_shape[0], cache)
+    model = ConditionedModel(backbone, CONDITIONINGS[config.conditioning], text)
+    return model, codec_of(size.kind, chosen)
+
+
+def codec_of(kind: str, source: str) -> Codec:
+    """Return the VAE of a backbone's kind, on the GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    made: Codec = (WanCodec if kind == "wan" else CogVideoXCodec).from_pretrained(source, dtype)
+    made.vae.to(device)
+    return made
+
+
+def run_training(
+    config: TrainConfig,
+    index: Index,
+    source: str,
+    out: Path,
+    start: Path | None = None,
+    progress: bool = True,
+) -> ConditionedModel:
+    """Train from an index, write the checkpoint to `out`, and return the model. A stopped run goes on.
+
+    Args:
+        start: checkpoint of ours to begin from, for a student or a second training.
+    """
+    model, codec = build(config, source, out / "cache")
+    if start is not None:
+        model = load_checkpoint(start)
+    samples = IndexSamples(index, config)
+    encoded = Encoded(samples, codec, model.conditioning, model.geometry)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    rank, world = state.process_index, state.num_processes
+    batches = Ahead(encoded, config.iterations, config.batch, config.accumulate, rank, world, config.workers)
+    train(
+        config, model, batches, objective_of(config, codec), out, Validation(samples, codec, config), progress
+    )
+    card = Card(
+        training=asdict(config),
+        data=index.licences,
+        data_hash=index.hash,
+        base=source or size_named(config.size).source,
+        base_source=source or size_named(config.size).source,
+    )
+    save_checkpoint(out, model, card)
+    return model
+
+
+def objective_of(config: TrainConfig, codec: Codec) -> Objective:
+    """Return a configuration's loss.
+
+    Errors:
+        OptionError: no such objective.
+    """
+    known: dict[str, Objective] = {
+        "diffusion": objectives.diffusion,
+        "latent": objectives.latent_regression,
+        "pixel": objectives.pixel_regression(codec),
+    }
+    if config.objective not in known:
+        raise OptionError(
+            f"there is no objective {config.objective!r}.", fix=f"Use one of: {', '.join(known)}."
+        )
+    return known[config.objective]
+
+
+class Validation:
+    """Puts a picture into TensorBoard: composite, result and target of sample 0, five frames each."""
+
+    def __init__(self, samples: IndexSamples, codec: Codec, config: TrainConfig) -> None:
+        self._samples, self._codec, self._config = samples, codec, config
+
+    def __call__(self, model: ConditionedModel, step: int, writer: SummaryWriter) -> None:
+        """See `train.Validate`."""
+        sample = self._samples(0)
+        settings = Settings(model.schedule.samplers[0], VALIDATION_STEPS, 0, self._config.frames)
+        if self._config.objective != "diffusion":
+            settings = replace(settings, sampler="one-step", steps=1)
+        made = run_clip(model, self._codec, sample.pictures, sample.mask, settings)
+        picture: Any = grid([sample.pictures["composite"], made, sample.target])
+        writer.add_image("composite, result, target", picture, step, dataformats="HWC")
+
+
+def parse(
+    words: Sequence[str] | None, prog: str, about: str | None, config: str
+) -> tuple[Any, TrainConfig, Index]:
+    """Return the arguments that all training scripts have, the configuration they name, and the index.
+
+    Errors:
+        OptionError: no such configuration, or a setting that it does not have.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--index", type=Path, required=True, help="clip index (JSON lines)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run and its checkpoint")
+    parser.add_argument("--config", default=config, help=f"one of: {', '.join(CONFIGS)}")
+    parser.add_argument("--weights", default="", help="name or folder of the pretrained weights")
+    parser.add_argument("--start", type=Path, help="checkpoint of ours to begin from")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting, e.g. iterations=100",
+    )
+    given = parser.parse_args(words)
+    if given.config not in CONFIGS:
+        raise OptionError(
+            f"there is no configuration {given.config!r}.", fix=f"Use one of: {', '.join(CONFIGS)}."
+        )
+    return given, changed(CONFIGS[given.config], given.set), read_index(given.index)
+
+
+def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
+    """Return a configuration with `name=value` settings changed.
+
+    Errors:
+        OptionError: no such setting, or a value of another type.
+    """
+    kinds = {field.name: type(getattr(config, field.name)) for field in fields(config)}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in kinds:
+            raise OptionError(f"there is no setting {name!r}.", fix=f"Known: {', '.join(kinds)}.")
+        try:
+            made = value.lower() in ("1", "true", "yes") if kinds[name] is bool else kinds[name](value)
+        except ValueError as error:
+            raise OptionError(f"{name} takes {kinds[name].__name__}, not {value!r}.") from error
+        values: dict[str, Any] = {name: made}
+        config = replace(config, **values)
+    return config
+
+
+def expect(config: TrainConfig, conditioning: str) -> None:
+    """Refuse a configuration of the other network.
+
+    Errors:
+        InputError: so it is.
+    """
+    if config.conditioning != conditioning:
+        raise InputError(f"{config.name} trains the {config.conditioning} network, not {conditioning}.")

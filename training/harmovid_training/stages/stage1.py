@@ -1,0 +1,117 @@
+"""Stage 1: `python -m harmovid_training.stages.stage1 --index real.jsonl --out synthetic --panoramas hdri
+--harmonizer "tool {foreground} ..."`
+
+Every clip of the index (roles `real` and `mask`) gets a new background, is harmonized into it frame by frame
+(eq. 1), and its own background without the foreground: roles `background`, `synthetic`, `plate` and `alpha`
+as EXR folders beside a new index, `clips.jsonl`. Clips that are there already are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+from pathlib import Path
+from typing import Callable, Sequence
+
+import numpy as np
+from harmovid.errors import HarmoVidError
+from tqdm import tqdm
+
+from harmovid_training.clips.backgrounds import BackgroundProvider, PanoramaBackgrounds, TextBackgrounds
+from harmovid_training.clips.index import Clip, make_clip, read_index, write_index
+from harmovid_training.clips.read import Source, read_frames, write_exr
+from harmovid_training.masks.alpha import pseudo_alpha
+from harmovid_training.masks.removal import CommandRemoval, Remover, temporal_median
+from harmovid_training.stages.paths import Float32
+from harmovid_training.stages.stage_one import CommandHarmonizer, FrameHarmonizer, IcLight, harmonize_frames
+
+
+def make_synthetic(
+    clip: Clip,
+    number: int,
+    out: Path,
+    backgrounds: BackgroundProvider,
+    harmonizer: FrameHarmonizer,
+    remover: Remover,
+) -> Clip:
+    """Return the clip with stage 1's roles, made where they are not there; `number` seeds its background."""
+    real = read_frames(clip.sources["real"], 0, clip.frames)
+    mask = (read_frames(clip.sources["mask"], 0, clip.frames) > 0.5).astype(np.float32)
+    folder = out / clip.id
+
+    def kept(role: str, make: Callable[[], Float32], matte: bool = False) -> Source:
+        return Source(save_role(folder / role, make), matte=matte)
+
+    size = real.shape[1], real.shape[2]
+    background = kept("background", lambda: backgrounds(number, clip.frames, size))
+    there = read_frames(background, 0, clip.frames)
+    sources = {
+        **clip.sources,
+        "background": background,
+        "synthetic": kept("synthetic", lambda: harmonize_frames(real, there, mask, harmonizer)),
+        "plate": kept("plate", lambda: remover(real, mask)),
+        "alpha": kept("alpha", lambda: pseudo_alpha(mask)[..., None], matte=True),
+    }
+    return make_clip(clip.id, sources, clip.licence)
+
+
+def save_role(folder: Path, make: Callable[[], Float32]) -> Path:
+    """Write a clip `(T, H, W, C)` as a folder of EXRs unless it is there, whole or not at all; return the folder."""
+    if folder.is_dir():
+        return folder
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for index, frame in enumerate(make()):
+        write_exr(part / f"{index:05d}.exr", frame)
+    part.replace(folder)
+    return folder
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the script."""
+    parser = argparse.ArgumentParser(prog="stage1", description=__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="clips with roles real and mask")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--panoramas", type=Path, help="folder of HDRIs to look around in")
+    parser.add_argument(
+        "--text-to-video", default="", help="name or folder of a text-to-video model, instead"
+    )
+    parser.add_argument(
+        "--harmonizer", default="", help="command with {foreground} {background} {mask} {out}"
+    )
+    parser.add_argument("--ic-light", type=Path, help="iclight_sd15_fbc.safetensors, instead of a command")
+    parser.add_argument(
+        "--removal", default="", help="command with {frames} {masks} {out}; default: temporal median"
+    )
+    given = parser.parse_args(words)
+    if bool(given.harmonizer) == bool(given.ic_light) or bool(given.panoramas) == bool(given.text_to_video):
+        parser.error(
+            "give one harmonizer (--harmonizer or --ic-light) and one background (--panoramas or --text-to-video)"
+        )
+    try:
+        index = read_index(given.index)
+        backgrounds: BackgroundProvider = (
+            PanoramaBackgrounds(given.panoramas)
+            if given.panoramas
+            else TextBackgrounds.from_pretrained(given.text_to_video)
+        )
+        harmonizer: FrameHarmonizer = (
+            IcLight.from_pretrained(given.ic_light)
+            if given.ic_light
+            else CommandHarmonizer(shlex.split(given.harmonizer))
+        )
+        remover: Remover = CommandRemoval(shlex.split(given.removal)) if given.removal else temporal_median
+        clips = [
+            make_synthetic(clip, number, given.out, backgrounds, harmonizer, remover)
+            for number, clip in enumerate(tqdm(index.clips, desc="stage 1"))
+        ]
+        write_index(given.out / "clips.jsonl", clips)
+    except HarmoVidError as error:
+        parser.exit(1, f"{error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
