@@ -20,6 +20,7 @@ from harmovid_server.engines.base import Engine
 REGISTRY: Dict[str, str] = {
     "null": "harmovid_server.engines.null",
     "deflicker": "harmovid_server.engines.deflicker",
+    "harmonize": "harmovid_server.engines.harmonize",
     "harmonize-statistics": "harmovid_server.engines.statistics",
 }
 

@@ -56,7 +56,6 @@ INFO = EngineInfo(
         Option("smoothing", "int", 24, "Time constant of the average over frames.", minimum=1, maximum=1000,
                unit="frames"),
     ),
-    default=True,
     lookahead_frames=LOOKAHEAD_FRAMES,
 )  # fmt: skip
 

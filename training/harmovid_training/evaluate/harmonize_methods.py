@@ -7,7 +7,7 @@ foreground changed. Statistics are of the whole clip, not of a frame: the look o
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ def _pixels(values: Array, weight: Array) -> Float64:
     return chosen[:: max(1, len(chosen) // LARGEST_SAMPLE)].astype(np.float64)
 
 
-def _mixed(composite: Array, changed: Array, mask: Array) -> Array:
+def _mixed(composite: Array, changed: npt.NDArray[Any], mask: Array) -> Array:
     result: Array = np.where(
         mask[..., None] > 0, composite + (changed - composite) * mask[..., None], composite
     )
@@ -69,7 +69,9 @@ def reinhard_log(composite: Array, mask: Array) -> Array:
 
 def reinhard_lab(composite: Array, mask: Array) -> Array:
     """Mean and deviation in CIELAB of the view (Reinhard et al., "Color Transfer between Images", 2001)."""
-    lab = np.stack([cv2.cvtColor(view(frame), cv2.COLOR_RGB2LAB) for frame in composite])
+    lab: Array = np.stack([cv2.cvtColor(view(frame), cv2.COLOR_RGB2LAB) for frame in composite]).astype(
+        np.float32
+    )
     fg, bg = _pixels(lab, mask), _pixels(lab, 1 - mask)
     if not len(fg) or not len(bg):
         return composite

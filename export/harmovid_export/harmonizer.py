@@ -1,0 +1,134 @@
+"""The harmonizer's weights as ONNX: encoder and head, checked against torch before they are kept.
+
+python -m harmovid_export.harmonizer RUN/harmonizer.pt server/harmovid_server/engines/harmonize --version 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from harmovid.errors import InputError
+from harmovid_training.data.batches import HEIGHT, WIDTH
+from harmovid_training.harmonizer import network as net
+from torch import Tensor, nn
+
+OPSET = 18
+PARITY = 2e-4
+"""Largest difference between torch and ONNX Runtime in any output, relative to 1 + its size."""
+SHAPES = ((2, 48, 64), (1, 40, 72), (3, 72, 40))
+"""Batch, height and width that are compared; the frame's shape is free."""
+FACTS = "harmovid"
+
+
+def load_weights(path: Path) -> net.Harmonizer:
+    """Return the trained network in a checkpoint (its average) or a weights file, ready to run."""
+    if not path.is_file():
+        raise InputError(
+            f"{path} is not there.", fix="Train first: python -m harmovid_training.harmonizer train."
+        )
+    held = torch.load(path, weights_only=True)
+    model = net.Harmonizer()
+    model.load_state_dict(held.get("average", held))
+    return model.eval()
+
+
+def export(model: net.Harmonizer, folder: Path, version: str) -> Dict[str, float]:
+    """Write `encoder.onnx` and `head.onnx` into `folder`; return the largest difference of each.
+
+    Raises:
+        InputError: ONNX Runtime gives other numbers than torch; nothing is left behind then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder, head = _inputs(2, HEIGHT, WIDTH)
+    batch, rows, columns = (torch.export.Dim(name) for name in ("n", "h", "w"))
+    plane = {0: batch, 2: rows, 3: columns}
+    errors = {}
+    jobs: Tuple[Tuple[str, nn.Module, Dict[str, Tensor], List[str], Dict[str, Any]], ...] = (
+        ("encoder", model.encoder, encoder, ["vector", "trust", "local_features"],
+         {"codes": plane, "matte": plane, "coverage": plane, "box": {0: batch}}),
+        ("head", model.head, head, ["coeffs", "grid", "gate"], {"vector": {0: batch}, "local": {0: batch}}),
+    )  # fmt: skip
+    for name, part, inputs, outputs, dynamic in jobs:
+        partial = folder / f"{name}.onnx.partial"
+        torch.onnx.export(
+            part, kwargs=inputs, f=str(partial), output_names=outputs, opset_version=OPSET, dynamo=True,
+            dynamic_shapes=dynamic, external_data=False, verbose=False,
+        )  # fmt: skip
+        _describe(partial, version)
+        errors[name] = max(_difference(part, partial, _inputs(*shape)[name == "head"]) for shape in SHAPES)
+        if errors[name] > PARITY:
+            partial.unlink()
+            raise InputError(
+                f"{name}.onnx differs from torch by {errors[name]:.1e}.", fix="Export with other versions."
+            )
+    for name in errors:
+        os.replace(folder / f"{name}.onnx.partial", folder / f"{name}.onnx")
+    return errors
+
+
+def _describe(path: Path, version: str) -> None:
+    """Put the numbers that the server needs into the file's metadata."""
+    model = onnx.load(str(path))
+    facts = {
+        "pixels": HEIGHT * WIDTH, "unit_stops": net.UNIT_STOPS, "low": net.LOW_STOPS, "high": net.HIGH_STOPS,
+        "grid_low": net.GRID_LOW, "grid_high": net.GRID_HIGH, "version": version,
+    }  # fmt: skip
+    onnx.helper.set_model_props(model, {FACTS: json.dumps(facts)})
+    # Names of layers and source lines of this machine have no business in a file that ships.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.save(model, str(path))
+
+
+def _inputs(count: int, rows: int, columns: int) -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
+    """Return example inputs of encoder and head."""
+    rng = torch.Generator().manual_seed(rows)
+    matte = torch.zeros(count, 1, rows, columns)
+    matte[:, :, rows // 4 : rows // 2, columns // 4 : columns // 2] = 1
+    encoder = {
+        "codes": 0.2 + 0.4 * torch.rand(count, 3, rows, columns, generator=rng),
+        "matte": matte,
+        "coverage": torch.ones_like(matte),
+        "box": net.subject_box(matte),
+    }
+    head = {
+        "vector": torch.randn(count, net.VECTOR, generator=rng),
+        "local": torch.randn(count, net.LOCAL, net.GRID_ROWS, net.GRID_COLUMNS, generator=rng),
+    }
+    return encoder, head
+
+
+def _difference(part: nn.Module, path: Path, inputs: Dict[str, Tensor]) -> float:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    with torch.no_grad():
+        wanted = part(**inputs)
+    return max(float((np.abs(a - b.numpy()) / (1 + np.abs(b.numpy()))).max()) for a, b in zip(found, wanted))
+
+
+def main() -> None:
+    """Export a run's weights."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--version", required=True)
+    given = parser.parse_args()
+    errors = export(load_weights(given.weights), given.folder, given.version)
+    sizes = {name: (given.folder / f"{name}.onnx").stat().st_size for name in errors}
+    sys.stdout.write(json.dumps({"largest difference": errors, "bytes": sizes}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

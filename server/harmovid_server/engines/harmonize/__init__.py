@@ -1,0 +1,94 @@
+"""The `harmonize` engine: a small network of our own that gives a foreground the light of its plate.
+
+It answers with a curve for the whole foreground, a grid of gains that follows the subject, and a confidence that
+shrinks both towards no change. Weights ship with the package and run on any processor. docs/harmonize.md.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from harmovid.errors import EngineFailed, OptionError
+from harmovid.job import EngineInfo, LayerInfo, Option
+
+from harmovid_server.engines.base import Engine, ShotInfo
+from harmovid_server.engines.harmonize.answer import Controls
+from harmovid_server.engines.harmonize.network import Network
+from harmovid_server.engines.harmonize.session import ANY_FRAME, LOOKAHEAD_FRAMES, HarmonizeSession
+
+PROXY_LINES = 96
+"""The network looks at about 3,000 pixels; twice as many lines are measured, so that edges are mixed well."""
+
+
+def _amount(name: str, what: str) -> Option:
+    return Option(
+        name, "float", 1.0, f"How much of the change of {what} is applied.", minimum=0.0, maximum=2.0
+    )
+
+
+def _protection(name: str, what: str) -> Option:
+    return Option(
+        name, "float", 0.0, f"How far {what} is kept as it is (1 = fully).", minimum=0.0, maximum=1.0
+    )
+
+
+INFO = EngineInfo(
+    name="harmonize",
+    version="1",
+    task="harmonize",
+    summary="A trained network gives the foreground the plate's light: exposure, colour, contrast, direction.",
+    target="fg",
+    layers=(
+        LayerInfo("fg", True, "The foreground to relight."),
+        LayerInfo("bg", True, "The plate whose light it should have."),
+        LayerInfo("matte", False, "Where the foreground is; its own alpha if not given."),
+        LayerInfo("measure_mask", False, "Which part of the plate to match; all of it if not given."),
+    ),
+    options=(
+        _amount("exposure", "brightness"),
+        _amount("colour", "colour"),
+        _amount("contrast", "contrast"),
+        _amount("direction", "light over the subject's place"),
+        _protection("protect_skin", "skin"),
+        _protection("protect_saturated", "saturated colour"),
+        Option("smoothing", "int", 120, "Time constant of the average over frames.", minimum=16, maximum=1000,
+               unit="frames"),
+        Option("reference_frame", "int", ANY_FRAME, "Match this frame only, one of the first 17 of the job; -1: all.",
+               minimum=-1),
+    ),
+    default=True,
+    lookahead_frames=LOOKAHEAD_FRAMES,
+)  # fmt: skip
+
+
+class HarmonizeEngine:
+    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+
+    info = INFO
+    proxy_lines = PROXY_LINES
+
+    def __init__(self) -> None:
+        self._network: Optional[Network] = None
+
+    def activate(self) -> None:
+        """Load the weights."""
+        self._network = Network()
+
+    def start(self, shot: ShotInfo) -> HarmonizeSession:
+        """Open a session for one shot; `OptionError` for a reference frame that comes too late to wait for."""
+        if self._network is None:
+            raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
+        options = {name: float(value) for name, value in shot.options.items()}
+        reference = int(options.pop("reference_frame"))
+        smoothing = int(options.pop("smoothing"))
+        if reference != ANY_FRAME and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
+            raise OptionError(
+                f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
+                fix="Name one of them, or begin the job nearer to it.",
+            )
+        return HarmonizeSession(self._network, Controls(**options), smoothing, reference)
+
+
+def create() -> Engine:
+    """Return the engine."""
+    return HarmonizeEngine()

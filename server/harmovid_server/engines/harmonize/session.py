@@ -1,0 +1,161 @@
+"""One shot going through the harmonizer.
+
+The first answer waits for `LOOKAHEAD_FRAMES` frames; from then on the network's vectors are averaged over a window that
+grows to `smoothing` frames, so the answer drifts slowly and never jumps. The grid of local gains follows the subject's
+box. Nothing depends on when frames arrive, only on their order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.pixels.field import NULL
+from harmovid.pixels.model_space import ANCHOR_FRAMES, exposure_anchor, to_model
+
+from harmovid_server.engines.base import Answer, ProxyFrame, State
+from harmovid_server.engines.harmonize.answer import Controls, Found, field_of, unscaled
+from harmovid_server.engines.harmonize.look import Look, look
+from harmovid_server.engines.harmonize.network import Network
+
+Array = npt.NDArray[Any]
+
+LOOKAHEAD_FRAMES = 16
+COLOURS = 384
+"""Typical colours of the foreground that are kept, for the controls and the report."""
+BOX_SHARE = 0.5
+"""How far the smoothed box of the subject follows each new one: mattes breathe a little."""
+ANY_FRAME = -1
+
+
+@dataclass
+class Memory:
+    """Running means over the frames: trust, trust times vector, trust times local features; and how many frames."""
+
+    trust: float
+    vector: Array
+    local: Array
+    count: int = 1
+
+    def take(self, trust: float, vector: Array, local: Array, window: int) -> None:
+        """Add a frame: a plain mean first, an exponential one once `window` frames are in."""
+        self.count += 1
+        share = 1 / min(self.count, window)
+        self.trust += (trust - self.trust) * share
+        self.vector = self.vector + (trust * vector - self.vector) * np.float32(share)
+        self.local = self.local + (trust * local - self.local) * np.float32(share)
+
+
+class HarmonizeSession:
+    """See the module; `push`, `finish`, `state`, `restore` as `base.Session` wants them."""
+
+    def __init__(
+        self, network: Network, controls: Controls, smoothing: int, reference: int = ANY_FRAME
+    ) -> None:
+        self._network, self._controls = network, controls
+        self._window = max(smoothing, LOOKAHEAD_FRAMES)
+        self._reference = reference
+        self._waiting: List[Look] = []
+        self._anchor: Optional[float] = None
+        self._memory: Optional[Memory] = None
+        self._colours = np.zeros((0, 3))
+        self._box: Optional[Array] = None
+
+    def push(self, frame: ProxyFrame) -> List[Answer]:
+        """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
+        seen = look(frame, self._network.numbers.pixels)
+        if self._anchor is not None:
+            self._take(seen)
+            return [self._answer(seen)]
+        self._waiting.append(seen)
+        return self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else []
+
+    def finish(self) -> List[Answer]:
+        """Answer what still waits: all frames of a shot shorter than the lookahead."""
+        return self._start() if self._waiting else []
+
+    def _start(self) -> List[Answer]:
+        """Measure the shot's exposure, look at all waiting frames, answer them."""
+        telling = [seen for seen in self._waiting if seen.says_something]
+        self._anchor = exposure_anchor(seen.plate for seen in telling[:ANCHOR_FRAMES])
+        self._colours = _typical(telling, self._anchor)
+        for seen in self._waiting:
+            self._take(seen)
+        answers = [self._answer(seen) for seen in self._waiting]
+        self._waiting = []
+        return answers
+
+    def _take(self, seen: Look) -> None:
+        if self._anchor is None or not seen.says_something:
+            return
+        if self._reference not in (ANY_FRAME, seen.number):
+            return
+        if not len(self._colours):
+            self._colours = _typical([seen], self._anchor)
+        codes = to_model(seen.picture, self._anchor)
+        vector, trust, local = self._network.encode(codes, seen.matte, seen.seen, seen.box)
+        if self._memory is None:
+            self._memory = Memory(trust, trust * vector, trust * local)
+        else:
+            self._memory.take(trust, vector, local, self._window)
+
+    def _answer(self, seen: Look) -> Answer:
+        if self._anchor is None or self._memory is None or not len(self._colours):
+            reason = "no foreground or no background to measure"
+            return Answer(seen.number, NULL, {"decision": "nothing", "reason": reason})
+        memory = self._memory
+        share = np.float32(1 / memory.trust)
+        coeffs, grid, gate = self._network.answer(memory.vector * share, memory.local * share)
+        found = Found(
+            unscaled(coeffs, self._network.numbers.unit_stops), np.transpose(grid, (2, 3, 1, 0)), gate,
+            self._colours, self._anchor,
+        )  # fmt: skip
+        field, facts = field_of(found, self._controls, self._network.numbers, self._followed(seen))
+        return Answer(seen.number, field, {**facts, "frames_seen": memory.count})
+
+    def _followed(self, seen: Look) -> Tuple[float, float, float, float]:
+        """Return the subject's smoothed box in plate pixels."""
+        if self._box is None:
+            self._box = seen.box
+        elif seen.says_something:
+            self._box = self._box + np.float32(BOX_SHARE) * (seen.box - self._box)
+        x0, y0, x1, y1 = seen.frame
+        a, b, c, d = (float(edge) for edge in self._box)
+        return (x0 + a * (x1 - x0), y0 + b * (y1 - y0), x0 + c * (x1 - x0), y0 + d * (y1 - y0))
+
+    def state(self) -> State:
+        """Return everything the session knows, as plain values and arrays."""
+        state: Dict[str, Any] = {"anchor": self._anchor, "colours": self._colours, "box": self._box}
+        if self._memory is not None:
+            memory = self._memory
+            state.update(trust=memory.trust, vector=memory.vector, local=memory.local, count=memory.count)
+        if self._waiting:
+            state["numbers"] = np.array([[seen.number, *seen.frame] for seen in self._waiting], np.int64)
+            for name in ("picture", "matte", "seen", "box"):
+                state[f"waiting.{name}"] = np.stack([getattr(seen, name) for seen in self._waiting])
+        return state
+
+    def restore(self, state: State) -> None:
+        """Become the session whose `state` this is."""
+        held = cast(Dict[str, Any], state)
+        self._anchor = None if held["anchor"] is None else float(held["anchor"])
+        self._colours = np.asarray(held["colours"], np.float64).reshape(-1, 3)
+        self._box = None if held["box"] is None else np.asarray(held["box"], np.float32)
+        self._memory = None
+        if "trust" in held:
+            self._memory = Memory(float(held["trust"]), held["vector"], held["local"], int(held["count"]))
+        self._waiting = []
+        for i, (number, x0, y0, x1, y1) in enumerate(held.get("numbers", ())):
+            parts = (held[f"waiting.{name}"][i] for name in ("picture", "matte", "seen", "box"))
+            self._waiting.append(Look(int(number), (int(x0), int(y0), int(x1), int(y1)), *parts))
+
+
+def _typical(seen: List[Look], anchor: float) -> npt.NDArray[np.float64]:
+    """Return up to `COLOURS` colours of the foreground, `log2(rgb / anchor)`, evenly from all frames."""
+    if not seen:
+        return np.zeros((0, 3))
+    pixels = np.concatenate([one.picture[one.matte > 0.5 * one.matte.max()] for one in seen])
+    thinned = pixels[:: max(1, -(-len(pixels) // COLOURS))]
+    return np.log2(np.maximum(thinned.astype(np.float64), anchor * 2.0**-8) / anchor)

@@ -1,0 +1,55 @@
+"""The harmonizer's export: ONNX Runtime gives torch's numbers at any shape, and says what the server needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from harmovid.errors import InputError
+from harmovid_export.harmonizer import FACTS, PARITY, load_weights
+from harmovid_server.engines.harmonize.network import Network
+from harmovid_training.harmonizer.network import VECTOR, Harmonizer
+
+
+def test_exported_graphs_equal_torch(tmp_path: Path) -> None:
+    """What the command writes differs from torch by rounding only, carries its numbers and loads in the server."""
+    torch.manual_seed(3)
+    torch.save(Harmonizer().state_dict(), tmp_path / "weights.pt")
+    command = [
+        sys.executable,
+        "-m",
+        "harmovid_export.harmonizer",
+        str(tmp_path / "weights.pt"),
+        str(tmp_path),
+    ]
+    done = subprocess.run([*command, "--version", "test"], capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    errors = json.loads(done.stdout.splitlines()[-1])["largest difference"]
+
+    assert set(errors) == {"encoder", "head"}
+    assert max(errors.values()) < PARITY
+    assert not list(tmp_path.glob("*.partial"))
+    (prop,) = onnx.load(str(tmp_path / "encoder.onnx")).metadata_props
+    assert prop.key == FACTS
+    assert json.loads(prop.value)["version"] == "test"
+    network = Network(tmp_path)
+    assert network.numbers.version == "test"
+    vector, trust, local = network.encode(
+        np.full((40, 72, 3), 0.4, np.float32), np.eye(40, 72, dtype=np.float32), np.ones((40, 72), np.float32),
+        np.float32([0.2, 0.2, 0.6, 0.9]),
+    )  # fmt: skip
+    coeffs, grid, gate = network.answer(vector, local)
+    assert (vector.shape, coeffs.shape, gate.shape, grid.shape[0]) == ((VECTOR,), (3, 10), (3,), 3)
+    assert trust > 0
+
+
+def test_no_weights_are_told(tmp_path: Path) -> None:
+    """A file that is not there is an error with a mend."""
+    with pytest.raises(InputError, match="Train first"):
+        load_weights(tmp_path / "none.pt")

@@ -1,0 +1,210 @@
+"""The harmonize engine: its contract, its controls, and that it knows when to do nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, List
+
+import numpy as np
+import pytest
+from harmovid.errors import EngineFailed, OptionError
+from harmovid.pixels.apply import field_stops
+from harmovid.pixels.field import Curve, Grid
+from harmovid_server.engines import load
+from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
+from harmovid_server.engines.harmonize import LOOKAHEAD_FRAMES
+from harmovid_server.engines.harmonize.network import FOLDER
+from harmovid_server.engines.harmonize.session import HarmonizeSession
+
+BOX = (0, 0, 1280, 960)
+NUMBERS = tuple(range(1001, 1101))
+LARGEST_BYTES = 12 << 20
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    """Return the engine with its shipped weights."""
+    (made,) = load(["harmonize"])
+    made.activate()
+    return made
+
+
+def start(engine: Any, **options: Any) -> HarmonizeSession:
+    """Return a session with `options` over the defaults."""
+    session: HarmonizeSession = engine.start(
+        ShotInfo(NUMBERS, engine.info.check_options(options), ("fg", "bg"))
+    )
+    return session
+
+
+def frame(number: int, fg_stops: float = 1.5, bg_stops: float = -1.0, area: int = 60) -> ProxyFrame:
+    """Return a bright blue foreground `area` pixels wide on a dim warm plate, both textured."""
+    rng = np.random.default_rng(number)
+    texture = np.exp2(rng.normal(0, 0.6, (96, 128, 1)))
+    matte = np.zeros((96, 128), np.float32)
+    matte[20:90, 30 : 30 + area] = 1
+    return ProxyFrame(
+        number,
+        {
+            "fg": (0.18 * 2.0**fg_stops * texture * [0.7, 1.0, 1.5]).astype(np.float32),
+            "bg": (0.18 * 2.0**bg_stops * texture[::-1] * [1.5, 1.0, 0.6]).astype(np.float32),
+        },
+        {"matte": matte, "coverage": np.ones((96, 128), np.float32)},
+        BOX,
+    )
+
+
+def run(session: HarmonizeSession, frames: List[ProxyFrame]) -> List[Answer]:
+    """Push all frames and finish."""
+    return [*(answer for one in frames for answer in session.push(one)), *session.finish()]
+
+
+def stops(answer: Answer, shown: ProxyFrame) -> np.ndarray:
+    """Return the stops on the foreground's pixels, `(n, 3)`; the field lies in plate pixels, ten per proxy pixel."""
+    image = np.kron(shown.images["fg"], np.ones((10, 10, 1), np.float32))
+    inside = np.kron(shown.mattes["matte"], np.ones((10, 10), np.float32)) > 0
+    found: np.ndarray = field_stops(image, answer.field, origin=(0, 0))[inside]
+    return found
+
+
+def same(a: Answer, b: Answer) -> bool:
+    """Whether two answers are equal to the bit."""
+    return a.number == b.number and a.field.to_bytes() == b.field.to_bytes()
+
+
+def test_shipped_weights_are_small(engine: Any) -> None:
+    """Both graphs together stay under 12 MB, and the engine is the default way to harmonize."""
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.onnx")) < LARGEST_BYTES
+    assert engine.info.default
+    assert [other.info.name for other in load() if other.info.task == "harmonize" and other.info.default] == [
+        "harmonize"
+    ]
+
+
+def test_a_wrong_foreground_moves_towards_its_plate(engine: Any) -> None:
+    """A foreground far too bright and blue gets darker and warmer."""
+    frames = [frame(n) for n in NUMBERS[:20]]
+    answers = run(start(engine), frames)
+    mean = stops(answers[-1], frames[-1]).mean(axis=0)
+
+    assert [answer.number for answer in answers] == list(NUMBERS[:20])
+    assert mean.mean() < -0.1
+    assert mean[0] > mean[2]
+    assert answers[-1].report["decision"] == "harmonized"
+    assert 0 <= answers[-1].report["confidence"] <= 1
+
+
+def test_answers_wait_for_the_lookahead_and_never_longer(engine: Any) -> None:
+    """Nothing is answered before 17 frames are in, then every frame at once; a short shot is answered at its end."""
+    session = start(engine)
+    counts = [len(session.push(frame(n))) for n in NUMBERS[:20]]
+
+    assert counts == [0] * LOOKAHEAD_FRAMES + [LOOKAHEAD_FRAMES + 1, 1, 1, 1]
+    assert session.finish() == []
+    assert len(run(start(engine), [frame(1001)])) == 1
+
+
+@pytest.mark.parametrize("cut", [3, LOOKAHEAD_FRAMES, 19])
+def test_a_restored_session_answers_the_same_bits(engine: Any, cut: int) -> None:
+    """Saved and restored at any frame, a session goes on as if nothing had happened."""
+    frames = [frame(n) for n in NUMBERS[:24]]
+    whole = run(start(engine), frames)
+    first, second = start(engine), start(engine)
+    answers = [answer for one in frames[:cut] for answer in first.push(one)]
+    second.restore(first.state())
+    answers += run(second, frames[cut:])
+
+    assert all(same(a, b) for a, b in zip(whole, answers))
+    assert len(whole) == len(answers)
+
+
+def test_the_field_is_steady(engine: Any) -> None:
+    """From frame to frame the field changes by less than a tenth of what it does when every frame is a shot."""
+    frames = [replace(frame(n), number=n) for n in NUMBERS[:30]]
+    steady = run(start(engine), frames)
+    alone = [run(start(engine), [one])[0] for one in frames[:8]]
+
+    def change(answers: List[Answer]) -> float:
+        read = np.stack([stops(answer, frames[0]) for answer in answers])
+        return float(np.sqrt((np.diff(read, axis=0) ** 2).mean()))
+
+    assert change(steady[17:]) < 0.1 * change(alone) + 1e-4
+
+
+@pytest.mark.parametrize("kind", ["no foreground", "tiny foreground", "black plate", "no plate to measure"])
+def test_hopeless_inputs_are_left_alone(engine: Any, kind: str) -> None:
+    """Without anything to go by the answer is the null field, and says why."""
+    frames = [frame(n, area=0 if kind == "no foreground" else 60) for n in NUMBERS[:3]]
+    for one in frames:
+        if kind == "tiny foreground":
+            one.mattes["matte"][:] = 0
+            one.mattes["matte"][40:42, 50:52] = 1
+        if kind == "black plate":
+            one.images["bg"][:] = 0
+        if kind == "no plate to measure":
+            one.mattes["measure_mask"] = np.zeros((96, 128), np.float32)
+    for answer in run(start(engine), frames):
+        assert answer.field.is_null
+        assert answer.report["decision"] == "nothing"
+        assert answer.report["reason"]
+
+
+@pytest.mark.parametrize(("fg", "bg"), [(6.0, 0.0), (-9.0, -9.0), (0.0, 7.0)])
+def test_extremes_stay_finite(engine: Any, fg: float, bg: float) -> None:
+    """Foregrounds far over 1, night plates and blown plates give finite fields of a few stops."""
+    frames = [frame(n, fg, bg) for n in NUMBERS[:3]]
+    for answer, shown in zip(run(start(engine), frames), frames):
+        found = stops(answer, shown)
+        assert np.isfinite(found).all()
+        assert np.abs(found).max() < 16
+
+
+def test_amounts_of_zero_leave_their_part_out(engine: Any) -> None:
+    """With all amounts at 0 nothing is left; without direction no grid; without colour all channels move alike."""
+    frames = [frame(n) for n in NUMBERS[:4]]
+    nothing = run(start(engine, exposure=0, colour=0, contrast=0, direction=0), frames)[0]
+    flat = run(start(engine, direction=0), frames)[0]
+    grey = run(start(engine, colour=0, direction=0), frames)[0]
+
+    assert nothing.field.is_null
+    assert not any(isinstance(part, Grid) for part in flat.field.parts)
+    (curve,) = grey.field.parts
+    assert isinstance(curve, Curve)
+    np.testing.assert_allclose(curve.coeffs[0], curve.coeffs[2], atol=1e-6)
+
+
+def test_protected_colours_change_less(engine: Any) -> None:
+    """Saturated blue under full protection changes less than without."""
+    frames = [frame(n) for n in NUMBERS[:4]]
+    for one in frames:
+        one.images["fg"][:, :, 0] *= 0.2
+    free, kept = (run(start(engine, protect_saturated=value, direction=0), frames)[0] for value in (0.0, 1.0))
+
+    assert np.abs(stops(kept, frames[0])).mean() < 0.6 * np.abs(stops(free, frames[0])).mean()
+
+
+def test_a_reference_frame_decides_alone(engine: Any) -> None:
+    """Matching frame 1003 gives the same answer whatever the other frames show; one that comes too late is refused."""
+    frames = [frame(n) for n in NUMBERS[:6]]
+    others = [
+        one if one.number == 1003 else replace(one, images={**one.images, "fg": one.images["fg"] * 0.9})
+        for one in frames
+    ]
+    a, b = (run(start(engine, reference_frame=1003), shown)[-1] for shown in (frames, others))
+    c = run(start(engine), frames)[-1]
+
+    assert [part.coeffs[0, 0] for part in a.field.parts if isinstance(part, Curve)]
+    assert a.report["frames_seen"] == b.report["frames_seen"] == 1
+    assert c.report["frames_seen"] == 6
+    with pytest.raises(OptionError, match="reference frame 1040"):
+        start(engine, reference_frame=1040)
+
+
+def test_a_missing_matte_is_told(engine: Any) -> None:
+    """Without a matte the engine says so; not activated it refuses to start."""
+    bare = replace(frame(1001), mattes={"coverage": np.ones((96, 128), np.float32)})
+    with pytest.raises(EngineFailed, match="needs a matte"):
+        start(engine).push(bare)
+    (fresh,) = load(["harmonize"])
+    with pytest.raises(EngineFailed, match="activated"):
+        fresh.start(ShotInfo(NUMBERS, fresh.info.check_options({}), ("fg", "bg")))

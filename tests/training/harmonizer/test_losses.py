@@ -1,0 +1,89 @@
+"""What training does to pixels is what the product does: codes, boxes and fields, torch against core and server."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from harmovid.pixels.apply import apply_field
+from harmovid.pixels.field import Curve, Grid, LightingField
+from harmovid.pixels.model_space import to_model
+from harmovid_training.data.batches import Batch
+from harmovid_training.evaluate import metrics
+from harmovid_training.harmonizer import network as net
+from harmovid_training.harmonizer.losses import field_stops, gain_db, loss, to_codes, view
+
+
+def made(count: int = 2, height: int = 24, width: int = 32) -> Batch:
+    """Return a batch with a box as matte and truth half a stop over the composite."""
+    rng = torch.Generator().manual_seed(1)
+    composite = 0.2 * torch.exp2(torch.randn(count, 3, height, width, generator=rng))
+    matte = torch.zeros(count, 1, height, width)
+    matte[:, :, 6:18, 8:20] = 1
+    truth = torch.where(matte > 0, composite * 2**0.5, composite)
+    return Batch(composite, truth, matte, matte, torch.tensor([0.15, 0.3]))
+
+
+def answer(seed: int = 2) -> net.Fields:
+    """Return small random fields for two clips."""
+    rng = torch.Generator().manual_seed(seed)
+    grid = 0.5 * torch.randn(2, 3, net.GRID_LEVELS, net.GRID_ROWS, net.GRID_COLUMNS, generator=rng)
+    return net.Fields(0.2 * torch.randn(2, 3, 10, generator=rng), grid, torch.full((2, 3), 0.5))
+
+
+def test_codes_are_those_of_model_space() -> None:
+    """The torch twin gives core's codes within float rounding, from black to highlights."""
+    linear = torch.tensor([0.0, 1e-4, 0.01, 0.18, 1.0, 40.0]).reshape(1, 1, 1, 6).expand(1, 3, 1, 6)
+    codes = to_codes(linear, torch.tensor([0.09]))
+    wanted = to_model(linear.permute(0, 2, 3, 1).numpy(), 0.09)
+
+    np.testing.assert_allclose(codes.permute(0, 2, 3, 1).numpy(), wanted, atol=1e-6)
+
+
+def test_the_view_is_that_of_the_metrics() -> None:
+    """Training looks through the same display curve as evaluation."""
+    linear = torch.linspace(0, 5, 200)
+
+    np.testing.assert_allclose(view(linear).numpy(), metrics.view(linear.numpy()), atol=2e-6)
+
+
+def test_stops_are_those_of_the_exported_field() -> None:
+    """A curve and a grid applied in training equal core's field made of the same numbers, within 0.01 stops."""
+    batch, fields = made(), answer()
+    stops = field_stops(batch, fields, 1)
+    for i in range(2):
+        powers = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2, 2])
+        anchor = float(batch.anchor[i])
+        box = net.subject_box(batch.matte)[i].numpy() * [32, 24, 32, 24]
+        level = float(np.log2(anchor))
+        field = LightingField((
+            Curve(fields.coeffs[i].numpy() / net.UNIT_STOPS**powers, anchor, net.LOW_STOPS, net.HIGH_STOPS),
+            Grid(fields.grid[i].permute(2, 3, 1, 0).numpy(), tuple(box), level + net.GRID_LOW, level + net.GRID_HIGH),
+        ))  # fmt: skip
+        linear = batch.composite[i].permute(1, 2, 0).contiguous().numpy()
+        wanted = np.log2(apply_field(linear, field, origin=(0, 0))[0] / linear)
+        found = stops[i].permute(1, 2, 0).numpy()
+        # Training limits the curve to 6 stops, which these fields do not reach.
+        np.testing.assert_allclose(found, wanted, atol=0.01)
+
+
+def test_the_right_answer_costs_least() -> None:
+    """Half a stop gains many dB and costs less than nothing at all; a wrong sign costs more."""
+    batch, costs = made(), []
+    for stops in (0.5, 0.0, -0.5):
+        coeffs = torch.zeros(2, 3, 10)
+        coeffs[:, :, 0] = stops
+        fields = net.Fields(coeffs, torch.zeros_like(answer().grid), torch.ones(2, 3))
+        costs.append(float(loss(batch, fields, 1)))
+
+    assert costs[0] < costs[1] < costs[2]
+    assert float(gain_db(batch, torch.full_like(batch.composite, 0.5), 1).min()) > 5
+
+
+def test_a_gate_of_nothing_is_no_change() -> None:
+    """Gates of 0 give zero stops; gates of 1 give the answer itself."""
+    batch, fields = made(), answer()
+    shut = net.Fields(fields.coeffs, fields.grid, torch.zeros(2, 3)).gated()
+    wide = net.Fields(fields.coeffs, fields.grid, torch.ones(2, 3)).gated()
+
+    assert not field_stops(batch, shut, 1).any()
+    torch.testing.assert_close(field_stops(batch, wide, 1), field_stops(batch, fields, 1))

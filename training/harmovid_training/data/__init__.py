@@ -1,0 +1,1 @@
+"""Training data of the harmonizer: cached scenes, mattes, relighting, rendered truth. See docs/data.md."""

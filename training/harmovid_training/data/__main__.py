@@ -1,0 +1,58 @@
+"""Training data by command.
+
+python -m harmovid_training.data check FOLDER        # hashes of your copy against the list
+python -m harmovid_training.data cache FOLDER OUT    # make OUT/scenes.npz and OUT/subjects.npz, minutes
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from harmovid.errors import HarmoVidError
+
+from harmovid_training.data import cache, figures
+from harmovid_training.data.sources import check, listed
+
+SCENES, SUBJECTS = "scenes.npz", "subjects.npz"
+
+
+def main(words: Optional[List[str]] = None) -> int:
+    """Run one command; return the exit status: 0, or 1 where something is wrong with the material."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    checking = commands.add_parser("check", help="compare a folder with the list of what was trained on")
+    checking.add_argument("folder", type=Path, help="holds hdri/, photos/ and models/")
+    caching = commands.add_parser("cache", help="make the small pictures that training draws from")
+    caching.add_argument("folder", type=Path, help="holds hdri/, photos/ and models/")
+    caching.add_argument("out", type=Path)
+    given = parser.parse_args(words)
+    try:
+        return _check(given.folder) if given.command == "check" else _cache(given.folder, given.out)
+    except HarmoVidError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _check(folder: Path) -> int:
+    wrong = [(source, fault) for source, fault in check(folder, listed()) if fault]
+    for source, fault in wrong:
+        sys.stdout.write(f"{fault:8s} {source.file}  ({source.repository}, {source.licence})\n")
+    total = len(listed())
+    sys.stdout.write(f"{total - len(wrong)} of {total} files are the ones trained on.\n")
+    return 1 if wrong else 0
+
+
+def _cache(folder: Path, out: Path) -> int:
+    out.mkdir(parents=True, exist_ok=True)
+    cache.save(out / SCENES, cache.build_scenes(folder))
+    figures.save_subjects(out / SUBJECTS, figures.build_subjects(folder / "models"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Random relighting of a region, by the batch: physically plausible changes, grades, LUTs and lamps.
+
+    relit = apply_looks(pictures, draw_looks(count, generator), matte)
+
+Pictures are `(n, 3, h, w)` scene-linear torch tensors. A quarter of the looks does nothing or next to nothing: knowing
+that nothing is wrong has to be learned too. Amount 1 is about the size of a careless comp, 2 a wrong lamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+GREY = 0.18
+DARKEST = 2.0**-14
+LATTICE = 4
+LUMA = (0.2126, 0.7152, 0.0722)
+DISPLAY_GAMMA = 2.4
+CURVE_LOW, CURVE_HIGH = -9.0, 4.0
+
+
+@dataclass(frozen=True)
+class Looks:
+    """One look per picture; every tensor's first dimension is the picture.
+
+    Attributes:
+        amount: `(n,)` 0 leaves the picture as it is.
+        gain: `(n, 3)` stops. matrix: `(n, 3, 3)` linear. saturation, contrast: `(n,)` factors.
+        bumps: `(n, 3, 3, 3)` channel x bump x (centre, width, height), stops. lattice: `(n, 3, k, k, k)` stops.
+        display: `(n,)` 1 where the picture is graded in display space (`grade`) instead.
+        grade: `(n, 3, 6)` per channel: lift, gain, gamma, S-curve, shadow tint, highlight tint.
+        lamp: `(n, 3, 6)` stops as a function of place: 1, x, y, xx, yy, xy per channel.
+    """
+
+    amount: Tensor
+    gain: Tensor
+    matrix: Tensor
+    saturation: Tensor
+    contrast: Tensor
+    bumps: Tensor
+    lattice: Tensor
+    display: Tensor
+    grade: Tensor
+    lamp: Tensor
+
+
+def draw_looks(count: int, rng: torch.Generator) -> Looks:
+    """Return `count` random looks: 18 % nothing, then mild to strong, creative grades, plain exposure and balance."""
+    kind = torch.rand(count, generator=rng)
+    amount = torch.rand(count, generator=rng)
+    amount = torch.where(kind < 0.18, 0.0, torch.where(kind < 0.5, 0.4 + 0.9 * amount, 1.2 + 1.3 * amount))
+    plain = (torch.rand(count, generator=rng) < 0.2).float()
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=rng)
+
+    a = amount[:, None]
+    luma = torch.tensor(LUMA)
+    balance = 0.25 * normal(3)
+    warm = 0.3 * normal(1) * torch.tensor([0.75, 0.0, -1.0])
+    balance = torch.where((torch.rand(count, 1, generator=rng) < 0.5), balance, warm + 0.08 * normal(3))
+    balance = balance - (balance @ luma)[:, None]
+    rest = (1 - plain) * amount
+    cross = torch.eye(3) + 0.05 * normal(3, 3) * rest[:, None, None]
+    bumps = torch.stack([
+        -5 + 7 * torch.rand(count, 3, 3, generator=rng), 1 + torch.rand(count, 3, 3, generator=rng),
+        0.15 * normal(3, 3) * rest[:, None, None],
+    ], -1)  # fmt: skip
+    lamp = normal(3, 6) * torch.tensor([0.0, 0.12, 0.12, 0.05, 0.05, 0.05]) + normal(1, 6) * torch.tensor(
+        [0.0, 0.5, 0.5, 0.2, 0.2, 0.2]
+    )
+    lamp = lamp * ((torch.rand(count, generator=rng) < 0.15).float() * rest)[:, None, None]
+    display = ((kind > 0.78) & (plain == 0)).float()
+    return Looks(
+        amount=amount,
+        gain=0.6 * normal(1) * a + balance * a,
+        matrix=cross / cross.sum(2, keepdim=True),
+        saturation=torch.exp(0.2 * normal() * rest),
+        contrast=torch.exp(0.13 * normal() * rest),
+        bumps=bumps,
+        lattice=0.12 * normal(3, LATTICE, LATTICE, LATTICE) * rest[:, None, None, None, None],
+        display=display,
+        grade=_draw_grade(count, rng),
+        lamp=lamp,
+    )
+
+
+def _draw_grade(count: int, rng: torch.Generator) -> Tensor:
+    """Return creative grades `(count, 3, 6)`; what channels share is drawn apart from what sets them apart."""
+    shared = torch.randn(count, 1, 6, generator=rng) * torch.tensor([0.06, 0.45, 0.28, 0.8, 0.0, 0.0])
+    apart = torch.randn(count, 3, 6, generator=rng) * torch.tensor([0.03, 0.12, 0.1, 0.2, 0.1, 0.1])
+    return shared + apart
+
+
+def apply_looks(pictures: Tensor, looks: Looks) -> Tensor:
+    """Return the relit pictures, `(n, 3, h, w)` linear; those with amount 0 come back bit-identical."""
+    graded = _in_light(pictures, looks)
+    shown = _in_display(graded, looks)
+    relit = torch.where(looks.display[:, None, None, None] > 0, shown, graded)
+    return torch.where(looks.amount[:, None, None, None] > 0, relit, pictures)
+
+
+def _in_light(pictures: Tensor, looks: Looks) -> Tensor:
+    n, _, h, w = pictures.shape
+    x = torch.bmm(looks.matrix, pictures.flatten(2)).reshape(n, 3, h, w)
+    luma = (x * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    x = (luma + (x - luma) * looks.saturation[:, None, None, None]).clamp_min(0)
+    y = torch.log2(x.clamp_min(DARKEST) / GREY)
+    stops = (looks.contrast[:, None, None, None] - 1) * y + looks.gain[:, :, None, None]
+    for bump in range(looks.bumps.shape[2]):
+        centre, width, height = looks.bumps[:, :, bump, :, None, None].unbind(2)
+        stops = stops + height * torch.exp(-0.5 * ((y - centre) / width) ** 2)
+    place = ((y - CURVE_LOW) / (CURVE_HIGH - CURVE_LOW) * 2 - 1).permute(0, 2, 3, 1)[:, None]
+    stops = stops + fn.grid_sample(looks.lattice, place, padding_mode="border", align_corners=True)[:, :, 0]
+    rows = torch.linspace(-1, 1, h)[:, None].expand(h, w)
+    columns = torch.linspace(-1, 1, w)[None].expand(h, w)
+    terms = torch.stack([torch.ones(h, w), columns, rows, columns**2, rows**2, rows * columns])
+    stops = stops + torch.einsum("nck,khw->nchw", looks.lamp, terms)
+    return x * torch.exp2(stops.clamp(-6, 6))
+
+
+def _in_display(pictures: Tensor, looks: Looks) -> Tensor:
+    """Grade in display space, clipping and crushing as creative LUTs do."""
+    lift, gain, gamma, bend, low, high = looks.grade[:, :, :, None, None].unbind(2)
+    shown = pictures.clamp(0, 1) ** (1 / DISPLAY_GAMMA)
+    shown = shown.clamp_min(1e-4) ** torch.exp(gamma)
+    shown = shown + bend * shown * (1 - shown) * (2 * shown - 1)
+    grey = shown.mean(1, keepdim=True)
+    shown = shown * (1 + 0.35 * gain) + lift * (1 - shown) + low * (1 - grey) ** 2 + high * grey**2
+    linear: Tensor = shown.clamp(0, 1) ** DISPLAY_GAMMA
+    return linear
+
+
+def undo_tone(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """Return photos `(n, 3, h, w)` with a random camera tone curve undone: none, a shoulder, an S-curve.
+
+    Also a random exposure and cast of the whole picture: photos have been graded already, all differently.
+    """
+    n = pictures.shape[0]
+    shoulder = 0.9 * torch.rand(n, 1, 1, 1, generator=rng) * (torch.rand(n, 1, 1, 1, generator=rng) < 0.5)
+    x = pictures.clamp(0, 1)
+    opened = x / (1 - shoulder * x**2)
+    power = torch.exp(0.12 * torch.randn(n, 1, 1, 1, generator=rng))
+    opened = GREY * (opened / GREY).clamp_min(1e-5) ** power
+    cast = 0.1 * torch.randn(n, 3, 1, 1, generator=rng) + 0.4 * torch.randn(n, 1, 1, 1, generator=rng)
+    return opened * torch.exp2(cast)
+
+
+def film(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """Return linear views `(n, 3, h, w)`, some of them as a display-referred camera would have clipped them."""
+    n = pictures.shape[0]
+    gain = torch.exp2(0.5 * torch.randn(n, 1, 1, 1, generator=rng))
+    exposed = pictures * gain
+    clipped = torch.where(exposed > 0.6, 0.6 + 0.4 * (1 - torch.exp(-(exposed - 0.6) / 0.4)), exposed)
+    return torch.where(torch.rand(n, 1, 1, 1, generator=rng) < 0.6, clipped, exposed.clamp_max(64.0))
+
+
+def soften(matte: Tensor, rng: torch.Generator) -> Tensor:
+    """Return mattes `(n, 1, h, w)` as artists deliver them: some soft, some a pixel too large or too small."""
+    n = matte.shape[0]
+    kind = torch.rand(n, 1, 1, 1, generator=rng)
+    soft = fn.avg_pool2d(matte, 3, 1, 1)
+    wide = fn.max_pool2d(matte, 3, 1, 1)
+    tight = -fn.max_pool2d(-matte, 3, 1, 1)
+    return torch.where(
+        kind < 0.4, matte, torch.where(kind < 0.65, soft, torch.where(kind < 0.85, wide, tight))
+    )

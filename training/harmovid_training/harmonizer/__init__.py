@@ -1,0 +1,1 @@
+"""The harmonizer that ships: network, training, calibration of its confidence. See docs/harmonize.md."""
