@@ -11,10 +11,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_ARGS := $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench train-toy clean
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) $(NEW_ENOUGH) >/dev/null 2>&1 \
@@ -42,6 +42,9 @@ format: $(STAMP) ## put the code into the house's form
 
 bench: $(STAMP) ## run the benchmarks, one after the other (minutes; on an otherwise idle machine)
 	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables, on two CPU cores (out/toy)
+	$(BIN)/python -m harmovid_training.toy --out out/toy
 
 clean: ## remove what make made
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
