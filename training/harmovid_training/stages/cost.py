@@ -1,6 +1,6 @@
 """What a configuration costs, from counts: `python -m harmovid_training.stages.cost paper-harmovid`
 
-Nothing is run: the transformer's steps are counted on the meta device (`models.counts`), the VAE's encoding is not in it.
+Nothing is run: the transformer's steps are counted on the meta device (`models.counts`). The VAE is not in it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def main(words: Sequence[str] | None = None) -> int:
         cost = cost_of(CONFIGS[name])
         sys.stdout.write(
             f"{name}: {cost.step.parameters / 1e9:.3f} B weights, {cost.step.tokens} tokens, "
-            f"forward {cost.inference.flops / 1e12:.0f} TFLOP, training step {cost.step.flops / 1e12:.0f} TFLOP a clip, "
+            f"forward {cost.inference.flops / 1e12:.0f} TFLOP, "
+            f"training step {cost.step.flops / 1e12:.0f} TFLOP a clip, "
             f"run {cost.flops / 1e18:.1f} EFLOP = {cost.gpu_hours:.0f} A100 hours, "
             f"state {cost.state_bytes / 2**30:.0f} GiB, kept for backward {cost.step.saved_bytes / 2**30:.1f} GiB\n"
         )

@@ -27,9 +27,11 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
     torch.set_num_threads(given.threads)
     started = time.monotonic()
     toy = Toy(given.out, scale or Scale())
-    tables = [*table_two(toy), table_three(toy), table_steps(toy)]
-    text = "\n".join(table.markdown() for table in tables)
-    text += f"\n{(time.monotonic() - started) / 60:.1f} minutes, {toy.scale}\n"
+    text = ""
+    for make in (table_two, table_three, table_steps):
+        text += "\n".join(table.markdown() for table in make(toy)) + "\n"
+        save_text(given.out / "tables.md", text)  # what is measured stays, should a later part be stopped
+    text += f"{(time.monotonic() - started) / 60:.1f} minutes, {toy.scale}\n"
     save_text(given.out / "tables.md", text)
     sys.stdout.write(text)
     return 0

@@ -99,7 +99,7 @@ def table_two(toy: Toy) -> list[Table]:
     tables = []
     for title, case in (("per-frame LUT", lut), ("per-frame harmonization", harmonized)):
         rows: dict[str, list[tuple[float, ...]]] = {}
-        for seed in _held_out(scale, title):
+        for seed in _held_out(scale):
             sample, bad, truth, mask = case(seed)
             made = run_sample(model, codec, sample, scale.sampling)
             results = {
@@ -115,11 +115,11 @@ def table_two(toy: Toy) -> list[Table]:
     return tables
 
 
-def table_three(toy: Toy) -> Table:
+def table_three(toy: Toy) -> list[Table]:
     """Return Table 3 in small: the ablation of stages 2 and 3 on rendered composites with exact truth."""
     full, without, deflicker, codec = toy.harmovid(), toy.no_stage_two(), toy.deflicker(), toy.vae()
     rows: dict[str, list[tuple[float, ...]]] = {}
-    for seed in _held_out(toy.scale, "table 3"):
+    for seed in _held_out(toy.scale):
         shot, truth = toy_shot(seed, toy.scale.test_frames), toy_truth(seed, toy.scale.test_frames)
         given = paths.composite(shot.real, shot.background, shot.mask)
         task = _task(shot)
@@ -135,10 +135,10 @@ def table_three(toy: Toy) -> Table:
         results["truth"] = truth
         for name, result in results.items():
             rows.setdefault(name, []).append(measures(result, truth, shot.mask))
-    return Table("Table 3 in small: what each stage gives", _means(rows))
+    return [Table("Table 3 in small: what each stage gives", _means(rows))]
 
 
-def table_steps(toy: Toy) -> Table:
+def table_steps(toy: Toy) -> list[Table]:
     """Return the multi-step network at several numbers of steps and the one-step student, through the same door."""
     model, student, codec = toy.harmovid(), toy.student(), toy.vae()
     window = toy.scale.sampling
@@ -147,7 +147,7 @@ def table_steps(toy: Toy) -> Table:
     ]
     methods.append(("student, 1 step", student, replace(window, sampler="one-step", steps=1)))
     rows: dict[str, list[tuple[float, ...]]] = {}
-    for seed in _held_out(toy.scale, "steps")[: max(toy.scale.test_scenes // 2, 1)]:
+    for seed in _held_out(toy.scale)[: max(toy.scale.test_scenes // 2, 1)]:
         shot, truth = toy_shot(seed, toy.scale.test_frames), toy_truth(seed, toy.scale.test_frames)
         for name, chosen, settings in methods:
             made = run_sample(chosen, codec, _task(shot), settings)
@@ -155,7 +155,7 @@ def table_steps(toy: Toy) -> Table:
             given = paths.composite(shot.real, shot.background, shot.mask)
             fielded = through_field(given, made, shot.mask)
             rows.setdefault(f"{name}, field", []).append(measures(fielded, truth, shot.mask))
-    return Table("Steps", _means(rows))
+    return [Table("Steps", _means(rows))]
 
 
 def _task(shot: Shot) -> Sample:
@@ -174,7 +174,7 @@ def _reconstructed(codec: CogVideoXCodec, truth: Float32, task: Sample) -> Float
     return from_model(from_vae(np.ascontiguousarray(made.numpy())), task.anchor)
 
 
-def _held_out(scale: Scale, title: str) -> list[int]:
+def _held_out(scale: Scale) -> list[int]:
     return list(range(HELD_OUT, HELD_OUT + scale.test_scenes))
 
 
