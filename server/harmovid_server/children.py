@@ -78,7 +78,9 @@ class Child:
         self.name = f"{self.seat}.{self._generation}"
         self._started_s, self._heard_s = time.monotonic(), None
         command = [sys.executable, *self._arguments, "--name", self.name, "--parent", str(os.getpid())]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        # Engines solve many small systems, which several BLAS threads beside busy codecs only slow down.
+        environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
         log.info("child started", extra=about(child=self.name, pid=self._process.pid))
 
     def heard(self) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harmovid.errors import OptionError
 from harmovid.pixels.apply import apply_field
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.deflicker import rows_numba
-from harmovid_server.engines.deflicker.solve import slow_part
+from harmovid_server.engines.deflicker.places import slow_part
 
 HEIGHT, WIDTH = 72, 112
 
@@ -148,6 +149,54 @@ def test_blocks_join_without_a_seam() -> None:
     steps = np.abs(np.diff(left))
 
     assert steps[15::16].max() < max(2 * np.quantile(steps, 0.95), 0.02)
+
+
+@pytest.mark.parametrize(("cycles", "drift"), [(1.3, 0.31), (2.3, 0.17), (5.1, 0.31)])
+def test_drifting_bands_go(cycles: float, drift: float) -> None:
+    """Rolling bands of a quarter stop leave at most 0.03 stops of moving row profile, and are called bands."""
+    truth = textured(40)
+    rows = np.arange(HEIGHT) / HEIGHT
+    phase = cycles * rows[None, :] + drift * np.arange(40)[:, None]
+    bad = (truth * np.exp2(0.25 * np.sin(2 * np.pi * phase))[:, :, None, None]).astype(np.float32)
+    found = answers(bad)
+    left = (stops(applied(bad, found)) - stops(truth)).mean(axis=(2, 3))
+    left -= left.mean(axis=1, keepdims=True)  # a frame's own gain is no band, what stands still is no flicker
+
+    assert float((left - left.mean(axis=0)).std()) < 0.03
+    assert "bands" in found[20].report["mode"]
+
+
+def test_mode_exposure_leaves_local_light_alone() -> None:
+    """With mode exposure no frame gets a gain map."""
+    found = answers(flickered(textured(20)), mode="exposure")
+
+    assert all(len(a.field.parts) == 1 for a in found)
+
+
+def test_trims_are_added() -> None:
+    """A trim moves just its frames by its stops, also where there is nothing else to do."""
+    clip = textured(12)
+    found = answers(clip, trims="1003:+0.5, 1005-1006:-0.25")
+    moved = (stops(applied(clip, found)) - stops(clip)).mean(axis=(1, 2, 3))
+
+    np.testing.assert_allclose(moved, [0, 0, 0.5, 0, -0.25, -0.25, 0, 0, 0, 0, 0, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize("text", ["1003", "1003:a", "1003:99", "1010-1003:1", "1:1;2:2"])
+def test_bad_trims_are_refused(text: str) -> None:
+    """Trims that cannot be read are refused before the first frame, with the form that is wanted."""
+    with pytest.raises(OptionError, match="1001:"):
+        session(3, trims=text)
+
+
+def test_report_tells_courses_and_cuts() -> None:
+    """The report has the measured and corrected light per channel, and marks the first frame after a cut."""
+    first, second = flickered(textured(12, seed=1)), flickered(textured(12, seed=77), seed=9)
+    found = answers(np.concatenate([first, second]))
+
+    assert [a.number for a in found if a.report.get("cut")] == [1013]
+    measured, corrected = (np.array([a.report[k] for a in found[:12]]) for k in ("measured", "corrected"))
+    assert np.diff(corrected, axis=0).std() < 0.25 * np.diff(measured, axis=0).std()
 
 
 def test_only_the_mask_is_measured_and_changed() -> None:

@@ -1,8 +1,9 @@
-"""The `deflicker` engine: takes flicker of light out of a plate, on the whole frame and in places.
+"""The `deflicker` engine: takes flicker of light out of a plate: on the whole frame, in rolling bands, and in places.
 
-`match` follows the picture through the shot, `solve` finds one colour transform per frame that makes it steady, `local`
-does the same in places, `session` cuts the shot into windows. docs/deflicker.md
-tells how it is used and what it reaches.
+`match` follows the picture through the shot, `links` says what happened to the light between two frames, `solve`
+finds one colour transform per frame that makes all of it steady, `trend` tells flicker from the shot's own changes,
+`places` does the same for bands and patches, `window` weighs the evidence, `session` cuts the shot into windows.
+docs/deflicker.md tells how it is used and what it reaches.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from harmovid.job import EngineInfo, LayerInfo, Option
 
 from harmovid_server.engines.base import Engine, ShotInfo
-from harmovid_server.engines.deflicker.session import BLOCK_FRAMES, Amounts, DeflickerSession
+from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, DeflickerSession
+from harmovid_server.engines.deflicker.trims import parse_trims
+from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 
 PROXY_LINES = 240
 LARGEST_RADIUS_FRAMES = 24
-DEFAULT_RADIUS_FRAMES = 12
 
 
 def _amount(name: str, what: str) -> Option:
@@ -25,7 +27,7 @@ def _amount(name: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="deflicker",
-    version="1",
+    version="2",
     task="deflicker",
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",
@@ -35,14 +37,17 @@ INFO = EngineInfo(
         LayerInfo("measure_mask", False, "Where to measure."),
     ),
     options=(
+        Option("mode", "choice", "auto", "What to look for; auto looks for all and says what it found.",
+               choices=tuple(CAUSES)),
         _amount("luma", "brightness"),
         _amount("chroma", "colour"),
         _amount("local", "local"),
-        Option("radius", "int", DEFAULT_RADIUS_FRAMES, "Changes slower than about this many frames are kept.",
-               minimum=2, maximum=LARGEST_RADIUS_FRAMES, unit="frames"),
+        Option("radius", "int", 0, "Changes slower than about this many frames are kept; 0 finds it from the shot.",
+               minimum=0, maximum=LARGEST_RADIUS_FRAMES, unit="frames"),
+        Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05."),
     ),
     default=True,
-    lookahead_frames=BLOCK_FRAMES + 5 * LARGEST_RADIUS_FRAMES // 2,
+    lookahead_frames=BLOCK_FRAMES + AHEAD_FRAMES,
 )  # fmt: skip
 
 
@@ -56,12 +61,20 @@ class DeflickerEngine:
         """Do nothing: there is nothing to load."""
 
     def start(self, shot: ShotInfo) -> DeflickerSession:
-        """Open a session for one shot."""
+        """Open a session for one shot.
+
+        Raises:
+            OptionError: the trims cannot be read.
+        """
         options = shot.options
         amounts = Amounts(
-            float(options["luma"]), float(options["chroma"]), float(options["local"]), int(options["radius"])
+            float(options["luma"]),
+            float(options["chroma"]),
+            float(options["local"]),
+            int(options["radius"]),
+            str(options["mode"]),
         )
-        return DeflickerSession(amounts)
+        return DeflickerSession(amounts, parse_trims(str(options["trims"])))
 
 
 def create() -> Engine:

@@ -9,7 +9,7 @@ exposure and local contrast have been taken out, so that a change of light is no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Tuple, cast
 
 import cv2
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from harmovid.pixels.field import LUMA, MID_GREY, Float32, Float64
 
 from harmovid_server.engines.base import ProxyFrame
+from harmovid_server.engines.deflicker.basis import visibility
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -30,7 +31,8 @@ DISAGREEMENT_PX = 1.0
 # Flow is about this exact, so a steep gradient makes a match uncertain by gradient times this.
 FLOW_ERROR_PX = 0.2
 NOISE_STOPS = 0.04
-SAMPLES = 1000
+SAMPLES = 2500
+COARSE = 4
 QUANTILES = np.linspace(0.03, 0.97, 24)
 CUT_LIKENESS = 0.4
 """Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
@@ -75,6 +77,10 @@ class Pairs:
     trust: float
     likeness: float
 
+    def with_colours(self, here: Float64, there: Float64) -> Pairs:
+        """Return the same samples in other colours."""
+        return Pairs(here, there, self.at, self.at_there, self.weight, self.trust, self.likeness)
+
 
 def look(frame: ProxyFrame) -> Looks:
     """Reduce a proxy frame to what matching needs. The mask, if any, says where light is measured."""
@@ -96,25 +102,65 @@ def _plain(luma: Float32) -> Bytes:
     return (128 + 48 * detail / (power + 0.08)).clip(0, 255).astype(np.uint8)
 
 
-def flow_between(here: Looks, there: Looks) -> Tuple[Float32, Float32]:
-    """Return `(h, w, 2)` flow in proxy pixels from `here` to `there`, and `(h, w)` trust from the way back."""
+@dataclass(frozen=True)
+class Flow:
+    """Motion between two frames, `(h / 4, w / 4, 2)` in proxy pixels: from the later to the earlier, and back."""
+
+    forth: Float32
+    back: Float32
+
+    def then(self, further: Flow) -> Flow:
+        """Return the motion over this gap and then over `further`, which leaves from this one's earlier end."""
+        quarter = np.float32(1 / COARSE)
+        forth = cast(Float32, self.forth + _warp(further.forth, self.forth * quarter))
+        back = cast(Float32, further.back + _warp(self.back, further.back * quarter))
+        return Flow(forth, back)
+
+
+def no_motion(here: Looks) -> Tuple[Flow, Float32, Float32]:
+    """Return what `flow_between` would for two pictures in which nothing moves."""
+    height, width = here.plain.shape
+    flow = np.zeros((height, width, 2), np.float32)
+    coarse = np.zeros((max(height // COARSE, 1), max(width // COARSE, 1), 2), np.float32)
+    return Flow(coarse, coarse), flow, np.ones((height, width), np.float32)
+
+
+def flow_between(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Tuple[Flow, Float32, Float32]:
+    """Return the motion, the full `(h, w, 2)` flow in proxy pixels from `here` to `there`, and its `(h, w)` trust.
+
+    Args:
+        guess: motion found over shorter gaps; far motion is found from there only.
+    """
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    finder.setFinestScale(1)
-    start = np.zeros((*here.plain.shape, 2), np.float32)
-    forth = cast(Float32, finder.calc(here.plain, there.plain, start.copy()))
-    back = cast(Float32, finder.calc(there.plain, here.plain, start))
+    finder.setFinestScale(2)
+    height, width = here.plain.shape
+    nothing = np.zeros((height, width, 2), np.float32)
+    starts = [nothing, nothing.copy()]
+    if guess is not None:
+        starts = [cast(Float32, cv2.resize(f, (width, height))) for f in (guess.forth, guess.back)]
+    forth = cast(Float32, finder.calc(here.plain, there.plain, starts[0]))
+    back = cast(Float32, finder.calc(there.plain, here.plain, starts[1]))
     gap = forth + _warp(back, forth)
-    trust = 1.0 / (1.0 + (gap * gap).sum(axis=2) / DISAGREEMENT_PX**2) ** 2
+    off = gap[..., 0] ** 2 + gap[..., 1] ** 2
+    trust = 1.0 / (1.0 + off / DISAGREEMENT_PX**2) ** 2
     places = _places(forth)
-    height, width = trust.shape
     inside = (places[..., 0] >= 0) & (places[..., 0] <= width - 1)
     inside &= (places[..., 1] >= 0) & (places[..., 1] <= height - 1)
-    return forth, (trust * inside).astype(np.float32)
+    size = (max(width // COARSE, 1), max(height // COARSE, 1))
+    coarse = Flow(*(cast(Float32, cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (forth, back)))
+    return coarse, forth, (trust * inside).astype(np.float32)
 
 
-def match(here: Looks, there: Looks) -> Pairs:
-    """Match the later frame `here` with the earlier frame `there`."""
-    flow, trust = flow_between(here, there)
+def match(
+    here: Looks, there: Looks, guess: Optional[Flow] = None, *, still: bool = False
+) -> Tuple[Pairs, Flow]:
+    """Match the later frame `here` with the earlier frame `there`.
+
+    Args:
+        guess: their motion as far as known.
+        still: take the camera for locked off and what moves for misfits (time-lapse: motion is too fast to follow).
+    """
+    motion, flow, trust = no_motion(here) if still else flow_between(here, there, guess)
     seen = _warp(there.logs, flow)
     weight_there = _warp(there.weight, flow)
     luma = (here.logs @ _LUMA + seen @ _LUMA) / 2
@@ -123,11 +169,11 @@ def match(here: Looks, there: Looks) -> Pairs:
         + cv2.Sobel(luma, cv2.CV_32F, 0, 1, scale=1 / 8) ** 2
     )
     trust = trust * np.minimum(here.weight, weight_there)
-    clipped = (here.logs.min(axis=2) <= LOW_STOPS + 0.5) | (here.logs.max(axis=2) >= HIGH_STOPS)
+    clipped = _clipped(here.logs) | _clipped(seen)
     trust[clipped] = 0
-    certainty = 1.0 / (NOISE_STOPS**2 + slope * FLOW_ERROR_PX**2)
+    certainty = visibility(luma) / (NOISE_STOPS**2 + slope * FLOW_ERROR_PX**2)
     likeness = _likeness(here.plain, _warp(there.plain.astype(np.float32), flow))
-    return _sampled(here, seen, flow, trust, certainty.astype(np.float32), likeness)
+    return _sampled(here, seen, flow, trust, certainty.astype(np.float32), likeness), motion
 
 
 def _sampled(
@@ -135,15 +181,17 @@ def _sampled(
 ) -> Pairs:
     """Average over small blocks, weighted: fewer, steadier samples than single pixels."""
     height, width = trust.shape
-    step = max(1, int(np.sqrt(height * width / SAMPLES)))
+    area = np.count_nonzero(here.weight > 0.1)
+    step = max(1, min(8, int(np.sqrt(area / SAMPLES))))
     rows, columns = height // step, width // step
     if rows == 0 or columns == 0:
         step, rows, columns = 1, height, width
 
     def block(plane: Float32) -> Float64:
-        cut = plane[: rows * step, : columns * step].astype(np.float64)
-        summed: Float64 = cut.reshape(rows, step, columns, step, -1).sum(axis=(1, 3))
-        return summed.reshape(rows * columns, -1)
+        # Whole blocks: area resizing is their mean.
+        cut = np.ascontiguousarray(plane[: rows * step, : columns * step])
+        mean = cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_AREA)
+        return mean.reshape(rows * columns, -1).astype(np.float64)
 
     weight = trust * certainty
     total = block(weight)[:, 0]
@@ -158,20 +206,35 @@ def _sampled(
         there=(block(seen * weight[..., None]) / share)[keep],
         at=at[keep].astype(np.float32),
         at_there=at_there[keep].astype(np.float32),
-        weight=total[keep] / step**2,
+        weight=total[keep],
         trust=float(trust.sum() / max(float(here.weight.sum()), 1.0)),
         likeness=likeness,
     )
 
 
-def quantile_pairs(here: Looks, there: Looks) -> Optional[Pairs]:
-    """Match the frames' brightness quantiles per channel: all that is left where nothing can be followed."""
-    inside = [looks.logs[looks.weight > 0.5] for looks in (here, there)]
-    if min(len(values) for values in inside) < 4 * len(QUANTILES):
+def thinned(pairs: Pairs, count: int) -> Pairs:
+    """Return at most about `count` of the samples, evenly chosen."""
+    step = max(1, len(pairs.here) // max(count, 1))
+    return replace(
+        pairs, here=pairs.here[::step], there=pairs.there[::step], at=pairs.at[::step],
+        at_there=pairs.at_there[::step], weight=pairs.weight[::step],
+    )  # fmt: skip
+
+
+def quantiles(looks: Looks) -> Optional[Float64]:
+    """Return the `(q, 3)` brightness quantiles per channel of what is measured, None with too little of it."""
+    inside = looks.logs[::2, ::2][looks.weight[::2, ::2] > 0.5]
+    if len(inside) < 4 * len(QUANTILES):
         return None
-    curves = [np.quantile(values, QUANTILES, axis=0).astype(np.float64) for values in inside]
-    middle = np.full((len(QUANTILES), 2), 0.5, np.float32)
-    return Pairs(curves[0], curves[1], middle, middle, np.full(len(QUANTILES), 1 / NOISE_STOPS**2), 0.0, 0.0)
+    return np.quantile(inside, QUANTILES, axis=0).astype(np.float64)
+
+
+def _clipped(logs: Float32) -> npt.NDArray[np.bool_]:
+    """Return where any channel is at an end of the range: channel by channel, which numpy does fastest."""
+    r, g, b = logs[..., 0], logs[..., 1], logs[..., 2]
+    low, high = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
+    clipped: npt.NDArray[np.bool_] = (low <= LOW_STOPS + 0.5) | (high >= HIGH_STOPS - 0.01)
+    return clipped
 
 
 def is_cut(pairs: Pairs) -> bool:

@@ -1,13 +1,9 @@
 """The joint fit: one colour transform per frame so that everything followed through the shot stays the same.
 
-For matched samples `y_t`, `y_s` (log2 colours) of all pairs of frames together:
-
-    minimise  sum w |y_t + f(y_t) A_t - y_s - f(y_s) A_s|^2  +  |prior A|^2  +  anchor |slow A|^2
-
-`f` is the quadratic of `harmovid.pixels.field.CURVE_TERMS`, `A_t` the ten by three coefficients of frame t, weights
-are refined robustly. The solution makes everything equal through the window, intended changes too; its slow part (a
-straight line fitted around each frame) is therefore taken out again, so that a fade, a sunset or a pan into light stays
-and only what is faster than `radius_frames` goes.
+Between frames t and s of every link, `terms(y) M_t` and `terms(z) M_s` shall agree, `y` and `z` being the same things'
+log2 colours in both and `M` the whole map of a frame (identity plus correction). The sum over links is minimised by
+Gauss-Newton steps whose Jacobian reads both frames' terms at the same colour: exact minimisation of the same sum would
+gain by shrinking all contrast towards none. How corrections may run over time comes from `trend`.
 """
 
 from __future__ import annotations
@@ -18,104 +14,142 @@ from typing import List, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_server.engines.deflicker.match import Pairs
+from harmovid_server.engines.deflicker import trend
+from harmovid_server.engines.deflicker.basis import IDENTITY, TERMS, Array64, terms, visibility
+from harmovid_server.engines.deflicker.links import Change
 
-Array64 = npt.NDArray[np.float64]
+STEPS = 3
+INVERSE_STEPS = 4
+LINK_STOPS = 0.012
+"""How far two neighbouring frames agree beyond their measured error: light on things that turn, reflections."""
+RIDGE = 1e-4
+"""Added to the mean squares of the terms, so that a grey or flat shot still has an orthonormal basis."""
 
-ROUNDS = 4
-# Frames that all lose their contrast agree best of all: the anchor holds what is common to them near no change.
-ANCHOR = 1e3
-# Expected size of a coefficient by its order, in stops, stops/stop, stops/stop^2: shrinks what data do not show.
-PRIOR_SIZES = np.array([1.0] + [0.2] * 3 + [0.02] * 6)
-# Neighbouring samples of a pair err together: this share of them counts as independent.
-INDEPENDENT_SHARE = 0.06
-SMALLEST_SCALE_STOPS = 0.02
+_OUTPUTS: Array64 = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
+"""Brightness and the two colour differences of a change of r, g, b."""
+_CHANNELS: Array64 = np.asarray(np.linalg.inv(_OUTPUTS), np.float64)
 
 
 @dataclass(frozen=True)
 class Link:
-    """Two frames of a window, by index, and what was matched between them; `later > earlier`."""
+    """Two frames of a window, by index, and the change of light between them; `later > earlier`."""
 
     later: int
     earlier: int
-    pairs: Pairs
+    change: Change
 
 
-def terms(logs: Array64) -> Array64:
-    """Return `(n, 10)` quadratic terms of `(n, 3)` log2 colours, in the order of `CURVE_TERMS`."""
-    r, g, b = logs.T
-    return np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, g * b, b * r], axis=1)
+@dataclass(frozen=True)
+class _System:
+    """The links in an orthonormal basis: `(n, 10, 10)` products, weights, ends, and the frames' joint matrix."""
+
+    here: Array64
+    there: Array64
+    across: Array64
+    weight: Array64
+    later: npt.NDArray[np.int64]
+    earlier: npt.NDArray[np.int64]
+    matrix: Array64
+    identity: Array64
 
 
-def slow_part(count: int, radius_frames: float) -> Array64:
-    """Return `(count, count)`: the operator that fits a straight line around each frame (Gaussian weights)."""
-    at = np.arange(count, dtype=np.float64)
-    gap = at[None, :] - at[:, None]
-    near = np.exp(-0.5 * (gap / radius_frames) ** 2)
-    s0, s1, s2 = (near * gap**k for k in range(3))
-    m0, m1, m2 = s0.sum(1), s1.sum(1), s2.sum(1)
-    # Weighted regression's value at the middle; the ridge keeps one- and two-frame shots solvable.
-    spread = m0 * m2 - m1**2 + 1e-9 * m0**2
-    line: Array64 = (m2[:, None] * s0 - m1[:, None] * s1) / spread[:, None] if count > 1 else s0 / m0[:, None]
-    return line
-
-
-def without_slow_part(found: Array64, radius_frames: float) -> Array64:
-    """Return `(count, ...)` corrections without what changes more slowly than about `radius_frames`."""
-    fast: Array64 = found - np.tensordot(slow_part(len(found), radius_frames), found, 1)
-    return fast
-
-
-def robust_weight(residual: Array64, weight: Array64) -> Array64:
-    """Return `weight` times Geman and McClure's factor for `(n, 3)` residuals, at a scale found from them."""
-    size = np.sqrt((residual**2).mean(axis=1))
-    order = np.argsort(size)
-    half = np.searchsorted(np.cumsum(weight[order]), 0.5 * weight.sum())
-    scale = max(SMALLEST_SCALE_STOPS, 1.5 * float(size[order][min(half, len(size) - 1)]))
-    factor: Array64 = weight / (1.0 + (size / scale) ** 2) ** 2
-    independent = INDEPENDENT_SHARE * len(weight)
-    return factor * (independent / max(float(weight.sum()), 1e-12)) / scale**2
-
-
-def solve(links: List[Link], count: int, radius_frames: float) -> Array64:
-    """Return `(count, 10, 3)` coefficients of the window's frames; zeros where nothing links a frame.
+def solve(links: List[Link], count: int, radius_frames: float, colours: Array64) -> Array64:
+    """Return `(count, 10, 3)` corrections over `basis.terms`, in stops; zero where nothing flickers.
 
     Args:
-        links: matched pairs of frames, in any order.
+        links: changes between the window's frames, in any order.
         count: frames in the window.
-        radius_frames: what changes more slowly than about this is kept.
+        radius_frames: 0 finds what is the shot's own change; else what is slower than about this is kept.
+        colours: `(n, 3)` log2 colours that are typical of the window.
     """
-    slow = slow_part(count, radius_frames)
-    base = np.zeros((count, 10, count, 10))
-    keep = ANCHOR * (slow.T @ slow)
-    for k, size in enumerate(PRIOR_SIZES):
-        base[:, k, :, k] += (keep + np.eye(count)) / size**2
-    prepared = [(link, terms(link.pairs.here), terms(link.pairs.there)) for link in links]
-    found = np.zeros((count, 10, 3))
-    for round_ in range(ROUNDS):
-        found = _one_round(prepared, base, found, first=round_ == 0)
-    return without_slow_part(found, radius_frames)
+    basis = _orthonormal(links)
+    system = _system(links, count, basis)
+    first = trend.expected(count)
+    model = trend.likeliest(_courses(system, count, first), radius_frames)
+    course = _courses(system, count, model)
+    flicker = np.empty_like(course)
+    for k in range(TERMS):
+        for o in range(3):
+            flicker[:, k, o] = model.inverse_of(k, o) @ course[:, k, o]
+    whole, slow = (np.einsum("kj,tjo,co->tkc", basis, part, _CHANNELS) for part in (course, course - flicker))
+    return _before(slow, whole, terms(colours), colours, basis)
 
 
-def _one_round(
-    prepared: List[Tuple[Link, Array64, Array64]], base: Array64, found: Array64, *, first: bool
-) -> Array64:
-    count = len(found)
-    matrix, right = base.copy(), np.zeros((count, 10, 3))
-    for link, here, there in prepared:
-        t, s, pairs = link.later, link.earlier, link.pairs
-        gap = pairs.there - pairs.here
-        left = gap - here @ found[t] + there @ found[s]
-        # In the first round flicker itself would look like a misfit: what all samples of a pair share is left out.
-        w = robust_weight(left - np.median(left, axis=0) if first else left, pairs.weight)[:, None]
-        hw, tw = here * w, there * w
-        cross = hw.T @ there
-        matrix[t, :, t] += hw.T @ here
-        matrix[s, :, s] += tw.T @ there
-        matrix[t, :, s] -= cross
-        matrix[s, :, t] -= cross.T
-        right[t] += hw.T @ gap
-        right[s] -= tw.T @ gap
-    size = count * 10
-    solved = np.linalg.solve(matrix.reshape(size, size), right.reshape(size, 3))
-    return np.asarray(solved, np.float64).reshape(count, 10, 3)
+def _before(slow: Array64, whole: Array64, design: Array64, colours: Array64, basis: Array64) -> Array64:
+    """Return the corrections that, followed by the slow maps, make the whole ones.
+
+    Changes of light follow each other, they do not add: where the shot's contrast has slowly fallen by a tenth, the
+    measured course shows flicker a tenth smaller than it is.
+    """
+    plain = whole - slow
+    wanted, guess = colours + design @ whole, colours + design @ plain
+    for _ in range(INVERSE_STEPS):
+        shaped = terms(guess.reshape(-1, 3)).reshape(*guess.shape[:2], TERMS)
+        guess = wanted - np.einsum("tnk,tkc->tnc", shaped, slow)
+    even, seen = design @ basis, visibility(colours.mean(axis=1))[:, None]
+    normal = (even * seen).T @ even + RIDGE * seen.sum() * np.eye(TERMS)
+    more = guess - colours - design @ plain
+    found: Array64 = plain + basis @ np.linalg.solve(normal, (even * seen).T @ more)
+    return found
+
+
+def _orthonormal(links: List[Link]) -> Array64:
+    """Return `(10, 10)`: columns combine the terms into ones of mean square 1, each free of those before it."""
+    mean = np.mean([link.change.here for link in links], axis=0) + RIDGE * np.eye(TERMS)
+    basis: Array64 = np.linalg.inv(np.linalg.cholesky(mean)).T
+    return basis
+
+
+def _system(links: List[Link], count: int, basis: Array64) -> _System:
+    here, there, across = (
+        basis.T @ np.stack([getattr(link.change, name) for link in links]) @ basis
+        for name in ("here", "there", "across")
+    )
+    later, earlier = (np.array([getattr(link, end) for link in links]) for end in ("later", "earlier"))
+    variance = np.array([link.change.variance for link in links])
+    weight = 1.0 / (variance + LINK_STOPS**2 * (later - earlier))
+    matrix = np.zeros((count, count, TERMS, TERMS))
+    block = (here + there) / 2 * weight[:, None, None]
+    for rows, columns, sign in (
+        (later, later, 1),
+        (earlier, earlier, 1),
+        (later, earlier, -1),
+        (earlier, later, -1),
+    ):
+        np.add.at(matrix, (rows, columns), sign * block)
+    identity = np.linalg.solve(basis, IDENTITY) @ _OUTPUTS.T
+    return _System(here, there, across, weight, later, earlier, matrix, identity)
+
+
+def _courses(system: _System, count: int, model: trend.Model) -> Array64:
+    """Return `(count, 10, 3)`: how the frames' maps run over the window, up to a constant."""
+    light, colour = (_posterior(system, count, model, o) for o in (0, 1))
+    found = np.zeros((count, TERMS, 3))
+    for _ in range(STEPS):
+        pull = _pull(system, found + system.identity)
+        for o, (posterior, prior) in enumerate((light, colour, colour)):
+            held = np.einsum("kts,sk->tk", prior, found[:, :, o])
+            found[:, :, o] += (posterior @ (pull[:, :, o] - held).ravel()).reshape(count, TERMS)
+    return found
+
+
+def _posterior(system: _System, count: int, model: trend.Model, output: int) -> Tuple[Array64, Array64]:
+    """Return the inverse of links plus prior, `(count * 10,) * 2`, and the prior `(10, count, count)`."""
+    prior = np.stack([model.inverse_of(k, output) / model.flicker[k, output] ** 2 for k in range(TERMS)])
+    matrix = system.matrix.transpose(0, 2, 1, 3).copy()
+    for k in range(TERMS):
+        matrix[:, k, :, k] += prior[k]
+    whole = matrix.reshape(count * TERMS, count * TERMS)
+    return np.asarray(np.linalg.inv(whole), np.float64), prior
+
+
+def _pull(system: _System, maps: Array64) -> Array64:
+    """Return `(count, 10, 3)`: which way the links pull each frame's map."""
+    later, earlier = maps[system.later], maps[system.earlier]
+    forth = system.across @ earlier - system.here @ later
+    back = system.across.transpose(0, 2, 1) @ later - system.there @ earlier
+    pull = (forth - back) / 2 * system.weight[:, None, None]
+    total = np.zeros_like(maps)
+    np.add.at(total, system.later, pull)
+    np.add.at(total, system.earlier, -pull)
+    return total

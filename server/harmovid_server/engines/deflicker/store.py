@@ -1,4 +1,4 @@
-"""A session's matched pairs and pictures as named arrays, and back: what a checkpoint holds of them."""
+"""What a session keeps as named arrays, and back: what a checkpoint holds of it. Exact both ways."""
 
 from __future__ import annotations
 
@@ -7,32 +7,59 @@ from typing import Any, Dict, Optional, cast
 import numpy as np
 
 from harmovid_server.engines.base import State
-from harmovid_server.engines.deflicker.match import Looks, Pairs
+from harmovid_server.engines.deflicker.basis import Array64
+from harmovid_server.engines.deflicker.links import Change
+from harmovid_server.engines.deflicker.match import Flow, Looks, Pairs
+from harmovid_server.engines.deflicker.seen import Seen
 
 
-def pack_pairs(name: str, pairs: Pairs) -> Dict[str, Any]:
-    """Return the entries of a state that hold `pairs` under `name`; exact."""
-    return {
-        f"{name}.logs": np.concatenate([pairs.here, pairs.there, pairs.weight[:, None]], axis=1),
-        f"{name}.places": np.concatenate([pairs.at, pairs.at_there], axis=1),
-        f"{name}.facts": np.array([pairs.trust, pairs.likeness]),
-    }
+def _array(state: State, name: str) -> Any:
+    return cast("np.ndarray[Any, np.dtype[Any]]", state[name])
 
 
-def unpack_pairs(name: str, state: State) -> Optional[Pairs]:
-    """Return the pairs that `pack_pairs` put under `name`, or None where there are none."""
-    if f"{name}.logs" not in state:
+def pack_seen(name: str, seen: Seen) -> Dict[str, Any]:
+    """Return the entries of a state that hold a frame's `seen` under `name`."""
+    facts = [seen.number, seen.low, seen.high, *seen.box, float(seen.after_cut), *seen.level]
+    state: Dict[str, Any] = {f"{name}.facts": np.array(facts, np.float64)}
+    if seen.quantiles is not None:
+        state[f"{name}.quantiles"] = seen.quantiles
+    for gap, change in seen.changes.items():
+        state[f"{name}.change.{gap}"] = np.stack([change.here, change.there, change.across])
+        state[f"{name}.variance.{gap}"] = change.variance
+    for gap, pairs in seen.pairs.items():
+        state[f"{name}.logs.{gap}"] = np.concatenate([pairs.here, pairs.there, pairs.weight[:, None]], axis=1)
+        state[f"{name}.places.{gap}"] = np.concatenate([pairs.at, pairs.at_there], axis=1)
+        state[f"{name}.trust.{gap}"] = np.array([pairs.trust, pairs.likeness])
+    return state
+
+
+def unpack_seen(name: str, state: State, gaps: tuple[int, ...]) -> Optional[Seen]:
+    """Return the frame that `pack_seen` put under `name`, or None where there is none."""
+    if f"{name}.facts" not in state:
         return None
-    logs = cast("np.ndarray[Any, np.dtype[np.float64]]", state[f"{name}.logs"])
-    places = cast("np.ndarray[Any, np.dtype[np.float32]]", state[f"{name}.places"])
-    trust, likeness = (
-        float(v) for v in cast("np.ndarray[Any, np.dtype[np.float64]]", state[f"{name}.facts"])
-    )
-    return Pairs(logs[:, :3], logs[:, 3:6], places[:, :2], places[:, 2:], logs[:, 6], trust, likeness)
+    facts = [float(value) for value in _array(state, f"{name}.facts")]
+    box = (int(facts[3]), int(facts[4]), int(facts[5]), int(facts[6]))
+    level = (facts[8], facts[9], facts[10])
+    seen = Seen(int(facts[0]), facts[1], facts[2], box, bool(facts[7]), level)
+    if f"{name}.quantiles" in state:
+        seen.quantiles = cast(Array64, state[f"{name}.quantiles"])
+    for gap in (0, *gaps):
+        if f"{name}.change.{gap}" in state:
+            here, there, across = _array(state, f"{name}.change.{gap}")
+            seen.changes[gap] = Change(
+                here, there, across, float(cast(float, state[f"{name}.variance.{gap}"]))
+            )
+        if f"{name}.logs.{gap}" in state:
+            logs, at = _array(state, f"{name}.logs.{gap}"), _array(state, f"{name}.places.{gap}")
+            trust, likeness = (float(value) for value in _array(state, f"{name}.trust.{gap}"))
+            seen.pairs[gap] = Pairs(
+                logs[:, :3], logs[:, 3:6], at[:, :2], at[:, 2:], logs[:, 6], trust, likeness
+            )
+    return seen
 
 
 def pack_looks(name: str, looks: Looks) -> Dict[str, Any]:
-    """Return the entries of a state that hold a frame's `looks` under `name`; exact."""
+    """Return the entries of a state that hold a frame's `looks` under `name`."""
     return {
         f"{name}.facts": np.array([looks.number, *looks.box], np.int64),
         f"{name}.logs": looks.logs,
@@ -45,9 +72,17 @@ def unpack_looks(name: str, state: State) -> Optional[Looks]:
     """Return the looks that `pack_looks` put under `name`, or None where there are none."""
     if f"{name}.facts" not in state:
         return None
-    number, *box = (
-        int(value) for value in cast("np.ndarray[Any, np.dtype[np.int64]]", state[f"{name}.facts"])
-    )
-    arrays = (cast("np.ndarray[Any, Any]", state[f"{name}.{kind}"]) for kind in ("logs", "plain", "weight"))
-    logs, plain, weight = arrays
+    number, *box = (int(value) for value in _array(state, f"{name}.facts"))
+    logs, plain, weight = (_array(state, f"{name}.{kind}") for kind in ("logs", "plain", "weight"))
     return Looks(number, logs, plain, weight, (box[0], box[1], box[2], box[3]))
+
+
+def pack_flows(name: str, flows: Dict[int, Flow]) -> Dict[str, Any]:
+    """Return the entries of a state that hold one frame's `flows` by gap under `name`."""
+    return {f"{name}.{gap}": np.stack([flow.forth, flow.back]) for gap, flow in flows.items()}
+
+
+def unpack_flows(name: str, state: State, gaps: tuple[int, ...]) -> Dict[int, Flow]:
+    """Return the flows that `pack_flows` put under `name`; none where there are none."""
+    found = {gap: _array(state, f"{name}.{gap}") for gap in gaps if f"{name}.{gap}" in state}
+    return {gap: Flow(forth, back) for gap, (forth, back) in found.items()}

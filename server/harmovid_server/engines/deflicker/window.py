@@ -1,0 +1,178 @@
+"""What a window of frames flickers by, and what is believed of it: colours first, then bands, then patches.
+
+Each kind is solved on what the kinds before it left, and taken out in proportion to the evidence: below a size that
+steady shots show by themselves nothing is touched, and a shot with nothing to take out comes back as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+
+from harmovid_server.engines.deflicker.basis import Array64, terms
+from harmovid_server.engines.deflicker.places import BANDS, PATCHES, Lattice, Matched, read, solve_places
+from harmovid_server.engines.deflicker.seen import Found, Seen
+from harmovid_server.engines.deflicker.solve import Link, solve
+
+CURVES, BAND_KIND, PATCH_KIND = "curves", "bands", "patches"
+
+CAUSES: Mapping[str, Tuple[str, ...]] = {
+    "auto": (CURVES, BAND_KIND, PATCH_KIND),
+    "exposure": (CURVES,),
+    "local": (CURVES, PATCH_KIND),
+    "bands": (CURVES, BAND_KIND),
+    "harmonization": (CURVES, PATCH_KIND),
+    "timelapse": (CURVES, PATCH_KIND),
+}
+"""What each mode looks for. `timelapse` takes things that move for misfits instead of following them."""
+
+SAID = {CURVES: "exposure and colour", BAND_KIND: "rolling bands", PATCH_KIND: "local light"}
+
+# Flicker below the first size (stops, over a window) is called nothing, from the second on it is taken out fully.
+GATES: Mapping[str, Tuple[float, float]] = {
+    CURVES: (0.02, 0.04),
+    BAND_KIND: (0.06, 0.1),
+    PATCH_KIND: (0.03, 0.06),
+}
+STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
+LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
+DEFAULT_PLACE_RADIUS_FRAMES = 12
+COLOURS_PER_LINK = 8
+BANDS_LEAVE = 0.5
+"""Bands are believed when patches find less than this share of their flicker beside them."""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """The engine's options that a window needs: amounts 0..1, radius in frames (0: found from the shot), mode."""
+
+    luma: float
+    chroma: float
+    local: float
+    radius_frames: int
+    mode: str
+
+
+def nothing(count: int) -> Found:
+    """Return what leaves `count` frames as they are."""
+    maps = {kind: np.zeros((count, grid.rows, grid.columns, 3)) for kind, grid in LATTICES.items()}
+    return Found(np.zeros((count, 10, 3)), maps)
+
+
+def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Tuple[Found, Dict[str, Any]]:
+    """Return the corrections of the window's frames and the facts of the decision.
+
+    Args:
+        window: all frames that curves are solved over.
+        inner: the first index and the end of the frames that places are solved over.
+        amounts: the options.
+    """
+    links = [
+        Link(i, i - max(g, 1), c)
+        for i, s in enumerate(window)
+        for g, c in s.changes.items()
+        if max(g, 1) <= i
+    ]
+    matched = [Matched(i, i - g, p) for i, s in enumerate(window) for g, p in s.pairs.items() if g <= i]
+    found = nothing(len(window))
+    trust = float(np.mean([link.pairs.trust for link in matched])) if matched else 0.0
+    report: Dict[str, Any] = {"decision": "nothing", "trust": round(trust, 3)}
+    if not links or not matched:
+        return found, {**report, "reason": "nothing to compare with"}
+    colours = np.concatenate([_some(link.pairs.here) for link in matched])
+    curves = solve(links, len(window), amounts.radius_frames, colours)
+    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
+    sizes = {CURVES: size}
+    curves = _weighed(curves * gate(CURVES, size), amounts.luma, amounts.chroma)
+    maps = dict(found.maps)
+    if amounts.local:
+        maps.update(_places(matched, curves, inner, amounts, sizes))
+    report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in sizes.items()})
+    report.update(_said(sizes, amounts.mode))
+    return Found(curves, maps), report
+
+
+def _places(
+    matched: List[Matched], curves: Array64, inner: Tuple[int, int], amounts: Amounts, sizes: Dict[str, float]
+) -> Dict[str, Array64]:
+    """Return the maps of every kind of place that the mode looks for, and put their sizes into `sizes`."""
+    first, end = inner
+    count = len(curves)
+    near = [
+        Matched(link.later - first, link.earlier - first, link.pairs)
+        for link in matched
+        if first <= link.earlier and link.later < end
+    ]
+    radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
+    causes, curves = CAUSES[amounts.mode], curves[first:end]
+    gains: Dict[str, Array64] = {}
+    if BAND_KIND in causes:
+        bands = solve_places(near, curves, radius, BANDS)
+        # Bands drift evenly: their size is their own, not that of white flicker.
+        size = float(np.sqrt((bands**2).mean()))
+        if gate(BAND_KIND, size) > 0:
+            rest = [_after(link, bands, BANDS) for link in near]
+            patches = (
+                solve_places(rest, curves, radius, PATCHES) if PATCH_KIND in causes else np.zeros((1, 1))
+            )
+            # Any light that moves has a row profile; bands are what leaves little else.
+            if np.sqrt((patches**2).mean()) < BANDS_LEAVE * size:
+                gains, sizes[BAND_KIND] = {BAND_KIND: bands}, size
+                if PATCH_KIND in causes:
+                    gains[PATCH_KIND] = patches
+    if PATCH_KIND in causes and not gains:
+        gains[PATCH_KIND] = solve_places(near, curves, radius, PATCHES)
+    if PATCH_KIND in gains:
+        sizes[PATCH_KIND] = flicker(gains[PATCH_KIND])
+    maps: Dict[str, Array64] = {}
+    for kind, one in gains.items():
+        maps[kind] = np.zeros((count, *one.shape[1:]))
+        maps[kind][first:end] = one * gate(kind, sizes[kind]) * amounts.local
+    return maps
+
+
+def _after(link: Matched, gains: Array64, lattice: Lattice) -> Matched:
+    """Return a link's samples as they are once `gains` have been applied."""
+    pairs = link.pairs
+    here = pairs.here + read(gains, pairs.at, link.later, lattice)
+    there = pairs.there + read(gains, pairs.at_there, link.earlier, lattice)
+    return Matched(link.later, link.earlier, pairs.with_colours(here, there))
+
+
+def _some(colours: Array64) -> Array64:
+    return colours[:: max(1, len(colours) // COLOURS_PER_LINK)]
+
+
+def _said(sizes: Mapping[str, float], mode: str) -> Dict[str, Any]:
+    """Return the decision, its reason and the mode in words."""
+    taken = [f"{SAID[kind]} ({size:.3f} stops)" for kind, size in sizes.items() if gate(kind, size) > 0]
+    if taken:
+        return {"decision": "corrected", "mode": f"{mode}: " + ", ".join(taken)}
+    least = min(GATES[kind][0] for kind in sizes)
+    reason = f"no flicker found: less than {least} stops of it"
+    return {"decision": "nothing", "mode": f"{mode}: nothing found", "reason": reason}
+
+
+def gate(kind: str, size: float) -> float:
+    """Return the share 0..1 of a correction that `size` stops of flicker speak for."""
+    low, high = GATES[kind]
+    return float(np.clip((size - low) / (high - low), 0.0, 1.0))
+
+
+def _weighed(curves: Array64, luma: float, chroma: float) -> Array64:
+    """Scale what all channels have in common by `luma` and what sets them apart by `chroma`."""
+    common = curves.mean(axis=2, keepdims=True)
+    weighed: Array64 = common * luma + (curves - common) * chroma
+    return weighed
+
+
+def flicker(traces: Array64) -> float:
+    """Return the standard deviation of white flicker that has the second differences of `traces` `(T, ...)`.
+
+    Slow corrections have next to none: they are drift of the measurement or of the shot, and no flicker.
+    """
+    if len(traces) < 3:
+        return float(np.sqrt((traces**2).mean()))
+    return float(np.sqrt((np.diff(traces, n=2, axis=0) ** 2).mean() / 6.0))
