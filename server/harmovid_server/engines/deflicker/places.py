@@ -51,6 +51,16 @@ BANDS = Lattice(64, 1, 0.1, steps=50, every=4)
 
 
 @dataclass(frozen=True)
+class Places:
+    """What was found: `maps` `(count, rows, columns, 3)` in stops, and the share 0..1 of the samples' differences that
+    they explain. Differences that have another cause (motion that was lost, reflections) fit no map of light.
+    """
+
+    maps: Array64
+    explained: float
+
+
+@dataclass(frozen=True)
 class Matched:
     """Two frames of a window, by index, and what was matched between them; `later > earlier`."""
 
@@ -143,14 +153,20 @@ class Rows:
     def _cells(self, count: int) -> int:
         return count * self.lattice.rows * self.lattice.columns
 
+    def explained(self, maps: Array64) -> float:
+        """Return the share of the rows' brightness differences that `maps` take away."""
+        before, after = (np.abs(one.mean(axis=1)) for one in (self.wanted, self.wanted - self.gather(maps)))
+        total = float((self.trust * before).sum())
+        return max(0.0, 1.0 - float((self.trust * after).sum()) / total) if total > 0 else 0.0
+
     def weights(self, left: Array64) -> Array64:
         """Return `(n, 1)` robust weights for the rows' residuals, each link at its own scale."""
         parts = [robust_weight(left[a:b], self.trust[a:b]) for a, b in zip(self.starts, self.starts[1:])]
         return SHARPER * np.concatenate(parts)[:, None]
 
 
-def solve_places(links: List[Matched], curves: Array64, radius_frames: float, lattice: Lattice) -> Array64:
-    """Return `(count, rows, columns, 3)` stops that remove what `curves` (`(count, 10, 3)` over `basis.terms`) leave.
+def solve_places(links: List[Matched], curves: Array64, radius_frames: float, lattice: Lattice) -> Places:
+    """Return the stops that remove what `curves` (`(count, 10, 3)` over `basis.terms`) leave.
 
     Args:
         links: matched pairs of frames, in any order.
@@ -162,7 +178,7 @@ def solve_places(links: List[Matched], curves: Array64, radius_frames: float, la
     rows = _rows([link for link in links if link.pairs.trust > 0], curves, lattice)
     maps = np.zeros((count, lattice.rows, lattice.columns, 3))
     if not len(rows.cells):
-        return maps
+        return Places(maps, 0.0)
     stiff = 1 / lattice.smooth_stops**2
     for round_ in range(ROUNDS):
         # The first round trusts all samples alike: what flickers most would look like a misfit.
@@ -177,7 +193,7 @@ def solve_places(links: List[Matched], curves: Array64, radius_frames: float, la
         right = rows.scatter(rows.wanted * weights, count)
         maps = _conjugate_gradients(normal, right, maps, size, lattice.steps)
     fast: Array64 = maps - np.tensordot(slow_part(count, radius_frames), maps, 1)
-    return fast
+    return Places(fast, rows.explained(fast))
 
 
 def _rows(links: List[Matched], curves: Array64, lattice: Lattice) -> Rows:

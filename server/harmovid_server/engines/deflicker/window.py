@@ -40,8 +40,9 @@ STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "loc
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
 DEFAULT_PLACE_RADIUS_FRAMES = 12
 COLOURS_PER_LINK = 8
-BANDS_LEAVE = 0.5
-"""Bands are believed when patches find less than this share of their flicker beside them."""
+EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.08, 0.2)}
+"""Share of the samples' differences that places must explain to be believed at all, and fully. On real footage bands
+explain 0.7 and more of them; motion that was lost on a small foreground never more than 0.25."""
 
 
 @dataclass(frozen=True)
@@ -107,29 +108,19 @@ def _places(
     ]
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
     causes, curves = CAUSES[amounts.mode], curves[first:end]
-    gains: Dict[str, Array64] = {}
-    if BAND_KIND in causes:
-        bands = solve_places(near, curves, radius, BANDS)
-        # Bands drift evenly: their size is their own, not that of white flicker.
-        size = float(np.sqrt((bands**2).mean()))
-        if gate(BAND_KIND, size) > 0:
-            rest = [_after(link, bands, BANDS) for link in near]
-            patches = (
-                solve_places(rest, curves, radius, PATCHES) if PATCH_KIND in causes else np.zeros((1, 1))
-            )
-            # Any light that moves has a row profile; bands are what leaves little else.
-            if np.sqrt((patches**2).mean()) < BANDS_LEAVE * size:
-                gains, sizes[BAND_KIND] = {BAND_KIND: bands}, size
-                if PATCH_KIND in causes:
-                    gains[PATCH_KIND] = patches
-    if PATCH_KIND in causes and not gains:
-        gains[PATCH_KIND] = solve_places(near, curves, radius, PATCHES)
-    if PATCH_KIND in gains:
-        sizes[PATCH_KIND] = flicker(gains[PATCH_KIND])
     maps: Dict[str, Array64] = {}
-    for kind, one in gains.items():
-        maps[kind] = np.zeros((count, *one.shape[1:]))
-        maps[kind][first:end] = one * gate(kind, sizes[kind]) * amounts.local
+    for kind in (BAND_KIND, PATCH_KIND):
+        if kind not in causes:
+            continue
+        places = solve_places(near, curves, radius, LATTICES[kind])
+        # Bands drift evenly: their size is their own, not that of white flicker.
+        size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
+        share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
+        sizes[kind] = size if share else 0.0
+        maps[kind] = np.zeros((count, *places.maps.shape[1:]))
+        maps[kind][first:end] = places.maps * share * amounts.local
+        if share:
+            near = [_after(link, places.maps * share, LATTICES[kind]) for link in near]
     return maps
 
 
@@ -158,7 +149,11 @@ def _said(sizes: Mapping[str, float], mode: str) -> Dict[str, Any]:
 def gate(kind: str, size: float) -> float:
     """Return the share 0..1 of a correction that `size` stops of flicker speak for."""
     low, high = GATES[kind]
-    return float(np.clip((size - low) / (high - low), 0.0, 1.0))
+    return _ramp(size, low, high)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
 def _weighed(curves: Array64, luma: float, chroma: float) -> Array64:
