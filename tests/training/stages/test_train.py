@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Iterator
 
 import numpy as np
@@ -212,3 +215,24 @@ def test_the_papers_setting_is_named():
     for config in CONFIGS.values():
         assert make(config.size, device="meta").geometry.legal_frames(config.frames) == config.frames
         assert config.batch % (config.accumulate * config.gpus) == 0
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(tmp_path):
+    """The same batch shared by two processes gives the same losses, and they leave one state between them."""
+    script = Path(__file__).with_name("two_processes.py")
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("losses"))
+    one = quiet(QUICK, tiny_model("tiny-5b"), tmp_path / "one")
+    np.testing.assert_allclose([float(word) for word in line.split()[1:]], one, rtol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "two" / "state").iterdir()) == [
+        "step-000003",
+        "step-000006",
+    ]

@@ -29,6 +29,7 @@ from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.dataset import IndexSamples
 from harmovid_training.stages.grids import grid
 from harmovid_training.stages.objectives import Objective
+from harmovid_training.stages.state import whole
 from harmovid_training.stages.train import train
 
 VALIDATION_STEPS = 8
@@ -90,7 +91,10 @@ def run_training(
         base=source or size_named(config.size).source,
         base_source=source or size_named(config.size).source,
     )
-    save_checkpoint(out, model, card)
+    weights = {name: whole(value) for name, value in model.backbone.transformer.state_dict().items()}
+    if state.is_main_process:
+        save_checkpoint(out, model, card, weights)
+    state.wait_for_everyone()
     return model
 
 
@@ -118,7 +122,7 @@ class Validation:
     def __init__(self, samples: IndexSamples, codec: Codec, config: TrainConfig) -> None:
         self._samples, self._codec, self._config = samples, codec, config
 
-    def __call__(self, model: ConditionedModel, step: int, writer: SummaryWriter) -> None:
+    def __call__(self, model: ConditionedModel, step: int, writer: SummaryWriter | None) -> None:
         """See `train.Validate`."""
         sample = self._samples(0)
         settings = Settings(model.schedule.samplers[0], VALIDATION_STEPS, 0, self._config.frames)
@@ -126,7 +130,8 @@ class Validation:
             settings = replace(settings, sampler="one-step", steps=1)
         made = run_clip(model, self._codec, sample.pictures, sample.mask, settings)
         picture: Any = grid([sample.pictures["composite"], made, sample.target])
-        writer.add_image("composite, result, target", picture, step, dataformats="HWC")
+        if writer is not None:
+            writer.add_image("composite, result, target", picture, step, dataformats="HWC")
 
 
 def parse(

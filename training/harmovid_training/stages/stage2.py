@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
+import torch
+from accelerate import PartialState
 from harmovid.errors import HarmoVidError
 from harmovid.pixels.model_space import from_model
 from tqdm import tqdm
@@ -18,6 +20,7 @@ from tqdm import tqdm
 from harmovid_training.clips.index import Clip, Index, make_clip, write_index
 from harmovid_training.clips.read import Source, read_frames
 from harmovid_training.inference.shot import Settings, run_clip
+from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import size_named
@@ -59,12 +62,19 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         given, config, index = parse(words, "stage2", __doc__, "paper-deflicker")
         expect(config, "deflicker")
-        model = run_training(config, index, given.weights, given.out, given.start)
+        run_training(config, index, given.weights, given.out, given.start)
+        # Every process has a whole model of its own from here on, and rewrites its share of the clips.
+        model = load_checkpoint(given.out).to("cuda" if torch.cuda.is_available() else "cpu")
         size = size_named(config.size)
         settings = Settings(model.schedule.samplers[0], STEPS, config.seed, config.frames)
         codec = codec_of(size.kind, given.weights or size.source)
-        clips = rewrite(index, model, codec, given.out / "steady", (config.height, config.width), settings)
-        write_index(given.out / "clips.jsonl", clips)
+        state = PartialState(cpu=not torch.cuda.is_available())
+        share = Index(index.clips[state.process_index :: state.num_processes], index.folder)
+        task = model, codec, given.out / "steady", (config.height, config.width), settings
+        rewrite(share, *task)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            write_index(given.out / "clips.jsonl", rewrite(index, *task))
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -32,7 +32,7 @@ BETAS = (0.9, 0.95)
 """Of AdamW, as in diffusers' CogVideoX training scripts."""
 
 Batches = Callable[[Sequence[int]], LatentBatch]
-Validate = Callable[[ConditionedModel, int, SummaryWriter], None]
+Validate = Callable[[ConditionedModel, int, "SummaryWriter | None"], None]
 
 
 def train(
@@ -50,7 +50,8 @@ def train(
         model: on the CPU; it is moved, and holds the averaged weights afterwards where `config.ema` is set.
         batches: gives the batch of sample numbers.
         folder: of the run: `state/`, TensorBoard's `events/`.
-        validate: called on the main process with model, step and writer, with averaged weights in the model.
+        validate: called with model, step and, on the main process, a writer, with averaged weights in the model. Every
+            process calls it, since a model that FSDP has spread needs them all.
 
     Errors:
         InputError: a batch that the processes and accumulations cannot share, or a state of another configuration.
@@ -66,21 +67,21 @@ def train(
         )
     run = _Run(config, accelerator, model, folder)
     losses: list[float] = []
-    with SummaryWriter(str(folder / "events"), purge_step=run.step) as writer:
-        for step in tqdm(
-            range(run.step, config.iterations), desc=config.name, disable=not progress or not run.main
-        ):
-            loss = run.take(step, batches, objective)
-            losses.append(loss)
-            if run.main:
-                writer.add_scalar("loss", loss, step + 1)
-                writer.add_scalar("learning_rate", run.optimizer.param_groups[0]["lr"], step + 1)
-            last = step + 1 == config.iterations
-            if last or (step + 1) % config.save_every == 0:
-                run.save(step + 1)
-            if validate is not None and run.main and (last or (step + 1) % config.validate_every == 0):
-                with run.averaged():
-                    validate(accelerator.unwrap_model(run.model), step + 1, writer)
+    writer = SummaryWriter(str(folder / "events"), purge_step=run.step + 1) if run.main else None
+    bar = tqdm(range(run.step, config.iterations), desc=config.name, disable=not progress or not run.main)
+    for step in bar:
+        losses.append(run.take(step, batches, objective))
+        if writer is not None:
+            writer.add_scalar("loss", losses[-1], step + 1)
+            writer.add_scalar("learning_rate", run.optimizer.param_groups[0]["lr"], step + 1)
+        last = step + 1 == config.iterations
+        if last or (step + 1) % config.save_every == 0:
+            run.save(step + 1)
+        if validate is not None and (last or (step + 1) % config.validate_every == 0):
+            with run.averaged():
+                validate(accelerator.unwrap_model(run.model), step + 1, writer)
+    if writer is not None:
+        writer.close()
     run.finish()
     return losses
 
