@@ -1,6 +1,6 @@
 """`python -m harmovid_training.toy --out out/toy`: the whole recipe, then its tables as `tables.md` and on the screen.
 
-A run that is stopped goes on where it was. Under half an hour on two idle cores.
+A run that is stopped goes on where it was. About 25 minutes on two idle cores by the speeds seen (docs/training.md).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
     vae/              the tiny VAE
     deflicker/        stage 2's network
+    deflicker-student/ the same in one step, straight from pairs
     steady/           stage 1's clips after stage 2, as stage 3 sees them
     harmovid/         stage 3: both paths, on steady clips
     no-stage-2/       stage 3 on stage 1's flickering clips: the paper's ablation
@@ -75,10 +76,10 @@ class Scale:
 
     scenes: int = 64
     frames: int = 17
-    vae_steps: int = 300
-    deflicker_steps: int = 300
-    harmovid_steps: int = 400
-    student_steps: int = 150
+    vae_steps: int = 1200
+    deflicker_steps: int = 900
+    harmovid_steps: int = 1000
+    student_steps: int = 500
     batch: int = 4
     sampling: Settings = SAMPLING
     test_scenes: int = 6
@@ -131,6 +132,13 @@ class Toy:
     def deflicker(self) -> ConditionedModel:
         """Stage 2: return the deflicker network, trained on eq. 4's composites."""
         return self._network("deflicker", "deflicker", self.scale.deflicker_steps, self._stage_two_sample, 1)
+
+    def deflicker_student(self) -> ConditionedModel:
+        """Return a one-step deflicker network, taught straight from eq. 4's pairs."""
+        steps = self.scale.deflicker_steps
+        return self._network(
+            "deflicker-student", "deflicker", steps, self._stage_two_sample, 1, objective="latent"
+        )
 
     def steady(self) -> list[Float32]:
         """Stage 2: return stage 1's clips after the deflicker network, linear; outside the mask the known

@@ -85,7 +85,8 @@ def trajectory(clip: Float32, mask: Float32) -> Float32:
 
 def table_two(toy: Toy) -> list[Table]:
     """Return Table 2 in small: per-frame LUTs on a real clip, and stage 1's flicker, before and after deflickering."""
-    model, codec, scale = toy.deflicker(), toy.vae(), toy.scale
+    model, student, codec, scale = toy.deflicker(), toy.deflicker_student(), toy.vae(), toy.scale
+    once = replace(scale.sampling, sampler="one-step", steps=1)
 
     def lut(seed: int) -> tuple[Sample, Float32, Float32, Float32]:
         shot = toy_shot(seed, scale.test_frames)
@@ -102,11 +103,14 @@ def table_two(toy: Toy) -> list[Table]:
         for seed in _held_out(scale):
             sample, bad, truth, mask = case(seed)
             made = run_sample(model, codec, sample, scale.sampling)
+            quick = run_sample(student, codec, sample, once)
             results = {
                 "no-op": bad,
                 "classical (mean and deviation)": trajectory(bad, mask),
                 "deflicker network, pixels": made,
                 "deflicker network, field": through_field(bad, made, mask),
+                "one-step network, pixels": quick,
+                "one-step network, field": through_field(bad, quick, mask),
                 "truth": truth,
             }
             for name, result in results.items():
