@@ -1,6 +1,6 @@
 """How good harmonizing is, and against what: foregrounds given a wrong look on purpose, truth known.
 
-    python bench/harmonize.py --clips FOLDER [--looks mild strong creative] [--seeds 4] [--engine harmonize]
+    python bench/harmonize.py --clips FOLDER [--looks mild strong creative] [--seeds 4] [--only CLIP ...]
     python bench/harmonize.py --quick                  # no footage: a small clip made of numbers
 
 FOLDER holds a folder per clip with frames/ and masks/ (stills), as bench/deflicker.py takes them; without it the
@@ -172,7 +172,8 @@ def _clips(given: argparse.Namespace) -> List[Clip]:
     folder = given.clips or (FOOTAGE if FOOTAGE.is_dir() and not given.quick else None)
     if folder is None:
         return [synthetic_clip(given.frames, given.lines)]
-    loaded = [load_clip(path, given.lines, given.frames) for path in clip_folders(folder)]
+    paths = [p for p in clip_folders(folder) if not given.only or any(word in p.name for word in given.only)]
+    loaded = [load_clip(path, given.lines, given.frames) for path in paths]
     return [clip for clip in loaded if clip.masks is not None and not clip.cut_out]
 
 
@@ -181,6 +182,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clips", type=Path, help="folder with a folder per clip")
+    parser.add_argument("--only", nargs="+", metavar="CLIP", help="clips by a part of their names")
     parser.add_argument("--looks", nargs="+", choices=list(LOOKS), default=list(LOOKS))
     parser.add_argument("--seeds", type=int, default=SEEDS, help="looks of each kind per clip")
     parser.add_argument("--engine", default="harmonize", help="which engine is ours")

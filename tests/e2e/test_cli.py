@@ -123,7 +123,7 @@ def test_harmonize_moves_the_foreground_and_leaves_its_alpha(
 ) -> None:
     """The foreground comes back brighter towards its background, alpha and transparent pixels untouched."""
     line = ("harmonize", shot / "fg", shot / "bg", "-o", tmp_path, "--field", "--server", server.endpoint)
-    code, answer = harmovid(capsys, *line, "--exposure", 0.8)
+    code, answer = harmovid(capsys, *line, "--engine", "harmonize-statistics", "--exposure", 0.8)
 
     assert (code, answer["frames"]["written"]) == (0, len(FRAMES))
     before, after = (exr.read(folder / "fg.1004.exr").parts[0].channels for folder in (shot / "fg", tmp_path))

@@ -46,13 +46,22 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches from cached scenes; `held` picks the held-out scenes instead of those for training.
+    """Draws batches from cached scenes; `held` picks the held-out scenes instead of those for training, `cut_out` only
+    the first matte of each picture: a person or thing, as people cut out, and no fragment of a colour.
 
     `at(step)` sets the random numbers of a step: a batch depends on the seed and its step alone, so that a resumed
     run, and any number of loading processes, see the same batches.
     """
 
-    def __init__(self, scenes: Scenes, subjects: Optional[Subjects], seed: int, held: bool = False) -> None:
+    def __init__(
+        self,
+        scenes: Scenes,
+        subjects: Optional[Subjects],
+        seed: int,
+        held: bool = False,
+        cut_out: bool = False,
+    ) -> None:
+        self._cut_out = cut_out
         self._scenes, self._subjects, self._seed = scenes, subjects, seed
         chosen = (scenes.held == held) & (scenes.counts > 0)
         self.rows = np.flatnonzero(chosen)
@@ -72,9 +81,10 @@ class Sampler:
         """Return a batch of regions of pictures under random looks."""
         rows = self._rng.choice(self.rows, clips, p=self._odds)
         pictures = torch.from_numpy(self._scenes.pictures[rows].astype(np.float32)).permute(0, 3, 1, 2)
-        slots = [int(self._rng.integers(self._scenes.counts[row])) for row in rows]
+        counts = np.minimum(self._scenes.counts[rows], 1 if self._cut_out else self._scenes.mattes.shape[1])
+        slots = [int(self._rng.integers(count)) for count in counts]
         mattes = torch.from_numpy(self._scenes.mattes[rows, slots].astype(np.float32) / 255)[:, None]
-        if self._subjects is not None:
+        if self._subjects is not None and not self._cut_out:
             mattes = self._with_silhouettes(mattes, self._subjects)
         photo = torch.from_numpy(self._scenes.light_of[rows] < 0)[:, None, None, None]
         pictures = torch.where(photo, undo_tone(pictures, self._torch), film(pictures, self._torch))

@@ -33,6 +33,7 @@ CHROMA_STOPS = 2.5
 VECTOR = 224
 STAGES = (16, 32, 64, 128)
 LOCAL = 24
+GATE_FACTS = 34
 
 
 @dataclass(frozen=True)
@@ -156,14 +157,13 @@ class Head(nn.Module):
             nn.ReLU(),
             nn.Conv2d(2 * LOCAL, 3 * GRID_LEVELS, 3, 1, 1),
         )
-        self.gate = nn.Sequential(
-            nn.LayerNorm(VECTOR + 34), nn.Linear(VECTOR + 34, 32), nn.ReLU(), nn.Linear(32, 3)
-        )
+        # Few facts and one layer: with the whole vector it learned its scenes by heart (docs/harmonize.md).
+        self.gate = nn.Sequential(nn.BatchNorm1d(GATE_FACTS, affine=False), nn.Linear(GATE_FACTS, 3))
         nn.init.normal_(self.curve.weight, std=0.01)
         nn.init.zeros_(self.curve.bias)
         nn.init.normal_(self.plain.weight, std=0.01)
         _still(self.places[2], 0.003, 0.0)
-        _still(self.gate[3], 0.0, 0.5)
+        _still(self.gate[1], 0.0, 0.5)
         rows = torch.linspace(-1, 1, GRID_ROWS)[:, None].expand(GRID_ROWS, GRID_COLUMNS)
         columns = torch.linspace(-1, 1, GRID_COLUMNS)[None].expand(GRID_ROWS, GRID_COLUMNS)
         self.register_buffer("position", torch.stack([rows, columns])[None], persistent=False)
@@ -177,7 +177,7 @@ class Head(nn.Module):
         position = position.expand(local.shape[0], 2, GRID_ROWS, GRID_COLUMNS)
         grid = self.places(torch.cat([local * (1 + scale) + shift, position], 1))
         grid = grid.reshape(-1, 3, GRID_LEVELS, GRID_ROWS, GRID_COLUMNS)
-        facts = gate_facts(vector, coeffs, grid)
+        facts = gate_facts(coeffs, grid)
         # Detached: the confidence is calibrated afterwards, on scenes that the rest has not seen (calibrate.py).
         return coeffs, grid, torch.sigmoid(self.gate(facts.detach()))
 
@@ -190,12 +190,15 @@ def _still(layer: nn.Module, spread: float, bias: float) -> None:
             nn.init.constant_(layer.bias, bias)
 
 
-def gate_facts(vector: Tensor, coeffs: Tensor, grid: Tensor) -> Tensor:
-    """Return (n, VECTOR + 34): what the confidence is judged by."""
-    return torch.cat([
-        vector, coeffs.flatten(1), grid.mean((1, 2, 3, 4))[:, None], grid.abs().mean((1, 2, 3, 4))[:, None],
-        coeffs.abs().mean((1, 2))[:, None], coeffs[:, :, 0].mean(1, keepdim=True),
-    ], 1)  # fmt: skip
+def gate_facts(coeffs: Tensor, grid: Tensor) -> Tensor:
+    """Return (n, GATE_FACTS): what the confidence is judged by, the answer itself and its size."""
+    size = [
+        grid.mean((1, 2, 3, 4)),
+        grid.abs().mean((1, 2, 3, 4)),
+        coeffs.abs().mean((1, 2)),
+        coeffs[:, :, 0].mean(1),
+    ]
+    return torch.cat([coeffs.flatten(1), torch.stack(size, 1)], 1)
 
 
 class Harmonizer(nn.Module):

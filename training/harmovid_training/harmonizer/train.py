@@ -75,7 +75,8 @@ def train(
     """Train to `recipe.steps` or for `minutes`, whichever comes first; return the averaged network.
 
     Writes `checkpoint.pt` and `log.jsonl` into `out`. A resumed run continues with the same batches; `start` names a
-    checkpoint whose weights a new run begins with; `until` stops at that step, as if broken off. `loaders` processes make batches: one keeps up with one thread.
+    checkpoint whose weights a new run begins with; `until` stops at that step, as if broken off. `loaders` processes
+    make batches: one keeps up with one thread.
     """
     out.mkdir(parents=True, exist_ok=True)
     run = _started(recipe)
