@@ -28,6 +28,8 @@ def print_row(row: Row) -> None:
 
 def print_means(rows: Sequence[Row], tuned_on: Sequence[str]) -> None:
     """Print the means over all clips, over those tuned on, and over the others, and the worst margin of each."""
+    if len({row.clip for row in rows}) < 2:
+        return
     tuned = [row for row in rows if any(name in row.clip for name in tuned_on)]
     held_out = [row for row in rows if row not in tuned]
     for kind, among in (("all clips", rows), ("tuned on", tuned), ("held out", held_out)):

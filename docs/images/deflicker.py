@@ -42,6 +42,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/deflicker-pictures"), help="folder for frames")
     work = parser.parse_args().work
     files = generate(work / "shot", SHOT)
+    shutil.rmtree(
+        work / "diagnostics", ignore_errors=True
+    )  # previews of an earlier run are no pictures of this one
     words = ["deflicker", files.pattern("flicker"), "-o", str(work / "result/flicker.####.exr"), "--field"]
     code = harmovid([*words, "--diagnostics", str(work / "diagnostics"), "--overwrite", "--server", ""])
     if code:
@@ -91,8 +94,8 @@ def _save(path: Path, slices: List[Bytes]) -> None:
 
 
 def _field(folder: Path) -> Path:
-    """Return the preview of the frame that was changed most."""
-    return max(folder.glob("field.*.png"), key=lambda path: path.stat().st_size)
+    """Return the field's smallest preview: the page shall stay light."""
+    return min(folder.glob("field.*.png"), key=lambda path: path.stat().st_size)
 
 
 if __name__ == "__main__":
