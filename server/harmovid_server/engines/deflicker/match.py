@@ -9,6 +9,7 @@ exposure and local contrast have been taken out, so that a change of light is no
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Optional, Tuple, cast
 
@@ -36,6 +37,8 @@ COARSE = 4
 QUANTILES = np.linspace(0.03, 0.97, 24)
 CUT_LIKENESS = 0.4
 """Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
+
+_SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-flow")  # OpenCV works beside Python
 
 
 @dataclass(frozen=True)
@@ -131,15 +134,14 @@ def flow_between(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Tup
     Args:
         guess: motion found over shorter gaps; far motion is found from there only.
     """
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    finder.setFinestScale(2)
     height, width = here.plain.shape
     nothing = np.zeros((height, width, 2), np.float32)
     starts = [nothing, nothing.copy()]
     if guess is not None:
         starts = [cast(Float32, cv2.resize(f, (width, height))) for f in (guess.forth, guess.back)]
-    forth = cast(Float32, finder.calc(here.plain, there.plain, starts[0]))
-    back = cast(Float32, finder.calc(there.plain, here.plain, starts[1]))
+    returning = _SECOND.submit(_flow, there.plain, here.plain, starts[1])
+    forth = _flow(here.plain, there.plain, starts[0])
+    back = returning.result()
     gap = forth + _warp(back, forth)
     off = gap[..., 0] ** 2 + gap[..., 1] ** 2
     trust = 1.0 / (1.0 + off / DISAGREEMENT_PX**2) ** 2
@@ -149,6 +151,12 @@ def flow_between(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Tup
     size = (max(width // COARSE, 1), max(height // COARSE, 1))
     coarse = Flow(*(cast(Float32, cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (forth, back)))
     return coarse, forth, (trust * inside).astype(np.float32)
+
+
+def _flow(first: Bytes, second: Bytes, start: Float32) -> Float32:
+    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    finder.setFinestScale(2)
+    return cast(Float32, finder.calc(first, second, start))
 
 
 def match(

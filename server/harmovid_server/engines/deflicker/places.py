@@ -1,7 +1,7 @@
 """Flicker with a place: what is left after the joint fit, as smooth gains over the picture, one small map per frame.
 
-    maps = solve_places(matched, curves, 12.0, PATCHES)      # moving shadows, hot spots
-    rows = solve_places(matched, curves, 12.0, BANDS)        # rolling bands: a profile over the rows
+    maps = solve_places(matched, curves, 12.0, PATCHES, 0.1)     # moving shadows, hot spots
+    rows = solve_places(matched, curves, 12.0, BANDS, 0.3)      # rolling bands: a profile over the rows
 
 The same idea as `solve.py` with other unknowns: `rows x columns x 3` stops per frame, read bilinearly at the
 samples' places. Solved by conjugate gradients, since each sample touches only four cells.
@@ -165,7 +165,9 @@ class Rows:
         return SHARPER * np.concatenate(parts)[:, None]
 
 
-def solve_places(links: List[Matched], curves: Array64, radius_frames: float, lattice: Lattice) -> Places:
+def solve_places(
+    links: List[Matched], curves: Array64, radius_frames: float, lattice: Lattice, least: float
+) -> Places:
     """Return the stops that remove what `curves` (`(count, 10, 3)` over `basis.terms`) leave.
 
     Args:
@@ -173,13 +175,14 @@ def solve_places(links: List[Matched], curves: Array64, radius_frames: float, la
         curves: the window's corrections so far.
         radius_frames: what changes more slowly than about this is kept.
         lattice: where gains are found.
+        least: share of the differences that must be explained to be of use; far below it the first round is the last.
     """
     count = len(curves)
     rows = _rows([link for link in links if link.pairs.trust > 0], curves, lattice)
     maps = np.zeros((count, lattice.rows, lattice.columns, 3))
     if not len(rows.cells):
         return Places(maps, 0.0)
-    stiff = 1 / lattice.smooth_stops**2
+    stiff, slow = 1 / lattice.smooth_stops**2, slow_part(count, radius_frames)
     for round_ in range(ROUNDS):
         # The first round trusts all samples alike: what flickers most would look like a misfit.
         left = rows.wanted - rows.gather(maps) if round_ else np.zeros_like(rows.wanted)
@@ -192,8 +195,11 @@ def solve_places(links: List[Matched], curves: Array64, radius_frames: float, la
         size = rows.diagonal(weights, count) + 4 * stiff + 1 / RIDGE_STOPS**2
         right = rows.scatter(rows.wanted * weights, count)
         maps = _conjugate_gradients(normal, right, maps, size, lattice.steps)
-    fast: Array64 = maps - np.tensordot(slow_part(count, radius_frames), maps, 1)
-    return Places(fast, rows.explained(fast))
+        fast: Array64 = maps - np.tensordot(slow, maps, 1)
+        explained = rows.explained(fast)
+        if explained < least / 2:  # better weights do not double it
+            break
+    return Places(fast, explained)
 
 
 def _rows(links: List[Matched], curves: Array64, lattice: Lattice) -> Rows:

@@ -112,7 +112,7 @@ def _places(
     for kind in (BAND_KIND, PATCH_KIND):
         if kind not in causes:
             continue
-        places = solve_places(near, curves, radius, LATTICES[kind])
+        places = solve_places(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
         # Bands drift evenly: their size is their own, not that of white flicker.
         size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
         share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
