@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from harmovid_training.inference.shot import Settings, Streams, run_shot
 from training.inference.tiny import tiny_codec, tiny_model
 
-SIDE = 64
+SIDE = 32
 
 
 class Watch:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from harmovid_training.stages import cost
+from harmovid_training.stages.config import CONFIGS
 
 
-def test_a_runs_cost_is_its_steps_times_four_forwards(capsys):
-    """1,200 steps of 8 clips with checkpointing cost 9,600 times four forward passes of 264 TFLOP, as printed."""
-    assert cost.main(["2b-deflicker"]) == 0
-    text = capsys.readouterr().out
-    assert "1.694 B weights, 28576 tokens" in text
-    hours = float(text.split(" A100 hours")[0].rsplit(" ", 1)[1])
-    assert hours == pytest.approx(1200 * 8 * 4 * 264.0 / cost.A100_TFLOPS / 3600, abs=0.5)
+def test_a_runs_cost_is_its_steps_times_its_clips():
+    """Twelve steps of eight clips cost 96 training steps of one clip, each about four forwards with checkpointing."""
+    tiny = replace(CONFIGS["paper-harmovid"], size="tiny-5b", iterations=12, frames=9, height=48, width=64)
+    made = cost.cost_of(tiny)
+    assert made.flops == 96 * made.step.flops
+    assert made.step.flops / made.inference.flops == pytest.approx(4, abs=0.3)
+    assert made.state_bytes == 16 * made.step.parameters
+    assert made.gpu_hours == pytest.approx(made.flops / 125e12 / 3600)
+
+
+def test_an_unknown_configuration_is_refused(capsys):
+    """The script names what is not there and ends with code 2."""
+    with pytest.raises(SystemExit) as ended:
+        cost.main(["huge"])
+    assert ended.value.code == 2
+    assert "huge" in capsys.readouterr().err

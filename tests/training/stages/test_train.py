@@ -218,6 +218,7 @@ def test_the_papers_setting_is_named():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_processes_train_like_one(tmp_path):
     """The same batch shared by two processes gives the same losses, and they leave one state between them."""
     script = Path(__file__).with_name("two_processes.py")

@@ -71,6 +71,7 @@ def test_a_field_carries_the_change_of_light_and_keeps_the_detail():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
     """Every part is trained, kept and measured; a second run trains nothing and gives the same tables."""
     threads = torch.get_num_threads()
