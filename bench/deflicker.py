@@ -73,8 +73,9 @@ def main() -> None:
             engine, clips[0].part(0, SPEED_FRAMES), given.cores, _size(given.quick)
         )
         print("  speed     " + ", ".join(f"{name} {value:.2f}" for name, value in speed.items()))
+    lines = clips[0].frames.shape[1] if clips else LINES
     print(json.dumps({
-        "bench": "deflicker", "engine": engine.info.version, "lines": clips[0].frames.shape[1], "seed": SEED,
+        "bench": "deflicker", "engine": engine.info.version, "lines": lines, "seed": SEED,
         "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": film_ratio, "speed": speed,
     }))  # fmt: skip
 
