@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Set
 
+from harmovid.errors import SpoolFull
 from harmovid.frames import FrameRange
 from harmovid.job import EngineInfo, LayerInfo, Option
 from harmovid_server.children import enter
 from harmovid_server.link import ChildLink
+from harmovid_server.spool import DISK_FULL
 
 LOOKAHEAD = 4
 NEVER = -(2**31)
@@ -46,6 +48,7 @@ class Work:
     lookahead: int
     todo: List[int]
     ready: Set[int] = field(default_factory=set)
+    failed: bool = False
 
     def next(self) -> int | None:
         """Return the frame that can be answered now."""
@@ -89,7 +92,8 @@ class EchoWorker:
                 self.answer(job, work, number)
                 moved = True
             if not work.todo:
-                self.link.send("finished", job=job, attempt=work.attempt)
+                if not work.failed:
+                    self.link.send("finished", job=job, attempt=work.attempt)
                 del self.jobs[job]
         return moved
 
@@ -112,6 +116,15 @@ class EchoWorker:
             part.replace(target)
         except FileNotFoundError:
             # Cancelled: `stop` is on its way.
+            return
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            part.unlink(missing_ok=True)
+            full = SpoolFull(f"the spool cannot be written: {error.strerror}.")
+            self.link.send("job_failed", job=job, attempt=work.attempt, error=full.to_wire())
+            work.todo.clear()
+            work.failed = True
             return
         self.link.send("computed", **about, size=len(data), crc=zlib.crc32(data), report={"pid": os.getpid()})
         self.link.send("release", job=job, attempt=work.attempt, frames=[number])

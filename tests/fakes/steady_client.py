@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, List, Mapping
 
 from harmovid.client import Client
-from harmovid.files import DirectorySink, DirectorySource
+from harmovid.files import DirectorySink, DirectorySource, Receiver
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec
 from harmovid.journal import Journal, job_digest
@@ -39,11 +39,23 @@ class SlowSink(DirectorySink):
     delay_s = 0.0
     written: List[int]
 
-    def write(self, frame: int, data: Any, report: Mapping[str, Any]) -> None:
-        """Write a result, after a while."""
-        time.sleep(self.delay_s)
-        super().write(frame, data, report)
-        self.written.append(frame)
+    def receive(self, frame: int, size: int) -> Receiver:
+        """Begin a result; it is put in its place after a while."""
+        return _SlowReceiver(self, frame, super().receive(frame, size))
+
+
+class _SlowReceiver:
+    """A receiver that waits before it commits."""
+
+    def __init__(self, sink: SlowSink, frame: int, inner: Receiver) -> None:
+        self._sink, self._frame, self._inner = sink, frame, inner
+        self.write, self.drop = inner.write, inner.drop
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """Put the result in its place, after a while."""
+        time.sleep(self._sink.delay_s)
+        self._inner.commit(report)
+        self._sink.written.append(self._frame)
 
 
 def main(arguments: List[str]) -> None:

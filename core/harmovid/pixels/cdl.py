@@ -116,9 +116,15 @@ def _start(colours: Float64, wanted: Float64) -> Float64:
     return numbers
 
 
+MOST_STOPS = 24.0
+"""No slope and no power of a correction is further from 1 than two to this."""
+
+
 def _correction(numbers: Float64) -> Cdl:
     """Return the correction that ten numbers stand for."""
-    slope, offset, power = np.exp2(numbers[:3]), numbers[3:6], np.exp2(numbers[6:9])
+    # A search may look anywhere; no correction needs more than this.
+    slope, power = (np.exp2(np.clip(part, -MOST_STOPS, MOST_STOPS)) for part in (numbers[:3], numbers[6:9]))
+    offset = numbers[3:6]
     return Cdl(_triple(slope), _triple(offset), _triple(power), float(1 + numbers[9]))
 
 
