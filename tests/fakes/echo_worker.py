@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Set
 
-from harmovid.errors import SpoolFull
 from harmovid.frames import FrameRange
 from harmovid.job import EngineInfo, LayerInfo, Option
 from harmovid_server.children import enter
@@ -48,7 +47,6 @@ class Work:
     lookahead: int
     todo: List[int]
     ready: Set[int] = field(default_factory=set)
-    failed: bool = False
 
     def next(self) -> int | None:
         """Return the frame that can be answered now."""
@@ -92,8 +90,7 @@ class EchoWorker:
                 self.answer(job, work, number)
                 moved = True
             if not work.todo:
-                if not work.failed:
-                    self.link.send("finished", job=job, attempt=work.attempt)
+                self.link.send("finished", job=job, attempt=work.attempt)
                 del self.jobs[job]
         return moved
 
@@ -121,10 +118,10 @@ class EchoWorker:
             if error.errno not in DISK_FULL:
                 raise
             part.unlink(missing_ok=True)
-            full = SpoolFull(f"the spool cannot be written: {error.strerror}.")
-            self.link.send("job_failed", job=job, attempt=work.attempt, error=full.to_wire())
-            work.todo.clear()
-            work.failed = True
+            work.todo.insert(
+                0, number
+            )  # main sees the full disk as well, and decides what becomes of the job
+            self.rest(0.1)
             return
         self.link.send("computed", **about, size=len(data), crc=zlib.crc32(data), report={"pid": os.getpid()})
         self.link.send("release", job=job, attempt=work.attempt, frames=[number])
