@@ -31,6 +31,15 @@ LEFT_BYTES = 250_000
 """What stays free of a disk that others fill: room for the job store, none for frames."""
 
 
+def filled(disk: Path, peer: Peer) -> Path:
+    """Fill the disk while the job goes on, also with what it gives back, until it has nothing left to give."""
+    for _ in range(15):
+        filler = fill(disk, leave_bytes=LEFT_BYTES)
+        until = time.monotonic() + 0.1
+        peer.run(lambda: time.monotonic() > until)  # noqa: B023
+    return filler
+
+
 @pytest.mark.fault
 def test_a_clip_far_larger_than_the_disk_goes_through(tmp_path: Path) -> None:
     """200 frames of 0.2 MB pass over an 8 MiB disk, two clients at once, and the disk is empty afterwards."""
@@ -65,11 +74,7 @@ def test_a_disk_filled_by_others_pauses_the_job_until_it_is_freed(tmp_path: Path
     ):
         peer.submit(job := spec("1-60", options={"delay_s": 0.01}))
         peer.run(lambda: len(peer.results) >= 5)
-        for _ in range(15):
-            # What the job gives back is taken as well, until it has nothing left to give.
-            filler = fill(disk, leave_bytes=LEFT_BYTES)
-            until = time.monotonic() + 0.1
-            peer.run(lambda: time.monotonic() > until)  # noqa: B023
+        filler = filled(disk, peer)
         paused = len(peer.results)
         assert "waiting for room" in peer.state[job["job_id"]]["message"]
         until = time.monotonic() + 1.0
@@ -91,11 +96,7 @@ def test_a_disk_that_stays_full_fails_the_job_clearly_and_the_server_lives(tmp_p
     ):
         peer.submit(job := spec("1-60", options={"delay_s": 0.01}))
         peer.run(lambda: len(peer.results) >= 3)
-        for _ in range(15):
-            # What the job gives back is taken as well, until it has nothing left to give.
-            filler = fill(disk, leave_bytes=LEFT_BYTES)
-            until = time.monotonic() + 0.1
-            peer.run(lambda: time.monotonic() > until)  # noqa: B023
+        filler = filled(disk, peer)
         state = peer.run_to_end(job["job_id"])
         assert state["state"] == "FAILED"
         assert state["error"]["code"] == "spool_full"
