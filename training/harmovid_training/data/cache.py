@@ -9,9 +9,8 @@ the camera's tone curve in training, differently each time, since nobody knows w
 
 from __future__ import annotations
 
-import os
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
@@ -23,6 +22,7 @@ from harmovid.pixels.srgb import srgb_decode, srgb_encode
 from tqdm import tqdm
 
 from harmovid_training.data import mattes, panorama
+from harmovid_training.data.columns import load_columns, save_columns
 
 HEIGHT, WIDTH = 144, 192
 MATTES = 5
@@ -101,20 +101,12 @@ def held_out(path: Path) -> bool:
 
 def save(path: Path, scenes: Scenes) -> None:
     """Write `scenes` as one `.npz` file, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{f.name: getattr(scenes, f.name) for f in fields(Scenes)})
-    os.replace(partial, path)
+    save_columns(path, scenes)
 
 
 def load(path: Path) -> Scenes:
     """Return the scenes in `path`; `InputError` where they are not there."""
-    if not path.is_file():
-        raise InputError(
-            f"{path} is not there.", fix="Run python -m harmovid_training.data cache FOLDER OUT."
-        )
-    with np.load(path, allow_pickle=False) as stored:
-        return Scenes(**{f.name: stored[f.name] for f in fields(Scenes)})
+    return load_columns(path, Scenes)
 
 
 def _photo(path: Path, seed: int) -> Iterator[Tuple[Half, List[Image8]]]:

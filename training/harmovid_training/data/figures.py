@@ -7,8 +7,7 @@ Cameras are far away (orthographic), look along +z and have y up; normals are th
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Tuple
 
@@ -21,6 +20,7 @@ from harmovid.errors import InputError
 from torch import Tensor
 from tqdm import tqdm
 
+from harmovid_training.data.columns import load_columns, save_columns
 from harmovid_training.data.meshes import Mesh, read_glb, read_obj
 
 ROWS, COLUMNS = 96, 72
@@ -94,19 +94,12 @@ def build_subjects(folder: Path, seed: int = 3) -> Subjects:
 
 def save_subjects(path: Path, subjects: Subjects) -> None:
     """Write `subjects` as one `.npz`, under a temporary name first."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{f.name: getattr(subjects, f.name) for f in fields(Subjects)})
-    os.replace(partial, path)
+    save_columns(path, subjects)
 
 
 def load_subjects(path: Path) -> Subjects:
     """Return the subjects in `path`; `InputError` where they are not there."""
-    if not path.is_file():
-        raise InputError(
-            f"{path} is not there.", fix="Run python -m harmovid_training.data cache FOLDER OUT."
-        )
-    with np.load(path, allow_pickle=False) as held:
-        return Subjects(**{f.name: held[f.name] for f in fields(Subjects)})
+    return load_columns(path, Subjects)
 
 
 def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool) -> Tuple[Any, ...]:
