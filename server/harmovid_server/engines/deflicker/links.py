@@ -125,7 +125,7 @@ def _fitted(pairs: Pairs, place: Tuple[Array64, Array64], sizes: Array64, orders
         here = _regression(back[:, used], -change, weight, prior)
         left = change - (forth[:, used] @ there - back[:, used] @ here) / 2
         size = np.sqrt((left**2).mean(axis=1))
-        scale = max(SMALLEST_SCALE_STOPS, 1.3 * _median(size, start))
+        scale = max(SMALLEST_SCALE_STOPS, 1.3 * weighted_median(size, start))
         weight = start / (1 + (size / scale) ** 2) ** 2
     return _Fitted(there[:TERMS], here[:TERMS], weight, left, scale)
 
@@ -166,7 +166,8 @@ def _error(left: Array64, weight: Array64, at: npt.NDArray[np.float32]) -> float
     return float((sums**2).sum() / weight.sum() ** 2) + lonely
 
 
-def _median(values: Array64, weight: Array64) -> float:
+def weighted_median(values: Array64, weight: Array64) -> float:
+    """Return the value below which half of the weight lies."""
     order = np.argsort(values)
     running = np.cumsum(weight[order])
     return float(values[order][min(int(np.searchsorted(running, running[-1] / 2)), len(values) - 1)])

@@ -80,10 +80,6 @@ class Pairs:
     trust: float
     likeness: float
 
-    def with_colours(self, here: Float64, there: Float64) -> Pairs:
-        """Return the same samples in other colours."""
-        return Pairs(here, there, self.at, self.at_there, self.weight, self.trust, self.likeness)
-
 
 def look(frame: ProxyFrame) -> Looks:
     """Reduce a proxy frame to what matching needs. The mask, if any, says where light is measured."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from harmovid_server.engines.deflicker import rows_numba
 from harmovid_server.engines.deflicker.basis import Array64, terms
+from harmovid_server.engines.deflicker.links import weighted_median
 from harmovid_server.engines.deflicker.match import Pairs, thinned
 
 ROUNDS = 3
@@ -89,9 +90,7 @@ def slow_part(count: int, radius_frames: float) -> Array64:
 def robust_weight(residual: Array64, weight: Array64) -> Array64:
     """Return `weight` times Geman and McClure's factor for `(n, 3)` residuals, at a scale found from them."""
     size = np.sqrt((residual**2).mean(axis=1))
-    order = np.argsort(size)
-    half = np.searchsorted(np.cumsum(weight[order]), 0.5 * weight.sum())
-    scale = max(SMALLEST_SCALE_STOPS, 1.5 * float(size[order][min(half, len(size) - 1)]))
+    scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, weight))
     factor: Array64 = weight / (1.0 + (size / scale) ** 2) ** 2
     independent = INDEPENDENT_SHARE * len(weight)
     return factor * (independent / max(float(weight.sum()), 1e-12)) / scale**2

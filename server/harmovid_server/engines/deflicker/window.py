@@ -6,7 +6,7 @@ steady shots show by themselves nothing is touched, and a shot with nothing to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
@@ -129,7 +129,7 @@ def _after(link: Matched, gains: Array64, lattice: Lattice) -> Matched:
     pairs = link.pairs
     here = pairs.here + read(gains, pairs.at, link.later, lattice)
     there = pairs.there + read(gains, pairs.at_there, link.earlier, lattice)
-    return Matched(link.later, link.earlier, pairs.with_colours(here, there))
+    return Matched(link.later, link.earlier, replace(pairs, here=here, there=there))
 
 
 def _some(colours: Array64) -> Array64:
