@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
-from typing import Callable, Iterable, Iterator, List
+from dataclasses import asdict
+from typing import Iterator, List
 
-from harmovid.cli import exits
+from harmovid.cli import doctor_client, doctor_server, exits
 from harmovid.cli.console import Console
+from harmovid.cli.finding import FAIL, WARN, Check, Finding
 from harmovid.errors import HarmoVidError
-
-OK, WARN, FAIL = "ok", "warn", "fail"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's report. `mend` is what to do; empty where all is well."""
-
-    check: str
-    status: str
-    detail: str
-    mend: str = ""
-
-
-Check = Callable[[argparse.Namespace], Iterable[Finding]]
 
 
 def checks() -> List[Check]:
     """Return all checks in the order they are told: the client's first, then the server's."""
-    from harmovid.cli import doctor_client, doctor_server
-
     return [*doctor_client.CHECKS, *doctor_server.CHECKS]
 
 

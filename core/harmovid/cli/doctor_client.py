@@ -14,7 +14,7 @@ from typing import Iterator, List
 
 from harmovid import __version__
 from harmovid.cli import settings
-from harmovid.cli.doctor import FAIL, OK, WARN, Check, Finding
+from harmovid.cli.finding import FAIL, OK, WARN, Check, Finding
 from harmovid.errors import HarmoVidError
 
 # The oldest Python that the light client supports (pyproject.toml, requires-python).

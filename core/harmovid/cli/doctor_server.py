@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Iterator, List
 
 from harmovid.cli.console import human_bytes
-from harmovid.cli.doctor import FAIL, OK, WARN, Check, Finding
 from harmovid.cli.doctor_client import package, version_of, writable
+from harmovid.cli.finding import FAIL, OK, WARN, Check, Finding
 from harmovid.errors import HarmoVidError
 
 MEND_SERVER = f"{sys.executable} -m pip install 'harmovid[server]'"
