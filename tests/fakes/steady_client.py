@@ -3,8 +3,8 @@
     python steady_client.py ENDPOINT PLATE OUT FRAMES ENGINE OPTIONS READ_S WRITE_S
 
 PLATE and OUT are patterns, OPTIONS a JSON map. Reading and writing take so many seconds per frame, so that a
-test can meet the job in every state. Exit code 0: the job is DONE. Prints one JSON line: frames written by
-this run.
+test can meet the job in every state. Exit code 0: the job is DONE. Prints two JSON lines: the job's id before
+anything is sent, and at the end the id that it ended under with the frames written by this run.
 """
 
 from __future__ import annotations
@@ -68,10 +68,17 @@ def main(arguments: List[str]) -> None:
     journal = Journal.open(out.folder, job_digest(spec, source, frames, out.text), out.path)
     sink = SlowSink(out, frames, source, journal)
     sink.delay_s, sink.written = float(write_s), []
+    say(job=journal.job_id)
     with Client(endpoint, patience_s=60.0) as client:
         result = client.run(replace(spec, job_id=journal.job_id), source, sink)
     failed = {frame: error.code for frame, error in result.failed.items()}
-    sys.stdout.write(json.dumps({"written": sink.written, "failed": failed}) + "\n")
+    say(job=result.job_id, written=sink.written, failed=failed)
+
+
+def say(**facts: Any) -> None:
+    """Print one JSON line, at once."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
