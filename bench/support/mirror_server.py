@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from harmovid.job import EngineInfo, LayerInfo
-from harmovid_server import lifecycle
 from harmovid_server.__main__ import main as serve
-from harmovid_server.children import enter
+from harmovid_server.child import enter
 from harmovid_server.link import ChildLink
+from harmovid_server.main import lifecycle
 
 INFO = EngineInfo(
     "mirror", "1", "any", "Returns the very file.", "plate", (LayerInfo("plate", True, "Any."),)

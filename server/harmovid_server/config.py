@@ -11,6 +11,7 @@ all settings; a test holds the two equal. Nothing is read at import.
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import os
 import re
@@ -287,3 +288,17 @@ def _from_toml(parse: Parse, value: Any, source: str) -> Any:
         return {str(key): str(item) for key, item in value.items()}
     items: List[str] = [str(item) for item in value] if isinstance(value, list) else [str(value)]
     return _parsed(parse, ",".join(items), source)
+
+
+def is_loopback(bind: str) -> bool:
+    """Return whether an address can only be reached from this machine.
+
+    Raises:
+        InputError: it is not an IP address.
+    """
+    try:
+        return ipaddress.ip_address(bind).is_loopback
+    except ValueError as error:
+        raise InputError(
+            f"setting bind is {bind!r}.", fix="It must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::."
+        ) from error

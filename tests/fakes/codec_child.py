@@ -9,7 +9,7 @@ import sys
 import time
 
 from harmovid.errors import FrameUnreadable
-from harmovid_server import packets
+from harmovid_server.codec import packets
 
 
 def main() -> None:

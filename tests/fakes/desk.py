@@ -16,12 +16,12 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from fakes.peer import frame_bytes, spec
 from harmovid import wire
 from harmovid.job import EngineInfo, LayerInfo, Option
-from harmovid_server.board import Board, Outgoing
 from harmovid_server.config import Config
-from harmovid_server.main import Scheduler
-from harmovid_server.recovery import recover
+from harmovid_server.main.board import Board, Outgoing
+from harmovid_server.main.recovery import recover
+from harmovid_server.main.scheduler import Scheduler
+from harmovid_server.main.store import Store
 from harmovid_server.spool import Spool, input_path, output_path
-from harmovid_server.store import Store
 
 FRONT, WORKER = "front.1", "worker-0.1"
 LAYERS = (LayerInfo("plate", True, "The plate."), LayerInfo("mask", False, "Where."))

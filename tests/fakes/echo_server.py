@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from harmovid_server import lifecycle
 from harmovid_server.__main__ import main
+from harmovid_server.main import lifecycle
 
 if __name__ == "__main__":
     # The worker is started by its module's name, so its folder must be on the children's path.

@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 import numpy as np
 from harmovid.pixels import exr
-from harmovid_server.plan import Plan
+from harmovid_server.codec.plan import Plan
 
 BOX = (0, 0, 8, 4)
 

@@ -16,9 +16,9 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 import msgpack
 from harmovid.job import JobSpec, OutputSpec
 from harmovid.pixels import exr
-from harmovid_server.codec_pool import CodecPool
-from harmovid_server.engine_room import EngineRoom
-from harmovid_server.pipeline import Pipeline
+from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.engine_room import EngineRoom
+from harmovid_server.worker.pipeline import Pipeline
 
 JOB = "0123456789abcdef0123456789abcdef"
 

@@ -1,0 +1,34 @@
+"""The first line of every child process of main.
+
+config, link = enter(sys.argv[1:])
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from typing import Sequence, Tuple
+
+from harmovid_server import logs
+from harmovid_server.config import Config, restore
+from harmovid_server.link import ChildLink, die_with_parent
+
+
+def enter(arguments: Sequence[str]) -> Tuple[Config, ChildLink]:
+    """Do what every child does first: tie its life to main's, read settings, set up its log, open the link.
+
+    Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; ending the children is main's
+    part, so they ignore both.
+    """
+    parser = argparse.ArgumentParser(description="A child process of the HarmoVid server; main starts it.")
+    for flag in ("--link", "--name", "--settings"):
+        parser.add_argument(flag, required=True)
+    parser.add_argument("--parent", required=True, type=int)
+    given = parser.parse_args(list(arguments))
+    die_with_parent(given.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    config = restore(Path(given.settings))
+    logs.set_up(config.log_level, config.log_json)
+    return config, ChildLink(given.link, given.name)

@@ -1,0 +1,4 @@
+"""The codec children: decode, make proxies, apply fields, encode. Expendable, and confined (`sandbox.py`).
+
+`codec.py` lists their tasks; `packets.py` is how the worker's pool speaks to them.
+"""

@@ -1,0 +1,46 @@
+"""A codec child, as the worker's pool starts it: confined first, then one task after the other.
+
+python -m harmovid_server.codec SOCKET_FD PARENT_PID
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from typing import List
+
+from harmovid.pixels.apply_fast import best_kernels
+
+from harmovid_server import logs
+from harmovid_server.codec import packets, reduce, sandbox
+from harmovid_server.codec.codec import HEADROOM_BYTES, Codec
+from harmovid_server.codec.packets import PeerGoneError
+from harmovid_server.link import die_with_parent
+
+
+def main(arguments: List[str]) -> None:
+    """Confine this process, greet, and serve until the pool closes the socket."""
+    descriptor, parent = int(arguments[0]), int(arguments[1])
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.set_up("info", as_json=False)
+    os.umask(0o077)
+    # Libraries are loaded, and compiled code is read from disk, before the limits: both map memory.
+    best_kernels()
+    reduce.best_kernels()
+    sandbox.confine(HEADROOM_BYTES)
+    codec = Codec()
+    with socket.socket(fileno=descriptor) as sock:
+        packets.send(sock, {})
+        while True:
+            try:
+                body, arrays = packets.receive(sock)
+            except PeerGoneError:
+                return
+            packets.send(sock, *codec.do(body, arrays))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

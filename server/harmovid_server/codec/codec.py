@@ -1,0 +1,99 @@
+"""A codec child: decodes other people's frames, measures them, finishes them. Expendable.
+
+It greets with an empty message once it is confined (`__main__.py`), then answers one task after the other:
+
+| task | fields, arrays | answer |
+|---|---|---|
+| proxy | job, frame, plan, paths {layer: path} | images, mattes (names), facts; the arrays in that order |
+| finish | job, frame, plan, paths, target; [field's bytes] | size, crc, report |
+| forget | job | nothing |
+
+or `{"error": ...}`. Frames that were measured are held until they are finished, as far as there is room.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+
+import numpy.typing as npt
+from harmovid.errors import FrameRefused, HarmoVidError
+from harmovid.pixels.exr import DEFAULT_LIMITS
+from harmovid.pixels.field import LightingField
+
+from harmovid_server.codec.finish import finish
+from harmovid_server.codec.frame_cache import FrameCache, Frames
+from harmovid_server.codec.packets import Arrays, Body
+from harmovid_server.codec.picture import load
+from harmovid_server.codec.plan import Plan
+from harmovid_server.codec.proxy import measure
+
+log = logging.getLogger("harmovid.codec")
+
+CACHE_BYTES = 256 << 20
+"""Decoded pixels held per child: three 4K RGBA half frames, or fifteen at 1080p."""
+
+HEADROOM_BYTES = 3 * DEFAULT_LIMITS.max_decoded_bytes + CACHE_BYTES
+"""Address space for the largest frame taken: its file and its pixels, the relit copy, the encoded result."""
+
+Answer = Tuple[Body, Sequence[npt.NDArray[Any]]]
+
+
+class Codec:
+    """The tasks of a child, one at a time."""
+
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self._cache = FrameCache(cache_bytes)
+        self._tasks: Dict[str, Callable[[Body, Arrays], Answer]] = {
+            "proxy": self._proxy,
+            "finish": self._finish,
+            "forget": self._forget,
+        }
+
+    def do(self, body: Body, arrays: Arrays) -> Answer:
+        """Do one task and return its answer, errors included; nothing that a file causes is raised."""
+        try:
+            return self._tasks[body["task"]](body, arrays)
+        except HarmoVidError as error:
+            error.frame = body["frame"]
+            return {"error": error.to_wire()}, ()
+        except MemoryError:
+            refused = FrameRefused(
+                "it needs more memory than one frame may have.",
+                fix="Send fewer channels.",
+                frame=body["frame"],
+            )
+            return {"error": refused.to_wire()}, ()
+        # The door of the process: a fault of ours in one frame must not look like a crash of the decoder.
+        except Exception as error:
+            log.exception("codec task failed")
+            failed = HarmoVidError(f"the server failed on it ({error!r}).", frame=body["frame"])
+            return {"error": failed.to_wire()}, ()
+
+    def _proxy(self, body: Body, arrays: Arrays) -> Answer:
+        plan = Plan.from_dict(body["plan"])
+        frames = load(_paths(body), plan)
+        small = measure(frames, plan)
+        self._cache.put((body["job"], body["frame"]), {name: frames[name] for name in plan.finish_layers})
+        answer = {"images": list(small.images), "mattes": list(small.mattes), "facts": small.facts}
+        return answer, [*small.images.values(), *small.mattes.values()]
+
+    def _finish(self, body: Body, arrays: Arrays) -> Answer:
+        plan = Plan.from_dict(body["plan"])
+        frames = self._cache.take((body["job"], body["frame"])) or self._load_again(body, plan)
+        light = LightingField.from_bytes(arrays[0].tobytes())
+        done = finish(frames, plan, light, Path(body["target"]))
+        return {"size": done.size, "crc": done.crc, "report": done.report}, ()
+
+    def _load_again(self, body: Body, plan: Plan) -> Frames:
+        paths = _paths(body)
+        return load({name: paths[name] for name in plan.finish_layers}, plan)
+
+    def _forget(self, body: Body, arrays: Arrays) -> Answer:
+        self._cache.forget(body["job"])
+        return {}, ()
+
+
+def _paths(body: Body) -> Mapping[str, Path]:
+    return {layer: Path(path) for layer, path in body["paths"].items()}

@@ -1,0 +1,110 @@
+"""The relit foreground over the background, as a file of the background: its windows, types, channels,
+metadata.
+
+    over = put_over(frames, plan, relit)
+    over.frame, over.part, over.window
+
+Where the matte is 0 the background's pixels are the file's own, to the bit; so are all its other channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.errors import FrameRefused
+from harmovid.pixels import exr
+from harmovid.pixels.colour import convert_primaries
+from harmovid.pixels.compose import Layer, compose
+
+from harmovid_server.codec.picture import RGB, Box, Frames, Plane, colour_planes, plane
+from harmovid_server.codec.plan import BACKGROUND, Plan
+from harmovid_server.codec.relight import Relit
+from harmovid_server.codec.working import linear_planes, space_in, stored_planes
+
+
+@dataclass(frozen=True)
+class Composite:
+    """The background's file with the foreground in it.
+
+    Attributes:
+        frame: the whole frame.
+        part, window: where the picture is in it.
+        clamped_values: results that the background's pixel type could not hold.
+    """
+
+    frame: exr.ExrFrame
+    part: int
+    window: Box
+    clamped_values: int
+
+
+def put_over(frames: Frames, plan: Plan, relit: Relit) -> Composite:
+    """Return C(F, B, M) of the relit target, the layer "bg", and the target's matte.
+
+    Raises:
+        FrameRefused: a background whose channels cannot take a picture larger than its data window.
+    """
+    background = frames[BACKGROUND]
+    layer = exr.find_layer(background.headers)
+    stored, window = colour_planes(background)
+    space = space_in(frames, plan, BACKGROUND)
+    linear = linear_planes(stored, space, None)
+    front, multiplied = _front(relit, space.primaries)
+    matte = relit.picture.matte
+    if matte is None:
+        raise FrameRefused(f"{plan.target} has no matte to be put over a background with.")
+    fronts: List[Plane] = list(front)
+    backs: List[Plane] = list(linear)
+    if layer.alpha is not None:
+        fronts.append(matte if multiplied else np.ones_like(matte))
+        backs.append(plane(background, layer.alpha, layer.part))
+    done = compose(Layer(fronts, relit.picture.window), Layer(backs, window), matte, premultiplied=multiplied)
+    covered = exr.moved(matte > 0, relit.picture.window, done.window)
+    red, green, blue = done.planes[:3]
+    before = _moved(stored, window, done.window)
+    colours = stored_planes((red, green, blue), _moved(linear, window, done.window), before, space, None)
+    changes = dict(zip(layer.rgb, _kept(colours, before, covered)))
+    if layer.alpha is not None:
+        (alpha,) = _kept(done.planes[3:], [exr.moved(backs[3], window, done.window)], covered)
+        changes[layer.alpha] = alpha
+    frame = exr.with_data_window(background, done.window, layer.part)
+    frame, clamped = exr.with_channels(frame, changes, layer.part)
+    return Composite(frame, layer.part, done.window, done.clamped_values + sum(clamped.values()))
+
+
+def _front(relit: Relit, primaries: Sequence[float]) -> Tuple[RGB, bool]:
+    """Return the foreground's linear planes in the background's primaries; whether they are multiplied by M.
+
+    Colours that are multiplied by an alpha of their own, where another matte is given, are divided by it
+    first.
+    """
+    picture = relit.picture
+    planes, multiplied = relit.linear, picture.divide
+    foreign = picture.gate is not None and picture.alpha is not None
+    if not foreign and tuple(primaries) == tuple(relit.space.primaries):
+        return planes, multiplied
+    with np.errstate(invalid="ignore"):
+        colours = np.stack(planes, axis=-1).astype(np.float32)
+    if foreign and picture.alpha is not None:
+        colours /= np.where(picture.alpha > 0, picture.alpha, 1).astype(np.float32)[..., None]
+        multiplied = False
+    colours = convert_primaries(colours, relit.space.primaries, tuple(primaries))  # type: ignore[arg-type]
+    red, green, blue = (np.ascontiguousarray(colours[..., channel]) for channel in range(3))
+    return (red, green, blue), multiplied
+
+
+def _moved(planes: RGB, source: Box, target: Box) -> RGB:
+    red, green, blue = (exr.moved(each, source, target) for each in planes)
+    return red, green, blue
+
+
+def _kept(new: Sequence[Plane], old: Sequence[Plane], covered: npt.NDArray[np.bool_]) -> List[Plane]:
+    """Return `new` in the types of `old`; what is not covered is `old` to the bit, NaN payloads included."""
+    result = []
+    for fresh, before in zip(new, old):
+        narrow = fresh.dtype == np.float32 and before.dtype == np.float16
+        result.append(np.where(covered, exr.to_half(fresh)[0] if narrow else fresh, before))
+    return result

@@ -1,0 +1,116 @@
+"""Finish one frame: relight it, put it over the background if asked, encode, rename into `out/`.
+
+    done = finish(frames, plan, field, path)
+    done.size, done.crc, done.report
+
+What is not relit goes out as it came in: other channels, AOVs, attributes, windows, pixel types, to the
+bit. With the null field, or strength 0, so do the relit channels. A file whose compression would change
+pixels that nobody has touched (DWA, B44, PXR24 for floats) therefore comes back with ZIP, and its report
+says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+import numpy as np
+from harmovid.errors import OutputError, SpoolFull
+from harmovid.pixels import exr
+from harmovid.pixels.field import LightingField
+from harmovid.pixels.field_exr import GRADE_ATTRIBUTE, grade_to_json, with_field
+
+from harmovid_server.codec.composite import put_over
+from harmovid_server.codec.picture import Frames
+from harmovid_server.codec.plan import Plan
+from harmovid_server.codec.relight import Relit, relight
+from harmovid_server.spool import DISK_FULL, PART
+from harmovid_server.sums import write_summed
+
+ENGINE_ATTRIBUTE = "harmovid/engine"
+STRENGTH_ATTRIBUTE = "harmovid/strength"
+LOSSLESS = "zip"
+
+
+@dataclass
+class Finished:
+    """A result on disk: size in bytes, crc32 of the file, and the facts of its making."""
+
+    size: int
+    crc: int
+    report: Dict[str, Any] = field(default_factory=dict)
+
+
+def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Finished:
+    """Make and write the result of one frame.
+
+    Args:
+        frames: decoded layers, at least `plan.finish_layers`.
+        light: the engine's answer.
+        target: the result's final name; its folder is there.
+
+    Raises:
+        FrameError: a layer without the channels it needs.
+        ColourError: a colour space that the configuration does not know.
+        SpoolFull, OutputError: the result cannot be written.
+    """
+    relit = relight(frames, plan, light)
+    report: Dict[str, Any] = dict(relit.counts)
+    if plan.mode == "comp":
+        over = put_over(frames, plan, relit)
+        report["clamped_values"] = report.get("clamped_values", 0) + over.clamped_values
+        frame, part, window = over.frame, over.part, over.window
+    else:
+        part, window = relit.picture.layer.part, relit.picture.window
+        changes = _changed(relit)
+        frame = exr.with_channels(frames[plan.target], changes, part)[0] if changes else frames[plan.target]
+    if relit.stops is not None:
+        stops = exr.moved(relit.stops, relit.picture.window, window)
+        frame = with_field(frame, stops, light.scaled(plan.strength), part)
+    data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan, light), part))
+    return Finished(len(data), _save(data, target), report)
+
+
+def _changed(relit: Relit) -> Mapping[str, exr.Pixels]:
+    """Return the channels that are other arrays than before."""
+    names, new, old = relit.picture.layer.rgb, relit.stored, relit.picture.rgb
+    return {name: fresh for name, fresh, before in zip(names, new, old) if fresh is not before}
+
+
+def _attributes(plan: Plan, light: LightingField) -> Dict[str, exr.Attribute]:
+    """Return what the result says of its own making; the curves can be exported as a grade."""
+    return {
+        ENGINE_ATTRIBUTE: exr.Attribute.of("string", plan.engine),
+        STRENGTH_ATTRIBUTE: exr.Attribute.of("float", plan.strength),
+        GRADE_ATTRIBUTE: exr.Attribute.of("string", grade_to_json(light.scaled(plan.strength))),
+    }
+
+
+def _lossless(frame: exr.ExrFrame, report: Dict[str, Any]) -> exr.ExrFrame:
+    """Return the frame with a compression that keeps pixels, where a part's own does not."""
+    zipped = exr.Attribute.of("compression", exr.COMPRESSIONS.index(LOSSLESS))
+    for index, part in enumerate(frame.parts):
+        floats = any(np.dtype(channel.dtype) == np.float32 for channel in part.header.channels.values())
+        if part.header.lossy or (part.header.compression == "pxr24" and floats):
+            report["compression"] = f"{LOSSLESS} instead of {part.header.compression}"
+            frame = exr.with_attributes(frame, {"compression": zipped}, index)
+    return frame
+
+
+def _save(data: bytes, target: Path) -> int:
+    """Write a file under a temporary name and rename it; return its checksum.
+
+    Raises:
+        SpoolFull: there is no room. OutputError: it cannot be written for another reason.
+    """
+    unfinished = target.with_name(target.name + PART)
+    try:
+        crc = write_summed(unfinished, data)
+        unfinished.replace(target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        if error.errno in DISK_FULL:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}.") from error
+        raise OutputError(f"the result cannot be written into the spool: {error.strerror}.") from error
+    return crc

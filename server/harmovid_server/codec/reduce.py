@@ -1,0 +1,152 @@
+"""Full-resolution planes to proxy size by exact area averages, blind to NaN and infinity.
+
+    small = area_means([r, g, b, a], data_window, display_window, (width, height))
+    small.means       # (h, w, 4) float32
+    small.coverage    # (h, w) float32, 0..1
+
+The numpy loops here are the slow twin; `reduce_numba.py` holds the same loops compiled, which read half
+floats without a float32 copy of the picture. The two agree within `PARITY`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Optional, Protocol, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Box = Tuple[int, int, int, int]
+
+PARITY = 1e-5
+"""Relative tolerance between the twins: float32 sums of a few thousand values against float64 ones."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A picture at proxy size.
+
+    Attributes:
+        means: `(h, w, planes)` float32, the mean over the covered part of each proxy pixel; 0 where none is.
+        coverage: `(h, w)` float32, the share of each proxy pixel that lies in the data window and is finite.
+        nan, inf: values of all planes, whole data window, that are NaN or infinite.
+    """
+
+    means: Float32
+    coverage: Float32
+    nan: int = 0
+    inf: int = 0
+
+
+class Kernels(Protocol):
+    """The inner loop, in two makes."""
+
+    def area_sums(
+        self, plane: Plane, good: Optional[npt.NDArray[np.bool_]], rows: Float64, columns: Float64
+    ) -> Tuple[Float32, bool]:
+        """Return sums over areas; `NumpyKernels.area_sums` has the words."""
+
+
+class NumpyKernels:
+    """The slow twin."""
+
+    def area_sums(
+        self, plane: Plane, good: Optional[npt.NDArray[np.bool_]], rows: Float64, columns: Float64
+    ) -> Tuple[Float32, bool]:
+        """Sum `plane` over the cells between neighbouring edges; pixels cut by an edge count by their share.
+
+        Args:
+            plane: `(H, W)` half or float32.
+            good: `(H, W)` which pixels count; None for all.
+            rows, columns: rising edges in pixels, within 0..H and 0..W.
+
+        Returns:
+            `(len(rows) - 1, len(columns) - 1)` sums, and whether all values that count are finite, beyond the
+            cells too; where not, the sums are of no use. False may also mean that sums were too large.
+        """
+        values = plane.astype(np.float64) if good is None else np.where(good, plane, 0).astype(np.float64)
+        if not np.isfinite(values).all():
+            return np.zeros((len(rows) - 1, len(columns) - 1), np.float32), False
+        sums = _overlaps(rows, plane.shape[0]) @ values @ _overlaps(columns, plane.shape[1]).T
+        return sums.astype(np.float32), True
+
+
+def _overlaps(edges: Float64, count: int) -> Float64:
+    """Return how much of each of `count` unit pixels lies in each cell, `(cells, count)`."""
+    starts = np.arange(count)
+    shares = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    clipped: Float64 = np.clip(shares, 0.0, 1.0)
+    return clipped
+
+
+@lru_cache(maxsize=1)
+def best_kernels() -> Kernels:
+    """Return the compiled loops, or numpy's where numba or the processor cannot run them."""
+    try:
+        from harmovid_server.codec.reduce_numba import NumbaKernels
+    except ImportError:
+        return NumpyKernels()
+    return NumbaKernels()
+
+
+def proxy_size(display: Box, lines: int) -> Tuple[int, int]:
+    """Return (width, height) of a format's proxy: at most `lines` high, same shape, never enlarged."""
+    width, height = display[2] - display[0], display[3] - display[1]
+    small = min(lines, height)
+    return max(1, round(width * small / height)), small
+
+
+def area_means(
+    planes: Sequence[Plane],
+    window: Box,
+    display: Box,
+    size: Tuple[int, int],
+    kernels: Optional[Kernels] = None,
+) -> Reduced:
+    """Average planes over the cells of a proxy.
+
+    Args:
+        planes: `(H, W)` half or float32 each, all of the same data window; a pixel that is NaN or
+            infinite in one plane counts in none.
+        window: the planes' data window, plate pixels, x1/y1 exclusive.
+        display: the display window, which the proxy covers.
+        size: (width, height) of the proxy.
+        kernels: the make of inner loops; the fastest there is if not given.
+    """
+    loops = kernels or best_kernels()
+    rows, row_shares = _edges(window[1], window[3], display[1], display[3], size[1])
+    columns, column_shares = _edges(window[0], window[2], display[0], display[2], size[0])
+    areas = np.outer(np.diff(rows), np.diff(columns)).astype(np.float32)
+    sums, finite = _all_sums(planes, None, rows, columns, loops)
+    nan = inf = 0
+    if not finite:
+        nan = sum(int(np.count_nonzero(np.isnan(plane))) for plane in planes)
+        good = np.logical_and.reduce([np.isfinite(plane) for plane in planes])
+        inf = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in planes) - nan
+        areas, _ = loops.area_sums(good.astype(np.float32), None, rows, columns)
+        sums, _ = _all_sums(planes, good, rows, columns, loops)
+    per_area = np.divide(1, areas, out=np.zeros_like(areas), where=areas > 0)
+    sums *= per_area[..., None]
+    return Reduced(sums, np.clip(areas / np.float32(row_shares * column_shares), 0, 1), nan, inf)
+
+
+def _all_sums(
+    planes: Sequence[Plane],
+    good: Optional[npt.NDArray[np.bool_]],
+    rows: Float64,
+    columns: Float64,
+    loops: Kernels,
+) -> Tuple[Float32, bool]:
+    """Return the planes' sums `(h, w, planes)` and whether all values are finite."""
+    results = [loops.area_sums(plane, good, rows, columns) for plane in planes]
+    return np.stack([sums for sums, _ in results], axis=-1), all(finite for _, finite in results)
+
+
+def _edges(start: int, stop: int, first: int, last: int, cells: int) -> Tuple[Float64, float]:
+    """Return the cells' edges in pixels of the data window, clipped to it, and the length of a whole cell."""
+    edges = np.linspace(first, last, cells + 1) - start
+    return np.clip(edges, 0, stop - start), (last - first) / cells

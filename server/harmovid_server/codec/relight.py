@@ -1,0 +1,94 @@
+"""Apply an engine's answer to the target of one frame, at full resolution, where it acts and nowhere else.
+
+relit = relight(frames, plan, light)
+relit.stored       # planes as the file stores them; the file's own arrays where nothing was to be done
+relit.linear       # the same as scene-linear light
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.pixels.apply import ApplyReport
+from harmovid.pixels.apply_fast import apply_field, apply_stops, field_stops
+from harmovid.pixels.colour import Space
+from harmovid.pixels.field import LightingField
+
+from harmovid_server.codec.picture import RGB, Frames, Picture, Plane, matte_plane
+from harmovid_server.codec.plan import Plan
+from harmovid_server.codec.working import linear_planes, space_in, stored_planes
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Relit:
+    """The target after relighting.
+
+    Attributes:
+        picture: what it was before.
+        space: how it is stored.
+        stored, linear: its colours, planes `(H, W)` of the target's data window.
+        stops: `(H, W, 3)` what was applied, strength and masks included; None where nobody asked for it.
+        counts: facts for the report, empty where nothing was done.
+    """
+
+    picture: Picture
+    space: Space
+    stored: RGB
+    linear: RGB
+    stops: Optional[Float32]
+    counts: Dict[str, int]
+
+
+def relight(frames: Frames, plan: Plan, light: LightingField) -> Relit:
+    """Return the target with the field applied as the plan says.
+
+    Raises:
+        FrameError: a layer without the channels it needs.
+        ColourError: a colour space that the configuration does not know.
+    """
+    picture = Picture.of(frames, plan)
+    space = space_in(frames, plan, plan.target)
+    divisor = picture.alpha if picture.divide else None
+    linear = linear_planes(picture.rgb, space, divisor)
+    if light.is_null or plan.strength == 0:
+        stops = np.zeros((*picture.rgb[0].shape, 3), np.float32) if plan.field_layers else None
+        return Relit(picture, space, picture.rgb, linear, stops, {})
+    relit, stops, done = _applied(linear, light, picture, _mask(frames, picture), plan)
+    stored = stored_planes(relit, linear, picture.rgb, space, divisor)
+    counts = {"changed_pixels": done.changed_pixels, "clamped_values": done.clamped_values}
+    return Relit(picture, space, stored, relit, stops, counts)
+
+
+def _applied(
+    linear: RGB, light: LightingField, picture: Picture, mask: Optional[Plane], plan: Plan
+) -> Tuple[RGB, Optional[Float32], ApplyReport]:
+    """Return relit planes, the stops if they are to be delivered, and what happened."""
+    origin = picture.window[:2]
+    alpha, divide, strength = picture.alpha, picture.divide, plan.strength
+    if not plan.field_layers:
+        relit, done = apply_field(
+            linear, light, origin=origin, alpha=alpha, premultiplied=divide, mask=mask, strength=strength
+        )
+        return relit, None, done
+    stops = field_stops(
+        linear, light, origin=origin, alpha=alpha, premultiplied=divide, mask=mask, strength=strength
+    )
+    # The delivered stops are what is applied, so that applying them to the plate gives the same picture.
+    relit, done = apply_stops(linear, stops)
+    return relit, stops, done
+
+
+def _mask(frames: Frames, picture: Picture) -> Optional[Plane]:
+    """Return the weights of relighting `(H, W)` float32 0..1, or None where all is relit in full."""
+    mask = None
+    if "mask" in frames:
+        mask = np.clip(matte_plane(frames["mask"], picture.window).astype(np.float32), 0, 1)
+    if picture.gate is not None:
+        gate = (picture.gate > 0).astype(np.float32)
+        mask = gate if mask is None else mask * gate
+    return mask

@@ -1,0 +1,25 @@
+"""The front process, as main starts it: `python -m harmovid_server.front ...`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Sequence
+
+from harmovid_server.child import enter
+from harmovid_server.front.front import Front
+from harmovid_server.front.heap import keep_freed
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve until main says goodbye or is gone."""
+    config, link = enter(arguments)
+    keep_freed()
+    front = Front(config, link)
+    while not front.done:
+        front.turn()
+    front.close()
+    link.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

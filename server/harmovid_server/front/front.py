@@ -1,0 +1,308 @@
+"""The front process: sockets only. Wire in and out, sessions, credit, files into and out of the spool.
+
+It owns no pixels, no engine and no job: what a request means is main's business, over the link. It never
+waits for a peer: every send is non-blocking, and a peer that does not read, does not speak, or speaks what
+the wire does not allow loses its session and nothing else happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Callable, Dict, Optional, Tuple
+
+import zmq
+from harmovid import __version__, wire
+from harmovid.errors import AuthError, HarmoVidError, InputError, ProtocolError, ServerBusy
+from harmovid.keys import load_secret
+from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
+
+from harmovid_server.config import Config
+from harmovid_server.front.bulk import Bulk
+from harmovid_server.front.post import Post
+from harmovid_server.front.sessions import REQUESTS_OPEN, Delivery, Session, Sessions
+from harmovid_server.front.sockets import Incoming, Socket, bind, receive
+from harmovid_server.front.zap import Door
+from harmovid_server.link import ChildLink, Message
+from harmovid_server.logs import about
+
+log = logging.getLogger("harmovid.front")
+
+POLL_MS = 100
+BUSY_POLL_MS = 2
+"""Poll while something waits for a slow peer: libzmq does not say when one peer can be written again."""
+
+BATCH = 64
+"""Messages read from a socket, or pieces sent, before the others get their turn."""
+
+TIDY_S = 0.5
+
+_FORWARDED = ("ENGINES", "SUBMIT", "RESUME", "STATUS", "CANCEL")
+_NEED_DATA = ("SUBMIT", "RESUME")
+
+
+class Front:
+    """The sockets and the sessions on them. `open` binds; `turn` is one round of the loop."""
+
+    def __init__(self, config: Config, link: ChildLink) -> None:
+        self.config = config
+        self.link = link
+        self.sessions = Sessions(config.sessions, config.credit_bytes)
+        self.post = Post(self.sessions, self._drop)
+        self.bulk = Bulk(config, link, self.post)
+        self.draining_s: Optional[float] = None
+        self.done = False
+        self._context: zmq.Context[Socket] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._poller.register(link.socket, zmq.POLLIN)
+        self._door: Optional[Door] = None
+        self._data_port = 0
+        self._tidy_at_s = 0.0
+        self._more = False
+
+    def open(self, ports: Tuple[int, int]) -> Tuple[int, int]:
+        """Bind the door first, then the public sockets, and return their ports.
+
+        Raises:
+            InputError: a port is taken, or a key file is no good.
+        """
+        pair = None
+        if self.config.server_key:
+            pair = load_secret(self.config.server_key)
+            if self._door is None:
+                self._door = Door(self._context, self.config.authorized_keys)
+                self._poller.register(self._door.socket, zmq.POLLIN)
+        control, data, bound = bind(self._context, self.config, pair, ports)
+        self.post.use(control, data)
+        for socket in (control, data):
+            self._poller.register(socket, zmq.POLLIN)
+        self._data_port = bound[1]
+        return bound
+
+    def turn(self) -> None:
+        """Wait for something to do, and do a bounded amount of it."""
+        self._poller.poll(0 if self._more else BUSY_POLL_MS if self.post.waiting else POLL_MS)
+        now, self._more = time.monotonic(), False
+        if self._door is not None:
+            self._door.answer()
+        while message := self.link.receive():
+            self._from_main(message)
+        for socket, handler in zip(self.post.sockets, (self._on_control, self._on_data)):
+            self._more = self._read(socket, handler, now) or self._more
+        self.post.flush()
+        self._more = self._send_results() or self._more
+        if now >= self._tidy_at_s:
+            self._tidy_at_s = now + TIDY_S
+            self._tidy(now)
+        self.link.beat_if_due()
+
+    def _read(self, socket: Socket, handler: Callable[[Incoming, float], None], now: float) -> bool:
+        """Handle a batch of messages; True when there may be more."""
+        for _ in range(BATCH):
+            incoming = receive(socket)
+            if incoming is None:
+                return False
+            handler(incoming, now)
+        return True
+
+    # What comes from clients.
+
+    def _on_control(self, incoming: Incoming, now: float) -> None:
+        session = self._known(self.sessions.by_control, incoming, now)
+        try:
+            message = _decoded(incoming, TO_SERVER_CONTROL)
+            if message.type == "HELLO":
+                self._hello(incoming, session, message, now)
+            elif session is None:
+                self.post.stranger(TO_CLIENT_CONTROL, incoming.routing_id)
+            elif message.type == "PING":
+                self.post.control(session, "PONG", {}, message.ref)
+            elif message.type == "BYE":
+                self._drop(session, "said goodbye")
+            else:
+                self._forward(session, message)
+        except HarmoVidError as error:
+            self._refuse(session, TO_CLIENT_CONTROL, error)
+        # A door: what a foreign message sets off may cost that peer its session, and nobody else anything.
+        except Exception:
+            log.exception("a control message could not be handled")
+            self._refuse(session, TO_CLIENT_CONTROL, ProtocolError("the message could not be handled."))
+
+    def _on_data(self, incoming: Incoming, now: float) -> None:
+        session = self._known(self.sessions.by_data, incoming, now)
+        try:
+            message = _decoded(incoming, TO_SERVER_DATA)
+            if message.type == "ATTACH":
+                self._attach(incoming, message)
+            elif session is None:
+                self.post.stranger(TO_CLIENT_DATA, incoming.routing_id)
+            else:
+                self.bulk.handle(session, message)
+        except HarmoVidError as error:
+            self._refuse(session, TO_CLIENT_DATA, error)
+        # A door, as above.
+        except Exception:
+            log.exception("a data message could not be handled")
+            self._refuse(session, TO_CLIENT_DATA, ProtocolError("the message could not be handled."))
+
+    def _known(self, table: Dict[bytes, Session], incoming: Incoming, now: float) -> Optional[Session]:
+        """Return the session of a message; a connection of another user has none, whatever its routing id."""
+        session = table.get(incoming.routing_id)
+        if session is None or session.user != incoming.user:
+            return None
+        session.heard_s = now
+        return session
+
+    def _hello(self, incoming: Incoming, old: Optional[Session], message: wire.Message, now: float) -> None:
+        if old is not None:
+            self._drop(old, "said HELLO again")
+        try:
+            version = wire.common_version(message.body["versions"])
+            session = self.sessions.open(incoming.routing_id, incoming.user, now)
+        except HarmoVidError as error:
+            body = {"error": wire.error_body(error)}
+            self.post.answer(TO_CLIENT_CONTROL, incoming.routing_id, "REJECT", body, message.ref)
+            return
+        limits = {
+            "file_bytes": self.config.frame_bytes,
+            "frames_per_job": wire.FRAMES_PER_JOB,
+            "detach_ttl_s": int(self.config.detach_s),
+        }
+        welcome = {
+            "version": version,
+            "server": f"harmovid/{__version__}",
+            "session": session.token,
+            "data_port": self._data_port,
+            "draining": self.draining_s is not None,
+            "limits": limits,
+        }
+        self.post.control(session, "WELCOME", welcome, message.ref)
+        log.info(
+            "client connected",
+            extra=about(
+                user=session.user or None, address=incoming.address, client=message.body["client"][:64]
+            ),
+        )
+
+    def _attach(self, incoming: Incoming, message: wire.Message) -> None:
+        session = self.sessions.by_token.get(bytes(message.body["session"]))
+        if session is None or session.user != incoming.user:
+            self.post.stranger(TO_CLIENT_DATA, incoming.routing_id)
+            return
+        taken = self.sessions.by_data.get(incoming.routing_id)
+        if taken is not None and taken is not session:
+            raise ProtocolError("this data socket belongs to another session.")
+        self.sessions.attach(session, incoming.routing_id, message.body["credit"])
+        self.post.data(session, "ATTACHED", {"credit": session.grant})
+
+    def _forward(self, session: Session, message: wire.Message) -> None:
+        if message.type not in _FORWARDED or message.ref is None:
+            raise ProtocolError(f"{message.type} without a ref.")
+        error: Optional[HarmoVidError] = None
+        if message.type in _NEED_DATA and session.data is None:
+            error = ProtocolError(f"{message.type} before ATTACH.", fix="Join a data socket first.")
+        elif len(session.open_requests) >= REQUESTS_OPEN:
+            error = ServerBusy(f"{REQUESTS_OPEN} requests of this client are open.", retry_after_s=1.0)
+        if error is not None:
+            self.post.control(session, "REJECT", {"error": wire.error_body(error)}, message.ref)
+            return
+        session.open_requests.add(message.ref)
+        self.link.send(
+            "request", session=session.token, user=session.user, type=message.type,
+            body={name: bytes(v) if isinstance(v, memoryview) else v for name, v in message.body.items()},
+            ref=message.ref,
+        )  # fmt: skip
+
+    def _refuse(self, session: Optional[Session], channel: str, error: HarmoVidError) -> None:
+        """Answer a message that the wire does not allow: the session is over. Strangers get no answer."""
+        if session is None or session.token not in self.sessions.by_token:
+            return
+        self._end(session, channel, error)
+
+    def _end(self, session: Session, channel: str, error: HarmoVidError) -> None:
+        self.post.last_word(session, channel, error)
+        self._drop(session, str(error))
+
+    def _drop(self, session: Session, reason: str) -> None:
+        self.sessions.close(session)
+        self.link.send("gone", session=session.token)
+        log.info("client gone", extra=about(user=session.user or None, reason=reason))
+
+    # What comes from main.
+
+    def _from_main(self, message: Message) -> None:
+        op = message["op"]
+        if op == "open":
+            self._open_for_main(message)
+        elif op == "forget":
+            for session in self.sessions.by_token.values():
+                session.forget_job(message["job"])
+        elif op == "drain":
+            self.draining_s = message["deadline_s"]
+            self.post.everybody("DRAIN", {"deadline_s": self.draining_s})
+        elif op == "reload" and self._door is not None:
+            self._door.reload_if_changed(force=True)
+            self._drop_unauthorized()
+        elif op == "bye":
+            self.post.everybody("BYE", {})
+            self.done = True
+        else:
+            addressed = self.sessions.by_token.get(message.get("session", b""))
+            if addressed is not None:
+                self._for_session(addressed, op, message)
+
+    def _for_session(self, session: Session, op: str, message: Message) -> None:
+        if op == "reply":
+            session.open_requests.discard(message["ref"])
+            self.post.control(session, message["type"], message["body"], message["ref"])
+        elif op == "push":
+            self.post.control(session, message["type"], message["body"])
+        elif op == "need":
+            self.bulk.need(session, message["job"], message["items"])
+        elif op == "deliver":
+            names = ("job", "frame", "path", "size", "crc", "report")
+            self.bulk.deliver(session, Delivery(**{name: message[name] for name in names}))
+
+    def _open_for_main(self, message: Message) -> None:
+        try:
+            port, data_port = self.open((message["port"], message["data_port"]))
+        except InputError as error:
+            self.link.send("cannot_open", error=error.to_wire())
+            return
+        self.link.send("hello", role="front", port=port, data_port=data_port)
+
+    def _send_results(self) -> bool:
+        """Send pieces of results, session by session in turns; True when more could be sent."""
+        for _ in range(BATCH):
+            now = time.monotonic()
+            sent = [self.bulk.send_some(one, now) for one in list(self.sessions.by_token.values())]
+            if not any(sent):
+                return False
+        return True
+
+    def _tidy(self, now: float) -> None:
+        for session in list(self.sessions.by_token.values()):
+            if now - session.heard_s > wire.SILENT_S:
+                self._drop(session, "silent")
+        if self._door is not None and self._door.reload_if_changed():
+            self._drop_unauthorized()
+
+    def _drop_unauthorized(self) -> None:
+        """End the sessions of keys that are no longer on the list; their connections stay, as strangers."""
+        known = self._door.keys if self._door is not None else {}
+        for session in list(self.sessions.by_token.values()):
+            if session.user not in known:
+                self._end(session, TO_CLIENT_CONTROL, AuthError("this key is not authorized any more."))
+
+    def close(self) -> None:
+        """Close the sockets, letting the last messages leave."""
+        self.post.close()
+        if self._door is not None:
+            self._door.socket.close()
+        self._context.term()
+
+
+def _decoded(incoming: Incoming, channel: str) -> wire.Message:
+    if incoming.parts is None:
+        raise ProtocolError("a message of other than two parts.", fix="It has two: header and payload.")
+    return wire.decode(incoming.parts, channel)

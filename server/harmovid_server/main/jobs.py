@@ -1,0 +1,259 @@
+"""One job in main's memory: its frames, what may be asked for next, what may be sent next, how far it is.
+
+Pure bookkeeping: no sockets, no files, no clock. The scheduler (`scheduler.py`) moves frames from state to state;
+`Job` keeps the counts and orders that make every question cheap on a job of 100,000 frames.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Set, Tuple
+
+from harmovid.frames import FrameRange
+from harmovid.job import ACTIVE_STATES, QUEUED, EngineInfo, Progress
+
+from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
+
+DELIVERIES_AHEAD = 8
+"""Results given to the front before the client has acked the first: keeps the pipe full at any latency."""
+
+IDLE_ATTACHED_S, IDLE_DETACHED_S = 10.0, 2.0
+"""A job without enough input to go on gives its place in a worker to a waiting one after this long."""
+
+SIZE_SLACK = 1.25
+"""Room kept for a layer's next file, as a multiple of the largest one seen (grain makes sizes vary)."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """One frame: its state, its inputs in the spool (layer to bytes), the layers asked for, its result."""
+
+    state: str = WANT
+    inputs: Dict[str, int] = field(default_factory=dict)
+    asked: FrozenSet[str] = frozenset()
+    size: int = 0
+    crc: int = 0
+    report: Optional[Dict[str, Any]] = None
+    error: Optional[Dict[str, Any]] = None
+
+    def record(self) -> FrameRecord:
+        """Return what the store keeps of it (its inputs are stored one by one)."""
+        return FrameRecord(self.state, self.size, self.crc, self.report, self.error)
+
+
+_UNTOUCHED = Frame()
+
+
+class Frames(Dict[int, Frame]):
+    """The frames that anything has happened to; the others come into being when they are looked up."""
+
+    def __missing__(self, number: int) -> Frame:
+        frame = self[number] = Frame()
+        return frame
+
+
+class Job:
+    """A job that is not at its end. `record` is what the store keeps of it as a whole."""
+
+    def __init__(self, record: JobRecord, info: Optional[EngineInfo]) -> None:
+        self.record = record
+        self.spec = record.spec
+        self.info = info
+        self.numbers = FrameRange.parse(record.spec.frames)
+        self.frames = Frames()
+        self.counts: Counter[str] = Counter({WANT: len(self.numbers)})
+        self.session: Optional[bytes] = None
+        self.worker: Optional[str] = None
+        self.proven = True
+        self.moved_s = 0.0
+        self.full_since_s: Optional[float] = None
+        self.paused_until_s = 0.0
+        self.asks_at_s = 0.0
+        self.position = 0
+        self.dirty = False
+        self.told_s = 0.0
+        self.layer_bytes: Dict[str, int] = {}
+        self.result_bytes = 0
+        self.delivering: Set[int] = set()
+        self._next = 0
+        self._again: List[int] = []
+        self._flight: Set[int] = set()
+        self._to_send: List[int] = []
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.spec.job_id
+
+    @property
+    def active(self) -> bool:
+        """Whether the job is not at its end."""
+        return self.record.state in ACTIVE_STATES
+
+    @property
+    def owes(self) -> int:
+        """Frames that still have to be computed."""
+        return self.counts[WANT] + self.counts[RECEIVED]
+
+    @property
+    def over(self) -> bool:
+        """Whether every frame is with the client or has failed."""
+        return self.counts[ACKED] + self.counts[DEAD] == len(self.numbers)
+
+    @property
+    def lookahead(self) -> int:
+        """Frames that the engine may need beyond the one it answers."""
+        return self.info.lookahead_frames if self.info else 0
+
+    @property
+    def starved(self) -> bool:
+        """Whether the worker may be unable to go on before more frames come."""
+        return self.counts[RECEIVED] <= self.lookahead and self.counts[WANT] > 0
+
+    @property
+    def waits_for_first(self) -> bool:
+        """Whether something is on its way: before a size is known, one frame at a time is enough."""
+        return bool(self._flight)
+
+    def missing(self, number: int) -> List[str]:
+        """Return the layers of a frame that are neither in the spool nor asked for."""
+        frame = self.frames[number]
+        return [layer for layer in self.spec.layers if layer not in frame.inputs and layer not in frame.asked]
+
+    def set_state(self, number: int, state: str) -> None:
+        """Move a frame to a state, and keep the counts and orders."""
+        frame = self.frames[number]
+        self.counts[frame.state] -= 1
+        self.counts[state] += 1
+        was, frame.state = frame.state, state
+        if state == WANT:
+            self.ask_again(number, self.spec.layers)
+        elif state != RECEIVED:
+            frame.asked = frozenset()
+            self._flight.discard(number)
+        if state == RECEIVED:
+            self._flight.add(number)
+        if state == COMPUTED and was != COMPUTED:
+            heapq.heappush(self._to_send, number)
+        elif state != COMPUTED:
+            self.delivering.discard(number)
+            frame.report = None
+
+    def ask_again(self, number: int, layers: Iterable[str]) -> None:
+        """Put a frame back among those to be asked for: these layers of it will not come as asked."""
+        self.frames[number].asked -= frozenset(layers)
+        self._flight.discard(number)
+        heapq.heappush(self._again, number)
+
+    def next_to_ask(self, prefetch: int, results: int) -> Optional[int]:
+        """Return the lowest frame that should be asked for now, or None.
+
+        Args:
+            prefetch: frames beyond the engine's lookahead that may be on their way or uncomputed.
+            results: results that may wait for the client.
+        """
+        window = self.lookahead + prefetch
+        if len(self._flight) + self.counts[COMPUTED] >= window + results:
+            return None
+        number = self._lowest_wanted()
+        if number is None:
+            return None
+        # Only frames before it count: one that has to come again must not wait for those after it, which the
+        # engine cannot take before it.
+        before = sum(1 for other in self._flight if other < number)
+        return number if before < window else None
+
+    def _lowest_wanted(self) -> Optional[int]:
+        """Return the lowest frame that is neither there nor asked for: a new one, or one to be asked again."""
+        while self._again and not self._wanted(self._again[0]):
+            heapq.heappop(self._again)
+        while self._next < len(self.numbers) and not self._wanted(self.numbers[self._next]):
+            self._next += 1
+        candidates = [*self._again[:1], *self.numbers[self._next : self._next + 1]]
+        return min(candidates, default=None)
+
+    def _wanted(self, number: int) -> bool:
+        return self.frames.get(number, _UNTOUCHED).state == WANT and number not in self._flight
+
+    def ask(self, number: int) -> List[str]:
+        """Count a frame as asked for and return its layers that were missing."""
+        layers = self.missing(number)
+        self.frames[number].asked |= frozenset(layers)
+        self._flight.add(number)
+        return layers
+
+    def detach(self) -> List[Tuple[int, str]]:
+        """The client is away: what it was asked for will not come, what it was sent may not have arrived.
+
+        Returns:
+            The (frame, layer) pairs that it was asked for.
+        """
+        self.delivering.clear()
+        void: List[Tuple[int, str]] = []
+        for number in [number for number in self._flight if self.frames[number].state == WANT]:
+            sent = [layer for layer in self.frames[number].asked if layer not in self.spec.shared]
+            void += [(number, layer) for layer in sent]
+            self.ask_again(number, sent)
+        self._to_send = sorted(number for number, frame in self.frames.items() if frame.state == COMPUTED)
+        return void
+
+    def next_to_send(self) -> Optional[int]:
+        """Return the lowest result that should be given to the front now, and count it as given; or None."""
+        while self._to_send and len(self.delivering) < DELIVERIES_AHEAD:
+            number = heapq.heappop(self._to_send)
+            if self.frames[number].state == COMPUTED and number not in self.delivering:
+                self.delivering.add(number)
+                return number
+        return None
+
+    def guess_bytes(self, layer: str) -> int:
+        """Return the room to keep for the next file of a layer; 0 where none has been seen."""
+        return int(self.layer_bytes.get(layer, 0) * SIZE_SLACK)
+
+    def guess_result_bytes(self) -> int:
+        """Return the room to keep for the next result: as the largest one yet, or as the target's input."""
+        target = self.info.target if self.info else self.spec.layers[0]
+        return int((self.result_bytes or self.layer_bytes.get(target, 0)) * SIZE_SLACK)
+
+    def in_states(self, *states: str) -> Iterator[int]:
+        """Yield the frames in one of these states, in order."""
+        return (n for n in self.numbers if self.frames.get(n, _UNTOUCHED).state in states)
+
+    def progress(self) -> Progress:
+        """Return what the job's owner sees."""
+        counts = self.counts
+        return Progress(
+            job_id=self.id,
+            state=self.record.state,
+            total=len(self.numbers),
+            received=counts[RECEIVED] + counts[COMPUTED] + counts[ACKED],
+            computed=counts[COMPUTED] + counts[ACKED],
+            delivered=counts[ACKED],
+            failed=counts[DEAD],
+            queue_position=self.position if self.record.state == QUEUED else 0,
+            message=self._message(),
+        )
+
+    def _message(self) -> str:
+        if self.full_since_s is not None:
+            return "waiting for room in the server's spool"
+        if self.record.strikes:
+            return f"the engine process died {self.record.strikes} times on this job; trying again"
+        return ""
+
+
+def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:
+    """Put a stored job's frames back into memory, as far as the spool still holds what they need."""
+    for number, record in records.items():
+        if number not in job.numbers:
+            continue
+        frame = job.frames[number]
+        frame.inputs = {layer: size for layer, (size, _) in record.inputs.items()}
+        frame.size, frame.crc, frame.error = record.size, record.crc, record.error
+        frame.report = record.report
+        for layer, size in frame.inputs.items():
+            job.layer_bytes[layer] = max(size, job.layer_bytes.get(layer, 0))
+        if record.state != WANT:
+            job.set_state(number, record.state)

@@ -1,0 +1,34 @@
+"""The engine process, as main starts it.
+
+python -m harmovid_server.worker --link ADDRESS --settings FILE --name worker-0.1 --parent PID
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Sequence
+
+from harmovid_server import engines
+from harmovid_server.child import enter
+from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.engine_room import EngineRoom
+from harmovid_server.worker.worker import Worker, codec_children
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Work until main is gone, or until codec children do not start any more: main then starts another."""
+    config, link = enter(arguments)
+    room = EngineRoom(engines.load(config.engines or None))
+    pool = CodecPool(codec_children(config))
+    worker = Worker(link, room, pool)
+    link.send("hello", role="worker", engines=[info.to_dict() for info in room.infos()])
+    try:
+        while pool.failure is None:
+            worker.turn()
+    finally:
+        worker.close()
+    sys.exit(str(pool.failure))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,147 @@
+"""A job's checkpoint: the engine's state and the answers that were not yet written, as one npz file, no
+pickle.
+
+    save(folder / STATE, Checkpoint(position=1042, display=(0, 0, 1920, 1080), state=session.state(),
+    answers=[...])) checkpoint = load(folder / STATE, engine="deflicker 1")
+
+With the inputs of the frames after `position`, and those of the open answers, a job goes on as if nothing
+had happened.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.errors import HarmoVidError
+from harmovid.pixels.field import LightingField
+
+from harmovid_server.engines.base import Answer, State
+from harmovid_server.spool import PART
+from harmovid_server.worker.reports import plain
+
+STATE = "state.npz"
+"""File name in the job's folder (docs/architecture.md, 4)."""
+
+FORMAT_VERSION = 1
+
+_HEAD = "head"
+_ARRAY = "state/"
+_ANSWER = "answer/"
+_PLAIN = (bool, int, float, str)
+
+
+class Result(NamedTuple):
+    """A result in `out/`: frame number, size in bytes, crc32."""
+
+    frame: int
+    size: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a job needs to go on.
+
+    Attributes:
+        engine: name and version; another version's state is not understood.
+        position: the last frame that was pushed.
+        display: the shot's display window, from its first good frame.
+        state: of the engine's session after that push.
+        answers: given by the session but not yet in `out/`.
+        facts: what was odd about frames that are pushed but not yet in `out/`, by frame.
+        owed: frames that were pushed and that the session has not yet answered.
+        results: the latest ones; main may have missed them.
+    """
+
+    engine: str
+    position: int
+    display: Tuple[int, ...]
+    state: State
+    answers: List[Answer] = field(default_factory=list)
+    facts: Dict[int, Dict[str, Any]] = field(default_factory=dict)
+    owed: List[int] = field(default_factory=list)
+    results: List[Result] = field(default_factory=list)
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint beside its final name and rename it; raise `OSError` when there is no room.
+
+    Raises:
+        TypeError: the engine's state holds something that is neither plain nor an array of plain numbers.
+    """
+    arrays, values = _split(checkpoint.state)
+    head = {
+        "version": FORMAT_VERSION,
+        "engine": checkpoint.engine,
+        "position": checkpoint.position,
+        "display": list(checkpoint.display),
+        "state": values,
+        "answers": [[answer.number, plain(answer.report)] for answer in checkpoint.answers],
+        "facts": [[number, facts] for number, facts in checkpoint.facts.items()],
+        "owed": checkpoint.owed,
+        "results": checkpoint.results,
+    }
+    members: Dict[str, npt.NDArray[Any]] = {_HEAD: _bytes_array(json.dumps(head).encode())}
+    members.update({_ARRAY + name: array for name, array in arrays.items()})
+    for answer in checkpoint.answers:
+        members[f"{_ANSWER}{answer.number}"] = _bytes_array(answer.field.to_bytes())
+    unfinished = path.with_name(path.name + PART)
+    with open(unfinished, "wb") as stream:
+        np.savez(stream, **members)  # type: ignore[arg-type]
+    unfinished.replace(path)
+
+
+def load(path: Path, engine: str) -> Optional[Checkpoint]:
+    """Return the checkpoint that `save` wrote there; None where it is missing, damaged, or another
+    engine's.
+    """
+    try:
+        # Opened here: numpy leaves a file open that it cannot read.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as members:
+            head = json.loads(members[_HEAD].tobytes())
+            if head["version"] != FORMAT_VERSION or head["engine"] != engine:
+                return None
+            state: State = dict(head["state"])
+            state.update({n[len(_ARRAY) :]: members[n] for n in members.files if n.startswith(_ARRAY)})
+            answers = [
+                Answer(number, LightingField.from_bytes(members[f"{_ANSWER}{number}"].tobytes()), report)
+                for number, report in head["answers"]
+            ]
+            return Checkpoint(
+                engine,
+                position=head["position"],
+                display=tuple(head["display"]),
+                state=state,
+                answers=answers,
+                facts={number: dict(found) for number, found in head["facts"]},
+                owed=list(head["owed"]),
+                results=[Result(*result) for result in head["results"]],
+            )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, HarmoVidError):
+        return None
+
+
+def _split(state: State) -> Tuple[Dict[str, npt.NDArray[Any]], Dict[str, Any]]:
+    arrays: Dict[str, npt.NDArray[Any]] = {}
+    plain: Dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, (np.ndarray, np.generic)):
+            array = np.asarray(value)
+            if array.dtype.hasobject:
+                raise TypeError(f"the engine's state {name!r} holds Python objects")
+            arrays[name] = array
+        elif value is None or isinstance(value, _PLAIN):
+            plain[name] = value
+        else:
+            raise TypeError(f"the engine's state {name!r} is a {type(value).__name__}")
+    return arrays, plain
+
+
+def _bytes_array(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)

@@ -1,0 +1,249 @@
+"""The pool of codec children: tasks in, replies out as futures; a child that dies is replaced.
+
+    pool = CodecPool(children=2)
+    reply = pool.submit(job, {"task": "proxy", ...}).result()         # Reply, or the task's FrameError
+    pool.submit(job, {"task": "finish", ...}, affinity=reply.child, urgent=True)
+    pool.forget(job)
+    pool.close()
+
+Who is to blame for a crash: a heap that one file has corrupted may kill the child on the next, innocent
+task. So a task whose child had worked before is tried once more in a fresh child, and only what kills a
+fresh child is an error of its frame. A task that takes too long is not tried again: it was the only one
+running.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any, List, Optional, Sequence, Tuple
+
+import numpy.typing as npt
+from harmovid.errors import FrameRefused, FrameUnreadable, HarmoVidError, JobError, ProtocolError, from_wire
+
+from harmovid_server.codec import packets, sandbox
+from harmovid_server.codec.packets import Arrays, Body, PeerGoneError
+from harmovid_server.logs import about
+from harmovid_server.worker.codec_queue import Reply, Task, TaskQueue
+
+log = logging.getLogger("harmovid.worker")
+
+COMMAND = (sys.executable, "-m", "harmovid_server.codec")
+"""Executed afresh, never forked: a fork of a process with threads may hold their locks for ever."""
+
+TASK_S = 120.0
+"""Longest time for one task. An 8K frame with forty channels takes about 20 s; the rest is a slow machine."""
+
+START_S = 60.0
+START_TRIES = 3
+"""A child that does not come up this often in a row is not a matter of bad luck."""
+
+
+class CodecChild:
+    """One child process and its socket; `served` counts the tasks it has taken so far."""
+
+    def __init__(self, serial: int, command: Sequence[str]) -> None:
+        self.serial = serial
+        self.served = 0
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # OpenEXR's module prints there about damaged files
+                env=sandbox.environment(),
+            )
+        self._socket = ours
+        try:
+            packets.receive(ours, time.monotonic() + START_S)  # its greeting: imported, confined, ready
+        except (PeerGoneError, ProtocolError, TimeoutError):
+            self.bury()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def ask(self, body: Body, arrays: Sequence[npt.NDArray[Any]], timeout_s: float) -> Tuple[Body, Arrays]:
+        """Have one task done; after any error (gone, nonsense, late) the child must be buried."""
+        self.served += 1
+        self._socket.settimeout(timeout_s)
+        packets.send(self._socket, body, arrays)
+        return packets.receive(self._socket, time.monotonic() + timeout_s)
+
+    def bury(self) -> str:
+        """End the process, whatever it is doing, and return how it had died on its own, if it had."""
+        self._socket.close()
+        try:
+            # A process that has closed its socket by dying needs a moment to be seen as dead.
+            code = self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return "killed"
+        return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+
+class CodecPool:
+    """`children` processes, each served by a thread of its own that also starts it and its successors."""
+
+    def __init__(self, children: int, command: Sequence[str] = COMMAND, timeout_s: float = TASK_S) -> None:
+        self.children = children
+        self._command = tuple(command)
+        self._timeout_s = timeout_s
+        self._queue = TaskQueue()
+        self._serials = itertools.count(1)
+        # The kernel kills a child when the *thread* that started it ends (PR_SET_PDEATHSIG), so each seat's
+        # thread starts its own children and lives as long as the pool.
+        self._seats = [threading.Thread(target=self._serve, name=f"codec-{i}") for i in range(children)]
+        for seat in self._seats:
+            seat.daemon = True
+            seat.start()
+
+    def submit(
+        self,
+        job: str,
+        body: Body,
+        arrays: Sequence[npt.NDArray[Any]] = (),
+        *,
+        affinity: int = 0,
+        urgent: bool = False,
+    ) -> Future[Reply]:
+        """Queue one task.
+
+        Args:
+            job: whose turn it uses; jobs take turns.
+            body: the task as `harmovid_server.codec` knows it, with "task" and "frame".
+            affinity: serial of the child that may still hold the decoded frame; 0 for none.
+            urgent: before the job's other tasks.
+
+        Returns:
+            A future of the reply. Its error is the child's own, `FrameUnreadable` if the frame killed it
+            or took too long, or `JobError` when children do not start at all. It is cancelled when the
+            job is forgotten.
+        """
+        task = Task(job, body, arrays, affinity=affinity, urgent=urgent)
+        self._queue.put(task)
+        return task.future
+
+    @property
+    def failure(self) -> Optional[HarmoVidError]:
+        """Why no more tasks are done here: children do not start. None while all is well."""
+        return self._queue.failure
+
+    def forget(self, job: str) -> None:
+        """Drop what waits for a job, and have the children drop the frames they hold of it."""
+        self._queue.forget(job)
+        for serial in self._queue.alive():
+            self._queue.put(Task(job, {"task": "forget", "job": job}, affinity=serial, only=True))
+
+    def close(self) -> None:
+        """End all children; what waits is cancelled, what runs is finished or runs into its timeout."""
+        self._queue.close()
+        for seat in self._seats:
+            seat.join()
+
+    def _serve(self) -> None:
+        """Be one seat: take tasks for the child in it until the pool closes."""
+        seat = _Seat(self._command, self._queue, self._serials)
+        try:
+            while True:
+                task = self._queue.take(seat.child().serial)
+                if task is None:
+                    return
+                if task.future.set_running_or_notify_cancel():
+                    self._do(seat, task)
+        except JobError as error:
+            self._queue.close(error)
+        finally:
+            seat.empty()
+
+    def _do(self, seat: _Seat, task: Task) -> None:
+        """Have `task` done by the child in the seat, or by its successor, and fill its future."""
+        for _ in range(2):
+            child = seat.child()
+            fresh = child.served == 0
+            try:
+                body, arrays = child.ask(task.body, task.arrays, self._timeout_s)
+            except TimeoutError:
+                seat.empty()
+                task.future.set_exception(_too_slow(task.body, self._timeout_s))
+                return
+            except (PeerGoneError, ProtocolError) as error:
+                died = seat.empty()
+                facts = about(job=task.job, frame=task.body.get("frame"), died=died, fresh=fresh)
+                log.warning("codec child lost", extra={**facts, "cause": str(error)})
+                if fresh:
+                    task.future.set_exception(_deadly(task.body, died))
+                    return
+            else:
+                _fill(task.future, body, arrays, child.serial)
+                return
+
+
+class _Seat:
+    """Where one child sits, and its successors after it."""
+
+    def __init__(self, command: Sequence[str], queue: TaskQueue, serials: itertools.count[int]) -> None:
+        self._command = command
+        self._queue = queue
+        self._serials = serials
+        self._child: Optional[CodecChild] = None
+
+    def child(self) -> CodecChild:
+        """Return the child, started if the seat is empty; raise `JobError` when none will start."""
+        reasons: List[str] = []
+        while self._child is None:
+            try:
+                self._child = CodecChild(next(self._serials), self._command)
+            except (PeerGoneError, ProtocolError, TimeoutError, OSError) as error:
+                reasons.append(str(error))
+                if len(reasons) == START_TRIES:
+                    message = f"the server's codec processes do not start ({reasons[-1]})."
+                    raise JobError(message, fix="The server's log says why.") from error
+            else:
+                self._queue.join(self._child.serial)
+        return self._child
+
+    def empty(self) -> str:
+        """End the child, if there is one, and return how it died."""
+        child, self._child = self._child, None
+        if child is None:
+            return ""
+        self._queue.leave(child.serial)
+        return child.bury()
+
+
+def _fill(future: Future[Reply], body: Body, arrays: Arrays, child: int) -> None:
+    error = body.get("error")
+    if isinstance(error, dict):
+        future.set_exception(from_wire(error))
+    else:
+        future.set_result(Reply(body, arrays, child))
+
+
+def _deadly(body: Body, died: str) -> HarmoVidError:
+    """Return the frame error for a task that killed a fresh child."""
+    return FrameUnreadable(
+        f"the process that worked on it died ({died}).",
+        fix="The file is most likely damaged: write it again.",
+        frame=body.get("frame"),
+    )
+
+
+def _too_slow(body: Body, timeout_s: float) -> HarmoVidError:
+    return FrameRefused(
+        f"it was not done within {timeout_s:g} s.",
+        fix="Write it again with fewer channels or another compression.",
+        frame=body.get("frame"),
+    )

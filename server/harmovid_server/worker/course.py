@@ -1,0 +1,123 @@
+"""What all stations of one job's way through the worker share: its numbers, its folder, its way to main
+and codecs.
+
+    course = Course.of(start_message, engine, pool, send)
+    course.submit("proxy", 1001).result()
+    course.fail_frame(1002, error)
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Mapping, Protocol, Sequence, Set
+
+import numpy.typing as npt
+from harmovid.errors import FrameError, HarmoVidError, InputError, JobError, OutputError
+from harmovid.frames import FrameRange
+from harmovid.job import JobSpec
+
+from harmovid_server.codec.plan import Plan
+from harmovid_server.engines.base import Engine
+from harmovid_server.spool import input_path, output_path
+from harmovid_server.worker.arrivals import Arrivals
+from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.codec_queue import Reply
+
+Message = Dict[str, Any]
+
+
+class Send(Protocol):
+    """How a job speaks to main; any thread may call it."""
+
+    def __call__(self, op: str, **fields: Any) -> None:
+        """Queue one link message."""
+
+
+@dataclass
+class Course:
+    """One attempt at one job.
+
+    Attributes:
+        spec, attempt, folder: as in main's `start`.
+        numbers: its frames in order.
+        plan: what is done with each of them.
+        done: frames whose result is in `out/`, or with the client.
+        arrivals: which frames have come, and which never will (failed ones among them).
+    """
+
+    spec: JobSpec
+    attempt: int
+    folder: Path
+    numbers: FrameRange
+    plan: Plan
+    pool: CodecPool
+    send: Send
+    done: Set[int]
+    arrivals: Arrivals = field(default_factory=Arrivals)
+
+    @classmethod
+    def of(cls, message: Message, engine: Engine, pool: CodecPool, send: Send) -> Course:
+        """Read main's `start` message.
+
+        Raises:
+            InputError: the specification asks for what cannot be done.
+        """
+        spec = JobSpec.from_dict(message["spec"])
+        return cls(
+            spec=spec,
+            attempt=message["attempt"],
+            folder=Path(message["folder"]),
+            numbers=FrameRange.parse(spec.frames),
+            plan=Plan.of(spec, engine.info, engine.proxy_lines),
+            pool=pool,
+            send=send,
+            done=set(message["done"]),
+            arrivals=Arrivals(message["failed"]),
+        )
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return self.spec.job_id
+
+    def tell(self, op: str, **fields: Any) -> None:
+        """Say something about this job to main."""
+        self.send(op, job=self.job, attempt=self.attempt, **fields)
+
+    def fail_frame(self, number: int, error: HarmoVidError) -> None:
+        """Tell main that one frame has no result; its neighbours go on."""
+        error.frame = number
+        self.arrivals.absent(number)
+        self.tell("frame_failed", frame=number, error=error.to_wire())
+
+    def paths(self, number: int) -> Dict[str, str]:
+        """Return where the layers of a frame lie."""
+        spool = self.folder.parent
+        return {name: str(input_path(spool, self.job, name, number)) for name in self.plan.layers}
+
+    def on_disk(self, number: int) -> bool:
+        """Return whether all layers of a frame lie in the spool."""
+        return all(Path(path).exists() for path in self.paths(number).values())
+
+    def result_path(self, number: int) -> Path:
+        """Return where the result of a frame lies, or will lie."""
+        return output_path(self.folder.parent, self.job, number)
+
+    def submit(
+        self, task: str, number: int, arrays: Sequence[npt.NDArray[Any]] = (), child: int = 0
+    ) -> Future[Reply]:
+        """Give a task about one frame to the codec children; finishing goes before measuring."""
+        body: Mapping[str, Any] = {
+            "task": task, "job": self.job, "frame": number, "plan": self.plan.to_dict(),
+            "paths": self.paths(number), "target": str(self.result_path(number)),
+        }  # fmt: skip
+        future = self.pool.submit(self.job, dict(body), arrays, affinity=child, urgent=task == "finish")
+        future.add_done_callback(lambda _: self.arrivals.wake.set())
+        return future
+
+
+def is_about_one_frame(error: HarmoVidError) -> bool:
+    """Return whether an error of a codec task is one frame's, and not the whole job's."""
+    return isinstance(error, FrameError) or not isinstance(error, (InputError, JobError, OutputError))

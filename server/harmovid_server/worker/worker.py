@@ -1,0 +1,148 @@
+"""The engine process: takes jobs from main and runs each in a pipeline of its own.
+
+The main thread owns the link: it passes main's messages to the jobs, the jobs' messages to main, and
+beats, so that a long engine call does not look like a dead worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+import zmq
+from harmovid.errors import HarmoVidError
+
+from harmovid_server.config import Config
+from harmovid_server.link import ChildLink, Message
+from harmovid_server.logs import about
+from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.engine_room import EngineRoom
+from harmovid_server.worker.pipeline import Pipeline
+
+log = logging.getLogger("harmovid.worker")
+
+POLL_MS = 200
+"""Longest sleep of the link's thread: several times per beat."""
+
+
+@dataclass
+class Run:
+    """One job in this worker: its pipeline and the thread that runs it."""
+
+    pipeline: Pipeline
+    thread: threading.Thread
+
+
+class Outbox:
+    """Messages of the jobs' threads on their way to the link's thread, which a byte in a socket wakes."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Tuple[str, Message]] = queue.SimpleQueue()
+        self.wake, self._bell = socket.socketpair()
+        self.wake.setblocking(False)
+        self._bell.setblocking(False)
+
+    def send(self, op: str, **fields: Any) -> None:
+        """Queue one message; from any thread."""
+        self._waiting.put((op, fields))
+        # A full socket has rung often enough to be heard.
+        with contextlib.suppress(BlockingIOError):
+            self._bell.send(b"!")
+
+    def close(self) -> None:
+        """Close the bell."""
+        self.wake.close()
+        self._bell.close()
+
+    def pass_on(self, link: ChildLink) -> None:
+        """Send all that waits; from the link's thread."""
+        with contextlib.suppress(BlockingIOError):
+            self.wake.recv(1 << 16)
+        while True:
+            try:
+                op, fields = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            link.send(op, **fields)
+
+
+class Worker:
+    """The jobs of this process, by id."""
+
+    def __init__(self, link: ChildLink, room: EngineRoom, pool: CodecPool) -> None:
+        self._link = link
+        self._room = room
+        self._pool = pool
+        self._outbox = Outbox()
+        self._runs: Dict[str, Run] = {}
+        self._poller = zmq.Poller()
+        self._poller.register(link.socket, zmq.POLLIN)
+        self._poller.register(self._outbox.wake, zmq.POLLIN)
+
+    def turn(self) -> None:
+        """Wait for messages in either direction, at most `POLL_MS`, and pass all of them on."""
+        self._link.beat_if_due()
+        self._poller.poll(POLL_MS)
+        while (message := self._link.receive()) is not None:
+            self.take(message)
+        self._outbox.pass_on(self._link)
+
+    def close(self) -> None:
+        """Stop all jobs, wait for their threads, and let go of link and children."""
+        for run in self._runs.values():
+            run.pipeline.arrivals.stop()
+        for run in self._runs.values():
+            run.thread.join()
+        self._pool.close()
+        self._outbox.close()
+        self._link.close()
+
+    def take(self, message: Message) -> None:
+        """Do what one message of main says."""
+        job = str(message.get("job", ""))
+        if message["op"] == "start":
+            self._start(job, message)
+            return
+        run = self._runs.get(job)
+        if run is None:
+            return
+        if message["op"] == "ready":
+            run.pipeline.arrivals.ready(message["frame"])
+        elif message["op"] == "absent":
+            run.pipeline.arrivals.absent(message["frame"])
+        elif message["op"] == "stop":
+            run.pipeline.arrivals.stop()
+
+    def _start(self, job: str, message: Message) -> None:
+        self._runs = {
+            other: run for other, run in self._runs.items() if run.thread.is_alive() or other == job
+        }
+        before = self._runs.pop(job, None)
+        try:
+            pipeline = Pipeline(message, self._room, self._pool, self._outbox.send)
+        except HarmoVidError as error:
+            self._outbox.send("job_failed", job=job, attempt=message["attempt"], error=error.to_wire())
+            return
+        log.info("job starts", extra=about(job=job, attempt=message["attempt"], done=len(message["done"])))
+        thread = threading.Thread(target=_run, args=(pipeline, before), name=f"job-{job[:8]}", daemon=True)
+        self._runs[job] = Run(pipeline, thread)
+        thread.start()
+
+
+def _run(pipeline: Pipeline, before: Optional[Run]) -> None:
+    """Run a pipeline once the job's earlier attempt, if there was one here, has let go of its folder."""
+    if before is not None:
+        before.pipeline.arrivals.stop()
+        before.thread.join()
+    pipeline.run()
+
+
+def codec_children(config: Config) -> int:
+    """Return how many codec children to start: as set, or one for each core that this process may use."""
+    return config.codecs or len(os.sched_getaffinity(0))

@@ -1,0 +1,122 @@
+"""What engines get to see of a frame: sizes, alpha, mattes, colour spaces, facts; and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.frames import BOX, frame, plan
+from harmovid.errors import ColourError, FrameMismatch, FrameRefused
+from harmovid.pixels import exr
+from harmovid.pixels.colour import AP1, REC709, convert_primaries, load_config
+from harmovid_server.codec.picture import load
+from harmovid_server.codec.proxy import measure
+
+
+def test_a_plate_is_averaged_as_it_is() -> None:
+    """A plain plate's proxy holds its colours, covers all, and comes with its windows as facts."""
+    small = measure({"plate": frame(R=0.5, G=2.0, B=-0.25)}, plan())
+    assert small.images["plate"].shape == (2, 4, 3)
+    assert small.images["plate"][0, 0].tolist() == [0.5, 2.0, -0.25]
+    assert small.mattes["coverage"].min() == 1
+    assert small.facts == {"display": list(BOX), "data": list(BOX), "nan": 0, "inf": 0}
+
+
+def test_premultiplied_colours_are_divided_by_alpha_weighted() -> None:
+    """Half-transparent and opaque pixels of one colour average to that colour; empty ones have none."""
+    alpha = np.tile(np.array([1, 0.5, 1, 0.25, 0, 0, 0, 0], np.float16), (4, 1))
+    colours = {name: (alpha * value).astype(np.float16) for name, value in zip("RGB", (1, 2, 4))}
+    small = measure({"plate": frame(A=alpha, **colours)}, plan())
+    np.testing.assert_allclose(small.images["plate"][:, :2], np.tile([1, 2, 4], (2, 2, 1)), rtol=1e-3)
+    assert not small.images["plate"][:, 2:].any()
+
+
+def test_a_plates_alpha_of_zeros_says_nothing() -> None:
+    """A scan written as RGBA with an empty alpha is measured like one without alpha."""
+    small = measure({"plate": frame(R=0.5, G=0.5, B=0.5, A=0.0)}, plan())
+    assert small.images["plate"].min() == 0.5
+
+
+def test_the_foregrounds_alpha_is_its_matte() -> None:
+    """An engine that wants a matte gets the target's alpha, 0 beyond the data window."""
+    small = measure(
+        {"fg": frame(window=(4, 0, 8, 4), R=1.0, G=1.0, B=1.0, A=1.0)},
+        plan(layers=("fg",), target="fg", wants_matte=True),
+    )
+    assert small.mattes["matte"].tolist() == [[0, 0, 1, 1]] * 2
+
+
+def test_a_given_matte_wins_over_alpha() -> None:
+    """The layer "matte" is the matte where it is given; its first of A, Y, only channel, R is taken."""
+    frames = {"fg": frame(R=1.0, G=1.0, B=1.0, A=1.0), "matte": frame(Y=0.25)}
+    small = measure(frames, plan(layers=("fg", "matte"), target="fg", wants_matte=True))
+    assert small.mattes["matte"].min() == small.mattes["matte"].max() == 0.25
+
+
+def test_a_foreground_without_any_matte_is_refused() -> None:
+    """No alpha and no matte: FrameRefused says to give one."""
+    with pytest.raises(FrameRefused, match="matte"):
+        measure({"fg": frame(R=1.0, G=1.0, B=1.0)}, plan(layers=("fg",), target="fg", wants_matte=True))
+
+
+def test_mattes_are_clipped_and_never_nan() -> None:
+    """Masks beyond 0..1 are clipped, and NaN in a mask counts as 0."""
+    values = np.full((4, 8), 3.0, np.float16)
+    values[:, :4] = np.nan
+    small = measure(
+        {"plate": frame(R=1.0, G=1.0, B=1.0), "mask": frame(A=values)}, plan(layers=("plate", "mask"))
+    )
+    assert small.mattes["mask"].tolist() == [[0, 0, 1, 1]] * 2
+
+
+def test_other_layers_come_in_the_targets_primaries() -> None:
+    """A Rec.709 background beside an ACEScg foreground is converted to ACEScg."""
+    acescg = {"chromaticities": exr.Attribute.of("chromaticities", AP1)}
+    frames = {"fg": frame(R=1.0, G=1.0, B=1.0, A=1.0, attributes=acescg), "bg": frame(R=0.5, G=0.125, B=0.25)}
+    small = measure(frames, plan(layers=("fg", "bg"), target="fg", wants_matte=True))
+    wanted = convert_primaries(np.array([0.5, 0.125, 0.25], np.float32), REC709, AP1)
+    np.testing.assert_allclose(small.images["bg"][0, 0], wanted, rtol=1e-5)
+
+
+def test_a_named_log_space_is_linearised_before_averaging() -> None:
+    """Averaging happens in light: a checker of two ACEScct codes gives the mean of their linear values."""
+    codes = np.tile(np.array([0.2, 0.6], np.float32), (4, 4))
+    small = measure(
+        {"plate": frame(R=codes, G=codes, B=codes)},
+        plan(colorspace={"plate": "ACEScct"}, premultiplied=False),
+    )
+    pair = np.repeat(np.array([[[0.2], [0.6]]], np.float32), 3, axis=2)
+    config = load_config()
+    light = config.convert(pair, "ACEScct", config.scene_linear)
+    np.testing.assert_allclose(small.images["plate"][0, 0], light.mean(axis=(0, 1)), rtol=1e-4)
+
+
+def test_an_unknown_colour_space_is_the_jobs_error() -> None:
+    """A name that the configuration does not know is a ColourError, not a frame's error."""
+    with pytest.raises(ColourError, match="NoSuchSpace"):
+        measure({"plate": frame(R=1.0, G=1.0, B=1.0)}, plan(colorspace={"plate": "NoSuchSpace"}))
+
+
+def test_nan_and_infinity_are_counted_and_never_reach_the_engine() -> None:
+    """A pixel with NaN and one with infinity are left out and told."""
+    red = np.ones((4, 8), np.float16)
+    red[0, 0], red[3, 7] = np.nan, np.inf
+    small = measure({"plate": frame(R=red, G=1.0, B=1.0)}, plan())
+    assert np.isfinite(small.images["plate"]).all()
+    assert (small.facts["nan"], small.facts["inf"]) == (1, 1)
+    assert small.mattes["coverage"][0, 0] == 0.75
+
+
+def test_unsigned_integers_are_no_picture() -> None:
+    """R, G, B of uint are refused by name."""
+    ids = np.ones((4, 8), np.uint32)
+    with pytest.raises(FrameRefused, match="channel R"):
+        measure({"plate": frame(R=ids, G=ids, B=ids)}, plan())
+
+
+def test_layers_of_another_format_are_named(tmp_path) -> None:
+    """A layer whose display window is not the target's is a FrameMismatch with that layer's name."""
+    exr.write(frame(R=1.0, G=1.0, B=1.0), tmp_path / "plate")
+    exr.write(frame(R=1.0, G=1.0, B=1.0, display=(0, 0, 9, 4)), tmp_path / "mask")
+    with pytest.raises(FrameMismatch, match="9 x 4") as caught:
+        load({"mask": tmp_path / "mask", "plate": tmp_path / "plate"}, plan(layers=("plate", "mask")))
+    assert caught.value.layer == "mask"
