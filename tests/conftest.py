@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A property holds or not; how long one example takes says only how busy the machine is.
+settings.register_profile("harmovid", deadline=None)
+settings.load_profile("harmovid")
 
 REPO = Path(__file__).resolve().parents[1]
 
