@@ -194,7 +194,8 @@ def test_a_taken_port_ends_the_start_clearly(tmp_path: Path) -> None:
 def test_a_worker_that_never_starts_ends_the_start(tmp_path: Path) -> None:
     """When the engine process dies three times before it is ready, the server says so and ends."""
     (tmp_path / "echo_worker.py").write_text("raise SystemExit('no engine here')\n")
-    server = RunningServer(tmp_path, environ={"PYTHONPATH": str(tmp_path)})
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    server = RunningServer(tmp_path, environ={"PYTHONPATH": path})
     server.start(wait=False)
     assert server.process is not None
     assert server.process.wait(30) == 1
