@@ -25,7 +25,7 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 def test_only_the_foreground_is_wrong() -> None:
     """Where nothing is covered the composite is the truth, bit by bit, in regions and renders."""
     sampler = Sampler(scenes(), subjects(), 2)
-    for batch in (sampler.regions(6, 2), sampler.renders(6)):
+    for batch in (sampler.regions(6, 2), sampler.renders(6, 2), sampler.mixed(6, 2, 0.5)):
         away = (batch.covered == 0).expand_as(batch.truth)
         assert away.any()
         assert torch.equal(batch.composite[away], batch.truth[away])
@@ -46,8 +46,10 @@ def test_frames_of_a_clip_share_their_look() -> None:
 def test_anchors_are_those_of_serving() -> None:
     """The anchor of a clip is `exposure_anchor` of its frames with the foreground black, on every second pixel."""
     batch = Sampler(scenes(), None, 4).regions(3, 2)
-    found = anchors(batch.composite, batch.matte, 2)
-    plates = torch.where(batch.matte < 0.05, batch.composite, torch.zeros(()))[:, :, ::2, ::2]
+    found = anchors(batch.composite, batch.matte, batch.seen, 2)
+    plates = torch.where((batch.matte < 0.05) & (batch.seen > 0.5), batch.composite, torch.zeros(()))[
+        :, :, ::2, ::2
+    ]
     linear = plates.permute(0, 2, 3, 1).numpy()
 
     for clip in range(3):

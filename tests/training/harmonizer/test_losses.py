@@ -20,7 +20,7 @@ def made(count: int = 2, height: int = 24, width: int = 32) -> Batch:
     matte = torch.zeros(count, 1, height, width)
     matte[:, :, 6:18, 8:20] = 1
     truth = torch.where(matte > 0, composite * 2**0.5, composite)
-    return Batch(composite, truth, matte, matte, torch.tensor([0.15, 0.3]))
+    return Batch(composite, truth, matte, matte, torch.ones_like(matte), torch.tensor([0.15, 0.3]))
 
 
 def answer(seed: int = 2) -> net.Fields:

@@ -30,9 +30,14 @@ def main(words: Optional[List[str]] = None) -> int:
     caching = commands.add_parser("cache", help="make the small pictures that training draws from")
     caching.add_argument("folder", type=Path, help="holds hdri/, photos/ and models/")
     caching.add_argument("out", type=Path)
+    caching.add_argument("--workers", type=int, default=1, help="processes that share the work")
     given = parser.parse_args(words)
     try:
-        return _check(given.folder) if given.command == "check" else _cache(given.folder, given.out)
+        return (
+            _check(given.folder)
+            if given.command == "check"
+            else _cache(given.folder, given.out, given.workers)
+        )
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -47,9 +52,9 @@ def _check(folder: Path) -> int:
     return 1 if wrong else 0
 
 
-def _cache(folder: Path, out: Path) -> int:
+def _cache(folder: Path, out: Path, workers: int) -> int:
     out.mkdir(parents=True, exist_ok=True)
-    cache.save(out / SCENES, cache.build_scenes(folder))
+    cache.save(out / SCENES, cache.build_scenes(folder, workers=workers))
     figures.save_subjects(out / SUBJECTS, figures.build_subjects(folder / "models"))
     return 0
 

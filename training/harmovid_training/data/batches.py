@@ -6,10 +6,11 @@ subjects (`figures.py`, `relight.py`) over views of panoramas give clips whose t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Iterator, Optional, Tuple
+from dataclasses import dataclass, fields
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as fn
@@ -17,13 +18,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from harmovid_training.data.cache import Scenes
 from harmovid_training.data.figures import Subjects
-from harmovid_training.data.looks import apply_looks, draw_looks, film, soften, undo_tone
+from harmovid_training.data.looks import Looks, apply_looks, draw_looks, draw_whole, film, soften, undo_tone
 from harmovid_training.data.relight import render_pairs
 
 HEIGHT, WIDTH = 48, 64
 """Size of the network's pictures in training."""
-SILHOUETTE_SHARE = 0.2
+SILHOUETTE_SHARE = 0.08
 """Share of clips whose matte is the silhouette of a subject at a random place, not a region of the picture."""
+SLOT_ODDS = (2.5, 1.5, 1.0, 0.8, 0.8)
+"""How often a picture's first, second ... matte is drawn: people and things come before fragments of a colour."""
+PART_SHARE = 0.12
+"""Share of clips of whose plate only a part is to be matched (a second matte)."""
 TRIM = 0.1
 ANCHOR_RANGE = 16.0
 
@@ -35,14 +40,24 @@ class Batch:
     Attributes:
         composite: what the compositor has: foreground in the wrong light.
         truth: what it should be. matte: as delivered. covered: the true share of foreground.
-        anchor: `(n,)` exposure anchor of the clip, of what is not foreground.
+        seen: the part of the plate to match. anchor: `(n,)` exposure anchor of the clip, of that part.
     """
 
     composite: Tensor
     truth: Tensor
     matte: Tensor
     covered: Tensor
+    seen: Tensor
     anchor: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on another device."""
+        return Batch(*(getattr(self, part.name).to(device, non_blocking=True) for part in fields(Batch)))
+
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """Return several batches as one."""
+        return Batch(*(torch.cat([getattr(one, part.name) for one in batches]) for part in fields(Batch)))
 
 
 class Sampler:
@@ -81,31 +96,60 @@ class Sampler:
         """Return a batch of regions of pictures under random looks."""
         rows = self._rng.choice(self.rows, clips, p=self._odds)
         pictures = torch.from_numpy(self._scenes.pictures[rows].astype(np.float32)).permute(0, 3, 1, 2)
-        counts = np.minimum(self._scenes.counts[rows], 1 if self._cut_out else self._scenes.mattes.shape[1])
-        slots = [int(self._rng.integers(count)) for count in counts]
-        mattes = torch.from_numpy(self._scenes.mattes[rows, slots].astype(np.float32) / 255)[:, None]
+        mattes = torch.from_numpy(self._scenes.mattes[rows, self._slots(rows)].astype(np.float32) / 255)[
+            :, None
+        ]
         if self._subjects is not None and not self._cut_out:
             mattes = self._with_silhouettes(mattes, self._subjects)
-        photo = torch.from_numpy(self._scenes.light_of[rows] < 0)[:, None, None, None]
-        pictures = torch.where(photo, undo_tone(pictures, self._torch), film(pictures, self._torch))
-        truth, covered = self._framed(pictures, mattes, frames)
-        looks = draw_looks(clips, self._torch)
-        looks = type(looks)(**{k: v.repeat_interleave(frames, 0) for k, v in vars(looks).items()})
+        framed, covered = self._framed(pictures, mattes, frames)
+        photo = torch.from_numpy(np.repeat(self._scenes.light_of[rows] < 0, frames))[:, None, None, None]
+        truth = torch.where(photo, undo_tone(framed, self._torch, frames), film(framed, self._torch, frames))
+        truth = apply_looks(truth, _each(draw_whole(clips, self._torch), frames))
+        looks = _each(draw_looks(clips, self._torch), frames)
         covered = (
             fn.avg_pool2d(covered, 3, 1, 1) * 0.5 + covered * 0.5 if self._rng.random() < 0.3 else covered
         )
         composite = truth + (apply_looks(truth, looks) - truth) * covered
-        return _finished(composite, truth, soften(covered, self._torch), covered, frames)
+        return self._finished(composite, truth, covered, frames)
 
-    def renders(self, clips: int) -> Batch:
+    def mixed(self, clips: int, frames: int, renders: float) -> Batch:
+        """Return a batch of both kinds, `renders` of it rendered: normalisation sees what it will see in use."""
+        rendered = round(clips * renders)
+        return Batch.joined([self.regions(clips - rendered, frames), self.renders(rendered, frames)])
+
+    def _slots(self, rows: npt.NDArray[np.int64]) -> List[int]:
+        """Return which matte of each picture is drawn."""
+        most = 1 if self._cut_out else self._scenes.mattes.shape[1]
+        odds = np.cumsum(SLOT_ODDS[:most])
+        counts = np.minimum(self._scenes.counts[rows], most)
+        drawn = self._rng.random(len(rows)) * odds[counts - 1]
+        return [int(slot) for slot in np.searchsorted(odds, drawn, side="right")]
+
+    def renders(self, clips: int, frames: int = 1) -> Batch:
         """Return a batch of rendered subjects over plates, lit by another place; `Subjects` must be there."""
         if self._subjects is None:
             raise ValueError("this sampler has no subjects")
         rows = self._rng.choice(self._views, clips)
         composite, truth, covered = render_pairs(
-            self._scenes, self._subjects, rows, self._lights, self._rng, (HEIGHT, WIDTH)
+            self._scenes, self._subjects, rows, self._lights, self._rng, (HEIGHT, WIDTH), frames
         )
-        return _finished(composite, truth, soften(covered, self._torch), covered, 1)
+        return self._finished(composite, truth, covered, frames)
+
+    def _finished(self, composite: Tensor, truth: Tensor, covered: Tensor, frames: int) -> Batch:
+        """Return the batch, with mattes as delivered and, for some clips, a part of the plate to match."""
+        matte = soften(covered, self._torch)
+        clips, (h, w) = len(matte) // frames, matte.shape[2:]
+        seen = torch.ones(clips, 1, h, w)
+        for index in np.flatnonzero(self._rng.random(clips) < PART_SHARE):
+            share, edge = self._rng.uniform(0.35, 0.75), self._rng.integers(4)
+            seen[index] = 0
+            plane = seen[index, 0] if edge < 2 else seen[index, 0].T
+            length = round(share * plane.shape[0])
+            plane[:length] = 1
+            if edge % 2:
+                seen[index, 0] = seen[index, 0].flip((0, 1))
+        seen = seen.repeat_interleave(frames, 0)
+        return Batch(composite, truth, matte, covered, seen, anchors(composite, matte, seen, frames))
 
     def _with_silhouettes(self, mattes: Tensor, subjects: Subjects) -> Tensor:
         """Return mattes, some replaced by silhouettes of subjects."""
@@ -141,18 +185,20 @@ class Sampler:
         return seen[:, :3].contiguous(), seen[:, 3:].contiguous()
 
 
-def _finished(composite: Tensor, truth: Tensor, matte: Tensor, covered: Tensor, frames: int) -> Batch:
-    return Batch(composite, truth, matte, covered, anchors(composite, matte, frames))
+def _each(looks: Looks, frames: int) -> Looks:
+    """Return one look per frame from one per clip."""
+    return Looks(**{name: value.repeat_interleave(frames, 0) for name, value in vars(looks).items()})
 
 
-def anchors(composite: Tensor, matte: Tensor, frames: int) -> Tensor:
-    """Return `(n,)` the exposure anchor of each clip, once per frame: `exposure_anchor` of what is not foreground.
+def anchors(composite: Tensor, matte: Tensor, seen: Tensor, frames: int) -> Tensor:
+    """Return `(n,)` the exposure anchor of each clip, once per frame: `exposure_anchor` of the plate to match.
 
     The trimmed mean of log luma per frame, then the median over frames; matches harmovid.pixels.model_space.
     """
     weights = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
     luma = (composite * weights).sum(1)[:, ::2, ::2].flatten(1)
-    counts = ((matte[:, 0, ::2, ::2].flatten(1) < 0.05) & (luma > 0)).float()
+    plate = (matte < 0.05) & (seen > 0.5)
+    counts = (plate[:, 0, ::2, ::2].flatten(1) & (luma > 0)).float()
     logs = torch.log2(luma.clamp_min(2.0**-30))
     order = torch.where(counts > 0, logs, torch.full_like(logs, 99.0)).sort(1)
     total = counts.sum(1, keepdim=True)
@@ -168,7 +214,8 @@ def anchors(composite: Tensor, matte: Tensor, frames: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Mix:
-    """What the steps of a run draw: `clips` per batch, the shares of rendered and of two-frame batches."""
+    """What the steps of a run draw: `clips` per batch, the share of rendered clips in each, the share of batches of two
+    frames a clip (half as many clips)."""
 
     clips: int
     renders: float
@@ -182,12 +229,11 @@ class Draws(Dataset[Tuple[Batch, int]]):
         self._sampler, self._mix = sampler, mix
 
     def __getitem__(self, step: int) -> Tuple[Batch, int]:
-        choice = self._sampler.at(step).random()
-        if choice < self._mix.renders:
-            return self._sampler.renders(self._mix.clips), 1
-        if choice < self._mix.renders + self._mix.pairs:
-            return self._sampler.regions(self._mix.clips // 2, 2), 2
-        return self._sampler.regions(self._mix.clips, 1), 1
+        frames = 2 if self._sampler.at(step).random() < self._mix.pairs else 1
+        clips = self._mix.clips // frames
+        if self._mix.renders:
+            return self._sampler.mixed(clips, frames, self._mix.renders), frames
+        return self._sampler.regions(clips, frames), frames
 
 
 def draws(sampler: Sampler, mix: Mix, first: int, last: int, workers: int) -> Iterator[Tuple[Batch, int]]:

@@ -10,7 +10,10 @@ the camera's tone curve in training, differently each time, since nobody knows w
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
@@ -34,9 +37,14 @@ HELD_OUT = 8
 PHOTO_TYPES = (".jpg", ".jpeg", ".png", ".webp")
 PANORAMA_TYPES = (".exr", ".hdr")
 GREY = 0.18
+CHUNK = 8
+PHOTOS_TO_VIEWS = 3.0
+"""How many photos are drawn for one view of a panorama: views are true light, but show no people."""
 
 Half = npt.NDArray[np.float16]
 Image8 = npt.NDArray[np.uint8]
+_View = Tuple[Half, List[Image8], float, float]
+"""A view of a panorama, its mattes, its yaw and its gain."""
 _Row = Tuple[Half, List[Image8], float, bool, int, float, float]
 """A picture, its mattes, and its entries in `Scenes.weights, held, light_of, yaws, gains`."""
 
@@ -68,8 +76,11 @@ class Scenes:
     gains: npt.NDArray[np.float32]
 
 
-def build_scenes(folder: Path, seed: int = 1) -> Scenes:
-    """Return the cache of `folder/photos` and `folder/hdri`; `InputError` where there is nothing to read."""
+def build_scenes(folder: Path, seed: int = 1, workers: int = 1) -> Scenes:
+    """Return the cache of `folder/photos` and `folder/hdri`; `InputError` where there is nothing to read.
+
+    `workers` processes share the work; the result does not depend on how many.
+    """
     photos = sorted(p for p in (folder / "photos").rglob("*") if p.suffix.lower() in PHOTO_TYPES)
     panoramas = sorted(p for p in (folder / "hdri").rglob("*") if p.suffix.lower() in PANORAMA_TYPES)
     if not photos or not panoramas:
@@ -78,20 +89,26 @@ def build_scenes(folder: Path, seed: int = 1) -> Scenes:
         )
     rows: List[_Row] = []
     names = [p.parent.name for p in photos]
-    for path in tqdm(photos, desc="photos", unit="photo"):
-        weight = names.count(path.parent.name) ** -0.4
-        rows += [(*row, weight, held_out(path), -1, 0.0, 1.0) for row in _photo(path, seed)]
-    lights = []
-    share = sum(row[2] for row in rows) / (2 * VIEWS * len(panoramas))
-    for index, path in enumerate(tqdm(panoramas, desc="panoramas", unit="panorama")):
-        whole = panorama.read_panorama(path)
-        lit, level = _levelled(panorama.light(whole))
-        lights.append(lit)
-        rows += [
-            (*row[:2], share, held_out(path), index, row[2], row[3] / level)
-            for row in _views(whole, path, seed)
-        ]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        cropped = pool.map(partial(_photo, seed=seed), photos, chunksize=CHUNK)
+        looked = pool.map(partial(_panorama, seed=seed), panoramas, chunksize=1)
+        for path, crops in zip(photos, tqdm(cropped, desc="photos", unit="photo", total=len(photos))):
+            weight = names.count(path.parent.name) ** -0.4
+            rows += [(*crop, weight, held_out(path), -1, 0.0, 1.0) for crop in crops]
+        share = sum(row[2] for row in rows) / (PHOTOS_TO_VIEWS * VIEWS * len(panoramas))
+        lights = []
+        bar = tqdm(looked, desc="panoramas", unit="panorama", total=len(panoramas))
+        for index, (path, (lit, level, views)) in enumerate(zip(panoramas, bar)):
+            lights.append(lit)
+            rows += [(*row[:2], share, held_out(path), index, row[2], row[3] / level) for row in views]
     return _stacked(rows, lights)
+
+
+def _panorama(path: Path, seed: int) -> Tuple[npt.NDArray[np.float32], float, List[_View]]:
+    """Return a panorama's small light, the gain that levelled it, and views of it."""
+    whole = panorama.read_panorama(path)
+    lit, level = _levelled(panorama.light(whole))
+    return lit, level, list(_views(whole, path, seed))
 
 
 def held_out(path: Path) -> bool:
@@ -109,8 +126,8 @@ def load(path: Path) -> Scenes:
     return load_columns(path, Scenes)
 
 
-def _photo(path: Path, seed: int) -> Iterator[Tuple[Half, List[Image8]]]:
-    """Yield the 4:3 crops of a photo with their mattes: one of a wide photo, upper and lower one of a tall one."""
+def _photo(path: Path, seed: int) -> List[Tuple[Half, List[Image8]]]:
+    """Return the 4:3 crops of a photo with their mattes: one of a wide photo, upper and lower one of a tall one."""
     read = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if read is None:
         raise InputError(f"{path} cannot be read.", fix="Fetch it again; see docs/data.md.")
@@ -119,12 +136,14 @@ def _photo(path: Path, seed: int) -> Iterator[Tuple[Half, List[Image8]]]:
     rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
     tall = height * WIDTH > width * HEIGHT * 1.2
     crop_h, crop_w = min(height, width * HEIGHT // WIDTH), min(width, height * WIDTH // HEIGHT)
+    crops = []
     for y in (0, (height - crop_h) // 2) if tall else ((height - crop_h) // 2,):
         x = (width - crop_w) // 2
         crop = image[y : y + crop_h, x : x + crop_w]
         small = np.asarray(cv2.resize(crop, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
         found = [mattes.person(small, box) for box in mattes.heads(small)[:2]]
-        yield srgb_decode(small / 255.0).astype(np.float16), _with_things(small, found, rng)
+        crops.append((srgb_decode(small / 255.0).astype(np.float16), _with_things(small, found, rng)))
+    return crops
 
 
 def _with_things(small: Image8, found: List[Image8], rng: np.random.Generator) -> List[Image8]:
@@ -133,9 +152,7 @@ def _with_things(small: Image8, found: List[Image8], rng: np.random.Generator) -
     return [matte for matte in found if mattes.usable(matte)][:MATTES]
 
 
-def _views(
-    whole: npt.NDArray[np.float32], path: Path, seed: int
-) -> Iterator[Tuple[Half, List[Image8], float, float]]:
+def _views(whole: npt.NDArray[np.float32], path: Path, seed: int) -> Iterator[_View]:
     """Yield views of a panorama, exposed so that their middle is grey, mattes of things, their yaw and their gain."""
     rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
     for turn in range(VIEWS):

@@ -1,9 +1,9 @@
 """Random relighting of a region, by the batch: physically plausible changes, grades, LUTs and lamps.
 
-    relit = apply_looks(pictures, draw_looks(count, generator), matte)
+    relit = apply_looks(pictures, draw_looks(count, generator))
 
-Pictures are `(n, 3, h, w)` scene-linear torch tensors. A quarter of the looks does nothing or next to nothing: knowing
-that nothing is wrong has to be learned too. Amount 1 is about the size of a careless comp, 2 a wrong lamp.
+Pictures are `(n, 3, h, w)` scene-linear torch tensors. An eighth of the looks does nothing: knowing that nothing is
+wrong has to be learned too. Amount 1 is about the size of a careless comp, 2 a wrong lamp.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ LATTICE = 4
 LUMA = (0.2126, 0.7152, 0.0722)
 DISPLAY_GAMMA = 2.4
 CURVE_LOW, CURVE_HIGH = -9.0, 4.0
+NOTHING, MILD, CREATIVE, PLAIN, LAMPS = 0.12, 0.42, 0.2, 0.15, 0.12
+"""Shares of looks that do nothing, are mild, are creative grades; of the others: exposure and balance only; with a
+gradient over the place too."""
+WHOLE_AMOUNT = 0.9
+"""Largest amount of what a whole picture is given, foreground and plate alike (`draw_whole`)."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +53,39 @@ class Looks:
 
 
 def draw_looks(count: int, rng: torch.Generator) -> Looks:
-    """Return `count` random looks: 18 % nothing, then mild to strong, creative grades, plain exposure and balance."""
+    """Return `count` random looks: nothing, mild, strong, creative grades; some are exposure and balance only."""
     kind = torch.rand(count, generator=rng)
     amount = torch.rand(count, generator=rng)
-    amount = torch.where(kind < 0.18, 0.0, torch.where(kind < 0.5, 0.4 + 0.9 * amount, 1.2 + 1.3 * amount))
-    plain = (torch.rand(count, generator=rng) < 0.2).float()
+    amount = torch.where(
+        kind < NOTHING, 0.0, torch.where(kind < NOTHING + MILD, 0.5 + 0.8 * amount, 1.3 + 1.2 * amount)
+    )
+    plain = (torch.rand(count, generator=rng) < PLAIN).float()
+    display = (kind > 1 - CREATIVE).float()
+    # What a display grade does comes on top.
+    amount = torch.where(display > 0, 0.4 * amount, amount)
+    lit = (torch.rand(count, generator=rng) < LAMPS).float()
+    return _drawn(amount, plain, display, lit, rng)
+
+
+def draw_whole(count: int, rng: torch.Generator) -> Looks:
+    """Return looks for whole pictures: no picture is seen twice in the same light, so none can be known by heart."""
+    amount = WHOLE_AMOUNT * torch.rand(count, generator=rng)
+    none = torch.zeros(count)
+    return _drawn(amount, none, none, none, rng)
+
+
+def _drawn(amount: Tensor, plain: Tensor, display: Tensor, lit: Tensor, rng: torch.Generator) -> Looks:
+    """Return looks of these amounts `(count,)`; `plain`, `display`, `lit` are 1 where that is meant."""
+    count = len(amount)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(count, *shape, generator=rng)
 
     a = amount[:, None]
-    luma = torch.tensor(LUMA)
     balance = 0.25 * normal(3)
     warm = 0.3 * normal(1) * torch.tensor([0.75, 0.0, -1.0])
-    balance = torch.where((torch.rand(count, 1, generator=rng) < 0.5), balance, warm + 0.08 * normal(3))
-    balance = balance - (balance @ luma)[:, None]
+    balance = torch.where((torch.rand(count, 1, generator=rng) < 0.6), balance, warm + 0.08 * normal(3))
+    balance = balance - (balance @ torch.tensor(LUMA))[:, None]
     rest = (1 - plain) * amount
     cross = torch.eye(3) + 0.05 * normal(3, 3) * rest[:, None, None]
     bumps = torch.stack([
@@ -72,8 +95,6 @@ def draw_looks(count: int, rng: torch.Generator) -> Looks:
     lamp = normal(3, 6) * torch.tensor([0.0, 0.12, 0.12, 0.05, 0.05, 0.05]) + normal(1, 6) * torch.tensor(
         [0.0, 0.5, 0.5, 0.2, 0.2, 0.2]
     )
-    lamp = lamp * ((torch.rand(count, generator=rng) < 0.15).float() * rest)[:, None, None]
-    display = ((kind > 0.78) & (plain == 0)).float()
     return Looks(
         amount=amount,
         gain=0.6 * normal(1) * a + balance * a,
@@ -84,7 +105,7 @@ def draw_looks(count: int, rng: torch.Generator) -> Looks:
         lattice=0.12 * normal(3, LATTICE, LATTICE, LATTICE) * rest[:, None, None, None, None],
         display=display,
         grade=_draw_grade(count, rng),
-        lamp=lamp,
+        lamp=lamp * (lit * rest)[:, None, None],
     )
 
 
@@ -97,9 +118,10 @@ def _draw_grade(count: int, rng: torch.Generator) -> Tensor:
 
 def apply_looks(pictures: Tensor, looks: Looks) -> Tensor:
     """Return the relit pictures, `(n, 3, h, w)` linear; those with amount 0 come back bit-identical."""
-    graded = _in_light(pictures, looks)
-    shown = _in_display(graded, looks)
-    relit = torch.where(looks.display[:, None, None, None] > 0, shown, graded)
+    relit = _in_light(pictures, looks)
+    shown = looks.display > 0
+    if shown.any():
+        relit[shown] = _in_display(relit[shown], looks.grade[shown])
     return torch.where(looks.amount[:, None, None, None] > 0, relit, pictures)
 
 
@@ -115,16 +137,17 @@ def _in_light(pictures: Tensor, looks: Looks) -> Tensor:
         stops = stops + height * torch.exp(-0.5 * ((y - centre) / width) ** 2)
     place = ((y - CURVE_LOW) / (CURVE_HIGH - CURVE_LOW) * 2 - 1).permute(0, 2, 3, 1)[:, None]
     stops = stops + fn.grid_sample(looks.lattice, place, padding_mode="border", align_corners=True)[:, :, 0]
-    rows = torch.linspace(-1, 1, h)[:, None].expand(h, w)
-    columns = torch.linspace(-1, 1, w)[None].expand(h, w)
-    terms = torch.stack([torch.ones(h, w), columns, rows, columns**2, rows**2, rows * columns])
-    stops = stops + torch.einsum("nck,khw->nchw", looks.lamp, terms)
+    if looks.lamp.any():
+        rows = torch.linspace(-1, 1, h)[:, None].expand(h, w)
+        columns = torch.linspace(-1, 1, w)[None].expand(h, w)
+        terms = torch.stack([torch.ones(h, w), columns, rows, columns**2, rows**2, rows * columns])
+        stops = stops + torch.einsum("nck,khw->nchw", looks.lamp, terms)
     return x * torch.exp2(stops.clamp(-6, 6))
 
 
-def _in_display(pictures: Tensor, looks: Looks) -> Tensor:
+def _in_display(pictures: Tensor, grade: Tensor) -> Tensor:
     """Grade in display space, clipping and crushing as creative LUTs do."""
-    lift, gain, gamma, bend, low, high = looks.grade[:, :, :, None, None].unbind(2)
+    lift, gain, gamma, bend, low, high = grade[:, :, :, None, None].unbind(2)
     shown = pictures.clamp(0, 1) ** (1 / DISPLAY_GAMMA)
     shown = shown.clamp_min(1e-4) ** torch.exp(gamma)
     shown = shown + bend * shown * (1 - shown) * (2 * shown - 1)
@@ -134,28 +157,29 @@ def _in_display(pictures: Tensor, looks: Looks) -> Tensor:
     return linear
 
 
-def undo_tone(pictures: Tensor, rng: torch.Generator) -> Tensor:
+def undo_tone(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor:
     """Return photos `(n, 3, h, w)` with a random camera tone curve undone: none, a shoulder, an S-curve.
 
-    Also a random exposure and cast of the whole picture: photos have been graded already, all differently.
+    Also a random exposure of the whole picture. Each `frames` consecutive pictures are given the same.
     """
-    n = pictures.shape[0]
+    n = pictures.shape[0] // frames
     shoulder = 0.9 * torch.rand(n, 1, 1, 1, generator=rng) * (torch.rand(n, 1, 1, 1, generator=rng) < 0.5)
+    power = torch.exp(0.12 * torch.randn(n, 1, 1, 1, generator=rng))
+    gain = torch.exp2(0.4 * torch.randn(n, 1, 1, 1, generator=rng))
+    shoulder, power, gain = (values.repeat_interleave(frames, 0) for values in (shoulder, power, gain))
     x = pictures.clamp(0, 1)
     opened = x / (1 - shoulder * x**2)
-    power = torch.exp(0.12 * torch.randn(n, 1, 1, 1, generator=rng))
-    opened = GREY * (opened / GREY).clamp_min(1e-5) ** power
-    cast = 0.1 * torch.randn(n, 3, 1, 1, generator=rng) + 0.4 * torch.randn(n, 1, 1, 1, generator=rng)
-    return opened * torch.exp2(cast)
+    return GREY * (opened / GREY).clamp_min(1e-5) ** power * gain
 
 
-def film(pictures: Tensor, rng: torch.Generator) -> Tensor:
+def film(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor:
     """Return linear views `(n, 3, h, w)`, some of them as a display-referred camera would have clipped them."""
-    n = pictures.shape[0]
-    gain = torch.exp2(0.5 * torch.randn(n, 1, 1, 1, generator=rng))
+    n = pictures.shape[0] // frames
+    gain = torch.exp2(0.5 * torch.randn(n, 1, 1, 1, generator=rng)).repeat_interleave(frames, 0)
+    clips = (torch.rand(n, 1, 1, 1, generator=rng) < 0.6).repeat_interleave(frames, 0)
     exposed = pictures * gain
     clipped = torch.where(exposed > 0.6, 0.6 + 0.4 * (1 - torch.exp(-(exposed - 0.6) / 0.4)), exposed)
-    return torch.where(torch.rand(n, 1, 1, 1, generator=rng) < 0.6, clipped, exposed.clamp_max(64.0))
+    return torch.where(clips, clipped, exposed.clamp_max(64.0))
 
 
 def soften(matte: Tensor, rng: torch.Generator) -> Tensor:

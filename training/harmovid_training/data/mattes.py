@@ -109,9 +109,13 @@ def _cut(image: Image8, guess: Matte8) -> Matte8:
     empty = np.zeros(guess.shape, np.uint8)
     if not ((guess == cv2.GC_PR_FGD) | (guess == cv2.GC_FGD)).any() or not (guess % 2 == 0).any():
         return empty
-    labels, unset = guess.copy(), cast(Any, None)
+    # At two thirds of the size: a matte's last pixel is not worth twice the time.
+    size = (image.shape[1] * 2 // 3, image.shape[0] * 2 // 3)
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    labels = np.asarray(cv2.resize(guess, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    unset = cast(Any, None)
     cv2.grabCut(
-        image, labels, unset, np.zeros((1, 65)), np.zeros((1, 65)), GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK
+        small, labels, unset, np.zeros((1, 65)), np.zeros((1, 65)), GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK
     )
     inside = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
     inside = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -119,4 +123,6 @@ def _cut(image: Image8, guess: Matte8) -> Matte8:
     if count < 2:
         return empty
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    return np.asarray(parts == largest, np.uint8) * np.uint8(255)
+    found = (parts == largest).astype(np.float32)
+    whole = cv2.resize(found, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(whole > 0.5, np.uint8) * np.uint8(255)

@@ -42,8 +42,11 @@ def render_pairs(
     lights: npt.NDArray[np.int64],
     rng: np.random.Generator,
     size: Tuple[int, int],
+    frames: int = 1,
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """Return composite, truth `(n, 3, h, w)` linear and coverage `(n, 1, h, w)`.
+    """Return composite, truth `(n * frames, 3, h, w)` linear and coverage `(n * frames, 1, h, w)`.
+
+    A clip's subject moves from frame to frame; its light stays.
 
     Args:
         rows: `(n,)` plates, indices of views in `scenes`.
@@ -51,29 +54,37 @@ def render_pairs(
         size: `(h, w)`.
     """
     count = len(rows)
-    albedo, normals, sky, covered = _placed(subjects, rng, count, size)
+    albedo, normals, sky, covered = _placed(subjects, rng, count, size, frames)
     target = scenes.lights[scenes.light_of[rows]].astype(np.float32) * scenes.gains[rows][:, None, None, None]
     yaws = scenes.yaws[rows]
     away = scenes.lights[rng.choice(lights, count)].astype(np.float32)
     turned = rng.uniform(0, 2 * np.pi, count)
     shine = torch.from_numpy(rng.uniform(0, 1.5, (count, 1, 1, 1)) ** 2).float()
-    there = _shaded(_rolled(target, yaws), albedo, normals, sky, shine)
-    here = _shaded(_rolled(away, turned), albedo, normals, sky, shine)
-    exposure = EXPOSED * np.exp2(rng.normal(0, 0.6, count)) * 2.2
-    level = (here / albedo.clamp_min(0.02) * covered).sum((1, 2, 3)) / (3 * covered.sum((1, 2, 3))).clamp_min(
-        1
+    there, here = (
+        _shaded(_each(light, frames), albedo, normals, sky, _each(shine, frames))
+        for light in (_rolled(target, yaws), _rolled(away, turned))
     )
-    here = here * (torch.from_numpy(exposure).float() / level.clamp_min(1e-4))[:, None, None, None]
-    same = torch.from_numpy(rng.random(count) < SAME_LIGHT)[:, None, None, None]
+    exposure = EXPOSED * np.exp2(rng.normal(0, 0.6, count)) * 2.2
+    light = (here / albedo.clamp_min(0.02) * covered).sum((1, 2, 3)).reshape(-1, frames).sum(1)
+    level = light / (3 * covered.sum((1, 2, 3)).reshape(-1, frames).sum(1)).clamp_min(1)
+    here = here * _each(
+        (torch.from_numpy(exposure).float() / level.clamp_min(1e-4))[:, None, None, None], frames
+    )
+    same = _each(torch.from_numpy(rng.random(count) < SAME_LIGHT)[:, None, None, None], frames)
     here = torch.where(same, there, here)
     plate = torch.from_numpy(scenes.pictures[rows].astype(np.float32)).permute(0, 3, 1, 2)
-    plate = fn.interpolate(plate, size, mode="area").clamp_max(BRIGHTEST)
+    plate = _each(fn.interpolate(plate, size, mode="area").clamp_max(BRIGHTEST), frames)
     # The whole shot's exposure, as its camera might have chosen it.
-    gain = torch.from_numpy(np.exp2(rng.normal(0, 0.5, count))).float()[:, None, None, None]
+    gain = _each(torch.from_numpy(np.exp2(rng.normal(0, 0.5, count))).float()[:, None, None, None], frames)
     plate, there, here = plate * gain, there * gain, torch.where(same, there * gain, here)
     truth = plate * (1 - covered) + there.clamp_max(BRIGHTEST) * covered
     composite = plate * (1 - covered) + here.clamp_max(BRIGHTEST) * covered
     return composite, truth, covered
+
+
+def _each(values: Tensor, frames: int) -> Tensor:
+    """Return one row per frame from one per clip."""
+    return values.repeat_interleave(frames, 0)
 
 
 def irradiance(light: Tensor, normals: Tensor) -> Tensor:
@@ -122,9 +133,12 @@ def _rolled(light: npt.NDArray[np.float32], yaws: npt.NDArray[np.floating]) -> T
 
 
 def _placed(
-    subjects: Subjects, rng: np.random.Generator, count: int, size: Tuple[int, int]
+    subjects: Subjects, rng: np.random.Generator, count: int, size: Tuple[int, int], frames: int
 ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return albedo, normals, openness and coverage of random subjects at random places, at `size`."""
+    """Return albedo, normals, openness and coverage of random subjects at random places, at `size`.
+
+    The frames of a clip lie in consecutive rows; from one to the next a subject moves and comes nearer or goes.
+    """
     chosen = rng.integers(len(subjects.part), size=count)
     part = subjects.part[chosen]
     albedo = torch.from_numpy(_painted(subjects, chosen, part, rng)).permute(0, 3, 1, 2)
@@ -133,26 +147,32 @@ def _placed(
     solid = torch.from_numpy((part > 0).astype(np.float32))[:, None]
     stack = torch.cat([torch.cat([albedo, normals, sky], 1) * solid, solid], 1)
     height, width = size
-    flip = np.where(rng.random(count) < 0.5, -1.0, 1.0)
-    tall = rng.uniform(0.5, 1.25, count)
-    theta = torch.zeros(count, 2, 3)
+    flip = np.repeat(np.where(rng.random(count) < 0.5, -1.0, 1.0), frames)
+    tall = np.repeat(rng.uniform(0.5, 1.25, count), frames) * _drift(rng, 0.05, count, frames, 1.0)
+    across = np.repeat(rng.uniform(-0.45, 0.45, count), frames) + _drift(rng, 0.1, count, frames, 0.0)
+    down = np.repeat(rng.uniform(-0.25, 0.2, count), frames) + _drift(rng, 0.03, count, frames, 0.0)
+    theta = torch.zeros(count * frames, 2, 3)
     # The subject fills `tall` of the frame's height; its pixels are square.
     theta[:, 0, 0] = torch.from_numpy(flip * (width / height) * (ROWS / COLUMNS) / tall).float()
     theta[:, 1, 1] = torch.from_numpy(1 / tall).float()
-    theta[:, 0, 2] = theta[:, 0, 0].abs() * torch.from_numpy(rng.uniform(-0.45, 0.45, count)).float()
-    theta[:, 1, 2] = (
-        theta[:, 1, 1] * torch.from_numpy(rng.uniform(-0.25, 0.2, count) - 0.1 * (tall > 1)).float()
-    )
-    grid = fn.affine_grid(theta, [count, 8, height * 2, width * 2], align_corners=False)
-    seen = fn.avg_pool2d(fn.grid_sample(stack, grid, align_corners=False), 2)
+    theta[:, 0, 2] = theta[:, 0, 0].abs() * torch.from_numpy(across).float()
+    theta[:, 1, 2] = theta[:, 1, 1] * torch.from_numpy(down - 0.1 * (tall > 1)).float()
+    grid = fn.affine_grid(theta, [count * frames, 8, height * 2, width * 2], align_corners=False)
+    seen = fn.avg_pool2d(fn.grid_sample(_each(stack, frames), grid, align_corners=False), 2)
     covered = seen[:, 7:]
     inside = seen[:, :7] / covered.clamp_min(1e-3)
-    turned = (
-        inside[:, 3:6]
-        * torch.cat([torch.from_numpy(flip).float()[:, None], torch.ones(count, 2)], 1)[:, :, None, None]
-    )
-    unit = turned / turned.norm(dim=1, keepdim=True).clamp_min(1e-4)
+    x, y, z = inside[:, 3:6].unbind(1)
+    turned = torch.stack([x * torch.from_numpy(flip).float()[:, None, None], y, z], 1)
+    unit = turned / turned.square().sum(1, keepdim=True).sqrt().clamp_min(1e-4)
     return inside[:, :3], unit, inside[:, 6:7], covered
+
+
+def _drift(
+    rng: np.random.Generator, size: float, count: int, frames: int, start: float
+) -> npt.NDArray[np.float64]:
+    """Return `(count * frames,)`: from `start` on, a steady change per frame of deviation `size`."""
+    steps = rng.normal(0, size, (count, 1)) * np.arange(frames) if frames > 1 else np.zeros((count, 1))
+    return (start + steps).ravel()
 
 
 def _painted(

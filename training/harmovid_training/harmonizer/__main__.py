@@ -51,15 +51,15 @@ def main(words: Optional[List[str]] = None) -> int:
     given = _arguments(words)
     torch.set_num_threads(given.threads)
     recipe = RECIPES[given.recipe]
-    for name in ("steps", "rate", "decay_from", "seed"):
+    for name in ("steps", "minutes", "rate", "decay_from", "seed"):
         if getattr(given, name) is not None:
             recipe = replace(recipe, **{name: getattr(given, name)})
     try:
         scenes, subjects = _material(given.data, given.out)
         if given.command == "train":
             train(
-                given.out, scenes, subjects, recipe, resume=given.resume, start=given.start, minutes=given.minutes,
-                loaders=given.loaders,
+                given.out, scenes, subjects, recipe, resume=given.resume, start=given.start, loaders=given.loaders,
+                device=given.device,
             )  # fmt: skip
         _finish(given.out, scenes, subjects, recipe)
     except HarmoVidError as error:
@@ -103,9 +103,10 @@ def _arguments(words: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="learning rate instead of the recipe's")
     parser.add_argument("--decay-from", type=float, help="share of the run after which the rate falls")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--minutes", type=float, help="stop after so long, with a checkpoint")
+    parser.add_argument("--minutes", type=float, help="end by the clock instead of by steps")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--start", type=Path, help="checkpoint whose weights a new run begins with")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--loaders", type=int, default=1, help="processes that make batches")
     return parser.parse_args(words)

@@ -62,9 +62,7 @@ def collect(model: Harmonizer, sampler: Sampler, renders: float, batches: int = 
 
 def _cases(model: Harmonizer, batch: Batch, frames: int) -> Cases:
     codes = to_codes(batch.composite, batch.anchor)
-    vector, local = model.averaged(
-        codes, batch.matte, torch.ones_like(batch.matte), subject_box(batch.matte), frames
-    )
+    vector, local = model.averaged(codes, batch.matte, batch.seen, subject_box(batch.matte), frames)
     answer = Fields(*model.head(vector, local))
     mean = answer.coeffs.mean(1, keepdim=True)
     shared = Fields(mean.expand_as(answer.coeffs), answer.grid, answer.gate)

@@ -6,6 +6,8 @@ subject's box that sees the pixel as the curve has relit it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as fn
@@ -30,7 +32,10 @@ NOISE_SQUARE = 4e-4
 LOG_FLOOR = 3e-3
 """Squared error added before the logarithm in the loss, 25 dB: with less, clips that are almost right rule the
 gradients and the network learns to do nothing."""
-LOG_SHARE, L1_SHARE, STOPS_SHARE, GRID_SHARE = 0.1, 4.0, 0.2, 0.003
+SHARE, LOG_SHARE, L1_SHARE, STOPS_SHARE, GRID_SHARE = 1.0, 0.1, 2.0, 0.1, 0.003
+SHARE_FLOOR = 4e-3
+"""Squared error added to what was there before, 24 dB: a composite that was right has no error to share."""
+POINTS = 256
 CODE_BREAK, SLOPE, OFFSET = 0.0078125, 10.5402377416545, 0.0729055341958355
 LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -53,47 +58,82 @@ def view(linear: Tensor) -> Tensor:
     )
 
 
+@dataclass(frozen=True)
+class Points:
+    """Pixels of a batch to judge an answer by; one row per picture, `k` pixels each.
+
+    Attributes:
+        composite, truth: `(n, 3, k)` linear. weight: `(n, 1, k)` how far a pixel counts: its share of foreground.
+        x, y: `(n, k)` places in shares of the subject's box. anchor: `(n,)`.
+    """
+
+    composite: Tensor
+    truth: Tensor
+    weight: Tensor
+    x: Tensor
+    y: Tensor
+    anchor: Tensor
+
+
+def every_point(batch: Batch) -> Points:
+    """Return all pixels of a batch, row by row."""
+    n, _, h, w = batch.composite.shape
+    index = torch.arange(h * w, device=batch.composite.device)[None].expand(n, h * w)
+    flat = [plane.flatten(2) for plane in (batch.composite, batch.truth, batch.covered)]
+    return _placed(batch, index, flat[0], flat[1], flat[2])
+
+
+def drawn_points(batch: Batch, count: int) -> Points:
+    """Return `count` pixels of each picture, drawn by their share of foreground: each then counts alike."""
+    odds = batch.covered.flatten(1) + 1e-6
+    index = torch.multinomial(odds, count, replacement=True)
+    spots = index[:, None].expand(-1, 3, -1)
+    composite, truth = (plane.flatten(2).gather(2, spots) for plane in (batch.composite, batch.truth))
+    return _placed(batch, index, composite, truth, torch.ones_like(composite[:, :1]))
+
+
+def _placed(batch: Batch, index: Tensor, composite: Tensor, truth: Tensor, weight: Tensor) -> Points:
+    h, w = batch.composite.shape[2:]
+    x0, y0, x1, y1 = subject_box(batch.matte)[:, :, None].unbind(1)
+    x = ((index % w + 0.5) / w - x0) / (x1 - x0)
+    y = ((torch.div(index, w, rounding_mode="floor") + 0.5) / h - y0) / (y1 - y0)
+    return Points(composite, truth, weight, x, y, batch.anchor)
+
+
 def predict(model: Harmonizer, batch: Batch, frames: int) -> Fields:
     """Return the network's answer to a batch, one per clip."""
     codes = to_codes(batch.composite, batch.anchor)
-    return model(codes, batch.matte, torch.ones_like(batch.matte), subject_box(batch.matte), frames)
+    return model(codes, batch.matte, batch.seen, subject_box(batch.matte), frames)
 
 
 def field_stops(batch: Batch, fields: Fields, frames: int, local: bool = True) -> Tensor:
     """Return the stops `(n, 3, h, w)` that an answer gives every pixel, before its gate."""
-    stops = _curve_stops(batch, fields.coeffs.repeat_interleave(frames, 0))
+    return point_stops(every_point(batch), fields, frames, local).reshape(batch.composite.shape)
+
+
+def point_stops(points: Points, fields: Fields, frames: int, local: bool = True) -> Tensor:
+    """Return the stops `(n, 3, k)` that an answer gives these pixels, before its gate."""
+    stops = _curve_stops(points, fields.coeffs.repeat_interleave(frames, 0))
     if not local:
         return stops
-    relit = batch.composite * torch.exp2(stops)
-    return stops + _grid_stops(relit, batch, fields.grid.repeat_interleave(frames, 0))
+    relit = points.composite * torch.exp2(stops)
+    return stops + _grid_stops(relit, points, fields.grid.repeat_interleave(frames, 0))
 
 
-def _curve_stops(batch: Batch, coeffs: Tensor) -> Tensor:
-    y = torch.log2(
-        (batch.composite / batch.anchor[:, None, None, None]).clamp(2.0**LOW_STOPS, 2.0**HIGH_STOPS)
-    )
-    t = y / UNIT_STOPS
-    r, g, b = t.unbind(1)
+def _curve_stops(points: Points, coeffs: Tensor) -> Tensor:
+    y = torch.log2((points.composite / points.anchor[:, None, None]).clamp(2.0**LOW_STOPS, 2.0**HIGH_STOPS))
+    r, g, b = (y / UNIT_STOPS).unbind(1)
     terms = torch.stack([torch.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, g * b, b * r], 1)
-    stops = torch.bmm(coeffs, terms.flatten(2)).reshape(t.shape)
-    return stops.clamp(-STOPS_LIMIT, STOPS_LIMIT)
+    return torch.bmm(coeffs, terms).clamp(-STOPS_LIMIT, STOPS_LIMIT)
 
 
-def _grid_stops(relit: Tensor, batch: Batch, grid: Tensor) -> Tensor:
-    n, _, h, w = relit.shape
-    luma = (relit * torch.tensor(LUMA)[:, None, None]).sum(1)
-    level = torch.log2((luma / batch.anchor[:, None, None]).clamp(2.0**GRID_LOW, 2.0**GRID_HIGH))
+def _grid_stops(relit: Tensor, points: Points, grid: Tensor) -> Tensor:
+    luma = (relit * torch.tensor(LUMA, device=relit.device)[:, None]).sum(1)
+    level = torch.log2((luma / points.anchor[:, None]).clamp(2.0**GRID_LOW, 2.0**GRID_HIGH))
     z = (level - GRID_LOW) / (GRID_HIGH - GRID_LOW) * (GRID_LEVELS - 1)
-    box = subject_box(batch.matte)
-    rows = (torch.arange(h) + 0.5) / h
-    columns = (torch.arange(w) + 0.5) / w
-    y = (rows[None] - box[:, 1:2]) / (box[:, 3:4] - box[:, 1:2]) * 2 - 1
-    x = (columns[None] - box[:, 0:1]) / (box[:, 2:3] - box[:, 0:1]) * 2 - 1
-    places = torch.stack(
-        [x[:, None, :].expand(n, h, w), y[:, :, None].expand(n, h, w), (2 * z + 1) / GRID_LEVELS - 1], -1
-    )
-    read = fn.grid_sample(grid, places[:, None], padding_mode="border", align_corners=False)
-    return read[:, :, 0]
+    places = torch.stack([points.x * 2 - 1, points.y * 2 - 1, (2 * z + 1) / GRID_LEVELS - 1], -1)
+    read = fn.grid_sample(grid, places[:, None, None], padding_mode="border", align_corners=False)
+    return read[:, :, 0, 0]
 
 
 def squared_error(batch: Batch, stops: Tensor, frames: int) -> Tensor:
@@ -110,17 +150,30 @@ def gain_db(batch: Batch, stops: Tensor, frames: int) -> Tensor:
 
 
 def loss(batch: Batch, fields: Fields, frames: int) -> Tensor:
-    """Return the training loss: log of the squared error, absolute error in view space, a little in stops."""
-    stops = field_stops(batch, fields, frames)
-    result = batch.composite * torch.exp2(stops)
-    shown, wanted = view(result), view(batch.truth)
-    square = _masked((shown - wanted).square().mean(1, keepdim=True), batch.covered, frames)
-    absolute = _masked((shown - wanted).abs().mean(1, keepdim=True), batch.covered, frames)
-    floor = 2.0**-8
-    apart = (torch.log2(result.clamp_min(floor)) - torch.log2(batch.truth.clamp_min(floor))).abs()
-    unequal = _masked(apart.mean(1, keepdim=True), batch.covered, frames)
-    quality = LOG_SHARE * torch.log(square + LOG_FLOOR) + L1_SHARE * absolute + STOPS_SHARE * unequal
+    """Return the training loss: what share of the squared error in view space is left, and how far off it is.
+
+    The share makes mild and strong looks count alike, as decibels do; where nothing was wrong it counts harm. Judged
+    on `POINTS` pixels of each frame.
+    """
+    points = drawn_points(batch, POINTS)
+    result = points.composite * torch.exp2(point_stops(points, fields, frames))
+    shown, wanted = view(result), view(points.truth)
+    apart = (shown - wanted).square()
+    before = (view(points.composite) - wanted).square()
+    left, found, absolute, unequal = (
+        values.mean((1, 2)).reshape(-1, frames).mean(1)
+        for values in (apart, before, (shown - wanted).abs(), _stops_apart(result, points.truth))
+    )
+    share = left / (found + SHARE_FLOOR)
+    quality = (
+        SHARE * share + LOG_SHARE * torch.log(left + LOG_FLOOR) + L1_SHARE * absolute + STOPS_SHARE * unequal
+    )
     return quality.mean() + GRID_SHARE * fields.grid.square().mean()
+
+
+def _stops_apart(result: Tensor, truth: Tensor) -> Tensor:
+    floor = 2.0**-8
+    return (torch.log2(result.clamp_min(floor)) - torch.log2(truth.clamp_min(floor))).abs()
 
 
 def _masked(values: Tensor, weight: Tensor, frames: int) -> Tensor:

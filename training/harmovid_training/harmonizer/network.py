@@ -259,24 +259,19 @@ def _counts(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
     soft = _tents(spread, BINS).flatten(1, 2)
     pair = _tents(chroma.clamp(-1, 1).flatten(2), CHROMA_BINS)
     both = (pair[:, 0, :, None] * pair[:, 1, None]).flatten(1, 2)
-    every = torch.cat([soft, both], 1)
     flat = small.flatten(2)
-    parts = []
-    for mask in (matte, away):
-        weight = mask[:, :, ::2, ::2].flatten(2).transpose(1, 2)
-        share = weight / (weight.sum(1, keepdim=True) + 1e-3)
-        mean = torch.bmm(flat, share)
-        deviation = (torch.bmm(flat * flat, share) - mean * mean).clamp_min(0).add(1e-4).sqrt()
-        parts += [
-            torch.bmm(every, share)[:, :, 0] * 4,
-            weight.mean((1, 2))[:, None],
-            mean[..., 0],
-            deviation[..., 0],
-        ]
-    return torch.cat(parts, 1)
+    weight = torch.cat([matte, away], 1)[:, :, ::2, ::2].flatten(2).transpose(1, 2)
+    area = weight.mean(1)
+    # All sums over pixels are products with both masks at once.
+    share = weight / (weight.sum(1, keepdim=True) + 1e-3)
+    mean = torch.bmm(flat, share)
+    deviation = (torch.bmm(flat * flat, share) - mean * mean).clamp_min(0).add(1e-4).sqrt()
+    every = [torch.bmm(soft, share) * 4, torch.bmm(both, share) * 4, area[:, None], mean, deviation]
+    return torch.cat(every, 1).transpose(1, 2).flatten(1)
 
 
 def _tents(values: Tensor, bins: int) -> Tensor:
     """Return (n, c, bins, p): how far values (n, c, p) in -1..1 lie in each of `bins` overlapping bins."""
     centres = torch.linspace(-1, 1, bins, device=values.device)
-    return (1 - (values[:, :, None] - centres[:, None]).abs() * ((bins - 1) / 2)).clamp_min(0)
+    scale = (bins - 1) / 2
+    return (1 - (values[:, :, None] * scale - centres[:, None] * scale).abs()).clamp_min(0)
