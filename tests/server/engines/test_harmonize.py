@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, List
 
+import cv2
 import numpy as np
 import pytest
 from harmovid.errors import EngineFailed, OptionError
@@ -116,6 +117,54 @@ def test_a_restored_session_answers_the_same_bits(engine: Any, cut: int) -> None
 
     assert all(same(a, b) for a, b in zip(whole, answers))
     assert len(whole) == len(answers)
+
+
+def other_scene(number: int) -> ProxyFrame:
+    """Return a frame of another shot: a lit sky over dark ground, a dark foreground elsewhere."""
+    shown = frame(number, fg_stops=-3.0)
+    shown.images["bg"][:] *= np.where(np.arange(96) < 40, 12.0, 0.3).astype(np.float32)[:, None, None]
+    shown.images["bg"][:] *= np.float32([0.4, 0.9, 2.0])
+    shown.mattes["matte"][:] = 0
+    shown.mattes["matte"][50:90, 80:120] = 1
+    return shown
+
+
+@pytest.mark.parametrize("cut", [4, LOOKAHEAD_FRAMES + 4])
+def test_nothing_is_averaged_across_a_cut(engine: Any, cut: int) -> None:
+    """Two scenes sent as one job are answered as two jobs would be, to the bit, and the report tells of the cut."""
+    first = [frame(n) for n in NUMBERS[:cut]]
+    second = [other_scene(n) for n in NUMBERS[cut : cut + 20]]
+    whole = run(start(engine), first + second)
+    apart = run(start(engine), first) + run(start(engine), second)
+
+    assert all(same(a, b) for a, b in zip(whole, apart))
+    assert [answer.number for answer in whole] == [shown.number for shown in first + second]
+    assert [answer.number for answer in whole if answer.report.get("cut")] == [NUMBERS[cut]]
+
+
+def test_a_restored_session_knows_of_the_cut(engine: Any) -> None:
+    """Restored right before a cut, and after it, a session finds it and tells of it all the same."""
+    frames = [frame(n) for n in NUMBERS[:5]] + [other_scene(n) for n in NUMBERS[5:9]]
+    whole = run(start(engine), frames)
+    for at in (5, 7):
+        first, second = start(engine), start(engine)
+        answers = [answer for one in frames[:at] for answer in first.push(one)]
+        second.restore(first.state())
+        answers += run(second, frames[at:])
+        assert all(same(a, b) and a.report == b.report for a, b in zip(whole, answers))
+
+
+def test_exposure_changes_and_motion_are_no_cuts(engine: Any) -> None:
+    """A plate that brightens by three stops, and one that pans by an eighth of its width a frame, stay one shot."""
+    brighter = [replace(frame(1001, 0.2 * i, 0.2 * i), number=n) for i, n in enumerate(NUMBERS[:15])]
+    # Like most scenes, large shapes and small ones.
+    noise = np.random.default_rng(3).normal(0, 1, (96, 400, 3))
+    wide = np.exp2(sum(1.5 * size * cv2.GaussianBlur(noise, (0, 0), size) for size in (4, 12, 36)))
+    panned = [frame(n) for n in NUMBERS[:15]]
+    for i, shown in enumerate(panned):
+        shown.images["bg"][:] = 0.18 * wide[:, 16 * i : 16 * i + 128]
+    for frames in (brighter, panned):
+        assert not any(answer.report.get("cut") for answer in run(start(engine), frames))
 
 
 def test_the_field_is_steady(engine: Any) -> None:

@@ -2,7 +2,7 @@
 
 The first answer waits for `LOOKAHEAD_FRAMES` frames; from then on the network's vectors are averaged over a window that
 grows to `smoothing` frames, so the answer drifts slowly and never jumps. The grid of local gains follows the subject's
-box. Nothing depends on when frames arrive, only on their order.
+box. At a cut everything begins anew (`cuts.py`). Nothing depends on when frames arrive, only on their order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from harmovid.pixels.field import NULL
 from harmovid.pixels.model_space import ANCHOR_FRAMES, exposure_anchor, to_model
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
+from harmovid_server.engines.harmonize import cuts
 from harmovid_server.engines.harmonize.answer import Controls, Found, field_of, unscaled
 from harmovid_server.engines.harmonize.look import Look, look
 from harmovid_server.engines.harmonize.network import Network
@@ -58,6 +59,12 @@ class HarmonizeSession:
         self._window = max(smoothing, LOOKAHEAD_FRAMES)
         self._reference = reference
         self._waiting: List[Look] = []
+        self._before: Optional[Array] = None
+        self._cut: Optional[int] = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of any shot."""
         self._anchor: Optional[float] = None
         self._memory: Optional[Memory] = None
         self._colours = np.zeros((0, 3))
@@ -66,11 +73,25 @@ class HarmonizeSession:
     def push(self, frame: ProxyFrame) -> List[Answer]:
         """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
         seen = look(frame, self._network.numbers.pixels)
+        owed = self._ended(seen)
         if self._anchor is not None:
             self._take(seen)
-            return [self._answer(seen)]
+            return [*owed, self._answer(seen)]
         self._waiting.append(seen)
-        return self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else []
+        return [*owed, *(self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else [])]
+
+    def _ended(self, seen: Look) -> List[Answer]:
+        """Return what is owed to the shot that ends before this frame, if one does; begin anew then.
+
+        A job that matches one frame goes on matching it.
+        """
+        before, self._before = self._before, cuts.signature(seen.picture)
+        if self._reference != ANY_FRAME or before is None or not cuts.is_cut(before, self._before):
+            return []
+        owed = self.finish()
+        self._forget()
+        self._cut = seen.number
+        return owed
 
     def finish(self) -> List[Answer]:
         """Answer what still waits: all frames of a shot shorter than the lookahead."""
@@ -104,7 +125,7 @@ class HarmonizeSession:
     def _answer(self, seen: Look) -> Answer:
         if self._anchor is None or self._memory is None or not len(self._colours):
             reason = "no foreground or no background to measure"
-            return Answer(seen.number, NULL, {"decision": "nothing", "reason": reason})
+            return Answer(seen.number, NULL, {"decision": "nothing", "reason": reason, **self._told(seen)})
         memory = self._memory
         share = np.float32(1 / memory.trust)
         coeffs, grid, gate = self._network.answer(memory.vector * share, memory.local * share)
@@ -113,7 +134,10 @@ class HarmonizeSession:
             self._colours, self._anchor,
         )  # fmt: skip
         field, facts = field_of(found, self._controls, self._network.numbers, self._followed(seen))
-        return Answer(seen.number, field, {**facts, "frames_seen": memory.count})
+        return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._told(seen)})
+
+    def _told(self, seen: Look) -> Dict[str, bool]:
+        return {"cut": True} if seen.number == self._cut else {}
 
     def _followed(self, seen: Look) -> Tuple[float, float, float, float]:
         """Return the subject's smoothed box in plate pixels."""
@@ -127,7 +151,10 @@ class HarmonizeSession:
 
     def state(self) -> State:
         """Return everything the session knows, as plain values and arrays."""
-        state: Dict[str, Any] = {"anchor": self._anchor, "colours": self._colours, "box": self._box}
+        state: Dict[str, Any] = {
+            "anchor": self._anchor, "colours": self._colours, "box": self._box, "before": self._before,
+            "cut": self._cut,
+        }  # fmt: skip
         if self._memory is not None:
             memory = self._memory
             state.update(trust=memory.trust, vector=memory.vector, local=memory.local, count=memory.count)
@@ -143,6 +170,8 @@ class HarmonizeSession:
         self._anchor = None if held["anchor"] is None else float(held["anchor"])
         self._colours = np.asarray(held["colours"], np.float64).reshape(-1, 3)
         self._box = None if held["box"] is None else np.asarray(held["box"], np.float32)
+        self._before = None if held["before"] is None else np.asarray(held["before"], np.float32)
+        self._cut = None if held["cut"] is None else int(held["cut"])
         self._memory = None
         if "trust" in held:
             self._memory = Memory(float(held["trust"]), held["vector"], held["local"], int(held["count"]))
