@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,6 +21,8 @@ from harmovid_training.data.cache import Scenes
 from harmovid_training.data.figures import Subjects
 from harmovid_training.data.looks import Looks, apply_looks, draw_looks, draw_whole, film, soften, undo_tone
 from harmovid_training.data.relight import render_pairs
+
+Float32 = npt.NDArray[np.float32]
 
 HEIGHT, WIDTH = 48, 64
 """Size of the network's pictures in training."""
@@ -95,13 +98,10 @@ class Sampler:
     def regions(self, clips: int, frames: int) -> Batch:
         """Return a batch of regions of pictures under random looks."""
         rows = self._rng.choice(self.rows, clips, p=self._odds)
-        pictures = torch.from_numpy(self._scenes.pictures[rows].astype(np.float32)).permute(0, 3, 1, 2)
-        mattes = torch.from_numpy(self._scenes.mattes[rows, self._slots(rows)].astype(np.float32) / 255)[
-            :, None
-        ]
+        mattes = self._scenes.mattes[rows, self._slots(rows)].astype(np.float32) / np.float32(255)
         if self._subjects is not None and not self._cut_out:
-            mattes = self._with_silhouettes(mattes, self._subjects)
-        framed, covered = self._framed(pictures, mattes, frames)
+            self._put_silhouettes(mattes, self._subjects)
+        framed, covered = self._framed(rows, mattes, frames)
         photo = torch.from_numpy(np.repeat(self._scenes.light_of[rows] < 0, frames))[:, None, None, None]
         truth = torch.where(photo, undo_tone(framed, self._torch, frames), film(framed, self._torch, frames))
         truth = apply_looks(truth, _each(draw_whole(clips, self._torch), frames))
@@ -151,38 +151,57 @@ class Sampler:
         seen = seen.repeat_interleave(frames, 0)
         return Batch(composite, truth, matte, covered, seen, anchors(composite, matte, seen, frames))
 
-    def _with_silhouettes(self, mattes: Tensor, subjects: Subjects) -> Tensor:
-        """Return mattes, some replaced by silhouettes of subjects."""
-        result = mattes.clone()
-        for index in range(len(mattes)):
-            if self._rng.random() < SILHOUETTE_SHARE:
-                shape = subjects.silhouette(self._rng, mattes.shape[2:])
-                if shape.mean() > 0.01:
-                    result[index, 0] = shape
-        return result
+    def _put_silhouettes(self, mattes: Float32, subjects: Subjects) -> None:
+        """Replace some of the mattes `(n, h, w)` by silhouettes of subjects."""
+        for index in np.flatnonzero(self._rng.random(len(mattes)) < SILHOUETTE_SHARE):
+            shape = subjects.silhouette(self._rng, mattes.shape[1:])
+            if shape.mean() > 0.01:
+                mattes[index] = shape.numpy()
 
-    def _framed(self, pictures: Tensor, mattes: Tensor, frames: int) -> Tuple[Tensor, Tensor]:
+    def _framed(self, rows: npt.NDArray[np.int64], mattes: Float32, frames: int) -> Tuple[Tensor, Tensor]:
         """Return random crops of pictures and mattes, flipped or not, that keep the foreground in sight."""
-        count = len(pictures) * frames
-        zoom = torch.from_numpy(self._rng.uniform(0.62, 1.0, count)).float()
-        flip = torch.from_numpy(np.repeat(self._rng.choice([-1.0, 1.0], len(pictures)), frames)).float()
-        rows = torch.linspace(-1, 1, mattes.shape[2])
-        columns = torch.linspace(-1, 1, mattes.shape[3])
-        total = mattes.sum((1, 2, 3)).clamp_min(1)
-        middle_y = ((mattes.sum((1, 3)) @ rows) / total).repeat_interleave(frames)
-        middle_x = ((mattes.sum((1, 2)) @ columns) / total).repeat_interleave(frames)
-        jitter = torch.from_numpy(self._rng.uniform(-0.35, 0.35, (2, count))).float()
-        reach = 1 - zoom
-        shift_y, shift_x = (middle_y + jitter[0]).clamp(-1, 1), (middle_x + jitter[1]).clamp(-1, 1)
-        theta = torch.zeros(count, 2, 3)
-        theta[:, 0, 0], theta[:, 1, 1] = zoom * flip, zoom
-        theta[:, 0, 2] = torch.maximum(torch.minimum(shift_x, reach), -reach)
-        theta[:, 1, 2] = torch.maximum(torch.minimum(shift_y, reach), -reach)
-        both = torch.cat([pictures, mattes], 1).repeat_interleave(frames, 0)
-        # Two samples across and down per pixel: reading the cache more coarsely than it is would alias.
-        grid = fn.affine_grid(theta, [count, 4, HEIGHT * 2, WIDTH * 2], align_corners=False)
-        seen = fn.avg_pool2d(fn.grid_sample(both, grid, padding_mode="border", align_corners=False), 2)
-        return seen[:, :3].contiguous(), seen[:, 3:].contiguous()
+        pictures = np.empty((len(rows) * frames, HEIGHT, WIDTH, 3), np.float32)
+        covered = np.empty((len(rows) * frames, HEIGHT, WIDTH), np.float32)
+        flips = self._rng.choice([-1.0, 1.0], len(rows))
+        zooms = self._rng.uniform(0.62, 1.0, (len(rows), frames))
+        jitters = self._rng.uniform(-0.35, 0.35, (len(rows), frames, 2))
+        for clip, row in enumerate(rows):
+            whole, matte = self._scenes.pictures[row].astype(np.float32), mattes[clip]
+            middle = _middle(matte)
+            for frame in range(frames):
+                place = _crop(middle + jitters[clip, frame], zooms[clip, frame], flips[clip], matte.shape)
+                at = clip * frames + frame
+                pictures[at], covered[at] = _read(whole, place), _read(matte, place)
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(covered)[:, None]
+
+
+def _middle(matte: Float32) -> npt.NDArray[np.float64]:
+    """Return y, x of a matte's middle, -1..1 over the picture."""
+    h, w = matte.shape
+    total = max(float(matte.sum()), 1.0)
+    y = float(matte.sum(axis=1) @ np.linspace(-1, 1, h)) / total
+    return np.array([y, float(matte.sum(axis=0) @ np.linspace(-1, 1, w)) / total])
+
+
+def _crop(
+    middle: npt.NDArray[np.float64], zoom: float, flip: float, shape: Tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Return the matrix `(2, 3)` from pixels of a crop read twice as finely as it will be to pixels of the picture."""
+    reach = 1 - zoom
+    y, x = np.clip(np.clip(middle, -1, 1), -reach, reach)
+    h, w = shape
+    across, down = zoom * w / (2 * WIDTH), zoom * h / (2 * HEIGHT)
+    centre_x, centre_y = (x + 1) / 2 * w - 0.5, (y + 1) / 2 * h - 0.5
+    return np.array([
+        [flip * across, 0, centre_x - flip * across * (WIDTH - 0.5)], [0, down, centre_y - down * (HEIGHT - 0.5)],
+    ])  # fmt: skip
+
+
+def _read(plane: Float32, place: npt.NDArray[np.float64]) -> Float32:
+    """Return a crop, each pixel the mean of four readings: reading the cache more coarsely than it is would alias."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    fine = cv2.warpAffine(plane, place, (2 * WIDTH, 2 * HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(fine, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _each(looks: Looks, frames: int) -> Looks:
@@ -240,10 +259,16 @@ def draws(sampler: Sampler, mix: Mix, first: int, last: int, workers: int) -> It
     """Yield the batches of steps `first` to `last` (exclusive), loaded ahead by `workers` processes (0: none)."""
     loader: DataLoader[Tuple[Batch, int]] = DataLoader(
         Draws(sampler, mix), batch_size=None, sampler=range(first, last), num_workers=workers,
-        collate_fn=_as_it_is, prefetch_factor=4 if workers else None,
+        collate_fn=_as_it_is, prefetch_factor=4 if workers else None, worker_init_fn=_alone,
     )  # fmt: skip
     yield from loader
 
 
 def _as_it_is(item: Any) -> Any:
     return item
+
+
+def _alone(_: int) -> None:
+    """Begin a loading process: one thread, there are as many processes as wanted."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -8,7 +8,7 @@ wrong has to be learned too. Amount 1 is about the size of a careless comp, 2 a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,7 +71,9 @@ def draw_whole(count: int, rng: torch.Generator) -> Looks:
     """Return looks for whole pictures: no picture is seen twice in the same light, so none can be known by heart."""
     amount = WHOLE_AMOUNT * torch.rand(count, generator=rng)
     none = torch.zeros(count)
-    return _drawn(amount, none, none, none, rng)
+    looks = _drawn(amount, none, none, none, rng)
+    # One reading of a lattice less: a quarter of the time.
+    return replace(looks, lattice=torch.zeros_like(looks.lattice))
 
 
 def _drawn(amount: Tensor, plain: Tensor, display: Tensor, lit: Tensor, rng: torch.Generator) -> Looks:
@@ -135,8 +137,11 @@ def _in_light(pictures: Tensor, looks: Looks) -> Tensor:
     for bump in range(looks.bumps.shape[2]):
         centre, width, height = looks.bumps[:, :, bump, :, None, None].unbind(2)
         stops = stops + height * torch.exp(-0.5 * ((y - centre) / width) ** 2)
-    place = ((y - CURVE_LOW) / (CURVE_HIGH - CURVE_LOW) * 2 - 1).permute(0, 2, 3, 1)[:, None]
-    stops = stops + fn.grid_sample(looks.lattice, place, padding_mode="border", align_corners=True)[:, :, 0]
+    if looks.lattice.any():
+        place = ((y - CURVE_LOW) / (CURVE_HIGH - CURVE_LOW) * 2 - 1).permute(0, 2, 3, 1)[:, None]
+        stops = (
+            stops + fn.grid_sample(looks.lattice, place, padding_mode="border", align_corners=True)[:, :, 0]
+        )
     if looks.lamp.any():
         rows = torch.linspace(-1, 1, h)[:, None].expand(h, w)
         columns = torch.linspace(-1, 1, w)[None].expand(h, w)
