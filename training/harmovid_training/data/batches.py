@@ -256,10 +256,14 @@ class Draws(Dataset[Tuple[Batch, int]]):
 
 
 def draws(sampler: Sampler, mix: Mix, first: int, last: int, workers: int) -> Iterator[Tuple[Batch, int]]:
-    """Yield the batches of steps `first` to `last` (exclusive), loaded ahead by `workers` processes (0: none)."""
+    """Yield the batches of steps `first` to `last` (exclusive), loaded ahead by `workers` processes (0: none).
+
+    They are started afresh, each with the sampler's pictures of its own: OpenCV's threads do not survive a fork.
+    """
     loader: DataLoader[Tuple[Batch, int]] = DataLoader(
         Draws(sampler, mix), batch_size=None, sampler=range(first, last), num_workers=workers,
         collate_fn=_as_it_is, prefetch_factor=4 if workers else None, worker_init_fn=_alone,
+        multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     yield from loader
 
