@@ -22,6 +22,16 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert not torch.equal(other[0][0].composite, tail[0][0].composite)
 
 
+def test_a_loading_process_draws_the_same() -> None:
+    """A batch loaded by another process is the one drawn in this one."""
+    mix = Mix(2, 0.5, 0.0)
+    (here, _), (there, _) = (
+        next(draws(Sampler(scenes(4), subjects(), 5), mix, 3, 4, workers)) for workers in (0, 1)
+    )
+
+    assert torch.equal(here.composite, there.composite)
+
+
 def test_only_the_foreground_is_wrong() -> None:
     """Where nothing is covered the composite is the truth, bit by bit, in regions and renders."""
     sampler = Sampler(scenes(), subjects(), 2)

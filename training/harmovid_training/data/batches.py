@@ -7,7 +7,7 @@ subjects (`figures.py`, `relight.py`) over views of panoramas give clips whose t
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -86,14 +86,17 @@ class Sampler:
         self._odds = scenes.weights[self.rows] / scenes.weights[self.rows].sum()
         self._views = np.flatnonzero((scenes.held == held) & (scenes.light_of >= 0))
         self._lights = np.unique(scenes.light_of[self._views])
-        self._torch = torch.Generator()
         self._rng = self.at(0)
 
     def at(self, step: int) -> np.random.Generator:
         """Begin the random numbers of `step` and return them."""
         self._rng = np.random.default_rng([self._seed, step])
-        self._torch.manual_seed(int(self._rng.integers(1 << 60)))
+        self._torch = torch.Generator().manual_seed(int(self._rng.integers(1 << 60)))
         return self._rng
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """Leave torch's generator behind, which cannot go to another process; `at` makes another."""
+        return {name: value for name, value in vars(self).items() if name != "_torch"}
 
     def regions(self, clips: int, frames: int) -> Batch:
         """Return a batch of regions of pictures under random looks."""
