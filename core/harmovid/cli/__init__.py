@@ -1,4 +1,4 @@
-"""The command `harmovid`: deflicker, harmonize, check, serve, engines, status, cancel, keys, grade, doctor.
+"""The command `harmovid`: deflicker, harmonize, check, serve, engines, status, cancel, keys, grade, evaluate, doctor.
 
     from harmovid.cli import main
     exit_code = main(["engines", "--json"])
@@ -16,7 +16,7 @@ import traceback
 from importlib import import_module
 from typing import Optional, Sequence
 
-from harmovid.cli import exits, parser
+from harmovid.cli import exits, parser, rooms
 from harmovid.cli.console import Console
 from harmovid.errors import HarmoVidError, JobCancelled
 
@@ -70,6 +70,8 @@ def _run(words: Sequence[str], console: Console) -> int:
         from harmovid.cli import serve
 
         return serve.run(words[1:])
+    if command in rooms.EXTRAS:
+        return rooms.run(words, console)
     task = words[1] if command == "check" and len(words) > 1 else command
     if task in parser.JOB_COMMANDS:
         from harmovid.cli import job_command

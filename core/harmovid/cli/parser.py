@@ -75,6 +75,10 @@ def build(engine: Optional[EngineInfo] = None, remark: str = "") -> Parser:
     _add_server_commands(commands)
     _add_keys(commands)
     _add_local_commands(commands)
+    # Likewise: the training room reads what follows (`harmovid.cli.rooms`).
+    commands.add_parser(
+        "evaluate", help="measure methods on clips with masks; preference study", add_help=False
+    )
     return parser
 
 

@@ -1,0 +1,66 @@
+"""`harmovid evaluate run` as a user runs it: a real server, real files, a table at the end, and again for nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from harmovid.cli import exits, main
+from training.evaluate.little import COUNT, LINES, write_clips
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+
+
+def evaluate(*words: object) -> int:
+    """Run one command line, quietly."""
+    return main(["evaluate", "run", *map(str, words), "--quiet"])
+
+
+def test_from_clips_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All three sets of the paper, all rows and our engines run; a second run computes nothing and tells the same."""
+    clips, out = write_clips(tmp_path / "clips"), tmp_path / "out"
+    words = (clips, "-o", out, "--lines", LINES, "--frames", COUNT, "--json")
+    assert evaluate(*words) == exits.OK
+    first = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in first["sets"]] == ["lut", "lut-flicker", "harmonized"]
+    for each in first["sets"]:
+        names = [row["method"] for row in each["rows"]]
+        assert any("engine" in name for name in names), names
+        assert all(row["clips"].keys() == {"disc", "other"} for row in each["rows"])
+    assert "Uniform LUT" in (out / "table.md").read_text(encoding="utf-8")
+    times = {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.exr")}
+    assert times
+    assert evaluate(*words) == exits.OK
+    assert json.loads(capsys.readouterr().out)["sets"] == first["sets"]
+    assert {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.exr")} == times
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--only", "nobody"], "no clip 'nobody'"),
+        (["--method", "magic"], "no built-in method 'magic'"),
+        (["--results", "folder"], "not NAME=VALUE"),
+        (["--checkpoint", "mine=run"], "needs its VAE"),
+        (["--harmonizer", "unknown"], "neither stand-in"),
+        (["--harmonizer", "ic-light"], "needs its weights"),
+        (["--luts", "."], "no .cube"),
+        (["--lines", "8"], "at least 48"),
+        (["--set", "unknown"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    says: str,
+) -> None:
+    """A wrong word ends as a usage error that names it, before anything is computed."""
+    monkeypatch.chdir(tmp_path)
+    clips = write_clips(tmp_path / "clips", ("disc",))
+    assert evaluate(clips, "-o", tmp_path / "out", *words) == exits.USAGE
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
