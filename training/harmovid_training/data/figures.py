@@ -111,7 +111,7 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     if figure and rng.random() < 0.6:
         # Often from the hips or the chest up: people close to camera matter most.
         low = np.array([low[0], low[1] + (high[1] - low[1]) * rng.uniform(0.3, 0.72), low[2]])
-    camera = _rotation(turn, tilt)
+    camera = rotation(turn, tilt)
     middle = (low + high) / 2
     tall = high[1] - low[1]
     across = min(tall * COLUMNS / ROWS, (high[0] - low[0]) * 1.05)
@@ -129,7 +129,7 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
         screen[:, 2] -= 0.6 * index
         turned = (mesh.normals @ camera.T).astype(np.float32)
         extra = mesh.points if mesh.uv is None else np.concatenate([mesh.uv, mesh.uv[:, :1]], 1)
-        _rasterise(
+        rasterise(
             screen.astype(np.float32),
             mesh.triangles,
             turned,
@@ -143,9 +143,9 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
     # Some meshes are wound the other way round, and clothes have two sides: what is seen faces the camera.
     normals *= np.where(normals[..., 2:] > 0, -1, 1)
-    part, colour = _materials(meshes, which, place, whole)
+    part, colour = materials(meshes, which, place, whole)
     pattern = ((place[..., :2] - low[:2]) / np.maximum(high[:2] - low[:2], 1e-6)).clip(0, 1) * 255
-    sky = _openness(depth)
+    sky = openness(depth)
     return (
         (normals * 127).astype(np.int8),
         part,
@@ -155,9 +155,17 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     )
 
 
-def _materials(meshes: List[Tuple[Mesh, int]], which: Any, place: Float32, whole: Float32) -> Tuple[Any, Any]:
-    part = np.zeros((ROWS, COLUMNS), np.uint8)
-    colour = np.zeros((ROWS, COLUMNS, 3), np.uint8)
+def materials(meshes: List[Tuple[Mesh, int]], which: Any, place: Float32, whole: Float32) -> Tuple[Any, Any]:
+    """Return what each pixel shows `(h, w)` and the colour of textures `(h, w, 3)`.
+
+    Args:
+        meshes: with their kinds; -1 is a body that is dressed here.
+        which: `(h, w)` index of the mesh that is seen, -1 for none.
+        place: `(h, w, 3)` place on the mesh, or its texture coordinates.
+        whole: `(n, 3)` all points together.
+    """
+    part = np.zeros(which.shape, np.uint8)
+    colour = np.zeros((*which.shape, 3), np.uint8)
     bottom, top = float(whole[:, 1].min()), float(whole[:, 1].max())
     for index, (mesh, kind) in enumerate(meshes):
         here = which == index
@@ -180,20 +188,21 @@ def _materials(meshes: List[Tuple[Mesh, int]], which: Any, place: Float32, whole
     return part, colour
 
 
-def _openness(depth: Float32) -> Float32:
-    """Return `(ROWS, COLUMNS)` 0.3..1: less where the neighbourhood lies nearer to the camera (screen space)."""
+def openness(depth: Float32) -> Float32:
+    """Return `(h, w)` 0.3..1: less where the neighbourhood lies nearer to the camera (screen space)."""
     far = np.where(np.isfinite(depth), depth, 1e4).astype(np.float32)
     shut = np.zeros_like(far)
     for reach in (2, 4, 8):
         for angle in np.arange(8) * np.pi / 4:
             move = np.array([[1, 0, reach * np.cos(angle)], [0, 1, reach * np.sin(angle)]], np.float32)
-            near = cv2.warpAffine(far, move, (COLUMNS, ROWS), borderMode=cv2.BORDER_REPLICATE)
+            near = cv2.warpAffine(far, move, far.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
             step = (far - near) / reach
             shut += np.clip(step, 0, 1.5) * np.clip((6 - step) / 3, 0, 1)
     return np.clip(1 - shut / 24, 0.3, 1.0).astype(np.float32)
 
 
-def _rotation(turn: float, tilt: float) -> npt.NDArray[np.float64]:
+def rotation(turn: float, tilt: float) -> npt.NDArray[np.float64]:
+    """Return the matrix that takes a mesh's points to a camera's: turned about its height, tilted towards it."""
     around = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     over = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     # Meshes face +z, towards a viewer; the camera looks along +z: turn them half around.
@@ -201,7 +210,7 @@ def _rotation(turn: float, tilt: float) -> npt.NDArray[np.float64]:
 
 
 @numba.njit(cache=True)
-def _rasterise(
+def rasterise(
     screen: Any,
     triangles: Any,
     normals: Any,
@@ -212,6 +221,7 @@ def _rasterise(
     out_extra: Any,
     which: Any,
 ) -> None:
+    """Draw a mesh into `depth`, `out_normals`, `out_extra` and `which` where it is nearer; see `_draw`."""
     rows, columns = depth.shape
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t]

@@ -6,6 +6,7 @@ config = replace(config, iterations=100)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from harmovid_training.models.conditioning import DEFLICKER, HARMOVID
@@ -25,6 +26,7 @@ class TrainConfig:
         accumulate: backward passes per step.
         frames, height, width: of a training clip; frames after the chunk rule.
         learning_rate, warmup, weight_decay, clip_norm: of AdamW (betas 0.9, 0.95); constant after a linear warm-up.
+        decay: let the learning rate fall to zero along half a cosine, from the warm-up to the last iteration.
         ema: decay of the averaged weights that a checkpoint holds; 0 keeps none.
         precision: `bf16` or `no`.
         checkpointing: recompute blocks in the backward pass.
@@ -49,6 +51,7 @@ class TrainConfig:
     warmup: int = 50
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
+    decay: bool = False
     ema: float = 0.0
     precision: str = "bf16"
     checkpointing: bool = True
@@ -58,6 +61,14 @@ class TrainConfig:
     workers: int = 4
     gpus: int = 8
     seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of step `step`, counted from 0; a function of the step, so that runs resume."""
+        rising = min(1.0, (step + 1) / max(self.warmup, 1))
+        if not self.decay:
+            return self.learning_rate * rising
+        gone = max(step - self.warmup, 0) / max(self.iterations - self.warmup, 1)
+        return self.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * gone))
 
 
 _PAPER = TrainConfig(name="paper-harmovid", size="cogvideox-5b", conditioning=HARMOVID.name)

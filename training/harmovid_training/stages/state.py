@@ -73,7 +73,9 @@ def load_state(
     if not states:
         return 0
     kept = json.loads((states[-1] / "state.json").read_text(encoding="utf-8"))
-    free = {"iterations", "save_every", "validate_every", "workers", "gpus"}
+    free = {"save_every", "validate_every", "workers", "gpus"}
+    if not config.get("decay"):  # else the learning rate of every step depends on the last one's number
+        free.add("iterations")
     other = [key for key, value in config.items() if key not in free and kept["config"].get(key) != value]
     if other:
         raise InputError(

@@ -114,7 +114,7 @@ class _Run:
         """Take one optimizer step and return its loss."""
         config, accelerator = self.config, self.accelerator
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (step + 1) / max(config.warmup, 1))
+            group["lr"] = config.rate(step)
         parts = step_indices(
             step, config.batch, config.accumulate, accelerator.process_index, accelerator.num_processes
         )

@@ -1,40 +1,65 @@
 """`python -m harmovid_training.toy --out out/toy`: the whole recipe, then its tables as `tables.md` and on the screen.
 
-A run that is stopped goes on where it was. About 25 minutes on two idle cores by the speeds seen (docs/training.md).
+A run that is stopped goes on where it was. What it takes stands in docs/training.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Sequence
 
-import torch
+from harmovid.errors import HarmoVidError
 
+from harmovid_training.clips.index import Index, read_index
 from harmovid_training.files import save_text
-from harmovid_training.toy.recipe import Scale, Toy
-from harmovid_training.toy.tables import table_steps, table_three, table_two
+from harmovid_training.toy.recipe import Scale, Toy, make_all
+from harmovid_training.toy.tables import Table, table_steps, table_three, table_two, tables_real
 
 
 def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
-    """Run the recipe and return 0; `scale` is the tests' own."""
+    """Run the recipe and return 0, or 1 where the given clips are no good; `scale` is the tests' own."""
     parser = argparse.ArgumentParser(prog="python -m harmovid_training.toy", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/toy"), help="folder of networks and tables")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
+    parser.add_argument(
+        "--clips", type=Path, help="index of real clips (roles real, mask) to train on as well"
+    )
+    parser.add_argument("--test-clips", type=Path, help="index of real clips to test on as well")
     given = parser.parse_args(words)
-    torch.set_num_threads(given.threads)
-    started = time.monotonic()
-    toy = Toy(given.out, scale or Scale())
-    text = ""
-    for make in (table_two, table_three, table_steps):
-        text += "\n".join(table.markdown() for table in make(toy)) + "\n"
-        save_text(given.out / "tables.md", text)  # what is measured stays, should a later part be stopped
-    text += f"{(time.monotonic() - started) / 60:.1f} minutes, {toy.scale}\n"
-    save_text(given.out / "tables.md", text)
+    try:
+        train, test = (read_index(path) if path else Index(()) for path in (given.clips, given.test_clips))
+        text = run(Toy(given.out, scale or Scale(), train), test)
+    except HarmoVidError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     sys.stdout.write(text)
     return 0
+
+
+def run(toy: Toy, test: Index) -> str:
+    """Make all parts and tables; return the tables as Markdown, which is kept as `tables.md` as it grows."""
+    started = time.monotonic()
+    make_all(toy)
+    text = ""
+
+    def keep(tables: list[Table]) -> None:
+        nonlocal text
+        text += "\n".join(table.markdown() for table in tables) + "\n"
+        save_text(toy.folder / "tables.md", text)  # what is measured stays, should a later part be stopped
+
+    for make in (table_two, table_three, table_steps):
+        keep(make(toy))
+    if test.clips:
+        keep(tables_real(toy, test))
+    spent = os.times()
+    processor = spent.user + spent.system + spent.children_user + spent.children_system
+    minutes = f"{(time.monotonic() - started) / 60:.1f} minutes, {processor / 60:.1f} of processor time"
+    text += f"{minutes}, {toy.scale}\n"
+    save_text(toy.folder / "tables.md", text)
+    return text
 
 
 if __name__ == "__main__":

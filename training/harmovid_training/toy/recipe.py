@@ -1,23 +1,22 @@
-"""Data to table, stage by stage, on rendered clips. Every part is kept in its folder and skipped when it is there.
+"""Data to table, stage by stage, on rendered clips and, where given, real ones. Every part is kept in its folder and
+skipped when it is there.
 
-    vae/              the tiny VAE
-    deflicker/        stage 2's network
-    deflicker-student/ the same in one step, straight from pairs
-    steady/           stage 1's clips after stage 2, as stage 3 sees them
-    harmovid/         stage 3: both paths, on steady clips
-    no-stage-2/       stage 3 on stage 1's flickering clips: the paper's ablation
-    student/          one-step student of stage 3
+    vae/                  the linear VAE
+    deflicker/            stage 2's network, by the paper's diffusion loss
+    deflicker-student/    the same in one step
+    steady/               stage 1's clips after stage 2, as stage 3 sees them
+    harmovid/, student/   stage 3: both paths, on steady clips; and its one-step student
+    no-stage-2/, no-stage-2-student/   stage 3 on stage 1's flickering clips: the paper's ablation
 
-Stage 1 is a **stand-in**: the renderer's truth under the new light with an error of its own in every frame
-(direction, level and colour of the light), which is what the paper says of a per-frame harmonizer:
-expressive, and flickering. A real one plugs in through `stages.stage_one`. So a row that uses stage 1 at test
-time is given more than any method could know.
+What stage 1 is stands in `shots.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +25,11 @@ from harmovid.pixels.model_space import from_model
 from safetensors.torch import load_file
 from tqdm import tqdm
 
+from harmovid_training.clips.index import Index
 from harmovid_training.files import save_tensors
 from harmovid_training.inference.shot import Settings, run_clip
-from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
-from harmovid_training.models.codec import CogVideoXCodec
+from harmovid_training.models.codec import Codec
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.space import from_vae
@@ -39,24 +38,18 @@ from harmovid_training.stages.batches import Encoded, Kept, Samples
 from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.paths import Float32, Sample, Shot
 from harmovid_training.stages.train import train
-from harmovid_training.toy.networks import codec_in, make_model, train_vae
-from harmovid_training.toy.scenes import HEIGHT, WIDTH, Scene, draw_light, nudged
-
-FLICKER = 1.0
-"""How far the stand-in of stage 1 is off in every frame; 1 is about a third of a stop and twenty degrees."""
-
-ALPHA_PX = 3.0
-"""Decay of the pseudo alpha at this size."""
-
-HELD_OUT = 100_000
-"""Scenes from this number on are for testing only."""
-
-SAMPLING = Settings("ddim", 8, seed=0, window_frames=17, overlap_frames=8)
-
-VAE_CROP = 32
-"""Side of the squares that the VAE is trained on, in pixels."""
+from harmovid_training.toy.codec import PatchCodec, fit_codec, load_codec, save_codec
+from harmovid_training.toy.networks import make_model
+from harmovid_training.toy.scenes import HEIGHT, WIDTH
+from harmovid_training.toy.shots import RealShots, toy_shot
 
 DATA = ("rendered by harmovid_training.toy.scenes, no footage, no licence needed",)
+
+VAE_SHOTS = 48
+"""Shots whose patches the VAE is solved from."""
+
+REAL_WINDOWS = 8
+"""Shots that are cut from each real clip."""
 
 
 @dataclass(frozen=True)
@@ -64,174 +57,200 @@ class Scale:
     """How much of everything.
 
     Attributes:
-        scenes: to train on.
+        scenes: rendered ones to train on.
         frames: of a training clip, after the chunk rule.
-        vae_steps, deflicker_steps, harmovid_steps, student_steps: of the trainings.
-        batch: clips per step; the VAE takes two.
-        sampling: how results are sampled, in windows as long as a training clip.
+        deflicker_steps, harmovid_steps, student_steps: of the trainings.
+        batch: clips per step.
+        learning_rate, student_rate: at the end of the warm-up; they fall to zero from there.
+        steps: of the sampler; windows are as long as a training clip and overlap by half.
         test_scenes, test_frames: held-out clips and their length.
         compared_steps: of the sampler, in the table of steps.
         seed: of everything.
     """
 
-    scenes: int = 64
+    scenes: int = 192
     frames: int = 17
-    vae_steps: int = 1200
-    deflicker_steps: int = 900
-    harmovid_steps: int = 1000
-    student_steps: int = 500
-    batch: int = 4
-    sampling: Settings = SAMPLING
+    deflicker_steps: int = 500
+    harmovid_steps: int = 700
+    student_steps: int = 300
+    batch: int = 8
+    learning_rate: float = 2e-3
+    student_rate: float = 1e-3
+    steps: int = 4
     test_scenes: int = 6
     test_frames: int = 33
     compared_steps: tuple[int, ...] = (50, 8, 4, 1)
     seed: int = 0
 
+    @property
+    def sampling(self) -> Settings:
+        """How a many-step network is sampled."""
+        return Settings("ddim", self.steps, self.seed, self.frames, self.frames // 2)
 
-@lru_cache(maxsize=256)
-def toy_shot(seed: int, frames: int) -> Shot:
-    """Return a rendered shot with all that the stages need but `steady`; see the module for stage 1."""
-    scene, rng = Scene(seed), np.random.default_rng([seed, 5])
-    here, there = draw_light(rng), draw_light(rng)
-    real, mask = scene.render(here, here, frames)
-    guesses = [nudged(there, rng, FLICKER) for _ in range(frames)]
-    synthetic, _ = scene.render(guesses, there, frames)
-    return Shot(
-        real=real,
-        mask=mask,
-        background=scene.plate(there, frames),
-        synthetic=synthetic,
-        plate=scene.plate(here, frames),
-        alpha=pseudo_alpha(mask, ALPHA_PX),
-    )
+    @property
+    def once(self) -> Settings:
+        """How a student is sampled."""
+        return replace(self.sampling, sampler="one-step", steps=1)
 
 
-def toy_truth(seed: int, frames: int) -> Float32:
-    """Return what a perfect harmonization of the shot is: the figure in the new set's light."""
-    scene, rng = Scene(seed), np.random.default_rng([seed, 5])
-    draw_light(rng)
-    there = draw_light(rng)
-    return scene.render(there, there, frames)[0]
-
-
+@dataclass
 class Toy:
-    """The recipe in one folder; each method makes one part unless it is there."""
+    """The recipe in one folder; each method makes one part unless it is there.
 
-    def __init__(self, folder: Path, scale: Scale) -> None:
-        self.folder = folder
-        self.scale = scale
+    Attributes:
+        real: further training clips, with the roles `real` and `mask`.
+    """
 
-    def vae(self) -> CogVideoXCodec:
-        """Return the VAE, trained on real and synthetic clips and their parts alike."""
+    folder: Path
+    scale: Scale
+    real: Index = field(default_factory=lambda: Index(()))
+
+    @property
+    def shots(self) -> int:
+        """How many shots are trained on: rendered ones first, then real ones."""
+        return self.scale.scenes + REAL_WINDOWS * len(self.real.clips)
+
+    @cached_property
+    def _real_shots(self) -> RealShots:
+        return RealShots(self.real, self.scale.frames, self.scale.seed)
+
+    def shot(self, number: int) -> Shot:
+        """Return training shot `number`."""
+        if number < self.scale.scenes:
+            return toy_shot(number, self.scale.frames)
+        return self._real_shots(number - self.scale.scenes)
+
+    def vae(self) -> PatchCodec:
+        """Return the VAE, solved from targets of both networks."""
         folder = self.folder / "vae"
-        if not (folder / "config.json").is_file():
-            torch.manual_seed(self.scale.seed)
-            train_vae(self._vae_clips, self.scale.vae_steps).save_pretrained(folder)
-        return codec_in(folder)
+        if not (folder / "vae.safetensors").is_file():
+            clips = []
+            for number in range(min(VAE_SHOTS, self.scale.scenes)):
+                shot = self.shot(number)
+                clips += [paths.stage_one_sample(shot).target, paths.deflicker_sample(shot).target]
+            save_codec(folder, fit_codec(torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)))
+        return load_codec(folder)
 
     def deflicker(self) -> ConditionedModel:
         """Stage 2: return the deflicker network, trained on eq. 4's composites."""
         return self._network("deflicker", "deflicker", self.scale.deflicker_steps, self._stage_two_sample, 1)
 
     def deflicker_student(self) -> ConditionedModel:
-        """Return a one-step deflicker network, taught straight from eq. 4's pairs."""
-        steps = self.scale.deflicker_steps
+        """Return the one-step deflicker network."""
         return self._network(
-            "deflicker-student", "deflicker", steps, self._stage_two_sample, 1, objective="latent"
+            "deflicker-student",
+            "deflicker",
+            self.scale.student_steps,
+            self._stage_two_sample,
+            1,
+            self.deflicker(),
         )
 
     def steady(self) -> list[Float32]:
-        """Stage 2: return stage 1's clips after the deflicker network, linear; outside the mask the known
+        """Stage 2: return stage 1's clips after the one-step deflicker network, linear; outside the mask the known
         background."""
         path = self.folder / "steady" / "clips.safetensors"
         if not path.is_file():
-            model, codec = self.deflicker(), self.vae()
+            model, codec = self.deflicker_student(), self.vae()
             made = {}
-            for seed in tqdm(range(self.scale.scenes), desc="steady"):
-                shot = toy_shot(seed, self.scale.frames)
-                clip = run_sample(model, codec, paths.stage_one_sample(shot), self.scale.sampling)
-                made[f"{seed:06d}"] = torch.from_numpy(paths.composite(clip, shot.background, shot.mask))
+            for number in tqdm(range(self.shots), desc="steady"):
+                shot = self.shot(number)
+                clip = run_sample(model, codec, paths.stage_one_sample(shot), self.scale.once)
+                made[f"{number:06d}"] = torch.from_numpy(paths.composite(clip, shot.background, shot.mask))
             save_tensors(path, made)
         return [clip.numpy() for _, clip in sorted(load_file(path).items())]
 
     def harmovid(self) -> ConditionedModel:
         """Stage 3: return HarmoVid, trained on both paths with steady clips."""
-        clips = self.steady()
-        return self._stage_three("harmovid", clips)
+        return self._stage_three("harmovid", self.steady())
+
+    def student(self) -> ConditionedModel:
+        """Return HarmoVid's one-step student, taught by the same pairs."""
+        return self._stage_three("student", self.steady(), self.harmovid())
 
     def no_stage_two(self) -> ConditionedModel:
         """The ablation: return stage 3 trained on stage 1's flickering clips."""
-        clips = [toy_shot(seed, self.scale.frames).synthetic for seed in range(self.scale.scenes)]
-        return self._stage_three("no-stage-2", clips)
+        return self._stage_three("no-stage-2", self._flickering())
 
-    def student(self) -> ConditionedModel:
-        """Return the one-step student: stage 3's network taught by the pairs to do it in one step."""
-        clips = self.steady()
-        return self._network(
-            "student", "harmovid", self.scale.student_steps, lambda index: self._stage_three_sample(index, clips), 2,
-            start=self.harmovid(), objective="latent",
-        )  # fmt: skip
+    def no_stage_two_student(self) -> ConditionedModel:
+        """Return the ablation's one-step student."""
+        return self._stage_three("no-stage-2-student", self._flickering(), self.no_stage_two())
 
-    def _stage_three(self, name: str, clips: list[Float32]) -> ConditionedModel:
+    def _flickering(self) -> list[Float32]:
+        return [self.shot(number).synthetic for number in range(self.shots)]
+
+    def _stage_three(
+        self, name: str, clips: list[Float32], start: ConditionedModel | None = None
+    ) -> ConditionedModel:
+        steps = self.scale.student_steps if start else self.scale.harmovid_steps
         return self._network(
-            name,
-            "harmovid",
-            self.scale.harmovid_steps,
-            lambda index: self._stage_three_sample(index, clips),
-            2,
+            name, "harmovid", steps, partial(self._stage_three_sample, clips=clips), 2, start
         )
 
     def _network(
         self, name: str, conditioning: str, steps: int, samples: Samples, variants: int,
-        start: ConditionedModel | None = None, objective: str = "diffusion",
+        start: ConditionedModel | None = None,
     ) -> ConditionedModel:  # fmt: skip
+        """Return the network in a folder, trained if it is not there; with a `start` as a one-step student."""
         folder = self.folder / name
         if (folder / "config.json").is_file():
             return load_checkpoint(folder)
-        config = TrainConfig(
-            name=name, size="toy", conditioning=conditioning, objective=objective, iterations=steps,
-            batch=self.scale.batch, frames=self.scale.frames, height=HEIGHT, width=WIDTH,
-            learning_rate=1e-3 if start is None else 3e-4, warmup=max(steps // 20, 1), weight_decay=0.0, ema=0.98,
-            precision="no", checkpointing=False, save_every=100, workers=0, gpus=1, seed=self.scale.seed,
-        )  # fmt: skip
+        config = self._config(name, conditioning, steps, student=start is not None)
         model = start or make_model(
             CONDITIONINGS[conditioning], HEIGHT, WIDTH, self.scale.frames, self.scale.seed
         )
         encoded = Encoded(samples, self.vae(), model.conditioning, model.geometry)
-        kept = Kept(
-            encoded, variants * self.scale.scenes, lambda numbers: tqdm(numbers, desc=f"{name}: encoding")
-        )
-        loss = objectives.diffusion if objective == "diffusion" else objectives.latent_regression
+        kept = Kept(encoded, variants * self.shots, lambda numbers: tqdm(numbers, desc=f"{name}: encoding"))
+        loss = objectives.diffusion if start is None else objectives.latent_regression
         losses = train(config, model, kept, loss, folder)
         tail = float(np.mean(losses[-20:])) if losses else float("nan")
-        card = Card(
-            asdict(config), DATA, f"scenes 0 to {self.scale.scenes - 1}", {"training loss, last 20": tail}
+        metrics = {"training loss, last 20": tail}
+        data = (*DATA, *self.real.licences)
+        told = f"scenes 0 to {self.scale.scenes - 1}" + (
+            f", index {self.real.hash}" if self.real.clips else ""
         )
-        save_checkpoint(folder, model, card)
+        save_checkpoint(folder, model, Card(asdict(config), data, told, metrics))
         return model.eval()
 
+    def _config(self, name: str, conditioning: str, steps: int, student: bool) -> TrainConfig:
+        scale = self.scale
+        return TrainConfig(
+            name=name, size="toy", conditioning=conditioning, objective="latent" if student else "diffusion",
+            iterations=steps, batch=scale.batch, frames=scale.frames, height=HEIGHT, width=WIDTH,
+            learning_rate=scale.student_rate if student else scale.learning_rate, warmup=max(steps // 20, 1),
+            decay=True, weight_decay=0.0, ema=0.98, precision="no", checkpointing=False, save_every=100, workers=0,
+            gpus=1, seed=scale.seed,
+        )  # fmt: skip
+
     def _stage_two_sample(self, index: int) -> Sample:
-        return paths.deflicker_sample(toy_shot(index, self.scale.frames))
+        return paths.deflicker_sample(self.shot(index))
 
     def _stage_three_sample(self, index: int, clips: list[Float32]) -> Sample:
-        seed, path = index % self.scale.scenes, index // self.scale.scenes
-        shot = replace(toy_shot(seed, self.scale.frames), steady=clips[seed])
+        number, path = divmod(index, 2)
+        shot = replace(self.shot(number), steady=clips[number])
         return paths.real_to_synthetic(shot) if path == 0 else paths.synthetic_to_real(shot)
 
-    def _vae_clips(self, step: int) -> torch.Tensor:
-        rng = np.random.default_rng([self.scale.seed, step])
-        made = []
-        for _ in range(2):
-            shot = toy_shot(int(rng.integers(self.scale.scenes)), self.scale.frames)
-            chosen = (paths.deflicker_sample(shot), paths.stage_one_sample(shot))[rng.integers(2)]
-            clip = (chosen.target, chosen.pictures["composite"])[rng.integers(2)]
-            start = int(rng.integers(self.scale.frames - 8))
-            top, left = int(rng.integers(HEIGHT - VAE_CROP + 1)), int(rng.integers(WIDTH - VAE_CROP + 1))
-            made.append(clip[start : start + 9, top : top + VAE_CROP, left : left + VAE_CROP])
-        return torch.from_numpy(np.stack(made)).permute(0, 4, 1, 2, 3).contiguous()
+
+CHAINS = (("deflicker_student", "student"), ("no_stage_two_student",))
+"""Trainings that need nothing of each other, by their last parts: two processes of one thread each are faster at this
+size than one of two threads."""
 
 
-def run_sample(model: ConditionedModel, codec: CogVideoXCodec, sample: Sample, settings: Settings) -> Float32:
+def make_all(toy: Toy) -> None:
+    """Make all parts, the chains side by side."""
+    toy.vae()
+    with ProcessPoolExecutor(len(CHAINS), mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(_make_chain, toy, chain) for chain in CHAINS]:
+            done.result()
+
+
+def _make_chain(toy: Toy, parts: tuple[str, ...]) -> None:
+    torch.set_num_threads(1)
+    for part in parts:
+        getattr(toy, part)()
+
+
+def run_sample(model: ConditionedModel, codec: Codec, sample: Sample, settings: Settings) -> Float32:
     """Return a network's result as scene-linear light, `(T, H, W, 3)`."""
     made = run_clip(model, codec, sample.pictures, sample.mask, settings)
     return from_model(from_vae(made), sample.anchor)

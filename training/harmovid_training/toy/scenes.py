@@ -1,17 +1,19 @@
 """Small rendered clips with exact truth: a moving figure of ellipsoids before a panning set, under any light.
 
     scene = Scene(seed)
-    clip, mask = scene.render(light_a, light_a, frames)       # figure and set in one light: a "real" clip
+    clip, cover = scene.render(light_a, light_a, frames)      # figure and set in one light: a "real" clip
     truth, _ = scene.render(light_b, light_b, frames)         # the same performance in another light
 
 Scene-linear, no sensor, no cast shadows, no bounces: diffuse surfaces under one sun and a sky that differs
-above and below. What it leaves out is what real footage adds: texture at many scales, hair, motion blur,
+above and below, four samples a pixel, so that edges mix as a camera mixes them. The set's posts are round: they
+show where the sun is. What it leaves out is what real footage adds: texture at many scales, hair, motion blur,
 grain, imperfect masks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +25,16 @@ HEIGHT, WIDTH = 48, 64
 PARTS = 4
 """Ellipsoids of a figure: a head, a body, two limbs."""
 
-BLOCKS = 7
-"""Boxes of a set."""
+POSTS = 7
+"""Round posts of a set."""
+
+SAMPLES = 2
+"""Samples of a pixel along one side."""
+
+WALL, FLOOR = POSTS, POSTS + 1
+"""What else a set shows, as a number after the posts'."""
+
+FLOOR_NORMAL = np.array([0, -0.9, 0.44], np.float32)
 
 
 @dataclass(frozen=True)
@@ -86,82 +96,125 @@ class Scene:
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng([seed, 17])
         self._albedo = np.exp(rng.normal(-1.2, 0.5, (PARTS, 2, 3))).clip(0.03, 0.85).astype(np.float32)
-        self._stripes = rng.uniform(2, 6, (PARTS, 2)).astype(np.float32)
-        self._place = np.array([rng.uniform(0.3, 0.7), rng.uniform(0.5, 0.62)])
+        self._stripes = rng.uniform(1, 3, (PARTS, 2)).astype(np.float32)
+        self._place = np.array([rng.uniform(0.3, 0.7), rng.uniform(0.5, 0.62)], np.float32)
         self._size = rng.uniform(0.85, 1.25)
-        self._sway = rng.uniform(0.02, 0.08), rng.uniform(0.12, 0.3), rng.uniform(0, 6.3)
-        self._pan = rng.uniform(-0.012, 0.012)
-        self._blocks = rng.uniform(0, 1, (BLOCKS, 4)).astype(np.float32)
-        self._paint = np.exp(rng.normal(-1.1, 0.5, (BLOCKS + 2, 3))).clip(0.03, 0.85).astype(np.float32)
-        self._turn = rng.uniform(-0.7, 0.7, BLOCKS)
+        self._sway = rng.uniform(0.02, 0.05), rng.uniform(0.08, 0.2), rng.uniform(0, 6.3)
+        self._pan = rng.uniform(-0.01, 0.01)
+        self._posts = rng.uniform(0, 1, (POSTS, 3)).astype(np.float32)
+        # Narrower than a figure's: what a set is made of must tell of its light, as walls, roads and skies do.
+        self._paint = np.exp(rng.normal(-1.1, 0.35, (POSTS + 2, 3))).clip(0.03, 0.85).astype(np.float32)
 
     def render(self, figure: list[Light] | Light, set_light: Light, frames: int) -> tuple[Float32, Float32]:
-        """Return a clip `(T, H, W, 3)` and the figure's binary mask `(T, H, W)`.
+        """Return a clip `(T, H, W, 3)` and how much of each pixel the figure covers, `(T, H, W)` in 0..1.
 
         Args:
             figure: the light on the figure, one for all frames or one each.
             set_light: the light on the set.
         """
-        clip = self.plate(set_light, frames)
-        mask = np.zeros(clip.shape[:3], np.float32)
-        for index in range(frames):
-            normals, albedo, covered = self._figure(index)
-            light = figure[index] if isinstance(figure, list) else figure
-            clip[index][covered] = (albedo * light.on(normals))[covered]
-            mask[index][covered] = 1
-        return clip, mask
+        fine, drawn = self._lit_set(set_light, frames), self._figure(frames)
+        lights = figure if isinstance(figure, list) else [figure] * frames
+        ends = np.cumsum(drawn.covered.sum((1, 2)))
+        parts = zip(np.split(drawn.normals, ends), np.split(drawn.albedo, ends), lights)
+        fine[drawn.covered] = np.concatenate([albedo * light.on(normals) for normals, albedo, light in parts])
+        return _pooled(fine), _pooled(drawn.covered[..., None].astype(np.float32))[..., 0]
 
     def plate(self, light: Light, frames: int) -> Float32:
         """Return the set without the figure, `(T, H, W, 3)`."""
-        return np.stack([self._set(index, light) for index in range(frames)])
+        return _pooled(self._lit_set(light, frames))
 
-    def _set(self, index: int, light: Light) -> Float32:
+    def _lit_set(self, light: Light, frames: int) -> Float32:
+        """Return the lit set at all samples, `(T, h, w, 3)`."""
+        drawn = self._set(frames)
+        x, _, z = light.direction
+        straight = np.maximum(drawn.across * x + drawn.towards * z, 0)
+        floor = light.on(FLOOR_NORMAL)
+        lit = straight[..., None] * light.sun
+        lit += 0.5 * (light.above + light.below)
+        lit[drawn.floor] = floor
+        lit *= drawn.albedo
+        return np.asarray(lit, np.float32)
+
+    @lru_cache(maxsize=1)  # noqa: B019 - one clip's surfaces, and scenes are short-lived
+    def _set(self, frames: int) -> _Set:
         rows, columns = _grid()
-        x = (columns + self._pan * index) * 2
-        horizon = 0.58
-        wall = light.on(np.array([0, 0, 1], np.float32)) * self._paint[-1] * (1 - 0.3 * rows[..., None])
-        floor = light.on(np.array([0, -0.9, 0.44], np.float32)) * self._paint[-2]
-        checks = (np.floor(6 * x) + np.floor(14 * rows)) % 2
-        picture = np.where((rows > horizon)[..., None], floor * (0.8 + 0.25 * checks[..., None]), wall)
-        for block, (left, width, top, _) in enumerate(self._blocks):
-            inside = (np.abs((x - 2.4 * left + 0.2) % 2.4 - 1.2) < 0.08 + 0.12 * width) & (
-                rows > 0.1 + 0.4 * top
-            )
-            inside &= rows < 0.62 + 0.1 * width
-            normal = np.array([np.sin(self._turn[block]), 0, np.cos(self._turn[block])], np.float32)
-            picture = np.where(inside[..., None], light.on(normal) * self._paint[block], picture)
-        return picture.astype(np.float32)
+        x = 2 * (columns[None] + np.float32(self._pan) * np.arange(frames, dtype=np.float32)[:, None, None])
+        shown = np.where(rows > 0.58, FLOOR, WALL).astype(np.uint8)[None].repeat(frames, 0)
+        turn = np.zeros(x.shape, np.float32)
+        for post, (left, width, top) in enumerate(self._posts):
+            high = (rows[:, 0] > 0.1 + 0.4 * top) & (rows[:, 0] < 0.62 + 0.1 * width)
+            across = ((x[:, :1] - 2.4 * left + 0.2) % 2.4 - 1.2) / (0.08 + 0.12 * width)
+            inside = (np.abs(across) < 1) & high[None, :, None]
+            shown[inside] = post
+            turn[inside] = np.broadcast_to(across, inside.shape)[inside]
+        checks = 0.8 + 0.25 * ((np.floor(6 * x) + np.floor(14 * rows)) % 2)
+        shade = np.where(shown == FLOOR, checks, np.where(shown == WALL, 1 - 0.3 * rows, 1)).astype(
+            np.float32
+        )
+        return _Set(self._paint[shown] * shade[..., None], turn, np.sqrt(1 - turn * turn), shown == FLOOR)
 
-    def _figure(self, index: int) -> tuple[Float32, Float32, npt.NDArray[np.bool_]]:
+    @lru_cache(maxsize=1)  # noqa: B019
+    def _figure(self, frames: int) -> _Figure:
         rows, columns = _grid()
         wide, speed, phase = self._sway
+        index = np.arange(frames, dtype=np.float32)[:, None, None]
         sway = wide * np.sin(speed * index + phase)
         lift = 0.5 * wide * np.cos(1.7 * speed * index + phase)
         centres = [
-            (sway * 1.6, -0.26 + lift),
-            (sway, 0.0),
-            (-0.13 + 2.5 * sway, 0.04 - lift),
-            (0.13, 0.05 + lift),
+            (sway * 1.6, lift - 0.26),
+            (sway, 0 * sway),
+            (2.5 * sway - 0.13, 0.04 - lift),
+            (0.13 + 0 * sway, 0.05 + lift),
         ]
         radii = [(0.075, 0.1), (0.12, 0.2), (0.045, 0.15), (0.045, 0.15)]
-        normals = np.zeros((HEIGHT, WIDTH, 3), np.float32)
-        albedo = np.zeros((HEIGHT, WIDTH, 3), np.float32)
-        covered = np.zeros((HEIGHT, WIDTH), bool)
+        nearest = np.full((frames, *rows.shape), -1, np.int8)
+        u, v = np.zeros((2, *nearest.shape), np.float32)
         for part in (3, 1, 2, 0):
-            x = (columns - self._place[0] - centres[part][0]) / (radii[part][0] * self._size)
-            y = (rows - self._place[1] - centres[part][1]) / (radii[part][1] * self._size)
+            x = (columns[:1] - self._place[0] - centres[part][0]) / np.float32(radii[part][0] * self._size)
+            y = (rows[:, :1] - self._place[1] - centres[part][1]) / np.float32(radii[part][1] * self._size)
             inside = x * x + y * y < 1
-            depth = np.sqrt(np.maximum(1 - x * x - y * y, 0))
-            normals[inside] = np.stack([x, y, depth], -1)[inside]
-            pattern = np.sin(self._stripes[part, 0] * 2 * y + self._stripes[part, 1] * x) > 0.2
-            albedo[inside] = np.where(pattern[..., None], self._albedo[part, 0], self._albedo[part, 1])[
-                inside
-            ]
-            covered |= inside
-        return normals, albedo, covered
+            nearest[inside] = part
+            u[inside] = np.broadcast_to(x, inside.shape)[inside]
+            v[inside] = np.broadcast_to(y, inside.shape)[inside]
+        covered = nearest >= 0
+        parts, u, v = nearest[covered], u[covered], v[covered]
+        normals = np.stack([u, v, np.sqrt(np.maximum(1 - u * u - v * v, 0))], -1)
+        waves = self._stripes[parts]
+        share = np.clip(0.5 + 2 * np.sin(waves[:, 0] * 2 * v + waves[:, 1] * u), 0, 1)[:, None]
+        albedo = self._albedo[parts, 0] * share + self._albedo[parts, 1] * (1 - share)
+        return _Figure(normals.astype(np.float32), albedo.astype(np.float32), covered)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A set's surfaces at all samples: albedo `(T, h, w, 3)`, normals across and towards the camera, where the floor
+    is."""
+
+    albedo: Float32
+    across: Float32
+    towards: Float32
+    floor: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A figure's samples, `covered` `(T, h, w)`, with the unit normals and the albedo `(N, 3)` of those covered."""
+
+    normals: Float32
+    albedo: Float32
+    covered: npt.NDArray[np.bool_]
 
 
 def _grid() -> tuple[Float32, Float32]:
-    """Return rows and columns of the pixels' centres in picture heights."""
-    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32) + 0.5
-    return rows / HEIGHT, columns / WIDTH
+    """Return rows and columns of the samples' centres in shares of the picture's height and width."""
+    rows, columns = np.mgrid[0 : HEIGHT * SAMPLES, 0 : WIDTH * SAMPLES].astype(np.float32) + 0.5
+    return rows / (HEIGHT * SAMPLES), columns / (WIDTH * SAMPLES)
+
+
+def _pooled(fine: Float32) -> Float32:
+    # Sums of slices: a mean over small axes is several times slower.
+    cells = [fine[:, row::SAMPLES, column::SAMPLES] for row in range(SAMPLES) for column in range(SAMPLES)]
+    total = cells[0].copy()
+    for cell in cells[1:]:
+        total += cell
+    return np.asarray(total / np.float32(len(cells)), np.float32)

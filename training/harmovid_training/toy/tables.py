@@ -1,31 +1,38 @@
-"""The toy's tables on held-out scenes: the paper's Table 2 and Table 3 in small, and results against sampler steps.
+"""The toy's tables: Table 2 in small (deflickering), Table 3 in small (what each stage gives), a table of sampler
+steps, and where real clips are given the first two tests on them.
 
-Numbers are of the foreground only, against exact truth, means over scenes. "Field" rows take a network's
-picture the way the product does: its change of light is fitted as a lighting field and applied to the input's
-own pixels, so a small VAE's blur does not count. Flicker is the roughness of the foreground's mean log2 light
-over time (second differences, stops).
+Numbers are of the foreground only, means over clips, against exact truth. "Field" rows take a network's picture the way
+the product does (`classical.through_field`). Flicker is the roughness of the foreground's mean log2 light over time
+(second differences, stops).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Iterable, Mapping
 
 import numpy as np
-from harmovid.pixels.apply_fast import apply_field
-from harmovid.pixels.fit import fit_field
+import torch
+from harmovid.pixels.model_space import from_model
 
-from harmovid_training.evaluate.degrade import DEGRADATIONS
-from harmovid_training.evaluate.metrics import psnr, psnr_g, stops_rmse
-from harmovid_training.evaluate.traces import roughness_stops
+from harmovid_training.clips.index import Index
+from harmovid_training.evaluate.degrade import DEGRADATIONS, curves
 from harmovid_training.inference.shot import Settings
-from harmovid_training.models.codec import CogVideoXCodec
+from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
+from harmovid_training.models.space import from_vae
 from harmovid_training.stages import paths
 from harmovid_training.stages.paths import Float32, Sample, Shot
-from harmovid_training.toy.recipe import HELD_OUT, Scale, Toy, run_sample, toy_shot, toy_truth
-
-TRAJECTORY_FRAMES = 6.0
-"""Deviation of the Gaussian over time that the classical deflicker follows."""
+from harmovid_training.toy.classical import measures, through_field, trajectory
+from harmovid_training.toy.recipe import Scale, Toy, run_sample
+from harmovid_training.toy.shots import (
+    HELD_OUT,
+    RealShots,
+    matched_statistics,
+    toy_shot,
+    toy_steady,
+    toy_truth,
+)
 
 COLUMNS = ("PSNR", "PSNR-g", "stops", "flicker")
 
@@ -48,139 +55,176 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
-def measures(result: Float32, truth: Float32, mask: Float32) -> tuple[float, ...]:
-    """Return PSNR, PSNR after one colour transform, error in stops, and the flicker of a result."""
-    quality = psnr(result, truth, mask), psnr_g(result, truth, mask), stops_rmse(result, truth, mask)
-    return (*quality, roughness_stops(result, mask))
+@dataclass(frozen=True)
+class Case:
+    """A held-out clip.
+
+    Attributes:
+        truth, mask: what is compared with, and where.
+        plain: results of methods that are no networks, by name.
+        task: what networks are given: the sample, and the clip that a field is applied to.
+        other: the same for networks of the other kind, the deflicker network in Table 3.
+    """
+
+    truth: Float32
+    mask: Float32
+    plain: Mapping[str, Float32]
+    task: tuple[Sample, Float32]
+    other: tuple[Sample, Float32] | None = None
 
 
-def through_field(given: Float32, result: Float32, mask: Float32) -> Float32:
-    """Return `given` with the change of light that `result` shows, as the product applies it: a field per frame."""
-    made = given.copy()
-    box = (0, 0, given.shape[2], given.shape[1])
-    for index, (before, after, matte) in enumerate(zip(given, result, mask)):
-        field = fit_field(before, after, box=box, weights=matte, trusted=False)
-        made[index] = apply_field(before, field, origin=(0, 0), mask=matte)[0]
-    return made
+@dataclass(frozen=True)
+class Row:
+    """A network in a table; `other` says which of a case's tasks is its own."""
+
+    name: str
+    model: ConditionedModel
+    settings: Settings
+    other: bool = False
 
 
-def trajectory(clip: Float32, mask: Float32) -> Float32:
-    """Return the classical deflicker: each frame's mean and deviation of log2 light follow their smoothed course."""
-    floor = np.float32(2.0**-14)
-    logs = np.log2(np.maximum(clip, floor))
-    inside = mask > 0.5
-    stats = np.array(
-        [
-            [(logs[t][inside[t]][:, c].mean(), logs[t][inside[t]][:, c].std()) for c in range(3)]
-            for t in range(len(clip))
-        ]
-    )
-    away = np.arange(len(clip))[:, None] - np.arange(len(clip))[None]
-    kernel = np.exp(-0.5 * (away / TRAJECTORY_FRAMES) ** 2)
-    smooth = np.einsum("st,tck->sck", kernel / kernel.sum(1, keepdims=True), stats)
-    gain = smooth[:, :, 1] / np.maximum(stats[:, :, 1], 1e-3)
-    moved = (logs - stats[:, None, None, :, 0]) * gain[:, None, None] + smooth[:, None, None, :, 0]
-    return np.where(inside[..., None], np.exp2(moved), clip).astype(np.float32)
+def compared(title: str, cases: Iterable[Case], codec: Codec, networks: Iterable[Row]) -> Table:
+    """Return the table of plain methods and networks, each network's pixels and through the field."""
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    chosen = list(networks)
+    for case in cases:
+        results = dict(case.plain)
+        for row in chosen:
+            task = case.other if row.other else case.task
+            if task is not None:
+                made = run_sample(row.model, codec, task[0], row.settings)
+                results[f"{row.name}, pixels"] = made
+                results[f"{row.name}, field"] = through_field(task[1], made, case.mask)
+        for name, result in results.items():
+            rows.setdefault(name, []).append(measures(result, case.truth, case.mask))
+    return Table(title, [(name, tuple(np.mean(values, axis=0).tolist())) for name, values in rows.items()])
+
+
+def lut_case(shot: Shot, seed: int) -> Case:
+    """A clip whose foreground a random curve throws off in every frame: the paper's per-frame LUT set."""
+    bad = DEGRADATIONS["curves-fg"].apply(shot.real, shot.mask, seed)
+    task = paths.deflicker_sample(replace(shot, synthetic=bad)), bad
+    return Case(shot.real, shot.mask, _deflickered(bad, shot.mask), task)
+
+
+def stage_one_case(shot: Shot, steady: Float32) -> Case:
+    """Stage 1's clip against what it would be without the error of single frames: the paper's second set."""
+    task = paths.stage_one_sample(shot), paths.composite(shot.synthetic, shot.background, shot.mask)
+    return Case(steady, shot.mask, _deflickered(task[1], shot.mask), task)
+
+
+def harmonizing_case(shot: Shot, truth: Float32, codec: Codec) -> Case:
+    """A composite against the figure in the new set's light, and stage 1's answer beside it."""
+    given = paths.composite(shot.real, shot.background, shot.mask)
+    stage_one = paths.composite(shot.synthetic, shot.background, shot.mask)
+    plain = {
+        "composite as it is": given,
+        "mean and deviation of the background": matched_statistics(given, shot.background, shot.mask),
+        "stage 1 as it is": stage_one,
+        "the VAE's picture of the truth": _reconstructed(codec, truth, harmonizing_task(shot).anchor),
+    }
+    task, other = (harmonizing_task(shot), given), (paths.stage_one_sample(shot), stage_one)
+    return Case(truth, shot.mask, plain, task, other)
+
+
+def look_case(shot: Shot, seed: int) -> Case:
+    """A clip whose foreground one random curve throws off in all frames, over its own background: the paper's
+    uniform LUT set."""
+    shape = shot.real.shape
+    bent = curves(shot.real.reshape(1, -1, *shape[2:]), np.random.default_rng(seed)).reshape(shape)
+    given = paths.composite(bent, shot.real, shot.mask)
+    plain = {
+        "composite as it is": given,
+        "mean and deviation of the background": matched_statistics(given, shot.plate, shot.mask),
+    }
+    task = harmonizing_task(replace(shot, real=bent, background=shot.plate))
+    return Case(shot.real, shot.mask, plain, (task, given))
 
 
 def table_two(toy: Toy) -> list[Table]:
-    """Return Table 2 in small: per-frame LUTs on a real clip, and stage 1's flicker, before and after deflickering."""
-    model, student, codec, scale = toy.deflicker(), toy.deflicker_student(), toy.vae(), toy.scale
-    once = replace(scale.sampling, sampler="one-step", steps=1)
-
-    def lut(seed: int) -> tuple[Sample, Float32, Float32, Float32]:
-        shot = toy_shot(seed, scale.test_frames)
-        bad = DEGRADATIONS["curves-fg"].apply(shot.real, shot.mask, seed)
-        return paths.deflicker_sample(replace(shot, synthetic=bad)), bad, shot.real, shot.mask
-
-    def harmonized(seed: int) -> tuple[Sample, Float32, Float32, Float32]:
-        shot = toy_shot(seed, scale.test_frames)
-        return paths.stage_one_sample(shot), shot.synthetic, toy_truth(seed, scale.test_frames), shot.mask
-
-    tables = []
-    for title, case in (("per-frame LUT", lut), ("per-frame harmonization", harmonized)):
-        rows: dict[str, list[tuple[float, ...]]] = {}
-        for seed in _held_out(scale):
-            sample, bad, truth, mask = case(seed)
-            made = run_sample(model, codec, sample, scale.sampling)
-            quick = run_sample(student, codec, sample, once)
-            results = {
-                "no-op": bad,
-                "classical (mean and deviation)": trajectory(bad, mask),
-                "deflicker network, pixels": made,
-                "deflicker network, field": through_field(bad, made, mask),
-                "one-step network, pixels": quick,
-                "one-step network, field": through_field(bad, quick, mask),
-                "truth": truth,
-            }
-            for name, result in results.items():
-                rows.setdefault(name, []).append(measures(result, truth, mask))
-        tables.append(Table(f"Table 2 in small: {title}", _means(rows)))
-    return tables
+    """Return Table 2 in small: per-frame LUTs, and stage 1's flicker, before and after deflickering."""
+    scale, codec = toy.scale, toy.vae()
+    shots = _held_out(scale)
+    rows = _deflickers(toy)
+    luts = (lut_case(shot, seed) for seed, shot in shots)
+    steady = (stage_one_case(shot, toy_steady(seed, scale.test_frames)) for seed, shot in shots)
+    return [
+        compared("Table 2 in small: per-frame LUT", luts, codec, rows),
+        compared("Table 2 in small: per-frame harmonization", steady, codec, rows),
+    ]
 
 
 def table_three(toy: Toy) -> list[Table]:
     """Return Table 3 in small: the ablation of stages 2 and 3 on rendered composites with exact truth."""
-    full, without, deflicker, codec = toy.harmovid(), toy.no_stage_two(), toy.deflicker(), toy.vae()
-    rows: dict[str, list[tuple[float, ...]]] = {}
-    for seed in _held_out(toy.scale):
-        shot, truth = toy_shot(seed, toy.scale.test_frames), toy_truth(seed, toy.scale.test_frames)
-        given = paths.composite(shot.real, shot.background, shot.mask)
-        task = _task(shot)
-        results = {"composite as it is": given, "stage 1 as it is (knows the light)": shot.synthetic}
-        results["without stage 3: stage 1 + deflicker (knows the light)"] = run_sample(
-            deflicker, codec, paths.stage_one_sample(shot), toy.scale.sampling
-        )
-        for name, model in (("without stage 2", without), ("full", full)):
-            made = run_sample(model, codec, task, toy.scale.sampling)
-            results[f"{name}, pixels"] = made
-            results[f"{name}, field"] = through_field(given, made, shot.mask)
-        results["VAE of the truth, pixels"] = _reconstructed(codec, truth, task)
-        results["truth"] = truth
-        for name, result in results.items():
-            rows.setdefault(name, []).append(measures(result, truth, shot.mask))
-    return [Table("Table 3 in small: what each stage gives", _means(rows))]
+    scale, codec = toy.scale, toy.vae()
+    cases = (
+        harmonizing_case(shot, toy_truth(seed, scale.test_frames), codec) for seed, shot in _held_out(scale)
+    )
+    rows = [
+        Row(
+            "without stage 3: stage 1 + deflicker network, one step",
+            toy.deflicker_student(),
+            scale.once,
+            True,
+        ),
+        Row(f"without stage 2, {scale.steps} steps", toy.no_stage_two(), scale.sampling),
+        Row("without stage 2, one step", toy.no_stage_two_student(), scale.once),
+        Row(f"full, {scale.steps} steps", toy.harmovid(), scale.sampling),
+        Row("full, one step", toy.student(), scale.once),
+    ]
+    return [compared("Table 3 in small: what each stage gives", cases, codec, rows)]
 
 
 def table_steps(toy: Toy) -> list[Table]:
-    """Return the multi-step network at several numbers of steps and the one-step student, through the same door."""
-    model, student, codec = toy.harmovid(), toy.student(), toy.vae()
-    window = toy.scale.sampling
-    methods: list[tuple[str, ConditionedModel, Settings]] = [
-        (f"DDIM, {steps} steps", model, replace(window, steps=steps)) for steps in toy.scale.compared_steps
+    """Return the many-step network at several numbers of steps and the student, through the same door."""
+    scale, codec, model = toy.scale, toy.vae(), toy.harmovid()
+    shots = _held_out(scale)[: max(scale.test_scenes // 2, 1)]
+    cases = (harmonizing_case(shot, toy_truth(seed, scale.test_frames), codec) for seed, shot in shots)
+    rows = [
+        Row(f"DDIM, {steps} steps", model, replace(scale.sampling, steps=steps))
+        for steps in scale.compared_steps
     ]
-    methods.append(("student, 1 step", student, replace(window, sampler="one-step", steps=1)))
-    rows: dict[str, list[tuple[float, ...]]] = {}
-    for seed in _held_out(toy.scale)[: max(toy.scale.test_scenes // 2, 1)]:
-        shot, truth = toy_shot(seed, toy.scale.test_frames), toy_truth(seed, toy.scale.test_frames)
-        for name, chosen, settings in methods:
-            made = run_sample(chosen, codec, _task(shot), settings)
-            rows.setdefault(f"{name}, pixels", []).append(measures(made, truth, shot.mask))
-            given = paths.composite(shot.real, shot.background, shot.mask)
-            fielded = through_field(given, made, shot.mask)
-            rows.setdefault(f"{name}, field", []).append(measures(fielded, truth, shot.mask))
-    return [Table("Steps", _means(rows))]
+    return [compared("Steps", cases, codec, [*rows, Row("student, 1 step", toy.student(), scale.once)])]
 
 
-def _task(shot: Shot) -> Sample:
-    """What HarmoVid is given at test time: the first path's input; its target is not looked at."""
+def tables_real(toy: Toy, clips: Index) -> list[Table]:
+    """Return the paper's two LUT sets on held-out real clips, a window of each; networks as they are trained."""
+    scale, codec = toy.scale, toy.vae()
+    made = RealShots(clips, scale.test_frames, scale.seed)
+    shots = [(number, made(number)) for number in range(len(clips.clips))]
+    looks = (look_case(shot, seed) for seed, shot in shots)
+    full = [Row(f"full, {scale.steps} steps", toy.harmovid(), scale.sampling),
+            Row("full, one step", toy.student(), scale.once)]  # fmt: skip
+    luts = (lut_case(shot, seed) for seed, shot in shots)
+    return [
+        compared("Real clips: per-frame LUT", luts, codec, _deflickers(toy)),
+        compared("Real clips: one LUT", looks, codec, full),
+    ]
+
+
+def harmonizing_task(shot: Shot) -> Sample:
+    """Return what HarmoVid is given at test time: the first path's input; its target is not looked at."""
     return paths.real_to_synthetic(replace(shot, steady=shot.real))
 
 
-def _reconstructed(codec: CogVideoXCodec, truth: Float32, task: Sample) -> Float32:
-    import torch
-    from harmovid.pixels.model_space import from_model
+def _deflickers(toy: Toy) -> list[Row]:
+    many, once = toy.scale.sampling, toy.scale.once
+    return [
+        Row(f"deflicker network, {many.steps} steps", toy.deflicker(), many),
+        Row("deflicker network, one step", toy.deflicker_student(), once),
+    ]
 
-    from harmovid_training.models.space import from_vae
 
-    video = torch.from_numpy(paths.encoded(truth, task.anchor)).permute(3, 0, 1, 2)[None]
+def _deflickered(bad: Float32, mask: Float32) -> dict[str, Float32]:
+    return {"no-op": bad, "classical (mean and deviation)": trajectory(bad, mask)}
+
+
+def _reconstructed(codec: Codec, truth: Float32, anchor: float) -> Float32:
+    video = torch.from_numpy(paths.encoded(truth, anchor)).permute(3, 0, 1, 2)[None]
     made = torch.cat(list(codec.decode(codec.encode([video]))), dim=2)[0].permute(1, 2, 3, 0)
-    return from_model(from_vae(np.ascontiguousarray(made.numpy())), task.anchor)
+    return from_model(from_vae(np.ascontiguousarray(made.numpy())), anchor)
 
 
-def _held_out(scale: Scale) -> list[int]:
-    return list(range(HELD_OUT, HELD_OUT + scale.test_scenes))
-
-
-def _means(rows: dict[str, list[tuple[float, ...]]]) -> list[tuple[str, tuple[float, ...]]]:
-    return [(name, tuple(float(value) for value in np.mean(values, axis=0))) for name, values in rows.items()]
+def _held_out(scale: Scale) -> list[tuple[int, Shot]]:
+    seeds = range(HELD_OUT, HELD_OUT + scale.test_scenes)
+    return [(seed, toy_shot(seed, scale.test_frames)) for seed in seeds]
