@@ -27,14 +27,12 @@ def sized(peer: Peer) -> Peer:
     return peer
 
 
-LEFT_BYTES = 250_000
-"""What stays free of a disk that others fill: room for the job store, none for frames."""
-
-
 def filled(disk: Path, peer: Peer) -> Path:
-    """Fill the disk while the job goes on, also with what it gives back, until it has nothing left to give."""
+    """Fill the disk to the last byte while the job goes on, also with what it gives back, until it has nothing
+    left to give.
+    """
     for _ in range(15):
-        filler = fill(disk, leave_bytes=LEFT_BYTES)
+        filler = fill(disk)
         until = time.monotonic() + 0.1
         peer.run(lambda: time.monotonic() > until)  # noqa: B023
     return filler

@@ -89,7 +89,7 @@ class EchoWorker:
             if number is not None:
                 self.answer(job, work, number)
                 moved = True
-            if not work.todo:
+            if not work.todo and job in self.jobs:
                 self.link.send("finished", job=job, attempt=work.attempt)
                 del self.jobs[job]
         return moved
@@ -118,10 +118,10 @@ class EchoWorker:
             if error.errno not in DISK_FULL:
                 raise
             part.unlink(missing_ok=True)
-            work.todo.insert(
-                0, number
-            )  # main sees the full disk as well, and decides what becomes of the job
-            self.rest(0.1)
+            # As the real worker does: the job is given back, and main decides what becomes of it.
+            full = {"code": "spool_full", "message": "the spool is full.", "retryable": True}
+            self.link.send("job_failed", job=job, attempt=work.attempt, error=full)
+            del self.jobs[job]
             return
         self.link.send("computed", **about, size=len(data), crc=zlib.crc32(data), report={"pid": os.getpid()})
         self.link.send("release", job=job, attempt=work.attempt, frames=[number])

@@ -191,7 +191,7 @@ class Board:
         self.store.drop_job(job_id)
 
     def moved(self, job: Job) -> None:
-        """Note that something went forward on a job."""
+        """Note that a frame of a job went forward; being given to a worker (again) is no progress."""
         job.moved_s = self.now()
         job.dirty = True
 

@@ -127,7 +127,7 @@ class Flow:
         rest = room - sum(limits.values())
         generous = min(most, rest // (len(unknown) + 1)) if unknown else 0
         if rest < 0 or (unknown and generous < 1):
-            job.full_since_s = job.full_since_s if job.full_since_s is not None else self.board.now()
+            _note_full(self.board, job)
             return None
         limits.update(dict.fromkeys(unknown, generous))
         limits[RESULT] = limits[RESULT] or generous
@@ -201,8 +201,11 @@ class Flow:
 
 def disk_was_full(board: Board, job: Job) -> None:
     """Let a job rest after something could not be written; `Flow.expire` sees to the end of patience."""
-    now = board.now()
+    _note_full(board, job)
+    job.paused_until_s = board.now() + PAUSE_S
+
+
+def _note_full(board: Board, job: Job) -> None:
+    """Remember since when a job finds no room, and have its client told."""
     if job.full_since_s is None:
-        job.full_since_s = now
-    job.paused_until_s = now + PAUSE_S
-    job.dirty = True
+        job.full_since_s, job.dirty = board.now(), True

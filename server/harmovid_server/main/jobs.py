@@ -68,6 +68,7 @@ class Job:
         self.worker: Optional[str] = None
         self.proven = True
         self.moved_s = 0.0
+        self.placed_s = 0.0
         self.full_since_s: Optional[float] = None
         self.paused_until_s = 0.0
         self.asks_at_s = 0.0

@@ -90,8 +90,8 @@ def start(board: Board, job: Job, name: str) -> None:
     job.worker, job.proven = name, False
     job.info = board.engines[job.spec.engine]
     board.workers[name].jobs.add(job.id)
+    job.placed_s = board.now()
     board.keep(job)
-    board.moved(job)
     board.send(
         name, "start", job=job.id, attempt=job.record.attempt, spec=job.spec.to_dict(),
         folder=str(job_folder(board.spool.folder, job.id)),
@@ -121,7 +121,7 @@ def _give_up_places(board: Board, waiting: List[Job]) -> None:
     now = board.now()
     for job in list(board.jobs.values()):
         patience_s = IDLE_DETACHED_S if job.session is None else IDLE_ATTACHED_S
-        if job.worker is not None and job.starved and now - job.moved_s > patience_s:
+        if job.worker is not None and job.starved and now - max(job.moved_s, job.placed_s) > patience_s:
             log.info("job waits for frames and gives its place up", extra=about(job=job.id))
             board.take_from_worker(job)
 
@@ -136,8 +136,8 @@ def worker_lost(board: Board, name: str) -> None:
         if job.proven or not job.active:
             continue
         job.record.strikes += 1
+        job.dirty = True
         board.keep(job)
-        board.moved(job)
         if job.record.strikes >= STRIKES:
             error = EngineFailed(
                 f"the engine process died {STRIKES} times on this job without finishing a frame.",

@@ -7,10 +7,14 @@ Main writes while it handles a batch of messages, commits once, and only then se
 was told is in the store. WAL with synchronous=NORMAL keeps the file sound through any crash of ours (the
 pages are with the kernel); only a power cut can take the last transactions back, and those are then asked for
 again: the client still has its frames and its journal (RESUME).
+
+A disk that others fill to the last byte must not silence the server: the store keeps free pages within its own
+files, so that it can still write down, and then say, that a job fails for want of room.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
@@ -34,6 +38,14 @@ _RETRY_S = 0.5
 
 _WAL_PAGES = 256
 """Pages of 4 KiB in the write-ahead log before SQLite folds it back: 1 MiB of disk that frames cannot have."""
+
+_ROOM_PAGES = 256
+"""Free pages of 4 KiB kept in the store's file (and as many in its log): room for some thousand changes."""
+
+_PAGE_BYTES = 4096  # SQLite's default
+
+_ROOM_EVERY = 64
+"""Commits between two looks at how many free pages are left."""
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -87,6 +99,8 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._sql = connection
         self._pending: List[Tuple[str, Tuple[Any, ...]]] = []
+        self._commits = 0
+        self._keep_room()
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -132,6 +146,9 @@ class Store:
                     self._sql.execute(statement, values)
                 self._sql.execute("COMMIT")
                 self._pending.clear()
+                self._commits += 1
+                if self._commits % _ROOM_EVERY == 0:
+                    self._keep_room()
             except sqlite3.OperationalError as error:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")
@@ -139,6 +156,23 @@ class Store:
                     log.error("the job store cannot be written, waiting: %s", error)
                 told = True
                 time.sleep(_RETRY_S)
+
+    def _keep_room(self) -> None:
+        """Have free pages in the store's file and log that need no more of the disk; on a full disk, later.
+
+        In two transactions: pages that are freed by the one that made them are never written.
+        """
+        (free,) = self._sql.execute("PRAGMA freelist_count").fetchone()
+        if free >= _ROOM_PAGES // 2:
+            return
+        try:
+            self._sql.execute("CREATE TABLE IF NOT EXISTS room (bytes BLOB)")
+            self._sql.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM_PAGES * _PAGE_BYTES,))
+            self._sql.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError as error:
+            log.warning("no room can be kept for the job store: %s", error)
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._sql.execute("DROP TABLE IF EXISTS room")
 
     def close(self) -> None:
         """Commit and close; SQLite folds the WAL back into the file."""

@@ -223,3 +223,18 @@ def test_a_worker_that_finds_the_disk_full_is_tried_again(desk: Desk) -> None:
     assert not desk.said("start")
     desk.pump(1.0)
     assert desk.said("start", job=job, attempt=2)
+
+
+def test_a_disk_that_stays_full_for_the_worker_fails_the_job(desk: Desk) -> None:
+    """Being started again and again is no progress: after `full_s` the job fails as spool_full."""
+    job = desk.submit(frames="1-2")
+    desk.upload_asked()
+    error = {"code": "spool_full", "message": "No space left on device", "retryable": True}
+    for attempt in range(1, 200):
+        desk.hear(WORKER, "job_failed", job=job, attempt=attempt, error=error)
+        desk.pump(1.1)
+        if desk.state(job) == "FAILED":
+            break
+    assert desk.state(job) == "FAILED"
+    assert desk.board.config.full_s - 2 <= attempt * 1.1 <= desk.board.config.full_s + 4
+    assert desk.said("push", type="STATE")[-1]["body"]["error"]["code"] == "spool_full"

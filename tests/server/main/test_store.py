@@ -92,11 +92,11 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_waited_out_without_losing_a_write(tmp_path: Path) -> None:
     """SQLite takes back a transaction that does not fit; the store writes it again until it does."""
-    with small_disk(tmp_path / "disk", 4) as disk:
+    with small_disk(tmp_path / "disk", 16) as disk:
         store = Store.open(disk / "jobs.sqlite")
         filler = fill(disk)
         store.put_job(record())
-        for frame in range(5000):
+        for frame in range(20000):
             store.put_frame(SPEC.job_id, frame, FrameRecord(ACKED, report={"note": "x" * 100}))
         timer = threading.Timer(1.2, filler.unlink)
         timer.start()
@@ -104,5 +104,22 @@ def test_a_full_disk_is_waited_out_without_losing_a_write(tmp_path: Path) -> Non
         store.commit()
         timer.join()
         assert time.monotonic() - begun > 1.0
-        assert store.counts(SPEC.job_id) == {ACKED: 5000}
+        assert store.counts(SPEC.job_id) == {ACKED: 20000}
         store.close()
+
+
+def test_a_disk_full_to_the_last_byte_still_takes_what_has_to_be_said(tmp_path: Path) -> None:
+    """Hundreds of changes, an ending job among them, are kept at once although the disk has no byte left."""
+    with small_disk(tmp_path / "disk", 8) as disk:
+        store = Store.open(disk / "jobs.sqlite")
+        store.put_job(record())
+        store.commit()
+        fill(disk)
+        begun = time.monotonic()
+        for frame in range(400):
+            store.put_frame(SPEC.job_id, frame, FrameRecord(DEAD, error={"code": "spool_full"}))
+            store.commit()
+        store.drop_job(SPEC.job_id)
+        store.close()
+        assert time.monotonic() - begun < 5.0
+        assert Store.open(disk / "jobs.sqlite").jobs() == []
