@@ -116,6 +116,6 @@ def test_tables_mark_the_best_method_and_never_the_original(tmp_path: Path) -> N
     assert len(lines) == 1
     assert f"| *{ORIGINAL}* |" in text
     assert "PSNR, dB ↑" in text
-    assert "RMSE in stops, stops ↓" in text
+    assert "RMSE of light, stops ↓" in text
     assert "Light-A-Video was not run" in text
     assert json.loads(json.dumps(report)) == report

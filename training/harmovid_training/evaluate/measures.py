@@ -166,7 +166,7 @@ MEASURES: Tuple[Measure, ...] = (
         lambda judged, result: ssim(result.shown, judged.truth_shown, judged.mask),
     ),
     Measure("rmse", "RMSE", "", False, 4, TRUTH, FOREGROUND, _of_foreground("rmse")),
-    Measure("stops", "RMSE in stops", "stops", False, 3, TRUTH, FOREGROUND, _of_foreground("stops")),
+    Measure("stops", "RMSE of light", "stops", False, 3, TRUTH, FOREGROUND, _of_foreground("stops")),
     Measure("psnr_frame", "PSNR", "dB", True, 2, TRUTH, FRAME, _of_frame("psnr")),
     Measure(
         "ssim_frame", "SSIM", "", True, 4, TRUTH, FRAME,

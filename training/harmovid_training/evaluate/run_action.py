@@ -21,8 +21,8 @@ from harmovid_training.evaluate.evaluation import Evaluation
 from harmovid_training.evaluate.footage import Footage, find_footage
 from harmovid_training.evaluate.measures import load_extras
 from harmovid_training.evaluate.outside import Command, Results
+from harmovid_training.evaluate.report.show import write_all
 from harmovid_training.evaluate.testsets import DEFLICKER, HARMONIZE, SETS, ClipSet, Makers
-from harmovid_training.files import save_json, save_text
 
 SMALLEST_LINES = 48
 FEWEST_FRAMES = 3
@@ -46,20 +46,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         try:
             _work(evaluation, console)
             report = table.summarise(evaluation)
-            written = write_report(args.out, report, console)
+            written = write_all(args.out, report, tell=console.note)
         except OSError as error:
             raise OutputError(f"{args.out} cannot be written: {error}", fix="Name another --out.") from error
     _tell(report, written, console)
     code = exits.JOB_FAILED if evaluation.failures else exits.OK
     console.result({**ok_result(**report, files=written), "ok": code == exits.OK, "exit": code})
     return code
-
-
-def write_report(out: Path, report: table.Report, console: Console) -> List[str]:
-    """Write everything that is made of the report; return the files' paths."""
-    save_json(out / "results.json", report)
-    save_text(out / "table.md", table.markdown(report))
-    return [str(out / "table.md"), str(out / "results.json")]
 
 
 def _footage(args: argparse.Namespace) -> List[Footage]:
