@@ -20,7 +20,11 @@ PROGRAM = "harmovid evaluate"
 STAND_IN, ENGINE, IC_LIGHT = "stand-in", "engine", "ic-light"
 
 # Action -> the module whose `run(args, console)` does it.
-_MODULES = {"run": "harmovid_training.evaluate.run_action"}
+_MODULES = {
+    "run": "harmovid_training.evaluate.run_action",
+    "study": "harmovid_training.evaluate.study.action",
+    "study-summary": "harmovid_training.evaluate.study.action",
+}
 
 
 def run(words: Sequence[str], console: Console) -> int:
@@ -41,6 +45,7 @@ def build() -> Parser:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_run(actions)
+    _add_study(actions)
     return parser
 
 
@@ -61,6 +66,34 @@ def _add_run(actions: Any) -> None:
     _methods(parser.add_argument_group("methods"))
     _weights(parser.add_argument_group("measures that need weights"))
     talk(parser)
+
+
+def _add_study(actions: Any) -> None:
+    study = actions.add_parser("study", help="serve a blind preference study of a finished evaluation")
+    study.add_argument(
+        "--set",
+        dest="sets",
+        action="append",
+        default=[],
+        metavar="SET",
+        help="clips of this set (repeat; default all)",
+    )
+    study.add_argument(
+        "--method", action="append", default=[], metavar="NAME",
+        help="judge this row (repeat; default all but the composite as it is and the original)",
+    )  # fmt: skip
+    study.add_argument(
+        "--clips", type=int, default=10, metavar="N", help="clips per participant (default 10)"
+    )
+    study.add_argument("--seed", type=int, default=0, metavar="N", help="of all orders (default 0)")
+    study.add_argument("--host", default="127.0.0.1", metavar="ADDR", help="to listen at (default 127.0.0.1)")
+    study.add_argument("--port", type=int, default=8765, metavar="N", help="default 8765; 0 takes a free one")
+    summary = actions.add_parser(
+        "study-summary", help="shares and confidence intervals of a study, also a running one"
+    )
+    for parser in (study, summary):
+        parser.add_argument("out", metavar="OUT", type=Path, help="folder of the evaluation")
+        talk(parser)
 
 
 def _sets(group: Any) -> None:

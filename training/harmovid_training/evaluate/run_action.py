@@ -22,6 +22,7 @@ from harmovid_training.evaluate.footage import Footage, find_footage
 from harmovid_training.evaluate.measures import load_extras
 from harmovid_training.evaluate.outside import Command, Results
 from harmovid_training.evaluate.report.show import write_all
+from harmovid_training.evaluate.study.action import study_section
 from harmovid_training.evaluate.testsets import DEFLICKER, HARMONIZE, SETS, ClipSet, Makers
 
 SMALLEST_LINES = 48
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         try:
             _work(evaluation, console)
             report = table.summarise(evaluation)
-            written = write_all(args.out, report, tell=console.note)
+            written = write_all(args.out, report, study_section(args.out), console.note)
         except OSError as error:
             raise OutputError(f"{args.out} cannot be written: {error}", fix="Name another --out.") from error
     _tell(report, written, console)

@@ -1,0 +1,1 @@
+"""The blind preference study (the paper's user study): its plan, its store, the local server, and the summary."""
