@@ -3,7 +3,8 @@
     python bench/wire_throughput.py [--frames 64] [--mb 28] [--quick]
 
 "protocol" is a real client and a real server whose worker returns each file as it came: schema, checksums per MiB
-and per file, credit, spool files, scheduler, acks; bytes of both directions count. "keys" is the same with CURVE.
+and per file, credit, spool files, scheduler, acks; bytes of both directions count. "unix" is the way that a client on
+the server's machine takes, "keys" is TCP with CURVE.
 "raw" is ZeroMQ alone over TCP loopback, a DEALER in one process and a ROUTER in another, no copies, at most eight
 messages on their way. Rounds alternate; the best of each counts.
 """
@@ -11,6 +12,7 @@ messages on their way. Rounds alternate; the best of each counts.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -18,8 +20,10 @@ import time
 import uuid
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping
+from unittest import mock
 
 import zmq
+from harmovid import connection
 from harmovid.client import Client
 from harmovid.job import JobSpec
 from support.server import LocalServer
@@ -53,11 +57,13 @@ class Memory:
         """Do nothing."""
 
 
-def protocol(server: LocalServer, data: bytes, count: int) -> float:
-    """Return GB/s of both directions together."""
+def protocol(server: LocalServer, data: bytes, count: int, local: bool = False) -> float:
+    """Return GB/s of both directions together, over the Unix socket if `local`, else over TCP."""
     memory = Memory(data)
     spec = JobSpec(uuid.uuid4().hex, "mirror", f"1-{count}", ("plate",))
-    with Client(server.address, server.keys) as client:
+    # A client takes the Unix socket where it can; here it must be able not to.
+    tcp_only = mock.patch.object(connection, "_reachable", return_value=False)
+    with Client(server.address, server.keys) as client, contextlib.nullcontext() if local else tcp_only:
         started_s = time.perf_counter()
         client.run(spec, memory, memory)
         took_s = time.perf_counter() - started_s
@@ -128,6 +134,7 @@ def main() -> None:
             "raw tcp, 16 MiB": lambda: raw(LARGE_BYTES, frames * len(data)),
             "raw tcp, 1 MiB": lambda: raw(CHUNK_BYTES, frames * len(data)),
             "protocol": lambda: protocol(server, data, frames),
+            "protocol, unix": lambda: protocol(server, data, frames, local=True),
             "protocol, keys": lambda: protocol(locked, data, frames),
         }
         found: Dict[str, List[float]] = {name: [] for name in rows}

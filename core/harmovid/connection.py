@@ -13,6 +13,7 @@ raise `Unreachable`; the caller then opens another session.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import time
 from collections import deque
@@ -60,24 +61,32 @@ def parse_address(address: str) -> Tuple[str, int]:
     return match.group(1), port
 
 
-class Link:
-    """One DEALER socket to one port, with its monitor; knows why it could not connect."""
+def _reachable(host: str, path: str) -> bool:
+    """Return whether a server on `host` is on this machine, and its Unix socket at `path` is open to us.
 
-    def __init__(self, host: str, port: int, channel: str, keys: Optional[KeyPair]) -> None:
+    The path is made up anew by each server process, so another server's is not met by accident.
+    """
+    loopback = host.lower() == "localhost" or host.startswith("127.") or host == "[::1]"
+    return loopback and bool(zmq.has("ipc")) and os.path.isabs(path) and os.access(path, os.R_OK | os.W_OK)
+
+
+class Link:
+    """One DEALER socket to one endpoint, with its monitor; knows why it could not connect."""
+
+    def __init__(self, endpoint: str, channel: str, keys: Optional[KeyPair]) -> None:
         """Start connecting.
 
         Args:
-            host: name or number; IPv6 in brackets.
-            port: TCP port.
+            endpoint: "tcp://host:port", a number of IPv6 in brackets; or "ipc://path".
             channel: `wire.TO_CLIENT_CONTROL` or `wire.TO_CLIENT_DATA`, what will be received here.
             keys: our pair with the server's public key in it, or None without CURVE.
         """
-        self.endpoint = f"tcp://{host}:{port}"
+        self.endpoint = endpoint
         self.outbox: Deque[List[Buffer]] = deque()
         self._channel = channel
         self._keys = keys
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
-        self._set_options(host)
+        self._set_options()
         self.monitor: Any = self.socket.get_monitor_socket(zmq.EVENT_ALL)
         try:
             self.socket.connect(self.endpoint)
@@ -85,7 +94,7 @@ class Link:
             self.close()
             raise InputError(f"{self.endpoint} cannot be used: {error.strerror}.") from error
 
-    def _set_options(self, host: str) -> None:
+    def _set_options(self) -> None:
         options = {
             zmq.LINGER: 0,
             zmq.IMMEDIATE: 1,
@@ -97,7 +106,7 @@ class Link:
             zmq.HEARTBEAT_TIMEOUT: wire.HEARTBEAT_TIMEOUT_MS,
             zmq.HEARTBEAT_TTL: wire.HEARTBEAT_TTL_MS,
             zmq.HANDSHAKE_IVL: wire.HANDSHAKE_IVL_MS,
-            zmq.IPV6: int(host.startswith("[")),
+            zmq.IPV6: int(self.endpoint.startswith("tcp://[")),
         }
         for option, value in options.items():
             self.socket.setsockopt(option, value)
@@ -193,7 +202,7 @@ class Session:
             )
         self._host, port = parse_address(address)
         self._keys = keys
-        self._control = Link(self._host, port, wire.TO_CLIENT_CONTROL, keys)
+        self._control = Link(f"tcp://{self._host}:{port}", wire.TO_CLIENT_CONTROL, keys)
         self._data: Optional[Link] = None
         self._wake = wake
         self._next_ref = 0
@@ -241,7 +250,19 @@ class Session:
         return session
 
     def _attach(self, deadline: float, stopped: Callable[[], bool]) -> None:
-        self._data = Link(self._host, self.welcome["data_port"], wire.TO_CLIENT_DATA, self._keys)
+        """Open the data socket: the shorter way where the server is on this machine, else by TCP."""
+        local = self.welcome.get("data_local", "")
+        if local and _reachable(self._host, local):
+            try:
+                self._attach_to(f"ipc://{local}", deadline, stopped)
+                return
+            except Unreachable:  # a shared folder shows another machine's socket
+                if self._data is not None:
+                    self._data.close()
+        self._attach_to(f"tcp://{self._host}:{self.welcome['data_port']}", deadline, stopped)
+
+    def _attach_to(self, endpoint: str, deadline: float, stopped: Callable[[], bool]) -> None:
+        self._data = Link(endpoint, wire.TO_CLIENT_DATA, self._keys)
         self.send_data("ATTACH", {"session": self.welcome["session"], "credit": wire.CREDIT_BYTES})
         answer = self._wait(lambda message: message.type == "ATTACHED", "ATTACH", deadline, stopped)
         self.credit = answer.body["credit"]

@@ -171,6 +171,7 @@ TYPES: Dict[str, Type] = {
             "draining": boolean,
             "limits": map_of(text(64), integer(0, 2**63 - 1), 64),
         },
+        {"data_local": text(256)},
     ),
     "ENGINE_LIST": Type(_DOWN, payload=("engines", list_of(plain_map, 256), True)),
     "JOBS": Type(_DOWN, payload=("jobs", list_of(JOB_ROW, JOBS_LISTED), True)),

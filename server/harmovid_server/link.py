@@ -40,6 +40,9 @@ PR_SET_PDEATHSIG = 1
 _MAX_MESSAGE_BYTES = 16 << 20
 _NO_WAIT = zmq.DONTWAIT
 
+IPC_PATH_BYTES = 107
+"""Longest path of a Unix socket: sockaddr_un.sun_path is 108 bytes (unix(7))."""
+
 
 def pack(op: str, fields: Message) -> bytes:
     """Return the bytes of one link message."""
@@ -115,6 +118,7 @@ class ChildLink:
     """A child's end. zmq sockets belong to one thread: whoever makes the link sends, receives and beats."""
 
     def __init__(self, address: str, name: str) -> None:
+        self.folder = Path(address[len("ipc://") :]).parent
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.ROUTING_ID, name.encode())

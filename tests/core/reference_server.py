@@ -42,6 +42,7 @@ class Faults:
     withheld_credit: bool = False
     mute: bool = False
     fail_job_at_ack: Optional[int] = None
+    data_local: str = ""
 
 
 @dataclass
@@ -254,6 +255,8 @@ class ReferenceServer(threading.Thread):
         self.sessions[token] = Session(user, peer, time.monotonic())
         welcome = {"version": version, "server": "reference", "session": token, "data_port": self._ports[1]}
         welcome.update(draining=False, limits={"file_bytes": 1 << 26})
+        if self.faults.data_local:
+            welcome["data_local"] = self.faults.data_local
         self._send(peer, TO_CLIENT_CONTROL, "WELCOME", welcome, message.ref)
 
     def _on_ping(self, token: bytes, session: Session, message: wire.Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
 
 import pytest
@@ -120,6 +121,19 @@ def test_jobs_belong_to_the_key_that_submitted_them(
         Client(server.address, bob).cancel(job.job_id)
     with pytest.raises(JobConflict):
         Client(server.address, bob).run(job, MemorySource(), MemorySink())
+
+
+def test_a_local_way_that_leads_nowhere_is_left_for_tcp(server: ReferenceServer, tmp_path: Path) -> None:
+    """A Unix socket that WELCOME names and nobody serves (another machine's, in a shared folder) costs nothing."""
+    dead = tmp_path / "data"
+    with socket.socket(socket.AF_UNIX) as once:
+        once.bind(str(dead))
+    server.faults.data_local = str(dead)
+    sink = MemorySink()
+    begun = time.monotonic()
+    Client(server.address).run(JobSpec(new_job_id(), "null", "1-5", ("plate",)), MemorySource(), sink)
+    assert len(sink.results) == 5
+    assert time.monotonic() - begun < TOLD_WITHIN_S
 
 
 def test_nobody_listens() -> None:

@@ -75,6 +75,7 @@ class Desk:
         self.clock += seconds
         self.scheduler.pump()
         said = self.board.flush()
+        self.board.sweep()
         self.heap += said
         return said
 

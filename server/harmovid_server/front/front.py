@@ -21,7 +21,7 @@ from harmovid_server.config import Config
 from harmovid_server.front.bulk import Bulk
 from harmovid_server.front.post import Post
 from harmovid_server.front.sessions import REQUESTS_OPEN, Delivery, Session, Sessions
-from harmovid_server.front.sockets import Incoming, Socket, bind, receive
+from harmovid_server.front.sockets import Incoming, Socket, bind, bind_local, receive
 from harmovid_server.front.zap import Door
 from harmovid_server.link import ChildLink, Message
 from harmovid_server.logs import about
@@ -57,6 +57,7 @@ class Front:
         self._poller.register(link.socket, zmq.POLLIN)
         self._door: Optional[Door] = None
         self._data_port = 0
+        self._data_local = ""
         self._tidy_at_s = 0.0
         self._more = False
 
@@ -77,6 +78,7 @@ class Front:
         for socket in (control, data):
             self._poller.register(socket, zmq.POLLIN)
         self._data_port = bound[1]
+        self._data_local = bind_local(data, self.link.folder)
         return bound
 
     def turn(self) -> None:
@@ -176,6 +178,8 @@ class Front:
             "draining": self.draining_s is not None,
             "limits": limits,
         }
+        if self._data_local and incoming.address.startswith(("127.", "::1")):
+            welcome["data_local"] = self._data_local
         self.post.control(session, "WELCOME", welcome, message.ref)
         log.info(
             "client connected",

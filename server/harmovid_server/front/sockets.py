@@ -7,7 +7,10 @@ try_send(control, routing_id, parts)               # SENT, FULL or GONE; never w
 
 from __future__ import annotations
 
+import os
+import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
 import zmq
@@ -17,6 +20,7 @@ from harmovid.keys import KeyPair
 
 from harmovid_server.config import Config
 from harmovid_server.front.zap import DOMAIN
+from harmovid_server.link import IPC_PATH_BYTES
 
 Socket = zmq.Socket[bytes]
 
@@ -60,6 +64,23 @@ def bind(
         control.close()
         raise
     return control, data, (control_port, data_port)
+
+
+def bind_local(data: Socket, folder: Path) -> str:
+    """Open the data socket to clients on this machine as well, by a shorter way than TCP; return its path.
+
+    Args:
+        data: the bound data socket.
+        folder: a private folder: who may not enter it comes by TCP.
+
+    Returns:
+        "" where there is no such way: the path would be too long.
+    """
+    path = folder / f"data-{secrets.token_hex(8)}"
+    if len(os.fsencode(path)) > IPC_PATH_BYTES:
+        return ""
+    data.bind(f"ipc://{path}")
+    return str(path)
 
 
 def _bind(

@@ -1,8 +1,8 @@
 """The board: all jobs of the server, and the only place where they change.
 
 A change of a job is four things at once: memory, store, spool and a message to somebody. The methods here do
-them together. Nothing leaves before it is kept: `flush` commits the store, then deletes the files that are no
-longer needed, and only then hands out the messages.
+them together. Nothing leaves before it is kept: `flush` commits the store and only then hands out the messages;
+`sweep` deletes the files that are no longer needed, while the others already work on.
 """
 
 from __future__ import annotations
@@ -97,14 +97,17 @@ class Board:
     def flush(self) -> List[Outgoing]:
         """Keep everything, then return what may now be said."""
         self.store.commit()
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def sweep(self) -> None:
+        """Delete what is no longer needed; the store knows already that it is not."""
         for path in self._trash:
             self.spool.remove(path)
         for job in self._folders_to_drop:
             self.spool.remove_job(job)
         self._trash.clear()
         self._folders_to_drop.clear()
-        outbox, self._outbox = self._outbox, []
-        return outbox
 
     def keep(self, job: Job) -> None:
         """Store a job's record as it now is."""

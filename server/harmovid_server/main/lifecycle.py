@@ -29,7 +29,7 @@ from harmovid.keys import AuthorizedKeys, load_secret
 
 from harmovid_server import logs
 from harmovid_server.config import Config, is_loopback
-from harmovid_server.link import Hub, Message
+from harmovid_server.link import IPC_PATH_BYTES, Hub, Message
 from harmovid_server.logs import about
 from harmovid_server.main.board import Board
 from harmovid_server.main.children import Child
@@ -48,9 +48,6 @@ GOODBYE_S = 1.0
 START_TRIES = 3
 SAME_WISH_S = 1.0
 """Signals closer together than this are one."""
-
-# sockaddr_un.sun_path is 108 bytes (unix(7)).
-_IPC_PATH_BYTES = 107
 
 
 def serve(config: Config) -> int:
@@ -149,6 +146,7 @@ class Server:
             child.kill()
         self.hub.close()
         self.board.flush()
+        self.board.sweep()
         self.board.store.close()
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers.items():
@@ -184,8 +182,7 @@ class Server:
                 self.scheduler.lost(name)
                 self._give_up_on(child)
         self.scheduler.pump()
-        for name, op, fields in self.board.flush():
-            self.hub.send(name, op, **fields)
+        self._speak()
         self._act_on_signals(now)
         if self.config.parent and os.getppid() != self.config.parent:
             log.info("parent is gone")
@@ -193,6 +190,12 @@ class Server:
         if now >= self._notify_s:
             self._notify_s = now + 1.0
             notify("WATCHDOG=1")
+
+    def _speak(self) -> None:
+        """Keep what was decided, then say it, then delete what is no longer needed."""
+        for name, op, fields in self.board.flush():
+            self.hub.send(name, op, **fields)
+        self.board.sweep()
 
     def _give_up_on(self, child: Child) -> None:
         """End a start that leads nowhere; later a child that keeps dying is only started less and less often."""
@@ -277,8 +280,7 @@ class Server:
 
     def _say_goodbye(self) -> None:
         """Have the front tell its clients, and give it a moment for it."""
-        for name, op, fields in self.board.flush():
-            self.hub.send(name, op, **fields)
+        self._speak()
         self._tell_front("bye")
         front = self.children[0]
         until = time.monotonic() + GOODBYE_S
@@ -306,7 +308,7 @@ def _claim(state: Path) -> int:
 def _run_folder(state: Path) -> Path:
     """Return a fresh private folder for the link: in the state folder, unless its path is too long."""
     folder = state / "run"
-    if len(os.fsencode(folder / "link")) > _IPC_PATH_BYTES:
+    if len(os.fsencode(folder / "link")) > IPC_PATH_BYTES:
         return Path(tempfile.mkdtemp(prefix="harmovid-"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)

@@ -48,6 +48,7 @@ def recover(board: Board) -> None:
         log.info("job taken up", extra=about(job=job.id, user=record.user, lost=lost, **dict(job.counts)))
         board.finish_if_over(job)
     board.flush()
+    board.sweep()
 
 
 def _ended(board: Board, record: JobRecord) -> Ended:

@@ -4,6 +4,7 @@
     scheduler.handle("worker-0.1", {"op": "computed", ...})
     scheduler.pump()
     for child, op, fields in board.flush(): hub.send(child, op, **fields)
+    board.sweep()
 
 No sockets and no processes here (lifecycle.py has them), so that every decision can be tested by itself.
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 import time
 import zlib
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -11,6 +13,11 @@ import zmq
 from fakes.peer import Peer, frame_bytes, spec
 from fakes.running import RunningServer
 from harmovid import wire
+from harmovid.client import Client
+from harmovid.connection import Session
+from harmovid.files import DirectorySink, DirectorySource
+from harmovid.frames import FramePattern, FrameRange
+from harmovid.job import JobSpec, new_job_id
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +55,29 @@ def test_large_files_travel_in_many_chunks_under_credit(peer: Peer) -> None:
     assert peer.run_to_end(job["job_id"])["state"] == "DONE"
     assert all(data == frame_bytes(frame, 5_000_001) for (_, frame), data in peer.results.items())
     assert len(peer.results) == 8
+
+
+def test_a_client_on_this_machine_takes_the_shorter_way(server: RunningServer, tmp_path: Path) -> None:
+    """Files of a local client go through a Unix socket that only its user may enter, and come back the same."""
+    (folder,) = (server.folder / "state").glob("run")
+    (way,) = folder.glob("data-*")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with Session.open(server.endpoint, None, timeout_s=5.0, data=True) as session:
+        assert session.welcome["data_local"] == str(way)
+        unix = [line for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(str(way))]
+        assert len(unix) > 1, "nobody is connected there"
+    for number in range(1, 6):
+        (tmp_path / f"plate.{number}.exr").write_bytes(
+            b"\x76\x2f\x31\x01\2\0\0\0" + frame_bytes(number, 3_000_001)
+        )
+    source = DirectorySource({"plate": FramePattern.parse(str(tmp_path / "plate.#.exr"))})
+    sink = DirectorySink(
+        FramePattern.parse(str(tmp_path / "out" / "out.#.exr")), FrameRange.parse("1-5"), source
+    )
+    Client(server.endpoint).run(JobSpec(new_job_id(), "echo", "1-5", ("plate",)), source, sink)
+    for number in range(1, 6):
+        result = tmp_path / "out" / f"out.{number}.exr"
+        assert result.read_bytes() == (tmp_path / f"plate.{number}.exr").read_bytes()
 
 
 def test_credit_comes_back_for_what_nobody_wants_too(server: RunningServer) -> None:
