@@ -74,6 +74,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
+STARTED: List[subprocess.Popen[bytes]] = []
+"""Clients of the test that runs."""
+
+
+@pytest.fixture(autouse=True)
+def no_client_left() -> Iterator[None]:
+    """End what a failed test has left running: when it is collected, another test would be blamed for it."""
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
+
+
 class Run:
     """One client process on one job, that can be killed and run again."""
 
@@ -98,6 +111,7 @@ class Run:
         """Start the client (again), with the very same words."""
         with open(self.said, "ab") as said, open(self.errors, "ab") as errors:
             self.process = subprocess.Popen(self.command, stdout=said, stderr=errors)
+        STARTED.append(self.process)
 
     def kill(self) -> None:
         """kill -9 the client."""

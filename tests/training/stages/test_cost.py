@@ -8,15 +8,42 @@ import pytest
 from harmovid_training.stages import cost
 from harmovid_training.stages.config import CONFIGS
 
+TINY = replace(CONFIGS["paper-harmovid"], size="tiny-5b", iterations=12, frames=9, height=48, width=64)
+
+
+@pytest.fixture(autouse=True)
+def a_short_shot(monkeypatch):
+    """Count MultiDiffusion on 33 frames instead of 1,000."""
+    monkeypatch.setattr(cost, "LONG_FRAMES", 33)
+
 
 def test_a_runs_cost_is_its_steps_times_its_clips():
     """Twelve steps of eight clips cost 96 training steps of one clip, each about four forwards with checkpointing."""
-    tiny = replace(CONFIGS["paper-harmovid"], size="tiny-5b", iterations=12, frames=9, height=48, width=64)
-    made = cost.cost_of(tiny)
+    made = cost.cost_of(TINY)
     assert made.flops == 96 * made.step.flops
     assert made.step.flops / made.inference.flops == pytest.approx(4, abs=0.3)
     assert made.state_bytes == 16 * made.step.parameters
     assert made.gpu_hours == pytest.approx(made.flops / 125e12 / 3600)
+    assert made.step.state_bytes == 2 * 2 * made.step.parameters  # AdamW's two averages, in the model's bfloat16
+
+
+def test_a_multidiffusion_step_is_a_forward_pass_per_window():
+    """33 frames are 9 latents; windows of 3 that overlap by 1 are 4 forward passes, and all latents are held: the
+    timeline, its prediction, and conditions of two pictures and a mask."""
+    made = cost.cost_of(TINY)
+    assert made.long.windows == 4
+    assert made.long.flops == 4 * made.inference.flops
+    assert made.long.held_bytes == 9 * (12 * 16) * (2 * 4 + 2 * 4 + 1) * 4
+
+
+def test_the_command_prints_one_table(monkeypatch, capsys):
+    """A Markdown table with a row for each configuration that is named."""
+    monkeypatch.setitem(CONFIGS, "tiny", TINY)
+    assert cost.main(["tiny", "tiny"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert len({line.count("|") for line in lines}) == 1
+    assert "4 windows" in lines[3]
 
 
 def test_an_unknown_configuration_is_refused(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -220,20 +221,43 @@ def test_the_papers_setting_is_named():
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_processes_train_like_one(tmp_path):
-    """The same batch shared by two processes gives the same losses, and they leave one state between them."""
+    """The same batch shared by two processes gives the same losses, whether each has the whole model or the weights are
+    spread over both (FSDP) and resumed in the middle; they leave one state between them."""
     script = Path(__file__).with_name("two_processes.py")
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    # Not `accelerate launch --cpu`: without MPI it starts one process, whatever number it is given.
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, *launch, str(script), str(tmp_path / "two")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [sys.executable, *launch, str(script), str(tmp_path)], capture_output=True, text=True, check=False,
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    line = next(line for line in done.stdout.splitlines() if line.startswith("losses"))
+    assert "processes 2" in done.stdout
+    told = {
+        line.split()[0]: [float(word) for word in line.split()[1:]]
+        for line in done.stdout.splitlines()
+        if line
+    }
     one = quiet(QUICK, tiny_model("tiny-5b"), tmp_path / "one")
-    np.testing.assert_allclose([float(word) for word in line.split()[1:]], one, rtol=1e-4)
-    assert sorted(path.name for path in (tmp_path / "two" / "state").iterdir()) == [
+    np.testing.assert_allclose(told["losses"], one, rtol=1e-4)
+    np.testing.assert_allclose(told["spread"], one, rtol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "whole" / "state").iterdir()) == [
         "step-000003",
         "step-000006",
     ]
+    assert sorted(path.name for path in (tmp_path / "spread").iterdir()) == ["step-000003"]
+
+
+def test_the_learning_rate_is_a_function_of_the_step():
+    """It rises to the set rate, stays there, or falls to nothing at the last step along half a cosine."""
+    rising = replace(QUICK, warmup=4, iterations=104)
+    assert [rising.rate(step) for step in (0, 3, 50, 103)] == pytest.approx([2.5e-4, 1e-3, 1e-3, 1e-3])
+    falling = replace(rising, decay=True)
+    assert [falling.rate(step) for step in (0, 3, 54, 104)] == pytest.approx([2.5e-4, 1e-3, 5e-4, 0])
+
+
+def test_a_decaying_run_does_not_resume_with_another_length(tmp_path):
+    """Its learning rates depend on its length, so the losses would be others; a constant one may be made longer."""
+    config = replace(QUICK, iterations=1, decay=True)
+    quiet(config, tiny_model("tiny-5b"), tmp_path)
+    with pytest.raises(InputError, match="another iterations"):
+        quiet(replace(config, iterations=2), tiny_model("tiny-5b"), tmp_path)

@@ -119,6 +119,8 @@ def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, A
     if isinstance(backbone, Wan):
         adapter["per_token_time"] = backbone.per_token_time
         scheduler_class = schedule.scheduler.__name__
+    else:
+        adapter["one_step_time"] = schedule.one_step_time
     return {
         "format": FORMAT,
         "kind": "wan" if isinstance(backbone, Wan) else "cogvideox",

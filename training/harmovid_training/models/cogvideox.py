@@ -19,7 +19,7 @@ from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_regi
 from torch import Tensor, nn
 
 from harmovid_training.models.backbone import Backbone, Geometry
-from harmovid_training.models.schedule import VSchedule
+from harmovid_training.models.schedule import ONE_STEP_TIME, VSchedule
 from harmovid_training.models.widen import widened_conv, widened_linear
 
 SCHEDULER = {
@@ -43,6 +43,7 @@ class CogVideoX(Backbone):
         transformer: as loaded or made.
         scheduler: the scheduler's configuration.
         spatial: pixels per latent of the VAE it works with.
+        one_step_time: where a one-step student starts, `schedule.ONE_STEP_TIME`.
     """
 
     transformer: CogVideoXTransformer3DModel
@@ -52,6 +53,7 @@ class CogVideoX(Backbone):
         transformer: CogVideoXTransformer3DModel,
         scheduler: dict[str, Any] | None = None,
         spatial: int = 8,
+        one_step_time: int = ONE_STEP_TIME,
     ) -> None:
         config = transformer.config
         geometry = Geometry(
@@ -61,7 +63,7 @@ class CogVideoX(Backbone):
             chunk=CHUNK_FRAMES,
             patch=(config.patch_size_t or 1, config.patch_size, config.patch_size),
         )
-        super().__init__(transformer, geometry, VSchedule(scheduler or SCHEDULER))
+        super().__init__(transformer, geometry, VSchedule(scheduler or SCHEDULER, one_step_time))
 
     @classmethod
     def from_pretrained(cls, source: str | Path, dtype: torch.dtype = torch.bfloat16) -> CogVideoX:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from harmovid_training.inference.shot import Settings
+from harmovid_training.inference.windows import over_windows
 from harmovid_training.models.cogvideox import CogVideoX
 from harmovid_training.models.conditioning import Conditioning
 from harmovid_training.models.model import ConditionedModel, diffusion_loss
@@ -31,12 +33,14 @@ class Counts:
         tokens: picture and text tokens in one attention.
         flops: of the step: forward only, or forward and backward.
         saved_bytes: kept for the backward pass; 0 without training.
+        state_bytes: of the optimizer after its step; 0 without training.
     """
 
     parameters: int
     tokens: int
     flops: int
     saved_bytes: int
+    state_bytes: int = 0
 
 
 def meta_model(name: str, conditioning: Conditioning) -> ConditionedModel:
@@ -56,7 +60,7 @@ def count_step(
     training: bool = False,
     checkpointing: bool = False,
 ) -> Counts:
-    """Count one forward pass, or one whole training step with its backward pass.
+    """Count one forward pass, or one whole training step: the loop's loss, its backward pass, and AdamW's step.
 
     Args:
         latents: length of the window in latents.
@@ -75,11 +79,12 @@ def count_step(
     conditions = torch.empty((1, extra, *shape[2:]), device="meta", dtype=torch.bfloat16)
     text_tokens = model.text.shape[1] if isinstance(model.backbone, CogVideoX) else 0
     tokens = geometry.tokens(latents, height, width) + text_tokens
-    keep = _Saved(model, tokens)
+    keep, state = _Saved(model, tokens), 0
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training), keep:
         if training:
             times = torch.zeros(1, dtype=torch.long, device="meta")
             torch.autograd.backward(diffusion_loss(model, clean, conditions, noise, times))
+            state = _optimized(model)
         else:
             model(clean, conditions, torch.zeros(1, device="meta"))
     return Counts(
@@ -87,6 +92,57 @@ def count_step(
         tokens=tokens,
         flops=int(counter.get_total_flops()),
         saved_bytes=keep.bytes if training else 0,
+        state_bytes=state,
+    )
+
+
+@dataclass(frozen=True)
+class LongStep:
+    """One sampler step of a whole shot through MultiDiffusion.
+
+    Attributes:
+        windows: forward passes.
+        flops: of all of them.
+        held_bytes: what is kept for the whole shot: latents and conditions, in float32 on the host.
+    """
+
+    windows: int
+    flops: int
+    held_bytes: int
+
+
+@torch.no_grad()
+def count_multidiffusion(
+    name: str, conditioning: Conditioning, *, frames: int, settings: Settings, height: int, width: int
+) -> LongStep:
+    """Run one step of a shot of `frames` frames on the meta device: every window's prediction, their average and the
+    sampler's move of the whole timeline."""
+    model = meta_model(name, conditioning)
+    geometry = model.geometry
+    total = geometry.latents(geometry.legal_frames(frames))
+    total += geometry.front_padding(total)
+    shape = (1, geometry.channels, total, *geometry.latent_size(height, width))
+    timeline = torch.empty(shape, device="meta")
+    extra = conditioning.channels(geometry) - geometry.channels
+    conditions = torch.empty((1, extra, *shape[2:]), device="meta")
+    windows = settings.windows(geometry, total)
+    sampler = model.schedule.sampler(settings.sampler, settings.steps)
+    predict = over_windows(model, conditions, windows, "meta")
+    with FlopCounterMode(display=False) as counter:
+        moved = sampler.step(0, predict(timeline, sampler.times[:1]), timeline)
+    held = (2 * moved.numel() + conditions.numel()) * moved.element_size()
+    return LongStep(len(windows), int(counter.get_total_flops()), held)
+
+
+def _optimized(model: torch.nn.Module) -> int:
+    """Take AdamW's step and return the size of its averages."""
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad])
+    optimizer.step()
+    return sum(
+        value.numel() * value.element_size()
+        for held in optimizer.state.values()
+        for name, value in held.items()
+        if name != "step"
     )
 
 

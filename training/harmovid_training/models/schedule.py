@@ -27,7 +27,8 @@ TRAIN_STEPS = 1000
 
 ONE_STEP_TIME = 399
 """Timestep at which a one-step student takes the encoded composite as if it were its noisy latents: DOVE's choice for
-CogVideoX (arXiv 2505.16239, section 3.2)."""
+CogVideoX (arXiv 2505.16239, section 3.2). A network without pretraining learns faster at an earlier one, where its
+first guess is the composite itself."""
 
 
 class Schedule(Protocol):
@@ -35,6 +36,7 @@ class Schedule(Protocol):
 
     prediction: str
     samplers: tuple[str, ...]
+    one_step_time: int
 
     def sample_times(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw `(count,)` training times on the CPU."""
@@ -53,14 +55,19 @@ class Schedule(Protocol):
 
 
 class VSchedule:
-    """CogVideoX: v-prediction, scaled linear betas, SNR shift, zero terminal SNR. `config` is the scheduler's
-    own file."""
+    """CogVideoX: v-prediction, scaled linear betas, SNR shift, zero terminal SNR.
+
+    Args:
+        config: the scheduler's own file.
+        one_step_time: see `ONE_STEP_TIME`.
+    """
 
     prediction: str = "v_prediction"
     samplers: tuple[str, ...] = ("ddim", "dpm", "one-step")
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], one_step_time: int = ONE_STEP_TIME) -> None:
         self.config = dict(config)
+        self.one_step_time = one_step_time
         self.scheduler = CogVideoXDDIMScheduler.from_config(self.config)
         if self.scheduler.config.prediction_type != self.prediction:
             raise InputError(
@@ -96,7 +103,7 @@ class VSchedule:
     def sampler(self, name: str, steps: int) -> Sampler:
         """See `Schedule`; `ddim`, `dpm` (SDE-DPM-Solver++ 2M) or `one-step`."""
         if name == "one-step":
-            return OneStepSampler(self.estimate, ONE_STEP_TIME)
+            return OneStepSampler(self.estimate, self.one_step_time)
         if name == "dpm":
             return DpmSampler(CogVideoXDPMScheduler.from_config(self.config), steps)
         if name == "ddim":
@@ -113,6 +120,7 @@ class FlowSchedule:
     """
 
     prediction: str = "flow"
+    one_step_time: int = ONE_STEP_TIME
     samplers: tuple[str, ...] = ("flow", "euler", "one-step")
 
     def __init__(self, config: Mapping[str, Any], scheduler: Any = FlowMatchEulerDiscreteScheduler) -> None:
@@ -148,7 +156,7 @@ class FlowSchedule:
     def sampler(self, name: str, steps: int) -> Sampler:
         """See `Schedule`; `flow` is the scheduler that comes with the model, `euler` the plain one."""
         if name == "one-step":
-            return OneStepSampler(self.estimate, ONE_STEP_TIME)
+            return OneStepSampler(self.estimate, self.one_step_time)
         if name == "flow":
             return FlowSampler(self.scheduler.from_config(self.config), steps)
         if name == "euler":

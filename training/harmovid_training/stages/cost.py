@@ -1,6 +1,7 @@
 """What a configuration costs, from counts: `python -m harmovid_training.stages.cost paper-harmovid`
 
-Nothing is run: the transformer's steps are counted on the meta device (`models.counts`). The VAE is not in it.
+One training step (loss, backward pass, AdamW) and one MultiDiffusion step of a long shot are run on the meta device,
+where tensors have shapes and no values (`models.counts`). The VAE is not in it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ import sys
 from dataclasses import dataclass
 from typing import Sequence
 
+from harmovid_training.inference.shot import Settings
 from harmovid_training.models.conditioning import CONDITIONINGS
-from harmovid_training.models.counts import Counts, count_step
+from harmovid_training.models.counts import Counts, LongStep, count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 
 STATE_BYTES = 16
 """Per trained weight under mixed precision: weight, gradient and AdamW's two averages in float32."""
+
+LONG_FRAMES = 1000
+"""Length of the shot whose MultiDiffusion step is counted; windows overlap by a quarter."""
 
 A100_TFLOPS = 125.0
 """What a training keeps busy of an A100's 312 TFLOP/s in bfloat16: 40 %, a common share for such models."""
@@ -27,50 +32,71 @@ class Cost:
     """A run's cost.
 
     Attributes:
-        step: one clip's forward and backward pass.
-        inference: one clip's forward pass: a sampler step, and a MultiDiffusion step per window.
-        flops: of all steps together.
+        step: one clip's training step.
+        inference: one clip's forward pass: a sampler step.
+        long: a sampler step of `LONG_FRAMES` frames in windows as long as a training clip.
+        flops: of all training steps together.
         state_bytes: weights, gradients and optimizer.
         gpu_hours: at `A100_TFLOPS`.
     """
 
     step: Counts
     inference: Counts
+    long: LongStep
     flops: float
     state_bytes: int
     gpu_hours: float
+
+    def row(self, name: str) -> str:
+        """Return the cost as a row of `HEADER`'s table."""
+        cells = (
+            name, f"{self.step.parameters / 1e9:.3f} B", f"{self.step.tokens:,}",
+            f"{self.inference.flops / 1e12:,.0f}", f"{self.step.flops / 1e12:,.0f}",
+            f"{self.flops / 1e18:.1f} EFLOP, {self.gpu_hours:.0f} A100 hours", f"{self.state_bytes / 2**30:.0f} GiB",
+            f"{self.step.saved_bytes / 2**30:.1f} GiB",
+            f"{self.long.windows} windows, {self.long.flops / 1e12:,.0f} TFLOP, {self.long.held_bytes / 2**30:.2f} GiB",
+        )  # fmt: skip
+        return f"| {' | '.join(cells)} |\n"
+
+
+HEADER = (
+    "| configuration | weights | tokens | forward, TFLOP | training step, TFLOP a clip | whole run "
+    "| weights, gradients, optimizer | kept for backward, a clip | MultiDiffusion step of 1,000 frames, held |\n"
+    + "|---" * 9
+    + "|\n"
+)
 
 
 def cost_of(config: TrainConfig) -> Cost:
     """Return what a configuration costs; LoRA is counted as if all weights were trained."""
     conditioning = CONDITIONINGS[config.conditioning]
     latents = make(config.size, device="meta").geometry.latents(config.frames)
+    size = {"height": config.height, "width": config.width}
     step, inference = (
         count_step(
-            config.size, conditioning, latents=latents, height=config.height, width=config.width,
+            config.size, conditioning, latents=latents, **size,
             training=training, checkpointing=training and config.checkpointing,
         )
         for training in (True, False)
     )  # fmt: skip
+    settings = Settings(make(config.size, device="meta").schedule.samplers[0], window_frames=config.frames)
+    long = count_multidiffusion(config.size, conditioning, frames=LONG_FRAMES, settings=settings, **size)
     flops = float(step.flops) * config.iterations * config.batch
-    return Cost(step, inference, flops, STATE_BYTES * step.parameters, flops / (A100_TFLOPS * 1e12) / 3600)
+    hours = flops / (A100_TFLOPS * 1e12) / 3600
+    return Cost(step, inference, long, flops, STATE_BYTES * step.parameters, hours)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print the cost of configurations; all of them where none is named."""
     parser = argparse.ArgumentParser(prog="python -m harmovid_training.stages.cost", description=__doc__)
     parser.add_argument("config", nargs="*", default=list(CONFIGS), help=f"of: {', '.join(CONFIGS)}")
-    for name in parser.parse_args(words).config:
-        if name not in CONFIGS:
-            parser.error(f"there is no configuration {name!r}")
-        cost = cost_of(CONFIGS[name])
-        sys.stdout.write(
-            f"{name}: {cost.step.parameters / 1e9:.3f} B weights, {cost.step.tokens} tokens, "
-            f"forward {cost.inference.flops / 1e12:.0f} TFLOP, "
-            f"training step {cost.step.flops / 1e12:.0f} TFLOP a clip, "
-            f"run {cost.flops / 1e18:.1f} EFLOP = {cost.gpu_hours:.0f} A100 hours, "
-            f"state {cost.state_bytes / 2**30:.0f} GiB, kept for backward {cost.step.saved_bytes / 2**30:.1f} GiB\n"
-        )
+    names = parser.parse_args(words).config
+    unknown = [name for name in names if name not in CONFIGS]
+    if unknown:
+        parser.error(f"there is no configuration {unknown[0]!r}")
+    sys.stdout.write(HEADER)
+    for name in names:
+        sys.stdout.write(cost_of(CONFIGS[name]).row(name))
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 class Ema:
@@ -26,6 +27,9 @@ class Ema:
                 self.average[name].lerp_(weight.detach().float(), 1 - decay)
 
     def load(self, average: Mapping[str, Tensor]) -> None:
-        """Take over a saved average."""
+        """Take over a saved average; each process its own part where FSDP has spread the weights."""
         for name, weight in self.average.items():
-            weight.copy_(average[name])
+            value = average[name]
+            if isinstance(weight, DTensor):
+                value = distribute_tensor(value, weight.device_mesh, weight.placements)
+            weight.copy_(value)

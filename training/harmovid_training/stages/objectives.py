@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harmovid_training.inference.windows import Predictor
 from harmovid_training.models.codec import Codec
-from harmovid_training.models.schedule import ONE_STEP_TIME, Schedule
+from harmovid_training.models.schedule import Schedule
 from harmovid_training.stages.batches import LatentBatch
 
 Objective = Callable[[Predictor, Schedule, LatentBatch, int], Tensor]
@@ -40,7 +40,7 @@ def diffusion(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: in
 
 def one_step(model: Predictor, schedule: Schedule, batch: LatentBatch) -> Tensor:
     """Return the student's clean latents."""
-    time = torch.full((len(batch.clean),), ONE_STEP_TIME, device=batch.clean.device)
+    time = torch.full((len(batch.clean),), schedule.one_step_time, device=batch.clean.device)
     return schedule.estimate(model(batch.composite, batch.conditions, time), batch.composite, time)
 
 

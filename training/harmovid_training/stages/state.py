@@ -33,6 +33,7 @@ KEEP = 2
 """Newest states that are kept."""
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+_SPREAD = StateDictOptions(ignore_frozen_params=True)
 _LOAD = StateDictOptions(full_state_dict=True, strict=False)
 
 
@@ -83,7 +84,8 @@ def load_state(
             fix="Give the run another name, or its own configuration back.",
         )
     set_model_state_dict(model, load_file(states[-1] / "weights.safetensors"), options=_LOAD)
-    current: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+    # Gathered in one piece only the main process would have it, and every process needs the groups.
+    current: Any = get_optimizer_state_dict(model, optimizer, options=_SPREAD)
     current["state"] = _nested(load_file(states[-1] / "optimizer.safetensors"))
     set_optimizer_state_dict(model, optimizer, current, options=_LOAD)
     if ema:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from harmovid_training.files import save_tensors
 from harmovid_training.models.codec import Cache, Codec
 
-CHANNELS = 32
+CHANNELS = 24
 SPATIAL, TEMPORAL = 4, 4
 
 EVENNESS = 0.5

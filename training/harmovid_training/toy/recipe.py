@@ -3,10 +3,10 @@ skipped when it is there.
 
     vae/                  the linear VAE
     deflicker/            stage 2's network, by the paper's diffusion loss
-    deflicker-student/    the same in one step
-    steady/               stage 1's clips after stage 2, as stage 3 sees them
-    harmovid/, student/   stage 3: both paths, on steady clips; and its one-step student
-    no-stage-2/, no-stage-2-student/   stage 3 on stage 1's flickering clips: the paper's ablation
+    deflicker-student/    the one-step one, straight from the same pairs
+    steady/               stage 1's clips after the one-step network, as stage 3 sees them
+    harmovid/, student/   stage 3: both paths, on steady clips; by the paper's loss, and in one step
+    no-stage-2/           stage 3 in one step on stage 1's flickering clips: the paper's ablation
 
 What stage 1 is stands in `shots.py`.
 """
@@ -61,21 +61,20 @@ class Scale:
         frames: of a training clip, after the chunk rule.
         deflicker_steps, harmovid_steps, student_steps: of the trainings.
         batch: clips per step.
-        learning_rate, student_rate: at the end of the warm-up; they fall to zero from there.
+        learning_rate: at the end of the warm-up; it falls to zero from there.
         steps: of the sampler; windows are as long as a training clip and overlap by half.
         test_scenes, test_frames: held-out clips and their length.
         compared_steps: of the sampler, in the table of steps.
         seed: of everything.
     """
 
-    scenes: int = 192
+    scenes: int = 256
     frames: int = 17
-    deflicker_steps: int = 500
-    harmovid_steps: int = 700
-    student_steps: int = 300
-    batch: int = 8
+    deflicker_steps: int = 150
+    harmovid_steps: int = 200
+    student_steps: int = 350
+    batch: int = 4
     learning_rate: float = 2e-3
-    student_rate: float = 1e-3
     steps: int = 4
     test_scenes: int = 6
     test_frames: int = 33
@@ -136,14 +135,10 @@ class Toy:
         return self._network("deflicker", "deflicker", self.scale.deflicker_steps, self._stage_two_sample, 1)
 
     def deflicker_student(self) -> ConditionedModel:
-        """Return the one-step deflicker network."""
+        """Return a one-step deflicker network, taught straight from eq. 4's pairs."""
+        steps = self.scale.deflicker_steps
         return self._network(
-            "deflicker-student",
-            "deflicker",
-            self.scale.student_steps,
-            self._stage_two_sample,
-            1,
-            self.deflicker(),
+            "deflicker-student", "deflicker", steps, self._stage_two_sample, 1, one_step=True
         )
 
     def steady(self) -> list[Float32]:
@@ -165,43 +160,39 @@ class Toy:
         return self._stage_three("harmovid", self.steady())
 
     def student(self) -> ConditionedModel:
-        """Return HarmoVid's one-step student, taught by the same pairs."""
-        return self._stage_three("student", self.steady(), self.harmovid())
+        """Return the one-step HarmoVid, taught straight from the same pairs."""
+        return self._stage_three("student", self.steady(), one_step=True)
 
     def no_stage_two(self) -> ConditionedModel:
-        """The ablation: return stage 3 trained on stage 1's flickering clips."""
-        return self._stage_three("no-stage-2", self._flickering())
-
-    def no_stage_two_student(self) -> ConditionedModel:
-        """Return the ablation's one-step student."""
-        return self._stage_three("no-stage-2-student", self._flickering(), self.no_stage_two())
+        """The ablation: return the one-step stage 3 trained on stage 1's flickering clips."""
+        return self._stage_three("no-stage-2", self._flickering(), one_step=True)
 
     def _flickering(self) -> list[Float32]:
         return [self.shot(number).synthetic for number in range(self.shots)]
 
-    def _stage_three(
-        self, name: str, clips: list[Float32], start: ConditionedModel | None = None
-    ) -> ConditionedModel:
-        steps = self.scale.student_steps if start else self.scale.harmovid_steps
-        return self._network(
-            name, "harmovid", steps, partial(self._stage_three_sample, clips=clips), 2, start
-        )
+    def _stage_three(self, name: str, clips: list[Float32], one_step: bool = False) -> ConditionedModel:
+        steps = self.scale.student_steps if one_step else self.scale.harmovid_steps
+        samples = partial(self._stage_three_sample, clips=clips)
+        return self._network(name, "harmovid", steps, samples, 2, one_step)
 
     def _network(
-        self, name: str, conditioning: str, steps: int, samples: Samples, variants: int,
-        start: ConditionedModel | None = None,
-    ) -> ConditionedModel:  # fmt: skip
-        """Return the network in a folder, trained if it is not there; with a `start` as a one-step student."""
+        self,
+        name: str,
+        conditioning: str,
+        steps: int,
+        samples: Samples,
+        variants: int,
+        one_step: bool = False,
+    ) -> ConditionedModel:
+        """Return the network in a folder, trained from random weights if it is not there."""
         folder = self.folder / name
         if (folder / "config.json").is_file():
             return load_checkpoint(folder)
-        config = self._config(name, conditioning, steps, student=start is not None)
-        model = start or make_model(
-            CONDITIONINGS[conditioning], HEIGHT, WIDTH, self.scale.frames, self.scale.seed
-        )
+        config = self._config(name, conditioning, steps, one_step)
+        model = make_model(CONDITIONINGS[conditioning], HEIGHT, WIDTH, self.scale.frames, self.scale.seed)
         encoded = Encoded(samples, self.vae(), model.conditioning, model.geometry)
         kept = Kept(encoded, variants * self.shots, lambda numbers: tqdm(numbers, desc=f"{name}: encoding"))
-        loss = objectives.diffusion if start is None else objectives.latent_regression
+        loss = objectives.latent_regression if one_step else objectives.diffusion
         losses = train(config, model, kept, loss, folder)
         tail = float(np.mean(losses[-20:])) if losses else float("nan")
         metrics = {"training loss, last 20": tail}
@@ -212,12 +203,12 @@ class Toy:
         save_checkpoint(folder, model, Card(asdict(config), data, told, metrics))
         return model.eval()
 
-    def _config(self, name: str, conditioning: str, steps: int, student: bool) -> TrainConfig:
+    def _config(self, name: str, conditioning: str, steps: int, one_step: bool) -> TrainConfig:
         scale = self.scale
         return TrainConfig(
-            name=name, size="toy", conditioning=conditioning, objective="latent" if student else "diffusion",
+            name=name, size="toy", conditioning=conditioning, objective="latent" if one_step else "diffusion",
             iterations=steps, batch=scale.batch, frames=scale.frames, height=HEIGHT, width=WIDTH,
-            learning_rate=scale.student_rate if student else scale.learning_rate, warmup=max(steps // 20, 1),
+            learning_rate=scale.learning_rate, warmup=max(steps // 20, 1),
             decay=True, weight_decay=0.0, ema=0.98, precision="no", checkpointing=False, save_every=100, workers=0,
             gpus=1, seed=scale.seed,
         )  # fmt: skip
@@ -231,7 +222,7 @@ class Toy:
         return paths.real_to_synthetic(shot) if path == 0 else paths.synthetic_to_real(shot)
 
 
-CHAINS = (("deflicker_student", "student"), ("no_stage_two_student",))
+CHAINS = (("student", "harmovid"), ("no_stage_two", "deflicker"))
 """Trainings that need nothing of each other, by their last parts: two processes of one thread each are faster at this
 size than one of two threads."""
 
