@@ -24,7 +24,9 @@ def test_a_runs_cost_is_its_steps_times_its_clips():
     assert made.step.flops / made.inference.flops == pytest.approx(4, abs=0.3)
     assert made.state_bytes == 16 * made.step.parameters
     assert made.gpu_hours == pytest.approx(made.flops / 125e12 / 3600)
-    assert made.step.state_bytes == 2 * 2 * made.step.parameters  # AdamW's two averages, in the model's bfloat16
+    assert (
+        made.step.state_bytes == 2 * 2 * made.step.parameters
+    )  # AdamW's two averages, in the model's bfloat16
 
 
 def test_a_multidiffusion_step_is_a_forward_pass_per_window():

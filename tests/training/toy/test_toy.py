@@ -135,7 +135,9 @@ def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
     words = ["--out", str(tmp_path), "--clips", str(index), "--test-clips", str(index)]
     assert main(words, MICRO) == 0
     first = capsys.readouterr().out
+    kept = (tmp_path / "harmovid" / "model.safetensors").stat().st_mtime_ns
     assert main(words, MICRO) == 0
+    assert (tmp_path / "harmovid" / "model.safetensors").stat().st_mtime_ns == kept
     assert first.rsplit("\n", 2)[0] == capsys.readouterr().out.rsplit("\n", 2)[0]
     text = (tmp_path / "tables.md").read_text()
     for title in (

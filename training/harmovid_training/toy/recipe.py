@@ -6,7 +6,7 @@ skipped when it is there.
     deflicker-student/    the one-step one, straight from the same pairs
     steady/               stage 1's clips after the one-step network, as stage 3 sees them
     harmovid/, student/   stage 3: both paths, on steady clips; by the paper's loss, and in one step
-    no-stage-2/           stage 3 in one step on stage 1's flickering clips: the paper's ablation
+    no-stage-two/         stage 3 in one step on stage 1's flickering clips: the paper's ablation
 
 What stage 1 is stands in `shots.py`.
 """
@@ -165,7 +165,7 @@ class Toy:
 
     def no_stage_two(self) -> ConditionedModel:
         """The ablation: return the one-step stage 3 trained on stage 1's flickering clips."""
-        return self._stage_three("no-stage-2", self._flickering(), one_step=True)
+        return self._stage_three("no-stage-two", self._flickering(), one_step=True)
 
     def _flickering(self) -> list[Float32]:
         return [self.shot(number).synthetic for number in range(self.shots)]
@@ -186,7 +186,7 @@ class Toy:
     ) -> ConditionedModel:
         """Return the network in a folder, trained from random weights if it is not there."""
         folder = self.folder / name
-        if (folder / "config.json").is_file():
+        if _there(folder):
             return load_checkpoint(folder)
         config = self._config(name, conditioning, steps, one_step)
         model = make_model(CONDITIONINGS[conditioning], HEIGHT, WIDTH, self.scale.frames, self.scale.seed)
@@ -228,14 +228,20 @@ size than one of two threads."""
 
 
 def make_all(toy: Toy) -> None:
-    """Make all parts, the chains side by side."""
+    """Make all parts that are not there, the chains side by side."""
     toy.vae()
-    with ProcessPoolExecutor(len(CHAINS), mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_make_chain, toy, chain) for chain in CHAINS]:
-            done.result()
+    chains = [[part for part in chain if not _there(toy.folder / part.replace("_", "-"))] for chain in CHAINS]
+    if any(chains):
+        with ProcessPoolExecutor(len(chains), mp_context=get_context("spawn")) as pool:
+            for done in [pool.submit(_make_chain, toy, chain) for chain in chains]:
+                done.result()
 
 
-def _make_chain(toy: Toy, parts: tuple[str, ...]) -> None:
+def _there(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _make_chain(toy: Toy, parts: list[str]) -> None:
     torch.set_num_threads(1)
     for part in parts:
         getattr(toy, part)()
