@@ -10,10 +10,11 @@ camera's tone curve stays, nobody knows which it was.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import cv2
 import imageio_ffmpeg
@@ -121,6 +122,19 @@ def write_exr(path: Path, frame: Float32) -> None:
     planes = {name: np.ascontiguousarray(frame[..., i], np.float32) for i, name in enumerate(names)}
     header = exr.PartHeader.make((0, 0, frame.shape[1], frame.shape[0]))
     exr.write(exr.make_frame(header, planes), path)
+
+
+def save_role(folder: Path, make: Callable[[], Float32]) -> Path:
+    """Write a clip `(T, H, W, C)` as a folder of EXRs unless it is there, whole or not at all; return the folder."""
+    if folder.is_dir():
+        return folder
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for index, frame in enumerate(make()):
+        write_exr(part / f"{index:05d}.exr", frame)
+    part.replace(folder)
+    return folder
 
 
 def _read(path: Path, source: Source, primaries: Primaries) -> Float32:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 from pathlib import Path
 from typing import Callable, Sequence
 
@@ -20,7 +19,8 @@ from tqdm import tqdm
 
 from harmovid_training.clips.backgrounds import BackgroundProvider, PanoramaBackgrounds, TextBackgrounds
 from harmovid_training.clips.index import Clip, make_clip, read_index, write_index
-from harmovid_training.clips.read import Source, read_frames, write_exr
+from harmovid_training.clips.read import Source, read_frames, save_role
+from harmovid_training.evaluate.engine_rows import EngineFrames, Servers
 from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.masks.removal import CommandRemoval, Remover, temporal_median
 from harmovid_training.stages.paths import Float32
@@ -56,19 +56,6 @@ def make_synthetic(
     return make_clip(clip.id, sources, clip.licence)
 
 
-def save_role(folder: Path, make: Callable[[], Float32]) -> Path:
-    """Write a clip `(T, H, W, C)` as a folder of EXRs unless it is there, whole or not at all; return the folder."""
-    if folder.is_dir():
-        return folder
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for index, frame in enumerate(make()):
-        write_exr(part / f"{index:05d}.exr", frame)
-    part.replace(folder)
-    return folder
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Run the script."""
     parser = argparse.ArgumentParser(prog="stage1", description=__doc__)
@@ -83,34 +70,48 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--ic-light", type=Path, help="iclight_sd15_fbc.safetensors, instead of a command")
     parser.add_argument(
+        "--engine", default="", help="an engine of ours run frame by frame, e.g. harmonize, instead"
+    )
+    parser.add_argument(
         "--removal", default="", help="command with {frames} {masks} {out}; default: temporal median"
     )
     given = parser.parse_args(words)
-    if bool(given.harmonizer) == bool(given.ic_light) or bool(given.panoramas) == bool(given.text_to_video):
+    harmonizers = sum(map(bool, (given.harmonizer, given.ic_light, given.engine)))
+    if harmonizers != 1 or bool(given.panoramas) == bool(given.text_to_video):
         parser.error(
-            "give one harmonizer (--harmonizer or --ic-light) and one background (--panoramas or --text-to-video)"
+            "give one harmonizer (--harmonizer, --ic-light or --engine) "
+            "and one background (--panoramas or --text-to-video)"
         )
     try:
-        index = read_index(given.index)
-        backgrounds: BackgroundProvider = (
-            PanoramaBackgrounds(given.panoramas)
-            if given.panoramas
-            else TextBackgrounds.from_pretrained(given.text_to_video)
-        )
-        harmonizer: FrameHarmonizer = (
-            IcLight.from_pretrained(given.ic_light)
-            if given.ic_light
-            else CommandHarmonizer(shlex.split(given.harmonizer))
-        )
-        remover: Remover = CommandRemoval(shlex.split(given.removal)) if given.removal else temporal_median
-        clips = [
-            make_synthetic(clip, number, given.out, backgrounds, harmonizer, remover)
-            for number, clip in enumerate(tqdm(index.clips, desc="stage 1"))
-        ]
-        write_index(given.out / "clips.jsonl", clips)
+        with Servers() as servers:
+            return _run(given, servers)
     except HarmoVidError as error:
         parser.exit(1, f"{error}\n")
+
+
+def _run(given: argparse.Namespace, servers: Servers) -> int:
+    index = read_index(given.index)
+    backgrounds: BackgroundProvider = (
+        PanoramaBackgrounds(given.panoramas)
+        if given.panoramas
+        else TextBackgrounds.from_pretrained(given.text_to_video)
+    )
+    remover: Remover = CommandRemoval(shlex.split(given.removal)) if given.removal else temporal_median
+    harmonizer = _harmonizer(given, servers)
+    clips = [
+        make_synthetic(clip, number, given.out, backgrounds, harmonizer, remover)
+        for number, clip in enumerate(tqdm(index.clips, desc="stage 1"))
+    ]
+    write_index(given.out / "clips.jsonl", clips)
     return 0
+
+
+def _harmonizer(given: argparse.Namespace, servers: Servers) -> FrameHarmonizer:
+    if given.engine:
+        return EngineFrames(given.engine, servers)
+    if given.ic_light:
+        return IcLight.from_pretrained(given.ic_light)
+    return CommandHarmonizer(shlex.split(given.harmonizer))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from harmovid.pixels.model_space import from_model
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Index, make_clip, write_index
-from harmovid_training.clips.read import Source, read_frames
+from harmovid_training.clips.read import Source, read_frames, save_role
 from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.models.codec import Codec
@@ -28,7 +28,6 @@ from harmovid_training.models.space import from_vae
 from harmovid_training.stages import paths
 from harmovid_training.stages.dataset import shot_of
 from harmovid_training.stages.run import codec_of, expect, parse, run_training
-from harmovid_training.stages.stage1 import save_role
 
 STEPS = 50
 """Sampler steps when clips are rewritten: CogVideoX's own default."""

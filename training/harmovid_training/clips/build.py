@@ -1,0 +1,129 @@
+"""Footage to a clip index: `python -m harmovid_training.clips.build FOOTAGE --out clips.jsonl --masks grounded-sam2`
+
+FOOTAGE holds one clip per entry: a video file, a folder of frames, or a folder with `real/` (frames) and `mask/`
+(mattes). A video `NAME.mp4` takes its mattes from a folder `NAME.mask`, a folder of frames from its own `mask/`. Where
+there are none, `--masks` finds them (the paper's Grounded-SAM-2) and writes them as EXRs to `masks/` beside the index;
+what is there already is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Callable, Iterator, Sequence
+
+import numpy as np
+from harmovid.errors import HarmoVidError, InputError
+from harmovid.pixels.model_space import MID_GREY, exposure_anchor
+from harmovid.pixels.srgb import srgb_encode
+from tqdm import tqdm
+
+from harmovid_training.clips.index import Clip, Float32, make_clip, write_index
+from harmovid_training.clips.read import STILLS, VIDEOS, Source, count_frames, read_frames, save_role
+from harmovid_training.masks.providers import (
+    PROMPT,
+    Grounded,
+    GroundingDino,
+    Image8,
+    MaskProvider,
+    Sam2,
+    Sam2Package,
+)
+
+SEGMENTERS: dict[str, Callable[[], Sam2 | Sam2Package]] = {
+    "grounded-sam2": Sam2.from_pretrained,
+    "grounded-sam2-package": Sam2Package.from_pretrained,
+}
+"""What follows the detector's box: SAM 2 through transformers, or the `sam2` package."""
+
+
+def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:
+    """Yield name, frames and mattes (None where there are none) of every clip of a folder, by name.
+
+    Errors:
+        InputError: no folder, or nothing in it.
+    """
+    seen = 0
+    for entry in sorted(footage.iterdir()) if footage.is_dir() else ():
+        if entry.is_dir() and entry.suffix != ".mask":
+            real, mask = entry / "real", entry / "mask"
+            frames = real if real.is_dir() else entry
+            if not any(file.suffix.lower() in (".exr", *STILLS) for file in frames.iterdir()):
+                continue
+        elif entry.suffix.lower() in VIDEOS:
+            frames, mask = entry, entry.with_suffix(".mask")
+        else:
+            continue
+        seen += 1
+        yield entry.stem if entry.is_file() else entry.name, frames, mask if mask.is_dir() else None
+    if not seen:
+        raise InputError(
+            f"{footage} holds no clips.", fix="Give a folder of video files or folders of frames."
+        )
+
+
+def displayed(clip: Float32) -> Image8:
+    """Return scene-linear frames as a detector expects pictures, `(T, H, W, 3)` uint8, exposed by the clip's anchor."""
+    levelled = clip * np.float32(MID_GREY / exposure_anchor(clip))
+    return (np.clip(srgb_encode(np.clip(levelled, 0, 1)), 0, 1) * 255).round().astype(np.uint8)
+
+
+def indexed(
+    name: str, frames: Path, mask: Path | None, folder: Path, provider: MaskProvider | None, licence: str
+) -> Clip:
+    """Return a clip's line; masks that are not there are found and written to a folder of the clip's name in `folder`.
+
+    Errors:
+        InputError: no mask and no provider, or a provider that finds nothing; with the clip's name.
+    """
+    real = Source(frames)
+    if mask is None:
+        mask = folder / name
+        if not mask.is_dir():
+            masks = _masks(name, real, provider)
+            save_role(mask, lambda: masks)
+    return make_clip(name, {"real": real, "mask": Source(mask, matte=True)}, licence)
+
+
+def _masks(name: str, real: Source, provider: MaskProvider | None) -> Float32:
+    if provider is None:
+        raise InputError(f"{name} has no mask.", fix="Put mattes beside it, or give --masks.")
+    try:
+        return provider(displayed(read_frames(real, 0, count_frames(real))))[..., None]
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Write the index; return 0, or 1 where a clip is no good."""
+    parser = argparse.ArgumentParser(
+        prog="build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("footage", type=Path, help="folder of clips")
+    parser.add_argument("--out", type=Path, required=True, help="the index, JSON lines")
+    parser.add_argument("--masks", choices=SEGMENTERS, help="find masks for clips that have none")
+    parser.add_argument("--prompt", default=PROMPT, help="what to look for")
+    parser.add_argument("--licence", default="", help="of the footage, as it goes into the model card")
+    given = parser.parse_args(words)
+    try:
+        provider = (
+            Grounded(GroundingDino.from_pretrained(prompt=given.prompt), SEGMENTERS[given.masks]())
+            if given.masks
+            else None
+        )
+        folder = given.out.parent / "masks"
+        rows = list(found_clips(given.footage))
+        clips = [
+            indexed(name, frames, mask, folder, provider, given.licence)
+            for name, frames, mask in tqdm(rows, desc="clips")
+        ]
+        write_index(given.out, clips)
+    except HarmoVidError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
