@@ -134,6 +134,32 @@ def test_harmonize_moves_the_foreground_and_leaves_its_alpha(
     assert {"harmovid.R", "harmovid.G", "harmovid.B"} <= set(after)
 
 
+def test_a_measure_mask_says_which_part_of_the_background_counts(
+    server: RunningServer, shot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of it as without a mask; none of it leaves the foreground alone; an engine without the layer says so."""
+    window = (-4, -2, 52, 34)
+    for name, white in (("all", 1.0), ("none", 0.0)):
+        plane = np.full((36, 56), white, np.float16)
+        exr.write(
+            exr.make_frame(exr.PartHeader.make(window, DISPLAY), {"Y": plane}), tmp_path / f"{name}.exr"
+        )
+    line = ("harmonize", shot / "fg", shot / "bg", "--server", server.endpoint)
+    reds = {}
+    for name in ("", "all", "none"):
+        mask = ("--measure-mask", tmp_path / f"{name}.exr") if name else ()
+        assert harmovid(capsys, *line, "-o", tmp_path / f"out-{name}", *mask)[0] == 0
+        reds[name] = exr.read(tmp_path / f"out-{name}" / "fg.1003.exr").parts[0].channels["R"]
+    untouched = exr.read(shot / "fg" / "fg.1003.exr").parts[0].channels["R"]
+    assert reds["none"].tobytes() == untouched.tobytes()
+    assert reds["all"].tobytes() == reds[""].tobytes() != untouched.tobytes()
+
+    mask = ("--measure-mask", tmp_path / "all.exr", "--engine", "harmonize-statistics")
+    code, answer = harmovid(capsys, *line, "-o", tmp_path / "refused", *mask)
+    assert code == 2
+    assert "measure_mask" in answer["error"]["message"]
+
+
 def test_a_composite_keeps_the_background_bit_for_bit(
     server: RunningServer, shot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ PROGRAM = "harmovid"
 JOB_COMMANDS = ("deflicker", "harmonize")
 # The job's image inputs by command, in the order of the command line; the rest of its inputs are mattes.
 IMAGE_LAYERS = {"deflicker": ("plate",), "harmonize": ("fg", "bg")}
-MATTE_LAYERS = {"deflicker": ("mask", "measure_mask"), "harmonize": ("matte",)}
+MATTE_LAYERS = {"deflicker": ("mask", "measure_mask"), "harmonize": ("matte", "measure_mask")}
 # Where an engine's option keeps its value in the namespace, apart from the command's own.
 OPTION_PREFIX = "engine_option_"
 
@@ -114,6 +114,11 @@ def _add_jobs(commands: Any, engine: Optional[EngineInfo], remark: str, dry: boo
     _output(harmonize)
     harmonize.add_argument(
         "--matte", metavar="M", help="frames of the foreground's matte (default FG's alpha)"
+    )
+    harmonize.add_argument(
+        "--measure-mask",
+        metavar="M",
+        help="frames of a matte: match the part of the background where it is white",
     )
     harmonize.add_argument(
         "--output", dest="mode", choices=("fg", "comp"), default="fg",
