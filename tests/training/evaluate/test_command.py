@@ -64,3 +64,24 @@ def test_what_cannot_be_done_is_told(
     assert evaluate(clips, "-o", tmp_path / "out", *words) == exits.USAGE
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_footage_makes_all_sets(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two real clips with binary masks and a keyed one go through; mending flicker beats leaving it."""
+    names = ("davis_parkour", "davis_dance-twirl", "alpha_dancer")
+    words = [word for name in names for word in ("--only", name)]
+    rows = ["composite as it is", "mean and deviation over time", "HarmoVid engine: deflicker"]
+    words += [word for row in rows for word in ("--method", row)]
+    clips = real_data / "clips"
+    assert evaluate(clips, "-o", tmp_path, "--lines", 96, "--frames", 8, "--json", *words) == exits.OK
+    told = json.loads(capsys.readouterr().out)
+    sets = {each["name"]: each for each in told["sets"]}
+    assert sets["lut"]["clips"] == sets["lut-flicker"]["clips"] == ["davis_dance-twirl", "davis_parkour"]
+    assert "alpha_dancer" in sets["harmonized"]["clips"]
+    assert any("cut out" in line for line in told["notes"])
+    flicker = {row["method"]: row["mean"]["flicker"] for row in sets["lut-flicker"]["rows"]}
+    assert flicker["HarmoVid engine: deflicker"] < 0.5 * flicker["composite as it is"]
