@@ -10,6 +10,7 @@ import pytest
 from harmovid_training.evaluate import table
 from harmovid_training.evaluate.entrants import Plain
 from harmovid_training.evaluate.metrics import view
+from harmovid_training.evaluate.report.plots import level_plot
 from harmovid_training.evaluate.report.show import write_all
 from playwright.sync_api import Browser, Page
 from training.evaluate.little import little_evaluation, write_clips
@@ -148,3 +149,10 @@ def test_sheets_and_plots_are_files_too(written: Path) -> None:
     plot = (out / "plots" / "lut" / "psnr.svg").read_text(encoding="utf-8")
     assert "warm &lt;b&gt;" in plot
     assert "<b>" not in plot
+
+
+def test_a_clip_whose_foreground_is_gone_has_no_plot() -> None:
+    """Levels that are nowhere known leave the plot out instead of breaking the page."""
+    nothing = np.full(5, np.nan)
+    assert level_plot("gone", {"the original": nothing, "one": nothing}) == ""
+    assert "<svg" in level_plot("there", {"one": np.array([0, np.nan, 0.5])})

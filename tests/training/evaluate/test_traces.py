@@ -68,3 +68,16 @@ def test_row_profile_of_a_sine_is_its_rms_and_ignores_the_frame_level() -> None:
     banded = gained(truth, np.broadcast_to(rows[None, :, None], (4, 64, 1)))
     assert traces.row_profile_stops(banded, truth) == pytest.approx(0.3 / np.sqrt(2), rel=1e-3)
     assert traces.row_profile_stops(truth * np.float32(1.7), truth) < 1e-6
+
+
+def test_the_level_of_a_tiny_foreground_is_seen() -> None:
+    """A foreground of a thousandth of the frame flickers as it does; an empty mask has no level, and no roughness."""
+    clip = np.full((9, 64, 64, 3), 0.18, np.float32)
+    mask = np.zeros((9, 64, 64), np.float32)
+    mask[:, 5:7, 5:7] = 1
+    clip[1::2] *= np.where(mask[1::2, ..., None] > 0, np.float32(2), np.float32(1))
+    course = traces.foreground_level(clip, mask)
+    np.testing.assert_allclose(course, np.arange(9) % 2, atol=1e-6)
+    assert traces.roughness(course) == pytest.approx(2 / np.sqrt(6))
+    assert np.isnan(traces.foreground_level(clip, mask * 0)).all()
+    assert traces.roughness(traces.foreground_level(clip, mask * 0)) == 0

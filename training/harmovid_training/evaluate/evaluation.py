@@ -31,7 +31,7 @@ from harmovid_training.evaluate.testsets import ClipSet, Makers, NotThisClip, ma
 from harmovid_training.files import save_json
 
 ROW = "row.json"
-VERSION = 1
+VERSION = 2
 """Of what the measures mean; a change makes all rows be measured again."""
 
 

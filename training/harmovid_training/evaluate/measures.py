@@ -22,7 +22,7 @@ from harmovid_training.evaluate.flows import FlowDistance, Raft, dis_flow
 from harmovid_training.evaluate.lpips import Lpips
 from harmovid_training.evaluate.metrics import Judge, view
 from harmovid_training.evaluate.structure import Motion, ssim
-from harmovid_training.evaluate.traces import roughness_stops
+from harmovid_training.evaluate.traces import foreground_level, roughness
 from harmovid_training.evaluate.weights import NotAtHand
 
 TRUTH = "truth"
@@ -175,7 +175,7 @@ MEASURES: Tuple[Measure, ...] = (
     Measure("rmse_frame", "RMSE", "", False, 4, TRUTH, FRAME, _of_frame("rmse")),
     Measure(
         "flicker", "flicker", "stops", False, 4, "", TIME,
-        lambda judged, result: roughness_stops(result.frames, judged.mask),
+        lambda judged, result: roughness(foreground_level(result.frames, judged.mask)),
     ),
     Measure(
         "warped", "flow-warped error", "", False, 4, "", TIME,

@@ -23,6 +23,8 @@ LEVEL_FLOOR = 2.0**-9
 """Light below this counts as this: six and a half stops below grey, where film grain begins to rule the logarithm."""
 FEWEST_SHARE = 0.05
 """A tile that the mask covers by less than this has no level in that frame."""
+FEWEST_PIXELS = 4.0
+"""A foreground of fewer has no level."""
 WHITE_SECOND_DIFFERENCE = 6.0
 """Variance of the second difference of white noise of variance 1: 1 + 4 + 1."""
 
@@ -38,6 +40,20 @@ def levels(clip: Array, mask: Optional[Array] = None, tiles: Tuple[int, int] = T
             level = _tile_means(stops * weight[t], tiles) / share
         traces[t] = np.where(share >= FEWEST_SHARE, level, np.nan)
     return traces
+
+
+def foreground_level(clip: Array, mask: Array) -> Float64:
+    """Return the mean log2 luma inside the mask over time, `(T,)`; NaN where the mask is all but empty.
+
+    However small the foreground is in the frame: a tile of `levels` wants a share of it.
+    """
+    course = np.full(len(clip), np.nan)
+    for t, frame in enumerate(clip):
+        weight = float(mask[t].sum(dtype=np.float64))
+        if weight >= FEWEST_PIXELS:
+            stops = np.log2(np.maximum(frame @ LUMA, LEVEL_FLOOR) / MID_GREY)
+            course[t] = float((stops * mask[t]).sum(dtype=np.float64)) / weight
+    return course
 
 
 def roughness(traces: npt.NDArray[Any]) -> float:

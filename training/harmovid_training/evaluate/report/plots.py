@@ -90,7 +90,9 @@ def _span(values: Sequence[float]) -> Tuple[float, float]:
 def level_plot(title: str, levels: Mapping[str, npt.NDArray[Any]]) -> str:
     """Return a plot of each version's level `(T,)` in stops over the frames, about the mean of the original."""
     names = list(levels)
-    middle = float(np.nanmean(levels[ORIGINAL] if ORIGINAL in levels else levels[names[0]]))
+    about = np.asarray(levels[ORIGINAL] if ORIGINAL in levels else levels[names[0]], np.float64)
+    about = about[np.isfinite(about)]
+    middle = float(about.mean()) if about.size else 0.0
     courses = {name: np.asarray(course, np.float64) - middle for name, course in levels.items()}
     known = [value for course in courses.values() for value in course if np.isfinite(value)]
     if not known:

@@ -19,12 +19,12 @@ from harmovid_training.evaluate.report import plots, sheets
 from harmovid_training.evaluate.report.films import Bytes, Film, kept_film, make_film, pictures
 from harmovid_training.evaluate.report.page import Shown, page_text
 from harmovid_training.evaluate.table import Report
-from harmovid_training.evaluate.traces import levels
+from harmovid_training.evaluate.traces import foreground_level
 from harmovid_training.files import save_json, save_text
 
 MOST_FILMS = 4
 """Clips of a set that the page carries; all have a sheet and a film in the folder."""
-FILM_VERSION = 2
+FILM_VERSION = 3
 
 
 def write_all(out: Path, report: Report, study: str = "", tell: Callable[[str], object] = str) -> List[str]:
@@ -76,7 +76,7 @@ def _made(
     for method, folder in folders.items():
         frames = cases.load_frames(folder)
         versions[method] = pictures(frames)
-        courses[method] = levels(frames, matte, (1, 1))[:, 0, 0]
+        courses[method] = foreground_level(frames, matte)
     sheet = out / "sheets" / f"{slug(one_set['name'])}-{slug(clip)}.png"
     sheets.save_sheet(sheet, f"{one_set['title']}: {clip}", versions)
     save_text(paths[1], plots.level_plot(clip, courses))
