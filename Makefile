@@ -43,8 +43,8 @@ format: $(STAMP) ## put the code into the house's form
 bench: $(STAMP) ## run the benchmarks, one after the other (minutes; on an otherwise idle machine)
 	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
-train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables, on two CPU cores (out/toy)
-	$(BIN)/python -m harmovid_training.toy --out out/toy
+train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 trains longer)
+	$(BIN)/python -m harmovid_training.toy --out out/toy $(if $(CLIPS),--clips $(CLIPS)) $(if $(TEST_CLIPS),--test-clips $(TEST_CLIPS)) $(if $(TIMES),--times $(TIMES))
 
 clean: ## remove what make made
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

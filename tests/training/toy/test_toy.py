@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,10 @@ def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
         assert title in text
     assert "2 clips: CC0" in (tmp_path / "harmovid" / "README.md").read_text()
     assert main(["--clips", str(tmp_path / "none.jsonl")], MICRO) == 1
+
+
+def test_a_longer_run_takes_more_steps_and_nothing_else():
+    """Steps are multiplied; scenes, batches and sampling stay; less than once is refused."""
+    assert Scale().longer(4) == replace(Scale(), deflicker_steps=600, harmovid_steps=800, student_steps=1400)
+    with pytest.raises(SystemExit):
+        main(["--times", "0"], MICRO)

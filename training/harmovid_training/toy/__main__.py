@@ -28,10 +28,13 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
         "--clips", type=Path, help="index of real clips (roles real, mask) to train on as well"
     )
     parser.add_argument("--test-clips", type=Path, help="index of real clips to test on as well")
+    parser.add_argument("--times", type=int, default=1, help="as many times the training steps (default 1)")
     given = parser.parse_args(words)
+    if given.times < 1:
+        parser.error("--times takes 1 or more")
     try:
         train, test = (read_index(path) if path else Index(()) for path in (given.clips, given.test_clips))
-        text = run(Toy(given.out, scale or Scale(), train), test)
+        text = run(Toy(given.out, (scale or Scale()).longer(given.times), train), test)
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1

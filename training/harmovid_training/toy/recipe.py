@@ -81,6 +81,13 @@ class Scale:
     compared_steps: tuple[int, ...] = (50, 8, 4, 1)
     seed: int = 0
 
+    def longer(self, times: int) -> Scale:
+        """Return the same with `times` as many training steps."""
+        return replace(
+            self, deflicker_steps=times * self.deflicker_steps, harmovid_steps=times * self.harmovid_steps,
+            student_steps=times * self.student_steps,
+        )  # fmt: skip
+
     @property
     def sampling(self) -> Settings:
         """How a many-step network is sampled."""
