@@ -176,6 +176,6 @@ def check_installed() -> None:
     missing = [name for name in ("harmovid_server", "numpy", "OpenEXR", "cv2") if find_spec(name) is None]
     if missing:
         raise InputError(
-            f"the server is not installed here: {', '.join(missing)} is missing.",
+            f"the server is not installed here: there is no {', no '.join(missing)}.",
             fix="Run pip install 'harmovid[server]', or name a running server with --server.",
         )
