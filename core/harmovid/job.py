@@ -7,8 +7,9 @@ the wire as msgpack maps (`to_dict` / `from_dict`); nothing here touches sockets
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from harmovid.errors import InputError, OptionError
 
@@ -27,6 +28,14 @@ OUTPUT_MODES = ("fg", "comp")
 def new_job_id() -> str:
     """Return a fresh random job id, 32 hex digits."""
     return secrets.token_hex(16)
+
+
+def frame_number(text: str) -> Optional[int]:
+    """Return the frame number that an option holds as text; None where it is empty or no number."""
+    try:
+        return int(text.strip())
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,8 @@ class EngineInfo:
 
     `task` is "deflicker", "harmonize" or "any"; `default` marks the one used when the user names none.
     `target` names the input layer whose pixels are relit and returned. `lookahead_frames` is how many frames
-    the engine may need beyond the one it answers (bounds the spool a job needs).
+    the engine may need beyond the one it answers (bounds the spool a job needs). `waits_for` names an option that
+    may hold the number of a frame (as text; empty: none), which has to be seen before the first answer.
     """
 
     name: str
@@ -101,6 +111,17 @@ class EngineInfo:
     default: bool = False
     lookahead_frames: int = 0
     limits: Dict[str, int] = field(default_factory=dict)
+    waits_for: str = ""
+
+    def lookahead(self, options: Mapping[str, Any], numbers: Sequence[int]) -> int:
+        """Return how many frames a job needs beyond the one that is answered: enough to reach a frame waited for.
+
+        Args:
+            options: the job's.
+            numbers: its frames, in order.
+        """
+        frame = frame_number(str(options.get(self.waits_for, "")))
+        return self.lookahead_frames + (0 if frame is None else bisect_right(numbers, frame))
 
     def check_options(self, options: Mapping[str, Any]) -> Dict[str, OptionValue]:
         """Return all options, checked and completed with defaults; raise `OptionError` on the first bad one."""

@@ -106,7 +106,7 @@ class Job:
     @property
     def lookahead(self) -> int:
         """Frames that the engine may need beyond the one it answers."""
-        return self.info.lookahead_frames if self.info else 0
+        return self.info.lookahead(self.spec.options, self.numbers) if self.info else 0
 
     @property
     def starved(self) -> bool:

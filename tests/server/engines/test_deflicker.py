@@ -189,6 +189,86 @@ def test_bad_trims_are_refused(text: str) -> None:
         session(3, trims=text)
 
 
+def drifting(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a pan under a slow change of half a stop with flicker, and the change's course in stops."""
+    course = np.linspace(0, 0.5, count)
+    clip = textured(count, pan_px=0.5) * np.exp2(course)[:, None, None, None]
+    return flickered(clip.astype(np.float32), 0.15), course
+
+
+def course_of(clip: np.ndarray, found: list[Answer], truth: np.ndarray) -> np.ndarray:
+    """Return the light's course that is left, in stops."""
+    return (stops(applied(clip, found)) - stops(truth)).mean(axis=(1, 2, 3))
+
+
+def test_hold_takes_the_slow_change_out_too() -> None:
+    """With hold 1 one level is left of half a stop of drift, also across windows; with 0 the drift stays."""
+    truth = textured(90, pan_px=0.5)
+    bad, course = drifting(90)
+    held, kept = (course_of(bad, answers(bad, hold=h), truth) for h in (1.0, 0.0))
+
+    assert held.std() < 0.03
+    assert abs(np.polyfit(course, kept, 1)[0] - 1) < 0.2
+
+
+@pytest.mark.parametrize("reference", [1001, 1030, 1085])
+def test_reference_gives_the_level(reference: int) -> None:
+    """The reference frame stays as it is, and with hold 1 all others have its light, wherever in the shot it is."""
+    truth = textured(90, pan_px=0.5)
+    bad, _ = drifting(90)
+    before = (stops(bad) - stops(truth)).mean(axis=(1, 2, 3))[reference - 1001]
+    found = answers(bad, hold=1.0, reference=str(reference))
+
+    np.testing.assert_allclose(course_of(bad, found, truth), before, atol=0.08)
+    sample = bad[reference - 1001]
+    unchanged = apply_field(sample, found[reference - 1001].field, origin=(0, 0))[0]
+    np.testing.assert_allclose(stops(unchanged), stops(sample), atol=0.01)
+    assert found[0].report["level"] == f"frame {reference}"
+
+
+def test_reference_in_another_shot_leaves_this_one_to_itself() -> None:
+    """After a cut the reference of the shot before says nothing: the shot is held at its own beginning."""
+    first, second = flickered(textured(20, seed=1)), flickered(textured(20, seed=77), seed=9)
+    joined = answers(np.concatenate([first, second]), reference="1005", hold=1.0)
+    alone = answers(second, hold=1.0)
+
+    assert joined[25].report["level"] == "start of the shot"
+    assert joined[25].field.to_bytes() == alone[5].field.to_bytes()
+
+
+@pytest.mark.parametrize("text", ["12", "first", "1001.5"])
+def test_a_reference_that_is_no_frame_is_refused(text: str) -> None:
+    """The error names the frames there are, before anything is computed."""
+    with pytest.raises(OptionError, match="1001 to 1003"):
+        session(3, reference=text)
+
+
+def test_still_takes_motion_for_misfits() -> None:
+    """With motion still a locked-off shot is corrected as well as by following."""
+    truth = textured(30, pan_px=0)
+    bad = flickered(truth)
+
+    assert error(applied(bad, answers(bad, motion="still")), truth) < error(bad, truth) / 3
+
+
+def test_measured_and_applied_masks_differ() -> None:
+    """Light is measured in the measure mask alone, and taken out wherever the mask says."""
+    truth = textured(30)
+    measure, apply = np.zeros((2, HEIGHT, WIDTH), np.float32)
+    measure[:, : WIDTH // 2], apply[:, WIDTH // 4 :] = 1, 1
+    bad = flickered(truth)
+    bad[:, :, 3 * WIDTH // 4 :] = flickered(truth, 0.6, seed=8)[:, :, 3 * WIDTH // 4 :]  # must not be believed
+    running, got = session(len(bad)), []
+    for frame in proxies(bad, apply):
+        frame.mattes["measure_mask"] = measure
+        got += list(running.push(frame))
+    result = applied(bad, [*got, *running.finish()], apply)
+
+    np.testing.assert_array_equal(result[:, :, : WIDTH // 4], bad[:, :, : WIDTH // 4])
+    middle = slice(WIDTH // 4, 3 * WIDTH // 4)
+    assert error(result[:, :, middle], truth[:, :, middle]) < error(bad[:, :, middle], truth[:, :, middle]) / 3
+
+
 def test_report_tells_courses_and_cuts() -> None:
     """The report has the measured and corrected light per channel, and marks the first frame after a cut."""
     first, second = flickered(textured(12, seed=1)), flickered(textured(12, seed=77), seed=9)
@@ -235,13 +315,15 @@ def test_amounts_of_nothing_are_null() -> None:
     assert all(a.field.is_null for a in found)
 
 
-@pytest.mark.parametrize("stop", [1, 41])
-def test_restored_session_answers_as_the_undisturbed_one(stop: int) -> None:
+@pytest.mark.parametrize(
+    ("stop", "options"), [(1, {"radius": 4}), (41, {"radius": 4}), (41, {"reference": "1040", "hold": 0.5})]
+)
+def test_restored_session_answers_as_the_undisturbed_one(stop: int, options: dict[str, Any]) -> None:
     """A session saved and restored after any frame gives the very answers of an undisturbed one."""
     clip = flickered(textured(48, pan_px=0.5))
     frames = proxies(clip)
-    expected = answers(clip, radius=4)
-    first, second = session(48, radius=4), session(48, radius=4)
+    expected = answers(clip, **options)
+    first, second = session(48, **options), session(48, **options)
     got = [a for frame in frames[:stop] for a in first.push(frame)]
     second.restore(first.state())
     got += [a for frame in frames[stop:] for a in second.push(frame)] + list(second.finish())

@@ -8,7 +8,10 @@ docs/deflicker.md tells how it is used and what it reaches.
 
 from __future__ import annotations
 
-from harmovid.job import EngineInfo, LayerInfo, Option
+from typing import Optional, Tuple
+
+from harmovid.errors import OptionError
+from harmovid.job import EngineInfo, LayerInfo, Option, frame_number
 
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, DeflickerSession
@@ -17,6 +20,7 @@ from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 
 PROXY_LINES = 240
 LARGEST_RADIUS_FRAMES = 24
+REFERENCE = "reference"
 
 
 def _amount(name: str, what: str) -> Option:
@@ -44,10 +48,16 @@ INFO = EngineInfo(
         _amount("local", "local"),
         Option("radius", "int", 0, "Changes slower than about this many frames are kept; 0 finds it from the shot.",
                minimum=0, maximum=LARGEST_RADIUS_FRAMES, unit="frames"),
+        Option("motion", "choice", "follow", "Whether moving things are followed, or taken for misfits (still).",
+               choices=("follow", "still")),
+        Option("hold", "float", 0.0, "How much of the shot's own slow change is taken out too; 1 holds one level.",
+               minimum=0.0, maximum=1.0),
+        Option(REFERENCE, "str", "", "Number of a frame that stays as it is and gives the level; empty: none."),
         Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05."),
     ),
     default=True,
     lookahead_frames=BLOCK_FRAMES + AHEAD_FRAMES,
+    waits_for=REFERENCE,
 )  # fmt: skip
 
 
@@ -64,7 +74,7 @@ class DeflickerEngine:
         """Open a session for one shot.
 
         Raises:
-            OptionError: the trims cannot be read.
+            OptionError: the trims cannot be read, or the reference is no frame of the shot.
         """
         options = shot.options
         amounts = Amounts(
@@ -73,8 +83,28 @@ class DeflickerEngine:
             float(options["local"]),
             int(options["radius"]),
             str(options["mode"]),
+            float(options["hold"]),
+            _reference(str(options[REFERENCE]), shot.frames),
+            options["motion"] == "follow",
         )
         return DeflickerSession(amounts, parse_trims(str(options["trims"])))
+
+
+def _reference(text: str, frames: Tuple[int, ...]) -> Optional[int]:
+    """Return the frame that is named, None where none is.
+
+    Raises:
+        OptionError: it is no frame of the shot.
+    """
+    if not text.strip():
+        return None
+    frame = frame_number(text)
+    if frame not in frames:
+        raise OptionError(
+            f"option {REFERENCE} is {text!r}, which is no frame of the shot.",
+            fix=f"Name one from {min(frames, default=0)} to {max(frames, default=0)}, or none.",
+        )
+    return frame
 
 
 def create() -> Engine:

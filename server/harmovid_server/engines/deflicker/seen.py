@@ -36,21 +36,27 @@ class Seen:
 @dataclass(frozen=True)
 class Found:
     """What a window says of some frames, in stops: `curves` `(n, 10, 3)` over `basis.terms`, and one gain map
-    per kind of place, `(n, rows, columns, 3)`.
+    per kind of place, `(n, rows, columns, 3)`. `courses` `(n, 2, 10, 3)`, whole and slow, where a level is held.
     """
 
     curves: Array64
     maps: Mapping[str, Array64]
+    courses: Optional[Array64] = None
 
     def part(self, first: int, last: int) -> Found:
         """Return the frames from index `first` up to and without `last`."""
-        return Found(self.curves[first:last], {kind: one[first:last] for kind, one in self.maps.items()})
+        maps = {kind: one[first:last] for kind, one in self.maps.items()}
+        return Found(
+            self.curves[first:last], maps, None if self.courses is None else self.courses[first:last]
+        )
 
     def joined(self, foretold: Found) -> Found:
         """Return this block, led over from what the window before said of it: no step where blocks meet."""
+        both = self.courses is not None and foretold.courses is not None
         return Found(
             _led_over(self.curves, foretold.curves),
             {kind: _led_over(one, foretold.maps[kind]) for kind, one in self.maps.items()},
+            _led_over(self.courses, foretold.courses) if both else self.courses,
         )
 
 

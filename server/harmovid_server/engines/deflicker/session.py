@@ -7,13 +7,14 @@ index in their segment, so the result does not depend on when frames arrive. Wha
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.deflicker import store
-from harmovid_server.engines.deflicker.basis import Array64
+from harmovid_server.engines.deflicker.hold import Level, Waiting
 from harmovid_server.engines.deflicker.links import Change, fit, from_quantiles
 from harmovid_server.engines.deflicker.match import (
     Flow,
@@ -26,7 +27,7 @@ from harmovid_server.engines.deflicker.match import (
     thinned,
 )
 from harmovid_server.engines.deflicker.seen import Found, Seen, answer
-from harmovid_server.engines.deflicker.window import Amounts, nothing, solved
+from harmovid_server.engines.deflicker.window import Amounts, solved
 
 BLOCK_FRAMES = 32
 BACK_FRAMES, AHEAD_FRAMES = 48, 32
@@ -56,7 +57,8 @@ class DeflickerSession:
         """
         self._amounts = amounts
         self._trims = trims
-        self._still = amounts.mode == "timelapse"
+        self._level = Level(amounts, trims)
+        self._still = amounts.mode == "timelapse" or not amounts.follow
         self._fits = ThreadPoolExecutor(1, thread_name_prefix="deflicker-fit")
         self._fresh = True  # nothing was pushed yet: the first frame follows no cut
         self._recent: List[Looks] = []
@@ -86,6 +88,7 @@ class DeflickerSession:
         answers = []
         while self._answered < self._end:
             answers += self._block(min(self._answered + BLOCK_FRAMES, self._end))
+        answers += self._level.finish()
         self._recent, self._flows = [], []
         self._seen, self._first, self._answered, self._foretold = [], 0, 0, None
         return answers
@@ -137,13 +140,21 @@ class DeflickerSession:
         start = max(0, self._answered - BACK_FRAMES)
         window = self._seen[start - self._first : end + AHEAD_FRAMES - self._first]
         inner = (max(0, self._answered - start - PLACE_FRAMES), min(len(window), end - start + PLACE_FRAMES))
-        found, report = solved(window, inner, self._amounts)
+        what = solved(window, inner, self._amounts)
+        found = what.found
+        if found.courses is not None:
+            found = replace(found, courses=self._level.aligned(start, found.courses))
         owed = found.part(self._answered - start, end - start)
         if self._foretold is not None:
             owed = owed.joined(self._foretold)
         self._foretold = found.part(end - start, end - start + JOIN_FRAMES)
         frames = window[self._answered - start : end - start]
-        answers = [answer(s, owed, i, report, self._trims.get(s.number, 0.0)) for i, s in enumerate(frames)]
+        if self._amounts.holds:
+            answers = self._level.answers(Waiting(frames, owed, what.report, what.colours))
+        else:
+            answers = [
+                answer(s, owed, i, what.report, self._trims.get(s.number, 0.0)) for i, s in enumerate(frames)
+            ]
         self._answered = end
         old = max(0, end - BACK_FRAMES) - self._first
         self._seen, self._first = self._seen[max(old, 0) :], self._first + max(old, 0)
@@ -159,24 +170,20 @@ class DeflickerSession:
         for i, looks in enumerate(self._recent):
             state.update(store.pack_looks(f"looks.{i}", looks))
         if self._foretold is not None:
-            state["foretold.curves"] = self._foretold.curves
-            state.update({f"foretold.{kind}": one for kind, one in self._foretold.maps.items()})
-        return state
+            state.update(store.pack_found("foretold", self._foretold))
+        return {**state, **self._level.state()}
 
     def restore(self, state: State) -> None:
         """Become the session whose `state` this is."""
         self._first, self._answered = int(cast(int, state["first"])), int(cast(int, state["answered"]))
         self._fresh = bool(state["fresh"])
-        self._seen, self._recent, self._foretold = [], [], None
-        while (seen := store.unpack_seen(f"seen.{len(self._seen)}", state, GAPS)) is not None:
-            self._seen.append(seen)
+        self._seen, self._recent = store.unpack_all_seen("seen", state, GAPS), []
         while (looks := store.unpack_looks(f"looks.{len(self._recent)}", state)) is not None:
             self._recent.append(looks)
         count = min(len(self._recent), max(GAPS) // 2)
         self._flows = [store.unpack_flows(f"flows.{i}", state, GAPS) for i in range(count)][::-1]
-        if "foretold.curves" in state:
-            maps = {kind: cast(Array64, state[f"foretold.{kind}"]) for kind in nothing(0).maps}
-            self._foretold = Found(cast(Array64, state["foretold.curves"]), maps)
+        self._foretold = store.unpack_found("foretold", state)
+        self._level.restore(state)
 
 
 def _seen(looks: Looks, *, after_cut: bool) -> Seen:

@@ -53,8 +53,27 @@ class _System:
     identity: Array64
 
 
-def solve(links: List[Link], count: int, radius_frames: float, colours: Array64) -> Array64:
-    """Return `(count, 10, 3)` corrections over `basis.terms`, in stops; zero where nothing flickers.
+@dataclass(frozen=True)
+class Courses:
+    """How the light of a window runs, as maps over `basis.terms` in stops, `(count, 10, 3)` each, up to a constant.
+
+    Attributes:
+        whole: brings each frame to one and the same light.
+        slow: the same without flicker: what is the shot's own.
+        colours: `(n, 3)` log2 colours that are typical of the window.
+    """
+
+    whole: Array64
+    slow: Array64
+    colours: Array64
+
+    def flicker(self) -> Array64:
+        """Return the corrections that take out the flicker alone; zero where nothing flickers."""
+        return before(self.slow, self.whole, self.colours)
+
+
+def solve(links: List[Link], count: int, radius_frames: float, colours: Array64) -> Courses:
+    """Return the courses of a window.
 
     Args:
         links: changes between the window's frames, in any order.
@@ -62,7 +81,7 @@ def solve(links: List[Link], count: int, radius_frames: float, colours: Array64)
         radius_frames: 0 finds what is the shot's own change; else what is slower than about this is kept.
         colours: `(n, 3)` log2 colours that are typical of the window.
     """
-    basis = _orthonormal(links)
+    basis = _orthonormal(np.mean([link.change.here for link in links], axis=0))
     system = _system(links, count, basis)
     first = trend.expected(count)
     model = trend.likeliest(_courses(system, count, first), radius_frames)
@@ -72,15 +91,17 @@ def solve(links: List[Link], count: int, radius_frames: float, colours: Array64)
         for o in range(3):
             flicker[:, k, o] = model.inverse_of(k, o) @ course[:, k, o]
     whole, slow = (np.einsum("kj,tjo,co->tkc", basis, part, _CHANNELS) for part in (course, course - flicker))
-    return _before(slow, whole, terms(colours), colours, basis)
+    return Courses(whole, slow, colours)
 
 
-def _before(slow: Array64, whole: Array64, design: Array64, colours: Array64, basis: Array64) -> Array64:
-    """Return the corrections that, followed by the slow maps, make the whole ones.
+def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
+    """Return the corrections `(count, 10, 3)` that, followed by the slow maps, make the whole ones.
 
     Changes of light follow each other, they do not add: where the shot's contrast has slowly fallen by a tenth, the
     measured course shows flicker a tenth smaller than it is.
     """
+    design = terms(colours)
+    basis = _orthonormal(design.T @ design / len(design))
     plain = whole - slow
     wanted, guess = colours + design @ whole, colours + design @ plain
     for _ in range(INVERSE_STEPS):
@@ -93,10 +114,13 @@ def _before(slow: Array64, whole: Array64, design: Array64, colours: Array64, ba
     return found
 
 
-def _orthonormal(links: List[Link]) -> Array64:
-    """Return `(10, 10)`: columns combine the terms into ones of mean square 1, each free of those before it."""
-    mean = np.mean([link.change.here for link in links], axis=0) + RIDGE * np.eye(TERMS)
-    basis: Array64 = np.linalg.inv(np.linalg.cholesky(mean)).T
+def _orthonormal(mean: Array64) -> Array64:
+    """Return `(10, 10)`: columns combine the terms into ones of mean square 1, each free of those before it.
+
+    Args:
+        mean: of the products of the terms, `(10, 10)`.
+    """
+    basis: Array64 = np.linalg.inv(np.linalg.cholesky(mean + RIDGE * np.eye(TERMS))).T
     return basis
 
 

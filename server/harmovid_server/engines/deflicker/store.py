@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, cast
+from typing import Any, Dict, List, Optional, cast
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from harmovid_server.engines.base import State
 from harmovid_server.engines.deflicker.basis import Array64
 from harmovid_server.engines.deflicker.links import Change
 from harmovid_server.engines.deflicker.match import Flow, Looks, Pairs
-from harmovid_server.engines.deflicker.seen import Seen
+from harmovid_server.engines.deflicker.seen import Found, Seen
 
 
 def _array(state: State, name: str) -> Any:
@@ -56,6 +56,33 @@ def unpack_seen(name: str, state: State, gaps: tuple[int, ...]) -> Optional[Seen
                 logs[:, :3], logs[:, 3:6], at[:, :2], at[:, 2:], logs[:, 6], trust, likeness
             )
     return seen
+
+
+def unpack_all_seen(name: str, state: State, gaps: tuple[int, ...]) -> List[Seen]:
+    """Return the frames that were packed under `name.0`, `name.1`, ..."""
+    frames: List[Seen] = []
+    while (seen := unpack_seen(f"{name}.{len(frames)}", state, gaps)) is not None:
+        frames.append(seen)
+    return frames
+
+
+def pack_found(name: str, found: Found) -> Dict[str, Any]:
+    """Return the entries of a state that hold what a window says under `name`."""
+    state: Dict[str, Any] = {f"{name}.curves": found.curves}
+    state.update({f"{name}.map.{kind}": one for kind, one in found.maps.items()})
+    if found.courses is not None:
+        state[f"{name}.courses"] = found.courses
+    return state
+
+
+def unpack_found(name: str, state: State) -> Optional[Found]:
+    """Return what `pack_found` put under `name`, or None where there is nothing."""
+    if f"{name}.curves" not in state:
+        return None
+    start = f"{name}.map."
+    maps = {key[len(start) :]: cast(Array64, one) for key, one in state.items() if key.startswith(start)}
+    courses = cast(Optional[Array64], state.get(f"{name}.courses"))
+    return Found(cast(Array64, state[f"{name}.curves"]), maps, courses)
 
 
 def pack_looks(name: str, looks: Looks) -> Dict[str, Any]:

@@ -7,7 +7,7 @@ steady shots show by themselves nothing is touched, and a shot with nothing to t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -47,13 +47,25 @@ explain 0.7 and more of them; motion that was lost on a small foreground never m
 
 @dataclass(frozen=True)
 class Amounts:
-    """The engine's options that a window needs: amounts 0..1, radius in frames (0: found from the shot), mode."""
+    """The engine's options that a window needs: amounts 0..1, radius in frames (0: found from the shot), mode.
+
+    `hold` is the share 0..1 of the shot's own slow change that is taken out too, `reference` a frame that gives the
+    level; `follow` whether moving things are followed.
+    """
 
     luma: float
     chroma: float
     local: float
     radius_frames: int
     mode: str
+    hold: float = 0.0
+    reference: Optional[int] = None
+    follow: bool = True
+
+    @property
+    def holds(self) -> bool:
+        """Whether more is asked for than taking out flicker: a level."""
+        return self.hold > 0 or self.reference is not None
 
 
 def nothing(count: int) -> Found:
@@ -62,7 +74,16 @@ def nothing(count: int) -> Found:
     return Found(np.zeros((count, 10, 3)), maps)
 
 
-def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Tuple[Found, Dict[str, Any]]:
+@dataclass(frozen=True)
+class Solved:
+    """What a window says: corrections of its frames, facts of the decision, and colours that are typical of it."""
+
+    found: Found
+    report: Dict[str, Any]
+    colours: Array64
+
+
+def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Solved:
     """Return the corrections of the window's frames and the facts of the decision.
 
     Args:
@@ -81,18 +102,20 @@ def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Tupl
     trust = float(np.mean([link.pairs.trust for link in matched])) if matched else 0.0
     report: Dict[str, Any] = {"decision": "nothing", "trust": round(trust, 3)}
     if not links or not matched:
-        return found, {**report, "reason": "nothing to compare with"}
+        return Solved(found, {**report, "reason": "nothing to compare with"}, np.zeros((1, 3)))
     colours = np.concatenate([_some(link.pairs.here) for link in matched])
-    curves = solve(links, len(window), amounts.radius_frames, colours)
+    courses = solve(links, len(window), amounts.radius_frames, colours)
+    curves = courses.flicker()
     size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
     sizes = {CURVES: size}
-    curves = _weighed(curves * gate(CURVES, size), amounts.luma, amounts.chroma)
+    curves = weighed(curves * gate(CURVES, size), amounts.luma, amounts.chroma)
     maps = dict(found.maps)
     if amounts.local:
         maps.update(_places(matched, curves, inner, amounts, sizes))
     report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in sizes.items()})
     report.update(_said(sizes, amounts.mode))
-    return Found(curves, maps), report
+    both = np.stack([courses.whole, courses.slow], axis=1) if amounts.holds else None
+    return Solved(Found(curves, maps, both), report, colours)
 
 
 def _places(
@@ -156,7 +179,7 @@ def _ramp(value: float, low: float, high: float) -> float:
     return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
-def _weighed(curves: Array64, luma: float, chroma: float) -> Array64:
+def weighed(curves: Array64, luma: float, chroma: float) -> Array64:
     """Scale what all channels have in common by `luma` and what sets them apart by `chroma`."""
     common = curves.mean(axis=2, keepdims=True)
     weighed: Array64 = common * luma + (curves - common) * chroma

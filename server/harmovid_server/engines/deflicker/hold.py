@@ -1,0 +1,164 @@
+"""A level to hold: the shot's own slow change taken out too, and the whole shot brought to one frame's light.
+
+    level = Level(amounts, trims)
+    courses = level.aligned(first, courses)     # each window of a segment, in order
+    answers = level.answers(block)              # each block
+    answers += level.finish()                   # at the segment's end
+
+Windows know their courses up to a constant of their own. Frames that two windows share tell the two constants apart,
+so the light of a frame long gone can be held through a shot of any length. Frames before the reference wait for it:
+of each, what it takes to answer it is kept (a few kB).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
+
+import numpy as np
+
+from harmovid_server.engines.base import Answer, State
+from harmovid_server.engines.deflicker import store
+from harmovid_server.engines.deflicker.basis import Array64
+from harmovid_server.engines.deflicker.seen import Found, Seen, answer
+from harmovid_server.engines.deflicker.solve import before
+from harmovid_server.engines.deflicker.window import Amounts, weighed
+
+WHOLE, SLOW = 0, 1
+COLOURS = 300
+"""Of a window's typical colours as many are kept for frames that wait."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A block of frames that is solved, but whose level may not be known yet."""
+
+    frames: List[Seen]
+    found: Found
+    report: Mapping[str, Any]
+    colours: Array64
+
+
+class Level:
+    """The light that each segment of a shot is brought to.
+
+    Args:
+        amounts: `hold` is the share of the slow change that is taken out; `reference` the frame that stays as it is. Where
+            that is not in a segment, or None, the segment's first frame gives the level.
+        trims: stops by frame number.
+    """
+
+    def __init__(self, amounts: Amounts, trims: Mapping[int, float]) -> None:
+        self._amounts, self._trims = amounts, trims
+        self._begin()
+
+    def _begin(self) -> None:
+        self._waiting: List[Waiting] = []
+        self._before: Optional[Tuple[int, Array64]] = None
+        self._held: Optional[Array64] = None  # (2, 10, 3): whole and slow course where the level comes from
+        self._from: Optional[int] = None  # the reference, once it has been seen
+
+    def aligned(self, first: int, courses: Array64) -> Array64:
+        """Return a window's courses `(n, 2, 10, 3)` with the constant of the windows before it.
+
+        Args:
+            first: the window's first frame, by index in the segment.
+        """
+        if self._before is not None:
+            start, earlier = self._before
+            shared = earlier[first - start :][: len(courses)]
+            if len(shared):
+                courses = courses + (shared - courses[: len(shared)])[:, WHOLE].mean(axis=0)
+        self._before = (first, courses)
+        return courses
+
+    def answers(self, block: Waiting) -> List[Answer]:
+        """Take the next block, with aligned courses; return what can be answered now."""
+        frames = [replace(seen, pairs={}, changes={}) for seen in block.frames]
+        colours = block.colours[:: max(1, len(block.colours) // COLOURS)]
+        self._waiting.append(Waiting(frames, block.found, block.report, colours))
+        for seen, courses in zip(frames, _courses(block.found)):
+            self._read(seen.number, courses)
+        return self._released() if self._held is not None else []
+
+    def _read(self, number: int, courses: Array64) -> None:
+        reference = self._amounts.reference
+        if number == reference:
+            self._held, self._from = courses, number
+        elif self._held is None and (reference is None or number > reference):
+            self._settle()
+
+    def _settle(self) -> None:
+        """The reference is not in the segment: its first frame gives the level."""
+        if self._held is None and self._waiting:
+            self._held = _courses(self._waiting[0].found)[0]
+
+    def finish(self) -> List[Answer]:
+        """The segment is over: answer what still waits."""
+        self._settle()
+        answers = self._released()
+        self._begin()
+        return answers
+
+    def _released(self) -> List[Answer]:
+        answers: List[Answer] = []
+        for block in self._waiting:
+            curves = weighed(self._curves(block), self._amounts.luma, self._amounts.chroma)
+            found, report = replace(block.found, curves=curves), {**block.report, **self._said()}
+            answers += [
+                answer(seen, found, i, report, self._trims.get(seen.number, 0.0))
+                for i, seen in enumerate(block.frames)
+            ]
+        self._waiting = []
+        return answers
+
+    def _curves(self, block: Waiting) -> Array64:
+        courses, held = _courses(block.found), cast(Array64, self._held)
+        share = self._amounts.hold
+        slow = (1 - share) * courses[:, SLOW] + share * held[SLOW]
+        if self._from is not None:  # the reference itself is left as it is, flicker and all
+            slow = slow + held[WHOLE] - held[SLOW]
+        return before(slow, courses[:, WHOLE], block.colours)
+
+    def _said(self) -> Dict[str, Any]:
+        level = "start of the shot" if self._from is None else f"frame {self._from}"
+        return {"decision": "corrected", "level": level, "hold": self._amounts.hold}
+
+    def state(self) -> Dict[str, Any]:
+        """Return everything it knows, for a checkpoint."""
+        state: Dict[str, Any] = {"level.from": self._from}
+        if self._before is not None:
+            state["level.first"], state["level.before"] = self._before
+        if self._held is not None:
+            state["level.held"] = self._held
+        for i, block in enumerate(self._waiting):
+            state[f"waiting.{i}.report"] = json.dumps(dict(block.report))
+            state[f"waiting.{i}.colours"] = block.colours
+            state.update(store.pack_found(f"waiting.{i}.found", block.found))
+            for k, seen in enumerate(block.frames):
+                state.update(store.pack_seen(f"waiting.{i}.seen.{k}", seen))
+        return state
+
+    def restore(self, state: State) -> None:
+        """Become the level whose `state` this is."""
+        self._begin()
+        self._from = cast(Optional[int], state["level.from"])
+        self._held = cast(Optional[Array64], state.get("level.held"))
+        if "level.before" in state:
+            self._before = int(cast(int, state["level.first"])), cast(Array64, state["level.before"])
+        while f"waiting.{len(self._waiting)}.report" in state:
+            name = f"waiting.{len(self._waiting)}"
+            self._waiting.append(
+                Waiting(
+                    store.unpack_all_seen(f"{name}.seen", state, ()),
+                    cast(Found, store.unpack_found(f"{name}.found", state)),
+                    json.loads(cast(str, state[f"{name}.report"])),
+                    cast(Array64, state[f"{name}.colours"]),
+                )
+            )
+
+
+def _courses(found: Found) -> Array64:
+    courses: Array64 = found.courses if found.courses is not None else np.zeros((len(found.curves), 2, 10, 3))
+    return courses
