@@ -120,11 +120,12 @@ def _fitted(pairs: Pairs, place: Tuple[Array64, Array64], sizes: Array64, orders
     weight, scale = start, 0.1
     for order in orders:
         used = np.r_[0:order, TERMS : len(expected) if order > 1 else TERMS]
+        first, second = forth[:, used], back[:, used]
         prior = np.diag(PRIOR_SAMPLES * (scale / expected[used]) ** 2)
-        there = _regression(forth[:, used], change, weight, prior)
-        here = _regression(back[:, used], -change, weight, prior)
-        left = change - (forth[:, used] @ there - back[:, used] @ here) / 2
-        size = np.sqrt((left**2).mean(axis=1))
+        there = _regression(first, change, weight, prior)
+        here = _regression(second, -change, weight, prior)
+        left = change - (first @ there - second @ here) / 2
+        size = np.sqrt(np.einsum("nc,nc->n", left, left) / 3)
         scale = max(SMALLEST_SCALE_STOPS, 1.3 * weighted_median(size, start))
         weight = start / (1 + (size / scale) ** 2) ** 2
     return _Fitted(there[:TERMS], here[:TERMS], weight, left, scale)

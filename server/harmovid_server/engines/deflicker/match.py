@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple, cast
+from threading import local
+from typing import List, Optional, Tuple, cast
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from harmovid.pixels.field import LUMA, MID_GREY, Float32, Float64
 
 from harmovid_server.engines.base import ProxyFrame
-from harmovid_server.engines.deflicker.basis import visibility
+from harmovid_server.engines.deflicker import kernels
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -35,9 +36,13 @@ NOISE_STOPS = 0.04
 SAMPLES = 2500
 COARSE = 4
 QUANTILES = np.linspace(0.03, 0.97, 24)
+QUANTILE_PIXELS = 8000
+"""About how many pixels quantiles are taken from."""
 CUT_LIKENESS = 0.4
 """Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
 
+_NUMBERS = np.array([DISAGREEMENT_PX, FLOW_ERROR_PX, NOISE_STOPS, LOW_STOPS + 0.5, HIGH_STOPS - 0.01])
+_FINDERS = local()
 _SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-flow")  # OpenCV works beside Python
 
 
@@ -50,6 +55,7 @@ class Looks:
         logs: `(h, w, 3)` float32, log2 of scene-linear over middle grey, clipped.
         plain: `(h, w)` uint8, luma without exposure and local contrast.
         weight: `(h, w)` float32, where light may be measured, 0..1.
+        slope: `(h, w)` float32, squared gradient of log2 luma per pixel.
         box: the display window in plate pixels.
     """
 
@@ -57,6 +63,7 @@ class Looks:
     logs: Float32
     plain: Bytes
     weight: Float32
+    slope: Float32
     box: Tuple[int, int, int, int]
 
 
@@ -91,7 +98,14 @@ def look(frame: ProxyFrame) -> Looks:
         if name in frame.mattes:
             weight = weight * frame.mattes[name]
             break
-    return Looks(frame.number, logs, _plain(logs @ _LUMA), weight, frame.box)
+    luma = logs @ _LUMA
+    return Looks(frame.number, logs, _plain(luma), weight, slope_of(luma), frame.box)
+
+
+def slope_of(luma: Float32) -> Float32:
+    """Return the squared gradient of `(h, w)` log2 luma."""
+    across, down = (cv2.Sobel(luma, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
+    return cast(Float32, across**2 + down**2)
 
 
 def _plain(luma: Float32) -> Bytes:
@@ -116,43 +130,27 @@ class Flow:
         return Flow(forth, back)
 
 
-def no_motion(here: Looks) -> Tuple[Flow, Float32, Float32]:
-    """Return what `flow_between` would for two pictures in which nothing moves."""
-    height, width = here.plain.shape
-    flow = np.zeros((height, width, 2), np.float32)
-    coarse = np.zeros((max(height // COARSE, 1), max(width // COARSE, 1), 2), np.float32)
-    return Flow(coarse, coarse), flow, np.ones((height, width), np.float32)
-
-
-def flow_between(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Tuple[Flow, Float32, Float32]:
-    """Return the motion, the full `(h, w, 2)` flow in proxy pixels from `here` to `there`, and its `(h, w)` trust.
+def flow_between(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Tuple[Float32, Float32]:
+    """Return the `(h, w, 2)` motion in proxy pixels from `here` to `there`, and back.
 
     Args:
         guess: motion found over shorter gaps; far motion is found from there only.
     """
     height, width = here.plain.shape
-    nothing = np.zeros((height, width, 2), np.float32)
-    starts = [nothing, nothing.copy()]
+    starts: List[Optional[Float32]] = [None, None]
     if guess is not None:
         starts = [cast(Float32, cv2.resize(f, (width, height))) for f in (guess.forth, guess.back)]
     returning = _SECOND.submit(_flow, there.plain, here.plain, starts[1])
     forth = _flow(here.plain, there.plain, starts[0])
-    back = returning.result()
-    gap = forth + _warp(back, forth)
-    off = gap[..., 0] ** 2 + gap[..., 1] ** 2
-    trust = 1.0 / (1.0 + off / DISAGREEMENT_PX**2) ** 2
-    places = _places(forth)
-    inside = (places[..., 0] >= 0) & (places[..., 0] <= width - 1)
-    inside &= (places[..., 1] >= 0) & (places[..., 1] <= height - 1)
-    size = (max(width // COARSE, 1), max(height // COARSE, 1))
-    coarse = Flow(*(cast(Float32, cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (forth, back)))
-    return coarse, forth, (trust * inside).astype(np.float32)
+    return forth, returning.result()
 
 
-def _flow(first: Bytes, second: Bytes, start: Float32) -> Float32:
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    finder.setFinestScale(2)
-    return cast(Float32, finder.calc(first, second, start))
+def _flow(first: Bytes, second: Bytes, start: Optional[Float32]) -> Float32:
+    finder = getattr(_FINDERS, "one", None)
+    if finder is None:
+        finder = _FINDERS.one = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        finder.setFinestScale(2)
+    return cast(Float32, finder.calc(first, second, np.zeros((*first.shape, 2), np.float32) if start is None else start))
 
 
 def match(
@@ -164,55 +162,37 @@ def match(
         guess: their motion as far as known.
         still: take the camera for locked off and what moves for misfits (time-lapse: motion is too fast to follow).
     """
-    motion, flow, trust = no_motion(here) if still else flow_between(here, there, guess)
-    seen = _warp(there.logs, flow)
-    weight_there = _warp(there.weight, flow)
-    luma = (here.logs @ _LUMA + seen @ _LUMA) / 2
-    slope = (
-        cv2.Sobel(luma, cv2.CV_32F, 1, 0, scale=1 / 8) ** 2
-        + cv2.Sobel(luma, cv2.CV_32F, 0, 1, scale=1 / 8) ** 2
-    )
-    trust = trust * np.minimum(here.weight, weight_there)
-    clipped = _clipped(here.logs) | _clipped(seen)
-    trust[clipped] = 0
-    certainty = visibility(luma) / (NOISE_STOPS**2 + slope * FLOW_ERROR_PX**2)
-    likeness = _likeness(here.plain, _warp(there.plain.astype(np.float32), flow))
-    return _sampled(here, seen, flow, trust, certainty.astype(np.float32), likeness), motion
-
-
-def _sampled(
-    here: Looks, seen: Float32, flow: Float32, trust: Float32, certainty: Float32, likeness: float
-) -> Pairs:
-    """Average over small blocks, weighted: fewer, steadier samples than single pixels."""
-    height, width = trust.shape
+    height, width = here.plain.shape
+    if still:
+        forth = back = np.zeros((height, width, 2), np.float32)
+    else:
+        forth, back = flow_between(here, there, guess)
     area = np.count_nonzero(here.weight > 0.1)
-    step = max(1, min(8, int(np.sqrt(area / SAMPLES))))
-    rows, columns = height // step, width // step
-    if rows == 0 or columns == 0:
-        step, rows, columns = 1, height, width
+    step = min(max(1, min(8, int(np.sqrt(area / SAMPLES)))), height, width)
+    sums = kernels.sample(
+        here.logs, there.logs, (here.slope, there.slope), (here.weight, there.weight), (forth, back), _NUMBERS, step
+    )
+    like = kernels.likeness(here.plain, there.plain, forth) if there.number == here.number - 1 else 1.0
+    size = (max(width // COARSE, 1), max(height // COARSE, 1))
+    coarse = Flow(*(cast(Float32, cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (forth, back)))
+    return _pairs(sums, here, step, like), coarse
 
-    def block(plane: Float32) -> Float64:
-        # Whole blocks: area resizing is their mean.
-        cut = np.ascontiguousarray(plane[: rows * step, : columns * step])
-        mean = cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_AREA)
-        return mean.reshape(rows * columns, -1).astype(np.float64)
 
-    weight = trust * certainty
-    total = block(weight)[:, 0]
-    keep = total > 0
-    share = np.maximum(total, 1e-12)[:, None]
-    places = _places(np.zeros_like(flow))
-    scale = np.array([width, height], np.float32)
-    at = block((places + 0.5) / scale * weight[..., None]) / share
-    at_there = block((places + 0.5 + flow) / scale * weight[..., None]) / share
+def _pairs(sums: Float64, here: Looks, step: int, like: float) -> Pairs:
+    """Return the blocks that hold anything, as samples: fewer and steadier than single pixels."""
+    height, width = here.plain.shape
+    seen = 2.0 if step >= kernels.ENOUGH_PX else 1.0  # only so-manieth pixel was read
+    found = sums[sums[:, 0] > 0]
+    mean = found / np.maximum(found[:, :1], 1e-12)
+    scale = np.array([width, height])
     return Pairs(
-        here=(block(here.logs * weight[..., None]) / share)[keep],
-        there=(block(seen * weight[..., None]) / share)[keep],
-        at=at[keep].astype(np.float32),
-        at_there=at_there[keep].astype(np.float32),
-        weight=total[keep],
-        trust=float(trust.sum() / max(float(here.weight.sum()), 1.0)),
-        likeness=likeness,
+        here=mean[:, 1:4],
+        there=mean[:, 4:7],
+        at=(mean[:, 7:9] / scale).astype(np.float32),
+        at_there=(mean[:, 9:11] / scale).astype(np.float32),
+        weight=found[:, 0] * seen / step**2,
+        trust=float(sums[:, 11].sum() * seen / max(float(here.weight.sum()), 1.0)),
+        likeness=like,
     )
 
 
@@ -227,31 +207,16 @@ def thinned(pairs: Pairs, count: int) -> Pairs:
 
 def quantiles(looks: Looks) -> Optional[Float64]:
     """Return the `(q, 3)` brightness quantiles per channel of what is measured, None with too little of it."""
-    inside = looks.logs[::2, ::2][looks.weight[::2, ::2] > 0.5]
+    skip = max(1, int(np.sqrt(np.count_nonzero(looks.weight > 0.5) / QUANTILE_PIXELS)))
+    inside = looks.logs[::skip, ::skip][looks.weight[::skip, ::skip] > 0.5]
     if len(inside) < 4 * len(QUANTILES):
         return None
-    return np.quantile(inside, QUANTILES, axis=0).astype(np.float64)
-
-
-def _clipped(logs: Float32) -> npt.NDArray[np.bool_]:
-    """Return where any channel is at an end of the range: channel by channel, which numpy does fastest."""
-    r, g, b = logs[..., 0], logs[..., 1], logs[..., 2]
-    low, high = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
-    clipped: npt.NDArray[np.bool_] = (low <= LOW_STOPS + 0.5) | (high >= HIGH_STOPS - 0.01)
-    return clipped
+    return np.quantile(inside.astype(np.float64), QUANTILES, axis=0)
 
 
 def is_cut(pairs: Pairs) -> bool:
     """Return whether the two frames belong to different shots."""
     return pairs.likeness < CUT_LIKENESS
-
-
-def _likeness(here: Bytes, there: Float32) -> float:
-    first, second = here.astype(np.float32), there
-    spread = float(first.std() * second.std())
-    if spread < 1.0:  # one of them is flat: nothing to tell shots apart by
-        return 1.0
-    return float(((first - first.mean()) * (second - second.mean())).mean()) / spread
 
 
 def _places(flow: Float32) -> Float32:

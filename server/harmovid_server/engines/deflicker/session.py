@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 
+import cv2
 import numpy as np
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
@@ -41,6 +42,8 @@ ENOUGH_TRUST = 0.25
 """A pair with less trust than this is helped out by the frames' quantiles; they also move with the picture itself."""
 SMALL_REGION = 0.5
 """A measured region smaller than this share of the picture moves with its subject: quantiles help there too."""
+RANGE_STEP = 3
+"""Every so-manieth row and column says how dark and bright a frame gets."""
 PLACE_SAMPLES = 1000
 """Samples of a whole picture that are kept for finding places; of a small region as much fewer."""
 
@@ -86,8 +89,9 @@ class DeflickerSession:
     def finish(self) -> List[Answer]:
         """Answer all frames of the segment that are still owed, and begin a new one."""
         answers = []
-        while self._answered < self._end:
-            answers += self._block(min(self._answered + BLOCK_FRAMES, self._end))
+        if self._answered < self._end:
+            # All that is owed at once: the window is no larger than that of a block in the middle.
+            answers += self._block(self._end)
         answers += self._level.finish()
         self._recent, self._flows = [], []
         self._seen, self._first, self._answered, self._foretold = [], 0, 0, None
@@ -187,13 +191,14 @@ class DeflickerSession:
 
 
 def _seen(looks: Looks, *, after_cut: bool) -> Seen:
-    inside = looks.logs[looks.weight > 0.5]
+    measured = (looks.weight > 0.5).astype(np.uint8)
     low, high = -1.0, 1.0
     level = (0.0, 0.0, 0.0)
+    inside = looks.logs[::RANGE_STEP, ::RANGE_STEP][measured[::RANGE_STEP, ::RANGE_STEP] > 0]
     if len(inside):
-        low, high = (float(np.quantile(inside[::4], q)) for q in (0.005, 0.995))
-        r, g, b = (float(value) for value in inside.mean(axis=0, dtype=np.float64))
-        level = (r, g, b)
+        low, high = (float(end) for end in np.quantile(inside, (0.005, 0.995)))
+        r, g, b, _ = cv2.mean(looks.logs, measured)
+        level = (float(r), float(g), float(b))
     seen = Seen(looks.number, low, max(high, low + 1.0), looks.box, after_cut, level)
     seen.quantiles = quantiles(looks)
     return seen

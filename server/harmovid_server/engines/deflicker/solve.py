@@ -22,6 +22,8 @@ STEPS = 3
 INVERSE_STEPS = 4
 LINK_STOPS = 0.012
 """How far two neighbouring frames agree beyond their measured error: light on things that turn, reflections."""
+EXACT, MOST_GRADIENTS, TINY = 1e-10, 60, 1e-300
+"""Conjugate gradients end when the squared misfit has fallen to this share of its start, or after so many steps."""
 RIDGE = 1e-4
 """Added to the mean squares of the terms, so that a grey or flat shot still has an orthonormal basis."""
 
@@ -147,24 +149,59 @@ def _system(links: List[Link], count: int, basis: Array64) -> _System:
 
 def _courses(system: _System, count: int, model: trend.Model) -> Array64:
     """Return `(count, 10, 3)`: how the frames' maps run over the window, up to a constant."""
-    light, colour = (_posterior(system, count, model, o) for o in (0, 1))
+    light, colour = (_Posterior(system, model, output) for output in (0, 1))
     found = np.zeros((count, TERMS, 3))
     for _ in range(STEPS):
         pull = _pull(system, found + system.identity)
-        for o, (posterior, prior) in enumerate((light, colour, colour)):
-            held = np.einsum("kts,sk->tk", prior, found[:, :, o])
-            found[:, :, o] += (posterior @ (pull[:, :, o] - held).ravel()).reshape(count, TERMS)
+        for posterior, outputs in ((light, slice(0, 1)), (colour, slice(1, 3))):
+            wanted = pull[:, :, outputs] - posterior.held(found[:, :, outputs])
+            found[:, :, outputs] += posterior.solved(wanted)
     return found
 
 
-def _posterior(system: _System, count: int, model: trend.Model, output: int) -> Tuple[Array64, Array64]:
-    """Return the inverse of links plus prior, `(count * 10,) * 2`, and the prior `(10, count, count)`."""
-    prior = np.stack([model.inverse_of(k, output) / model.flicker[k, output] ** 2 for k in range(TERMS)])
-    matrix = system.matrix.transpose(0, 2, 1, 3).copy()
-    for k in range(TERMS):
-        matrix[:, k, :, k] += prior[k]
-    whole = matrix.reshape(count * TERMS, count * TERMS)
-    return np.asarray(np.linalg.inv(whole), np.float64), prior
+class _Posterior:
+    """Links plus prior of one output, as a system to be solved for any right side.
+
+    The terms are orthonormal over the window, so each term's own `(T, T)` inverse is a preconditioner that leaves
+    conjugate gradients little to do.
+    """
+
+    def __init__(self, system: _System, model: trend.Model, output: int) -> None:
+        self._prior = np.stack(
+            [model.inverse_of(k, output) / model.flicker[k, output] ** 2 for k in range(TERMS)]
+        )
+        count = len(system.matrix)
+        self._links = np.ascontiguousarray(system.matrix.transpose(0, 2, 1, 3)).reshape(count * TERMS, -1)
+        own = np.einsum("stkk->kst", system.matrix)
+        self._inverse = np.linalg.inv(self._prior + own)
+
+    def held(self, courses: Array64) -> Array64:
+        """Return the prior's part of the matrix times courses `(T, 10, n)`."""
+        held: Array64 = np.matmul(self._prior, courses.transpose(1, 0, 2)).transpose(1, 0, 2)
+        return held
+
+    def solved(self, right: Array64) -> Array64:
+        """Return the courses `(T, 10, n)` that give this right side."""
+        found, left = np.zeros_like(right), right.copy()
+        even = self._evened(left)
+        direction, power = even, (left * even).sum(axis=(0, 1))
+        enough = EXACT * power
+        for _ in range(MOST_GRADIENTS):
+            if (power <= enough).all():
+                break
+            pushed = (self._links @ direction.reshape(len(self._links), -1)).reshape(right.shape)
+            pushed += self.held(direction)
+            step = power / np.maximum((direction * pushed).sum(axis=(0, 1)), TINY)
+            found += step * direction
+            left -= step * pushed
+            even = self._evened(left)
+            before, power = power, (left * even).sum(axis=(0, 1))
+            direction = even + power / np.maximum(before, TINY) * direction
+        return found
+
+    def _evened(self, left: Array64) -> Array64:
+        even: Array64 = np.matmul(self._inverse, left.transpose(1, 0, 2)).transpose(1, 0, 2)
+        return even
 
 
 def _pull(system: _System, maps: Array64) -> Array64:

@@ -13,6 +13,9 @@ from harmovid_server.engines.deflicker.match import Flow, Looks, Pairs
 from harmovid_server.engines.deflicker.seen import Found, Seen
 
 
+_PLANES = ("logs", "plain", "weight", "slope")
+
+
 def _array(state: State, name: str) -> Any:
     return cast("np.ndarray[Any, np.dtype[Any]]", state[name])
 
@@ -89,9 +92,7 @@ def pack_looks(name: str, looks: Looks) -> Dict[str, Any]:
     """Return the entries of a state that hold a frame's `looks` under `name`."""
     return {
         f"{name}.facts": np.array([looks.number, *looks.box], np.int64),
-        f"{name}.logs": looks.logs,
-        f"{name}.plain": looks.plain,
-        f"{name}.weight": looks.weight,
+        **{f"{name}.{kind}": getattr(looks, kind) for kind in _PLANES},
     }
 
 
@@ -100,8 +101,8 @@ def unpack_looks(name: str, state: State) -> Optional[Looks]:
     if f"{name}.facts" not in state:
         return None
     number, *box = (int(value) for value in _array(state, f"{name}.facts"))
-    logs, plain, weight = (_array(state, f"{name}.{kind}") for kind in ("logs", "plain", "weight"))
-    return Looks(number, logs, plain, weight, (box[0], box[1], box[2], box[3]))
+    logs, plain, weight, slope = (_array(state, f"{name}.{kind}") for kind in _PLANES)
+    return Looks(number, logs, plain, weight, slope, (box[0], box[1], box[2], box[3]))
 
 
 def pack_flows(name: str, flows: Dict[int, Flow]) -> Dict[str, Any]:
