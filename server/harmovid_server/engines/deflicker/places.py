@@ -48,7 +48,7 @@ class Lattice:
 
 
 PATCHES = Lattice(9, 16, 0.1, steps=15, every=1)
-BANDS = Lattice(64, 1, 0.1, steps=50, every=4)
+BANDS = Lattice(96, 1, 0.1, steps=50, every=4)
 
 
 @dataclass(frozen=True)

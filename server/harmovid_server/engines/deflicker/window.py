@@ -11,8 +11,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from harmovid_server.engines.deflicker.bands import find_wave
 from harmovid_server.engines.deflicker.basis import Array64, terms
-from harmovid_server.engines.deflicker.places import BANDS, PATCHES, Lattice, Matched, read, solve_places
+from harmovid_server.engines.deflicker.places import BANDS, PATCHES, Lattice, Matched, Places, read, solve_places
 from harmovid_server.engines.deflicker.seen import Found, Seen
 from harmovid_server.engines.deflicker.solve import Link, solve
 
@@ -38,6 +39,8 @@ GATES: Mapping[str, Tuple[float, float]] = {
 }
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
+WAVE_BONUS = 0.8
+"""A wave that explains this share of what free profiles explain is believed before them: it cannot follow noise."""
 DEFAULT_PLACE_RADIUS_FRAMES = 12
 COLOURS_PER_LINK = 8
 EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.08, 0.2)}
@@ -136,6 +139,10 @@ def _places(
         if kind not in causes:
             continue
         places = solve_places(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
+        if kind == BAND_KIND:
+            wave = find_wave(near, curves, places.maps)
+            if wave.explained > WAVE_BONUS * places.explained:
+                places = Places(wave.profiles(end - first, BANDS.rows), wave.explained)
         # Bands drift evenly: their size is their own, not that of white flicker.
         size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
         share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])

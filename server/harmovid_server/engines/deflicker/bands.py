@@ -1,0 +1,165 @@
+"""Rolling bands as what they are: one wave over the rows that drifts evenly, with its overtones.
+
+    wave = find_wave(links, curves, profiles)      # profiles: what `places` found row by row, frame by frame
+    profiles = wave.profiles(count, rows)          # the same, from a few numbers for the whole window
+
+Lamps on the mains under a rolling shutter (or an LED wall under a shutter angle) make bands of one spacing and one drift.
+Free profiles have a number for every row of every frame, and shrink what they are not sure of; a wave has `4 *
+OVERTONES` numbers per channel, its spacing and its drift, and all samples of all frames speak for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from harmovid_server.engines.deflicker.basis import Array64, terms
+from harmovid_server.engines.deflicker.links import weighted_median
+from harmovid_server.engines.deflicker.match import thinned
+from harmovid_server.engines.deflicker.places import Matched
+
+OVERTONES = 3
+"""The wave itself and two more: lamps do not shine as sines."""
+CYCLES = np.arange(0.4, 24.0, 0.1)
+"""Spacings that are looked at, in bands per height of the picture."""
+FINER = 4
+"""The drift is looked for on so many steps per frame of the window."""
+ROUNDS = 6
+EVERY = 3
+SMALLEST_SCALE_STOPS = 0.02
+RIDGE = 1e-3
+LARGEST_STEP = np.array([0.1, 0.01])
+"""Of spacing and drift in one round."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Bands of a window.
+
+    Attributes:
+        cycles: bands over the height of the picture.
+        drift: of a cycle that they move per frame.
+        coeffs: `(4 * OVERTONES, 3)` stops over `_columns`.
+        explained: share 0..1 of the samples' differences that the wave takes away.
+    """
+
+    cycles: float
+    drift: float
+    coeffs: Array64
+    explained: float
+
+    def profiles(self, count: int, rows: int) -> Array64:
+        """Return the stops that remove the bands, `(count, rows, 1, 3)`."""
+        frame, row = np.divmod(np.arange(count * rows), rows)
+        columns, _ = _columns(self.cycles, self.drift, frame.astype(np.float64), (row + 0.5) / rows)
+        stops: Array64 = (columns @ self.coeffs).reshape(count, rows, 1, 3)
+        return stops
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Samples of all links: both frames' numbers and rows (0..1), what should differ between them, and trust."""
+
+    later: Array64
+    earlier: Array64
+    row: Array64
+    row_there: Array64
+    wanted: Array64
+    trust: Array64
+
+
+def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
+    """Return the wave that explains the samples best; one of nothing where there are none.
+
+    Args:
+        links: matched pairs of frames, in any order.
+        curves: `(count, 10, 3)` over `basis.terms`, the window's corrections so far.
+        profiles: `(count, rows, 1, 3)` free profiles, which tell where to look.
+    """
+    samples = _samples(links, curves)
+    cycles, drift = _strongest(profiles[:, :, 0].mean(axis=-1))
+    nothing = Wave(cycles, drift, np.zeros((4 * OVERTONES, 3)), 0.0)
+    if samples is None:
+        return nothing
+    weight, best = samples.trust, nothing
+    for _ in range(ROUNDS):
+        design, slopes = _design(cycles, drift, samples)
+        coeffs = _solved(design, samples.wanted, weight)
+        left = samples.wanted - design @ coeffs
+        wave = Wave(cycles, drift, coeffs, _explained(samples, left))
+        if wave.explained > best.explained:
+            best = wave
+        size = np.sqrt((left**2).mean(axis=1))
+        scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, samples.trust))
+        weight = samples.trust / (1 + (size / scale) ** 2) ** 2
+        moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
+        step = _solved(moved, left.mean(axis=1, keepdims=True), weight)[:, 0]
+        cycles, drift = np.array([cycles, drift]) + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+    return best
+
+
+def _samples(links: List[Matched], curves: Array64) -> _Samples | None:
+    parts = []
+    for link in links:
+        if link.pairs.trust <= 0:
+            continue
+        pairs = thinned(link.pairs, len(link.pairs.here) // EVERY)
+        t, s, ones = link.later, link.earlier, np.ones(len(pairs.here))
+        wanted = pairs.there + terms(pairs.there) @ curves[s] - pairs.here - terms(pairs.here) @ curves[t]
+        rows = pairs.at[:, 1].astype(np.float64), pairs.at_there[:, 1].astype(np.float64)
+        parts.append((t * ones, s * ones, *rows, wanted, pairs.weight))
+    return _Samples(*(np.concatenate(each) for each in zip(*parts))) if parts else None
+
+
+def _strongest(profiles: Array64) -> Tuple[float, float]:
+    """Return spacing and drift of the strongest wave in profiles `(T, rows)`."""
+    count, rows = profiles.shape
+    at = (np.arange(rows) + 0.5) / rows
+    over_rows = (profiles - profiles.mean(axis=1, keepdims=True)) @ np.exp(-2j * np.pi * np.outer(at, CYCLES))
+    power = np.abs(np.fft.fft(over_rows, FINER * count, axis=0))
+    # Bands that stand still are no flicker; a step to either side is still the same peak.
+    power[[*range(FINER), *range(-FINER + 1, 0)]] = 0
+    drift, cycles = np.unravel_index(int(power.argmax()), power.shape)
+    return float(CYCLES[cycles]), float(np.fft.fftfreq(FINER * count)[drift])
+
+
+def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple[Array64, Array64]:
+    """Return `(n, 4 * OVERTONES)` columns, and their slopes by a turn of the phase over rows (others 0).
+
+    The second half is what curves took of the bands already: the same drift, equal over the rows.
+    """
+    waves, slopes = [], []
+    for phase, turns in ((cycles * row + drift * frame, True), (drift * frame, False)):
+        for h in range(1, OVERTONES + 1):
+            angle = 2 * np.pi * h * phase
+            waves += [np.cos(angle), np.sin(angle)]
+            turned = 2 * np.pi * h * turns
+            slopes += [-turned * np.sin(angle), turned * np.cos(angle)]
+    return np.stack(waves, axis=1), np.stack(slopes, axis=1)
+
+
+def _design(cycles: float, drift: float, samples: _Samples) -> Tuple[Array64, Tuple[Array64, Array64]]:
+    """Return the columns' differences between both frames, and their slopes by spacing and by drift."""
+    here, slope = _columns(cycles, drift, samples.later, samples.row)
+    there, slope_there = _columns(cycles, drift, samples.earlier, samples.row_there)
+    by_cycles = slope * samples.row[:, None] - slope_there * samples.row_there[:, None]
+    by_drift = slope * samples.later[:, None] - slope_there * samples.earlier[:, None]
+    return here - there, (by_cycles, by_drift)
+
+
+def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:
+    weighted = design * weight[:, None]
+    matrix = weighted.T @ design
+    ridge = RIDGE * max(float(np.trace(matrix)) / len(matrix), 1e-12)
+    found: npt.NDArray[np.float64] = np.linalg.solve(matrix + ridge * np.eye(len(matrix)), weighted.T @ wanted)
+    return found
+
+
+def _explained(samples: _Samples, left: Array64) -> float:
+    before, after = (
+        float((samples.trust * np.abs(one.mean(axis=1))).sum()) for one in (samples.wanted, left)
+    )
+    return max(0.0, 1.0 - after / before) if before > 0 else 0.0
