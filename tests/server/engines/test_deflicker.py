@@ -257,7 +257,9 @@ def test_measured_and_applied_masks_differ() -> None:
     measure, apply = np.zeros((2, HEIGHT, WIDTH), np.float32)
     measure[:, : WIDTH // 2], apply[:, WIDTH // 4 :] = 1, 1
     bad = flickered(truth)
-    bad[:, :, 3 * WIDTH // 4 :] = flickered(truth, 0.6, seed=8)[:, :, 3 * WIDTH // 4 :]  # must not be believed
+    bad[:, :, 3 * WIDTH // 4 :] = flickered(truth, 0.6, seed=8)[
+        :, :, 3 * WIDTH // 4 :
+    ]  # must not be believed
     running, got = session(len(bad)), []
     for frame in proxies(bad, apply):
         frame.mattes["measure_mask"] = measure
@@ -266,7 +268,9 @@ def test_measured_and_applied_masks_differ() -> None:
 
     np.testing.assert_array_equal(result[:, :, : WIDTH // 4], bad[:, :, : WIDTH // 4])
     middle = slice(WIDTH // 4, 3 * WIDTH // 4)
-    assert error(result[:, :, middle], truth[:, :, middle]) < error(bad[:, :, middle], truth[:, :, middle]) / 3
+    assert (
+        error(result[:, :, middle], truth[:, :, middle]) < error(bad[:, :, middle], truth[:, :, middle]) / 3
+    )
 
 
 def test_report_tells_courses_and_cuts() -> None:

@@ -153,8 +153,9 @@ def _design(cycles: float, drift: float, samples: _Samples) -> Tuple[Array64, Tu
 def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:
     weighted = design * weight[:, None]
     matrix = weighted.T @ design
-    ridge = RIDGE * max(float(np.trace(matrix)) / len(matrix), 1e-12)
-    found: npt.NDArray[np.float64] = np.linalg.solve(matrix + ridge * np.eye(len(matrix)), weighted.T @ wanted)
+    # By each column's own size: spacing and drift are of different sizes.
+    ridge = np.diag(RIDGE * np.diag(matrix) + 1e-12)
+    found: npt.NDArray[np.float64] = np.linalg.solve(matrix + ridge, weighted.T @ wanted)
     return found
 
 

@@ -35,6 +35,12 @@ FLOW_ERROR_PX = 0.2
 NOISE_STOPS = 0.04
 SAMPLES = 2500
 COARSE = 4
+COARSE_LEVEL = 2
+"""Of the pyramid, at which the motion of a whole picture is fine enough."""
+SMALL_REGION = 0.5
+"""A measured region smaller than this share of the picture moves with its subject."""
+MARGIN_PX = 32
+"""Around a small region, in which its motion is looked for."""
 QUANTILES = np.linspace(0.03, 0.97, 24)
 QUANTILE_PIXELS = 8000
 """About how many pixels quantiles are taken from."""
@@ -133,24 +139,56 @@ class Flow:
 def flow_between(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Tuple[Float32, Float32]:
     """Return the `(h, w, 2)` motion in proxy pixels from `here` to `there`, and back.
 
+    Where only a small region is measured, motion is found in its surroundings alone, and finer.
+
     Args:
         guess: motion found over shorter gaps; far motion is found from there only.
     """
     height, width = here.plain.shape
-    starts: List[Optional[Float32]] = [None, None]
+    rows, columns = _region(here, there)
+    finest = (
+        COARSE_LEVEL if (rows.stop - rows.start) * (columns.stop - columns.start) == height * width else 0
+    )
+    first, second = (np.ascontiguousarray(each.plain[rows, columns]) for each in (here, there))
+    starts = [np.zeros((*first.shape, 2), np.float32) for _ in range(2)]
     if guess is not None:
-        starts = [cast(Float32, cv2.resize(f, (width, height))) for f in (guess.forth, guess.back)]
-    returning = _SECOND.submit(_flow, there.plain, here.plain, starts[1])
-    forth = _flow(here.plain, there.plain, starts[0])
-    return forth, returning.result()
+        large = (cv2.resize(f, (width, height))[rows, columns] for f in (guess.forth, guess.back))
+        starts = [np.ascontiguousarray(each) for each in large]
+    returning = _SECOND.submit(_flow, second, first, starts[1], finest)
+    found = _flow(first, second, starts[0], finest), returning.result()
+    edges = (rows.start, height - rows.stop, columns.start, width - columns.stop)
+    forth, back = (cv2.copyMakeBorder(each, *edges, cv2.BORDER_REPLICATE) for each in found)
+    return cast(Float32, forth), cast(Float32, back)
 
 
-def _flow(first: Bytes, second: Bytes, start: Optional[Float32]) -> Float32:
-    finder = getattr(_FINDERS, "one", None)
-    if finder is None:
-        finder = _FINDERS.one = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        finder.setFinestScale(2)
-    return cast(Float32, finder.calc(first, second, np.zeros((*first.shape, 2), np.float32) if start is None else start))
+def _region(here: Looks, there: Looks) -> Tuple[slice, slice]:
+    """Return the rows and columns in which motion is looked for: all, or those around a small measured region."""
+    height, width = here.plain.shape
+    whole = slice(0, height), slice(0, width)
+    if float(here.weight.mean()) > SMALL_REGION:
+        return whole
+    x, y, w, h = cv2.boundingRect(((here.weight > 0) | (there.weight > 0)).astype(np.uint8))
+    top, bottom = max(y - MARGIN_PX, 0), min(y + h + MARGIN_PX, height)
+    left, right = max(x - MARGIN_PX, 0), min(x + w + MARGIN_PX, width)
+    if not w or (bottom - top) * (right - left) == height * width:
+        return whole
+    return slice(top, bottom), slice(left, right)
+
+
+def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
+    finders = _FINDERS.__dict__  # DIS keeps buffers: one of each kind for each thread
+    if finest not in finders:
+        finders[finest] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        finders[finest].setFinestScale(finest)
+    return cast(Float32, finders[finest].calc(first, second, start))
+
+
+def _likeness(here: Looks, there: Looks, forth: Float32) -> float:
+    """Return how alike two pictures are after motion, over the whole picture."""
+    if float(here.weight.mean()) <= SMALL_REGION:  # `forth` holds in a region only
+        start = np.zeros((*here.plain.shape, 2), np.float32)
+        forth = _flow(here.plain, there.plain, start, COARSE_LEVEL)
+    return kernels.likeness(here.plain, there.plain, forth)
 
 
 def match(
@@ -170,9 +208,15 @@ def match(
     area = np.count_nonzero(here.weight > 0.1)
     step = min(max(1, min(8, int(np.sqrt(area / SAMPLES)))), height, width)
     sums = kernels.sample(
-        here.logs, there.logs, (here.slope, there.slope), (here.weight, there.weight), (forth, back), _NUMBERS, step
+        here.logs,
+        there.logs,
+        (here.slope, there.slope),
+        (here.weight, there.weight),
+        (forth, back),
+        _NUMBERS,
+        step,
     )
-    like = kernels.likeness(here.plain, there.plain, forth) if there.number == here.number - 1 else 1.0
+    like = _likeness(here, there, forth) if guess is None else 1.0
     size = (max(width // COARSE, 1), max(height // COARSE, 1))
     coarse = Flow(*(cast(Float32, cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (forth, back)))
     return _pairs(sums, here, step, like), coarse

@@ -18,6 +18,7 @@ from harmovid_server.engines.deflicker import store
 from harmovid_server.engines.deflicker.hold import Level, Waiting
 from harmovid_server.engines.deflicker.links import Change, fit, from_quantiles
 from harmovid_server.engines.deflicker.match import (
+    SMALL_REGION,
     Flow,
     Looks,
     Pairs,
@@ -40,12 +41,10 @@ JOIN_FRAMES = 12
 GAPS = (1, 2, 4, 8)
 ENOUGH_TRUST = 0.25
 """A pair with less trust than this is helped out by the frames' quantiles; they also move with the picture itself."""
-SMALL_REGION = 0.5
-"""A measured region smaller than this share of the picture moves with its subject: quantiles help there too."""
 RANGE_STEP = 3
 """Every so-manieth row and column says how dark and bright a frame gets."""
-PLACE_SAMPLES = 1000
-"""Samples of a whole picture that are kept for finding places; of a small region as much fewer."""
+PLACE_SAMPLES, FEWEST_PLACE_SAMPLES = 1000, 300
+"""Samples of a whole picture that are kept for finding places; of a small region as much fewer, but so many."""
 
 
 class DeflickerSession:
@@ -106,7 +105,7 @@ class DeflickerSession:
         flows: Dict[int, Flow] = {}
         fitted: Dict[int, Future[Optional[Change]]] = {}
         aspect = looks.logs.shape[1] / looks.logs.shape[0]
-        kept = round(PLACE_SAMPLES * float(looks.weight.mean()))
+        kept = max(FEWEST_PLACE_SAMPLES, round(PLACE_SAMPLES * float(looks.weight.mean())))
         for gap in GAPS if newest is not None else ():
             if gap > len(self._recent):
                 continue
@@ -126,6 +125,7 @@ class DeflickerSession:
                 seen.changes[gap] = result
         self._flows = [*self._flows[-(max(GAPS) // 2 - 1) :], flows]
         small = float(looks.weight.mean()) < SMALL_REGION
+        # Quantiles move with the picture itself; of a small region they help all the same.
         lost = newest is not None and (small or newest[0].trust < ENOUGH_TRUST)
         before = self._seen[-1].quantiles if lost else None
         if seen.quantiles is not None and before is not None:

@@ -13,7 +13,15 @@ import numpy as np
 
 from harmovid_server.engines.deflicker.bands import find_wave
 from harmovid_server.engines.deflicker.basis import Array64, terms
-from harmovid_server.engines.deflicker.places import BANDS, PATCHES, Lattice, Matched, Places, read, solve_places
+from harmovid_server.engines.deflicker.places import (
+    BANDS,
+    PATCHES,
+    Lattice,
+    Matched,
+    Places,
+    read,
+    solve_places,
+)
 from harmovid_server.engines.deflicker.seen import Found, Seen
 from harmovid_server.engines.deflicker.solve import Link, solve
 
