@@ -3,9 +3,9 @@
     wave = find_wave(links, curves, profiles)      # profiles: what `places` found row by row, frame by frame
     profiles = wave.profiles(count, rows)          # the same, from a few numbers for the whole window
 
-Lamps on the mains under a rolling shutter (or an LED wall under a shutter angle) make bands of one spacing and one drift.
-Free profiles have a number for every row of every frame, and shrink what they are not sure of; a wave has `4 *
-OVERTONES` numbers per channel, its spacing and its drift, and all samples of all frames speak for them.
+Lamps on the mains under a rolling shutter (or an LED wall under a shutter angle) make bands of one spacing and one
+drift. Free profiles have a number for every row of every frame, and shrink what they are not sure of; a wave has
+`4 * OVERTONES` numbers per channel, its spacing and its drift, and all samples of all frames speak for them.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class Level:
     """The light that each segment of a shot is brought to.
 
     Args:
-        amounts: `hold` is the share of the slow change that is taken out; `reference` the frame that stays as it is. Where
-            that is not in a segment, or None, the segment's first frame gives the level.
+        amounts: `hold` is the share of the slow change that is taken out; `reference` the frame that stays as it is.
+            Where that is not in a segment, or None, the segment's first frame gives the level.
         trims: stops by frame number.
     """
 

@@ -85,9 +85,9 @@ def sample(
             g = a * p[1] + b * q[1] + c * s[1] + d * t[1]
             u = a * p[2] + b * q[2] + c * s[2] + d * t[2]
             mine = here[y, x]
-            if min(min(mine[0], mine[1]), mine[2]) <= low or min(min(r, g), u) <= low:
+            if min(mine[0], mine[1], mine[2]) <= low or min(r, g, u) <= low:
                 continue
-            if max(max(mine[0], mine[1]), mine[2]) >= high or max(max(r, g), u) >= high:
+            if max(mine[0], mine[1], mine[2]) >= high or max(r, g, u) >= high:
                 continue
             luma = 0.5 * (LUMA[0] * (mine[0] + r) + LUMA[1] * (mine[1] + g) + LUMA[2] * (mine[2] + u))
             other = slopes[1]
@@ -114,8 +114,8 @@ def likeness(here: npt.NDArray[np.uint8], there: npt.NDArray[np.uint8], flow: Ar
     """Return the correlation -1..1 of two pictures `(h, w)` after motion; 1 where one of them is flat."""
     height, width = here.shape
     n, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for y in range(0, height):
-        for x in range(0, width):
+    for y in range(height):
+        for x in range(width):
             x0, x1, fx = _corners(x + flow[y, x, 0], width)
             y0, y1, fy = _corners(y + flow[y, x, 1], height)
             other = (1 - fy) * ((1 - fx) * there[y0, x0] + fx * there[y0, x1])

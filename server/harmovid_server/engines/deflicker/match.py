@@ -12,7 +12,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import local
-from typing import List, Optional, Tuple, cast
+from typing import Optional, Tuple, cast
 
 import cv2
 import numpy as np

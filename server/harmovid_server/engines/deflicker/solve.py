@@ -9,7 +9,7 @@ gain by shrinking all contrast towards none. How corrections may run over time c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List
 
 import numpy as np
 import numpy.typing as npt

@@ -12,7 +12,6 @@ from harmovid_server.engines.deflicker.links import Change
 from harmovid_server.engines.deflicker.match import Flow, Looks, Pairs
 from harmovid_server.engines.deflicker.seen import Found, Seen
 
-
 _PLANES = ("logs", "plain", "weight", "slope")
 
 

@@ -1,0 +1,125 @@
+"""The deflicker's compiled loops against the same written out in numpy and OpenCV; and the wave of rolling bands."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from harmovid.pixels.field import LUMA
+from harmovid_server.engines.deflicker import kernels
+from harmovid_server.engines.deflicker.bands import find_wave
+from harmovid_server.engines.deflicker.match import Pairs
+from harmovid_server.engines.deflicker.places import Matched
+
+HEIGHT, WIDTH = 48, 64
+NUMBERS = np.array([1.0, 0.2, 0.04, -6.5, 4.99])
+
+
+def planes(seed: int = 0) -> list[np.ndarray]:
+    """Return two frames' log2 colours, slopes, weights, and the motion forth and back: smooth noise."""
+    rng = np.random.default_rng(seed)
+
+    def smooth(channels: int, size: float) -> np.ndarray:
+        noise = rng.normal(0, 1, (HEIGHT, WIDTH, channels)).astype(np.float32)
+        blurred = cv2.GaussianBlur(noise, (0, 0), 3).reshape(HEIGHT, WIDTH, channels)
+        return (blurred * size / blurred.std()).astype(np.float32)
+
+    logs = [smooth(3, 2.0) - 1, smooth(3, 2.0) - 1]
+    slopes = [np.abs(smooth(1, 0.01)[..., 0]) for _ in range(2)]
+    weights = [np.clip(smooth(1, 1.0)[..., 0] + 0.7, 0, 1).astype(np.float32) for _ in range(2)]
+    forth = smooth(2, 2.0)
+    return [*logs, *slopes, *weights, forth, (smooth(2, 0.5) - forth).astype(np.float32)]
+
+
+def warped(plane: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Return a plane read at every pixel plus its flow; cv2.remap rounds places to 1/32 of a pixel, so not with it."""
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+    x, y = (
+        np.clip(at, 0, size - 1)
+        for at, size in ((columns + flow[..., 0], WIDTH), (rows + flow[..., 1], HEIGHT))
+    )
+    x0, y0 = np.minimum(x.astype(int), WIDTH - 2), np.minimum(y.astype(int), HEIGHT - 2)
+    shape = (HEIGHT, WIDTH) + (1,) * (plane.ndim - 2)
+    fx, fy = (x - x0).reshape(shape), (y - y0).reshape(shape)
+    top = plane[y0, x0] * (1 - fx) + plane[y0, x0 + 1] * fx
+    return top * (1 - fy) + (plane[y0 + 1, x0] * (1 - fx) + plane[y0 + 1, x0 + 1] * fx) * fy
+
+
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_sampling_is_what_numpy_says(step: int) -> None:
+    """Sums over blocks of trusted pixels, of all or of every second one, are those of the plain formula."""
+    here, there, slope, slope_there, weight, weight_there, forth, back = planes()
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+    x, y = columns + forth[..., 0], rows + forth[..., 1]
+    seen = warped(there, forth)
+    gap = ((forth + warped(back, forth)) ** 2).sum(-1)
+    trust = np.minimum(weight, warped(weight_there, forth)) / (1 + gap) ** 2
+    trust *= (x >= 0) & (x <= WIDTH - 1) & (y >= 0) & (y <= HEIGHT - 1)
+    for colours in (here, seen):
+        trust *= (colours.min(-1) > -6.5) & (colours.max(-1) < 4.99)
+    if step >= kernels.ENOUGH_PX:
+        trust *= (rows + columns) % 2 == 0
+    luma = (here + seen) @ np.array(LUMA) / 2
+    steep = (slope + warped(slope_there, forth)) / 2
+    certain = trust * 2 ** (np.minimum(luma, 1.4) / 1.2) / (0.04**2 + steep * 0.2**2)
+    places = np.stack([columns + 0.5, rows + 0.5, x + 0.5, y + 0.5], axis=-1)
+    values = np.concatenate([np.ones((HEIGHT, WIDTH, 1)), here, seen, places], axis=-1) * certain[..., None]
+    values = np.concatenate([values, trust[..., None]], axis=-1)
+    down, across = HEIGHT // step, WIDTH // step
+    blocks = values[: down * step, : across * step].reshape(down, step, across, step, -1).sum((1, 3))
+
+    got = kernels.sample(
+        here, there, (slope, slope_there), (weight, weight_there), (forth, back), NUMBERS, step
+    )
+
+    np.testing.assert_allclose(got, blocks.reshape(down * across, -1), rtol=1e-4, atol=1e-4)
+
+
+def test_likeness_is_the_correlation_after_motion() -> None:
+    """Two pictures' likeness is numpy's correlation of one with the other moved; a flat one tells nothing."""
+    rng = np.random.default_rng(1)
+    first, second = (rng.integers(0, 255, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(2))
+    flow = planes()[6]
+    expected = np.corrcoef(first.ravel(), warped(second.astype(float), flow).ravel())[0, 1]
+
+    assert kernels.likeness(first, second, flow) == pytest.approx(expected, abs=1e-4)
+    assert kernels.likeness(first, np.full_like(second, 7), flow) == 1.0
+
+
+def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) -> list[Matched]:
+    """Return matched samples of grey frames under bands of a quarter stop: a sine and half as much of its double."""
+    rng = np.random.default_rng(2)
+
+    def stops(frame: int, row: np.ndarray) -> np.ndarray:
+        turn = 2 * np.pi * (cycles * row + drift * frame)
+        return 0.25 * np.sin(turn) + 0.12 * np.cos(2 * turn)
+
+    links = []
+    for later in range(frames):
+        for gap in (1, 2, 4):
+            if gap > later:
+                continue
+            at = rng.uniform(0, 1, (samples, 2)).astype(np.float32)
+            there = np.clip(at + rng.normal(0, 0.02, at.shape), 0, 1).astype(np.float32)
+            light = rng.normal(-2, 1, (samples, 1)) + np.zeros(3)
+            logs = [light + stops(f, p[:, 1])[:, None] for f, p in ((later, at), (later - gap, there))]
+            links.append(Matched(later, later - gap, Pairs(*logs, at, there, np.ones(samples), 1.0, 1.0)))
+    return links
+
+
+@pytest.mark.parametrize(("cycles", "drift"), [(1.3, 0.11), (2.7, 0.17), (6.1, -0.29)])
+def test_wave_is_found_exactly(cycles: float, drift: float) -> None:
+    """From rough profiles spacing, drift and shape are found, overtone included: 0.02 stops of 0.28 are left."""
+    links, rows = banded(cycles, drift), 96
+    at = (np.arange(rows) + 0.5) / rows
+    turn = 2 * np.pi * (cycles * at + drift * np.arange(30)[:, None])
+    true = 0.25 * np.sin(turn) + 0.12 * np.cos(2 * turn)
+    rough = np.repeat(-0.5 * true[:, :, None, None], 3, axis=3)  # shrunk, and found with noise
+    rough += np.random.default_rng(3).normal(0, 0.1, rough.shape)
+
+    wave = find_wave(links, np.zeros((30, 10, 3)), rough)
+
+    assert wave.explained > 0.9
+    left = wave.profiles(30, rows)[..., 0, 1] + true
+    left -= left.mean(axis=1, keepdims=True)
+    assert float(np.sqrt((left**2).mean())) < 0.02
