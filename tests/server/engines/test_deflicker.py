@@ -363,3 +363,13 @@ def test_compiled_loops_are_each_others_transpose() -> None:
 
     np.testing.assert_allclose(rows_numba.gather(cells, shares, maps), matrix @ maps, atol=1e-12)
     np.testing.assert_allclose(rows_numba.scatter(cells, shares, values, 20), matrix.T @ values, atol=1e-12)
+
+
+def test_a_job_looks_ahead_as_far_as_its_reference() -> None:
+    """The server asks for as many frames more as there are up to the reference: none can be answered before it."""
+    (engine,) = load(["deflicker"])
+    numbers = range(1001, 1201)
+    plain = engine.info.lookahead({}, numbers)
+
+    assert plain == engine.info.lookahead_frames == engine.info.lookahead({"reference": ""}, numbers)
+    assert engine.info.lookahead({"reference": "1150"}, numbers) == plain + 150

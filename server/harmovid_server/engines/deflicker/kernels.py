@@ -130,4 +130,4 @@ def likeness(here: npt.NDArray[np.uint8], there: npt.NDArray[np.uint8], flow: Ar
     spread = np.sqrt(max(aa / n - (a / n) ** 2, 0.0) * max(bb / n - (b / n) ** 2, 0.0))
     if spread < 1.0:
         return 1.0
-    return (ab / n - a * b / n / n) / spread
+    return float((ab / n - a * b / n / n) / spread)
