@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import List, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
 from harmovid_server.engines.deflicker.basis import Array64, terms
 from harmovid_server.engines.deflicker.links import weighted_median
@@ -96,7 +95,10 @@ def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
         scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, samples.trust))
         weight = samples.trust / (1 + (size / scale) ** 2) ** 2
         moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
-        step = _solved(moved, left.mean(axis=1, keepdims=True), weight)[:, 0]
+        # Together with the columns: a turn of the phase does much of what spacing and drift do.
+        step = _solved(np.concatenate([design, moved], axis=1), left.mean(axis=1, keepdims=True), weight)[
+            -2:, 0
+        ]
         cycles, drift = np.array([cycles, drift]) + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
     return best
 
@@ -155,7 +157,7 @@ def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:
     matrix = weighted.T @ design
     # By each column's own size: spacing and drift are of different sizes.
     ridge = np.diag(RIDGE * np.diag(matrix) + 1e-12)
-    found: npt.NDArray[np.float64] = np.linalg.solve(matrix + ridge, weighted.T @ wanted)
+    found: Array64 = np.asarray(np.linalg.solve(matrix + ridge, weighted.T @ wanted), np.float64)
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import local
-from typing import Optional, Tuple, cast
+from typing import Any, Dict, Optional, Tuple, cast
 
 import cv2
 import numpy as np
@@ -176,7 +176,8 @@ def _region(here: Looks, there: Looks) -> Tuple[slice, slice]:
 
 
 def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
-    finders = _FINDERS.__dict__  # DIS keeps buffers: one of each kind for each thread
+    # DIS keeps buffers: one of each kind for each thread.
+    finders: Dict[int, Any] = _FINDERS.__dict__.setdefault("by_level", {})
     if finest not in finders:
         finders[finest] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         finders[finest].setFinestScale(finest)

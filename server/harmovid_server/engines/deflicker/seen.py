@@ -52,11 +52,13 @@ class Found:
 
     def joined(self, foretold: Found) -> Found:
         """Return this block, led over from what the window before said of it: no step where blocks meet."""
-        both = self.courses is not None and foretold.courses is not None
+        courses = self.courses
+        if courses is not None and foretold.courses is not None:
+            courses = _led_over(courses, foretold.courses)
         return Found(
             _led_over(self.curves, foretold.curves),
             {kind: _led_over(one, foretold.maps[kind]) for kind, one in self.maps.items()},
-            _led_over(self.courses, foretold.courses) if both else self.courses,
+            courses,
         )
 
 
