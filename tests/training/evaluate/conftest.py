@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+WAIT_MS = 60_000
+"""How long the browser is waited for: on a busy machine a video takes its time."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -18,6 +20,7 @@ def browser() -> Iterator[Browser]:
     found = os.environ.get("HARMOVID_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if not found:
         pytest.skip("no Chromium here: apt-get install chromium, or name one with HARMOVID_CHROMIUM")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as driver:
         # As root (in containers) Chromium runs only without its sandbox; the pages are our own.
         running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])

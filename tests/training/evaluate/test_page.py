@@ -18,6 +18,13 @@ from training.evaluate.little import little_evaluation, write_clips
 pytestmark = pytest.mark.browser
 
 LIGHTS = {"warm <b>": (0.6, 0.2, 0.1), "HarmoVid: cold": (0.1, 0.25, 0.7)}
+UNTIL = """what => new Promise(done => {
+    const film = document.getElementById("film"), met = { rests: () => film.paused,
+      moves: () => film.currentTime > 0.05 }[what];
+    const look = () => met() ? done() : setTimeout(look, 20);
+    look();
+})"""
+"""Waits in the page; playwright's own way compiles text, which the page's policy rightly forbids."""
 PIXEL = "([x, y]) => [...document.getElementById('picture').getContext('2d').getImageData(x, y, 1, 1).data]"
 
 
@@ -60,6 +67,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Browser, written: Path):
     """Yield the page, ready, with touch; it must have made no trouble at the end."""
     context = browser.new_context(viewport={"width": 900, "height": 800}, has_touch=True)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     made = Opened(page)
     page.on("console", lambda said: made.trouble.append(said.text) if said.type == "error" else None)
@@ -117,10 +125,10 @@ def test_it_plays_and_steps(opened: Opened) -> None:
     """Space plays and stops; full stop and comma step by one frame, round the end."""
     page = opened.page
     page.locator("#wipe").press("Space")
-    page.wait_for_function("document.getElementById('film').currentTime > 0.05")
+    page.evaluate(UNTIL, "moves")
     assert page.locator("#play").inner_text() == "Pause"
     page.locator("#wipe").press("Space")
-    page.wait_for_function("document.getElementById('film').paused")
+    page.evaluate(UNTIL, "rests")
     page.locator("#frame").fill("4")
     page.wait_for_selector("#picture[data-frame='4']")
     page.locator("#wipe").press(".")

@@ -23,7 +23,6 @@ from playwright.sync_api import Browser, Page, expect
 from training.evaluate.little import little_evaluation, write_clips
 
 pytestmark = pytest.mark.browser
-WAIT_MS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +58,12 @@ def answer(page: Page, picks: dict[str, list[str]]) -> None:
     for question, names in picks.items():
         for name in names:
             page.locator(f"fieldset[data-key={question}]").get_by_label(name, exact=True).check(force=True)
-        expect(page.locator("#saved")).to_have_text("Stored", timeout=WAIT_MS)
+        expect(page.locator("#saved")).to_have_text("Stored")
 
 
 def title(page: Page, text: str) -> None:
     """Wait for a clip's title."""
-    expect(page.locator("#title")).to_have_text(text, timeout=WAIT_MS)
+    expect(page.locator("#title")).to_have_text(text)
 
 
 @pytest.mark.slow
@@ -73,7 +72,7 @@ def test_a_participant_answers_stops_and_goes_on(
 ) -> None:
     """Films play, answers survive a killed server and a closed browser, and the summary has them."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(WAIT_MS)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
@@ -110,7 +109,7 @@ def test_a_participant_answers_stops_and_goes_on(
         page.locator("fieldset[data-key=temporal]").get_by_label("A", exact=True).check(force=True)
         assert not page.locator("fieldset[data-key=temporal]").get_by_label("None").is_checked()
         page.locator("#next").click()
-        expect(page.locator("#thanks")).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator("#thanks")).to_be_visible()
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == exits.OK
     context.close()

@@ -9,7 +9,7 @@
     if (kind) made.className = kind;
     return made;
   };
-  let state = null, saving = Promise.resolve(), failed = false;
+  let state = null, saving = Promise.resolve(), pending = 0, failed = false;
 
   const load = async (at) => {
     const query = at === undefined ? "" : "?at=" + at;
@@ -98,6 +98,8 @@
 
   const store = (answers) => {
     const at = state.at;
+    pending += 1;
+    byId("saved").textContent = "Storing";
     saving = saving.then(async () => {
       try {
         const answer = await fetch("/api/" + token + "/" + at, {
@@ -107,7 +109,9 @@
       } catch (error) {
         failed = true;
       }
-      byId("saved").textContent = failed ? "Not stored. Is the server running? Choose again." : "Stored";
+      pending -= 1;
+      const well = pending ? "Storing" : "Stored";
+      byId("saved").textContent = failed ? "Not stored. Is the server running? Choose again." : well;
       byId("saved").classList.toggle("trouble", failed);
     });
   };
