@@ -37,9 +37,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     footage = _footage(args)
     extras = load_extras(args.lpips, args.clip, args.raft)
     with Servers() as servers:
-        entrants, remark = _entrants(args, servers)
+        makers, others = _makers(args, servers), _others(args)
+        built_in, remark = _chosen(args, servers)
         evaluation = Evaluation(
-            args.out, footage, _sets(args, footage), _makers(args, servers), entrants, extras,
+            args.out, footage, _sets(args, footage), makers, [*built_in, *others], extras,
             lines=args.lines, count=args.frames,
         )  # fmt: skip
         if remark:
@@ -90,8 +91,8 @@ def _makers(args: argparse.Namespace, servers: Servers) -> Makers:
     return Makers(args.seed, args.look, cubes, CommandHarmonizer(words), f"command {args.harmonizer}")
 
 
-def _entrants(args: argparse.Namespace, servers: Servers) -> Tuple[List[Entrant], str]:
-    """Return the rows in the table's order, and a remark where our engines cannot be run."""
+def _chosen(args: argparse.Namespace, servers: Servers) -> Tuple[List[Entrant], str]:
+    """Return the built-in rows in the table's order, and a remark where our engines cannot be run."""
     built_in, remark = _built_in(servers)
     if args.method:
         known = {each.name: each for each in built_in}
@@ -102,10 +103,15 @@ def _entrants(args: argparse.Namespace, servers: Servers) -> Tuple[List[Entrant]
                 fix=f"There are: {', '.join(known)}.",
             )
         built_in = [known[name] for name in args.method]
+    return built_in, remark
+
+
+def _others(args: argparse.Namespace) -> List[Entrant]:
+    """Return the rows that the user brings."""
     others: List[Entrant] = [*_networks(args)]
     others += [Results(name, Path(folder)) for name, folder in named(args.results, "--results")]
     others += [Command.parse(name, words) for name, words in named(args.command, "--command")]
-    return [*built_in, *others], remark
+    return others
 
 
 def _built_in(servers: Servers) -> Tuple[List[Entrant], str]:
