@@ -23,7 +23,7 @@ CURVE_LOW, CURVE_HIGH = -9.0, 4.0
 NOTHING, MILD, CREATIVE, PLAIN, LAMPS = 0.12, 0.42, 0.2, 0.15, 0.12
 """Shares of looks that do nothing, are mild, are creative grades; of the others: exposure and balance only; with a
 gradient over the place too."""
-WHOLE_AMOUNT = 0.9
+WHOLE_AMOUNT = 0.5
 """Largest amount of what a whole picture is given, foreground and plate alike (`draw_whole`)."""
 
 

@@ -95,7 +95,8 @@ def train(
     run = _started(recipe, torch.device(device))
     if start is not None:
         # The gate is fitted afterwards (calibrate.py): older files may have another one.
-        begun = {k: v for k, v in read_checkpoint(start)["model"].items() if not k.startswith("head.gate")}
+        held = read_checkpoint(start)
+        begun = {k: v for k, v in held.get("model", held).items() if not k.startswith("head.gate")}
         run.model.load_state_dict(begun, strict=False)
         run.average.load_state_dict(run.model.state_dict())
     if resume:
