@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from harmovid_training.data.batches import Batch, Mix, Sampler, draws
+from harmovid_training.data.batches import Batch, Sampler
 from harmovid_training.harmonizer.losses import NOISE_SQUARE, field_stops, to_codes, view
-from harmovid_training.harmonizer.network import Fields, Harmonizer, gate_facts, subject_box
+from harmovid_training.harmonizer.network import GATE_LIMIT, Fields, Harmonizer, gate_facts, subject_box
 
-BATCHES = 50
-CLIPS = 32
+BATCHES = 80
+CLIPS, FRAMES = 16, 4
 PIXELS = 96
-STEPS = 400
+STEPS = 600
 FIT_CLIPS = 128
 RATE, DECAY = 5e-3, 0.3
 HARM = 0.2
@@ -54,10 +54,11 @@ class Cases:
 def collect(model: Harmonizer, sampler: Sampler, renders: float, batches: int = BATCHES) -> List[Cases]:
     """Return the network's answers to `batches` batches of held-out clips."""
     model.eval()
-    loaded = draws(sampler, Mix(CLIPS, renders, 0.3), 0, batches, 1)
-    return [
-        _cases(model, batch, frames) for batch, frames in tqdm(loaded, total=batches, desc="held-out clips")
-    ]
+    found = []
+    for step in tqdm(range(batches), desc="held-out clips"):
+        sampler.at(step)
+        found.append(_cases(model, sampler.mixed(CLIPS, FRAMES, renders), FRAMES))
+    return found
 
 
 def _cases(model: Harmonizer, batch: Batch, frames: int) -> Cases:
@@ -95,17 +96,17 @@ def calibrate(model: Harmonizer, cases: List[Cases], seed: int = 5) -> Dict[str,
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in tqdm(range(STEPS), desc="confidence", mininterval=10):
         part = seen.pick(torch.randint(len(seen.facts), (FIT_CLIPS,), generator=rng))
-        value = _cost(part, torch.sigmoid(gate(part.facts))).mean()
+        value = _cost(part, GATE_LIMIT * torch.sigmoid(gate(part.facts))).mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward([value])
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        share = torch.sigmoid(gate(back.facts))
+        share = GATE_LIMIT * torch.sigmoid(gate(back.facts))
         wrong = ~_right(back)
         result = {
             f"at {scale}": float(_gain(back, torch.full_like(share, scale))[wrong].mean())
-            for scale in (0.5, 0.75, 1.0)
+            for scale in (0.5, 0.75, 1.0, 1.25)
         }
         gains = _gain(back, share)[wrong]
         result.update({

@@ -12,6 +12,7 @@ Vectors are averaged over time before the head reads them: the look of a shot is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -33,14 +34,16 @@ CHROMA_STOPS = 2.5
 VECTOR = 224
 STAGES = (16, 32, 64, 128)
 LOCAL = 24
-GATE_FACTS = 34
+GATE_FACTS = 40
+GATE_LIMIT, SMALL_STOPS = 1.5, 0.03
+"""Largest confidence (the network says too little of what is far off), and what counts as small among its facts."""
 
 
 @dataclass(frozen=True)
 class Fields:
     """What the head answers: `coeffs` (n, 3, 10) in stops per `UNIT_STOPS` terms, `grid` (n, 3, levels, rows,
-    columns) in stops, `gate` (n, 3) 0..1: the share worth applying of what the channels have in common, of what sets
-    them apart, and of the grid."""
+    columns) in stops, `gate` (n, 3) 0..GATE_LIMIT: the share worth applying of what the channels have in common, of
+    what sets them apart, and of the grid."""
 
     coeffs: Tensor
     grid: Tensor
@@ -163,7 +166,7 @@ class Head(nn.Module):
         nn.init.zeros_(self.curve.bias)
         nn.init.normal_(self.plain.weight, std=0.01)
         _still(self.places[2], 0.003, 0.0)
-        _still(self.gate[1], 0.0, 0.5)
+        _still(self.gate[1], 0.0, math.log(1 / (GATE_LIMIT - 1)))
         rows = torch.linspace(-1, 1, GRID_ROWS)[:, None].expand(GRID_ROWS, GRID_COLUMNS)
         columns = torch.linspace(-1, 1, GRID_COLUMNS)[None].expand(GRID_ROWS, GRID_COLUMNS)
         self.register_buffer("position", torch.stack([rows, columns])[None], persistent=False)
@@ -179,7 +182,7 @@ class Head(nn.Module):
         grid = grid.reshape(-1, 3, GRID_LEVELS, GRID_ROWS, GRID_COLUMNS)
         facts = gate_facts(coeffs, grid)
         # Detached: the confidence is calibrated afterwards, on scenes that the rest has not seen (calibrate.py).
-        return coeffs, grid, torch.sigmoid(self.gate(facts.detach()))
+        return coeffs, grid, GATE_LIMIT * torch.sigmoid(self.gate(facts.detach()))
 
 
 def _still(layer: nn.Module, spread: float, bias: float) -> None:
@@ -191,14 +194,19 @@ def _still(layer: nn.Module, spread: float, bias: float) -> None:
 
 
 def gate_facts(coeffs: Tensor, grid: Tensor) -> Tensor:
-    """Return (n, GATE_FACTS): what the confidence is judged by, the answer itself and its size."""
-    size = [
-        grid.mean((1, 2, 3, 4)),
-        grid.abs().mean((1, 2, 3, 4)),
-        coeffs.abs().mean((1, 2)),
-        coeffs[:, :, 0].mean(1),
-    ]
-    return torch.cat([coeffs.flatten(1), torch.stack(size, 1)], 1)
+    """Return (n, GATE_FACTS): what the confidence is judged by, the answer itself and how large it is.
+
+    Sizes are logarithms: exposure, colour, contrast and what grows with colour, the grid's mean and its spread.
+    """
+    common, shift = coeffs.mean(1), grid.mean((1, 2, 3, 4))
+    apart = coeffs - common[:, None]
+    sizes = torch.stack([
+        common[:, 0].abs(), apart[:, :, 0].square().mean(1).sqrt(), common[:, 1:4].sum(1).abs(),
+        apart[:, :, 1:4].square().mean((1, 2)).sqrt(), grid.square().mean((1, 2, 3, 4)).sqrt(),
+        (grid - shift[:, None, None, None, None]).square().mean((1, 2, 3, 4)).sqrt(),
+    ], 1)  # fmt: skip
+    plain = [shift, grid.abs().mean((1, 2, 3, 4)), coeffs.abs().mean((1, 2)), common[:, 0]]
+    return torch.cat([coeffs.flatten(1), torch.stack(plain, 1), torch.log(sizes + SMALL_STOPS)], 1)
 
 
 class Harmonizer(nn.Module):

@@ -81,7 +81,10 @@ class Network:
         return vector[0], float(trust[0, 0]), local[0]
 
     def answer(self, vector: Float32, local: Float32) -> Tuple[Float32, Float32, Float32]:
-        """Return coeffs `(3, 10)`, grid `(3, levels, rows, columns)` in stops and confidence `(3,)` 0..1."""
+        """Return coeffs `(3, 10)`, grid `(3, levels, rows, columns)` in stops and confidence `(3,)`.
+
+        Confidence is the share of them worth applying, 0 to 1.5.
+        """
         coeffs, grid, gate = self._head.run(None, {"vector": vector[None], "local": local[None]})
         return coeffs[0], grid[0], gate[0]
 

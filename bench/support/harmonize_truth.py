@@ -1,0 +1,62 @@
+"""Rendered relighting truth to harmonize: a subject shot in one light, over a plate in another, and as it should be.
+
+Panoramas are those kept out of training (`harmovid_training.data.cache.held_out`); the subjects are not, but are
+painted anew. What the renderer leaves out is said in `harmovid_training.clips.rendered`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, List
+
+import numpy as np
+from harmovid_training.clips.rendered import Performance, Setting, read_actors, render
+from harmovid_training.data.cache import PANORAMA_TYPES, held_out
+from harmovid_training.evaluate.clips import Clip
+from harmovid_training.evaluate.degrade import Array
+
+LIGHTS = 3
+"""Panoramas per performance; each pair of them is a clip: K lights give K(K-1)."""
+SEED = 31
+
+
+@dataclass(frozen=True)
+class Relit:
+    """A clip whose `frames` are the truth, and `(T, H, W, 3)` what the compositor has."""
+
+    clip: Clip
+    composite: Array
+
+
+def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator[Relit]:
+    """Yield `count` clips of 4:3, `lines` high; `material` holds `hdri/` and `models/` (docs/data.md)."""
+    actors = read_actors(material / "models")
+    panoramas = sorted(
+        path for path in (material / "hdri").iterdir()
+        if path.suffix.lower() in PANORAMA_TYPES and held_out(path)
+    )  # fmt: skip
+    size = (lines, lines * 4 // 3)
+    pairs = [(i, j) for i in range(LIGHTS) for j in range(LIGHTS) if i != j]
+    for number in range(count):
+        performance, pair = number % len(actors), pairs[number // len(actors) % len(pairs)]
+        # One performance is the same under all its lights.
+        rng = np.random.default_rng([SEED, performance, number // (len(actors) * len(pairs))])
+        lights = [
+            Setting.draw(panoramas[int(i)], rng, size)
+            for i in rng.choice(len(panoramas), LIGHTS, replace=False)
+        ]
+        shown = Performance(actors[performance], rng)
+        yield _relit(
+            f"rendered-{number:03d}", list(render(shown, lights[pair[0]], lights[pair[1]], frames, size, rng))
+        )
+
+
+def _relit(name: str, frames: List[dict[str, Array]]) -> Relit:
+    real, plate, background, target, mask = (
+        np.stack([frame[role] for frame in frames])
+        for role in ("real", "plate", "background", "target", "mask")
+    )
+    # The subject alone, premultiplied, over the new plate.
+    composite = np.maximum(real - plate * (1 - mask), 0) + background * (1 - mask)
+    return Relit(Clip(name, target, mask[..., 0]), composite.astype(np.float32))
