@@ -232,6 +232,48 @@ def test_protected_colours_change_less(engine: Any) -> None:
     assert np.abs(stops(kept, frames[0])).mean() < 0.6 * np.abs(stops(free, frames[0])).mean()
 
 
+def test_protected_skin_changes_less(engine: Any) -> None:
+    """A face in the foreground under full protection changes less than without; its blue clothes hardly differ."""
+    frames = [frame(n) for n in NUMBERS[:4]]
+    face = (slice(30, 50), slice(40, 60))
+    for one in frames:
+        one.images["fg"][face] = np.float32([0.5, 0.5 * 2**-0.9, 0.5 * 2**-1.5])
+    seen = []
+    for value in (0.0, 1.0):
+        answer = run(start(engine, protect_skin=value, direction=0), frames)[0]
+        found = np.abs(field_stops(frames[0].images["fg"], answer.field, origin=(0, 0)))
+        seen.append((found[face].mean(), found[60:80, 40:80].mean()))
+    (face_free, cloth_free), (face_kept, cloth_kept) = seen
+
+    assert face_kept < 0.6 * face_free
+    assert abs(cloth_kept - cloth_free) < 0.5 * cloth_free
+
+
+def test_longer_smoothing_is_slower(engine: Any) -> None:
+    """Where the plate brightens slowly, an average over 1,000 frames follows less than one over 16."""
+    frames = [frame(n, bg_stops=-2 + 0.08 * i) for i, n in enumerate(NUMBERS[:50])]
+    moved = []
+    for smoothing in (16, 1000):
+        answers = run(start(engine, smoothing=smoothing), frames)
+        first, last = (stops(answers[at], frames[0]).mean() for at in (17, 49))
+        moved.append(abs(last - first))
+
+    assert moved[1] < moved[0]
+
+
+def test_holes_hair_and_motion_blur(engine: Any) -> None:
+    """A matte with holes and soft, half covered borders is answered, nearly as the solid one is."""
+    solid, soft = ([frame(n) for n in NUMBERS[:3]] for _ in range(2))
+    for one in soft:
+        matte = one.mattes["matte"]
+        matte[40:50, 45:55] = 0
+        matte[:] = cv2.GaussianBlur(matte, (0, 0), sigmaX=6, sigmaY=1)
+    a, b = (stops(run(start(engine), frames)[0], solid[0]) for frames in (solid, soft))
+
+    assert np.isfinite(b).all()
+    assert np.sqrt(((a - b) ** 2).mean()) < 0.5 * np.sqrt((a**2).mean())
+
+
 def test_a_reference_frame_decides_alone(engine: Any) -> None:
     """Matching frame 1003 gives the same answer whatever the other frames show; one that comes too late is refused."""
     frames = [frame(n) for n in NUMBERS[:6]]
