@@ -14,6 +14,8 @@ import zmq
 from fakes.peer import Peer, spec
 from fakes.running import RunningServer
 from harmovid import wire
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 MESSAGES = 12_000
 GROWTH_KIB = 32 * 1024
@@ -110,6 +112,26 @@ KINDS: List[Callable[[Odd, Dict[str, Dict[str, Any]]], Parts]] = [
 ]  # fmt: skip
 
 
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20)
+    | st.binary(max_size=50),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=4,
+)  # fmt: skip
+"""Whatever msgpack can say, small."""
+
+
+@st.composite
+def drawn(draw: st.DrawFn, types: Dict[str, Dict[str, Any]]) -> Parts:
+    """A good message whose fields, payload or number of parts are whatever hypothesis finds."""
+    kind = draw(st.sampled_from(sorted(types)))
+    header, payload = (bytes(part) for part in wire.encode(kind, types[kind], 1))
+    fields = msgpack.unpackb(header)
+    fields.update(draw(st.dictionaries(st.sampled_from([*sorted(fields), "x"]), PLAIN, max_size=2)))
+    last = draw(st.just(payload) | st.binary(max_size=100) | PLAIN.map(msgpack.packb))
+    return [msgpack.packb(fields), last, *draw(st.lists(st.binary(max_size=20), max_size=1))]
+
+
 class Sender:
     """A peer that misbehaves on both sockets, as a client or as a stranger."""
 
@@ -139,19 +161,22 @@ class Sender:
         else:
             self.peer.data = self.peer._socket(f"tcp://127.0.0.1:{self.server.ready['data_port']}")
 
+    def post(self, control: bool, parts: Parts) -> None:
+        """Send one message, and throw away what the server has said."""
+        link = self.peer.control if control else self.peer.data
+        assert link is not None
+        if link.poll(5000, zmq.POLLOUT):
+            link.send_multipart(parts)
+        while link.poll(0):
+            link.recv_multipart()
+
     def send(self, count: int) -> None:
         """Send so many malformed messages."""
         for index in range(count):
             if index % SESSION_EVERY == 0:
                 self.renew()
             control = self.odd.random() < 0.5
-            link = self.peer.control if control else self.peer.data
-            assert link is not None
-            parts = self.odd.choice(KINDS)(self.odd, CONTROL if control else DATA)
-            if link.poll(5000, zmq.POLLOUT):
-                link.send_multipart(parts)
-            while link.poll(0):
-                link.recv_multipart()
+            self.post(control, self.odd.choice(KINDS)(self.odd, CONTROL if control else DATA))
 
 
 @pytest.fixture
@@ -185,6 +210,38 @@ def test_malformed_messages_never_stop_the_server_or_grow_its_memory(server: Run
         assert max(grown.values()) < GROWTH_KIB, grown
         assert "Traceback" not in server.log
     assert time.monotonic() - begun < 60
+
+
+def test_messages_found_by_hypothesis_never_stop_the_server_or_grow_its_memory(server: RunningServer) -> None:
+    """The same of 10,000 messages that hypothesis draws, 20 to an example, a new session for each example."""
+    with server, Sender(server, 7) as sender:
+        sent = [0]
+
+        @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(
+            st.lists(drawn(CONTROL), min_size=10, max_size=10),
+            st.lists(drawn(DATA), min_size=10, max_size=10),
+        )
+        def strike(control: List[Parts], data: List[Parts]) -> None:
+            sender.renew()
+            for parts in control:
+                sender.post(True, parts)
+            for parts in data:
+                sender.post(False, parts)
+            sent[0] += len(control) + len(data)
+
+        sender.send(200)
+        before = memory(server)
+        strike()
+        assert sent[0] >= 10_000
+        with Peer(server.endpoint).start() as peer:
+            peer.submit(job := spec("1-5"))
+            assert peer.run_to_end(job["job_id"])["state"] == "DONE"
+        after = memory(server)
+        assert set(after) == set(before), "a process died and was replaced"
+        grown = {pid: after[pid] - before[pid] for pid in before}
+        assert max(grown.values()) < GROWTH_KIB, grown
+        assert "Traceback" not in server.log
 
 
 def test_garbage_on_the_ports_is_survived(server: RunningServer) -> None:
