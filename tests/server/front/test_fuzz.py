@@ -190,6 +190,15 @@ def memory(server: RunningServer) -> Dict[int, int]:
     return {pid: server.memory_kib(pid) for pid in server.pids()}
 
 
+def assert_unshaken(server: RunningServer, before: Dict[int, int]) -> None:
+    """Hold that the same processes run as `before`, have not grown by 32 MiB, and have raised nothing unforeseen."""
+    after = memory(server)
+    assert set(after) == set(before), "a process died and was replaced"
+    grown = {pid: after[pid] - before[pid] for pid in before}
+    assert max(grown.values()) < GROWTH_KIB, grown
+    assert "Traceback" not in server.log
+
+
 def test_malformed_messages_never_stop_the_server_or_grow_its_memory(server: RunningServer) -> None:
     """12,000 malformed messages later the same processes run, answer at once, and have not grown by 32 MiB."""
     begun = time.monotonic()
@@ -204,11 +213,7 @@ def test_malformed_messages_never_stop_the_server_or_grow_its_memory(server: Run
             assert time.monotonic() - asked < 1.0
             peer.submit(job := spec("1-5"))
             assert peer.run_to_end(job["job_id"])["state"] == "DONE"
-        after = memory(server)
-        assert set(after) == set(before), "a process died and was replaced"
-        grown = {pid: after[pid] - before[pid] for pid in before}
-        assert max(grown.values()) < GROWTH_KIB, grown
-        assert "Traceback" not in server.log
+        assert_unshaken(server, before)
     assert time.monotonic() - begun < 60
 
 
@@ -237,11 +242,7 @@ def test_messages_found_by_hypothesis_never_stop_the_server_or_grow_its_memory(s
         with Peer(server.endpoint).start() as peer:
             peer.submit(job := spec("1-5"))
             assert peer.run_to_end(job["job_id"])["state"] == "DONE"
-        after = memory(server)
-        assert set(after) == set(before), "a process died and was replaced"
-        grown = {pid: after[pid] - before[pid] for pid in before}
-        assert max(grown.values()) < GROWTH_KIB, grown
-        assert "Traceback" not in server.log
+        assert_unshaken(server, before)
 
 
 def test_garbage_on_the_ports_is_survived(server: RunningServer) -> None:
