@@ -70,14 +70,22 @@ def write_wipe(comparisons: Sequence[Comparison], folder: Path) -> Path:
 
 
 def _write_mp4(frames: Sequence[Bytes], path: Path) -> Path:
+    temporary = path.with_name("part-" + path.name)
+    try:
+        _encode(frames, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _encode(frames: Sequence[Bytes], path: Path) -> None:
     import imageio_ffmpeg
 
-    temporary = path.with_name("part-" + path.name)
     height, width = frames[0].shape[:2]
     writer = imageio_ffmpeg.write_frames(
-        str(temporary), (width, height), fps=FRAMES_PER_SECOND, codec="libx264", pix_fmt_out="yuv420p",
-        quality=None, macro_block_size=2, output_params=ENCODING,
-        ffmpeg_log_level="error",
+        str(path), (width, height), fps=FRAMES_PER_SECOND, codec="libx264", pix_fmt_out="yuv420p",
+        quality=None, macro_block_size=2, output_params=ENCODING, ffmpeg_log_level="error",
     )  # fmt: skip
     writer.send(None)
     try:
@@ -85,8 +93,6 @@ def _write_mp4(frames: Sequence[Bytes], path: Path) -> Path:
             writer.send(np.ascontiguousarray(frame))
     finally:
         writer.close()
-    os.replace(temporary, path)
-    return path
 
 
 def _write_gif(frames: Sequence[Bytes], path: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -122,6 +124,20 @@ def test_the_wipe_is_a_film(tmp_path, plates, foregrounds):
     finally:
         film.release()
     assert count == 2 * TIMES * 5
+
+
+def test_a_film_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch, plates):
+    """When the finished MP4 cannot get its name, the GIF takes its place and no half film lies beside it."""
+    rename = os.replace
+
+    def refuse_films(old: Path, new: Path) -> None:
+        if Path(new).suffix == ".mp4":
+            raise OSError("no space left")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", refuse_films)
+    assert write_wipe([plates], tmp_path).name == "wipe.gif"
+    assert [path.name for path in tmp_path.iterdir()] == ["wipe.gif"]
 
 
 def test_without_ffmpeg_the_wipe_is_a_gif(tmp_path, monkeypatch, plates):

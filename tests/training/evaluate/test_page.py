@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harmovid.errors import OutputError
 from harmovid_training.evaluate import table
 from harmovid_training.evaluate.entrants import Plain
 from harmovid_training.evaluate.metrics import view
+from harmovid_training.evaluate.report.films import encode
 from harmovid_training.evaluate.report.plots import level_plot
 from harmovid_training.evaluate.report.show import write_all
 from playwright.sync_api import Browser, Page
@@ -157,6 +159,13 @@ def test_sheets_and_plots_are_files_too(written: Path) -> None:
     plot = (out / "plots" / "lut" / "psnr.svg").read_text(encoding="utf-8")
     assert "warm &lt;b&gt;" in plot
     assert "<b>" not in plot
+
+
+def test_a_film_that_cannot_be_encoded_leaves_nothing(tmp_path: Path) -> None:
+    """Frames that H.264 cannot take are an error with ffmpeg's words, and no file under any name stays behind."""
+    with pytest.raises(OutputError, match="no film can be written"):
+        encode(tmp_path / "film.mp4", [np.zeros((47, 63, 3), np.uint8)] * 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_clip_whose_foreground_is_gone_has_no_plot() -> None:

@@ -19,7 +19,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -39,17 +39,13 @@ PICTURES = ("composite", "plate", "mask")
 
 
 @dataclass(frozen=True)
-class Case:
-    """One clip of one set; pictures `(T, H, W, 3)` scene-linear, the mask `(T, H, W)` in 0..1.
+class Case(Made):
+    """One clip of one set as it lies on disk.
 
     Attributes:
+        set, clip, task: which one, and what is to be done with it.
         folder: where it lies.
         key: fingerprint of everything it was made from.
-        composite: the input.
-        plate: the background without the foreground.
-        reference: the video whose motion a result should keep.
-        truth: the perfect result, where it is known.
-        note: how the input was made, in words.
     """
 
     set: str
@@ -57,12 +53,6 @@ class Case:
     task: str
     folder: Path
     key: str
-    composite: Array
-    plate: Array
-    mask: Array
-    reference: Array
-    truth: Optional[Array]
-    note: str
 
 
 def slug(name: str) -> str:
@@ -126,8 +116,8 @@ def load_case(folder: Path) -> Case:
     if head["truth"]:
         truth = clips["reference"] if head["truth_is_reference"] else load_frames(folder / "truth")
     return Case(
-        head["set"], head["clip"], head["task"], folder, head["key"], clips["composite"], clips["plate"],
-        clips["mask"][..., 0], clips["reference"], truth, head["note"],
+        clips["composite"], clips["plate"], clips["mask"][..., 0], clips["reference"], truth, head["note"],
+        head["set"], head["clip"], head["task"], folder, head["key"],
     )  # fmt: skip
 
 

@@ -40,7 +40,15 @@ class NotThisClip(InputError):
 
 @dataclass(frozen=True)
 class Made:
-    """One set's input from one clip: `(T, H, W, 3)` scene-linear, mask `(T, H, W)`; see `cases.Case`."""
+    """One set's input from one clip; pictures `(T, H, W, 3)` scene-linear, the mask `(T, H, W)` in 0..1.
+
+    Attributes:
+        composite: the input.
+        plate: the background without the foreground.
+        reference: the video whose motion a result should keep.
+        truth: the perfect result, where it is known.
+        note: how the input was made, in words.
+    """
 
     composite: Array
     plate: Array

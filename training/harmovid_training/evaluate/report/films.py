@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, Sequence, Tuple
@@ -19,6 +20,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
+from harmovid.errors import OutputError
 
 from harmovid_training.evaluate.degrade import Array
 from harmovid_training.evaluate.metrics import view
@@ -32,6 +34,8 @@ MOST_LINES = 270
 BLOCK_PX = 16
 """Tiles are whole blocks of the codec, so that none bleeds into its neighbour."""
 QUALITY = ["-crf", "15", "-preset", "medium", "-g", "12", "-movflags", "+faststart"]
+LAST_WORDS = 200
+"""Letters of ffmpeg's complaint that are told."""
 COLOUR = ["-vf", "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p", "-colorspace", "smpte170m"]
 """The matrix of small pictures, and said so: with it Chromium shows codes to within one (a test holds three)."""
 
@@ -112,21 +116,35 @@ def _grid(film: Film, tiles: Sequence[Bytes]) -> Bytes:
 
 
 def encode(path: Path, frames: Sequence[Bytes]) -> None:
-    """Write frames `(h, w, 3)` with even sides as MP4, through a temporary name."""
+    """Write frames `(h, w, 3)` with even sides as MP4, whole or not at all.
+
+    Raises:
+        OutputError: ffmpeg has failed, which most often is a full disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part.mp4")
-    height, width = frames[0].shape[:2]
-    writer = imageio_ffmpeg.write_frames(
-        str(part), (width, height), fps=FRAMES_PER_SECOND, codec="libx264", pix_fmt_out="yuv420p", quality=None,
-        macro_block_size=2, output_params=[*COLOUR, *QUALITY], ffmpeg_log_level="error",
-    )  # fmt: skip
-    writer.send(None)
     try:
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
+        _encoded(part, frames)
+        part.replace(path)
     finally:
-        writer.close()
-    part.replace(path)
+        part.unlink(missing_ok=True)
+
+
+def _encoded(path: Path, frames: Sequence[Bytes]) -> None:
+    # Not imageio_ffmpeg.write_frames: it does not tell how ffmpeg ended, and half a film would pass for a whole one.
+    height, width = frames[0].shape[:2]
+    words = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{width}x{height}", "-r", str(FRAMES_PER_SECOND), "-i", "-", "-an", "-c:v", "libx264",
+        "-pix_fmt", "yuv420p", *COLOUR, *QUALITY, str(path),
+    ]  # fmt: skip
+    pixels = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)
+    done = subprocess.run(words, input=pixels, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()[-LAST_WORDS:]
+        raise OutputError(
+            f"no film can be written to {path.parent}: {said}", fix="Name another --out, or free space."
+        )
 
 
 def even(clip: Bytes) -> List[Bytes]:

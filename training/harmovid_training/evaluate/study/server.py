@@ -78,9 +78,7 @@ class StudyServer(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         self.study, self.store, self.films, self.tell = study, store, films, tell
         self.local_only = address[0] in LOOPBACK
-        assets = files("harmovid_training.evaluate.study")
-        names = [*(name for name, _ in PAGES.values()), "study.html"]
-        self.assets = {name: (assets / name).read_bytes() for name in names}
+        self.assets = {name: _asset(name) for name in (*(name for name, _ in PAGES.values()), "study.html")}
 
     def state(self, person: Participant, at: Optional[int]) -> Dict[str, Any]:
         """Return where a participant is and what sample `at` shows (default the first that is not answered)."""
@@ -136,6 +134,13 @@ class StudyServer(ThreadingHTTPServer):
         if path is None:
             raise Refused(HTTPStatus.NOT_FOUND, "no such film")
         return path
+
+
+def _asset(name: str) -> bytes:
+    """Return a file of the site; a page has the head that all pages share."""
+    assets = files("harmovid_training.evaluate.study")
+    head = (assets / "head.html").read_bytes() if name.endswith(".html") else b""
+    return head + (assets / name).read_bytes()
 
 
 def _sample(shown: List[Sample], at: int) -> Sample:
