@@ -13,6 +13,7 @@ from harmovid_training.clips.backgrounds import (
     lighting_prompt,
 )
 from harmovid_training.clips.read import write_exr
+from training.inference.tiny import tiny_text_to_video
 
 
 def test_all_prompts_come_before_one_comes_again():
@@ -45,14 +46,44 @@ def test_a_camera_moves_slowly_through_a_panorama(tmp_path):
 class Film:
     """The call of a text-to-video pipeline of diffusers: grey frames, and what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1000) -> None:
         self.asked: dict[str, object] = {}
+        self._most = most
 
     def __call__(self, **asked: object):
         """Return one display clip of 0.5."""
         self.asked = asked
-        size = (int(str(asked["num_frames"])), int(str(asked["height"])), int(str(asked["width"])), 3)
+        count = min(int(str(asked["num_frames"])), self._most)
+        size = (count, int(str(asked["height"])), int(str(asked["width"])), 3)
         return type("Made", (), {"frames": [np.full(size, 0.5, np.float32)]})()
+
+
+@pytest.fixture(scope="module")
+def text_to_video(tmp_path_factory) -> str:
+    """Return a folder with a tiny random CogVideoX text-to-video pipeline, all its parts of the real classes."""
+    folder = tmp_path_factory.mktemp("t2v")
+    tiny_text_to_video().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("frames", "size"), [(11, (16, 24)), (9, (20, 30))])
+def test_any_length_and_size_comes_from_a_real_pipeline(text_to_video, frames, size):
+    """Eleven frames, and sides that the model cannot make, are cut from what it can make; the seed decides all."""
+    provider = TextBackgrounds.from_pretrained(text_to_video)
+    provider._steps = 1
+    provider._pipeline.set_progress_bar_config(disable=True)
+    clip = provider(5, frames, size)
+    assert clip.shape == (frames, *size, 3)
+    assert np.isfinite(clip).all()
+    assert np.array_equal(clip, provider(5, frames, size))
+    assert not np.array_equal(clip, provider(6, frames, size))
+
+
+def test_a_model_that_makes_too_few_frames_is_refused():
+    """A clip that would end before its foreground does is an error with both lengths."""
+    short = Film(most=9)
+    with pytest.raises(InputError, match="9 of 11 frames"):
+        TextBackgrounds(short)(0, 11, (16, 16))
 
 
 def test_text_to_video_is_prompted_with_the_table_and_taken_as_srgb():

@@ -38,12 +38,16 @@ def footage(tmp_path):
 
 
 def test_clips_are_found_with_their_mattes(footage, capsys):
-    """Three kinds of entries become lines of an index; a folder without clips is an error."""
+    """Three kinds of entries become lines of an index, the same with any number of workers; an empty folder is
+    an error."""
     assert [(name, mask is not None) for name, _, mask in found_clips(footage)] == [
         ("both", True), ("film", True), ("plain", True),
     ]  # fmt: skip
     assert main([str(footage), "--out", str(footage / "clips.jsonl"), "--licence", "CC0"]) == 0
     index = read_index(footage / "clips.jsonl")
+    alone = [str(footage), "--out", str(footage / "alone.jsonl"), "--licence", "CC0", "--workers", "1"]
+    assert main(alone) == 0
+    assert read_index(footage / "alone.jsonl").hash == index.hash
     assert [(clip.id, clip.frames, clip.licence) for clip in index.clips] == [
         ("both", 3, "CC0"), ("film", 3, "CC0"), ("plain", 3, "CC0"),
     ]  # fmt: skip

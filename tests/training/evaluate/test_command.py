@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from harmovid.cli import exits, main
+from harmovid_training.evaluate.cases import load_case
 from training.evaluate.little import COUNT, LINES, write_clips
+from training.stages.tiny_ic_light import tiny_ic_light
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
 
@@ -35,6 +38,28 @@ def test_from_clips_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert evaluate(*words) == exits.OK
     assert json.loads(capsys.readouterr().out)["sets"] == first["sets"]
     assert {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.exr")} == times
+
+
+def test_the_harmonized_set_is_made_by_our_engine_or_by_ic_light(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--harmonizer engine` and `ic-light` (tiny, random) make the set frame by frame, each another one, and say so."""
+    clips = write_clips(tmp_path / "clips", count=3)
+    offset, base = tiny_ic_light(tmp_path / "weights")
+    light = ("--ic-light", offset, "--ic-light-base", base)
+    row = ("--method", "composite as it is", "--set", "harmonized", "--lines", 48, "--frames", 3, "--json")
+    made, notes = {}, {}
+    for name, more in {"engine": (), "ic-light": light}.items():
+        out = tmp_path / name
+        assert evaluate(clips, "-o", out, "--harmonizer", name, *more, *row) == exits.OK
+        told = json.loads(capsys.readouterr().out)["sets"][0]
+        assert told["clips"] == ["disc", "other"]
+        case = load_case(out / "inputs" / "harmonized" / "disc")
+        assert np.array_equal(case.composite[case.mask == 0], case.plate[case.mask == 0])
+        made[name], notes[name] = case.composite, case.note
+    assert not np.allclose(made["engine"], made["ic-light"], rtol=0.05)
+    assert notes["engine"].startswith("our engine harmonize, version ")
+    assert notes["ic-light"].startswith("IC-Light, offset.safetensors")
 
 
 @pytest.mark.parametrize(

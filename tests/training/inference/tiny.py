@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan
+from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan, CogVideoXDDIMScheduler, CogVideoXPipeline
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
+from harmovid_training.models.cogvideox import SCHEDULER
 from harmovid_training.models.conditioning import HARMOVID, Conditioning
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import make
+from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
 
 def tiny_codec(size: str = "tiny-2b") -> Codec:
@@ -35,3 +37,15 @@ def tiny_model(size: str = "tiny-2b", conditioning: Conditioning = HARMOVID) -> 
     made = ConditionedModel(backbone, conditioning, torch.randn(1, *backbone.text_shape)).eval()
     torch.nn.init.normal_(made.backbone.patch_embedding.weight, std=0.1)
     return made
+
+
+def tiny_text_to_video() -> CogVideoXPipeline:
+    """Return a random text-to-video pipeline of the real classes, the same each time; it knows one word."""
+    torch.manual_seed(0)
+    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -2.0), ("\u2581", -1.0), ("light", -3.0)]
+    text = T5Config(d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=len(words))
+    transformer = make("tiny-5b", max_text_seq_length=226).transformer
+    return CogVideoXPipeline(
+        T5TokenizerFast(vocab=words), T5EncoderModel(text), tiny_codec().vae, transformer,
+        CogVideoXDDIMScheduler.from_config(SCHEDULER),
+    )  # fmt: skip

@@ -7,7 +7,14 @@ import pytest
 import torch
 from harmovid.errors import InputError
 from harmovid_training.masks.providers import PROMPT, Grounded, GroundingDino, Sam2, Sam2Package, UserMattes
-from transformers import Sam2VideoConfig, Sam2VideoModel
+from transformers import (
+    BertConfig,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    Sam2VideoConfig,
+    Sam2VideoModel,
+    SwinConfig,
+)
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
@@ -43,6 +50,16 @@ class Answer:
     pred_boxes = torch.tensor([[[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.5, 0.25], [0.9, 0.9, 0.1, 0.1]]])
 
 
+class Detecting:
+    """A GroundingDINO that always gives `Answer`."""
+
+    device = torch.device("cpu")
+
+    def __call__(self, **given: torch.Tensor) -> type[Answer]:
+        """Return the answer."""
+        return Answer
+
+
 def test_grounding_dino_gives_its_best_box_in_pixels():
     """The prompt is written as the model was trained, the best of all queries wins, weak ones are none."""
     asked = {}
@@ -51,12 +68,52 @@ def test_grounding_dino_gives_its_best_box_in_pixels():
         asked.update(given)
         return {}
 
-    box = GroundingDino(lambda: Answer, processor)(FRAMES[0])
+    box = GroundingDino(Detecting(), processor)(FRAMES[0])
     assert asked["text"] == "the main character (human)."
     assert PROMPT in str(asked["text"])
     assert box is not None
     assert box.tolist() == [12.0, 12.0, 36.0, 20.0]
-    assert GroundingDino(lambda: Answer, processor, threshold=0.99)(FRAMES[0]) is None
+    assert GroundingDino(Detecting(), processor, threshold=0.99)(FRAMES[0]) is None
+
+
+def tiny_grounding_dino() -> GroundingDinoForObjectDetection:
+    """Return a random GroundingDINO of the real class, 0.16 million parameters."""
+    torch.manual_seed(0)
+    swin = SwinConfig(
+        image_size=64, patch_size=4, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    bert = BertConfig(
+        vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    config = GroundingDinoConfig(
+        backbone_config=swin, text_config=bert, d_model=32, encoder_layers=1, decoder_layers=2,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, num_queries=10,
+        max_text_len=16,
+    )  # fmt: skip
+    return GroundingDinoForObjectDetection(config).eval()
+
+
+def plain_inputs(images: np.ndarray, text: str, return_tensors: str) -> dict[str, torch.Tensor]:
+    """Return what the real processor makes of a picture and a prompt, without torchvision and a vocabulary."""
+    pixels = torch.from_numpy(images).permute(2, 0, 1)[None].float() / 255
+    words = torch.tensor([[2, *range(5, 5 + len(text.split())), 3]])
+    return {
+        "pixel_values": pixels, "pixel_mask": torch.ones(1, *images.shape[:2], dtype=torch.long),
+        "input_ids": words, "attention_mask": torch.ones_like(words), "token_type_ids": torch.zeros_like(words),
+    }  # fmt: skip
+
+
+def test_a_grounding_dino_of_the_real_class_runs():
+    """A random network gives the corners of one of its queries' boxes, in pixels."""
+    model, frame = tiny_grounding_dino(), np.repeat(np.repeat(FRAMES[0], 2, 0), 2, 1)
+    box = GroundingDino(model, plain_inputs, threshold=0.0)(frame)
+    with torch.no_grad():
+        found = model(**plain_inputs(frame, "the main character (human).", "pt")).pred_boxes[0].numpy()
+    corners = np.concatenate([found[:, :2] - found[:, 2:] / 2, found[:, :2] + found[:, 2:] / 2], 1)
+    height, width = frame.shape[:2]
+    assert np.abs(corners * (width, height, width, height) - box).max(1).min() < 1e-3
 
 
 class PlainProcessor:
@@ -64,7 +121,9 @@ class PlainProcessor:
 
     SIDE = 128
 
-    def init_video_session(self, video: list[np.ndarray], dtype: torch.dtype) -> Sam2VideoInferenceSession:
+    def init_video_session(
+        self, video: list[np.ndarray], inference_device: torch.device, dtype: torch.dtype
+    ) -> Sam2VideoInferenceSession:
         """Return a session over the frames, scaled to the model's square."""
         stack = torch.from_numpy(np.stack(video)).permute(0, 3, 1, 2).float() / 255
         square = torch.nn.functional.interpolate(stack, (self.SIDE, self.SIDE))

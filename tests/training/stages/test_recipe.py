@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Iterator
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,9 +23,11 @@ from harmovid_training.stages import stage1, stage2, stage3
 from harmovid_training.stages.batches import Ahead, Encoded, step_indices
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.dataset import IndexSamples
+from harmovid_training.stages.grids import COLUMNS, GAP_PX
 from harmovid_training.stages.run import changed
 from harmovid_training.toy.scenes import Scene, draw_light
-from training.inference.tiny import tiny_codec, tiny_model
+from training.inference.tiny import tiny_codec, tiny_model, tiny_text_to_video
+from training.stages.tiny_ic_light import tiny_ic_light
 from transformers import T5Config, T5EncoderModel
 
 TINY = [
@@ -108,6 +112,50 @@ def test_stage_1_writes_all_roles(staged):
     np.testing.assert_array_equal(read["plate"][far], read["real"][far])
 
 
+def made_by(footage: Path, out: Path, *words: str) -> dict[str, np.ndarray]:
+    """Return stage 1's clips of the first two frames' index, made with other harmonizers or backgrounds."""
+    assert stage1.main(["--index", str(footage / "short.jsonl"), "--out", str(out), *words]) == 0
+    clip = read_index(out / "clips.jsonl").clips[0]
+    return {role: read_frames(source, 0, clip.frames) for role, source in clip.sources.items()}
+
+
+@pytest.fixture(scope="module")
+def short(footage) -> Path:
+    """Return the footage with a third index: the first clip's first three frames."""
+    sources = {}
+    for role in ("real", "mask"):
+        place = footage / "short" / role
+        place.mkdir(parents=True)
+        for file in sorted((footage / "0" / role).iterdir())[:3]:
+            shutil.copy(file, place)
+        sources[role] = Source(place, matte=role == "mask")
+    write_index(footage / "short.jsonl", [make_clip("short", sources, "CC0")])
+    return footage
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+def test_stage_1_runs_our_engine_frame_by_frame(short, tmp_path):
+    """`--engine harmonize` changes the foreground through a real server, a job per frame, and nothing else."""
+    made = made_by(short, tmp_path, "--panoramas", str(short / "hdri"), "--engine", "harmonize")
+    inside = made["mask"] > 0.5
+    assert np.array_equal(made["synthetic"][~inside], made["background"][~inside])
+    change = np.log2(made["synthetic"][inside] / made["real"][inside])
+    assert np.abs(change).mean() > 0.02
+    assert np.isfinite(change).all()
+
+
+def test_stage_1_runs_ic_light_before_text_to_video_backgrounds(short, tmp_path):
+    """Both published kinds of network, tiny and random, from the command line and local folders."""
+    offset, base = tiny_ic_light(tmp_path / "weights")
+    tiny_text_to_video().save_pretrained(tmp_path / "t2v")
+    words = ["--text-to-video", str(tmp_path / "t2v"), "--ic-light", str(offset), "--ic-light-base", base]
+    made = made_by(short, tmp_path / "out", *words)
+    inside = made["mask"] > 0.5
+    assert np.array_equal(made["synthetic"][~inside], made["background"][~inside])
+    assert not np.allclose(made["synthetic"][inside], made["real"][inside], rtol=0.05)
+    assert 0 <= made["background"].min() < made["background"].max() <= 1
+
+
 def test_stages_2_and_3_train_rewrite_and_leave_checkpoints(staged, weights, tmp_path, capsys):
     """Stage 2 trains and writes steady clips, stage 3 trains on them, its student goes on from there; all come back."""
     change = [word for setting in TINY for word in ("--set", setting)]
@@ -128,7 +176,12 @@ def test_stages_2_and_3_train_rewrite_and_leave_checkpoints(staged, weights, tmp
     card = (harmovid / "README.md").read_text()
     assert "1 clips: CC0" in card
     assert read_index(deflicker / "clips.jsonl").hash in card
+    assert "training loss, mean of the last 2 steps" in card
+    assert "square error of sample 0" in card
     assert list((harmovid / "events").glob("events*"))
+    picture = cv2.imread(str(harmovid / "grids" / "step-000002.png"))
+    assert picture.shape == (3 * (48 + GAP_PX), COLUMNS * (64 + GAP_PX), 3)
+    assert picture.std() > 10
 
 
 def test_scripts_say_what_is_wrong(staged, tmp_path, capsys):

@@ -7,17 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
 from harmovid.errors import InputError
-from harmovid_training.models.widen import widened_conv
 from harmovid_training.stages.stage_one import CommandHarmonizer, IcLight, harmonize_frames
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from training.stages.tiny_ic_light import tiny_ic_light
 
 
 def clips(count: int = 3, side: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,57 +48,11 @@ def test_an_external_harmonizer(tmp_path):
     assert np.array_equal(harmonize_frames(foreground, background, mask, tool), background)
 
 
-def tiny_stable_diffusion(folder) -> None:
-    """Save a random Stable Diffusion pipeline of the real classes."""
-    torch.manual_seed(0)
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1, vocab_size=8
-        )
-    )
-    vocabulary = {
-        "<|startoftext|>": 0,
-        "<|endoftext|>": 1,
-        "a": 2,
-        "a</w>": 3,
-        "b": 4,
-        "b</w>": 5,
-        "<unk>": 6,
-    }
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=8)
-    unet = UNet2DConditionModel(
-        sample_size=2, block_out_channels=(8, 8), layers_per_block=1, cross_attention_dim=8, norm_num_groups=2,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=4,
-    )  # fmt: skip
-    vae = AutoencoderKL(
-        block_out_channels=(4, 4, 4, 4), down_block_types=("DownEncoderBlock2D",) * 4, norm_num_groups=2,
-        up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4, layers_per_block=1,
-    )  # fmt: skip
-    StableDiffusionPipeline(
-        vae,
-        text,
-        tokenizer,
-        unet,
-        DDIMScheduler(steps_offset=1, clip_sample=False),
-        None,
-        None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-
-
 def test_ic_light_runs_through_diffusers(tmp_path):
     """Base and offset are loaded, the U-Net takes twelve channels, the picture depends on foreground and
-    background, and an offset of another network is refused."""
-    tiny_stable_diffusion(tmp_path / "base")
-    unet = UNet2DConditionModel.from_pretrained(tmp_path / "base", subfolder="unet")
-    unet.conv_in = widened_conv(unet.conv_in, 12, 4)
-    torch.manual_seed(1)
-    save_file(
-        {name: 0.1 * torch.randn_like(value) for name, value in unet.state_dict().items()},
-        tmp_path / "offset.safetensors",
-    )
-    light = IcLight.from_pretrained(tmp_path / "offset.safetensors", str(tmp_path / "base"))
+    background, sides need not be multiples of 8, and an offset of another network is refused."""
+    offset, base = tiny_ic_light(tmp_path)
+    light = IcLight.from_pretrained(offset, base)
     light._pipeline.set_progress_bar_config(disable=True)
     light._steps = 2
     foreground, background, mask = (clip[0] for clip in clips(1, 32))
@@ -115,6 +62,9 @@ def test_ic_light_runs_through_diffusers(tmp_path):
     assert np.array_equal(made, light(foreground, background, mask))
     assert not np.array_equal(made, light(foreground, background * 0.2, mask))
     assert not np.array_equal(made, light(foreground * 0.2, background, mask))
+    odd = light(foreground[:19, :30], background[:19, :30], mask[:19, :30])
+    assert odd.shape == (19, 30, 3)
+    assert np.isfinite(odd).all()
     save_file({"other": torch.zeros(1)}, tmp_path / "wrong.safetensors")
     with pytest.raises(InputError, match="iclight_sd15_fbc"):
-        IcLight.from_pretrained(tmp_path / "wrong.safetensors", str(tmp_path / "base"))
+        IcLight.from_pretrained(tmp_path / "wrong.safetensors", base)

@@ -18,6 +18,7 @@ from harmovid.errors import InputError
 from harmovid.pixels.srgb import srgb_decode
 
 from harmovid_training.data.panorama import read_panorama, view
+from harmovid_training.device import best_device
 
 Float32 = npt.NDArray[np.float32]
 
@@ -93,6 +94,9 @@ class TextBackgrounds:
         steps: of its sampler.
     """
 
+    CHUNK_FRAMES, SIDE_PX = 8, 16
+    """A clip has 8N + 1 frames (CogVideoX; Wan's 4N + 1 among them), and sides of whole patches of latents."""
+
     def __init__(self, pipeline: Any, steps: int = 50) -> None:
         self._pipeline, self._steps = pipeline, steps
 
@@ -102,14 +106,28 @@ class TextBackgrounds:
         import torch
         from diffusers import DiffusionPipeline
 
-        return cls(DiffusionPipeline.from_pretrained(source, dtype=torch.bfloat16))
+        device = best_device()
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        return cls(DiffusionPipeline.from_pretrained(source, dtype=dtype).to(device))
 
     def __call__(self, seed: int, frames: int, size: tuple[int, int]) -> Float32:
-        """See `BackgroundProvider`."""
+        """See `BackgroundProvider`; the model is asked for lengths and sides that it can make, and they are cut.
+
+        Errors:
+            InputError: the model made fewer frames.
+        """
         import torch
 
+        whole = frames + (1 - frames) % self.CHUNK_FRAMES
+        height, width = (side + -side % self.SIDE_PX for side in size)
         made = self._pipeline(
-            prompt=lighting_prompt(seed), height=size[0], width=size[1], num_frames=frames,
+            prompt=lighting_prompt(seed), height=height, width=width, num_frames=whole,
             num_inference_steps=self._steps, generator=torch.Generator().manual_seed(seed), output_type="np",
         ).frames[0]  # fmt: skip
-        return np.asarray(srgb_decode(np.asarray(made, np.float32)[:frames]), np.float32)
+        if len(made) < frames:
+            raise InputError(
+                f"the text-to-video model made {len(made)} of {frames} frames.",
+                fix="Cut the clips to that length.",
+            )
+        shown = np.asarray(made, np.float32)[:frames, : size[0], : size[1]]
+        return np.asarray(srgb_decode(shown), np.float32)

@@ -9,7 +9,9 @@ what is there already is not made again.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
@@ -105,6 +107,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--masks", choices=SEGMENTERS, help="find masks for clips that have none")
     parser.add_argument("--prompt", default=PROMPT, help="what to look for")
     parser.add_argument("--licence", default="", help="of the footage, as it goes into the model card")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="clips looked at side by side (default: one a core)",
+    )
     given = parser.parse_args(words)
     try:
         provider = (
@@ -114,10 +122,10 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         folder = given.out.parent / "masks"
         rows = list(found_clips(given.footage))
-        clips = [
-            indexed(name, frames, mask, folder, provider, given.licence)
-            for name, frames, mask in tqdm(rows, desc="clips")
-        ]
+        # Files are read and videos counted side by side; a network on a GPU takes one clip after the other.
+        with ThreadPoolExecutor(1 if provider else max(given.workers, 1)) as pool:
+            lines = pool.map(lambda row: indexed(*row, folder, provider, given.licence), rows)
+            clips = list(tqdm(lines, desc="clips", total=len(rows)))
         write_index(given.out, clips)
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")

@@ -20,10 +20,12 @@ from harmovid.pixels.apply_fast import apply_field
 from harmovid.pixels.fit import fit_field
 from harmovid.pixels.model_space import exposure_anchor, from_model
 
+from harmovid_training.device import best_device
 from harmovid_training.evaluate.cases import Case, fingerprint
 from harmovid_training.evaluate.degrade import Array
 from harmovid_training.evaluate.entrants import only_foreground
 from harmovid_training.evaluate.testsets import DEFLICKER, HARMONIZE
+from harmovid_training.stages.paths import padded
 
 if TYPE_CHECKING:
     from harmovid_training.inference.shot import Settings
@@ -94,18 +96,15 @@ class Network:
 
     def _loaded(self) -> Tuple[ConditionedModel, Codec]:
         if self._model is None or self._codec is None:
-            import torch
-
             from harmovid_training.models.checkpoint import load_checkpoint
 
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            self._model = load_checkpoint(self.folder).to(device)
+            self._model = load_checkpoint(self.folder).to(best_device())
             self._codec = load_codec(self.vae, json.loads((self.folder / "config.json").read_text())["kind"])
         return self._model, self._codec
 
 
 def load_codec(source: str, kind: str) -> Codec:
-    """Return the VAE: of a model by name or folder, or a folder that is the VAE itself (the toy's)."""
+    """Return the VAE: of a model by name or folder, or a folder that is the VAE itself."""
     from diffusers import AutoencoderKLCogVideoX
 
     from harmovid_training.models.codec import CogVideoXCodec
@@ -178,16 +177,5 @@ class IcLightFrames:
             if not self.offset.is_file():
                 raise InputError(f"there is no {self.offset}.", fix="Give iclight_sd15_fbc.safetensors.")
             self._loaded.append(IcLight.from_pretrained(self.offset, self.base))
-        height, width = case.mask.shape[1:]
-        clips = [padded(clip, SIDE_PX) for clip in (case.composite, case.plate, case.mask[..., None])]
-        frames = [
-            self._loaded[0](foreground, plate, mask[..., 0])[:height, :width]
-            for foreground, plate, mask in zip(*clips)
-        ]
+        frames = [self._loaded[0](*frame) for frame in zip(case.composite, case.plate, case.mask)]
         return only_foreground(case, np.stack(frames))
-
-
-def padded(clip: Array, multiple: int) -> Array:
-    """Return `(T, H, W, C)` with its lower and right edges repeated up to sides of that multiple."""
-    down, right = (-side % multiple for side in clip.shape[1:3])
-    return np.pad(clip, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")

@@ -77,14 +77,15 @@ def _makers(args: argparse.Namespace, servers: Servers) -> Makers:
     if args.harmonizer == STAND_IN:
         return Makers(args.seed, args.look, cubes)
     if args.harmonizer == ENGINE:
-        return Makers(args.seed, args.look, cubes, EngineFrames(HARMONIZE, servers), "our engine harmonize")
+        name = f"our engine harmonize, version {servers.info(HARMONIZE).version}"
+        return Makers(args.seed, args.look, cubes, EngineFrames(HARMONIZE, servers), name)
     from harmovid_training.stages.stage_one import CommandHarmonizer, IcLight
 
     if args.harmonizer == IC_LIGHT:
         if not args.ic_light:
             raise InputError("--harmonizer ic-light needs its weights.", fix="Add --ic-light FILE.")
         loaded = IcLight.from_pretrained(args.ic_light, args.ic_light_base)
-        return Makers(args.seed, args.look, cubes, loaded, "IC-Light")
+        return Makers(args.seed, args.look, cubes, loaded, f"IC-Light, {args.ic_light.name}")
     words = shlex.split(args.harmonizer)
     if not any("{out}" in word for word in words):
         raise InputError("--harmonizer is neither stand-in, engine nor ic-light, nor a command with {out}.")

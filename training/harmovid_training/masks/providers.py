@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.errors import InputError
 
+from harmovid_training.device import best_device
+
 Float32 = npt.NDArray[np.float32]
 Image8 = npt.NDArray[np.uint8]
 Box = npt.NDArray[np.float32]
@@ -108,7 +110,7 @@ class GroundingDino:
         """Load public weights by name or folder; the processor needs torchvision (extra `masks`)."""
         from transformers import AutoProcessor, GroundingDinoForObjectDetection
 
-        model = GroundingDinoForObjectDetection.from_pretrained(source).eval()
+        model = GroundingDinoForObjectDetection.from_pretrained(source).eval().to(best_device())
         return cls(model, AutoProcessor.from_pretrained(source), prompt)
 
     def __call__(self, frame: Image8) -> Box | None:
@@ -117,7 +119,7 @@ class GroundingDino:
 
         given = self._processor(images=frame, text=self._prompt, return_tensors="pt")
         with torch.no_grad():
-            found = self._model(**given)
+            found = self._model(**{name: value.to(self._model.device) for name, value in given.items()})
         scores = found.logits.sigmoid().amax(-1)[0]
         best = int(scores.argmax())
         if float(scores[best]) < self._threshold:
@@ -143,13 +145,16 @@ class Sam2:
         """Load public weights by name or folder; the processor needs torchvision (extra `masks`)."""
         from transformers import Sam2VideoModel, Sam2VideoProcessor
 
-        return cls(Sam2VideoModel.from_pretrained(source).eval(), Sam2VideoProcessor.from_pretrained(source))
+        model = Sam2VideoModel.from_pretrained(source).eval().to(best_device())
+        return cls(model, Sam2VideoProcessor.from_pretrained(source))
 
     def __call__(self, frames: Image8, index: int, box: Box) -> Float32:
         """See `Segmenter`."""
         import torch
 
-        session = self._processor.init_video_session(video=list(frames), dtype=torch.float32)
+        session = self._processor.init_video_session(
+            video=list(frames), inference_device=self._model.device, dtype=torch.float32
+        )
         self._processor.add_inputs_to_inference_session(
             inference_session=session,
             frame_idx=index,
@@ -164,7 +169,9 @@ class Sam2:
                     session, start_frame_idx=index, reverse=backwards
                 ):
                     whole = self._processor.post_process_masks([found.pred_masks], size, binarize=True)[0]
-                    masks[found.frame_idx] = np.asarray(whole.reshape(-1, *frames.shape[1:3])[0].float())
+                    masks[found.frame_idx] = np.asarray(
+                        whole.reshape(-1, *frames.shape[1:3])[0].float().cpu()
+                    )
         return masks
 
 
@@ -188,7 +195,7 @@ class Sam2Package:
             raise InputError(
                 "the sam2 package is not installed.", fix="pip install 'harmovid[masks]'."
             ) from error
-        return cls(SAM2VideoPredictor.from_pretrained(source))
+        return cls(SAM2VideoPredictor.from_pretrained(source, device=best_device()))
 
     def __call__(self, frames: Image8, index: int, box: Box) -> Float32:
         """See `Segmenter`."""

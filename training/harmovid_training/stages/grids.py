@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 from harmovid.pixels.model_space import MID_GREY, from_model
@@ -17,6 +20,14 @@ GAP_PX = 2
 def shown(pictures: Float32) -> Float32:
     """Return display values in 0..1 of pictures in the VAE's range, exposed with the anchor at mid grey."""
     return np.clip(srgb_encode(from_model(from_vae(pictures), MID_GREY)), 0, 1).astype(np.float32)
+
+
+def save_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    """Write `(h, w, 3)` as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part.png")
+    cv2.imwrite(str(part), picture[..., ::-1])
+    part.replace(path)
 
 
 def grid(rows: list[Float32]) -> npt.NDArray[np.uint8]:

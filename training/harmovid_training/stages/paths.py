@@ -72,6 +72,12 @@ def composite(foreground: Float32, background: Float32, mask: Float32) -> Float3
     return np.asarray(foreground * cover + background * (1 - cover), np.float32)
 
 
+def padded(clip: Float32, multiple: int) -> Float32:
+    """Return `(T, H, W, C)` with its lower and right edges repeated up to sides of that multiple."""
+    down, right = (-side % multiple for side in clip.shape[1:3])
+    return np.pad(clip, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")
+
+
 def deflicker_sample(shot: Shot) -> Sample:
     """Stage 2: the flickering, differently lit foreground back over the real background; the target is the
     real clip."""

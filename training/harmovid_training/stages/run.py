@@ -10,12 +10,14 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Sequence
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from harmovid.errors import InputError, OptionError
 from torch.utils.tensorboard import SummaryWriter
 
 from harmovid_training.clips.index import Index, read_index
+from harmovid_training.device import best_device
 from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
@@ -27,10 +29,13 @@ from harmovid_training.stages import objectives
 from harmovid_training.stages.batches import Ahead, Encoded
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.dataset import IndexSamples
-from harmovid_training.stages.grids import grid
+from harmovid_training.stages.grids import grid, save_picture
 from harmovid_training.stages.objectives import Objective
 from harmovid_training.stages.state import whole
 from harmovid_training.stages.train import train
+
+TAIL = 20
+"""Steps whose mean loss stands in the model card."""
 
 VALIDATION_STEPS = 8
 """Sampler steps of a validation picture: enough to see, cheap enough to do often."""
@@ -53,7 +58,7 @@ def build(config: TrainConfig, source: str, cache: Path) -> tuple[ConditionedMod
 
 def codec_of(kind: str, source: str) -> Codec:
     """Return the VAE of a backbone's kind, on the GPU where there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     made: Codec = (WanCodec if kind == "wan" else CogVideoXCodec).from_pretrained(source, dtype)
     made.vae.to(device)
@@ -81,13 +86,13 @@ def run_training(
     state = PartialState(cpu=not torch.cuda.is_available())
     rank, world = state.process_index, state.num_processes
     batches = Ahead(encoded, config.iterations, config.batch, config.accumulate, rank, world, config.workers)
-    train(
-        config, model, batches, objective_of(config, codec), out, Validation(samples, codec, config), progress
-    )
+    look = Validation(samples, codec, config, out / "grids")
+    losses = train(config, model, batches, objective_of(config, codec), out, look, progress)
     card = Card(
         training=asdict(config),
         data=index.licences,
         data_hash=index.hash,
+        metrics={**_tail(losses), **look.metrics},
         base=source or size_named(config.size).source,
         base_source=source or size_named(config.size).source,
     )
@@ -116,11 +121,22 @@ def objective_of(config: TrainConfig, codec: Codec) -> Objective:
     return known[config.objective]
 
 
-class Validation:
-    """Puts a picture into TensorBoard: composite, result and target of sample 0, five frames each."""
+def _tail(losses: Sequence[float]) -> dict[str, float]:
+    """Return the card's line of the training loss; none where the run had ended before."""
+    last = losses[-TAIL:]
+    return {f"training loss, mean of the last {len(last)} steps": sum(last) / len(last)} if last else {}
 
-    def __init__(self, samples: IndexSamples, codec: Codec, config: TrainConfig) -> None:
-        self._samples, self._codec, self._config = samples, codec, config
+
+class Validation:
+    """Shows sample 0 as composite, result and target, five frames each: in TensorBoard and as `grids/step-000200.png`.
+
+    Attributes:
+        metrics: of the newest picture, for the model card.
+    """
+
+    def __init__(self, samples: IndexSamples, codec: Codec, config: TrainConfig, folder: Path) -> None:
+        self._samples, self._codec, self._config, self._folder = samples, codec, config, folder
+        self.metrics: dict[str, float] = {}
 
     def __call__(self, model: ConditionedModel, step: int, writer: SummaryWriter | None) -> None:
         """See `train.Validate`."""
@@ -130,8 +146,12 @@ class Validation:
             settings = replace(settings, sampler="one-step", steps=1)
         made = run_clip(model, self._codec, sample.pictures, sample.mask, settings)
         picture: Any = grid([sample.pictures["composite"], made, sample.target])
+        error = float(np.square(made - sample.target).mean())
+        self.metrics = {"square error of sample 0, a training clip, in the VAE's range": error}
         if writer is not None:
             writer.add_image("composite, result, target", picture, step, dataformats="HWC")
+            writer.add_scalar("square error of sample 0", error, step)
+            save_picture(self._folder / f"step-{step:06d}.png", picture)
 
 
 def parse(

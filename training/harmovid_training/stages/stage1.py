@@ -70,6 +70,9 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--ic-light", type=Path, help="iclight_sd15_fbc.safetensors, instead of a command")
     parser.add_argument(
+        "--ic-light-base", default=IcLight.BASE, help="its Stable Diffusion 1.5, name or folder"
+    )
+    parser.add_argument(
         "--engine", default="", help="an engine of ours run frame by frame, e.g. harmonize, instead"
     )
     parser.add_argument(
@@ -110,7 +113,7 @@ def _harmonizer(given: argparse.Namespace, servers: Servers) -> FrameHarmonizer:
     if given.engine:
         return EngineFrames(given.engine, servers)
     if given.ic_light:
-        return IcLight.from_pretrained(given.ic_light)
+        return IcLight.from_pretrained(given.ic_light, given.ic_light_base)
     return CommandHarmonizer(shlex.split(given.harmonizer))
 
 

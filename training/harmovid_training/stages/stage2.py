@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Index, make_clip, write_index
 from harmovid_training.clips.read import Source, read_frames, save_role
+from harmovid_training.device import best_device
 from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.models.codec import Codec
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
         expect(config, "deflicker")
         run_training(config, index, given.weights, given.out, given.start)
         # Every process has a whole model of its own from here on, and rewrites its share of the clips.
-        model = load_checkpoint(given.out).to("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_checkpoint(given.out).to(best_device())
         size = size_named(config.size)
         settings = Settings(model.schedule.samplers[0], STEPS, config.seed, config.frames)
         codec = codec_of(size.kind, given.weights or size.source)

@@ -20,7 +20,8 @@ from harmovid.errors import InputError
 from harmovid.pixels.srgb import srgb_decode, srgb_encode
 
 from harmovid_training.clips.command import exchange
-from harmovid_training.stages.paths import composite
+from harmovid_training.device import best_device
+from harmovid_training.stages.paths import composite, padded
 
 Float32 = npt.NDArray[np.float32]
 
@@ -90,14 +91,15 @@ class IcLight:
 
     GREY = 127 / 255
     """Display value that IC-Light was trained to see around the foreground."""
+    SIDE_PX = 8
+    """Pixels of a latent's side."""
+    BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
     def __init__(self, pipeline: Any, prompt: str = "", steps: int = 20, seed: int = 0) -> None:
         self._pipeline, self._prompt, self._steps, self._seed = pipeline, prompt, steps, seed
 
     @classmethod
-    def from_pretrained(
-        cls, offset: Path, base: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    ) -> IcLight:
+    def from_pretrained(cls, offset: Path, base: str = BASE) -> IcLight:
         """Load the base by name or folder and add the offset of `iclight_sd15_fbc.safetensors`."""
         import torch
         from diffusers import StableDiffusionPipeline
@@ -115,10 +117,16 @@ class IcLight:
                 f"{offset} does not fit Stable Diffusion 1.5's U-Net.", fix="Use iclight_sd15_fbc."
             )
         unet.load_state_dict({name: own[name] + change[name].to(own[name]) for name in own})
-        return cls(pipeline)
+        return cls(pipeline.to(best_device()))
 
     def __call__(self, foreground: Float32, background: Float32, mask: Float32) -> Float32:
-        """See `FrameHarmonizer`; sides must be multiples of 8."""
+        """See `FrameHarmonizer`; sides that the VAE cannot halve three times are padded and cropped."""
+        height, width = mask.shape
+        given = (foreground, background, mask[..., None])
+        front, back, matte = (padded(each[None], self.SIDE_PX)[0] for each in given)
+        return self._frame(front, back, matte[..., 0])[:height, :width]
+
+    def _frame(self, foreground: Float32, background: Float32, mask: Float32) -> Float32:
         import torch
 
         shown = srgb_encode(np.clip(foreground, 0, 1)) * mask[..., None] + self.GREY * (1 - mask[..., None])
@@ -148,4 +156,6 @@ class IcLight:
         picture = torch.from_numpy(np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32))[None] * 2 - 1
         vae = self._pipeline.vae
         with torch.no_grad():
-            return vae.encode(picture.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
+            return (
+                vae.encode(picture.to(vae.device, vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
+            )
