@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
@@ -124,7 +125,13 @@ def main(words: Sequence[str] | None = None) -> int:
         rows = list(found_clips(given.footage))
         # Files are read and videos counted side by side; a network on a GPU takes one clip after the other.
         with ThreadPoolExecutor(1 if provider else max(given.workers, 1)) as pool:
-            lines = pool.map(lambda row: indexed(*row, folder, provider, given.licence), rows)
+            names, frames, masks = zip(*rows)
+            lines = pool.map(
+                partial(indexed, folder=folder, provider=provider, licence=given.licence),
+                names,
+                frames,
+                masks,
+            )
             clips = list(tqdm(lines, desc="clips", total=len(rows)))
         write_index(given.out, clips)
     except HarmoVidError as error:
