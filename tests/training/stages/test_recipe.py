@@ -19,7 +19,7 @@ from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.models.cogvideox import SCHEDULER
 from harmovid_training.models.sizes import make
-from harmovid_training.stages import stage1, stage2, stage3
+from harmovid_training.stages import run, stage1, stage2, stage3
 from harmovid_training.stages.batches import Ahead, Encoded, step_indices
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.dataset import IndexSamples
@@ -157,7 +157,8 @@ def test_stage_1_runs_ic_light_before_text_to_video_backgrounds(short, tmp_path)
 
 
 def test_stages_2_and_3_train_rewrite_and_leave_checkpoints(staged, weights, tmp_path, capsys):
-    """Stage 2 trains and writes steady clips, stage 3 trains on them, its student goes on from there; all come back."""
+    """Stage 2 trains and writes steady clips, stage 3 trains on them, its student goes on from there, taught by it; all
+    come back."""
     change = [word for setting in TINY for word in ("--set", setting)]
     common = [*change, "--weights", str(weights)]
     deflicker, harmovid = tmp_path / "deflicker", tmp_path / "harmovid"
@@ -169,8 +170,15 @@ def test_stages_2_and_3_train_rewrite_and_leave_checkpoints(staged, weights, tmp
     )
     assert np.array_equal(steady[mask < 0.5], background[mask < 0.5])
     assert stage3.main(["--index", str(deflicker / "clips.jsonl"), "--out", str(harmovid), *common]) == 0
-    student = ["--config", "student-latent", "--start", str(harmovid), "--out", str(tmp_path / "student")]
+    student = ["--config", "student-latent", "--start", str(harmovid), "--teacher", str(harmovid)]
+    student += ["--out", str(tmp_path / "student")]
+    run.TEACHER_STEPS = 2
     assert stage3.main(["--index", str(deflicker / "clips.jsonl"), *student, *common]) == 0
+    lone = ["--index", str(deflicker / "clips.jsonl"), "--out", str(tmp_path / "none"), *common]
+    assert stage3.main([*lone, "--teacher", str(harmovid)]) == 1
+    assert "is no student" in capsys.readouterr().err
+    assert stage3.main([*lone, "--config", "student-latent", "--teacher", str(deflicker)]) == 1
+    assert "no teacher of harmovid" in capsys.readouterr().err
     assert load_checkpoint(deflicker).conditioning.name == "deflicker"
     assert load_checkpoint(tmp_path / "student").conditioning.name == "harmovid"
     card = (harmovid / "README.md").read_text()

@@ -25,6 +25,7 @@ from harmovid_training.stages.batches import Encoded, Kept, LatentBatch, prefetc
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.lora import add_lora
 from harmovid_training.stages.paths import Sample
+from harmovid_training.stages.teacher import Taught
 from harmovid_training.stages.train import train
 from training.inference.tiny import tiny_codec, tiny_model
 
@@ -182,6 +183,17 @@ def test_a_student_learns_in_one_step(tmp_path):
         objective=objectives.pixel_regression(codec),
     )  # fmt: skip
     assert np.isfinite(losses).all()
+
+
+def test_a_teachers_samples_become_the_targets():
+    """With a teacher, clean latents are what it samples from the same conditions, each with its own number's noise."""
+    teacher, settings = tiny_model("tiny-5b"), Settings("ddim", 2, window_frames=9)
+    batch = Taught(latents, teacher, settings)([3, 8])
+    assert torch.equal(batch.conditions, latents([3, 8]).conditions)
+    assert torch.equal(batch.composite, latents([3, 8]).composite)
+    expected = sample(teacher, latents([8]).conditions, replace(settings, seed=8))
+    torch.testing.assert_close(batch.clean[1:], expected, rtol=1e-5, atol=1e-5)
+    assert not torch.equal(batch.clean, latents([3, 8]).clean)
 
 
 def samples(index: int) -> Sample:

@@ -5,6 +5,9 @@
 Every step predicts in each window and averages the predictions where windows overlap, then one sampler step moves the
 whole timeline. As a sampler step is the same affine map of prediction and sample for every frame, this equals averaging
 the moved latents, which is how MultiDiffusion is written; and samplers with a memory (DPM, UniPC) keep one history.
+
+The average weighs a window's middle most and its ends least: what a model says of the first latents of a window it has
+no past for, and CogVideoX took the first latent of a clip for one frame in training.
 """
 
 from __future__ import annotations
@@ -51,16 +54,23 @@ def over_windows(
         conditions: `(B, channels, T, h, w)`; may lie on the CPU, one window at a time goes to the device.
         device: of the model.
     """
-    count = torch.zeros(conditions.shape[2])
+    sums = torch.zeros(conditions.shape[2])
     for window in windows:
-        count[window] += 1
+        sums[window] += weights(window)
 
     def predict(timeline: Tensor, time: Tensor) -> Tensor:
         total = torch.zeros_like(timeline)
         times = time.expand(len(timeline)).to(device)
         for window in windows:
             seen = timeline[:, :, window].to(device), conditions[:, :, window].to(device)
-            total[:, :, window] += model(*seen, times).to(total)
-        return total / count.to(total).view(1, 1, -1, 1, 1)
+            share = (weights(window) / sums[window]).to(total).view(1, 1, -1, 1, 1)
+            total[:, :, window] += share * model(*seen, times).to(total)
+        return total
 
     return predict
+
+
+def weights(window: slice) -> Tensor:
+    """Return the weights of a window's latents, `(size,)`: a triangle, 1 at both ends."""
+    place = torch.arange(window.stop - window.start)
+    return torch.minimum(place + 1, place.flip(0) + 1).float()

@@ -89,12 +89,15 @@ class Kept:
         rows = [encoded([index]) for index in progress(range(count))]
         self._clean = torch.cat([row.clean for row in rows])
         self._conditions = torch.cat([row.conditions for row in rows])
-        self._composite = torch.cat([row.composite for row in rows])
 
     def __call__(self, indices: Sequence[int]) -> LatentBatch:
         """Return a batch."""
         rows = [index % len(self._clean) for index in indices]
-        return LatentBatch(self._clean[rows], self._conditions[rows], self._composite[rows], tuple(indices))
+        conditions = self._conditions[rows]
+        # The composite is the first picture of both networks (`conditioning.py`).
+        return LatentBatch(
+            self._clean[rows], conditions, conditions[:, : self._clean.shape[1]], tuple(indices)
+        )
 
 
 class _Prepared(Dataset["tuple[tuple[int, ...], list[Sample]]"]):

@@ -3,8 +3,8 @@
 The student follows DOVE (arXiv 2505.16239): the encoded composite is taken as the noisy latents of one fixed
 time, and one prediction gives the clean latents. First it learns from pairs by the error of its latents, then
 by the error of its decoded pictures and of their change from frame to frame. No new modules, no second
-network; HarmoVid's data are pairs, so it needs no teacher. With a teacher, the targets are the teacher's
-samples (`paths.Sample.target`), nothing else changes. DOVE's perceptual term (DISTS) is left out: its weights
+network; HarmoVid's data are pairs, so it needs no teacher. With one, the targets are the teacher's samples
+(`teacher.Taught`), nothing else changes. DOVE's perceptual term (DISTS) is left out: its weights
 are not in this package.
 """
 

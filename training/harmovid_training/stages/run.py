@@ -32,10 +32,14 @@ from harmovid_training.stages.dataset import IndexSamples
 from harmovid_training.stages.grids import grid, save_picture
 from harmovid_training.stages.objectives import Objective
 from harmovid_training.stages.state import whole
-from harmovid_training.stages.train import train
+from harmovid_training.stages.teacher import Taught
+from harmovid_training.stages.train import Batches, train
 
 TAIL = 20
 """Steps whose mean loss stands in the model card."""
+
+TEACHER_STEPS = 50
+"""Sampler steps of a teacher: CogVideoX's own default."""
 
 VALIDATION_STEPS = 8
 """Sampler steps of a validation picture: enough to see, cheap enough to do often."""
@@ -72,11 +76,16 @@ def run_training(
     out: Path,
     start: Path | None = None,
     progress: bool = True,
+    teacher: Path | None = None,
 ) -> ConditionedModel:
     """Train from an index, write the checkpoint to `out`, and return the model. A stopped run goes on.
 
     Args:
         start: checkpoint of ours to begin from, for a student or a second training.
+        teacher: checkpoint of ours whose samples are a student's targets; without one the pairs' own.
+
+    Errors:
+        InputError: a teacher for a run that is no student, or one that sees other conditions.
     """
     model, codec = build(config, source, out / "cache")
     if start is not None:
@@ -85,7 +94,11 @@ def run_training(
     encoded = Encoded(samples, codec, model.conditioning, model.geometry)
     state = PartialState(cpu=not torch.cuda.is_available())
     rank, world = state.process_index, state.num_processes
-    batches = Ahead(encoded, config.iterations, config.batch, config.accumulate, rank, world, config.workers)
+    batches: Batches = Ahead(
+        encoded, config.iterations, config.batch, config.accumulate, rank, world, config.workers
+    )
+    if teacher is not None:
+        batches = Taught(batches, *_teacher(teacher, config))
     look = Validation(samples, codec, config, out / "grids")
     losses = train(config, model, batches, objective_of(config, codec), out, look, progress)
     card = Card(
@@ -101,6 +114,18 @@ def run_training(
         save_checkpoint(out, model, card, weights)
     state.wait_for_everyone()
     return model
+
+
+def _teacher(folder: Path, config: TrainConfig) -> tuple[ConditionedModel, Settings]:
+    if config.objective == "diffusion":
+        raise InputError(f"{config.name} is no student.", fix="Use --teacher with --config student-latent.")
+    made = load_checkpoint(folder)
+    if made.conditioning.name != config.conditioning:
+        raise InputError(
+            f"{folder} is a {made.conditioning.name} network, no teacher of {config.conditioning}."
+        )
+    settings = Settings(made.schedule.samplers[0], TEACHER_STEPS, config.seed, config.frames)
+    return made.to(best_device()), settings
 
 
 def objective_of(config: TrainConfig, codec: Codec) -> Objective:
@@ -170,6 +195,9 @@ def parse(
     parser.add_argument("--config", default=config, help=f"one of: {', '.join(CONFIGS)}")
     parser.add_argument("--weights", default="", help="name or folder of the pretrained weights")
     parser.add_argument("--start", type=Path, help="checkpoint of ours to begin from")
+    parser.add_argument(
+        "--teacher", type=Path, help="checkpoint whose samples a student learns, not the pairs"
+    )
     parser.add_argument(
         "--set",
         action="append",

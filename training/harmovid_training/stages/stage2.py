@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         given, config, index = parse(words, "stage2", __doc__, "paper-deflicker")
         expect(config, "deflicker")
-        run_training(config, index, given.weights, given.out, given.start)
+        run_training(config, index, given.weights, given.out, given.start, teacher=given.teacher)
         # Every process has a whole model of its own from here on, and rewrites its share of the clips.
         model = load_checkpoint(given.out).to(best_device())
         size = size_named(config.size)
