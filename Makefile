@@ -43,7 +43,7 @@ format: $(STAMP) ## put the code into the house's form
 bench: $(STAMP) ## run the benchmarks, one after the other (minutes; on an otherwise idle machine)
 	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
-train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 trains longer)
+train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 takes as many times the scenes and steps)
 	$(BIN)/python -m harmovid_training.toy --out out/toy $(if $(CLIPS),--clips $(CLIPS)) $(if $(TEST_CLIPS),--test-clips $(TEST_CLIPS)) $(if $(TIMES),--times $(TIMES))
 
 clean: ## remove what make made

@@ -17,9 +17,9 @@ from harmovid_training.stages import paths
 from harmovid_training.toy.__main__ import main
 from harmovid_training.toy.classical import measures, through_field, trajectory
 from harmovid_training.toy.codec import CHANNELS, fit_codec, load_codec, save_codec
-from harmovid_training.toy.recipe import Scale
+from harmovid_training.toy.recipe import Scale, Toy
 from harmovid_training.toy.scenes import Scene, draw_light, nudged
-from harmovid_training.toy.shots import HELD_OUT, matched_statistics, toy_shot, toy_truth
+from harmovid_training.toy.shots import HELD_OUT, graded, matched_statistics, toy_shot, toy_steady, toy_truth
 
 MICRO = Scale(
     scenes=2, frames=9, deflicker_steps=2, harmovid_steps=2, student_steps=2, batch=2, steps=2,
@@ -49,15 +49,32 @@ def test_light_is_linear_in_its_sources():
 
 
 def test_stage_one_flickers_and_truth_does_not():
-    """The stand-in's foreground is rough over time and near the truth on average; nudging by nothing changes
-    nothing."""
+    """The stand-in's foreground is rough over time, and on average what it is without its error of single frames;
+    nudging by nothing changes nothing."""
     shot, truth = toy_shot(HELD_OUT + 1, 33), toy_truth(HELD_OUT + 1, 33)
+    steady = toy_steady(HELD_OUT + 1, 33)
     assert measures(shot.synthetic, truth, shot.mask)[3] > 5 * measures(truth, truth, shot.mask)[3]
     inside = shot.mask > 0
-    assert abs(np.log2(shot.synthetic[inside] / truth[inside]).mean()) < 0.3
+    assert abs(np.log2(shot.synthetic[inside] / steady[inside]).mean()) < 0.3
     light = draw_light(np.random.default_rng(0))
     same = nudged(light, np.random.default_rng(0), 0.0)
     np.testing.assert_allclose(same.sun, light.sun, rtol=1e-6)
+
+
+def test_every_second_shot_of_the_deflicker_network_is_graded(tmp_path):
+    """A graded shot flickers about the real clip, inside the mask only; even samples have stage 1's
+    clip, odd ones that."""
+    shot = toy_shot(1, 9)
+    made = graded(shot, 1)
+    outside = shot.mask == 0
+    assert np.array_equal(made.synthetic[outside], shot.real[outside])
+    assert measures(made.synthetic, shot.real, shot.mask)[3] > 0.1
+    toy = Toy(tmp_path, MICRO)
+    odd, even = toy._stage_two_sample(1), toy._stage_two_sample(0)
+    assert np.array_equal(odd.pictures["composite"], paths.deflicker_sample(made).pictures["composite"])
+    assert np.array_equal(
+        even.pictures["composite"], paths.deflicker_sample(toy_shot(0, 9)).pictures["composite"]
+    )
 
 
 def test_the_classical_row_calms_exposure_flicker():
@@ -150,8 +167,10 @@ def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
     assert main(["--clips", str(tmp_path / "none.jsonl")], MICRO) == 1
 
 
-def test_a_longer_run_takes_more_steps_and_nothing_else():
-    """Steps are multiplied; scenes, batches and sampling stay; less than once is refused."""
-    assert Scale().longer(4) == replace(Scale(), deflicker_steps=600, harmovid_steps=800, student_steps=1400)
+def test_a_longer_run_takes_more_scenes_and_steps_and_nothing_else():
+    """Scenes and steps are multiplied; batches and sampling stay; less than once is refused."""
+    assert Scale().longer(4) == replace(
+        Scale(), scenes=1536, deflicker_steps=600, harmovid_steps=600, student_steps=2800
+    )
     with pytest.raises(SystemExit):
         main(["--times", "0"], MICRO)

@@ -28,7 +28,9 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
         "--clips", type=Path, help="index of real clips (roles real, mask) to train on as well"
     )
     parser.add_argument("--test-clips", type=Path, help="index of real clips to test on as well")
-    parser.add_argument("--times", type=int, default=1, help="as many times the training steps (default 1)")
+    parser.add_argument(
+        "--times", type=int, default=1, help="as many times the scenes and training steps (default 1)"
+    )
     given = parser.parse_args(words)
     if given.times < 1:
         parser.error("--times takes 1 or more")

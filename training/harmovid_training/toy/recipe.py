@@ -6,7 +6,8 @@ skipped when it is there.
     deflicker-student/    the one-step one, straight from the same pairs
     steady/               stage 1's clips after the one-step network, as stage 3 sees them
     harmovid/, student/   stage 3: both paths, on steady clips; by the paper's loss, and in one step
-    no-stage-two/         stage 3 in one step on stage 1's flickering clips: the paper's ablation
+    no-stage-two/, no-stage-two-many/    stage 3 on stage 1's flickering clips, in one step and by the paper's loss: the
+                          paper's ablation
 
 What stage 1 is stands in `shots.py`.
 """
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from harmovid.pixels.model_space import from_model
 from safetensors.torch import load_file
+from torch import Tensor
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Index
@@ -41,7 +43,7 @@ from harmovid_training.stages.train import train
 from harmovid_training.toy.codec import PatchCodec, fit_codec, load_codec, save_codec
 from harmovid_training.toy.networks import make_model
 from harmovid_training.toy.scenes import HEIGHT, WIDTH
-from harmovid_training.toy.shots import RealShots, toy_shot
+from harmovid_training.toy.shots import RealShots, graded, toy_shot
 
 DATA = ("rendered by harmovid_training.toy.scenes, no footage, no licence needed",)
 
@@ -62,17 +64,17 @@ class Scale:
         deflicker_steps, harmovid_steps, student_steps: of the trainings.
         batch: clips per step.
         learning_rate: at the end of the warm-up; it falls to zero from there.
-        steps: of the sampler; windows are as long as a training clip and overlap by half.
+        steps: of the sampler; windows are as long as a training clip and overlap by two thirds.
         test_scenes, test_frames: held-out clips and their length.
         compared_steps: of the sampler, in the table of steps.
         seed: of everything.
     """
 
-    scenes: int = 256
-    frames: int = 17
+    scenes: int = 384
+    frames: int = 9
     deflicker_steps: int = 150
-    harmovid_steps: int = 200
-    student_steps: int = 350
+    harmovid_steps: int = 150
+    student_steps: int = 700
     batch: int = 4
     learning_rate: float = 2e-3
     steps: int = 4
@@ -82,16 +84,16 @@ class Scale:
     seed: int = 0
 
     def longer(self, times: int) -> Scale:
-        """Return the same with `times` as many training steps."""
+        """Return the same with `times` as many scenes and training steps: steps alone teach the scenes by heart."""
         return replace(
-            self, deflicker_steps=times * self.deflicker_steps, harmovid_steps=times * self.harmovid_steps,
-            student_steps=times * self.student_steps,
+            self, scenes=times * self.scenes, deflicker_steps=times * self.deflicker_steps,
+            harmovid_steps=times * self.harmovid_steps, student_steps=times * self.student_steps,
         )  # fmt: skip
 
     @property
     def sampling(self) -> Settings:
         """How a many-step network is sampled."""
-        return Settings("ddim", self.steps, self.seed, self.frames, self.frames // 2)
+        return Settings("ddim", self.steps, self.seed, self.frames, 2 * self.frames // 3)
 
     @property
     def once(self) -> Settings:
@@ -110,6 +112,7 @@ class Toy:
     folder: Path
     scale: Scale
     real: Index = field(default_factory=lambda: Index(()))
+    _latents: dict[str, Kept] = field(default_factory=dict, repr=False)
 
     @property
     def shots(self) -> int:
@@ -139,18 +142,15 @@ class Toy:
 
     def deflicker(self) -> ConditionedModel:
         """Stage 2: return the deflicker network, trained on eq. 4's composites."""
-        return self._network("deflicker", "deflicker", self.scale.deflicker_steps, self._stage_two_sample, 1)
+        return self._network("deflicker", "deflicker", self.scale.deflicker_steps, "stage two")
 
     def deflicker_student(self) -> ConditionedModel:
         """Return a one-step deflicker network, taught straight from eq. 4's pairs."""
-        steps = self.scale.deflicker_steps
-        return self._network(
-            "deflicker-student", "deflicker", steps, self._stage_two_sample, 1, one_step=True
-        )
+        return self._network("deflicker-student", "deflicker", self.scale.deflicker_steps, "stage two", True)
 
-    def steady(self) -> list[Float32]:
-        """Stage 2: return stage 1's clips after the one-step deflicker network, linear; outside the mask the known
-        background."""
+    def steady(self) -> list[Tensor]:
+        """Stage 2: return stage 1's clips after the one-step deflicker network, linear in half floats; outside the mask
+        the known background."""
         path = self.folder / "steady" / "clips.safetensors"
         if not path.is_file():
             model, codec = self.deflicker_student(), self.vae()
@@ -158,49 +158,39 @@ class Toy:
             for number in tqdm(range(self.shots), desc="steady"):
                 shot = self.shot(number)
                 clip = run_sample(model, codec, paths.stage_one_sample(shot), self.scale.once)
-                made[f"{number:06d}"] = torch.from_numpy(paths.composite(clip, shot.background, shot.mask))
+                made[f"{number:06d}"] = torch.from_numpy(
+                    paths.composite(clip, shot.background, shot.mask)
+                ).half()
             save_tensors(path, made)
-        return [clip.numpy() for _, clip in sorted(load_file(path).items())]
+        return [clip for _, clip in sorted(load_file(path).items())]
 
     def harmovid(self) -> ConditionedModel:
         """Stage 3: return HarmoVid, trained on both paths with steady clips."""
-        return self._stage_three("harmovid", self.steady())
+        return self._network("harmovid", "harmovid", self.scale.harmovid_steps, "steady")
 
     def student(self) -> ConditionedModel:
         """Return the one-step HarmoVid, taught straight from the same pairs."""
-        return self._stage_three("student", self.steady(), one_step=True)
+        return self._network("student", "harmovid", self.scale.student_steps, "steady", True)
 
     def no_stage_two(self) -> ConditionedModel:
         """The ablation: return the one-step stage 3 trained on stage 1's flickering clips."""
-        return self._stage_three("no-stage-two", self._flickering(), one_step=True)
+        return self._network("no-stage-two", "harmovid", self.scale.student_steps, "flickering", True)
 
-    def _flickering(self) -> list[Float32]:
-        return [self.shot(number).synthetic for number in range(self.shots)]
-
-    def _stage_three(self, name: str, clips: list[Float32], one_step: bool = False) -> ConditionedModel:
-        steps = self.scale.student_steps if one_step else self.scale.harmovid_steps
-        samples = partial(self._stage_three_sample, clips=clips)
-        return self._network(name, "harmovid", steps, samples, 2, one_step)
+    def no_stage_two_many(self) -> ConditionedModel:
+        """The ablation by the paper's loss."""
+        return self._network("no-stage-two-many", "harmovid", self.scale.harmovid_steps, "flickering")
 
     def _network(
-        self,
-        name: str,
-        conditioning: str,
-        steps: int,
-        samples: Samples,
-        variants: int,
-        one_step: bool = False,
+        self, name: str, conditioning: str, steps: int, source: str, one_step: bool = False
     ) -> ConditionedModel:
-        """Return the network in a folder, trained from random weights if it is not there."""
+        """Return the network in a folder, trained from random weights on the samples of a source if it is not there."""
         folder = self.folder / name
         if _there(folder):
             return load_checkpoint(folder)
         config = self._config(name, conditioning, steps, one_step)
         model = make_model(CONDITIONINGS[conditioning], HEIGHT, WIDTH, self.scale.frames, self.scale.seed)
-        encoded = Encoded(samples, self.vae(), model.conditioning, model.geometry)
-        kept = Kept(encoded, variants * self.shots, lambda numbers: tqdm(numbers, desc=f"{name}: encoding"))
         loss = objectives.latent_regression if one_step else objectives.diffusion
-        losses = train(config, model, kept, loss, folder)
+        losses = train(config, model, self._kept(source, model), loss, folder)
         tail = float(np.mean(losses[-20:])) if losses else float("nan")
         metrics = {"training loss, last 20": tail}
         data = (*DATA, *self.real.licences)
@@ -210,26 +200,41 @@ class Toy:
         save_checkpoint(folder, model, Card(asdict(config), data, told, metrics))
         return model.eval()
 
+    def _kept(self, source: str, model: ConditionedModel) -> Kept:
+        """Return a source's samples as latents; those of the newest source stay, for the next network of the chain."""
+        if source not in self._latents:
+            self._latents.clear()
+            samples: Samples = self._stage_two_sample
+            if source != "stage two":
+                clips = self.steady() if source == "steady" else None
+                samples = partial(self._stage_three_sample, clips=clips)
+            count = self.shots if source == "stage two" else 2 * self.shots
+            encoded = Encoded(samples, self.vae(), model.conditioning, model.geometry)
+            self._latents[source] = Kept(encoded, count, partial(tqdm, desc=f"{source}: encoding"))
+        return self._latents[source]
+
     def _config(self, name: str, conditioning: str, steps: int, one_step: bool) -> TrainConfig:
         scale = self.scale
         return TrainConfig(
             name=name, size="toy", conditioning=conditioning, objective="latent" if one_step else "diffusion",
             iterations=steps, batch=scale.batch, frames=scale.frames, height=HEIGHT, width=WIDTH,
             learning_rate=scale.learning_rate, warmup=max(steps // 20, 1),
-            decay=True, weight_decay=0.0, ema=0.98, precision="no", checkpointing=False, save_every=100, workers=0,
+            decay=True, weight_decay=0.0, ema=0.98, precision="no", checkpointing=False, save_every=300, workers=0,
             gpus=1, seed=scale.seed,
         )  # fmt: skip
 
     def _stage_two_sample(self, index: int) -> Sample:
-        return paths.deflicker_sample(self.shot(index))
+        shot = self.shot(index)
+        return paths.deflicker_sample(graded(shot, index) if index % 2 else shot)
 
-    def _stage_three_sample(self, index: int, clips: list[Float32]) -> Sample:
+    def _stage_three_sample(self, index: int, clips: list[Tensor] | None) -> Sample:
         number, path = divmod(index, 2)
-        shot = replace(self.shot(number), steady=clips[number])
+        shot = self.shot(number)
+        shot = replace(shot, steady=clips[number].float().numpy() if clips else shot.synthetic)
         return paths.real_to_synthetic(shot) if path == 0 else paths.synthetic_to_real(shot)
 
 
-CHAINS = (("student", "harmovid"), ("no_stage_two", "deflicker"))
+CHAINS = (("student", "harmovid"), ("no_stage_two", "no_stage_two_many", "deflicker"))
 """Trainings that need nothing of each other, by their last parts: two processes of one thread each are faster at this
 size than one of two threads."""
 

@@ -168,6 +168,7 @@ def table_three(toy: Toy) -> list[Table]:
             True,
         ),
         Row("without stage 2, one step", toy.no_stage_two(), scale.once),
+        Row(f"without stage 2, {scale.steps} steps", toy.no_stage_two_many(), scale.sampling),
         Row("full, one step", toy.student(), scale.once),
         Row(f"full, {scale.steps} steps", toy.harmovid(), scale.sampling),
     ]
