@@ -31,7 +31,7 @@ def _amount(name: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="deflicker",
-    version="3",
+    version="4",
     task="deflicker",
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",

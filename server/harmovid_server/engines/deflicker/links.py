@@ -41,6 +41,10 @@ SMALLEST_SCALE_STOPS = 0.01
 CELLS = (6, 8)
 """Rows and columns of the cells whose disagreement tells how far a transform can be trusted."""
 FEWEST_SAMPLES = 24
+LOST_STOPS = 0.001
+"""Error of a transform between frames of which all was matched; it grows with the square of what was lost, since what
+is left then is mostly false: in a fast pan, the subject that the camera follows."""
+LEAST_TRUST = 0.03
 QUANTILE_STOPS = 0.03
 """How much the quantiles of a moving picture change by themselves from one frame to the next."""
 
@@ -93,7 +97,8 @@ def fit(pairs: Pairs, aspect: float) -> Optional[Change]:
     y = pairs.here
     moved = y + terms(y) @ found.there
     moved = y + (terms(y) @ found.there - terms(moved) @ found.here) / 2
-    return _change(y, moved, found.weight, _error(found.left, found.weight, pairs.at))
+    lost = (LOST_STOPS / max(pairs.trust, LEAST_TRUST) ** 2) ** 2
+    return _change(y, moved, found.weight, _error(found.left, found.weight, pairs.at) + lost)
 
 
 def from_quantiles(here: Array64, there: Array64) -> Change:

@@ -46,6 +46,10 @@ QUANTILE_PIXELS = 8000
 """About how many pixels quantiles are taken from."""
 CUT_LIKENESS = 0.4
 """Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
+LOST_LIKENESS = 0.8
+"""Below this the camera may have moved further than flow reaches: it starts anew from a guess."""
+LEAST_OVERLAP = 0.4
+"""Of two pictures that a camera's move is looked for in, as a share of one."""
 
 _NUMBERS = np.array([DISAGREEMENT_PX, FLOW_ERROR_PX, NOISE_STOPS, LOW_STOPS + 0.5, HIGH_STOPS - 0.01])
 _FINDERS = local()
@@ -184,28 +188,81 @@ def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
     return cast(Float32, finders[finest].calc(first, second, start))
 
 
-def _likeness(here: Looks, there: Looks, forth: Float32) -> float:
-    """Return how alike two pictures are after motion, over the whole picture."""
-    if float(here.weight.mean()) <= SMALL_REGION:  # `forth` holds in a region only
-        start = np.zeros((*here.plain.shape, 2), np.float32)
-        forth = _flow(here.plain, there.plain, start, COARSE_LEVEL)
-    return kernels.likeness(here.plain, there.plain, forth)
+def _followed(here: Looks, there: Looks, before: Optional[Flow]) -> Tuple[Tuple[Float32, Float32], float]:
+    """Return the motion between neighbours as `flow_between`, and how alike the whole pictures are after it.
+
+    Args:
+        before: the last neighbours' motion: a pan goes on.
+    """
+    if float(here.weight.mean()) <= SMALL_REGION:  # its motion is not the camera's
+        return flow_between(here, there), _followed(_whole(here), _whole(there), None)[1]
+    found = flow_between(here, there)
+    like = _likeness(here, there, found)
+    for start in (before, None):
+        if like >= LOST_LIKENESS:
+            break
+        again = flow_between(here, there, start or _camera_move(here, there))
+        better = _likeness(here, there, again)
+        if better > like:
+            found, like = again, better
+    return found, like
+
+
+def _whole(looks: Looks) -> Looks:
+    return replace(looks, weight=np.ones_like(looks.weight))
+
+
+def _likeness(here: Looks, there: Looks, flow: Tuple[Float32, Float32]) -> float:
+    """Return how alike two pictures are after motion, the less of both ways."""
+    forth = kernels.likeness(here.plain, there.plain, flow[0])
+    return min(forth, kernels.likeness(there.plain, here.plain, flow[1]))
+
+
+def _camera_move(here: Looks, there: Looks) -> Flow:
+    """Return the one shift of the whole picture that makes what both frames show most alike.
+
+    Correlation at every shift of the pictures at a quarter of their size, divided by the energy of what overlaps.
+    """
+    height, width = here.plain.shape
+    size = (max(width // COARSE, 1), max(height // COARSE, 1))
+    first, second = (
+        cv2.resize(each.plain, size, interpolation=cv2.INTER_AREA) - np.float32(128) for each in (here, there)
+    )
+    shape = tuple(cv2.getOptimalDFTSize(2 * n) for n in first.shape)
+    one, a, b, aa, bb = (
+        np.fft.rfft2(each, shape)
+        for each in (np.ones_like(first), first, second, first * first, second * second)
+    )
+    both, mine, theirs, overlap = (
+        np.fft.irfft2(np.conj(p) * q, shape) for p, q in ((a, b), (aa, one), (one, bb), (one, one))
+    )
+    alike = both / np.sqrt(np.maximum(mine * theirs, 1.0))
+    alike[overlap < LEAST_OVERLAP * first.size] = -1.0
+    at = np.unravel_index(int(alike.argmax()), shape)
+    down, across = (int(i) - n if i > n // 2 else int(i) for i, n in zip(at, shape))
+    move = np.full((*here.plain.shape, 2), (COARSE * across, COARSE * down), np.float32)
+    return Flow(move, -move)
 
 
 def match(
-    here: Looks, there: Looks, guess: Optional[Flow] = None, *, still: bool = False
+    here: Looks,
+    there: Looks,
+    guess: Optional[Flow] = None,
+    *,
+    before: Optional[Flow] = None,
+    still: bool = False,
 ) -> Tuple[Pairs, Flow]:
     """Match the later frame `here` with the earlier frame `there`.
 
     Args:
-        guess: their motion as far as known.
+        guess: their motion as far as known; None for neighbours.
+        before: the motion between the neighbours before these.
         still: take the camera for locked off and what moves for misfits (time-lapse: motion is too fast to follow).
     """
     height, width = here.plain.shape
+    (forth, back), like = (flow_between(here, there, guess), 1.0) if guess else _followed(here, there, before)
     if still:
         forth = back = np.zeros((height, width, 2), np.float32)
-    else:
-        forth, back = flow_between(here, there, guess)
     area = np.count_nonzero(here.weight > 0.1)
     step = min(max(1, min(8, int(np.sqrt(area / SAMPLES)))), height, width)
     sums = kernels.sample(
@@ -217,7 +274,6 @@ def match(
         _NUMBERS,
         step,
     )
-    like = _likeness(here, there, forth) if guess is None else 1.0
     size = (max(width // COARSE, 1), max(height // COARSE, 1))
     coarse = Flow(*(cast(Float32, cv2.resize(f, size, interpolation=cv2.INTER_AREA)) for f in (forth, back)))
     return _pairs(sums, here, step, like), coarse

@@ -74,7 +74,8 @@ class DeflickerSession:
         """Take one frame; answer a block when its window is complete, or all that is owed at a cut."""
         looks = look(frame)
         answers: List[Answer] = []
-        newest = match(looks, self._recent[-1], still=self._still) if self._recent else None
+        before = self._flows[-1].get(1) if self._flows else None
+        newest = match(looks, self._recent[-1], still=self._still, before=before) if self._recent else None
         if newest is not None and is_cut(newest[0]):
             answers = self.finish()
             newest = None
