@@ -12,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("harmovid", deadline=None)
 settings.load_profile("harmovid")
 
+# As the server's own children do; numpy reads it when it is imported, and nothing has imported it yet.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 REPO = Path(__file__).resolve().parents[1]
 
 

@@ -335,15 +335,30 @@ def test_restored_session_answers_as_the_undisturbed_one(stop: int, options: dic
     assert [a.field.to_bytes() for a in got] == [a.field.to_bytes() for a in expected]
 
 
-def test_memory_is_bounded_by_the_window() -> None:
-    """What a session keeps does not grow with the shot."""
-    running = session(160, radius=4)
+def test_memory_is_bounded_by_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a session keeps does not grow with the shot, once that is longer than the window (here a short one)."""
+    for name, frames in (("BACK_FRAMES", 12), ("BLOCK_FRAMES", 8), ("AHEAD_FRAMES", 8)):
+        monkeypatch.setattr(f"harmovid_server.engines.deflicker.session.{name}", frames)
+    clip = flickered(textured(24, pan_px=0.5))
+    running = session(96, radius=4)
     sizes = []
-    for frame in proxies(flickered(textured(24))) * 4:
+    for frame in (proxies(clip) + proxies(clip)[::-1]) * 2:  # there and back: no cut
         list(running.push(frame))
         sizes.append(sum(np.asarray(value).nbytes for value in running.state().values()))
 
-    assert max(sizes[60:]) <= max(sizes[24:60]) * 1.05
+    assert max(sizes[60:]) <= max(sizes[30:60]) * 1.05
+
+
+def test_fast_pan_is_no_cut() -> None:
+    """A camera that pans by a seventh of the picture per frame is followed: one segment, and its flicker goes."""
+    truth = textured(14, pan_px=16)
+    bad = flickered(truth)
+    found = answers(bad)
+    result = applied(bad, found)
+    before, after = ((stops(clip) - stops(truth)).mean(axis=(1, 2)) for clip in (bad, result))
+
+    assert not any(a.report.get("cut") for a in found)
+    assert np.diff(after, axis=0).std() < 0.2 * np.diff(before, axis=0).std()
 
 
 def test_slow_part_passes_straight_lines() -> None:
