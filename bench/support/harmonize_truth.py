@@ -1,24 +1,31 @@
 """Rendered relighting truth to harmonize: a subject shot in one light, over a plate in another, and as it should be.
 
-Panoramas are those kept out of training (`harmovid_training.data.cache.held_out`); the subjects are not, but are
-painted anew. What the renderer leaves out is said in `harmovid_training.clips.rendered`.
+Cameras look where a subject could be shot: a grey card on it reads at most `KEY_LIMIT` stops from how the plate is
+exposed (elsewhere a camera team would move the subject, the lamp or the stop, and nobody could guess which light it
+stands in). Panoramas are those kept out of training (`harmovid_training.data.cache.held_out`); the subjects are not,
+but are painted anew. What the renderer leaves out is said in `harmovid_training.clips.rendered`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Tuple
 
 import numpy as np
+import torch
 from harmovid_training.clips.rendered import Performance, Setting, read_actors, render
 from harmovid_training.data.cache import PANORAMA_TYPES, held_out
+from harmovid_training.data.panorama import read_panorama
+from harmovid_training.data.relight import subject_key
 from harmovid_training.evaluate.clips import Clip
 from harmovid_training.evaluate.degrade import Array
 
 LIGHTS = 3
 """Panoramas per performance; each pair of them is a clip: K lights give K(K-1)."""
 SEED = 31
+KEY_LIMIT, TRIES = 1.0, 16
+"""Stops, and directions looked at before the best of them is taken."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,24 @@ def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator
         # One performance is the same under all its lights.
         rng = np.random.default_rng([SEED, performance, number // (len(actors) * len(pairs))])
         lights = [
-            Setting.draw(panoramas[int(i)], rng, size)
-            for i in rng.choice(len(panoramas), LIGHTS, replace=False)
+            _setting(panoramas[int(i)], rng, size) for i in rng.choice(len(panoramas), LIGHTS, replace=False)
         ]
         shown = Performance(actors[performance], rng)
         yield _relit(
             f"rendered-{number:03d}", list(render(shown, lights[pair[0]], lights[pair[1]], frames, size, rng))
         )
+
+
+def _setting(path: Path, rng: np.random.Generator, size: Tuple[int, int]) -> Setting:
+    """Return a camera in a panorama that a subject could be shot with."""
+    panorama, pan = read_panorama(path), rng.uniform(-0.2, 0.2)
+    found: List[Tuple[float, Setting]] = []
+    for yaw in rng.uniform(0, 2 * np.pi, TRIES):
+        setting = Setting.facing(panorama, yaw, pan, size)
+        found.append((abs(float(subject_key(torch.from_numpy(setting.light(0.5)[None]))[0])), setting))
+        if found[-1][0] <= KEY_LIMIT:
+            break
+    return min(found, key=lambda one: one[0])[1]
 
 
 def _relit(name: str, frames: List[dict[str, Array]]) -> Relit:

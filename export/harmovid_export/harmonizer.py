@@ -24,7 +24,7 @@ from torch import Tensor, nn
 OPSET = 18
 PARITY = 2e-4
 """Largest difference between torch and ONNX Runtime in any output, relative to 1 + its size."""
-SHAPES = ((2, 48, 64), (1, 40, 72), (3, 72, 40))
+SHAPES = ((2, 72, 96), (1, 64, 112), (3, 112, 64))
 """Batch, height and width that are compared; the frame's shape is free."""
 FACTS = "harmovid"
 
@@ -55,7 +55,7 @@ def export(model: net.Harmonizer, folder: Path, version: str) -> Dict[str, float
     jobs: Tuple[Tuple[str, nn.Module, Dict[str, Tensor], List[str], Dict[str, Any]], ...] = (
         ("encoder", model.encoder, encoder, ["vector", "trust", "local_features"],
          {"codes": plane, "matte": plane, "coverage": plane, "box": {0: batch}}),
-        ("head", model.head, head, ["coeffs", "grid", "gate"], {"vector": {0: batch}, "local": {0: batch}}),
+        ("head", model.head, head, ["coeffs", "grid", "gate", "need"], {"vector": {0: batch}, "local": {0: batch}}),
     )  # fmt: skip
     for name, part, inputs, outputs, dynamic in jobs:
         partial = folder / f"{name}.onnx.partial"

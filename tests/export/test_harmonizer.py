@@ -44,9 +44,10 @@ def test_exported_graphs_equal_torch(tmp_path: Path) -> None:
         np.full((40, 72, 3), 0.4, np.float32), np.eye(40, 72, dtype=np.float32), np.ones((40, 72), np.float32),
         np.float32([0.2, 0.2, 0.6, 0.9]),
     )  # fmt: skip
-    coeffs, grid, gate = network.answer(vector, local)
+    coeffs, grid, gate, need = network.answer(vector, local)
     assert (vector.shape, coeffs.shape, gate.shape, grid.shape[0]) == ((VECTOR,), (3, 10), (3,), 3)
     assert trust > 0
+    assert need > 0
 
 
 def test_no_weights_are_told(tmp_path: Path) -> None:

@@ -35,9 +35,10 @@ def test_reopened_weights_answer_as_shipped() -> None:
             batch.seen[i, 0].numpy(),
             box[i].numpy(),
         )
-        coeffs, grid, _ = shipped.answer(vector, local)
+        coeffs, grid, _, need = shipped.answer(vector, local)
         np.testing.assert_allclose(found.coeffs[i].numpy(), coeffs, atol=2e-3)
         np.testing.assert_allclose(found.grid[i].numpy(), grid, atol=2e-3)
+        assert float(found.need[i, 0]) == pytest.approx(need, rel=2e-3)
 
     assert float((trained.coeffs - found.coeffs).abs().mean()) < 0.05 * float(found.coeffs.abs().mean())
 

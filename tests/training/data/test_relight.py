@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from harmovid_training.data.looks import apply_looks, draw_looks
 from harmovid_training.data.panorama import light, light_directions, view
-from harmovid_training.data.relight import irradiance, render_pairs
+from harmovid_training.data.relight import EXPOSED, irradiance, render_pairs, subject_key, view_odds
 from training.data.world import scenes, subjects
 
 
@@ -51,6 +52,26 @@ def test_the_middle_of_a_panorama_lies_ahead() -> None:
     assert right[1] > 0.9
     assert max(ahead[1], right[0]) < 0.1
     assert light(panorama)[8, 16, 0] == light(panorama)[..., 0].max()
+
+
+def test_a_grey_card_tells_the_subjects_key() -> None:
+    """Where even light makes a grey card as bright as plates are exposed for, the key is 0; four times that is 2."""
+    right = torch.full((2, 16, 32, 3), EXPOSED / 0.18)
+    right[1] *= 4
+
+    torch.testing.assert_close(subject_key(right), torch.tensor([0.0, 2.0]), atol=0.02, rtol=0)
+
+
+def test_views_that_nobody_would_shoot_are_rare() -> None:
+    """A view whose subject is lit three stops off is drawn a hundred times less often than one that fits."""
+    made = scenes()
+    made.lights[:] = EXPOSED / 0.18
+    views = np.flatnonzero(made.light_of >= 0)
+    made.gains[views[0]] = 8.0
+    odds = view_odds(made, views)
+
+    assert odds.sum() == pytest.approx(1.0)
+    assert odds[0] < 0.01 * odds[1:].min()
 
 
 def test_a_subject_in_the_right_light_is_the_truth() -> None:

@@ -12,6 +12,8 @@ from harmovid_training.evaluate import metrics
 from harmovid_training.harmonizer import network as net
 from harmovid_training.harmonizer.losses import field_stops, gain_db, loss, to_codes, view
 
+NEED = torch.full((2, 1), 0.5)
+
 
 def made(count: int = 2, height: int = 24, width: int = 32) -> Batch:
     """Return a batch with a box as matte and truth half a stop over the composite."""
@@ -27,7 +29,7 @@ def answer(seed: int = 2) -> net.Fields:
     """Return small random fields for two clips."""
     rng = torch.Generator().manual_seed(seed)
     grid = 0.5 * torch.randn(2, 3, net.GRID_LEVELS, net.GRID_ROWS, net.GRID_COLUMNS, generator=rng)
-    return net.Fields(0.2 * torch.randn(2, 3, 10, generator=rng), grid, torch.full((2, 3), 0.5))
+    return net.Fields(0.2 * torch.randn(2, 3, 10, generator=rng), grid, torch.full((2, 3), 0.5), NEED)
 
 
 def test_codes_are_those_of_model_space() -> None:
@@ -72,7 +74,7 @@ def test_the_right_answer_costs_least() -> None:
     for stops in (0.5, 0.0, -0.5):
         coeffs = torch.zeros(2, 3, 10)
         coeffs[:, :, 0] = stops
-        fields = net.Fields(coeffs, torch.zeros_like(answer().grid), torch.ones(2, 3))
+        fields = net.Fields(coeffs, torch.zeros_like(answer().grid), torch.ones(2, 3), NEED)
         costs.append(float(loss(batch, fields, 1)))
 
     assert costs[0] < costs[1] < costs[2]
@@ -82,8 +84,19 @@ def test_the_right_answer_costs_least() -> None:
 def test_a_gate_of_nothing_is_no_change() -> None:
     """Gates of 0 give zero stops; gates of 1 give the answer itself."""
     batch, fields = made(), answer()
-    shut = net.Fields(fields.coeffs, fields.grid, torch.zeros(2, 3)).gated()
-    wide = net.Fields(fields.coeffs, fields.grid, torch.ones(2, 3)).gated()
+    shut = net.Fields(fields.coeffs, fields.grid, torch.zeros(2, 3), NEED).gated()
+    wide = net.Fields(fields.coeffs, fields.grid, torch.ones(2, 3), NEED).gated()
 
     assert not field_stops(batch, shut, 1).any()
     torch.testing.assert_close(field_stops(batch, wide, 1), field_stops(batch, fields, 1))
+
+
+def test_the_need_is_how_far_off_the_composite_is() -> None:
+    """Saying half a stop where half a stop is wrong costs less than saying a quarter or a whole one."""
+    batch, fields = made(), answer()
+    right, less, more = (
+        float(loss(batch, net.Fields(fields.coeffs, fields.grid, fields.gate, scale * NEED), 1))
+        for scale in (1.0, 0.5, 2.0)
+    )
+
+    assert right < min(less, more)

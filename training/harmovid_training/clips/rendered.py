@@ -80,8 +80,11 @@ class Setting:
     @classmethod
     def draw(cls, path: Path, rng: Rng, size: tuple[int, int]) -> Setting:
         """Return a random camera in a panorama."""
-        panorama = read_panorama(path)
-        yaw, pan = rng.uniform(0, 2 * np.pi), rng.uniform(-0.2, 0.2)
+        return cls.facing(read_panorama(path), rng.uniform(0, 2 * np.pi), rng.uniform(-0.2, 0.2), size)
+
+    @classmethod
+    def facing(cls, panorama: Float32, yaw: float, pan: float, size: tuple[int, int]) -> Setting:
+        """Return a camera that looks towards `yaw` first, exposed for what it sees there."""
         seen = view(panorama, yaw, 0.0, FIELD_OF_VIEW, size[0] // 4, size[1] // 4).mean(-1)
         level = float(np.exp(np.log(np.maximum(seen, 1e-4)).mean()))
         return cls(panorama, PLATE_LEVEL / level, yaw, pan)

@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from harmovid_training.data.cache import Scenes
 from harmovid_training.data.figures import Subjects
 from harmovid_training.data.looks import Looks, apply_looks, draw_looks, draw_whole, film, soften, undo_tone
-from harmovid_training.data.relight import render_pairs
+from harmovid_training.data.relight import render_pairs, view_odds
 
 Float32 = npt.NDArray[np.float32]
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH = 72, 96
 """Size of the network's pictures in training."""
 SILHOUETTE_SHARE = 0.08
 """Share of clips whose matte is the silhouette of a subject at a random place, not a region of the picture."""
@@ -85,6 +85,7 @@ class Sampler:
         self.rows = np.flatnonzero(chosen)
         self._odds = scenes.weights[self.rows] / scenes.weights[self.rows].sum()
         self._views = np.flatnonzero((scenes.held == held) & (scenes.light_of >= 0))
+        self._view_odds = view_odds(scenes, self._views)
         self._lights = np.unique(scenes.light_of[self._views])
         self._rng = self.at(0)
 
@@ -132,7 +133,7 @@ class Sampler:
         """Return a batch of rendered subjects over plates, lit by another place; `Subjects` must be there."""
         if self._subjects is None:
             raise ValueError("this sampler has no subjects")
-        rows = self._rng.choice(self._views, clips)
+        rows = self._rng.choice(self._views, clips, p=self._view_odds)
         composite, truth, covered = render_pairs(
             self._scenes, self._subjects, rows, self._lights, self._rng, (HEIGHT, WIDTH), frames
         )
@@ -166,7 +167,7 @@ class Sampler:
         pictures = np.empty((len(rows) * frames, HEIGHT, WIDTH, 3), np.float32)
         covered = np.empty((len(rows) * frames, HEIGHT, WIDTH), np.float32)
         flips = self._rng.choice([-1.0, 1.0], len(rows))
-        zooms = self._rng.uniform(0.62, 1.0, (len(rows), frames))
+        zooms = self._rng.uniform(0.55, 1.0, (len(rows), frames))
         jitters = self._rng.uniform(-0.35, 0.35, (len(rows), frames, 2))
         for clip, row in enumerate(rows):
             whole, matte = self._scenes.pictures[row].astype(np.float32), mattes[clip]
@@ -189,22 +190,22 @@ def _middle(matte: Float32) -> npt.NDArray[np.float64]:
 def _crop(
     middle: npt.NDArray[np.float64], zoom: float, flip: float, shape: Tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
-    """Return the matrix `(2, 3)` from pixels of a crop read twice as finely as it will be to pixels of the picture."""
+    """Return the matrix `(2, 3)` from pixels of a crop to pixels of the picture."""
     reach = 1 - zoom
     y, x = np.clip(np.clip(middle, -1, 1), -reach, reach)
     h, w = shape
-    across, down = zoom * w / (2 * WIDTH), zoom * h / (2 * HEIGHT)
+    across, down = zoom * w / WIDTH, zoom * h / HEIGHT
     centre_x, centre_y = (x + 1) / 2 * w - 0.5, (y + 1) / 2 * h - 0.5
     return np.array([
-        [flip * across, 0, centre_x - flip * across * (WIDTH - 0.5)], [0, down, centre_y - down * (HEIGHT - 0.5)],
+        [flip * across, 0, centre_x - flip * across * (WIDTH - 1) / 2], [0, down, centre_y - down * (HEIGHT - 1) / 2],
     ])  # fmt: skip
 
 
 def _read(plane: Float32, place: npt.NDArray[np.float64]) -> Float32:
-    """Return a crop, each pixel the mean of four readings: reading the cache more coarsely than it is would alias."""
+    """Return a crop: at most two pixels of the cache fall on one of it, so plain reading hardly aliases."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpAffine(plane, place, (2 * WIDTH, 2 * HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(fine, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
+    read = cv2.warpAffine(plane, place, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(read, np.float32)
 
 
 def _each(looks: Looks, frames: int) -> Looks:

@@ -30,9 +30,38 @@ NORMAL_REFLECTANCE = 0.04
 """Of skin, cloth and plastic, seen straight on (Fresnel, index of refraction 1.5)."""
 EXPOSED = 0.126
 """Where a foreground's own camera put the mean light on it: as views are exposed (`cache._levelled`), over 1."""
+GREY_CARD = 0.18
 BRIGHTEST = 64.0
 COSINE = (np.pi, 2 * np.pi / 3, np.pi / 4)
 """Share of each order of light that a matt surface sees (the paper's equation 8)."""
+
+
+KEY_SPREAD = 0.8
+"""Stops by which a subject's light may differ from how its plate is exposed, one deviation. In views drawn evenly it
+differs by 1.8: a camera team would have moved the subject, the lamp or the stop."""
+FACING = ((0.0, 0.0, -1.0), (0.6, 0.2, -0.77), (-0.6, 0.2, -0.77), (0.0, 0.8, -0.6))
+"""Normals, roughly unit, of the sides of a subject that a camera sees."""
+
+
+def view_odds(scenes: Scenes, views: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return `(n,)` how likely each of `views` (indices in `scenes`) is to be shot with a subject in it, sum 1."""
+    lights = (
+        scenes.lights[scenes.light_of[views]].astype(np.float32) * scenes.gains[views][:, None, None, None]
+    )
+    key = subject_key(_rolled(lights, scenes.yaws[views])).numpy().astype(np.float64)
+    odds = np.exp(-0.5 * (key / KEY_SPREAD) ** 2) + 1e-6
+    return np.asarray(odds / odds.sum(), np.float64)
+
+
+def subject_key(lights: Tensor) -> Tensor:
+    """Return `(n,)` stops by which a grey card on the subject is brighter than plates are exposed for.
+
+    Args:
+        lights: `(n, 16, 32, 3)` radiance around cameras whose plates are exposed as `cache` exposes its views.
+    """
+    normals = torch.tensor(FACING).T.reshape(1, 3, 2, 2).expand(len(lights), 3, 2, 2)
+    lit = irradiance(lights, normals).mean((1, 2, 3)).clamp_min(1e-6)
+    return torch.log2(GREY_CARD * lit / EXPOSED)
 
 
 def render_pairs(
@@ -157,8 +186,8 @@ def _placed(
     theta[:, 1, 1] = torch.from_numpy(1 / tall).float()
     theta[:, 0, 2] = theta[:, 0, 0].abs() * torch.from_numpy(across).float()
     theta[:, 1, 2] = theta[:, 1, 1] * torch.from_numpy(down - 0.1 * (tall > 1)).float()
-    grid = fn.affine_grid(theta, [count * frames, 8, height * 2, width * 2], align_corners=False)
-    seen = fn.avg_pool2d(fn.grid_sample(_each(stack, frames), grid, align_corners=False), 2)
+    grid = fn.affine_grid(theta, [count * frames, 8, height, width], align_corners=False)
+    seen = fn.grid_sample(_each(stack, frames), grid, align_corners=False)
     covered = seen[:, 7:]
     inside = seen[:, :7] / covered.clamp_min(1e-3)
     x, y, z = inside[:, 3:6].unbind(1)

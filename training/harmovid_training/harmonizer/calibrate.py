@@ -66,7 +66,7 @@ def _cases(model: Harmonizer, batch: Batch, frames: int) -> Cases:
     vector, local = model.averaged(codes, batch.matte, batch.seen, subject_box(batch.matte), frames)
     answer = Fields(*model.head(vector, local))
     mean = answer.coeffs.mean(1, keepdim=True)
-    shared = Fields(mean.expand_as(answer.coeffs), answer.grid, answer.gate)
+    shared = Fields(mean.expand_as(answer.coeffs), answer.grid, answer.gate, answer.need)
     curve = field_stops(batch, answer, frames, local=False)
     common = field_stops(batch, shared, frames, local=False)
     grid = field_stops(batch, answer, frames) - curve
@@ -75,7 +75,7 @@ def _cases(model: Harmonizer, batch: Batch, frames: int) -> Cases:
     odds = batch.covered[first].flatten(1) + 1e-6
     spots = torch.multinomial(odds, PIXELS, replacement=True)[:, None].expand(-1, 3, -1)
     picked = [plane[first].flatten(2).gather(2, spots).transpose(1, 2).contiguous() for plane in planes]
-    return Cases(gate_facts(answer.coeffs, answer.grid), *picked)
+    return Cases(gate_facts(answer.coeffs, answer.grid, answer.need), *picked)
 
 
 def calibrate(model: Harmonizer, cases: List[Cases], seed: int = 5) -> Dict[str, float]:

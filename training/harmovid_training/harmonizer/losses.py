@@ -19,6 +19,7 @@ from harmovid_training.harmonizer.network import (
     GRID_LOW,
     HIGH_STOPS,
     LOW_STOPS,
+    SMALL_STOPS,
     UNIT_STOPS,
     Fields,
     Harmonizer,
@@ -32,7 +33,7 @@ NOISE_SQUARE = 4e-4
 LOG_FLOOR = 3e-3
 """Squared error added before the logarithm in the loss, 25 dB: with less, clips that are almost right rule the
 gradients and the network learns to do nothing."""
-SHARE, LOG_SHARE, L1_SHARE, STOPS_SHARE, GRID_SHARE = 0.3, 0.1, 4.0, 0.2, 0.003
+SHARE, LOG_SHARE, L1_SHARE, STOPS_SHARE, GRID_SHARE, NEED_SHARE = 0.3, 0.1, 4.0, 0.2, 0.003, 0.03
 SHARE_FLOOR = 2e-2
 """Squared error added to what was there before, 17 dB. With 24 dB, clips that are almost right ruled the gradients
 again (docs/log.md)."""
@@ -163,18 +164,22 @@ def loss(batch: Batch, fields: Fields, frames: int) -> Tensor:
     before = (view(points.composite) - wanted).square()
     left, found, absolute, unequal = (
         values.mean((1, 2)).reshape(-1, frames).mean(1)
-        for values in (apart, before, (shown - wanted).abs(), _stops_apart(result, points.truth))
+        for values in (apart, before, (shown - wanted).abs(), _stops_apart(result, points.truth).abs())
     )
     share = left / (found + SHARE_FLOOR)
     quality = (
         SHARE * share + LOG_SHARE * torch.log(left + LOG_FLOOR) + L1_SHARE * absolute + STOPS_SHARE * unequal
     )
-    return quality.mean() + GRID_SHARE * fields.grid.square().mean()
+    wrong = (
+        _stops_apart(points.composite, points.truth).square().mean((1, 2)).reshape(-1, frames).mean(1).sqrt()
+    )
+    missed = (torch.log(fields.need[:, 0]) - torch.log(wrong + SMALL_STOPS)).abs()
+    return quality.mean() + GRID_SHARE * fields.grid.square().mean() + NEED_SHARE * missed.mean()
 
 
 def _stops_apart(result: Tensor, truth: Tensor) -> Tensor:
     floor = 2.0**-8
-    return (torch.log2(result.clamp_min(floor)) - torch.log2(truth.clamp_min(floor))).abs()
+    return torch.log2(result.clamp_min(floor)) - torch.log2(truth.clamp_min(floor))
 
 
 def _masked(values: Tensor, weight: Tensor, frames: int) -> Tensor:

@@ -32,9 +32,14 @@ GRID_LOW, GRID_HIGH = -4.0, 3.0
 BINS, CHROMA_BINS = 16, 7
 CHROMA_STOPS = 2.5
 VECTOR = 224
-STAGES = (16, 32, 64, 128)
+STEM = 16
+STAGES = (24, 48, 96, 160)
+"""Channels at a half, a quarter, an eighth and a sixteenth of the picture's size."""
+KEYS, VALUES = 32, 32
+"""Numbers by which places of the foreground look for places of the plate like them, and what they read there."""
 LOCAL = 24
-GATE_FACTS = 40
+GATE_FACTS = 41
+DROPOUT = 0.05
 GATE_LIMIT, SMALL_STOPS = 1.5, 0.03
 """Largest confidence (the network says too little of what is far off), and what counts as small among its facts."""
 
@@ -43,18 +48,20 @@ GATE_LIMIT, SMALL_STOPS = 1.5, 0.03
 class Fields:
     """What the head answers: `coeffs` (n, 3, 10) in stops per `UNIT_STOPS` terms, `grid` (n, 3, levels, rows,
     columns) in stops, `gate` (n, 3) 0..GATE_LIMIT: the share worth applying of what the channels have in common, of
-    what sets them apart, and of the grid."""
+    what sets them apart, and of the grid. `need` (n, 1): stops that seem to be wrong, RMS over the foreground; never
+    less than about `SMALL_STOPS`."""
 
     coeffs: Tensor
     grid: Tensor
     gate: Tensor
+    need: Tensor
 
     def gated(self) -> Fields:
         """Return the answer with its confidence applied."""
         common = self.coeffs.mean(1, keepdim=True)
         luma, colour, local = self.gate[:, :, None, None].unbind(1)
         coeffs = common * luma + (self.coeffs - common) * colour
-        return Fields(coeffs, self.grid * local[..., None, None], torch.ones_like(self.gate))
+        return Fields(coeffs, self.grid * local[..., None, None], torch.ones_like(self.gate), self.need)
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -77,6 +84,42 @@ class _Block(nn.Module):
         return result
 
 
+class _Likeness(nn.Module):
+    """What the foreground's places find at the places of the plate that are like them: the same road, the same skin.
+
+    Attention from foreground to plate over features at an eighth of the size; what is read is features and the
+    plate's own colour, less the foreground's colour there: how far like things differ.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, KEYS, 1)
+        self.key = nn.Conv2d(channels, KEYS, 1)
+        self.value = nn.Conv2d(channels, VALUES, 1)
+
+    def forward(self, x: Tensor, colours: Tensor, masks: Tensor) -> Tensor:
+        """Return (n, 2 * (VALUES + 4)): mean and deviation over the foreground.
+
+        Args:
+            x: (n, c, h, w) features. colours: (n, 6, h, w) sums of foreground's and plate's colour.
+            masks: (n, 2, h, w) their shares.
+        """
+        inside, outside = masks.flatten(2).split(1, 1)
+        own = colours[:, :3].flatten(2) / (inside + 0.02)
+        behind = colours[:, 3:].flatten(2) / (outside + 0.02)
+        logits = torch.bmm(self.query(x).flatten(2).transpose(1, 2), self.key(x).flatten(2)) / KEYS**0.5
+        logits = logits + torch.log(outside + 1e-4)
+        found = torch.logsumexp(logits, 2, keepdim=True)
+        share = torch.exp(logits - found).transpose(1, 2)
+        read = torch.bmm(torch.cat([self.value(x).flatten(2), behind], 1), share)
+        apart = torch.cat([read[:, :VALUES], read[:, VALUES:] - own, found.transpose(1, 2) * 0.2], 1)
+        weight = inside + 1e-4
+        weight = (weight / weight.sum(2, keepdim=True)).transpose(1, 2)
+        mean = torch.bmm(apart, weight)
+        deviation = (torch.bmm(apart * apart, weight) - mean * mean).clamp_min(0).add(1e-4).sqrt()
+        return torch.cat([mean, deviation], 2).flatten(1)
+
+
 class Encoder(nn.Module):
     """See the module. Inputs: `codes` (n, 3, h, w), `matte` and `coverage` (n, 1, h, w) in 0..1, `box` (n, 4) the
     subject's x0, y0, x1, y1 as shares of the frame. h and w are any; training uses `data.batches.HEIGHT, WIDTH`."""
@@ -84,12 +127,13 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d = STAGES
-        self.stem = nn.Sequential(_conv(5, a, 2), _conv(a, b, 2))
-        self.fine = _Block(b)
-        self.middle = nn.Sequential(_conv(b, c, 2), _Block(c))
-        self.coarse = nn.Sequential(_conv(c, d, 2), _Block(d))
+        self.stem = nn.Sequential(_conv(5, STEM, 2), _conv(STEM, a))
+        self.fine = nn.Sequential(_conv(a, b, 2), _Block(b))
+        self.middle = nn.Sequential(_conv(b, c, 2), _Block(c), _Block(c))
+        self.coarse = nn.Sequential(_conv(c, d, 2), _Block(d), _Block(d))
+        self.likeness = _Likeness(c)
         self.local = nn.Conv2d(b + c + 5, LOCAL, 1)
-        pooled = 4 * (b + c + d)
+        pooled = 4 * sum(STAGES) + 2 * (VALUES + 4)
         counts = 2 * (6 * BINS + CHROMA_BINS**2 + 7)
         self.mix = nn.Sequential(nn.LayerNorm(pooled), nn.Linear(pooled, VECTOR))
         self.count = nn.Linear(counts, VECTOR)
@@ -103,15 +147,16 @@ class Encoder(nn.Module):
         """Return vector (n, VECTOR), trust (n, 1) above 0, local (n, LOCAL, GRID_ROWS, GRID_COLUMNS)."""
         z = ((codes - CODE_GREY) * (CODE_STOPS / UNIT_STOPS)).clamp(LOW_STOPS / UNIT_STOPS, 2.5)
         away = (1 - fn.max_pool2d(matte, 5, 1, 2)) * coverage
-        fine = self.fine(self.stem(torch.cat([z, matte, away], 1)))
+        stem = self.stem(torch.cat([z, matte, away], 1))
+        fine = self.fine(stem)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
-        masks = torch.cat([matte, away], 1)
-        pools = []
-        for x, steps in ((fine, 2), (middle, 1), (coarse, 1)):
-            for _ in range(steps):
-                masks = fn.avg_pool2d(masks, 3, 2, 1)
-            pools.append(_pooled(x.float(), masks))
+        masks, pools = torch.cat([matte, away, z * matte, z * away], 1), []
+        for x in (stem, fine, middle, coarse):
+            masks = fn.avg_pool2d(masks, 3, 2, 1)
+            pools.append(_pooled(x, masks[:, :2]))
+            if x is middle:
+                pools.append(self.likeness(x, masks[:, 2:], masks[:, :2]))
         counts = _counts(z, matte, away)
         vector = self.out(self.mix(torch.cat(pools, 1)) + self.count(counts)) + self.direct(counts)
         return (
@@ -138,7 +183,7 @@ class Encoder(nn.Module):
         )
         weight = fn.avg_pool2d(matte, 8, 4, 2)
         colour = fn.avg_pool2d(z * matte, 8, 4, 2) / (weight + 0.02)
-        parts = [fine.float(), torch.cat([colour, weight, fn.avg_pool2d(away, 8, 4, 2)], 1), middle.float()]
+        parts = [fine, torch.cat([colour, weight, fn.avg_pool2d(away, 8, 4, 2)], 1), middle]
         read = [fn.grid_sample(p, places * 2 - 1, padding_mode="border", align_corners=False) for p in parts]
         local: Tensor = self.local(torch.cat(read, 1))
         return local
@@ -150,7 +195,7 @@ class Head(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.ReLU(), nn.Dropout(0.15), nn.Linear(VECTOR, VECTOR), nn.ReLU(), nn.Dropout(0.15)
+            nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(VECTOR, VECTOR), nn.ReLU(), nn.Dropout(DROPOUT)
         )
         self.curve = nn.Linear(VECTOR, 30)
         self.plain = nn.Linear(VECTOR, 30, bias=False)
@@ -160,6 +205,7 @@ class Head(nn.Module):
             nn.ReLU(),
             nn.Conv2d(2 * LOCAL, 3 * GRID_LEVELS, 3, 1, 1),
         )
+        self.need = nn.Linear(VECTOR, 1)
         # Few facts and one layer: with the whole vector it learned its scenes by heart (docs/harmonize.md).
         self.gate = nn.Sequential(nn.BatchNorm1d(GATE_FACTS, affine=False), nn.Linear(GATE_FACTS, 3))
         nn.init.normal_(self.curve.weight, std=0.01)
@@ -171,8 +217,8 @@ class Head(nn.Module):
         columns = torch.linspace(-1, 1, GRID_COLUMNS)[None].expand(GRID_ROWS, GRID_COLUMNS)
         self.register_buffer("position", torch.stack([rows, columns])[None], persistent=False)
 
-    def forward(self, vector: Tensor, local: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Return coeffs (n, 3, 10), grid (n, 3, levels, rows, columns) and gate (n, 3), as `Fields` has them."""
+    def forward(self, vector: Tensor, local: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return coeffs (n, 3, 10), grid (n, 3, levels, rows, columns), gate (n, 3) and need (n, 1), as `Fields`."""
         body = self.body(vector)
         coeffs = (self.curve(body) + self.plain(vector)).reshape(-1, 3, 10)
         scale, shift = self.film(body)[:, :, None, None].chunk(2, 1)
@@ -180,9 +226,10 @@ class Head(nn.Module):
         position = position.expand(local.shape[0], 2, GRID_ROWS, GRID_COLUMNS)
         grid = self.places(torch.cat([local * (1 + scale) + shift, position], 1))
         grid = grid.reshape(-1, 3, GRID_LEVELS, GRID_ROWS, GRID_COLUMNS)
-        facts = gate_facts(coeffs, grid)
+        need = torch.exp(self.need(body))
+        facts = gate_facts(coeffs, grid, need)
         # Detached: the confidence is calibrated afterwards, on scenes that the rest has not seen (calibrate.py).
-        return coeffs, grid, GATE_LIMIT * torch.sigmoid(self.gate(facts.detach()))
+        return coeffs, grid, GATE_LIMIT * torch.sigmoid(self.gate(facts.detach())), need
 
 
 def _still(layer: nn.Module, spread: float, bias: float) -> None:
@@ -193,8 +240,8 @@ def _still(layer: nn.Module, spread: float, bias: float) -> None:
             nn.init.constant_(layer.bias, bias)
 
 
-def gate_facts(coeffs: Tensor, grid: Tensor) -> Tensor:
-    """Return (n, GATE_FACTS): what the confidence is judged by, the answer itself and how large it is.
+def gate_facts(coeffs: Tensor, grid: Tensor, need: Tensor) -> Tensor:
+    """Return (n, GATE_FACTS): what the confidence is judged by, the answer itself, how large it is, and the need seen.
 
     Sizes are logarithms: exposure, colour, contrast and what grows with colour, the grid's mean and its spread.
     """
@@ -206,7 +253,9 @@ def gate_facts(coeffs: Tensor, grid: Tensor) -> Tensor:
         (grid - shift[:, None, None, None, None]).square().mean((1, 2, 3, 4)).sqrt(),
     ], 1)  # fmt: skip
     plain = [shift, grid.abs().mean((1, 2, 3, 4)), coeffs.abs().mean((1, 2)), common[:, 0]]
-    return torch.cat([coeffs.flatten(1), torch.stack(plain, 1), torch.log(sizes + SMALL_STOPS)], 1)
+    return torch.cat(
+        [coeffs.flatten(1), torch.stack(plain, 1), torch.log(sizes + SMALL_STOPS), torch.log(need)], 1
+    )
 
 
 class Harmonizer(nn.Module):
@@ -258,7 +307,7 @@ def _pooled(x: Tensor, masks: Tensor) -> Tensor:
 
 def _counts(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
     """Return soft histograms of colours and chroma, area, mean and deviation, inside and outside, side by side."""
-    small = z[:, :, ::2, ::2]
+    small = z[:, :, ::3, ::3]
     red, green, blue = small[:, 0], small[:, 1], small[:, 2]
     chroma = torch.stack([red - green, blue - green], 1) * (UNIT_STOPS / CHROMA_STOPS)
     values = torch.cat([small, small.mean(1, keepdim=True)], 1)
@@ -268,7 +317,7 @@ def _counts(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
     pair = _tents(chroma.clamp(-1, 1).flatten(2), CHROMA_BINS)
     both = (pair[:, 0, :, None] * pair[:, 1, None]).flatten(1, 2)
     flat = small.flatten(2)
-    weight = torch.cat([matte, away], 1)[:, :, ::2, ::2].flatten(2).transpose(1, 2)
+    weight = torch.cat([matte, away], 1)[:, :, ::3, ::3].flatten(2).transpose(1, 2)
     area = weight.mean(1)
     # All sums over pixels are products with both masks at once.
     share = weight / (weight.sum(1, keepdim=True) + 1e-3)

@@ -44,8 +44,8 @@ class Recipe:
 
     steps: int = 12000
     minutes: float = 0.0
-    clips: int = 32
-    rate: float = 2e-3
+    clips: int = 16
+    rate: float = 1.5e-3
     decay: float = 0.03
     average: float = 0.998
     decay_from: float = 0.3

@@ -42,7 +42,7 @@ class Found:
 
     Attributes:
         coeffs: `(3, 10)` of `log2(rgb / anchor)`. grid: `(rows, columns, levels, 3)`.
-        confidence: `(3,)` of common, colour and local part.
+        confidence: `(3,)` of common, colour and local part. need: stops that seem to be wrong.
         colours: `(n, 3)` typical colours of the foreground, `log2(rgb / anchor)`.
         anchor: linear.
     """
@@ -50,6 +50,7 @@ class Found:
     coeffs: Float64
     grid: Array
     confidence: Array
+    need: float
     colours: Float64
     anchor: float
 
@@ -80,6 +81,7 @@ def field_of(
     local = float(np.sqrt((grid**2).mean()))
     facts: Dict[str, object] = {
         "confidence": round(float(found.confidence[0]), 3),
+        "wrong_stops": round(found.need, 3),
         "exposure_stops": round(float(stops.mean()), 3),
         "colour_stops": [round(float(v), 3) for v in stops.mean(axis=0) - stops.mean()],
         "local_stops": round(local, 3),

@@ -14,7 +14,7 @@ from harmovid_server.engines.base import ProxyFrame
 
 Float32 = npt.NDArray[np.float32]
 
-ENOUGH_PX = 6.0
+ENOUGH_PX = 14.0
 """With less foreground or plate, in pixels of the small picture, a frame says nothing."""
 STEP = 8
 """Sides of the small picture are multiples of this."""

@@ -80,13 +80,13 @@ class Network:
         vector, trust, local = self._encoder.run(None, inputs)
         return vector[0], float(trust[0, 0]), local[0]
 
-    def answer(self, vector: Float32, local: Float32) -> Tuple[Float32, Float32, Float32]:
-        """Return coeffs `(3, 10)`, grid `(3, levels, rows, columns)` in stops and confidence `(3,)`.
+    def answer(self, vector: Float32, local: Float32) -> Tuple[Float32, Float32, Float32, float]:
+        """Return coeffs `(3, 10)`, grid `(3, levels, rows, columns)` in stops, confidence `(3,)` and need.
 
-        Confidence is the share of them worth applying, 0 to 1.5.
+        Confidence is the share of them worth applying, 0 to 1.5; need is how many stops seem to be wrong, RMS.
         """
-        coeffs, grid, gate = self._head.run(None, {"vector": vector[None], "local": local[None]})
-        return coeffs[0], grid[0], gate[0]
+        coeffs, grid, gate, need = self._head.run(None, {"vector": vector[None], "local": local[None]})
+        return coeffs[0], grid[0], gate[0], float(need[0, 0])
 
 
 def _session(runtime: Any, path: Path, settings: Any) -> Any:

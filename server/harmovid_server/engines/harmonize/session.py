@@ -128,10 +128,10 @@ class HarmonizeSession:
             return Answer(seen.number, NULL, {"decision": "nothing", "reason": reason, **self._told(seen)})
         memory = self._memory
         share = np.float32(1 / memory.trust)
-        coeffs, grid, gate = self._network.answer(memory.vector * share, memory.local * share)
+        coeffs, grid, gate, need = self._network.answer(memory.vector * share, memory.local * share)
         found = Found(
             unscaled(coeffs, self._network.numbers.unit_stops), np.transpose(grid, (2, 3, 1, 0)), gate,
-            self._colours, self._anchor,
+            need, self._colours, self._anchor,
         )  # fmt: skip
         field, facts = field_of(found, self._controls, self._network.numbers, self._followed(seen))
         return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._told(seen)})
