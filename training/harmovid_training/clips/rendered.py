@@ -1,4 +1,4 @@
-"""Rendered truth as a dataset of clips: figures and objects that turn and wander under pairs of panoramas.
+"""Rendered truth as a dataset of clips: figures that walk and gesture and objects, under pairs of panoramas.
 
     python -m harmovid_training.clips.rendered MATERIAL --out rendered --clips 100 --frames 49 --size 480x720
 
@@ -13,7 +13,7 @@ MATERIAL holds `hdri/` and `models/` (docs/data.md). Every clip is one performan
     mask        the exact coverage, a soft matte (`alpha` names the same folder)
 
 Diffuse light is exact to second order (`data.relight.irradiance`). **Left out**: cast shadows, light that bounces
-between surfaces or onto the plate, gloss, limbs and faces that move, cloth and hair in motion, motion blur, depth of
+between surfaces or onto the plate, gloss, faces that move, cloth and hair in motion, motion blur, depth of
 field, grain and every other fault of a camera; the plate stands still but for the camera's pan.
 """
 
@@ -38,6 +38,7 @@ from harmovid_training.data import figures
 from harmovid_training.data.cache import held_out
 from harmovid_training.data.meshes import Mesh, read_glb, read_obj
 from harmovid_training.data.panorama import LIGHT_COLUMNS, light, read_panorama, view
+from harmovid_training.data.pose import Motion, posed_together
 from harmovid_training.data.relight import SKINS, irradiance
 
 Float32 = npt.NDArray[np.float32]
@@ -116,6 +117,7 @@ class Performance:
         self._palette = _palette(rng)
         self._stripes = rng.uniform(10, 40, 2) * (rng.random(2) < 0.4), rng.uniform(0, 0.7)
         self._whole = np.concatenate([mesh.points for mesh, _ in actor.meshes])
+        self._motion = Motion.draw(rng) if actor.person else None
 
     def surfaces(self, share: float, size: tuple[int, int]) -> tuple[Float32, Float32, Float32]:
         """Return albedo times openness `(h, w, 3)`, unit normals `(h, w, 3)` and coverage `(h, w)` at all samples."""
@@ -131,12 +133,15 @@ class Performance:
         depth = np.full((rows, columns), np.inf, np.float32)
         normals, place = np.zeros((2, rows, columns, 3), np.float32)
         which = np.full((rows, columns), -1, np.int32)
-        for index, (mesh, _) in enumerate(self._actor.meshes):
-            seen = (mesh.points - middle) @ camera.T.astype(np.float32) * np.float32(scale)
+        shapes = [(mesh.points, mesh.normals) for mesh, _ in self._actor.meshes]
+        if self._motion is not None:
+            shapes = posed_together(shapes, self._motion.at(share))
+        for index, ((mesh, _), (points, bent)) in enumerate(zip(self._actor.meshes, shapes)):
+            seen = (points - middle) @ camera.T.astype(np.float32) * np.float32(scale)
             screen = np.stack([seen[:, 0] + across, down - seen[:, 1], seen[:, 2]], 1).astype(np.float32)
             screen[:, 2] -= 0.006 * index * rows  # clothes and hair lie on the skin: a little nearer
             extra = mesh.points if mesh.uv is None else np.concatenate([mesh.uv, mesh.uv[:, :1]], 1)
-            turned = (mesh.normals @ camera.T).astype(np.float32)
+            turned = (bent @ camera.T).astype(np.float32)
             figures.rasterise(
                 screen, mesh.triangles, turned, extra.astype(np.float32), index, depth, normals, place, which
             )

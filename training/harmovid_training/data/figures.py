@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from harmovid_training.data.columns import load_columns, save_columns
 from harmovid_training.data.meshes import Mesh, read_glb, read_obj
+from harmovid_training.data.pose import Pose, posed_together
 
 ROWS, COLUMNS = 96, 72
 FIGURE_VIEWS, OBJECT_VIEWS = 60, 24
@@ -106,7 +107,11 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     """Return one view's arrays, in the order of `Subjects`."""
     turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.normal(0, 0.7)
     tilt = rng.normal(0, 0.12) if figure else rng.normal(0.2, 0.25)
-    whole = np.concatenate([mesh.points for mesh, _ in meshes])
+    shapes = [(mesh.points, mesh.normals) for mesh, _ in meshes]
+    if figure:
+        shapes = posed_together(shapes, Pose.draw(rng))
+    rest = np.concatenate([mesh.points for mesh, _ in meshes])
+    whole = np.concatenate([points for points, _ in shapes])
     low, high = whole.min(0), whole.max(0)
     if figure and rng.random() < 0.6:
         # Often from the hips or the chest up: people close to camera matter most.
@@ -120,14 +125,14 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     normals = np.zeros((ROWS, COLUMNS, 3), np.float32)
     place = np.zeros((ROWS, COLUMNS, 3), np.float32)
     which = np.full((ROWS, COLUMNS), -1, np.int32)
-    for index, (mesh, _) in enumerate(meshes):
-        seen = (mesh.points - middle) @ camera.T.astype(np.float32)
+    for index, ((mesh, _), (points, bent)) in enumerate(zip(meshes, shapes)):
+        seen = (points - middle) @ camera.T.astype(np.float32)
         screen = np.stack(
             [seen[:, 0] * scale + COLUMNS / 2, ROWS / 2 - seen[:, 1] * scale, seen[:, 2] * scale], 1
         )
         # Clothes and hair lie on the skin: a little nearer, so that they win.
         screen[:, 2] -= 0.6 * index
-        turned = (mesh.normals @ camera.T).astype(np.float32)
+        turned = (bent @ camera.T).astype(np.float32)
         extra = mesh.points if mesh.uv is None else np.concatenate([mesh.uv, mesh.uv[:, :1]], 1)
         rasterise(
             screen.astype(np.float32),
@@ -143,7 +148,8 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
     # Some meshes are wound the other way round, and clothes have two sides: what is seen faces the camera.
     normals *= np.where(normals[..., 2:] > 0, -1, 1)
-    part, colour = materials(meshes, which, place, whole)
+    part, colour = materials(meshes, which, place, rest)
+    low, high = rest.min(0), rest.max(0)
     pattern = ((place[..., :2] - low[:2]) / np.maximum(high[:2] - low[:2], 1e-6)).clip(0, 1) * 255
     sky = openness(depth)
     return (
