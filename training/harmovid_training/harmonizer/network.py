@@ -104,7 +104,7 @@ class _Likeness(nn.Module):
             x: (n, c, h, w) features. colours: (n, 6, h, w) sums of foreground's and plate's colour.
             masks: (n, 2, h, w) their shares.
         """
-        inside, outside = masks.flatten(2).split(1, 1)
+        inside, outside = masks.flatten(2).chunk(2, 1)
         own = colours[:, :3].flatten(2) / (inside + 0.02)
         behind = colours[:, 3:].flatten(2) / (outside + 0.02)
         logits = torch.bmm(self.query(x).flatten(2).transpose(1, 2), self.key(x).flatten(2)) / KEYS**0.5
