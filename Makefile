@@ -28,7 +28,7 @@ demo: $(STAMP) ## render a shot, deflicker and harmonize it through a real serve
 	$(BIN)/python -m harmovid_demo --out out/demo $(DEMO_ARGS)
 
 test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS="-k wire" narrows it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: $(STAMP) ## lint, format check, types, import layers
 	$(BIN)/ruff check .

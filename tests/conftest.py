@@ -1,9 +1,10 @@
-"""Fixtures shared by all tests: where the evaluation footage is, and a warm cache for compiled code."""
+"""Fixtures shared by all tests: where the evaluation footage is; and which tests may run side by side."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import List
 
 import pytest
 from hypothesis import settings
@@ -15,7 +16,11 @@ settings.load_profile("harmovid")
 # As the server's own children do; numpy reads it when it is imported, and nothing has imported it yet.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-REPO = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+REPO = TESTS.parent
+STARTING_PROCESSES = ("core", "demo", "e2e", "server")
+IN_ONE_PROCESS = ("engines", "pixels")
+"""Rooms whose tests start real servers and clients and watch the clock, and rooms in them whose tests do not."""
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +36,16 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"evaluation footage is not at {folder}; set HARMOVID_REAL_DATA to have these tests run")
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Name the tests that stay together when several processes share the work (`make test`).
+
+    Two servers being killed at once on two cores would wait for each other: all of those are one group. Elsewhere
+    every file is one, for the sake of its fixtures.
+    """
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        watching = place.parts[0] in STARTING_PROCESSES and not set(IN_ONE_PROCESS) & set(place.parts)
+        item.add_marker(pytest.mark.xdist_group("processes" if watching else place.as_posix()))
