@@ -42,7 +42,7 @@ RECIPES: Dict[str, Recipe] = {
     "cpu": Recipe(),
     "large": Recipe(steps=60000, clips=256, rate=2e-3),
 }
-"""`cpu` takes under an hour of two idle cores; `large` is a proposal that nobody has run yet."""
+"""`cpu` takes a good hour of two idle cores; `large` is a proposal that nobody has run yet."""
 CALIBRATION_SEED = 99
 GATE = "head.gate"
 

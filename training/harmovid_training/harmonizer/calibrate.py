@@ -27,7 +27,7 @@ FIT_CLIPS = 128
 RATE, DECAY = 5e-3, 0.3
 HARM = 0.2
 """How much a dB lost counts beyond a dB not gained."""
-UNTOUCHED = 8.0
+UNTOUCHED = 10.0
 """What an RMS stop on a clip that needed nothing costs, in dB."""
 KEPT_BACK = 4
 """Every so many-th batch checks the fit and takes no part in it."""

@@ -42,7 +42,7 @@ class Recipe:
         renders: share of rendered clips. pairs: share of steps with two frames a clip. seed: of everything.
     """
 
-    steps: int = 12000
+    steps: int = 14500
     minutes: float = 0.0
     clips: int = 16
     rate: float = 1.5e-3

@@ -34,7 +34,7 @@ def _protection(name: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="harmonize",
-    version="2",
+    version="3",
     task="harmonize",
     summary="A trained network gives the foreground the plate's light: exposure, colour, contrast, direction.",
     target="fg",
