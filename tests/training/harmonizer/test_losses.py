@@ -93,10 +93,9 @@ def test_a_gate_of_nothing_is_no_change() -> None:
 
 def test_the_need_is_how_far_off_the_composite_is() -> None:
     """Saying half a stop where half a stop is wrong costs less than saying a quarter or a whole one."""
-    batch, fields = made(), answer()
-    right, less, more = (
-        float(loss(batch, net.Fields(fields.coeffs, fields.grid, fields.gate, scale * NEED), 1))
-        for scale in (1.0, 0.5, 2.0)
-    )
+    batch, fields, costs = made(), answer(), []
+    for scale in (1.0, 0.5, 2.0):
+        torch.manual_seed(3)  # the same pixels are judged
+        costs.append(float(loss(batch, net.Fields(fields.coeffs, fields.grid, fields.gate, scale * NEED), 1)))
 
-    assert right < min(less, more)
+    assert costs[0] < min(costs[1:])
