@@ -16,8 +16,8 @@ from harmovid_server.engines.harmonize.answer import Controls
 from harmovid_server.engines.harmonize.network import Network
 from harmovid_server.engines.harmonize.session import ANY_FRAME, LOOKAHEAD_FRAMES, HarmonizeSession
 
-PROXY_LINES = 96
-"""The network looks at about 3,000 pixels; twice as many lines are measured, so that edges are mixed well."""
+PROXY_LINES = 144
+"""The network looks at about 7,000 pixels; twice as many lines are measured, so that edges are mixed well."""
 
 
 def _amount(name: str, what: str) -> Option:
