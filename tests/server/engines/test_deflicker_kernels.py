@@ -123,3 +123,23 @@ def test_wave_is_found_exactly(cycles: float, drift: float) -> None:
     left = wave.profiles(30, rows)[..., 0, 1] + true
     left -= left.mean(axis=1, keepdims=True)
     assert float(np.sqrt((left**2).mean())) < 0.002
+
+
+@pytest.mark.parametrize("frames", [40, 60])
+def test_a_fade_is_no_wave(frames: int) -> None:
+    """Two stops down and up again over a window, all rows alike, are not explained by bands, whatever the profiles."""
+    rng, links = np.random.default_rng(5), []
+    level = -2 * np.minimum(np.arange(frames), frames - np.arange(frames)) / (frames / 2)
+    for later in range(frames):
+        for gap in (1, 2, 4, 8):
+            if gap <= later:
+                at = rng.uniform(0, 1, (120, 2)).astype(np.float32)
+                light = rng.normal(-2, 1, (120, 1)) + np.zeros(3)
+                noise = rng.normal(0, 0.02, (2, 120, 3))
+                logs = [light + level[f] + noise[i] for i, f in enumerate((later, later - gap))]
+                links.append(Matched(later, later - gap, Pairs(*logs, at, at, np.ones(120), 1.0, 1.0)))
+
+    wave = find_wave(links, np.zeros((frames, 10, 3)), rng.normal(0, 0.02, (frames, 96, 1, 3)))
+
+    assert wave.explained < 0.1
+    assert float(np.abs(wave.profiles(frames, 96)).max()) < 0.05

@@ -3,9 +3,11 @@
     wave = find_wave(links, curves, profiles)      # profiles: what `places` found row by row, frame by frame
     profiles = wave.profiles(count, rows)          # the same, from a few numbers for the whole window
 
+What all rows of a pair of frames share is left to the curves: a fade is no wave.
+
 Lamps on the mains under a rolling shutter (or an LED wall under a shutter angle) make bands of one spacing and one
 drift. Free profiles have a number for every row of every frame, and shrink what they are not sure of; a wave has
-`4 * OVERTONES` numbers per channel, its spacing and its drift, and all samples of all frames speak for them.
+`2 * OVERTONES` numbers per channel, its spacing and its drift, and all samples of all frames speak for them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import List, Tuple
 
 import numpy as np
+import numpy.typing as npt
 
 from harmovid_server.engines.deflicker.basis import Array64, terms
 from harmovid_server.engines.deflicker.links import weighted_median
@@ -24,6 +27,8 @@ OVERTONES = 3
 """The wave itself and two more: lamps do not shine as sines."""
 CYCLES = np.arange(0.4, 24.0, 0.1)
 """Spacings that are looked at, in bands per height of the picture."""
+SLOWEST_DRIFT = 0.05
+"""Of a cycle per frame: a slower wave would do for a fade, and is taken for the shot's own light."""
 FINER = 4
 """The drift is looked for on so many steps per frame of the window."""
 ROUNDS = 6
@@ -41,8 +46,8 @@ class Wave:
     Attributes:
         cycles: bands over the height of the picture.
         drift: of a cycle that they move per frame.
-        coeffs: `(4 * OVERTONES, 3)` stops over `_columns`.
-        explained: share 0..1 of the samples' differences that the wave takes away.
+        coeffs: `(2 * OVERTONES, 3)` stops over `_columns`.
+        explained: share 0..1 of the samples' differences, less what all rows share, that the wave takes away.
     """
 
     cycles: float
@@ -60,7 +65,8 @@ class Wave:
 
 @dataclass(frozen=True)
 class _Samples:
-    """Samples of all links: both frames' numbers and rows (0..1), what should differ between them, and trust."""
+    """Samples of all links: both frames' numbers and rows (0..1), what should differ between them, and trust; and
+    where each link's samples begin."""
 
     later: Array64
     earlier: Array64
@@ -68,6 +74,14 @@ class _Samples:
     row_there: Array64
     wanted: Array64
     trust: Array64
+    starts: npt.NDArray[np.int64]
+
+    def unshared(self, values: Array64, weight: Array64) -> Array64:
+        """Return `(n, k)` values less each link's mean of them by `weight`."""
+        total = np.maximum(np.add.reduceat(weight, self.starts), 1e-12)[:, None]
+        means = np.add.reduceat(values * weight[:, None], self.starts) / total
+        less: Array64 = values - np.repeat(means, np.diff([*self.starts, len(values)]), axis=0)
+        return less
 
 
 def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
@@ -80,21 +94,23 @@ def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
     """
     samples = _samples(links, curves)
     cycles, drift = _strongest(profiles[:, :, 0].mean(axis=-1))
-    nothing = Wave(cycles, drift, np.zeros((4 * OVERTONES, 3)), 0.0)
+    nothing = Wave(cycles, drift, np.zeros((2 * OVERTONES, 3)), 0.0)
     if samples is None:
         return nothing
     weight, best = samples.trust, nothing
     for _ in range(ROUNDS):
         design, slopes = _design(cycles, drift, samples)
-        coeffs = _solved(design, samples.wanted, weight)
-        left = samples.wanted - design @ coeffs
-        wave = Wave(cycles, drift, coeffs, _explained(samples, left))
-        if wave.explained > best.explained:
+        design, wanted = (samples.unshared(each, weight) for each in (design, samples.wanted))
+        coeffs = _solved(design, wanted, weight)
+        left = wanted - design @ coeffs
+        wave = Wave(cycles, drift, coeffs, _explained(wanted, left, samples.trust))
+        if wave.explained > best.explained and abs(drift) >= SLOWEST_DRIFT:
             best = wave
         size = np.sqrt((left**2).mean(axis=1))
         scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, samples.trust))
         weight = samples.trust / (1 + (size / scale) ** 2) ** 2
         moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
+        moved = samples.unshared(moved, weight)
         # Together with the columns: a turn of the phase does much of what spacing and drift do.
         step = _solved(np.concatenate([design, moved], axis=1), left.mean(axis=1, keepdims=True), weight)[
             -2:, 0
@@ -113,7 +129,11 @@ def _samples(links: List[Matched], curves: Array64) -> _Samples | None:
         wanted = pairs.there + terms(pairs.there) @ curves[s] - pairs.here - terms(pairs.here) @ curves[t]
         rows = pairs.at[:, 1].astype(np.float64), pairs.at_there[:, 1].astype(np.float64)
         parts.append((t * ones, s * ones, *rows, wanted, pairs.weight))
-    return _Samples(*(np.concatenate(each) for each in zip(*parts))) if parts else None
+    parts = [part for part in parts if len(part[-1])]
+    if not parts:
+        return None
+    starts = np.cumsum([0, *(len(part[-1]) for part in parts[:-1])])
+    return _Samples(*(np.concatenate(each) for each in zip(*parts)), starts=starts)
 
 
 def _strongest(profiles: Array64) -> Tuple[float, float]:
@@ -122,24 +142,20 @@ def _strongest(profiles: Array64) -> Tuple[float, float]:
     at = (np.arange(rows) + 0.5) / rows
     over_rows = (profiles - profiles.mean(axis=1, keepdims=True)) @ np.exp(-2j * np.pi * np.outer(at, CYCLES))
     power = np.abs(np.fft.fft(over_rows, FINER * count, axis=0))
-    # Bands that stand still are no flicker; a step to either side is still the same peak.
-    power[[*range(FINER), *range(-FINER + 1, 0)]] = 0
+    # Bands that hardly move are no flicker; a step of the window to either side is still the same peak.
+    power[np.abs(np.fft.fftfreq(FINER * count)) < max(SLOWEST_DRIFT, 1 / count)] = 0
     drift, cycles = np.unravel_index(int(power.argmax()), power.shape)
     return float(CYCLES[cycles]), float(np.fft.fftfreq(FINER * count)[drift])
 
 
 def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple[Array64, Array64]:
-    """Return `(n, 4 * OVERTONES)` columns, and their slopes by a turn of the phase over rows (others 0).
-
-    The second half is what curves took of the bands already: the same drift, equal over the rows.
-    """
+    """Return `(n, 2 * OVERTONES)` columns, and their slopes by a turn of the phase."""
     waves, slopes = [], []
-    for phase, turns in ((cycles * row + drift * frame, True), (drift * frame, False)):
-        for h in range(1, OVERTONES + 1):
-            angle = 2 * np.pi * h * phase
-            waves += [np.cos(angle), np.sin(angle)]
-            turned = 2 * np.pi * h * turns
-            slopes += [-turned * np.sin(angle), turned * np.cos(angle)]
+    for h in range(1, OVERTONES + 1):
+        turn = 2 * np.pi * h
+        angle = turn * (cycles * row + drift * frame)
+        waves += [np.cos(angle), np.sin(angle)]
+        slopes += [-turn * np.sin(angle), turn * np.cos(angle)]
     return np.stack(waves, axis=1), np.stack(slopes, axis=1)
 
 
@@ -161,8 +177,6 @@ def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:
     return found
 
 
-def _explained(samples: _Samples, left: Array64) -> float:
-    before, after = (
-        float((samples.trust * np.abs(one.mean(axis=1))).sum()) for one in (samples.wanted, left)
-    )
+def _explained(wanted: Array64, left: Array64, trust: Array64) -> float:
+    before, after = (float((trust * np.abs(one.mean(axis=1))).sum()) for one in (wanted, left))
     return max(0.0, 1.0 - after / before) if before > 0 else 0.0

@@ -39,15 +39,12 @@ CAUSES: Mapping[str, Tuple[str, ...]] = {
 
 SAID = {CURVES: "exposure and colour", BAND_KIND: "rolling bands", PATCH_KIND: "local light"}
 
-# Flicker of places below the first size (stops, over a window) is called nothing, from the second on it is taken out
-# fully.
-GATES: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.06, 0.1), PATCH_KIND: (0.03, 0.06)}
-LEAST_COLOUR_STOPS, MOST_COLOUR_STOPS = 0.004, 0.02
-COLOUR_ERRORS = 1.2
-"""Of colours the first size is this many standard errors of a link between neighbours, within the two before it:
-a steady shot shows a third of one when the whole picture is followed, and one when a small foreground is."""
-COLOUR_RAMP = 1.6
-"""From this many times the first size on they are taken out fully."""
+# Flicker below the first size (stops, over a window) is called nothing, from the second on it is taken out fully.
+GATES: Mapping[str, Tuple[float, float]] = {
+    CURVES: (0.02, 0.04),
+    BAND_KIND: (0.06, 0.1),
+    PATCH_KIND: (0.03, 0.06),
+}
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
 WAVE_BONUS = 0.8
@@ -123,13 +120,13 @@ def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Solv
     courses = solve(links, len(window), amounts.radius_frames, colours)
     curves = courses.flicker()
     size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
-    sizes, gates = {CURVES: size}, {**GATES, CURVES: _colour_gate(links)}
-    curves = weighed(curves * _ramp(size, *gates[CURVES]), amounts.luma, amounts.chroma)
+    sizes = {CURVES: size}
+    curves = weighed(curves * gate(CURVES, size), amounts.luma, amounts.chroma)
     maps = dict(found.maps)
     if amounts.local:
         maps.update(_places(matched, curves, inner, amounts, sizes))
     report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in sizes.items()})
-    report.update(_said(sizes, gates, amounts.mode))
+    report.update(_said(sizes, amounts.mode))
     both = np.stack([courses.whole, courses.slow], axis=1) if amounts.holds else None
     return Solved(Found(curves, maps, both), report, colours)
 
@@ -160,7 +157,7 @@ def _places(
                 places = Places(np.zeros_like(places.maps), 0.0)
         # Bands drift evenly: their size is their own, not that of white flicker.
         size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
-        share = _ramp(size, *GATES[kind]) * _ramp(places.explained, *EXPLAINED[kind])
+        share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
         sizes[kind] = size if share else 0.0
         maps[kind] = np.zeros((count, *places.maps.shape[1:]))
         maps[kind][first:end] = places.maps * share * amounts.local
@@ -181,24 +178,20 @@ def _some(colours: Array64) -> Array64:
     return colours[:: max(1, len(colours) // COLOURS_PER_LINK)]
 
 
-def _colour_gate(links: List[Link]) -> Tuple[float, float]:
-    """Return below which size colours' flicker is nothing, and from which on it is certain."""
-    neighbours = [link.change.variance for link in links if link.later - link.earlier == 1]
-    error = float(np.sqrt(np.median(neighbours))) if neighbours else MOST_COLOUR_STOPS
-    low = float(np.clip(COLOUR_ERRORS * error, LEAST_COLOUR_STOPS, MOST_COLOUR_STOPS))
-    return low, COLOUR_RAMP * low
-
-
-def _said(sizes: Mapping[str, float], gates: Mapping[str, Tuple[float, float]], mode: str) -> Dict[str, Any]:
+def _said(sizes: Mapping[str, float], mode: str) -> Dict[str, Any]:
     """Return the decision, its reason and the mode in words."""
-    taken = [
-        f"{SAID[kind]} ({size:.3f} stops)" for kind, size in sizes.items() if _ramp(size, *gates[kind]) > 0
-    ]
+    taken = [f"{SAID[kind]} ({size:.3f} stops)" for kind, size in sizes.items() if gate(kind, size) > 0]
     if taken:
         return {"decision": "corrected", "mode": f"{mode}: " + ", ".join(taken)}
-    least = min(gates[kind][0] for kind in sizes)
-    reason = f"no flicker found: less than {least:.3f} stops of it"
+    least = min(GATES[kind][0] for kind in sizes)
+    reason = f"no flicker found: less than {least} stops of it"
     return {"decision": "nothing", "mode": f"{mode}: nothing found", "reason": reason}
+
+
+def gate(kind: str, size: float) -> float:
+    """Return the share 0..1 of a correction that `size` stops of flicker speak for."""
+    low, high = GATES[kind]
+    return _ramp(size, low, high)
 
 
 def _ramp(value: float, low: float, high: float) -> float:
