@@ -133,7 +133,8 @@ def _samples(links: List[Matched], curves: Array64) -> _Samples | None:
     if not parts:
         return None
     starts = np.cumsum([0, *(len(part[-1]) for part in parts[:-1])])
-    return _Samples(*(np.concatenate(each) for each in zip(*parts)), starts=starts)
+    later, earlier, row, row_there, stops, trust = (np.concatenate(each) for each in zip(*parts))
+    return _Samples(later, earlier, row, row_there, stops, trust, starts)
 
 
 def _strongest(profiles: Array64) -> Tuple[float, float]:
