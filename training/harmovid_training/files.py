@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
+import pyarrow
+from harmovid.errors import InputError
+from pyarrow import parquet
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -29,6 +32,27 @@ def save_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def save_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of equal columns as a Parquet file; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), part)
+    part.replace(path)
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file.
+
+    Errors:
+        InputError: it is none.
+    """
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path} is no Parquet file: {error}.", fix="Write it again.") from error
+    return rows
 
 
 def save_json(path: Path, value: Any) -> None:

@@ -14,6 +14,7 @@ from harmovid.pixels.colour import REC2020, convert_primaries
 from harmovid.pixels.srgb import srgb_decode
 from harmovid_training.clips.index import Clip, Index, Windows, make_clip, read_index, write_index
 from harmovid_training.clips.read import Source, count_frames, covering, read_exr, read_frames, write_exr
+from harmovid_training.files import save_parquet
 
 
 def ramp(count: int = 5) -> np.ndarray:
@@ -180,3 +181,23 @@ def test_windows_are_a_function_of_seed_and_number(folder):
         Windows(Index(clips, folder), ("real",), 9, (12, 16), seed=1)
     with pytest.raises(InputError, match="has no mask"):
         Windows(Index(clips, folder), ("mask",), 3, (12, 16), seed=1)
+
+
+def test_a_parquet_index_is_the_same_index(folder):
+    """Written as Parquet an index has the clips and the hash of its text; another file of that name is refused."""
+    clip = make_clip(
+        "ramp", {"real": Source(folder / "real"), "mask": Source(folder / "real", matte=True)}, "CC0"
+    )
+    for name in ("clips.jsonl", "clips.parquet"):
+        write_index(folder / name, [clip])
+    text, table = (read_index(folder / name) for name in ("clips.jsonl", "clips.parquet"))
+
+    assert table.clips == text.clips == (clip,)
+    assert table.hash == text.hash
+    assert not list(folder.glob(".*"))
+    (folder / "other.parquet").write_text("no table")
+    with pytest.raises(InputError, match=r"other\.parquet is no Parquet file"):
+        read_index(folder / "other.parquet")
+    save_parquet(folder / "wrong.parquet", [{"id": "a", "sources": "{}"}])
+    with pytest.raises(InputError, match="line 1"):
+        read_index(folder / "wrong.parquet")

@@ -1,10 +1,13 @@
-"""The clip index: one JSON object per line, written once, hashed, read by every stage.
+"""The clip index: one JSON object per line, or the same as Parquet; written once, hashed, read by every stage.
 
     {"id": "dancer-03", "frames": 100, "licence": "CC0", "sources": {"real": {"path": "..."}, "mask": {"path":
     "...", "matte": true}}}
 
-Paths are relative to the index. `Windows` turns it into samples: window `i` is a function of the seed and
-`i`, so workers, ranks and resumed runs agree without talking to each other.
+Paths are relative to the index. A name that ends in `.parquet` makes it a Parquet file with the columns `id`,
+`frames`, `licence` and `sources` (the JSON of above), for large sets that other tools shall filter.
+
+`Windows` turns it into samples: window `i` is a function of the seed and `i`, so workers, ranks and resumed runs agree
+without talking to each other.
 """
 
 from __future__ import annotations
@@ -13,16 +16,17 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import InputError
 
 from harmovid_training.clips.read import Source, count_frames, read_frames
-from harmovid_training.files import save_text
+from harmovid_training.files import read_parquet, save_parquet, save_text
 
 Float32 = npt.NDArray[np.float32]
+PARQUET = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -78,24 +82,26 @@ def make_clip(name: str, sources: Mapping[str, Source], licence: str = "") -> Cl
 
 
 def write_index(path: Path, clips: Iterable[Clip]) -> None:
-    """Write an index; paths become relative to it where they can."""
-    save_text(path, "".join(_line(clip, path.parent) + "\n" for clip in clips))
+    """Write an index, as Parquet where its name says so; paths become relative to it where they can."""
+    if path.suffix == PARQUET:
+        save_parquet(path, [_columns(clip, path.parent) for clip in clips])
+    else:
+        save_text(path, "".join(_line(clip, path.parent) + "\n" for clip in clips))
 
 
 def read_index(path: Path) -> Index:
     """Read an index.
 
     Errors:
-        InputError: no file, a line that is no clip, or an id that stands there twice; with the line's number.
+        InputError: no file, a line or row that is no clip, or an id that stands there twice; with the line's number.
     """
     if not path.is_file():
         raise InputError(f"there is no clip index at {path}.")
     clips = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, row in enumerate(_rows(path), start=1):
         try:
-            clips.append(_clip(json.loads(line), path.parent))
+            if row is not None:
+                clips.append(_clip(json.loads(row) if isinstance(row, str) else row, path.parent))
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"line {number} of {path} is no clip: {error}.", fix="See docs/training.md, the clip index."
@@ -146,6 +152,15 @@ class Windows:
         }
 
 
+def _rows(path: Path) -> Iterator[str | dict[str, Any] | None]:
+    """Yield the lines of a text file (None for empty ones) or the rows of a Parquet file."""
+    if path.suffix != PARQUET:
+        yield from (line if line.strip() else None for line in path.read_text(encoding="utf-8").splitlines())
+        return
+    for row in read_parquet(path):
+        yield {**row, "sources": json.loads(row["sources"])} if isinstance(row.get("sources"), str) else row
+
+
 def _clip(row: dict[str, Any], folder: Path) -> Clip:
     sources = {
         role: Source(
@@ -154,6 +169,11 @@ def _clip(row: dict[str, Any], folder: Path) -> Clip:
         for role, given in row["sources"].items()
     }
     return Clip(str(row["id"]), int(row["frames"]), sources, str(row.get("licence", "")))
+
+
+def _columns(clip: Clip, folder: Path) -> dict[str, Any]:
+    row = json.loads(_line(clip, folder))
+    return {**row, "sources": json.dumps(row["sources"])}
 
 
 def _line(clip: Clip, folder: Path) -> str:
