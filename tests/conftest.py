@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List
 
 import pytest
 from hypothesis import settings
@@ -38,14 +37,12 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Name the tests that stay together when several processes share the work (`make test`).
 
     Two servers being killed at once on two cores would wait for each other: all of those are one group. Elsewhere
-    every file is one, for the sake of its fixtures.
+    every file is one, for the sake of its fixtures. (Later in the collection xdist has read the names already.)
     """
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        watching = place.parts[0] in STARTING_PROCESSES and not set(IN_ONE_PROCESS) & set(place.parts)
-        item.add_marker(pytest.mark.xdist_group("processes" if watching else place.as_posix()))
+    place = item.path.relative_to(TESTS)
+    watching = place.parts[0] in STARTING_PROCESSES and not set(IN_ONE_PROCESS) & set(place.parts)
+    item.add_marker(pytest.mark.xdist_group("processes" if watching else place.as_posix()))
