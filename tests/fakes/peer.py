@@ -83,9 +83,15 @@ class Peer:
             self.data.close()
         self.context.term()
 
-    def hello(self, timeout_s: float = 10.0) -> Dict[str, Any]:
-        """Make a session and return WELCOME's fields."""
-        answer = self.request("HELLO", {"versions": [1, 1], "client": "peer"}, timeout_s)
+    def hello(self, timeout_s: float = 10.0, patience_s: float = 0.0) -> Dict[str, Any]:
+        """Make a session and return WELCOME's fields; ask again for `patience_s` while the server is full."""
+        patient_until = time.monotonic() + patience_s
+        while True:
+            answer = self.request("HELLO", {"versions": [1, 1], "client": "peer"}, timeout_s)
+            full = answer.type == "REJECT" and answer.body["error"]["code"] == "busy"
+            if not full or time.monotonic() > patient_until:
+                break
+            time.sleep(0.1)
         assert answer.type == "WELCOME", answer
         self.session, self.data_port = bytes(answer.body["session"]), answer.body["data_port"]
         return answer.body
@@ -97,9 +103,9 @@ class Peer:
         self.send_data("ATTACH", {"session": self.session, "credit": credit})
         self.credit = self.wait(lambda m: m.type == "ATTACHED").body["credit"]
 
-    def start(self) -> Peer:
-        """Say HELLO and ATTACH."""
-        self.hello()
+    def start(self, patience_s: float = 0.0) -> Peer:
+        """Say HELLO and ATTACH; ask again for `patience_s` while the server is full."""
+        self.hello(patience_s=patience_s)
         self.attach()
         return self
 
