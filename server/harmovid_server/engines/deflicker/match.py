@@ -260,7 +260,11 @@ def match(
         still: take the camera for locked off and what moves for misfits (time-lapse: motion is too fast to follow).
     """
     height, width = here.plain.shape
-    (forth, back), like = (flow_between(here, there, guess), 1.0) if guess else _followed(here, there, before)
+    like = 1.0
+    if guess is None:
+        (forth, back), like = _followed(here, there, before)
+    elif not still:
+        forth, back = flow_between(here, there, guess)
     if still:
         forth = back = np.zeros((height, width, 2), np.float32)
     area = np.count_nonzero(here.weight > 0.1)
