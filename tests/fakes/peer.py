@@ -13,7 +13,7 @@ import time
 import uuid
 import zlib
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 import zmq
 from harmovid import wire
@@ -21,6 +21,8 @@ from harmovid.keys import KeyPair
 from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, Message
 
 CREDIT = 16 << 20
+SEND_S = 5.0
+"""Longest wait of a send: a refused key leaves a socket with nobody to send to."""
 
 
 def frame_bytes(frame: int, size: int = 3000, layer: str = "plate") -> bytes:
@@ -32,6 +34,12 @@ def frame_bytes(frame: int, size: int = 3000, layer: str = "plate") -> bytes:
 def spec(frames: str = "1-10", engine: str = "echo", **more: Any) -> Dict[str, Any]:
     """Return a job specification as SUBMIT carries it."""
     return {"job_id": uuid.uuid4().hex, "engine": engine, "frames": frames, "layers": ["plate"], **more}
+
+
+def _post(socket: zmq.Socket[bytes], parts: Sequence[Any]) -> None:
+    if not socket.poll(SEND_S * 1000, zmq.POLLOUT):
+        raise TimeoutError(f"nobody took a message within {SEND_S} s")
+    socket.send_multipart(parts)
 
 
 class Peer:
@@ -111,12 +119,12 @@ class Peer:
 
     def send(self, kind: str, body: Optional[Dict[str, Any]] = None, ref: Optional[int] = None) -> None:
         """Send on control."""
-        self.control.send_multipart(wire.encode(kind, body, ref))
+        _post(self.control, wire.encode(kind, body, ref))
 
     def send_data(self, kind: str, body: Dict[str, Any]) -> None:
         """Send on data."""
         assert self.data is not None
-        self.data.send_multipart(wire.encode(kind, body))
+        _post(self.data, wire.encode(kind, body))
 
     def request(self, kind: str, body: Optional[Dict[str, Any]] = None, timeout_s: float = 10.0) -> Message:
         """Send a request and return its answer."""
