@@ -30,6 +30,7 @@ from support import deflicker_rows as extra
 from support import deflicker_speed
 from support.deflicker_compare import Row, Truth
 from support.deflicker_engine import engine_run
+from support.deflicker_films import film_ratio, film_rows
 from support.deflicker_table import print_details, print_head, print_means, print_row
 
 LINES, FRAMES, SEED = 240, 40, 1
@@ -64,9 +65,10 @@ def main() -> None:
     print_means(rows, TUNED_ON)
     print_details(rows)
     others = _extras(given, clips, ours)
-    film_ratio = extra.summary_of_films(others)
-    if film_ratio is not None:
-        print(f"  film      local roughness over the better ffmpeg filter's, mean: {film_ratio:.2f}")
+    ratios = {number: film_ratio(others, number) for number in ("local_stops", "along_stops")}
+    if ratios["local_stops"] is not None:
+        print("  film      local roughness over the better ffmpeg filter's, mean: "
+              f"{ratios['local_stops']:.2f}, along motion {ratios['along_stops']:.2f}")  # fmt: skip
     speed = {}
     if "speed" in given.tests:
         speed = deflicker_speed.measure(
@@ -76,7 +78,8 @@ def main() -> None:
     lines = clips[0].frames.shape[1] if clips else LINES
     print(json.dumps({
         "bench": "deflicker", "engine": engine.info.version, "lines": lines, "seed": SEED,
-        "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": film_ratio, "speed": speed,
+        "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": ratios["local_stops"],
+        "film_ratio_along": ratios["along_stops"], "speed": speed,
     }))  # fmt: skip
 
 
@@ -142,7 +145,7 @@ def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Run) -> extr
         "steady": (extra.steady_rows(clip, ours) for clip in clips),
         "cut": (extra.cut_rows(pair, ours, SEED) for pair in zip(whole, whole[1:])),
         "bands": (extra.band_rows(clip, ours, SEED) for clip in whole),
-        "film": (extra.film_rows(path, LINES, given.frames, ours, given.cores) for path in _films(given)),
+        "film": (film_rows(path, LINES, given.frames, ours, given.cores) for path in _films(given)),
     }
     rows: extra.Rows = []
     for found in chain.from_iterable(tests[name] for name in tests if name in given.tests):

@@ -1,29 +1,21 @@
-"""The bench's rows beside the six made flickers: fade, steady clip, cut, rolling bands, real film, cost.
+"""The bench's rows of what must not happen: fade, steady clip, cut, rolling bands.
 
 Each returns plain rows (`test`, `what`, numbers by method), for the table and the JSON line alike.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from harmovid_training.evaluate import sets
-from harmovid_training.evaluate.clips import Clip, load_film
+from harmovid_training.evaluate.clips import Clip
 from harmovid_training.evaluate.degrade import exposure
 from harmovid_training.evaluate.ffmpeg import ffmpeg_available
-from harmovid_training.evaluate.methods import FFMPEG, NOOP, Method, Run, Setting
+from harmovid_training.evaluate.methods import FFMPEG, Run
 
-from support.deflicker_compare import OURS, thinned
-
-Rows = List[Dict[str, Any]]
-
-INTACT = (0.5, 2.0)
-"""A result with another share of its detail is a broken picture: black frames are very steady."""
-CHART_PREFIX = "colorchart"
-"""Films of this name are a still chart whose camera setting is stepped."""
+from support.deflicker_compare import OURS
+from support.deflicker_films import Rows, film_words
 
 
 def defaults() -> List[Tuple[str, Run]]:
@@ -69,32 +61,6 @@ def band_rows(clip: Clip, ours: Run, seed: int) -> Rows:
     return rows
 
 
-def film_rows(path: Path, lines: int, count: int, ours: Run, workers: int) -> Rows:
-    """A real film, or the steps of a chart: roughness in places and as a whole, and detail kept.
-
-    ffmpeg's filters are taken at the setting that leaves the least local roughness of those that leave a picture;
-    `workers` are tried at once.
-    """
-    film = load_film(path, lines, count)
-    small = thinned(film.frames)
-    test = "chart" if film.name.startswith(CHART_PREFIX) else "film"
-    methods: List[Method] = [NOOP, *(FFMPEG if ffmpeg_available() else ())]
-    numbers = {}
-
-    def local_stops(setting: Setting) -> float:
-        found = sets.film_numbers(setting.run(small, None), small)
-        return found["local_stops"] if INTACT[0] <= found["detail"] <= INTACT[1] else np.inf
-
-    for method in methods:
-        with ThreadPoolExecutor(workers) as pool:
-            tried = list(pool.map(local_stops, method.settings))
-        best = method.settings[int(np.argmin(tried))]
-        found = sets.film_numbers(best.run(film.frames, None), film.frames)
-        numbers[method.name] = {**found, "setting": best.label}
-    numbers[OURS] = {**sets.film_numbers(ours(film.frames, None), film.frames), "setting": ""}
-    return [_row(test, f"{film.name} ({len(film.frames)} frames)", numbers)]
-
-
 def _row(test: str, what: str, numbers: Dict[str, Any]) -> Dict[str, Any]:
     return {"test": test, "what": what, "numbers": numbers}
 
@@ -115,25 +81,11 @@ def _said(test: str, numbers: Dict[str, Any]) -> str:
         "steady-fg": _steady,
         "cut": lambda n: f"{n['worst_stops']:.5f} worst pixel",
         "bands": lambda n: f"{n['before_stops']:.3f} -> {n['after_stops']:.4f}",
-        "film": _film,
-        "chart": _film,
+        "film": film_words,
+        "chart": film_words,
     }
     return words[test](numbers)
 
 
 def _steady(numbers: Dict[str, Any]) -> str:
     return f"{numbers['stops']:.4f} rms, {100 * numbers['identical']:.0f} % of pixels identical"
-
-
-def _film(numbers: Dict[str, Any]) -> str:
-    return f"local {numbers['local_stops']:.4f}, global {numbers['global_stops']:.4f}, detail {numbers['detail']:.3f}"
-
-
-def summary_of_films(rows: Rows) -> Optional[float]:
-    """Return the mean ratio of local roughness, ours over the better ffmpeg filter; None without ffmpeg."""
-    ratios = []
-    for row in (each for each in rows if each["test"] == "film"):
-        theirs = [n["local_stops"] for name, n in row["numbers"].items() if name.startswith("ffmpeg")]
-        if theirs:
-            ratios.append(row["numbers"][OURS]["local_stops"] / max(min(theirs), 1e-9))
-    return float(np.mean(ratios)) if ratios else None

@@ -60,7 +60,7 @@ def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
         write_stills(tmp_path / "flicker" / name / "frames", view(flickering.astype(np.float32)))
 
     tests = ("--tests", "cut", "film", "--frames", "6")
-    _, found = run(repo, "--clips", str(tmp_path / "clips"), *tests, "--only", "one", "two")
+    lines, found = run(repo, "--clips", str(tmp_path / "clips"), *tests, "--only", "one", "two")
 
     assert [(row["test"], row["what"]) for row in found["others"]] == [
         ("cut", "one | two"), ("film", "old-one (6 frames)"),
@@ -68,7 +68,11 @@ def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
     film = found["others"][1]["numbers"]
     assert film["no-op"]["detail"] == 1
     assert film["no-op"]["local_stops"] > 0.1
-    assert film["HarmoVid"]["local_stops"] < film["no-op"]["local_stops"]
+    for number in ("local_stops", "along_stops"):
+        assert film["HarmoVid"][number] < film["no-op"][number]
+    assert film["light held"]["local_stops"] < film["no-op"]["local_stops"] / 2
+    assert {"mean/std", "midway"} < set(film)
+    assert any("light held" in line and "followed" in line for line in lines)
 
 
 def test_help_names_the_tests(repo: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from harmovid_training.evaluate.along import FilmMotion
 from harmovid_training.evaluate.clips import Clip
 from harmovid_training.evaluate.degrade import Array, bands, fade, to_stops
 from harmovid_training.evaluate.methods import Run
@@ -83,10 +84,16 @@ def band_profile(run: Run, frames: Array, seed: int) -> Dict[str, Dict[str, floa
     return found
 
 
-def film_numbers(result: Array, film: Array) -> Dict[str, float]:
-    """Return what is known of a result without truth: roughness in stops, and the share of detail kept."""
+def film_numbers(result: Array, film: Array, motion: Optional[FilmMotion] = None) -> Dict[str, float]:
+    """Return what is known of a result without truth: roughness in stops, and the share of detail kept.
+
+    Args:
+        motion: the film's; with it, roughness along motion is among the numbers.
+    """
+    along = {} if motion is None else {"along_stops": motion.along_stops(result)}
     return {
         "local_stops": local_roughness_stops(result),
+        **along,
         "global_stops": roughness_stops(result),
         "detail": detail_ratio(result, film),
     }

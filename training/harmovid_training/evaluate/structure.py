@@ -59,7 +59,7 @@ class Motion:
 
     def __init__(self, truth: Array) -> None:
         grey = [np.clip(frame @ LUMA * 255, 0, 255).astype(np.uint8) for frame in truth]
-        self._steps: List[Tuple[Array, Array]] = [_step(now, before) for before, now in zip(grey, grey[1:])]
+        self._steps: List[Tuple[Array, Array]] = [step(now, before) for before, now in zip(grey, grey[1:])]
 
     def warped_error(self, clip: Array, mask: Optional[Array] = None) -> float:
         """Return the RMS difference between each frame of a view and the one before, moved onto it.
@@ -69,28 +69,34 @@ class Motion:
         """
         total = weight = 0.0
         for t, (places, seen) in enumerate(self._steps, start=1):
-            moved = _moved(clip[t - 1], places)
+            before = moved(clip[t - 1], places)
             share = seen if mask is None else seen * mask[t]
-            total += float((((clip[t] - moved) ** 2).mean(-1) * share).sum(dtype=np.float64))
+            total += float((((clip[t] - before) ** 2).mean(-1) * share).sum(dtype=np.float64))
             weight += float(share.sum(dtype=np.float64))
         return float(np.sqrt(total / max(weight, 1e-9)))
 
 
-def _step(now: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> Tuple[Array, Array]:
-    """Return where in `before` each pixel of `now` was, `(H, W, 2)`, and `(H, W)` 1 where that can be trusted."""
+def step(
+    now: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8], agree_px: float = AGREE_PX
+) -> Tuple[Array, Array]:
+    """Return where in `before` each pixel of `now` was, `(H, W, 2)`, and `(H, W)` 1 where that can be trusted.
+
+    Args:
+        agree_px: by how much motion there and back again may miss.
+    """
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = dis.calc(now, before, None), dis.calc(before, now, None)
     height, width = now.shape
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
     places = grid + there
-    returned = there + _moved(back, places)
+    returned = there + moved(back, places)
     inside = (places >= 0).all(-1) & (places[..., 0] <= width - 1) & (places[..., 1] <= height - 1)
-    seen = inside & (np.hypot(returned[..., 0], returned[..., 1]) < AGREE_PX)
+    seen = inside & (np.hypot(returned[..., 0], returned[..., 1]) < agree_px)
     return places, seen.astype(np.float32)
 
 
-def _moved(picture: Array, places: Array) -> Array:
+def moved(picture: Array, places: Array) -> Array:
     """Return the picture as seen at places `(H, W, 2)`, bilinear; beyond its edge its edge."""
     columns, rows = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
-    moved = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32)
+    seen = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.float32)

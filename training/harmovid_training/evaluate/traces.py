@@ -34,12 +34,22 @@ def levels(clip: Array, mask: Optional[Array] = None, tiles: Tuple[int, int] = T
     weight = np.ones(clip.shape[:3], np.float32) if mask is None else mask
     traces = np.full((len(clip), *tiles), np.nan)
     for t, frame in enumerate(clip):
-        stops = np.log2(np.maximum(frame @ LUMA, LEVEL_FLOOR) / MID_GREY)
-        share = _tile_means(weight[t], tiles)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            level = _tile_means(stops * weight[t], tiles) / share
-        traces[t] = np.where(share >= FEWEST_SHARE, level, np.nan)
+        traces[t] = tile_levels(luma_stops(frame), weight[t], tiles, FEWEST_SHARE)
     return traces
+
+
+def luma_stops(frame: Array) -> Array:
+    """Return a frame's log2 luma `(H, W)`, in stops from middle grey."""
+    stops: Array = np.log2(np.maximum(frame @ LUMA, LEVEL_FLOOR) / MID_GREY)
+    return stops
+
+
+def tile_levels(values: Array, weight: Array, tiles: Tuple[int, int], fewest_share: float) -> Float64:
+    """Return the weighted means over equal tiles, `(rows, columns)`; NaN where the weight's mean is below a share."""
+    share = _tile_means(weight, tiles)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        level = _tile_means(values * weight, tiles) / share
+    return np.where(share >= fewest_share, level, np.nan)
 
 
 def foreground_level(clip: Array, mask: Array) -> Float64:
@@ -51,16 +61,17 @@ def foreground_level(clip: Array, mask: Array) -> Float64:
     for t, frame in enumerate(clip):
         weight = float(mask[t].sum(dtype=np.float64))
         if weight >= FEWEST_PIXELS:
-            stops = np.log2(np.maximum(frame @ LUMA, LEVEL_FLOOR) / MID_GREY)
-            course[t] = float((stops * mask[t]).sum(dtype=np.float64)) / weight
+            course[t] = float((luma_stops(frame) * mask[t]).sum(dtype=np.float64)) / weight
     return course
 
 
 def roughness(traces: npt.NDArray[Any]) -> float:
     """Return the roughness in stops of traces `(T, ...)`; 0 where no three in a row have a level (NaN is none)."""
-    if len(traces) < 3:
-        return 0.0
-    second = np.diff(traces, n=2, axis=0)
+    return second_roughness(np.diff(traces, n=2, axis=0))
+
+
+def second_roughness(second: npt.NDArray[Any]) -> float:
+    """Return the roughness in stops of second differences in stops; 0 where none is known (NaN is none)."""
     known = second[np.isfinite(second)]
     return float(np.sqrt((known**2).mean() / WHITE_SECOND_DIFFERENCE)) if known.size else 0.0
 
