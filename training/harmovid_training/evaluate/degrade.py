@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
 FLOOR = 2.0**-14
@@ -42,9 +43,12 @@ def to_stops(linear: Array) -> Array:
 
 def exposure(clip: Array, rng: Rng) -> Array:
     """Gain per frame, white in time, with a small independent part per channel (iris, shutter, old film)."""
-    count = len(clip)
-    gain = rng.normal(0, EXPOSURE_STOPS, (count, 1)) + rng.normal(0, CHANNEL_STOPS, (count, 3))
-    return _gain(clip, gain[:, None, None, :])
+    return gained(clip, exposure_course(len(clip), rng)[:, None, None, :])
+
+
+def exposure_course(count: int, rng: Rng) -> Float64:
+    """Return the gains of `exposure` in stops, `(count, 3)`."""
+    return rng.normal(0, EXPOSURE_STOPS, (count, 1)) + rng.normal(0, CHANNEL_STOPS, (count, 3))
 
 
 def curves(clip: Array, rng: Rng) -> Array:
@@ -82,7 +86,7 @@ def blobs(clip: Array, rng: Rng) -> Array:
         for t in range(count):
             y, x = centre + speed * t
             stops[t] += strength[t] * np.exp(-0.5 * ((rows - y) ** 2 + (columns - x) ** 2) / radius**2)
-    return _gain(clip, stops[..., None])
+    return gained(clip, stops[..., None])
 
 
 def looks(clip: Array, rng: Rng) -> Array:
@@ -118,16 +122,17 @@ def bands(
     start = rng.uniform(0, 1)
     rows = np.arange(height) / height
     phase = cycles * rows[None, :] + drift * np.arange(count)[:, None] + start
-    return _gain(clip, amount_stops * np.sin(2 * np.pi * phase)[:, :, None, None])
+    return gained(clip, amount_stops * np.sin(2 * np.pi * phase)[:, :, None, None])
 
 
 def fade(clip: Array, stops: float, first: int, last: int) -> Array:
     """An intended change that must survive: gain from 0 to `stops`, linear from frame index `first` to `last`."""
     ramp = np.clip((np.arange(len(clip)) - first) / max(last - first, 1), 0, 1) * stops
-    return _gain(clip, ramp[:, None, None, None])
+    return gained(clip, ramp[:, None, None, None])
 
 
-def _gain(clip: Array, stops: npt.NDArray[np.floating]) -> Array:
+def gained(clip: Array, stops: npt.NDArray[np.floating]) -> Array:
+    """Return the clip with gains in stops that broadcast to it."""
     out: Array = (clip * np.exp2(stops)).astype(np.float32)
     return out
 
