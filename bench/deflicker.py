@@ -7,9 +7,10 @@ FOLDER holds a folder per clip with frames/ and masks/ (stills); films lie in `f
 says. Without --clips the footage of ../shared/data is taken where it is, else the made clip.
 
 Tests: six degradations made in scene-linear light from clean clips (harmovid_training.evaluate.degrade); fade, steady,
-cut and bands, which say what must not happen; film, without truth; speed at 1080p. The figure that counts is the last
-column: psnr_g (dB in view space after the one best colour transform of the clip) over the better of ffmpeg's two
-filters at its best setting. Foregrounds are judged inside the mask, which all methods but ffmpeg's know.
+cut and bands, which say what must not happen; film, without truth, in still tiles and along its motion; speed at
+1080p. The figure that counts is the last column: psnr_g (dB in view space after the one best colour transform of the
+clip) over the better of ffmpeg's two filters at its best setting. Foregrounds are judged inside the mask, which all
+methods but ffmpeg's know.
 """
 
 from __future__ import annotations

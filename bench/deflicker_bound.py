@@ -3,6 +3,8 @@
     python bench/deflicker_bound.py --clips FOLDER [--only CLIP ...]
     python bench/deflicker_bound.py --quick            # no footage: a small clip made of numbers
 
+Four clips take some twenty minutes of one core; --draws 10 gives a first look.
+
 A deflicker sees the sum of the shot's own light and the flicker. Here every frame's light is measured without error,
 and the only question left is what of it is flicker. The own light of each clip is that which the engine's links read on
 the clean clip. White flicker of exposure as in `bench/deflicker.py` is added to it, 150 times; what a method leaves is
