@@ -1,7 +1,7 @@
 """The bench's rows of real film, which has no truth: how rough its light is, in still tiles and along motion.
 
 Rows are plain (`test`, `what`, numbers by method). `LIGHT_HELD` is no method: what the picture's motion alone reads in
-tiles that stand still, below which no light brings them.
+tiles that stand still, below which only who changes the light of what moves can bring them.
 """
 
 from __future__ import annotations

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from harmovid_training.evaluate.along import FilmMotion
+from harmovid_training.evaluate.clips import load_clip, load_film
 from harmovid_training.evaluate.degrade import Array
 from harmovid_training.evaluate.traces import local_roughness_stops
 
@@ -119,3 +122,23 @@ def test_two_frames_have_no_roughness() -> None:
     assert motion.along_stops(pan(2, count=2)) == 0.0
     assert motion.held_stops(pan(2, count=2)) == 0.0
     assert motion.followed == 0.0
+
+
+@pytest.mark.real
+def test_footage_that_does_not_flicker(real_data: Path) -> None:
+    """Twelve frames of a runner: light held says what still tiles read to 20 %; along motion at most half is left."""
+    clip = load_clip(real_data / "clips" / "davis_parkour", 240, 12).frames
+    motion, fixed = FilmMotion(clip), local_roughness_stops(clip)
+    assert motion.held_stops(clip) == pytest.approx(fixed, rel=0.2)
+    assert motion.along_stops(clip) < 0.5 * fixed
+
+
+@pytest.mark.real
+def test_old_film_is_followed(real_data: Path) -> None:
+    """Market Street flickers and shakes: most of it is followed, and its motion alone reads less than it all does."""
+    folder = real_data / "flicker" / "a_trip_down_market_street_before_the_fire"
+    film = load_film(folder, 240, 12).frames
+    motion = FilmMotion(film)
+    assert motion.followed > 0.6
+    assert motion.held_stops(film) < 0.7 * local_roughness_stops(film)
+    assert motion.along_stops(film) > motion.held_stops(film)

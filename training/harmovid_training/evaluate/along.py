@@ -87,8 +87,9 @@ class FilmMotion:
         """Return what fixed tiles read of the film with its light held: its motion's own roughness in stops.
 
         Each frame is moved to where its picture was one frame before and will be one frame after, without a change of
-        its light, and the three are read in tiles that stand still. A deflicker that leaves the picture's content as
-        it is comes no lower in `traces.local_roughness_stops`. What motion hides or shows is stretched, not made up.
+        its light, and the three are read in tiles that stand still. A deflicker that takes out flicker alone comes no
+        lower in `traces.local_roughness_stops`; one that dims the frame as bright things enter may. What motion hides
+        or shows is stretched, not made up: clips that do not flicker read up to a seventh more than this.
         """
         second: List[Float64] = []
         for t in range(1, len(self._back)):
