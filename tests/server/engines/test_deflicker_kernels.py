@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 from harmovid.pixels.field import LUMA
-from harmovid_server.engines.deflicker import kernels
+from harmovid_server.engines.deflicker import kernels, places
 from harmovid_server.engines.deflicker.bands import find_wave
+from harmovid_server.engines.deflicker.basis import terms
 from harmovid_server.engines.deflicker.match import Pairs
-from harmovid_server.engines.deflicker.places import Matched
+from harmovid_server.engines.deflicker.places import BANDS, PATCHES, Lattice, Matched
 
 HEIGHT, WIDTH = 48, 64
 NUMBERS = np.array([1.0, 0.2, 0.04, -6.5, 4.99])
@@ -76,14 +77,66 @@ def test_sampling_is_what_numpy_says(step: int) -> None:
 
 
 def test_likeness_is_the_correlation_after_motion() -> None:
-    """Two pictures' likeness is numpy's correlation of one with the other moved; a flat one tells nothing."""
+    """Two pictures' likeness is numpy's correlation, over a chequerboard, of one with the other moved; a flat one tells
+    nothing."""
     rng = np.random.default_rng(1)
     first, second = (rng.integers(0, 255, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(2))
     flow = planes()[6]
-    expected = np.corrcoef(first.ravel(), warped(second.astype(float), flow).ravel())[0, 1]
+    board = np.indices(first.shape).sum(0) % 2 == 0
+    expected = np.corrcoef(first[board], warped(second.astype(float), flow)[board])[0, 1]
 
     assert kernels.likeness(first, second, flow) == pytest.approx(expected, abs=1e-4)
     assert kernels.likeness(first, np.full_like(second, 7), flow) == 1.0
+
+
+@pytest.mark.parametrize("lattice", [PATCHES, BANDS])
+def test_rows_read_maps_and_their_transpose_is_what_numpy_says(lattice: Lattice) -> None:
+    """Compiled reading of maps at samples, its transpose, and both at once are those of the dense matrix."""
+    rng, count, curves = np.random.default_rng(4), 3, np.random.default_rng(5).normal(0, 0.05, (3, 10, 3))
+    links = []
+    for later, earlier in ((1, 0), (2, 1), (2, 0)):
+        logs, at = rng.normal(-1, 1, (2, 200, 3)), rng.uniform(0, 1, (2, 200, 2)).astype(np.float32)
+        links.append(Matched(later, earlier, Pairs(*logs, *at, rng.uniform(0, 1, 200), 1.0)))
+    rows = places.rows_of(links, curves, lattice)
+    n, cells = len(rows.trust), count * lattice.rows * lattice.columns
+    matrix = np.zeros((n, cells))
+    for end, sign in ((0, 1.0), (1, -1.0)):
+        fx, fy = rows.inside[:, 2 * end].astype(float), rows.inside[:, 2 * end + 1].astype(float)
+        for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            cell = rows.first[:, end] + right * lattice.right + down * lattice.columns
+            share = (fx if right else 1 - fx) * (fy if down else 1 - fy)
+            np.add.at(matrix, (np.arange(n), cell), sign * share)
+    maps = rng.normal(0, 1, (count, lattice.rows, lattice.columns, 3))
+    weights, values = rng.uniform(0, 1, (n, 1)), rng.normal(0, 1, (n, 3))
+    flat, shape = maps.reshape(-1, 3), maps.shape
+
+    np.testing.assert_allclose(rows.gather(maps), matrix @ flat, atol=1e-9)
+    np.testing.assert_allclose(rows.scatter(values, count), (matrix.T @ values).reshape(shape), atol=1e-9)
+    pushed = matrix.T @ (weights * (matrix @ flat))
+    np.testing.assert_allclose(rows.push(maps, weights), pushed.reshape(shape), atol=1e-9)
+    every = max(1, 200 // (200 // lattice.every))
+    for link, start in zip(links, rows.starts):
+        here, there = link.pairs.here[::every], link.pairs.there[::every]
+        plain = there + terms(there) @ curves[link.earlier] - here - terms(here) @ curves[link.later]
+        np.testing.assert_allclose(rows.wanted[start : start + len(plain)], plain, atol=1e-9)
+        read = places.read(maps, link.pairs.at[::every], link.later, lattice)
+        read -= places.read(maps, link.pairs.at_there[::every], link.earlier, lattice)
+        np.testing.assert_allclose(rows.gather(maps)[start : start + len(plain)], read, atol=1e-9)
+
+
+def test_diagonal_of_patches_is_what_numpy_says() -> None:
+    """How much samples say of a cell by themselves is the sum of their squared shares."""
+    rng = np.random.default_rng(6)
+    places_of = rng.uniform(0, 1, (2, 50, 2)).astype(np.float32)
+    pairs = Pairs(*rng.normal(-1, 1, (2, 50, 3)), *places_of, np.ones(50), 1.0)
+    rows = places.rows_of([Matched(1, 0, pairs)], np.zeros((2, 10, 3)), PATCHES)
+    weights, expected = rng.uniform(0, 1, (50, 1)), np.zeros(2 * 9 * 16)
+    for cell in range(len(expected)):
+        one = np.zeros((len(expected), 3))
+        one[cell] = 1.0
+        expected[cell] = float((rows.gather(one)[:, :1] ** 2 * weights).sum())
+
+    np.testing.assert_allclose(rows.diagonal(weights, 2).ravel(), expected, atol=1e-9)
 
 
 def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) -> list[Matched]:
@@ -103,7 +156,7 @@ def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) ->
             there = np.clip(at + rng.normal(0, 0.02, at.shape), 0, 1).astype(np.float32)
             light = rng.normal(-2, 1, (samples, 1)) + np.zeros(3)
             logs = [light + stops(f, p[:, 1])[:, None] for f, p in ((later, at), (later - gap, there))]
-            links.append(Matched(later, later - gap, Pairs(*logs, at, there, np.ones(samples), 1.0, 1.0)))
+            links.append(Matched(later, later - gap, Pairs(*logs, at, there, np.ones(samples), 1.0)))
     return links
 
 
@@ -137,7 +190,7 @@ def test_a_fade_is_no_wave(frames: int) -> None:
                 light = rng.normal(-2, 1, (120, 1)) + np.zeros(3)
                 noise = rng.normal(0, 0.02, (2, 120, 3))
                 logs = [light + level[f] + noise[i] for i, f in enumerate((later, later - gap))]
-                links.append(Matched(later, later - gap, Pairs(*logs, at, at, np.ones(120), 1.0, 1.0)))
+                links.append(Matched(later, later - gap, Pairs(*logs, at, at, np.ones(120), 1.0)))
 
     wave = find_wave(links, np.zeros((frames, 10, 3)), rng.normal(0, 0.02, (frames, 96, 1, 3)))
 

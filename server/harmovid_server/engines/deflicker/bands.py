@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from typing import List, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
-from harmovid_server.engines.deflicker.basis import Array64, terms
+from harmovid_server.engines.deflicker.basis import Array64
 from harmovid_server.engines.deflicker.links import weighted_median
-from harmovid_server.engines.deflicker.match import thinned
-from harmovid_server.engines.deflicker.places import Matched
+from harmovid_server.engines.deflicker.places import Matched, Samples, joined
 
 OVERTONES = 3
 """The wave itself and two more: lamps do not shine as sines."""
@@ -32,6 +30,8 @@ SLOWEST_DRIFT = 0.05
 FINER = 4
 """The drift is looked for on so many steps per frame of the window."""
 ROUNDS = 6
+HOPELESS = 0.1
+"""A wave that explains less than this after two rounds is none: bands are found nearly right at once."""
 EVERY = 3
 SMALLEST_SCALE_STOPS = 0.02
 RIDGE = 1e-3
@@ -63,27 +63,6 @@ class Wave:
         return stops
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """Samples of all links: both frames' numbers and rows (0..1), what should differ between them, and trust; and
-    where each link's samples begin."""
-
-    later: Array64
-    earlier: Array64
-    row: Array64
-    row_there: Array64
-    wanted: Array64
-    trust: Array64
-    starts: npt.NDArray[np.int64]
-
-    def unshared(self, values: Array64, weight: Array64) -> Array64:
-        """Return `(n, k)` values less each link's mean of them by `weight`."""
-        total = np.maximum(np.add.reduceat(weight, self.starts), 1e-12)[:, None]
-        means = np.add.reduceat(values * weight[:, None], self.starts) / total
-        less: Array64 = values - np.repeat(means, np.diff([*self.starts, len(values)]), axis=0)
-        return less
-
-
 def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
     """Return the wave that explains the samples best; one of nothing where there are none.
 
@@ -92,25 +71,27 @@ def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
         curves: `(count, 10, 3)` over `basis.terms`, the window's corrections so far.
         profiles: `(count, rows, 1, 3)` free profiles, which tell where to look.
     """
-    samples = _samples(links, curves)
+    samples = joined(links, curves, EVERY)
     cycles, drift = _strongest(profiles[:, :, 0].mean(axis=-1))
     nothing = Wave(cycles, drift, np.zeros((2 * OVERTONES, 3)), 0.0)
-    if samples is None:
+    if not len(samples.trust):
         return nothing
     weight, best = samples.trust, nothing
-    for _ in range(ROUNDS):
+    for round_ in range(ROUNDS):
         design, slopes = _design(cycles, drift, samples)
-        design, wanted = (samples.unshared(each, weight) for each in (design, samples.wanted))
+        design, wanted = (_unshared(samples, each, weight) for each in (design, samples.wanted))
         coeffs = _solved(design, wanted, weight)
         left = wanted - design @ coeffs
         wave = Wave(cycles, drift, coeffs, _explained(wanted, left, samples.trust))
         if wave.explained > best.explained and abs(drift) >= SLOWEST_DRIFT:
             best = wave
+        if round_ and best.explained < HOPELESS:
+            break
         size = np.sqrt((left**2).mean(axis=1))
         scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, samples.trust))
         weight = samples.trust / (1 + (size / scale) ** 2) ** 2
         moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
-        moved = samples.unshared(moved, weight)
+        moved = _unshared(samples, moved, weight)
         # Together with the columns: a turn of the phase does much of what spacing and drift do.
         step = _solved(np.concatenate([design, moved], axis=1), left.mean(axis=1, keepdims=True), weight)[
             -2:, 0
@@ -119,22 +100,13 @@ def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
     return best
 
 
-def _samples(links: List[Matched], curves: Array64) -> _Samples | None:
-    parts = []
-    for link in links:
-        if link.pairs.trust <= 0:
-            continue
-        pairs = thinned(link.pairs, len(link.pairs.here) // EVERY)
-        t, s, ones = link.later, link.earlier, np.ones(len(pairs.here))
-        wanted = pairs.there + terms(pairs.there) @ curves[s] - pairs.here - terms(pairs.here) @ curves[t]
-        rows = pairs.at[:, 1].astype(np.float64), pairs.at_there[:, 1].astype(np.float64)
-        parts.append((t * ones, s * ones, *rows, wanted, pairs.weight))
-    parts = [part for part in parts if len(part[-1])]
-    if not parts:
-        return None
-    starts = np.cumsum([0, *(len(part[-1]) for part in parts[:-1])])
-    later, earlier, row, row_there, stops, trust = (np.concatenate(each) for each in zip(*parts))
-    return _Samples(later, earlier, row, row_there, stops, trust, starts)
+def _unshared(samples: Samples, values: Array64, weight: Array64) -> Array64:
+    """Return `(n, k)` values less each link's mean of them by `weight`."""
+    starts = np.array(samples.starts)
+    total = np.maximum(np.add.reduceat(weight, starts[:-1]), 1e-12)[:, None]
+    means = np.add.reduceat(values * weight[:, None], starts[:-1]) / total
+    less: Array64 = values - np.repeat(means, np.diff(starts), axis=0)
+    return less
 
 
 def _strongest(profiles: Array64) -> Tuple[float, float]:
@@ -151,21 +123,24 @@ def _strongest(profiles: Array64) -> Tuple[float, float]:
 
 def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple[Array64, Array64]:
     """Return `(n, 2 * OVERTONES)` columns, and their slopes by a turn of the phase."""
-    waves, slopes = [], []
+    angle = 2 * np.pi * (cycles * row + drift * frame)
+    first = np.cos(angle) + 1j * np.sin(angle)
+    wave, waves, slopes = np.ones_like(first), [], []
     for h in range(1, OVERTONES + 1):
-        turn = 2 * np.pi * h
-        angle = turn * (cycles * row + drift * frame)
-        waves += [np.cos(angle), np.sin(angle)]
-        slopes += [-turn * np.sin(angle), turn * np.cos(angle)]
+        wave = wave * first
+        waves += [wave.real, wave.imag]
+        slopes += [-2 * np.pi * h * wave.imag, 2 * np.pi * h * wave.real]
     return np.stack(waves, axis=1), np.stack(slopes, axis=1)
 
 
-def _design(cycles: float, drift: float, samples: _Samples) -> Tuple[Array64, Tuple[Array64, Array64]]:
+def _design(cycles: float, drift: float, samples: Samples) -> Tuple[Array64, Tuple[Array64, Array64]]:
     """Return the columns' differences between both frames, and their slopes by spacing and by drift."""
-    here, slope = _columns(cycles, drift, samples.later, samples.row)
-    there, slope_there = _columns(cycles, drift, samples.earlier, samples.row_there)
-    by_cycles = slope * samples.row[:, None] - slope_there * samples.row_there[:, None]
-    by_drift = slope * samples.later[:, None] - slope_there * samples.earlier[:, None]
+    later, earlier = (each.astype(np.float64) for each in (samples.later, samples.earlier))
+    row, row_there = (each[:, 1].astype(np.float64) for each in (samples.at, samples.at_there))
+    here, slope = _columns(cycles, drift, later, row)
+    there, slope_there = _columns(cycles, drift, earlier, row_there)
+    by_cycles = slope * row[:, None] - slope_there * row_there[:, None]
+    by_drift = slope * later[:, None] - slope_there * earlier[:, None]
     return here - there, (by_cycles, by_drift)
 
 

@@ -30,12 +30,12 @@ _PRODUCTS: Tuple[Tuple[int, int], ...] = ((1, 1), (2, 2), (3, 3), (1, 2), (1, 3)
 
 
 def terms(logs: Array64) -> Array64:
-    """Return `(n, 10)` terms of `(n, 3)` log2 colours."""
+    """Return `(n, 10)` terms of `(n, 3)` log2 colours; each term's column lies in one piece."""
     r, g, b = logs.T
     light, u, v = (r + g + b) / 3 - CENTRE_STOPS, r - g, b - g
     first = (light, u, v)
     products = [first[i - 1] * first[j - 1] for i, j in _PRODUCTS]
-    return np.stack([np.ones_like(light), light, u, v, *products], axis=1)
+    return np.stack([np.ones_like(light), light, u, v, *products]).T
 
 
 def _identity() -> Array64:

@@ -17,6 +17,7 @@ Array32 = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
 ENOUGH_PX = 4
 """Blocks of this size and larger are read like a chequerboard: every second pixel says enough."""
+Shares = Tuple[float, float, float, float]
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = 12
@@ -25,15 +26,30 @@ COLUMNS = 12
 
 def compiled(function: F) -> F:
     """Compile a function; it runs without Python's lock."""
-    return cast(F, numba.njit(cache=True, nogil=True, fastmath=False)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @compiled
-def _corners(position: float, size: int) -> Tuple[int, int, float]:
+def _corners(position: float, size: int) -> Tuple[Any, Any, float]:
     """Return the two pixels that a position lies between, and the second one's share; edges repeat."""
     position = min(max(position, 0.0), size - 1.0)
     first = min(int(position), max(size - 2, 0))
-    return first, min(first + 1, size - 1), position - first
+    # Unsigned: a signed index is tested for being negative every time.
+    return np.uintp(first), np.uintp(min(first + 1, size - 1)), position - first
+
+
+@compiled
+def _between(image: Any, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares) -> float:
+    """Return a plane's value between four pixels."""
+    upper = shares[0] * image[y0, x0] + shares[1] * image[y0, x1]
+    return float(upper + shares[2] * image[y1, x0] + shares[3] * image[y1, x1])
+
+
+@compiled
+def _channel(image: Array32, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares, c: int) -> float:
+    """Return a channel's value between four pixels."""
+    upper = shares[0] * image[y0, x0, c] + shares[1] * image[y0, x1, c]
+    return float(upper + shares[2] * image[y1, x0, c] + shares[3] * image[y1, x1, c])
 
 
 @compiled
@@ -63,45 +79,39 @@ def sample(
     sums = np.zeros((rows * columns, COLUMNS))
     skip = 2 if step >= ENOUGH_PX else 1
     for y in range(rows * step):
-        for x in range(y % skip, columns * step, skip):
-            if weights[0][y, x] <= 0:
+        for k in range((columns * step - y % skip + skip - 1) // skip):
+            column = y % skip + k * skip
+            x, px = np.uintp(column), float(column)
+            r, g, b = here[y, x, 0], here[y, x, 1], here[y, x, 2]
+            if weights[0][y, x] <= 0 or min(r, g, b) <= low or max(r, g, b) >= high:
                 continue
-            there_x, there_y = x + flows[0][y, x, 0], y + flows[0][y, x, 1]
+            there_x, there_y = px + flows[0][y, x, 0], y + flows[0][y, x, 1]
             if not (0 <= there_x <= width - 1 and 0 <= there_y <= height - 1):
                 continue
             x0, x1, fx = _corners(there_x, width)
             y0, y1, fy = _corners(there_y, height)
-            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            p, q, s, t = flows[1][y0, x0], flows[1][y0, x1], flows[1][y1, x0], flows[1][y1, x1]
-            back_x = a * p[0] + b * q[0] + c * s[0] + d * t[0]
-            back_y = a * p[1] + b * q[1] + c * s[1] + d * t[1]
-            gap = (flows[0][y, x, 0] + back_x) ** 2 + (flows[0][y, x, 1] + back_y) ** 2
-            trust = 1 / (1 + gap / off_px**2) ** 2
-            measured = weights[1]
-            seen = a * measured[y0, x0] + b * measured[y0, x1] + c * measured[y1, x0] + d * measured[y1, x1]
-            trust *= min(weights[0][y, x], seen)
-            p, q, s, t = there[y0, x0], there[y0, x1], there[y1, x0], there[y1, x1]
-            r = a * p[0] + b * q[0] + c * s[0] + d * t[0]
-            g = a * p[1] + b * q[1] + c * s[1] + d * t[1]
-            u = a * p[2] + b * q[2] + c * s[2] + d * t[2]
-            mine = here[y, x]
-            if min(mine[0], mine[1], mine[2]) <= low or min(r, g, u) <= low:
+            shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            r_there = _channel(there, x0, x1, y0, y1, shares, 0)
+            g_there = _channel(there, x0, x1, y0, y1, shares, 1)
+            b_there = _channel(there, x0, x1, y0, y1, shares, 2)
+            if min(r_there, g_there, b_there) <= low or max(r_there, g_there, b_there) >= high:
                 continue
-            if max(mine[0], mine[1], mine[2]) >= high or max(r, g, u) >= high:
-                continue
-            luma = 0.5 * (LUMA[0] * (mine[0] + r) + LUMA[1] * (mine[1] + g) + LUMA[2] * (mine[2] + u))
-            other = slopes[1]
-            slope = a * other[y0, x0] + b * other[y0, x1] + c * other[y1, x0] + d * other[y1, x1]
-            slope = 0.5 * (slopes[0][y, x] + slope)
-            weight = trust * 2 ** (min(luma, 1.4) / 1.2) / (noise**2 + slope * error_px**2)
-            block = sums[(y // step) * columns + x // step]
+            off_x = flows[0][y, x, 0] + _channel(flows[1], x0, x1, y0, y1, shares, 0)
+            off_y = flows[0][y, x, 1] + _channel(flows[1], x0, x1, y0, y1, shares, 1)
+            trust = 1 / (1 + (off_x**2 + off_y**2) / off_px**2) ** 2
+            trust *= min(weights[0][y, x], _between(weights[1], x0, x1, y0, y1, shares))
+            luma = 0.5 * (LUMA[0] * (r + r_there) + LUMA[1] * (g + g_there) + LUMA[2] * (b + b_there))
+            slope = 0.5 * (slopes[0][y, x] + _between(slopes[1], x0, x1, y0, y1, shares))
+            weight = trust * np.exp2(min(luma, 1.4) / 1.2) / (noise**2 + slope * error_px**2)
+            block = sums[np.uintp((y // step) * columns + column // step)]
             block[0] += weight
-            for k in range(3):
-                block[1 + k] += weight * mine[k]
-            block[4] += weight * r
-            block[5] += weight * g
-            block[6] += weight * u
-            block[7] += weight * (x + 0.5)
+            block[1] += weight * r
+            block[2] += weight * g
+            block[3] += weight * b
+            block[4] += weight * r_there
+            block[5] += weight * g_there
+            block[6] += weight * b_there
+            block[7] += weight * (px + 0.5)
             block[8] += weight * (y + 0.5)
             block[9] += weight * (there_x + 0.5)
             block[10] += weight * (there_y + 0.5)
@@ -115,11 +125,11 @@ def likeness(here: npt.NDArray[np.uint8], there: npt.NDArray[np.uint8], flow: Ar
     height, width = here.shape
     n, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     for y in range(height):
-        for x in range(width):
+        for x in range(y % 2, width, 2):  # a chequerboard says enough
             x0, x1, fx = _corners(x + flow[y, x, 0], width)
             y0, y1, fy = _corners(y + flow[y, x, 1], height)
-            other = (1 - fy) * ((1 - fx) * there[y0, x0] + fx * there[y0, x1])
-            other += fy * ((1 - fx) * there[y1, x0] + fx * there[y1, x1])
+            shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            other = _between(there, x0, x1, y0, y1, shares)
             mine = float(here[y, x])
             n += 1
             a += mine
@@ -127,6 +137,8 @@ def likeness(here: npt.NDArray[np.uint8], there: npt.NDArray[np.uint8], flow: Ar
             aa += mine * mine
             bb += other * other
             ab += mine * other
+    if not n:
+        return 1.0
     spread = np.sqrt(max(aa / n - (a / n) ** 2, 0.0) * max(bb / n - (b / n) ** 2, 0.0))
     if spread < 1.0:
         return 1.0

@@ -25,6 +25,8 @@ from harmovid_server.engines.deflicker.match import Pairs
 
 ORDERS = (1, 4, 4, TERMS, TERMS, TERMS)
 """Terms in use per round: gain, then colour and contrast, then all of the quadratic."""
+ROUGHLY_SAMPLES = 600
+"""Of the samples, in rounds that do not use all terms yet."""
 LENS_STOPS = np.array([0.1, 0.1, 0.2])
 """Expected size of the lens's terms, in stops per half height of the picture (squared for the third)."""
 WAVE_ROWS, WAVE_COLUMNS = 4, 6
@@ -94,11 +96,11 @@ def fit(pairs: Pairs, aspect: float) -> Optional[Change]:
         richer = _fitted(pairs, waves, WAVE_STOPS, (TERMS,) * 4)
         if richer.scale < LOCAL_RATIO * found.scale:
             found = richer
-    y = pairs.here
-    moved = y + terms(y) @ found.there
-    moved = y + (terms(y) @ found.there - terms(moved) @ found.here) / 2
+    y, of_y = pairs.here, terms(pairs.here)
+    moved = y + of_y @ found.there
+    moved = y + (of_y @ found.there - terms(moved) @ found.here) / 2
     lost = (LOST_STOPS / max(pairs.trust, LEAST_TRUST) ** 2) ** 2
-    return _change(y, moved, found.weight, _error(found.left, found.weight, pairs.at) + lost)
+    return _change(of_y, terms(moved), found.weight, _error(found.left, found.weight, pairs.at) + lost)
 
 
 def from_quantiles(here: Array64, there: Array64) -> Change:
@@ -108,32 +110,39 @@ def from_quantiles(here: Array64, there: Array64) -> Change:
     coeffs = np.linalg.solve(first.T @ first + ridge, first.T @ (there - here))
     moved = here + first @ coeffs
     misfit = float(((there - moved) ** 2).mean())
-    return _change(here, moved, np.ones(len(here)), QUANTILE_STOPS**2 + misfit)
+    return _change(terms(here), terms(moved), np.ones(len(here)), QUANTILE_STOPS**2 + misfit)
 
 
-def _change(here: Array64, moved: Array64, weight: Array64, variance: float) -> Change:
-    a, b = terms(here), terms(moved)
+def _change(here: Array64, there: Array64, weight: Array64, variance: float) -> Change:
+    """Return the change from the `(n, 10)` terms of both frames' colours."""
     share = (weight / weight.sum())[:, None]
-    return Change((a * share).T @ a, (b * share).T @ b, (a * share).T @ b, variance)
+    mine, theirs = here * share, there * share
+    return Change(mine.T @ here, theirs.T @ there, mine.T @ there, variance)
 
 
 def _fitted(pairs: Pairs, place: Tuple[Array64, Array64], sizes: Array64, orders: Tuple[int, ...]) -> _Fitted:
     start, change = pairs.weight / pairs.weight.max(), pairs.there - pairs.here
-    forth = np.concatenate([terms(pairs.here), place[0]], axis=1)
-    back = np.concatenate([terms(pairs.there), place[1]], axis=1)
-    expected = np.concatenate([EXPECTED_STOPS, sizes])
+    # Gain, then the terms of place, then the other terms: what a round uses comes first.
+    forth, back = (
+        np.concatenate([colour.T[:1], of_place.T, colour.T[1:]]).T
+        for colour, of_place in zip((terms(pairs.here), terms(pairs.there)), place)
+    )
+    expected = np.concatenate([EXPECTED_STOPS[:1], sizes, EXPECTED_STOPS[1:]])
     weight, scale = start, 0.1
+    some = slice(None, None, max(1, len(start) // ROUGHLY_SAMPLES))
     for order in orders:
-        used = np.r_[0:order, TERMS : len(expected) if order > 1 else TERMS]
-        first, second = forth[:, used], back[:, used]
-        prior = np.diag(PRIOR_SAMPLES * (scale / expected[used]) ** 2)
-        there = _regression(first, change, weight, prior)
-        here = _regression(second, -change, weight, prior)
+        used, part = (order, some) if order < TERMS else (len(expected), slice(None))
+        used += len(sizes) if 1 < order < TERMS else 0
+        first, second = forth[:, :used], back[:, :used]
+        prior = np.diag(PRIOR_SAMPLES * (scale / expected[:used]) ** 2)
+        there = _regression(first[part], change[part], weight[part], prior)
+        here = _regression(second[part], -change[part], weight[part], prior)
         left = change - (first @ there - second @ here) / 2
-        size = np.sqrt(np.einsum("nc,nc->n", left, left) / 3)
-        scale = max(SMALLEST_SCALE_STOPS, 1.3 * weighted_median(size, start))
+        size = np.sqrt((left * left) @ np.full(3, 1 / 3))
+        scale = max(SMALLEST_SCALE_STOPS, 1.3 * weighted_median(size[part], start[part]))
         weight = start / (1 + (size / scale) ** 2) ** 2
-    return _Fitted(there[:TERMS], here[:TERMS], weight, left, scale)
+    of_colour = np.r_[0, 1 + len(sizes) : len(expected)]
+    return _Fitted(there[of_colour], here[of_colour], weight, left, scale)
 
 
 def _lens(pairs: Pairs, aspect: float) -> Tuple[Array64, Array64]:
@@ -142,8 +151,9 @@ def _lens(pairs: Pairs, aspect: float) -> Tuple[Array64, Array64]:
     """
     scale = np.array([2 * aspect, 2.0])
     here, there = ((at.astype(np.float64) - 0.5) * scale for at in (pairs.at, pairs.at_there))
-    growth = (there**2).sum(axis=1) - (here**2).sum(axis=1)
-    terms_of_place = np.concatenate([(here + there) / 2, growth[:, None]], axis=1)
+    x, y = ((here + there) / 2).T
+    growth = (there**2 - here**2) @ np.ones(2)
+    terms_of_place = np.stack([x, y, growth]).T
     return terms_of_place, -terms_of_place
 
 
@@ -152,7 +162,7 @@ def _waves(at: npt.NDArray[np.float32]) -> Array64:
     x = at.astype(np.float64)
     down = [np.cos(np.pi * a * x[:, 1]) * (np.sqrt(2) if a else 1) for a in range(WAVE_ROWS + 1)]
     across = [np.cos(np.pi * b * x[:, 0]) * (np.sqrt(2) if b else 1) for b in range(WAVE_COLUMNS + 1)]
-    return np.stack([down[a] * across[b] for a, b in WAVES], axis=1)
+    return np.stack([down[a] * across[b] for a, b in WAVES]).T
 
 
 def _regression(design: Array64, change: Array64, weight: Array64, prior: Array64) -> Array64:

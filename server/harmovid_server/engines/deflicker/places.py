@@ -9,6 +9,7 @@ samples' places. Solved by conjugate gradients, since each sample touches only f
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable, List, Tuple
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmovid_server.engines.deflicker import rows_numba
-from harmovid_server.engines.deflicker.basis import Array64, terms
+from harmovid_server.engines.deflicker.basis import CENTRE_STOPS, Array64
 from harmovid_server.engines.deflicker.links import weighted_median
 from harmovid_server.engines.deflicker.match import Pairs, thinned
 
@@ -46,7 +47,13 @@ class Lattice:
     steps: int
     every: int
 
+    @property
+    def right(self) -> int:
+        """Return the step from a cell to the one on its right: none where there is one column only."""
+        return min(self.columns - 1, 1)
 
+
+_SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-places")
 PATCHES = Lattice(9, 16, 0.1, steps=15, every=1)
 BANDS = Lattice(96, 1, 0.1, steps=50, every=4)
 
@@ -70,8 +77,8 @@ class Matched:
     pairs: Pairs
 
 
-Index = npt.NDArray[np.int64]
-Corners = Tuple[Index, Array64]
+Cells = npt.NDArray[np.int32]
+Inside = npt.NDArray[np.float32]
 
 
 def slow_part(count: int, radius_frames: float) -> Array64:
@@ -96,39 +103,87 @@ def robust_weight(residual: Array64, weight: Array64) -> Array64:
     return factor * (independent / max(float(weight.sum()), 1e-12)) / scale**2
 
 
-def corners(at: npt.NDArray[np.float32], frame: int, lattice: Lattice) -> Corners:
-    """Return `(n, 4)` cell numbers and bilinear weights for places `(n, 2)` in 0..1 of frame `frame`."""
+@dataclass(frozen=True)
+class Samples:
+    """Samples of all links that have places, one link after the other.
+
+    Attributes:
+        later, earlier: `(n,)` int32, both frames by index; at, at_there: `(n, 2)`, places in them.
+        wanted: `(n, 3)` stops by which they differ under the curves.
+        trust: `(n,)` the samples' own weights; starts: where each link's samples begin, and the end.
+    """
+
+    later: Cells
+    earlier: Cells
+    at: npt.NDArray[np.float32]
+    at_there: npt.NDArray[np.float32]
+    wanted: Array64
+    trust: Array64
+    starts: List[int]
+
+
+def joined(links: List[Matched], curves: Array64, every: int) -> Samples:
+    """Return every so-manieth sample of all links, and what `curves` `(count, 10, 3)` leave of their differences."""
+    links = [link for link in links if link.pairs.trust > 0 and len(link.pairs.here)]
+    kept = [thinned(link.pairs, len(link.pairs.here) // every) for link in links]
+    if not kept:
+        none, places = np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
+        return Samples(none, none, places, places, np.zeros((0, 3)), np.zeros(0), [0])
+    counts = [len(pairs.weight) for pairs in kept]
+    later, earlier = (
+        np.repeat(np.array([getattr(link, end) for link in links], np.int32), counts)
+        for end in ("later", "earlier")
+    )
+    here, there, at, at_there, trust = (
+        np.concatenate([getattr(pairs, name) for pairs in kept])
+        for name in ("here", "there", "at", "at_there", "weight")
+    )
+    wanted = rows_numba.wanted(here, there, later, earlier, curves, CENTRE_STOPS)
+    return Samples(later, earlier, at, at_there, wanted, trust, [0, *np.cumsum(counts).tolist()])
+
+
+def corners(
+    at: npt.NDArray[np.float32], frame: int | npt.NDArray[np.int32], lattice: Lattice
+) -> Tuple[Cells, Inside]:
+    """Return the `(n,)` upper left cells that places `(n, 2)` in 0..1 lie between, and `(n, 2)` shares right and down.
+
+    Args:
+        at: the places.
+        frame: of all of them, or of each.
+        lattice: what cells there are.
+    """
     rows, columns = lattice.rows, lattice.columns
-    x = np.clip(at[:, 0].astype(np.float64) * columns - 0.5, 0, columns - 1)
-    y = np.clip(at[:, 1].astype(np.float64) * rows - 0.5, 0, rows - 1)
+    x = np.clip(at[:, 0] * np.float32(columns) - np.float32(0.5), 0, columns - 1)
+    y = np.clip(at[:, 1] * np.float32(rows) - np.float32(0.5), 0, rows - 1)
     # A lattice of one column has no neighbour to the right: both shares go to the same cell.
-    x0, right = np.minimum(x.astype(np.int64), max(columns - 2, 0)), min(columns - 1, 1)
-    y0 = np.minimum(y.astype(np.int64), rows - 2)
-    fx, fy = x - x0, y - y0
-    first = frame * rows * columns + y0 * columns + x0
-    cells = np.stack([first, first + right, first + columns, first + columns + right], axis=1)
-    shares = np.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], axis=1)
-    return cells, shares
+    x0 = np.minimum(x.astype(np.int32), max(columns - 2, 0))
+    y0 = np.minimum(y.astype(np.int32), rows - 2)
+    first = frame * (rows * columns) + y0 * columns + x0
+    return first.astype(np.int32), np.stack([x - x0, y - y0], axis=1, dtype=np.float32)
 
 
 def read(maps: Array64, at: npt.NDArray[np.float32], frame: int, lattice: Lattice) -> Array64:
     """Return `(n, 3)`: the stops that `maps` have at places `(n, 2)` of a frame."""
-    cells, shares = corners(at, frame, lattice)
-    stops: Array64 = (maps.reshape(-1, 3)[cells] * shares[..., None]).sum(axis=1)
+    first, inside = corners(at, frame, lattice)
+    across, down = inside[:, :1].astype(np.float64), inside[:, 1:].astype(np.float64)
+    flat, below, right = maps.reshape(-1, 3), lattice.columns, lattice.right
+    upper = flat[first] * (1 - across) + flat[first + right] * across
+    lower = flat[first + below] * (1 - across) + flat[first + below + right] * across
+    stops: Array64 = upper * (1 - down) + lower * down
     return stops
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The samples of all links as rows of one sparse system: eight cells of two maps, and what they should give.
+    """The samples of all links as rows of one sparse system: four cells of two maps each, and what they should give.
 
     Attributes:
-        cells, shares: `(n, 8)` cell numbers and signed bilinear weights; wanted: `(n, 3)` stops;
+        first, inside: `(n, 2)` cells and `(n, 4)` shares here and there, see `rows_numba`; wanted: `(n, 3)` stops;
         starts: where each link's samples begin, and the end; trust: `(n,)` the samples' own weights.
     """
 
-    cells: Index
-    shares: Array64
+    first: Cells
+    inside: Inside
     wanted: Array64
     trust: Array64
     starts: List[int]
@@ -136,21 +191,35 @@ class Rows:
 
     def gather(self, maps: Array64) -> Array64:
         """Return `(n, 3)`: what `maps` give to every row."""
-        read: Array64 = rows_numba.gather(self.cells, self.shares, maps.reshape(-1, 3))
+        read: Array64 = rows_numba.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
         return read
 
     def scatter(self, values: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 3)`: the transpose of `gather`."""
-        flat: Array64 = rows_numba.scatter(self.cells, self.shares, values, self._cells(count))
+        total = count * self.lattice.rows * self.lattice.columns
+        flat: Array64 = rows_numba.scatter(self.first, self.inside, *self._steps, values, total)
         return flat.reshape(count, self.lattice.rows, self.lattice.columns, 3)
+
+    def push(self, maps: Array64, weights: Array64) -> Array64:
+        """Return `scatter(gather(maps) * weights)`, `weights` being `(n, 1)`; on two cores."""
+        flat, half = maps.reshape(-1, 3), len(self.first) // 2
+        parts = (
+            (self.first[part], self.inside[part], *self._steps, weights[part, 0], flat)
+            for part in (slice(half), slice(half, None))
+        )
+        other = _SECOND.submit(rows_numba.push, *next(parts))
+        pushed: Array64 = (rows_numba.push(*next(parts)) + other.result()).reshape(maps.shape)
+        return pushed
 
     def diagonal(self, weights: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 1)`: how much the samples alone say of each cell."""
-        sums = np.bincount(self.cells.ravel(), (self.shares**2 * weights).ravel(), self._cells(count))
-        return sums.astype(np.float64).reshape(count, self.lattice.rows, self.lattice.columns, 1)
+        total = count * self.lattice.rows * self.lattice.columns
+        sums: Array64 = rows_numba.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
+        return sums.reshape(count, self.lattice.rows, self.lattice.columns, 1)
 
-    def _cells(self, count: int) -> int:
-        return count * self.lattice.rows * self.lattice.columns
+    @property
+    def _steps(self) -> Tuple[int, int]:
+        return self.lattice.right, self.lattice.columns
 
     def explained(self, maps: Array64) -> float:
         """Return the share of the rows' brightness differences that `maps` take away."""
@@ -177,9 +246,9 @@ def solve_places(
         least: share of the differences that must be explained to be of use; far below it the first round is the last.
     """
     count = len(curves)
-    rows = _rows([link for link in links if link.pairs.trust > 0], curves, lattice)
+    rows = rows_of(links, curves, lattice)
     maps = np.zeros((count, lattice.rows, lattice.columns, 3))
-    if not len(rows.cells):
+    if not len(rows.first):
         return Places(maps, 0.0)
     stiff, slow = 1 / lattice.smooth_stops**2, slow_part(count, radius_frames)
     for round_ in range(ROUNDS):
@@ -188,8 +257,7 @@ def solve_places(
         weights = rows.weights(left)
 
         def normal(guess: Array64, weights: Array64 = weights) -> Array64:
-            data = rows.scatter(rows.gather(guess) * weights, count)
-            return data + _rough(guess) * stiff + guess / RIDGE_STOPS**2
+            return rows.push(guess, weights) + _rough(guess) * stiff + guess / RIDGE_STOPS**2
 
         size = rows.diagonal(weights, count) + 4 * stiff + 1 / RIDGE_STOPS**2
         right = rows.scatter(rows.wanted * weights, count)
@@ -201,30 +269,13 @@ def solve_places(
     return Places(fast, explained)
 
 
-def _rows(links: List[Matched], curves: Array64, lattice: Lattice) -> Rows:
-    """Return the rows of all links that have places, with what the curves leave as the wanted stops."""
-    cells, shares, wanted, trust, starts = (
-        [np.zeros((0, 8), np.int64)],
-        [np.zeros((0, 8))],
-        [np.zeros((0, 3))],
-        [],
-        [0],
-    )
-    for link in links:
-        t, s, every = link.later, link.earlier, lattice.every
-        pairs = thinned(link.pairs, len(link.pairs.here) // every)
-        here, there = corners(pairs.at, t, lattice), corners(pairs.at_there, s, lattice)
-        cells.append(np.concatenate([here[0], there[0]], axis=1))
-        shares.append(np.concatenate([here[1], -there[1]], axis=1))
-        wanted.append(
-            pairs.there + terms(pairs.there) @ curves[s] - pairs.here - terms(pairs.here) @ curves[t]
-        )
-        trust.append(pairs.weight)
-        starts.append(starts[-1] + len(pairs.weight))
-    weight = np.concatenate(trust) if trust else np.zeros(0)
-    return Rows(
-        np.concatenate(cells), np.concatenate(shares), np.concatenate(wanted), weight, starts, lattice
-    )
+def rows_of(links: List[Matched], curves: Array64, lattice: Lattice) -> Rows:
+    """Return the rows of all links, with what the curves leave as the wanted stops."""
+    samples = joined(links, curves, lattice.every)
+    ends = corners(samples.at, samples.later, lattice), corners(samples.at_there, samples.earlier, lattice)
+    first = np.stack([cells for cells, _ in ends], axis=1)
+    inside = np.concatenate([shares for _, shares in ends], axis=1)
+    return Rows(first, inside, samples.wanted, samples.trust, samples.starts, lattice)
 
 
 def _rough(maps: Array64) -> Array64:

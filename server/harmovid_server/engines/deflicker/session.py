@@ -17,17 +17,9 @@ from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.deflicker import store
 from harmovid_server.engines.deflicker.hold import Level, Waiting
 from harmovid_server.engines.deflicker.links import Change, fit, from_quantiles
-from harmovid_server.engines.deflicker.match import (
-    SMALL_REGION,
-    Flow,
-    Looks,
-    Pairs,
-    is_cut,
-    look,
-    match,
-    quantiles,
-    thinned,
-)
+from harmovid_server.engines.deflicker.looks import Looks, look, quantiles
+from harmovid_server.engines.deflicker.match import Pairs, match, thinned
+from harmovid_server.engines.deflicker.motion import SMALL_REGION, Flow, Motion, at_rest, follow, follow_far
 from harmovid_server.engines.deflicker.seen import Found, Seen, answer
 from harmovid_server.engines.deflicker.window import Amounts, solved
 
@@ -75,8 +67,8 @@ class DeflickerSession:
         looks = look(frame)
         answers: List[Answer] = []
         before = self._flows[-1].get(1) if self._flows else None
-        newest = match(looks, self._recent[-1], still=self._still, before=before) if self._recent else None
-        if newest is not None and is_cut(newest[0]):
+        newest = follow(looks, self._recent[-1], before) if self._recent else None
+        if newest is not None and newest.is_cut:
             answers = self.finish()
             newest = None
         self._seen.append(self._linked(looks, newest))
@@ -101,33 +93,34 @@ class DeflickerSession:
     def _end(self) -> int:
         return self._first + len(self._seen)
 
-    def _linked(self, looks: Looks, newest: Optional[Tuple[Pairs, Flow]]) -> Seen:
+    def _linked(self, looks: Looks, newest: Optional[Motion]) -> Seen:
         seen = _seen(looks, after_cut=newest is None and not self._fresh)
         flows: Dict[int, Flow] = {}
-        fitted: Dict[int, Future[Optional[Change]]] = {}
-        aspect = looks.logs.shape[1] / looks.logs.shape[0]
-        kept = max(FEWEST_PLACE_SAMPLES, round(PLACE_SAMPLES * float(looks.weight.mean())))
+        fitted: Dict[int, Future[Tuple[Pairs, Optional[Change]]]] = {}
         for gap in GAPS if newest is not None else ():
             if gap > len(self._recent):
                 continue
-            if gap == 1 and newest is not None:
-                pairs, flows[1] = newest
+            earlier = self._recent[-gap]
+            if self._still:
+                motion = at_rest(looks)
+            elif gap == 1 and newest is not None:
+                motion = newest
             else:
-                pairs, flows[gap] = match(
-                    looks, self._recent[-gap], self._guess(flows, gap), still=self._still
-                )
-            fitted[gap] = self._fits.submit(fit, pairs, aspect)
-            seen.pairs[gap] = thinned(pairs, kept)
-        for gap, change in fitted.items():
-            result = change.result()
-            if result is None:
-                del seen.pairs[gap]
-            else:
-                seen.changes[gap] = result
+                motion = follow_far(looks, earlier, self._guess(flows, gap))
+            # Compared and fitted beside the search for the next motion.
+            fitted[gap] = self._fits.submit(_compared, looks, earlier, motion)
+            flows[gap] = motion.coarse()
+        kept = max(FEWEST_PLACE_SAMPLES, round(PLACE_SAMPLES * float(looks.weight.mean())))
+        trust = 0.0
+        for gap, future in fitted.items():
+            pairs, change = future.result()
+            trust = pairs.trust if gap == 1 else trust
+            if change is not None:
+                seen.pairs[gap], seen.changes[gap] = thinned(pairs, kept), change
         self._flows = [*self._flows[-(max(GAPS) // 2 - 1) :], flows]
         small = float(looks.weight.mean()) < SMALL_REGION
         # Quantiles move with the picture itself; of a small region they help all the same.
-        lost = newest is not None and (small or newest[0].trust < ENOUGH_TRUST)
+        lost = newest is not None and (small or trust < ENOUGH_TRUST)
         before = self._seen[-1].quantiles if lost else None
         if seen.quantiles is not None and before is not None:
             seen.changes[0] = from_quantiles(seen.quantiles, before)
@@ -189,6 +182,12 @@ class DeflickerSession:
         self._flows = [store.unpack_flows(f"flows.{i}", state, GAPS) for i in range(count)][::-1]
         self._foretold = store.unpack_found("foretold", state)
         self._level.restore(state)
+
+
+def _compared(here: Looks, there: Looks, motion: Motion) -> Tuple[Pairs, Optional[Change]]:
+    pairs = match(here, there, motion)
+    height, width = here.plain.shape
+    return pairs, fit(pairs, width / height)
 
 
 def _seen(looks: Looks, *, after_cut: bool) -> Seen:

@@ -108,7 +108,7 @@ def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
     wanted, guess = colours + design @ whole, colours + design @ plain
     for _ in range(INVERSE_STEPS):
         shaped = terms(guess.reshape(-1, 3)).reshape(*guess.shape[:2], TERMS)
-        guess = wanted - np.einsum("tnk,tkc->tnc", shaped, slow)
+        guess = wanted - np.matmul(shaped, slow)
     even, seen = design @ basis, visibility(colours.mean(axis=1))[:, None]
     normal = (even * seen).T @ even + RIDGE * seen.sum() * np.eye(TERMS)
     more = guess - colours - design @ plain

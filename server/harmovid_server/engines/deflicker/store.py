@@ -9,7 +9,9 @@ import numpy as np
 from harmovid_server.engines.base import State
 from harmovid_server.engines.deflicker.basis import Array64
 from harmovid_server.engines.deflicker.links import Change
-from harmovid_server.engines.deflicker.match import Flow, Looks, Pairs
+from harmovid_server.engines.deflicker.looks import Looks
+from harmovid_server.engines.deflicker.match import Pairs
+from harmovid_server.engines.deflicker.motion import Flow
 from harmovid_server.engines.deflicker.seen import Found, Seen
 
 _PLANES = ("logs", "plain", "weight", "slope")
@@ -31,7 +33,7 @@ def pack_seen(name: str, seen: Seen) -> Dict[str, Any]:
     for gap, pairs in seen.pairs.items():
         state[f"{name}.logs.{gap}"] = np.concatenate([pairs.here, pairs.there, pairs.weight[:, None]], axis=1)
         state[f"{name}.places.{gap}"] = np.concatenate([pairs.at, pairs.at_there], axis=1)
-        state[f"{name}.trust.{gap}"] = np.array([pairs.trust, pairs.likeness])
+        state[f"{name}.trust.{gap}"] = pairs.trust
     return state
 
 
@@ -53,10 +55,8 @@ def unpack_seen(name: str, state: State, gaps: tuple[int, ...]) -> Optional[Seen
             )
         if f"{name}.logs.{gap}" in state:
             logs, at = _array(state, f"{name}.logs.{gap}"), _array(state, f"{name}.places.{gap}")
-            trust, likeness = (float(value) for value in _array(state, f"{name}.trust.{gap}"))
-            seen.pairs[gap] = Pairs(
-                logs[:, :3], logs[:, 3:6], at[:, :2], at[:, 2:], logs[:, 6], trust, likeness
-            )
+            trust = float(cast(float, state[f"{name}.trust.{gap}"]))
+            seen.pairs[gap] = Pairs(logs[:, :3], logs[:, 3:6], at[:, :2], at[:, 2:], logs[:, 6], trust)
     return seen
 
 

@@ -52,7 +52,8 @@ WAVE_BONUS = 0.8
 WAVE_SHARE = 0.3
 """Profiles of which an even wave explains less than this share are no bands: light that flickers on a tall subject."""
 DEFAULT_PLACE_RADIUS_FRAMES = 12
-COLOURS_PER_LINK = 8
+COLOURS = 1000
+"""About how many of a window's colours are enough to tell what is typical of it."""
 EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.08, 0.2)}
 """Share of the samples' differences that places must explain to be believed at all, and fully. On real footage bands
 explain 0.7 and more of them; motion that was lost on a small foreground never more than 0.25."""
@@ -116,7 +117,7 @@ def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Solv
     report: Dict[str, Any] = {"decision": "nothing", "trust": round(trust, 3)}
     if not links or not matched:
         return Solved(found, {**report, "reason": "nothing to compare with"}, np.zeros((1, 3)))
-    colours = np.concatenate([_some(link.pairs.here) for link in matched])
+    colours = np.concatenate([_some(link.pairs.here, COLOURS // len(matched)) for link in matched])
     courses = solve(links, len(window), amounts.radius_frames, colours)
     curves = courses.flicker()
     size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
@@ -174,8 +175,8 @@ def _after(link: Matched, gains: Array64, lattice: Lattice) -> Matched:
     return Matched(link.later, link.earlier, replace(pairs, here=here, there=there))
 
 
-def _some(colours: Array64) -> Array64:
-    return colours[:: max(1, len(colours) // COLOURS_PER_LINK)]
+def _some(colours: Array64, count: int) -> Array64:
+    return colours[:: max(1, len(colours) // max(count, 1))]
 
 
 def _said(sizes: Mapping[str, float], mode: str) -> Dict[str, Any]:

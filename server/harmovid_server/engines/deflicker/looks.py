@@ -1,0 +1,86 @@
+"""What is kept of one frame while it may still be matched: its light, and a picture that flicker does not change.
+
+looks = look(frame)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from harmovid.pixels.field import LUMA, MID_GREY, Float32, Float64
+
+from harmovid_server.engines.base import ProxyFrame
+
+Bytes = npt.NDArray[np.uint8]
+
+_LUMA: Float32 = np.array(LUMA, np.float32)
+# log2 light is clipped to this range around middle grey: below it is noise, above it are lamps.
+LOW_STOPS, HIGH_STOPS = -7.0, 5.0
+CONTRAST_SIGMA_PX = 6.0
+QUANTILES = np.linspace(0.03, 0.97, 24)
+QUANTILE_PIXELS = 4000
+"""About how many pixels quantiles are taken from."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is kept of one frame while it may still be matched.
+
+    Attributes:
+        number: the frame's number.
+        logs: `(h, w, 3)` float32, log2 of scene-linear over middle grey, clipped.
+        plain: `(h, w)` uint8, luma without exposure and local contrast.
+        weight: `(h, w)` float32, where light may be measured, 0..1.
+        slope: `(h, w)` float32, squared gradient of log2 luma per pixel.
+        box: the display window in plate pixels.
+    """
+
+    number: int
+    logs: Float32
+    plain: Bytes
+    weight: Float32
+    slope: Float32
+    box: Tuple[int, int, int, int]
+
+
+def look(frame: ProxyFrame) -> Looks:
+    """Reduce a proxy frame to what matching needs. The mask, if any, says where light is measured."""
+    image = frame.images["plate"].astype(np.float32)
+    logs = np.log2(np.maximum(image, np.float32(MID_GREY * 2.0**LOW_STOPS)) / np.float32(MID_GREY))
+    np.minimum(logs, HIGH_STOPS, out=logs)
+    weight = frame.mattes["coverage"].astype(np.float32)
+    for name in ("measure_mask", "mask"):
+        if name in frame.mattes:
+            weight = weight * frame.mattes[name]
+            break
+    luma = logs @ _LUMA
+    return Looks(frame.number, logs, _plain(luma), weight, slope_of(luma), frame.box)
+
+
+def slope_of(luma: Float32) -> Float32:
+    """Return the squared gradient of `(h, w)` log2 luma."""
+    across, down = (cv2.Sobel(luma, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
+    return cast(Float32, across**2 + down**2)
+
+
+def _plain(luma: Float32) -> Bytes:
+    detail = luma - cv2.GaussianBlur(luma, (0, 0), CONTRAST_SIGMA_PX)
+    # Twice as wide a blur, at half the size: it is that smooth.
+    height, width = luma.shape
+    half = cv2.resize(detail * detail, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    power = np.sqrt(cv2.resize(cv2.GaussianBlur(half, (0, 0), CONTRAST_SIGMA_PX), (width, height)))
+    # The constant keeps flat areas from being blown up into noise.
+    return (128 + 48 * detail / (power + 0.08)).clip(0, 255).astype(np.uint8)
+
+
+def quantiles(looks: Looks) -> Optional[Float64]:
+    """Return the `(q, 3)` brightness quantiles per channel of what is measured, None with too little of it."""
+    skip = max(1, int(np.sqrt(np.count_nonzero(looks.weight > 0.5) / QUANTILE_PIXELS)))
+    inside = looks.logs[::skip, ::skip][looks.weight[::skip, ::skip] > 0.5]
+    if len(inside) < 4 * len(QUANTILES):
+        return None
+    return np.quantile(inside.astype(np.float64), QUANTILES, axis=0)

@@ -1,0 +1,207 @@
+"""How things move between two frames: optical flow that does not see flicker, and how alike the frames are after it.
+
+    motion = follow(later, earlier, before=last)     # neighbours: a pan goes on as it went
+    motion = follow_far(later, earlier, guess)       # further apart: from motion found over shorter gaps
+
+Flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), run on luma whose
+exposure and local contrast have been taken out, so that a change of light is not mistaken for motion.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import local
+from typing import Any, Dict, Optional, Tuple, cast
+
+import cv2
+import numpy as np
+from harmovid.pixels.field import Float32
+
+from harmovid_server.engines.deflicker import kernels
+from harmovid_server.engines.deflicker.looks import Bytes, Looks
+
+COARSE = 4
+COARSE_LEVEL = 2
+"""Of the pyramid, at which the motion of a whole picture is fine enough."""
+SMALL_REGION = 0.5
+"""A measured region smaller than this share of the picture moves with its subject."""
+MARGIN_PX = 32
+"""Around a small region, in which its motion is looked for."""
+CUT_LIKENESS = 0.4
+"""Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
+LOST_LIKENESS = 0.8
+"""Below this the camera may have moved further than flow reaches: it starts anew from a guess."""
+LEAST_OVERLAP = 0.4
+"""Of two pictures that a camera's move is looked for in, as a share of one."""
+
+_FINDERS = local()
+_SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-flow")  # OpenCV works beside Python
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Motion between two frames, `(h / 4, w / 4, 2)` in proxy pixels: from the later to the earlier, and back."""
+
+    forth: Float32
+    back: Float32
+
+    def then(self, further: Flow) -> Flow:
+        """Return the motion over this gap and then over `further`, which leaves from this one's earlier end."""
+        quarter = np.float32(1 / COARSE)
+        forth = cast(Float32, self.forth + _warp(further.forth, self.forth * quarter))
+        back = cast(Float32, further.back + _warp(self.back, further.back * quarter))
+        return Flow(forth, back)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Motion of every pixel: `forth` and `back` `(h, w, 2)` in proxy pixels, and -1..1 how alike the whole pictures are
+    after it, light taken out."""
+
+    forth: Float32
+    back: Float32
+    likeness: float = 1.0
+
+    def coarse(self) -> Flow:
+        """Return the motion at a quarter of the size."""
+        height, width = self.forth.shape[:2]
+        size = (max(width // COARSE, 1), max(height // COARSE, 1))
+        forth, back = (cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in (self.forth, self.back))
+        return Flow(cast(Float32, forth), cast(Float32, back))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the two frames belong to different shots."""
+        return self.likeness < CUT_LIKENESS
+
+
+def at_rest(looks: Looks, likeness: float = 1.0) -> Motion:
+    """Return no motion (time-lapse: what moves is too fast to be followed)."""
+    nothing = np.zeros((*looks.plain.shape, 2), np.float32)
+    return Motion(nothing, nothing, likeness)
+
+
+def follow_far(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Motion:
+    """Return the motion from the later frame `here` to `there`, and back.
+
+    Where only a small region is measured, motion is found in its surroundings alone, and finer.
+
+    Args:
+        guess: motion found over shorter gaps; far motion is found from there only.
+    """
+    height, width = here.plain.shape
+    rows, columns = _region(here, there)
+    whole = (rows.stop - rows.start) * (columns.stop - columns.start) == height * width
+    finest = COARSE_LEVEL if whole else 0
+    first, second = (np.ascontiguousarray(each.plain[rows, columns]) for each in (here, there))
+    starts = [np.zeros((*first.shape, 2), np.float32) for _ in range(2)]
+    if guess is not None:
+        large = (cv2.resize(f, (width, height))[rows, columns] for f in (guess.forth, guess.back))
+        starts = [np.ascontiguousarray(each) for each in large]
+    returning = _SECOND.submit(_flow, second, first, starts[1], finest)
+    forth, back = _flow(first, second, starts[0], finest), returning.result()
+    if not whole:
+        edges = (rows.start, height - rows.stop, columns.start, width - columns.stop)
+        forth, back = (
+            cast(Float32, cv2.copyMakeBorder(each, *edges, cv2.BORDER_REPLICATE)) for each in (forth, back)
+        )
+    return Motion(forth, back)
+
+
+def _region(here: Looks, there: Looks) -> Tuple[slice, slice]:
+    """Return the rows and columns in which motion is looked for: all, or those around a small measured region."""
+    height, width = here.plain.shape
+    whole = slice(0, height), slice(0, width)
+    if float(here.weight.mean()) > SMALL_REGION:
+        return whole
+    x, y, w, h = cv2.boundingRect(((here.weight > 0) | (there.weight > 0)).astype(np.uint8))
+    top, bottom = max(y - MARGIN_PX, 0), min(y + h + MARGIN_PX, height)
+    left, right = max(x - MARGIN_PX, 0), min(x + w + MARGIN_PX, width)
+    if not w or (bottom - top) * (right - left) == height * width:
+        return whole
+    return slice(top, bottom), slice(left, right)
+
+
+def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
+    # DIS keeps buffers: one of each kind for each thread.
+    finders: Dict[int, Any] = _FINDERS.__dict__.setdefault("by_level", {})
+    if finest not in finders:
+        finders[finest] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        finders[finest].setFinestScale(finest)
+    return cast(Float32, finders[finest].calc(first, second, start))
+
+
+def follow(here: Looks, there: Looks, before: Optional[Flow] = None, enough: float = LOST_LIKENESS) -> Motion:
+    """Return the motion between neighbours as `follow_far`, and how alike the whole pictures are after it.
+
+    Args:
+        here: the later frame.
+        there: the earlier frame.
+        before: the last neighbours' motion: a pan goes on.
+        enough: likeness from which on no other start is tried.
+    """
+    if (
+        float(here.weight.mean()) <= SMALL_REGION
+    ):  # its motion is not the camera's, and only cuts are asked for
+        whole = follow(_whole(here), _whole(there), before=None, enough=CUT_LIKENESS)
+        return replace(follow_far(here, there), likeness=whole.likeness)
+    found = _judged(here, there, None)
+    for start in (before, None):
+        if found.likeness >= enough:
+            break
+        again = _judged(here, there, start or _camera_move(here, there))
+        if again.likeness > found.likeness:
+            found = again
+    return found
+
+
+def _whole(looks: Looks) -> Looks:
+    return replace(looks, weight=np.ones_like(looks.weight))
+
+
+def _judged(here: Looks, there: Looks, guess: Optional[Flow]) -> Motion:
+    """Return the motion with its likeness, the less of both ways."""
+    found = follow_far(here, there, guess)
+    forth = kernels.likeness(here.plain, there.plain, found.forth)
+    return replace(found, likeness=min(forth, kernels.likeness(there.plain, here.plain, found.back)))
+
+
+def _camera_move(here: Looks, there: Looks) -> Flow:
+    """Return the one shift of the whole picture that makes what both frames show most alike.
+
+    Correlation at every shift of the pictures at a quarter of their size, divided by the energy of what overlaps.
+    """
+    height, width = here.plain.shape
+    size = (max(width // COARSE, 1), max(height // COARSE, 1))
+    first, second = (
+        cv2.resize(each.plain, size, interpolation=cv2.INTER_AREA) - np.float32(128) for each in (here, there)
+    )
+    shape = tuple(cv2.getOptimalDFTSize(2 * n) for n in first.shape)
+    one, a, b, aa, bb = (
+        np.fft.rfft2(each, shape)
+        for each in (np.ones_like(first), first, second, first * first, second * second)
+    )
+    both, mine, theirs, overlap = (
+        np.fft.irfft2(np.conj(p) * q, shape) for p, q in ((a, b), (aa, one), (one, bb), (one, one))
+    )
+    alike = both / np.sqrt(np.maximum(mine * theirs, 1.0))
+    alike[overlap < LEAST_OVERLAP * first.size] = -1.0
+    at = np.unravel_index(int(alike.argmax()), shape)
+    down, across = (int(i) - n if i > n // 2 else int(i) for i, n in zip(at, shape))
+    move = np.full((*here.plain.shape, 2), (COARSE * across, COARSE * down), np.float32)
+    return Flow(move, -move)
+
+
+def _places(flow: Float32) -> Float32:
+    height, width = flow.shape[:2]
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.dstack([columns, rows]) + flow
+
+
+def _warp(image: Float32, flow: Float32) -> Float32:
+    places = _places(flow)
+    return cast(
+        Float32,
+        cv2.remap(image, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+    )
