@@ -14,7 +14,7 @@ from harmovid.errors import OptionError
 from harmovid.job import EngineInfo, LayerInfo, Option, frame_number
 
 from harmovid_server.engines.base import Engine, ShotInfo
-from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, DeflickerSession
+from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, LATER_FRAMES, DeflickerSession
 from harmovid_server.engines.deflicker.trims import parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 
@@ -31,7 +31,7 @@ def _amount(name: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="deflicker",
-    version="4",
+    version="5",
     task="deflicker",
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",
@@ -56,7 +56,7 @@ INFO = EngineInfo(
         Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05."),
     ),
     default=True,
-    lookahead_frames=BLOCK_FRAMES + AHEAD_FRAMES,
+    lookahead_frames=BLOCK_FRAMES + AHEAD_FRAMES + LATER_FRAMES,
     waits_for=REFERENCE,
 )  # fmt: skip
 

@@ -25,8 +25,6 @@ from harmovid_server.engines.deflicker.match import Pairs
 
 ORDERS = (1, 4, 4, TERMS, TERMS, TERMS)
 """Terms in use per round: gain, then colour and contrast, then all of the quadratic."""
-ROUGHLY_SAMPLES = 600
-"""Of the samples, in rounds that do not use all terms yet."""
 LENS_STOPS = np.array([0.1, 0.1, 0.2])
 """Expected size of the lens's terms, in stops per half height of the picture (squared for the third)."""
 WAVE_ROWS, WAVE_COLUMNS = 4, 6
@@ -129,17 +127,15 @@ def _fitted(pairs: Pairs, place: Tuple[Array64, Array64], sizes: Array64, orders
     )
     expected = np.concatenate([EXPECTED_STOPS[:1], sizes, EXPECTED_STOPS[1:]])
     weight, scale = start, 0.1
-    some = slice(None, None, max(1, len(start) // ROUGHLY_SAMPLES))
     for order in orders:
-        used, part = (order, some) if order < TERMS else (len(expected), slice(None))
-        used += len(sizes) if 1 < order < TERMS else 0
+        used = order if order == 1 else order + len(sizes)
         first, second = forth[:, :used], back[:, :used]
         prior = np.diag(PRIOR_SAMPLES * (scale / expected[:used]) ** 2)
-        there = _regression(first[part], change[part], weight[part], prior)
-        here = _regression(second[part], -change[part], weight[part], prior)
+        there = _regression(first, change, weight, prior)
+        here = _regression(second, -change, weight, prior)
         left = change - (first @ there - second @ here) / 2
         size = np.sqrt((left * left) @ np.full(3, 1 / 3))
-        scale = max(SMALLEST_SCALE_STOPS, 1.3 * weighted_median(size[part], start[part]))
+        scale = max(SMALLEST_SCALE_STOPS, 1.3 * weighted_median(size, start))
         weight = start / (1 + (size / scale) ** 2) ** 2
     of_colour = np.r_[0, 1 + len(sizes) : len(expected)]
     return _Fitted(there[of_colour], here[of_colour], weight, left, scale)

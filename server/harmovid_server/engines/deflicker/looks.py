@@ -69,10 +69,7 @@ def slope_of(luma: Float32) -> Float32:
 
 def _plain(luma: Float32) -> Bytes:
     detail = luma - cv2.GaussianBlur(luma, (0, 0), CONTRAST_SIGMA_PX)
-    # Twice as wide a blur, at half the size: it is that smooth.
-    height, width = luma.shape
-    half = cv2.resize(detail * detail, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    power = np.sqrt(cv2.resize(cv2.GaussianBlur(half, (0, 0), CONTRAST_SIGMA_PX), (width, height)))
+    power = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * CONTRAST_SIGMA_PX))
     # The constant keeps flat areas from being blown up into noise.
     return (128 + 48 * detail / (power + 0.08)).clip(0, 255).astype(np.uint8)
 

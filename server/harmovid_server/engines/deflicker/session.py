@@ -21,11 +21,13 @@ from harmovid_server.engines.deflicker.looks import Looks, look, quantiles
 from harmovid_server.engines.deflicker.match import Pairs, match, thinned
 from harmovid_server.engines.deflicker.motion import SMALL_REGION, Flow, Motion, at_rest, follow, follow_far
 from harmovid_server.engines.deflicker.seen import Found, Seen, answer
-from harmovid_server.engines.deflicker.window import Amounts, solved
+from harmovid_server.engines.deflicker.window import Amounts, Solved, solved
 
 BLOCK_FRAMES = 32
 BACK_FRAMES, AHEAD_FRAMES = 48, 32
 """How far the window reaches beyond the block that it answers: telling slow from fast takes a long look."""
+LATER_FRAMES = 24
+"""A block is answered so many frames after its window is complete: it is solved beside them."""
 PLACE_FRAMES = 24
 """How far places are solved beyond the block."""
 JOIN_FRAMES = 12
@@ -54,6 +56,8 @@ class DeflickerSession:
         self._level = Level(amounts, trims)
         self._still = amounts.mode == "timelapse" or not amounts.follow
         self._fits = ThreadPoolExecutor(1, thread_name_prefix="deflicker-fit")
+        self._solver = ThreadPoolExecutor(1, thread_name_prefix="deflicker-solve")
+        self._solving: Optional[Future[Solved]] = None
         self._fresh = True  # nothing was pushed yet: the first frame follows no cut
         self._recent: List[Looks] = []
         self._flows: List[Dict[int, Flow]] = []
@@ -74,13 +78,17 @@ class DeflickerSession:
         self._seen.append(self._linked(looks, newest))
         self._fresh = False
         self._recent = [*self._recent[-(max(GAPS) - 1) :], looks]
-        while self._end - self._answered >= BLOCK_FRAMES + AHEAD_FRAMES:
+        if self._end - self._answered == BLOCK_FRAMES + AHEAD_FRAMES:
+            self._begin()
+        if self._end - self._answered >= BLOCK_FRAMES + AHEAD_FRAMES + LATER_FRAMES:
             answers += self._block(self._answered + BLOCK_FRAMES)
         return answers
 
     def finish(self) -> List[Answer]:
         """Answer all frames of the segment that are still owed, and begin a new one."""
         answers = []
+        if self._end - self._answered >= BLOCK_FRAMES + AHEAD_FRAMES:
+            answers += self._block(self._answered + BLOCK_FRAMES)
         if self._answered < self._end:
             # All that is owed at once: the window is no larger than that of a block in the middle.
             answers += self._block(self._end)
@@ -94,7 +102,7 @@ class DeflickerSession:
         return self._first + len(self._seen)
 
     def _linked(self, looks: Looks, newest: Optional[Motion]) -> Seen:
-        seen = _seen(looks, after_cut=newest is None and not self._fresh)
+        found = self._fits.submit(_seen, looks, after_cut=newest is None and not self._fresh)
         flows: Dict[int, Flow] = {}
         fitted: Dict[int, Future[Tuple[Pairs, Optional[Change]]]] = {}
         for gap in GAPS if newest is not None else ():
@@ -111,7 +119,7 @@ class DeflickerSession:
             fitted[gap] = self._fits.submit(_compared, looks, earlier, motion)
             flows[gap] = motion.coarse()
         kept = max(FEWEST_PLACE_SAMPLES, round(PLACE_SAMPLES * float(looks.weight.mean())))
-        trust = 0.0
+        seen, trust = found.result(), 0.0
         for gap, future in fitted.items():
             pairs, change = future.result()
             trust = pairs.trust if gap == 1 else trust
@@ -133,12 +141,25 @@ class DeflickerSession:
             return None
         return flows[half].then(self._flows[-half][half])
 
-    def _block(self, end: int) -> List[Answer]:
-        """Solve the window around the frames from the last answered one to `end`, answer them, forget what is old."""
+    def _begin(self) -> None:
+        """Begin to solve the next block beside the frames to come: its window is there, its answers are not due yet."""
+        self._solving = self._solver.submit(
+            solved, *self._window(self._answered + BLOCK_FRAMES), self._amounts
+        )
+
+    def _window(self, end: int) -> Tuple[List[Seen], Tuple[int, int]]:
+        """Return the frames that those from the last answered one to `end` are solved from, and `inner` of `solved`."""
         start = max(0, self._answered - BACK_FRAMES)
         window = self._seen[start - self._first : end + AHEAD_FRAMES - self._first]
         inner = (max(0, self._answered - start - PLACE_FRAMES), min(len(window), end - start + PLACE_FRAMES))
-        what = solved(window, inner, self._amounts)
+        return window, inner
+
+    def _block(self, end: int) -> List[Answer]:
+        """Answer the frames from the last answered one to `end`, and forget what is old."""
+        start, (window, inner) = max(0, self._answered - BACK_FRAMES), self._window(end)
+        begun = self._solving if end == self._answered + BLOCK_FRAMES else None
+        what = begun.result() if begun else solved(window, inner, self._amounts)
+        self._solving = None
         found = what.found
         if found.courses is not None:
             found = replace(found, courses=self._level.aligned(start, found.courses))
