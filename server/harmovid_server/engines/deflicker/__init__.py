@@ -14,7 +14,12 @@ from harmovid.errors import OptionError
 from harmovid.job import EngineInfo, LayerInfo, Option, frame_number
 
 from harmovid_server.engines.base import Engine, ShotInfo
-from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, LATER_FRAMES, DeflickerSession
+from harmovid_server.engines.deflicker.session import (
+    AHEAD_FRAMES,
+    BLOCK_FRAMES,
+    LATER_FRAMES,
+    DeflickerSession,
+)
 from harmovid_server.engines.deflicker.trims import parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 

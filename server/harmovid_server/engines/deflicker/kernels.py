@@ -15,8 +15,6 @@ from harmovid.pixels.field import LUMA
 
 Array32 = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
-ENOUGH_PX = 4
-"""Blocks of this size and larger are read like a chequerboard: every second pixel says enough."""
 Shares = Tuple[float, float, float, float]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +25,12 @@ COLUMNS = 12
 def compiled(function: F) -> F:
     """Compile a function; it runs without Python's lock."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@compiled
+def every(step: int) -> int:
+    """Return which so-manieth pixel of a row is read in blocks of `step` pixels: large ones need not all of theirs."""
+    return 3 if step >= 8 else 2 if step >= 4 else 1
 
 
 @compiled
@@ -77,7 +81,7 @@ def sample(
     off_px, error_px, noise, low, high = numbers
     rows, columns = height // step, width // step
     sums = np.zeros((rows * columns, COLUMNS))
-    skip = 2 if step >= ENOUGH_PX else 1
+    skip = every(step)
     for y in range(rows * step):
         for k in range((columns * step - y % skip + skip - 1) // skip):
             column = y % skip + k * skip

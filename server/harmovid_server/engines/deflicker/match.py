@@ -19,7 +19,7 @@ DISAGREEMENT_PX = 1.0
 # Flow is about this exact, so a steep gradient makes a match uncertain by gradient times this.
 FLOW_ERROR_PX = 0.2
 NOISE_STOPS = 0.04
-SAMPLES = 2500
+SAMPLES = 1600
 
 _NUMBERS = np.array([DISAGREEMENT_PX, FLOW_ERROR_PX, NOISE_STOPS, LOW_STOPS + 0.5, HIGH_STOPS - 0.01])
 
@@ -63,7 +63,7 @@ def match(here: Looks, there: Looks, motion: Motion) -> Pairs:
 def _pairs(sums: Float64, here: Looks, step: int) -> Pairs:
     """Return the blocks that hold anything, as samples: fewer and steadier than single pixels."""
     height, width = here.plain.shape
-    seen = 2.0 if step >= kernels.ENOUGH_PX else 1.0  # only so-manieth pixel was read
+    seen = float(kernels.every(step))  # only so-manieth pixel was read
     found = sums[sums[:, 0] > 0]
     mean = found / np.maximum(found[:, :1], 1e-12)
     scale = np.array([width, height])
