@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from itertools import chain
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the server's workers, and read on import
 
 import cv2
 from harmovid_server.engines import deflicker

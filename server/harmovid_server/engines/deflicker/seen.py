@@ -16,7 +16,8 @@ from harmovid_server.engines.deflicker.match import Pairs
 
 @dataclass
 class Seen:
-    """A pushed frame: number, range of log2 colours, display window, and its links to earlier frames by gap.
+    """A pushed frame: number, range of log2 colours, display window, and its links to earlier frames by gap; `small`
+    where a small part of the picture is measured.
 
     `level` is the mean of the measured region in stops above middle grey per channel; gap 0 of `changes` is the link by
     quantiles to the frame before.
@@ -28,6 +29,7 @@ class Seen:
     box: Tuple[int, int, int, int]
     after_cut: bool
     level: Tuple[float, float, float]
+    small: bool = False
     pairs: Dict[int, Pairs] = field(default_factory=dict)
     changes: Dict[int, Change] = field(default_factory=dict)
     quantiles: Optional[Array64] = None

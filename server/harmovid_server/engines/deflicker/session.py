@@ -126,9 +126,8 @@ class DeflickerSession:
             if change is not None:
                 seen.pairs[gap], seen.changes[gap] = thinned(pairs, kept), change
         self._flows = [*self._flows[-(max(GAPS) // 2 - 1) :], flows]
-        small = float(looks.weight.mean()) < SMALL_REGION
         # Quantiles move with the picture itself; of a small region they help all the same.
-        lost = newest is not None and (small or trust < ENOUGH_TRUST)
+        lost = newest is not None and (seen.small or trust < ENOUGH_TRUST)
         before = self._seen[-1].quantiles if lost else None
         if seen.quantiles is not None and before is not None:
             seen.changes[0] = from_quantiles(seen.quantiles, before)
@@ -220,6 +219,7 @@ def _seen(looks: Looks, *, after_cut: bool) -> Seen:
         low, high = (float(end) for end in np.quantile(inside, (0.005, 0.995)))
         r, g, b, _ = cv2.mean(looks.logs, measured)
         level = (float(r), float(g), float(b))
-    seen = Seen(looks.number, low, max(high, low + 1.0), looks.box, after_cut, level)
+    small = float(looks.weight.mean()) < SMALL_REGION
+    seen = Seen(looks.number, low, max(high, low + 1.0), looks.box, after_cut, level, small)
     seen.quantiles = quantiles(looks)
     return seen

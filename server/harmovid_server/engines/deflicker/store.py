@@ -23,7 +23,7 @@ def _array(state: State, name: str) -> Any:
 
 def pack_seen(name: str, seen: Seen) -> Dict[str, Any]:
     """Return the entries of a state that hold a frame's `seen` under `name`."""
-    facts = [seen.number, seen.low, seen.high, *seen.box, float(seen.after_cut), *seen.level]
+    facts = [seen.number, seen.low, seen.high, *seen.box, seen.after_cut, *seen.level, seen.small]
     state: Dict[str, Any] = {f"{name}.facts": np.array(facts, np.float64)}
     if seen.quantiles is not None:
         state[f"{name}.quantiles"] = seen.quantiles
@@ -44,7 +44,7 @@ def unpack_seen(name: str, state: State, gaps: tuple[int, ...]) -> Optional[Seen
     facts = [float(value) for value in _array(state, f"{name}.facts")]
     box = (int(facts[3]), int(facts[4]), int(facts[5]), int(facts[6]))
     level = (facts[8], facts[9], facts[10])
-    seen = Seen(int(facts[0]), facts[1], facts[2], box, bool(facts[7]), level)
+    seen = Seen(int(facts[0]), facts[1], facts[2], box, bool(facts[7]), level, bool(facts[11]))
     if f"{name}.quantiles" in state:
         seen.quantiles = cast(Array64, state[f"{name}.quantiles"])
     for gap in (0, *gaps):

@@ -6,7 +6,7 @@ steady shots show by themselves nothing is touched, and a shot with nothing to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -45,6 +45,9 @@ GATES: Mapping[str, Tuple[float, float]] = {
     BAND_KIND: (0.06, 0.1),
     PATCH_KIND: (0.03, 0.06),
 }
+FAINT = (0.005, 0.01)
+"""The same of curves where a whole picture is measured and no bands roll: steady ones show 0.0025 at most, steady small
+foregrounds up to 0.015; under bands, curves take 0.02 of what is the bands'."""
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
 WAVE_BONUS = 0.8
@@ -119,52 +122,84 @@ def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Solv
         return Solved(found, {**report, "reason": "nothing to compare with"}, np.zeros((1, 3)))
     colours = np.concatenate([_some(link.pairs.here, COLOURS // len(matched)) for link in matched])
     courses = solve(links, len(window), amounts.radius_frames, colours)
-    curves = courses.flicker()
-    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
-    sizes = {CURVES: size}
-    curves = weighed(curves * gate(CURVES, size), amounts.luma, amounts.chroma)
-    maps = dict(found.maps)
-    if amounts.local:
-        maps.update(_places(matched, curves, inner, amounts, sizes))
-    report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in sizes.items()})
-    report.update(_said(sizes, amounts.mode))
+    whole, maps, taken = courses.flicker(), dict(found.maps), _Taken()
+    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), whole))
+    share = taken.note(CURVES, size, gate(CURVES, size))
+    curves = weighed(whole * share, amounts.luma, amounts.chroma)
+    near = _within(matched, inner)
+    if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
+        maps[BAND_KIND], near = _places(BAND_KIND, near, curves, inner, amounts, taken)
+    if not taken.shares.get(BAND_KIND) and not any(seen.small for seen in window):
+        share = taken.note(CURVES, size, _ramp(size, *FAINT))
+        curves = weighed(whole * share, amounts.luma, amounts.chroma)
+    if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
+        maps[PATCH_KIND], _ = _places(PATCH_KIND, near, curves, inner, amounts, taken)
+    report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in taken.sizes.items()})
+    report.update(taken.said(amounts.mode))
     both = np.stack([courses.whole, courses.slow], axis=1) if amounts.holds else None
     return Solved(Found(curves, maps, both), report, colours)
 
 
-def _places(
-    matched: List[Matched], curves: Array64, inner: Tuple[int, int], amounts: Amounts, sizes: Dict[str, float]
-) -> Dict[str, Array64]:
-    """Return the maps of every kind of place that the mode looks for, and put their sizes into `sizes`."""
+@dataclass
+class _Taken:
+    """What was found of each kind, in stops, and the share of it that is taken out."""
+
+    sizes: Dict[str, float] = field(default_factory=dict)
+    shares: Dict[str, float] = field(default_factory=dict)
+
+    def note(self, kind: str, size: float, share: float) -> float:
+        """Keep both, and return the share."""
+        self.sizes[kind], self.shares[kind] = size, share
+        return share
+
+    def said(self, mode: str) -> Dict[str, Any]:
+        """Return the decision, its reason and the mode in words."""
+        words = [
+            f"{SAID[kind]} ({self.sizes[kind]:.3f} stops)" for kind, share in self.shares.items() if share
+        ]
+        if words:
+            return {"decision": "corrected", "mode": f"{mode}: " + ", ".join(words)}
+        reason = f"no flicker found: {self.sizes[CURVES]:.4f} stops of it, as steady shots show by themselves"
+        return {"decision": "nothing", "mode": f"{mode}: nothing found", "reason": reason}
+
+
+def _within(matched: List[Matched], inner: Tuple[int, int]) -> List[Matched]:
+    """Return the links between the inner frames, counted from the first of them."""
     first, end = inner
-    count = len(curves)
-    near = [
+    return [
         Matched(link.later - first, link.earlier - first, link.pairs)
         for link in matched
         if first <= link.earlier and link.later < end
     ]
+
+
+def _places(
+    kind: str, near: List[Matched], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Taken
+) -> Tuple[Array64, List[Matched]]:
+    """Return the maps of one kind of place for all frames of a window, and the links as they are after it."""
+    first, end = inner
+    maps, curves = np.zeros((len(curves), *nothing(1).maps[kind].shape[1:])), curves[first:end]
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
-    causes, curves = CAUSES[amounts.mode], curves[first:end]
-    maps: Dict[str, Array64] = {}
-    for kind in (BAND_KIND, PATCH_KIND):
-        if kind not in causes:
-            continue
-        places = solve_places(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
-        if kind == BAND_KIND:
-            wave = find_wave(near, curves, places.maps)
-            if wave.explained > WAVE_BONUS * places.explained:
-                places = Places(wave.profiles(end - first, BANDS.rows), wave.explained)
-            elif wave.explained < WAVE_SHARE * places.explained:
-                places = Places(np.zeros_like(places.maps), 0.0)
-        # Bands drift evenly: their size is their own, not that of white flicker.
-        size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
-        share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
-        sizes[kind] = size if share else 0.0
-        maps[kind] = np.zeros((count, *places.maps.shape[1:]))
-        maps[kind][first:end] = places.maps * share * amounts.local
-        if share:
-            near = [_after(link, places.maps * share, LATTICES[kind]) for link in near]
-    return maps
+    places = solve_places(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
+    if kind == BAND_KIND:
+        places = _waved(places, near, curves)
+    # Bands drift evenly: their size is their own, not that of white flicker.
+    size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
+    share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
+    if taken.note(kind, size if share else 0.0, share):
+        near = [_after(link, places.maps * share, LATTICES[kind]) for link in near]
+    maps[first:end] = places.maps * share * amounts.local
+    return maps, near
+
+
+def _waved(places: Places, near: List[Matched], curves: Array64) -> Places:
+    """Return an even wave instead of free profiles where it explains them, and nothing where it explains too little."""
+    wave = find_wave(near, curves, places.maps)
+    if wave.explained > WAVE_BONUS * places.explained:
+        return Places(wave.profiles(len(curves), BANDS.rows), wave.explained)
+    if wave.explained < WAVE_SHARE * places.explained:
+        return Places(np.zeros_like(places.maps), 0.0)
+    return places
 
 
 def _after(link: Matched, gains: Array64, lattice: Lattice) -> Matched:
@@ -177,16 +212,6 @@ def _after(link: Matched, gains: Array64, lattice: Lattice) -> Matched:
 
 def _some(colours: Array64, count: int) -> Array64:
     return colours[:: max(1, len(colours) // max(count, 1))]
-
-
-def _said(sizes: Mapping[str, float], mode: str) -> Dict[str, Any]:
-    """Return the decision, its reason and the mode in words."""
-    taken = [f"{SAID[kind]} ({size:.3f} stops)" for kind, size in sizes.items() if gate(kind, size) > 0]
-    if taken:
-        return {"decision": "corrected", "mode": f"{mode}: " + ", ".join(taken)}
-    least = min(GATES[kind][0] for kind in sizes)
-    reason = f"no flicker found: less than {least} stops of it"
-    return {"decision": "nothing", "mode": f"{mode}: nothing found", "reason": reason}
 
 
 def gate(kind: str, size: float) -> float:
