@@ -19,7 +19,7 @@ from harmovid_server.engines.deflicker import store, trend
 from harmovid_server.engines.deflicker.basis import TERMS
 from harmovid_server.engines.deflicker.links import Change
 from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, GAPS
-from harmovid_server.engines.deflicker.solve import LINK_STOPS
+from harmovid_server.engines.deflicker.solve import CHANNELS, LINK_STOPS, OUTPUTS
 from harmovid_training.evaluate.degrade import CHANNEL_STOPS, EXPOSURE_STOPS
 
 Array = npt.NDArray[np.float32]
@@ -29,9 +29,6 @@ Method = Callable[[Float64, Float64], Float64]
 
 MOST_FRAMES = BLOCK_FRAMES + AHEAD_FRAMES - 1
 """The engine answers, and forgets, from there on."""
-TO_OUTPUTS = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
-"""Brightness and the colour differences r - g and b - g of r, g, b: the first terms of `basis`, but for a constant."""
-TO_CHANNELS: Float64 = np.asarray(np.linalg.inv(TO_OUTPUTS), np.float64)
 POWER_STOPS2 = np.array(
     [EXPOSURE_STOPS**2 + CHANNEL_STOPS**2 / 3, 2 * CHANNEL_STOPS**2, 2 * CHANNEL_STOPS**2]
 )
@@ -65,7 +62,7 @@ def own_course(engine: Engine, clean: Array) -> Float64:
         system += weight * np.outer(ends, ends)
         # The first row of the products are means of the terms, of which the second to fourth are the outputs.
         right += weight * np.outer(ends, change.here[0, 1:4] - change.there[0, 1:4])
-    course = np.linalg.lstsq(system, right, rcond=1e-10)[0] @ TO_CHANNELS.T
+    course = np.linalg.lstsq(system, right, rcond=1e-10)[0] @ CHANNELS.T
     centred: Float64 = course - course.mean(0)
     return centred
 
@@ -130,8 +127,8 @@ def remaining(method: Method, own: Float64, flicker: Float64) -> Float64:
         own: `own_course`.
         flicker: `(T, 3)` stops.
     """
-    told = own @ TO_OUTPUTS.T
-    found = method(told + flicker @ TO_OUTPUTS.T, told) @ TO_CHANNELS.T
+    told = own @ OUTPUTS.T
+    found = method(told + flicker @ OUTPUTS.T, told) @ CHANNELS.T
     left: Float64 = flicker - found
     return left - left.mean(0)
 

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+from fakes.benches import run_bench
 from harmovid_training.evaluate.clips import synthetic_clip
 from harmovid_training.evaluate.metrics import view
-
-
-def run(repo: Path, *words: str) -> tuple[list[str], dict[str, Any]]:
-    """Run the bench; return its lines and its JSON."""
-    command = [sys.executable, str(repo / "bench" / "deflicker.py"), *words]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environ, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    return lines, json.loads(lines[-1])
 
 
 def test_quick_runs_everything_on_numbers(repo: Path) -> None:
     """--quick needs no footage: every method has a number, the engine beats doing nothing, and a steady clip stays."""
     tests = ("exposure", "curves-fg", "steady", "speed")
-    lines, found = run(repo, "--quick", "--tests", *tests)
+    lines, found = run_bench(repo, "deflicker", "--quick", "--tests", *tests)
 
     assert [row["test"] for row in found["rows"]] == ["exposure", "curves-fg"]
     for row in found["rows"]:
@@ -60,7 +48,9 @@ def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
         write_stills(tmp_path / "flicker" / name / "frames", view(flickering.astype(np.float32)))
 
     tests = ("--tests", "cut", "film", "--frames", "6")
-    lines, found = run(repo, "--clips", str(tmp_path / "clips"), *tests, "--only", "one", "two")
+    lines, found = run_bench(
+        repo, "deflicker", "--clips", str(tmp_path / "clips"), *tests, "--only", "one", "two"
+    )
 
     assert [(row["test"], row["what"]) for row in found["others"]] == [
         ("cut", "one | two"), ("film", "old-one (6 frames)"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from fakes.benches import run_bench
 from harmovid_server.engines import deflicker
 from harmovid_server.engines.base import Engine
 from harmovid_training.evaluate.clips import synthetic_clip
@@ -98,12 +97,8 @@ def test_the_engines_model_is_the_engines(bound: ModuleType) -> None:
 
 def test_quick_runs_on_numbers(repo: Path) -> None:
     """--quick needs no footage; the model says what the whole engine reaches on the same flicker, to 1 dB."""
-    command = [sys.executable, str(repo / "bench" / "deflicker_bound.py"), "--quick", "--draws", "2"]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environ, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    (row,) = json.loads(lines[-1])["rows"]
+    lines, found = run_bench(repo, "deflicker_bound", "--quick", "--draws", "2")
+    (row,) = found["rows"]
 
     assert row["psnr_g"]["model there"] == pytest.approx(row["psnr_g"]["HarmoVid"], abs=1.0)
     assert row["stops"]["nothing kept"] == pytest.approx(row["stops"]["own light"], abs=1e-9)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+from fakes.benches import run_bench
 from harmovid_training.clips.read import write_exr
 from harmovid_training.data.cache import held_out
 from harmovid_training.data.figures import FIGURES
@@ -18,12 +15,7 @@ from harmovid_training.data.figures import FIGURES
 
 def test_quick_runs_on_numbers(repo: Path) -> None:
     """--quick needs no footage: every method has a finite gain, ours is there, and the field is steadier over time."""
-    command = [sys.executable, str(repo / "bench" / "harmonize.py"), "--quick", "--looks", "strong"]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, env=environ, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    found = json.loads(lines[-1])
+    lines, found = run_bench(repo, "harmonize", "--quick", "--looks", "strong", timeout_s=170)
 
     gains = found["gains_db"]["strong"]
     assert {"ours", "ours, per frame", "ours, global only", "oracle gain", "harmonize-statistics"} <= set(
@@ -52,19 +44,9 @@ def test_rendered_truth_and_its_sheet(repo: Path, tmp_path: Path) -> None:
         around = np.full((32, 64, 3), 0.2 * level, np.float32) * np.float32([level, 1, 1 / level]) ** 0.2
         around[4:12, 20:30] = 4 * level
         write_exr(lights / name, around)
-    command = [
-        sys.executable,
-        str(repo / "bench" / "harmonize.py"),
-        "--rendered",
-        str(tmp_path),
-        "--count",
-        "2",
-    ]
-    command += ["--lines", "48", "--frames", "3", "--sheet", str(tmp_path / "sheet.png")]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, env=environ, check=False)
-    assert done.returncode == 0, done.stderr
-    gains = json.loads(done.stdout.splitlines()[-1])["gains_db"]["rendered"]
+    words = ("--count", "2", "--lines", "48", "--frames", "3", "--sheet", str(tmp_path / "sheet.png"))
+    _, found = run_bench(repo, "harmonize", "--rendered", str(tmp_path), *words, timeout_s=170)
+    gains = found["gains_db"]["rendered"]
 
     assert gains["oracle gain"] > max(0.1, gains["log mean x 0.3"])
     assert math.isfinite(gains["ours, strength 1.5"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import pyarrow
 from harmovid.errors import InputError
@@ -18,28 +19,22 @@ def save_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a safetensors file; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     # One owner per storage: safetensors refuses views that share memory.
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(whole, part, dict(metadata or {}))
-    part.replace(path)
+    with _in_place_of(path) as part:
+        save_file(whole, part, dict(metadata or {}))
 
 
 def save_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with _in_place_of(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def save_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal columns as a Parquet file; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), part)
-    part.replace(path)
+    with _in_place_of(path) as part:
+        parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), part)
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
@@ -58,3 +53,12 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 def save_json(path: Path, value: Any) -> None:
     """Write indented JSON; keys in the order given."""
     save_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def _in_place_of(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside a file to write to, which takes the file's place once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    yield part
+    part.replace(path)

@@ -76,10 +76,10 @@ class Motion:
         return self.likeness < CUT_LIKENESS
 
 
-def at_rest(looks: Looks, likeness: float = 1.0) -> Motion:
+def at_rest(looks: Looks) -> Motion:
     """Return no motion (time-lapse: what moves is too fast to be followed)."""
     nothing = np.zeros((*looks.plain.shape, 2), np.float32)
-    return Motion(nothing, nothing, likeness)
+    return Motion(nothing, nothing)
 
 
 def follow_far(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Motion:
@@ -144,7 +144,7 @@ def follow(here: Looks, there: Looks, before: Optional[Flow] = None, enough: flo
     if (
         float(here.weight.mean()) <= SMALL_REGION
     ):  # its motion is not the camera's, and only cuts are asked for
-        whole = follow(_whole(here), _whole(there), before=None, enough=CUT_LIKENESS)
+        whole = follow(_whole(here), _whole(there), enough=CUT_LIKENESS)
         return replace(follow_far(here, there), likeness=whole.likeness)
     found = _judged(here, there, None)
     for start in (before, None):

@@ -7,30 +7,26 @@ Every sample reads two maps, here with a plus and there with a minus, each betwe
 
 from __future__ import annotations
 
-from typing import Any, Callable, Tuple, TypeVar, cast
+from typing import Tuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from harmovid_server.engines.deflicker.kernels import compiled
 
 Array32 = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
 Shares = Tuple[float, float, float, float]
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiled(function: F) -> F:
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
-
-
-@_compiled
+@compiled
 def _shares(across: float, along: float) -> Shares:
     across, along = np.float64(across), np.float64(along)
     return (1 - across) * (1 - along), across * (1 - along), (1 - across) * along, across * along
 
 
-@_compiled
+@compiled
 def _read(maps: Array64, cell: int, shares: Shares, right: int, down: int, channel: int) -> float:
     # Unsigned: a signed index is tested for being negative every time.
     at, beside, below = np.uintp(cell), np.uintp(cell + right), np.uintp(cell + down)
@@ -39,7 +35,7 @@ def _read(maps: Array64, cell: int, shares: Shares, right: int, down: int, chann
     return float(upper + shares[2] * maps[below, channel] + shares[3] * maps[far, channel])
 
 
-@_compiled
+@compiled
 def _add(
     sums: Array64, cell: int, shares: Shares, right: int, down: int, r: float, g: float, b: float
 ) -> None:
@@ -51,7 +47,7 @@ def _add(
         sums[at, 2] += share * b
 
 
-@_compiled
+@compiled
 def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> float:
     """Return one channel of a colour after a curve over `basis.terms`, whose products are written out here."""
     light = (colour[0] + colour[1] + colour[2]) / 3 - centre
@@ -61,7 +57,7 @@ def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> floa
     return float(colour[channel] + stops + u * (c[2] + u * c[5] + v * c[9]) + v * (c[3] + v * c[6]))
 
 
-@_compiled
+@compiled
 def wanted(
     here: Array64, there: Array64, later: Index, earlier: Index, curves: Array64, centre: float
 ) -> Array64:
@@ -74,7 +70,7 @@ def wanted(
     return result
 
 
-@_compiled
+@compiled
 def gather(first: Index, inside: Array32, right: int, down: int, maps: Array64) -> Array64:
     """Return `(n, 3)`: what the maps give to every sample."""
     result = np.zeros((len(first), 3))
@@ -86,7 +82,7 @@ def gather(first: Index, inside: Array32, right: int, down: int, maps: Array64) 
     return result
 
 
-@_compiled
+@compiled
 def scatter(first: Index, inside: Array32, right: int, down: int, values: Array64, total: int) -> Array64:
     """Return `(total, 3)`: the transpose of `gather`, of `(n, 3)` values."""
     sums = np.zeros((total, 3))
@@ -98,7 +94,7 @@ def scatter(first: Index, inside: Array32, right: int, down: int, values: Array6
     return sums
 
 
-@_compiled
+@compiled
 def push(first: Index, inside: Array32, right: int, down: int, weights: Array64, maps: Array64) -> Array64:
     """Return `scatter(gather(maps) * weights)` in one pass; weights are `(n,)`."""
     sums = np.zeros_like(maps)
@@ -114,7 +110,7 @@ def push(first: Index, inside: Array32, right: int, down: int, weights: Array64,
     return sums
 
 
-@_compiled
+@compiled
 def diagonal(first: Index, inside: Array32, right: int, down: int, weights: Array64, total: int) -> Array64:
     """Return `(total,)`: how much the samples alone say of each cell, by the squares of their shares."""
     sums = np.zeros(total)

@@ -101,6 +101,10 @@ class DeflickerSession:
     def _end(self) -> int:
         return self._first + len(self._seen)
 
+    @property
+    def _window_start(self) -> int:
+        return max(0, self._answered - BACK_FRAMES)
+
     def _linked(self, looks: Looks, newest: Optional[Motion]) -> Seen:
         found = self._fits.submit(_seen, looks, after_cut=newest is None and not self._fresh)
         flows: Dict[int, Flow] = {}
@@ -148,14 +152,14 @@ class DeflickerSession:
 
     def _window(self, end: int) -> Tuple[List[Seen], Tuple[int, int]]:
         """Return the frames that those from the last answered one to `end` are solved from, and `inner` of `solved`."""
-        start = max(0, self._answered - BACK_FRAMES)
+        start = self._window_start
         window = self._seen[start - self._first : end + AHEAD_FRAMES - self._first]
         inner = (max(0, self._answered - start - PLACE_FRAMES), min(len(window), end - start + PLACE_FRAMES))
         return window, inner
 
     def _block(self, end: int) -> List[Answer]:
         """Answer the frames from the last answered one to `end`, and forget what is old."""
-        start, (window, inner) = max(0, self._answered - BACK_FRAMES), self._window(end)
+        start, (window, inner) = self._window_start, self._window(end)
         begun = self._solving if end == self._answered + BLOCK_FRAMES else None
         what = begun.result() if begun else solved(window, inner, self._amounts)
         self._solving = None

@@ -27,9 +27,9 @@ EXACT, MOST_GRADIENTS, TINY = 1e-10, 60, 1e-300
 RIDGE = 1e-4
 """Added to the mean squares of the terms, so that a grey or flat shot still has an orthonormal basis."""
 
-_OUTPUTS: Array64 = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
+OUTPUTS: Array64 = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
 """Brightness and the two colour differences of a change of r, g, b."""
-_CHANNELS: Array64 = np.asarray(np.linalg.inv(_OUTPUTS), np.float64)
+CHANNELS: Array64 = np.asarray(np.linalg.inv(OUTPUTS), np.float64)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def solve(links: List[Link], count: int, radius_frames: float, colours: Array64)
     for k in range(TERMS):
         for o in range(3):
             flicker[:, k, o] = model.inverse_of(k, o) @ course[:, k, o]
-    whole, slow = (np.einsum("kj,tjo,co->tkc", basis, part, _CHANNELS) for part in (course, course - flicker))
+    whole, slow = (np.einsum("kj,tjo,co->tkc", basis, part, CHANNELS) for part in (course, course - flicker))
     return Courses(whole, slow, colours)
 
 
@@ -143,7 +143,7 @@ def _system(links: List[Link], count: int, basis: Array64) -> _System:
         (earlier, later, -1),
     ):
         np.add.at(matrix, (rows, columns), sign * block)
-    identity = np.linalg.solve(basis, IDENTITY) @ _OUTPUTS.T
+    identity = np.linalg.solve(basis, IDENTITY) @ OUTPUTS.T
     return _System(here, there, across, weight, later, earlier, matrix, identity)
 
 

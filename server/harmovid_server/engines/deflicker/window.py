@@ -178,7 +178,7 @@ def _places(
 ) -> Tuple[Array64, List[Matched]]:
     """Return the maps of one kind of place for all frames of a window, and the links as they are after it."""
     first, end = inner
-    maps, curves = np.zeros((len(curves), *nothing(1).maps[kind].shape[1:])), curves[first:end]
+    count, curves = len(curves), curves[first:end]
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
     places = solve_places(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
     if kind == BAND_KIND:
@@ -188,6 +188,7 @@ def _places(
     share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
     if taken.note(kind, size if share else 0.0, share):
         near = [_after(link, places.maps * share, LATTICES[kind]) for link in near]
+    maps = np.zeros((count, *places.maps.shape[1:]))
     maps[first:end] = places.maps * share * amounts.local
     return maps, near
 
