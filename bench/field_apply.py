@@ -18,9 +18,9 @@ from typing import Callable
 
 import numpy as np
 from harmovid.pixels import exr
-from harmovid.pixels.apply import apply_field
-from harmovid.pixels.apply_fast import best_kernels
-from harmovid.pixels.apply_numpy import NumpyKernels
+from harmovid.pixels.apply.fast import best_kernels
+from harmovid.pixels.apply.kernels_numpy import NumpyKernels
+from harmovid.pixels.apply.tiles import apply_field
 from harmovid.pixels.field import Curve, GainMap, Grid, LightingField
 
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160), "8K": (7680, 4320)}

@@ -6,7 +6,7 @@
 
 FOLDER holds a folder per clip with frames/ and masks/ (stills), as bench/deflicker.py takes them; without it the
 footage of ../shared/data is taken where it is. A whole clip's foreground is given one look, in scene-linear light
-(harmovid_training.evaluate.harmonize_looks); truth is the clip. MATERIAL holds hdri/ and models/ (docs/data.md): a
+(harmovid_evaluate.harmonize_looks); truth is the clip. MATERIAL holds hdri/ and models/ (docs/data.md): a
 rendered subject comes from one held-out panorama's light into another's, and truth is rendered too. Figures are dB of
 foreground PSNR in view space gained over the composite as it is. The plate behind the foreground is hidden from every
 method, since there it is the truth.
@@ -24,11 +24,11 @@ from typing import Any, Dict, List
 
 import cv2
 import numpy as np
+from harmovid_evaluate.clips import Clip, clip_folders, load_clip, synthetic_clip
+from harmovid_evaluate.harmonize_looks import LOOKS
+from harmovid_evaluate.metrics import view
+from harmovid_evaluate.structure import Motion
 from harmovid_server import engines
-from harmovid_training.evaluate.clips import Clip, clip_folders, load_clip, synthetic_clip
-from harmovid_training.evaluate.harmonize_looks import LOOKS
-from harmovid_training.evaluate.metrics import view
-from harmovid_training.evaluate.structure import Motion
 from support.harmonize_rows import STATISTICS, Contest, Row
 from support.harmonize_sheet import Sheet
 from support.harmonize_truth import relit_clips

@@ -23,9 +23,9 @@ from typing import Any, Callable, Dict, List, Mapping
 from unittest import mock
 
 import zmq
-from harmovid import connection
 from harmovid.client import Client
 from harmovid.job import JobSpec
+from harmovid.transport import connection
 from support.server import LocalServer
 
 MIRROR = str(Path(__file__).parent / "support" / "mirror_server.py")

@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.apply_fast import apply_field
+from harmovid.pixels.apply.fast import apply_field
+from harmovid_evaluate.methods import Run
 from harmovid_server.engines.base import Answer, Engine, ProxyFrame, ShotInfo
-from harmovid_training.evaluate.methods import Run
 
 Array = npt.NDArray[np.float32]
 Options = Mapping[str, Any]

@@ -12,11 +12,11 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 import numpy.typing as npt
-from harmovid_training.evaluate.along import FilmMotion
-from harmovid_training.evaluate.clips import load_film
-from harmovid_training.evaluate.ffmpeg import ffmpeg_available
-from harmovid_training.evaluate.methods import BASELINES, FFMPEG, Method, Run, Setting
-from harmovid_training.evaluate.sets import film_numbers
+from harmovid_evaluate.along import FilmMotion
+from harmovid_evaluate.clips import load_film
+from harmovid_evaluate.ffmpeg import ffmpeg_available
+from harmovid_evaluate.methods import BASELINES, FFMPEG, Method, Run, Setting
+from harmovid_evaluate.sets import film_numbers
 
 from support.deflicker_compare import FFMPEG_PREFIX, OURS, thinned
 

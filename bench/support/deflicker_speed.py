@@ -17,11 +17,11 @@ from typing import Callable, Dict, List, Optional, Tuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.apply_fast import apply_field
+from harmovid.pixels.apply.fast import apply_field
+from harmovid_evaluate.clips import Clip
+from harmovid_evaluate.ffmpeg import Filter, ffmpeg_available, filter_command, raw_frames
 from harmovid_server.codec.reduce import area_means, proxy_size
 from harmovid_server.engines.base import Engine
-from harmovid_training.evaluate.clips import Clip
-from harmovid_training.evaluate.ffmpeg import Filter, ffmpeg_available, filter_command, raw_frames
 
 from support.deflicker_engine import answers_of
 

@@ -6,10 +6,10 @@ from typing import Any, List, Tuple
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.apply_fast import apply_field
+from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.field import Curve, LightingField
+from harmovid_evaluate.harmonize_methods import pair
 from harmovid_server.engines.base import Engine, ProxyFrame, ShotInfo
-from harmovid_training.evaluate.harmonize_methods import pair
 
 Array = npt.NDArray[np.float32]
 
@@ -55,7 +55,7 @@ def steps(composite: Array, mask: Array, fields: List[LightingField]) -> Tuple[f
 
     All fields are read on the first frame's pixels, so that only the field's own change counts.
     """
-    from harmovid.pixels.apply_fast import field_stops
+    from harmovid.pixels.apply.fast import field_stops
 
     inside = mask[0] > 0.5
     if not inside.any():

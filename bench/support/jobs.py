@@ -6,11 +6,11 @@ import uuid
 from pathlib import Path
 
 from harmovid.client import Client
-from harmovid.files import DirectorySink, DirectorySource
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec
-from harmovid.journal import Journal
-from harmovid.runner import JobResult
+from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid.storage.journal import Journal
+from harmovid.transport.runner import JobResult
 
 
 def run_job(address: str, engine: str, folder: Path, out: Path, count: int) -> JobResult:

@@ -17,8 +17,8 @@ from typing import Any, Dict, Tuple
 from harmovid.job import EngineInfo, LayerInfo
 from harmovid_server.__main__ import main as serve
 from harmovid_server.child import enter
-from harmovid_server.link import ChildLink
-from harmovid_server.main import lifecycle
+from harmovid_server.ipc import ChildLink
+from harmovid_server.main import server
 
 INFO = EngineInfo(
     "mirror", "1", "any", "Returns the very file.", "plate", (LayerInfo("plate", True, "Any."),)
@@ -62,5 +62,5 @@ if __name__ == "__main__":
         os.environ["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
         )
-        lifecycle.WORKER_MODULE = "mirror_server"
+        server.WORKER_MODULE = "mirror_server"
         sys.exit(serve())

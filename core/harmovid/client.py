@@ -15,13 +15,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping, Optional
 
-from harmovid import wire
-from harmovid.connection import Session, parse_address
 from harmovid.errors import ProtocolError
-from harmovid.files import Sink, Source
 from harmovid.job import EngineInfo, JobSpec, Progress
 from harmovid.keys import KeyPair
-from harmovid.runner import JobResult, OnProgress, OnResult, Runner, Where
+from harmovid.storage.files import Sink, Source
+from harmovid.transport import wire
+from harmovid.transport.connection import Session, parse_address
+from harmovid.transport.runner import JobResult, OnProgress, OnResult, Runner, Where
 
 __all__ = ["Client", "JobHandle", "JobResult", "JobStatus"]
 

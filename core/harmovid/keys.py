@@ -27,8 +27,8 @@ from typing import Any, Dict, Union
 
 import zmq
 
-from harmovid.atomic import write_whole
 from harmovid.errors import KeyFileError
+from harmovid.storage.atomic import write_whole
 
 Path = Union[str, "os.PathLike[str]"]
 

@@ -12,7 +12,7 @@ from typing import Optional, Sequence
 from harmovid.errors import HarmoVidError, InputError
 
 from harmovid_server.config import load
-from harmovid_server.main.lifecycle import serve
+from harmovid_server.main.server import serve
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 

@@ -12,7 +12,7 @@ from typing import Sequence, Tuple
 
 from harmovid_server import logs
 from harmovid_server.config import Config, restore
-from harmovid_server.link import ChildLink, die_with_parent
+from harmovid_server.ipc import ChildLink, die_with_parent
 
 
 def enter(arguments: Sequence[str]) -> Tuple[Config, ChildLink]:

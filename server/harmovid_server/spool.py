@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
-from harmovid.checksums import crc32
+from harmovid.storage.checksums import crc32
 
 PART = ".part"
 """Suffix of a file that is being written; what is left of them is removed at start."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from fakes.benches import run_bench
-from harmovid_training.evaluate.clips import synthetic_clip
-from harmovid_training.evaluate.metrics import view
+from harmovid_evaluate.clips import synthetic_clip
+from harmovid_evaluate.metrics import view
 
 
 def test_quick_runs_everything_on_numbers(repo: Path) -> None:

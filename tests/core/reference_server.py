@@ -1,4 +1,4 @@
-"""A HarmoVid server in one thread and one page: raw ZeroMQ, `harmovid.wire`, and docs/wire.md acted out.
+"""A HarmoVid server in one thread and one page: raw ZeroMQ, `harmovid.transport.wire`, and docs/wire.md acted out.
 
 It keeps everything in memory and its only engine hands the plate back as it came. Client tests talk to it,
 and its faults can be switched on: that is what it is for. Whoever writes a second client can read it as the
@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 import zmq
-from harmovid import errors, wire
+from harmovid import errors
 from harmovid.frames import FrameRange
 from harmovid.job import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING, Progress
-from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
+from harmovid.transport import wire
+from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
 
 ENGINE = {
     "name": "null",

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harmovid.client import Client
-from harmovid.files import DirectorySink, DirectorySource
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec, new_job_id
-from harmovid.journal import Journal, job_digest
+from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid.storage.journal import Journal, job_digest
 
 
 def main(address: str, inputs: str, outputs: str, text: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Callable, List
 import pytest
 from core.ends import MemorySink, MemorySource, plate
 from core.reference_server import ReferenceServer
-from harmovid import wire
 from harmovid.client import Client, JobHandle
 from harmovid.errors import (
     EngineFailed,
@@ -24,6 +23,7 @@ from harmovid.errors import (
     Unreachable,
 )
 from harmovid.job import CANCELLED, DONE, FAILED, JobSpec, Progress, new_job_id
+from harmovid.transport import wire
 
 MIB = 1024 * 1024
 

@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from harmovid import wire
 from harmovid.job import JobSpec, Progress
+from harmovid.transport import wire
 
 JOB = "0123456789abcdef0123456789abcdef"
 TOKEN = bytes(range(16))

@@ -12,11 +12,11 @@ from fakes.exr_files import claim, deep, plate
 from harmovid.client import Client
 from harmovid.embedded import EmbeddedServer
 from harmovid.errors import FrameError, HarmoVidError
-from harmovid.files import DirectorySink, DirectorySource
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec
-from harmovid.journal import Journal
 from harmovid.pixels import exr
+from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid.storage.journal import Journal
 
 FRAMES = FrameRange(range(1001, 1021))
 BAD = {

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from fakes.peer import frame_bytes, spec
-from harmovid import wire
 from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.transport import wire
 from harmovid_server.config import Config
-from harmovid_server.main.board import Board, Outgoing
+from harmovid_server.main.dispatcher import Scheduler
 from harmovid_server.main.recovery import recover
-from harmovid_server.main.scheduler import Scheduler
+from harmovid_server.main.state import Board, Outgoing
 from harmovid_server.main.store import Store
 from harmovid_server.spool import Spool, input_path, output_path
 

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from harmovid_server.__main__ import main
-from harmovid_server.main import lifecycle
+from harmovid_server.main import server
 
 if __name__ == "__main__":
     # The worker is started by its module's name, so its folder must be on the children's path.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parent)]
     )
-    lifecycle.WORKER_MODULE = "echo_worker"
+    server.WORKER_MODULE = "echo_worker"
     sys.exit(main())

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Set
 from harmovid.frames import FrameRange
 from harmovid.job import EngineInfo, LayerInfo, Option
 from harmovid_server.child import enter
-from harmovid_server.link import ChildLink
+from harmovid_server.ipc import ChildLink
 from harmovid_server.spool import DISK_FULL
 
 LOOKAHEAD = 4

@@ -16,9 +16,9 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 import zmq
-from harmovid import wire
 from harmovid.keys import KeyPair
-from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, Message
+from harmovid.transport import wire
+from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, Message
 
 CREDIT = 16 << 20
 SEND_S = 5.0

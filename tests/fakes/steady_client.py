@@ -16,10 +16,10 @@ from dataclasses import replace
 from typing import Any, List, Mapping
 
 from harmovid.client import Client
-from harmovid.files import DirectorySink, DirectorySource, Receiver
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec
-from harmovid.journal import Journal, job_digest
+from harmovid.storage.files import DirectorySink, DirectorySource, Receiver
+from harmovid.storage.journal import Journal, job_digest
 
 
 class SlowSource(DirectorySource):

@@ -17,8 +17,8 @@ import msgpack
 from harmovid.job import JobSpec, OutputSpec
 from harmovid.pixels import exr
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_room import EngineRoom
-from harmovid_server.worker.pipeline import Pipeline
+from harmovid_server.worker.engine_host import EngineRoom
+from harmovid_server.worker.job_run import Pipeline
 
 JOB = "0123456789abcdef0123456789abcdef"
 

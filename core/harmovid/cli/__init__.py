@@ -16,7 +16,8 @@ import traceback
 from importlib import import_module
 from typing import Optional, Sequence
 
-from harmovid.cli import exits, parser, rooms
+from harmovid.cli import exits, parser
+from harmovid.cli import plugin_commands as rooms
 from harmovid.cli.console import Console
 from harmovid.errors import HarmoVidError, JobCancelled
 

@@ -14,14 +14,14 @@ from typing import Any, Dict, List, Optional
 
 from harmovid.cli import exits
 from harmovid.cli.check_files import LayerFacts, examine_layer, header_lines, pixel_library
-from harmovid.cli.connect import Choice
 from harmovid.cli.console import Console, human_bytes
 from harmovid.cli.inputs import Plan, journals_in, make_plan
 from harmovid.cli.parser import options_of
-from harmovid.cli.settings import Settings
+from harmovid.connect import Choice
 from harmovid.errors import FrameMismatch, FrameRefused, HarmoVidError, OutputError
 from harmovid.frames import FrameRange
 from harmovid.job import EngineInfo
+from harmovid.settings import Settings
 
 # Field layers are three float32 channels; ZIP keeps about this share of such smooth data (no more than all).
 FIELD_BYTES_PER_PIXEL = 12
@@ -96,7 +96,7 @@ def _colour(found: Findings, plan: Plan, private: bool) -> None:
     """Look the named colour spaces up here; another server may have another configuration."""
     if pixel_library() is None:
         return
-    from harmovid.pixels.colour import space_of
+    from harmovid.pixels.colour.spaces import space_of
 
     for layer, name in plan.colorspace.items():
         try:

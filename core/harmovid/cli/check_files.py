@@ -19,8 +19,8 @@ from harmovid.errors import (
     FrameUnreadable,
     HarmoVidError,
 )
-from harmovid.files import check_exr
 from harmovid.frames import FramePattern, FrameRange
+from harmovid.storage.files import check_exr
 
 # As many bytes as the kinds of files are told apart by.
 HEAD_BYTES = 32
@@ -144,7 +144,7 @@ def _facts(main: Any, parts: int) -> Dict[str, Any]:
 
 def _gamut(chromaticities: Any) -> str:
     """Return the name of a header's primaries, or their digits where they have none."""
-    from harmovid.pixels import primaries
+    from harmovid.pixels.colour import primaries
 
     if chromaticities is None:
         return "Rec. 709 (the file states none)"

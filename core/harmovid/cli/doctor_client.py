@@ -12,8 +12,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Iterator, List
 
-from harmovid import __version__
-from harmovid.cli import settings
+from harmovid import __version__, settings
 from harmovid.cli.finding import FAIL, OK, WARN, Check, Finding
 from harmovid.errors import HarmoVidError
 
@@ -151,7 +150,7 @@ def server_answer(args: argparse.Namespace) -> Iterator[Finding]:
     found = settings.load(args.server, args.key)
     if not found.server:
         return
-    from harmovid.cli import connect
+    from harmovid import connect
 
     begun = time.monotonic()
     try:

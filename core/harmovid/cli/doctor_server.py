@@ -61,7 +61,7 @@ def colour(_: argparse.Namespace) -> Iterator[Finding]:
     """Yield whether the OpenColorIO configuration in force can be read."""
     if not _installed():
         return
-    from harmovid.pixels import ocio
+    from harmovid.pixels.colour import ocio
 
     try:
         config = ocio.load_config()

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         OutputError: the output is there already, or cannot be written.
     """
     try:
-        from harmovid.pixels import grade  # noqa: F401 (only to find out)
+        from harmovid.pixels.field import grade  # noqa: F401 (only to find out)
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed.", fix="Run: pip install 'harmovid[server]'"
@@ -87,7 +87,7 @@ def _results(texts: List[str]) -> List[Tuple[str, str, int]]:
 def _field(path: str, frame: int) -> Tuple[LightingField, Any]:
     """Return the global part that a result carries, and the chromaticities that its header states."""
     from harmovid.pixels import exr
-    from harmovid.pixels.field_exr import GRADE_ATTRIBUTE, grade_from_json
+    from harmovid.pixels.field.exr_channels import GRADE_ATTRIBUTE, grade_from_json
 
     try:
         for part in exr.read_header(path).parts:
@@ -104,8 +104,8 @@ def _write(
     kind: str, out: FramePattern, fields: List[Tuple[str, int, LightingField, Any]], colorspace: str
 ) -> Dict[str, float]:
     """Write the files; return by how many stops each correction is off at worst (nothing for LUTs)."""
-    from harmovid.pixels import grade
-    from harmovid.pixels.colour import space_of
+    from harmovid.pixels.colour.spaces import space_of
+    from harmovid.pixels.field import grade
 
     if kind == ".cube":
         for _, frame, field, chromaticities in fields:

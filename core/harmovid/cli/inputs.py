@@ -116,7 +116,7 @@ def sequences(folder: Path) -> List[FramePattern]:
 
 
 def journals_in(folder: str) -> List[str]:
-    """Return the names of the resume journals that lie in an output folder (see `harmovid.journal`)."""
+    """Return the names of the resume journals that lie in an output folder (see `harmovid.storage.journal`)."""
     return [path.name for path in Path(folder or ".").glob(".harmovid-*.journal")]
 
 

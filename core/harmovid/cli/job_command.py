@@ -15,18 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Sequence
 
-from harmovid.cli import connect, diagnostics, parser, progress, settings
+from harmovid import connect, settings
+from harmovid.cli import diagnostics, parser, progress
 from harmovid.cli.cancel import CancelOnInterrupt
-from harmovid.cli.connect import Choice
 from harmovid.cli.console import Console, describe
 from harmovid.cli.inputs import Plan, journals_in, make_plan
 from harmovid.cli.report import Outcome
-from harmovid.cli.settings import Settings
+from harmovid.connect import Choice
 from harmovid.errors import EngineUnknown, HarmoVidError, OutputError
-from harmovid.files import DirectorySink, DirectorySource
 from harmovid.frames import FrameRange
 from harmovid.job import DONE, FINAL_STATES, JobSpec, Progress, new_job_id
-from harmovid.journal import Journal, job_digest
+from harmovid.settings import Settings
+from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid.storage.journal import Journal, job_digest
 
 
 def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
-from harmovid import keys
-from harmovid.cli import exits, settings
+from harmovid import keys, settings
+from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
 from harmovid.errors import KeyFileError
 

@@ -75,7 +75,7 @@ def build(engine: Optional[EngineInfo] = None, remark: str = "") -> Parser:
     _add_server_commands(commands)
     _add_keys(commands)
     _add_local_commands(commands)
-    # Likewise: the training room reads what follows (`harmovid.cli.rooms`).
+    # Likewise: the training room reads what follows (`harmovid.cli.plugin_commands`).
     commands.add_parser(
         "evaluate", help="measure methods on clips with masks; preference study", add_help=False
     )

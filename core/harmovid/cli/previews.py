@@ -65,7 +65,7 @@ def chosen(rows: Sequence[FrameCurve]) -> List[int]:
 def _of_frame(folder: str, plan: Plan, frame: int) -> List[Preview]:
     """Write the previews of one frame: the difference, and the field where the result carries it."""
     from harmovid.pixels import exr, preview
-    from harmovid.pixels.field_exr import FIELD_CHANNELS, read_stops
+    from harmovid.pixels.field.exr_channels import FIELD_CHANNELS, read_stops
 
     result = exr.read(plan.out.path(frame))
     plate = exr.read(plan.layers[plan.target].path(frame))

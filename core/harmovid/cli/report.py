@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from harmovid import atomic
 from harmovid.cli import exits
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.frames import FrameRange
+from harmovid.storage import atomic
 
 # Counts in a frame's report that the user should hear of, and how they are said.
 WARNINGS = {

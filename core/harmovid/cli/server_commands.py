@@ -6,7 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Dict, List
 
-from harmovid.cli import connect, exits, settings
+from harmovid import connect, settings
+from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
 from harmovid.errors import InputError, JobUnknown
 from harmovid.job import EngineInfo, Option

@@ -11,13 +11,13 @@ import socket
 import sys
 from typing import List
 
-from harmovid.pixels.apply_fast import best_kernels
+from harmovid.pixels.apply.fast import best_kernels
 
 from harmovid_server import logs
 from harmovid_server.codec import packets, reduce, sandbox
 from harmovid_server.codec.codec import HEADROOM_BYTES, Codec
 from harmovid_server.codec.packets import PeerGoneError
-from harmovid_server.link import die_with_parent
+from harmovid_server.ipc import die_with_parent
 
 
 def main(arguments: List[str]) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.errors import FrameRefused
 from harmovid.pixels import exr
-from harmovid.pixels.colour import convert_primaries
-from harmovid.pixels.compose import Layer, compose
+from harmovid.pixels.apply.compose import Layer, compose
+from harmovid.pixels.colour.spaces import convert_primaries
 
 from harmovid_server.codec.picture import RGB, Box, Frames, Plane, colour_planes, plane
 from harmovid_server.codec.plan import BACKGROUND, Plan

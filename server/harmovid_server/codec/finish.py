@@ -19,14 +19,14 @@ import numpy as np
 from harmovid.errors import OutputError, SpoolFull
 from harmovid.pixels import exr
 from harmovid.pixels.field import LightingField
-from harmovid.pixels.field_exr import GRADE_ATTRIBUTE, grade_to_json, with_field
+from harmovid.pixels.field.exr_channels import GRADE_ATTRIBUTE, grade_to_json, with_field
 
 from harmovid_server.codec.composite import put_over
 from harmovid_server.codec.picture import Frames
 from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.relight import Relit, relight
 from harmovid_server.spool import DISK_FULL, PART
-from harmovid_server.sums import write_summed
+from harmovid_server.stored_sums import write_summed
 
 ENGINE_ATTRIBUTE = "harmovid/engine"
 STRENGTH_ATTRIBUTE = "harmovid/strength"

@@ -18,8 +18,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
-from harmovid import schema
 from harmovid.errors import ProtocolError
+from harmovid.transport import schema
 
 Body = Dict[str, Any]
 Arrays = List[npt.NDArray[Any]]

@@ -14,7 +14,7 @@ from typing import Any, Dict, Sequence
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import FrameError
-from harmovid.pixels.colour import convert_primaries
+from harmovid.pixels.colour.spaces import convert_primaries
 
 from harmovid_server.codec.picture import Box, Frames, Picture, Plane, colour_planes, matte_plane
 from harmovid_server.codec.plan import MATTES, Plan

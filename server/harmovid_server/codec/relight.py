@@ -12,9 +12,9 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.apply import ApplyReport
-from harmovid.pixels.apply_fast import apply_field, apply_stops, field_stops
-from harmovid.pixels.colour import Space
+from harmovid.pixels.apply.fast import apply_field, apply_stops, field_stops
+from harmovid.pixels.apply.tiles import ApplyReport
+from harmovid.pixels.colour.spaces import Space
 from harmovid.pixels.field import LightingField
 
 from harmovid_server.codec.picture import RGB, Frames, Picture, Plane, matte_plane

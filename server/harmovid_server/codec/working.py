@@ -17,7 +17,7 @@ from typing import Optional
 import numpy as np
 import numpy.typing as npt
 from harmovid.pixels import exr
-from harmovid.pixels.colour import Space, space_of
+from harmovid.pixels.colour.spaces import Space, space_of
 
 from harmovid_server.codec.picture import RGB, Frames, Plane
 from harmovid_server.codec.plan import Plan

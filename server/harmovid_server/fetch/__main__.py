@@ -15,7 +15,7 @@ from harmovid.errors import FrameUnreadable, HarmoVidError, SpoolFull
 
 from harmovid_server.child import enter
 from harmovid_server.fetch.roots import Roots, copy
-from harmovid_server.link import ChildLink
+from harmovid_server.ipc import ChildLink
 from harmovid_server.spool import DISK_FULL, input_path
 
 _POLL_MS = 200

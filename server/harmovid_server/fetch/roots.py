@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Mapping, Tuple
 
-from harmovid.checksums import crc32
 from harmovid.errors import FrameMissing, FrameRefused, InputError
 from harmovid.frames import FramePattern
+from harmovid.storage.checksums import crc32
 
 from harmovid_server.spool import PART
 

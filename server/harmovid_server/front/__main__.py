@@ -7,7 +7,7 @@ from typing import Sequence
 
 from harmovid_server.child import enter
 from harmovid_server.front.front import Front
-from harmovid_server.front.heap import keep_freed
+from harmovid_server.front.malloc import keep_freed
 
 
 def main(arguments: Sequence[str]) -> None:

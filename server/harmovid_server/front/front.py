@@ -12,18 +12,19 @@ import time
 from typing import Callable, Dict, Optional, Tuple
 
 import zmq
-from harmovid import __version__, wire
+from harmovid import __version__
 from harmovid.errors import AuthError, HarmoVidError, InputError, ProtocolError, ServerBusy
 from harmovid.keys import load_secret
-from harmovid.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
+from harmovid.transport import wire
+from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
 
 from harmovid_server.config import Config
-from harmovid_server.front.bulk import Bulk
-from harmovid_server.front.post import Post
+from harmovid_server.front.auth import Door
+from harmovid_server.front.sender import Post
 from harmovid_server.front.sessions import REQUESTS_OPEN, Delivery, Session, Sessions
 from harmovid_server.front.sockets import Incoming, Socket, bind, bind_local, receive
-from harmovid_server.front.zap import Door
-from harmovid_server.link import ChildLink, Message
+from harmovid_server.front.transfers import Bulk
+from harmovid_server.ipc import ChildLink, Message
 from harmovid_server.logs import about
 
 log = logging.getLogger("harmovid.front")

@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Deque, Dict, List, Optional, Tuple
 
-from harmovid import wire
 from harmovid.errors import ServerBusy
+from harmovid.transport import wire
 
 from harmovid_server.front.uploads import Upload
 

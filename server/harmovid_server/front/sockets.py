@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
 import zmq
-from harmovid import wire
 from harmovid.errors import InputError
 from harmovid.keys import KeyPair
+from harmovid.transport import wire
 
 from harmovid_server.config import Config
-from harmovid_server.front.zap import DOMAIN
-from harmovid_server.link import IPC_PATH_BYTES
+from harmovid_server.front.auth import DOMAIN
+from harmovid_server.ipc import IPC_PATH_BYTES
 
 Socket = zmq.Socket[bytes]
 

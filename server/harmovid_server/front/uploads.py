@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
-from harmovid.checksums import RunningSum
 from harmovid.errors import FrameCorrupt, ProtocolError
-from harmovid.schema import Buffer
+from harmovid.storage.checksums import RunningSum
+from harmovid.transport.schema import Buffer
 
 from harmovid_server.spool import PART
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from harmovid_server.link import BEAT_S, MISSED_BEATS
+from harmovid_server.ipc import BEAT_S, MISSED_BEATS
 from harmovid_server.logs import about
 
 log = logging.getLogger("harmovid.main")

@@ -15,9 +15,9 @@ from harmovid.frames import FrameRange
 from harmovid.job import ACTIVE_STATES, Progress
 
 from harmovid_server.logs import about
-from harmovid_server.main import shifts
-from harmovid_server.main.board import Board, Ended
+from harmovid_server.main import placement
 from harmovid_server.main.jobs import Job, restore_frames
+from harmovid_server.main.state import Board, Ended
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
 from harmovid_server.spool import file_is, input_path, job_folder, output_path
 
@@ -114,7 +114,7 @@ def _sweep_job(board: Board, job: Job, same_boot: bool) -> None:
     """Remove files that the store does not know; results that were not yet reported are kept and counted."""
     folder = job_folder(board.spool.folder, job.id)
     if same_boot:
-        shifts.adopt_results(board, job)
+        placement.adopt_results(board, job)
     known = {
         input_path(board.spool.folder, job.id, layer, number)
         for number, frame in job.frames.items()

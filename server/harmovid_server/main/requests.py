@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from harmovid import wire
 from harmovid.errors import (
     EngineUnknown,
     HarmoVidError,
@@ -24,11 +23,12 @@ from harmovid.errors import (
 )
 from harmovid.frames import FrameRange
 from harmovid.job import CANCELLED, QUEUED, JobSpec
+from harmovid.transport import wire
 
 from harmovid_server.fetch.roots import Roots
-from harmovid_server.main.board import Board, Ended
 from harmovid_server.main.jobs import Job
-from harmovid_server.main.shifts import restart
+from harmovid_server.main.placement import restart
+from harmovid_server.main.state import Board, Ended
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord
 
 Body = Dict[str, Any]

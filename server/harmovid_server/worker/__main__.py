@@ -11,7 +11,7 @@ from typing import Sequence
 from harmovid_server import engines
 from harmovid_server.child import enter
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_room import EngineRoom
+from harmovid_server.worker.engine_host import EngineRoom
 from harmovid_server.worker.worker import Worker, codec_children
 
 

@@ -19,11 +19,11 @@ import zmq
 from harmovid.errors import HarmoVidError
 
 from harmovid_server.config import Config
-from harmovid_server.link import ChildLink, Message
+from harmovid_server.ipc import ChildLink, Message
 from harmovid_server.logs import about
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_room import EngineRoom
-from harmovid_server.worker.pipeline import Pipeline
+from harmovid_server.worker.engine_host import EngineRoom
+from harmovid_server.worker.job_run import Pipeline
 
 log = logging.getLogger("harmovid.worker")
 

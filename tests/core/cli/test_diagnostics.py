@@ -20,7 +20,7 @@ pytest.importorskip("OpenEXR")
 
 from harmovid.pixels import exr  # noqa: E402 (needs the pixel libraries)
 from harmovid.pixels.field import NULL  # noqa: E402
-from harmovid.pixels.field_exr import with_field  # noqa: E402
+from harmovid.pixels.field.exr_channels import with_field  # noqa: E402
 
 
 def write_frame(path: Path, level: float, stops: float | None = None) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("OpenEXR")
 
 from harmovid.pixels import exr  # noqa: E402 (needs the pixel libraries)
 from harmovid.pixels.field import Curve, LightingField  # noqa: E402
-from harmovid.pixels.field_exr import with_field  # noqa: E402
+from harmovid.pixels.field.exr_channels import with_field  # noqa: E402
 
 FRAMES = (1001, 1002, 1003)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harmovid.pixels import exr_read
+from harmovid.pixels.exr import read as exr_read
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from fakes.exr_files import ATTRIBUTES, plate, same_pixels
 from fakes.frames import BOX, frame, plan
 from harmovid.errors import SpoolFull
 from harmovid.pixels import exr
-from harmovid.pixels.apply_fast import apply_stops
+from harmovid.pixels.apply.fast import apply_stops
 from harmovid.pixels.field import NULL, Curve, LightingField
-from harmovid.pixels.field_exr import read_grade
+from harmovid.pixels.field.exr_channels import read_grade
 from harmovid_server.codec.finish import finish
 
 BRIGHTER = LightingField((Curve.gain(1.0, 1.0, 1.0),))

@@ -7,7 +7,7 @@ import pytest
 from fakes.frames import BOX, frame, plan
 from harmovid.errors import ColourError, FrameMismatch, FrameRefused
 from harmovid.pixels import exr
-from harmovid.pixels.colour import AP1, REC709, convert_primaries, load_config
+from harmovid.pixels.colour.spaces import AP1, REC709, convert_primaries, load_config
 from harmovid_server.codec.picture import load
 from harmovid_server.codec.proxy import measure
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harmovid.errors import OptionError
-from harmovid.pixels.apply import apply_field
+from harmovid.pixels.apply.tiles import apply_field
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.deflicker.places import slow_part

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from harmovid.errors import EngineFailed, OptionError
-from harmovid.pixels.apply import field_stops
+from harmovid.pixels.apply.tiles import field_stops
 from harmovid.pixels.field import Curve, Grid
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harmovid.errors import EngineFailed
-from harmovid.pixels.apply import field_stops
+from harmovid.pixels.apply.tiles import field_stops
 from harmovid_server.engines import load
 from harmovid_server.engines.base import ProxyFrame, ShotInfo
 from harmovid_server.engines.statistics import LOOKAHEAD_FRAMES, measure

@@ -12,12 +12,12 @@ import pytest
 import zmq
 from fakes.peer import Peer, frame_bytes, spec
 from fakes.running import RunningServer
-from harmovid import wire
 from harmovid.client import Client
-from harmovid.connection import Session
-from harmovid.files import DirectorySink, DirectorySource
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec, new_job_id
+from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid.transport import wire
+from harmovid.transport.connection import Session
 
 
 @pytest.fixture(scope="module")

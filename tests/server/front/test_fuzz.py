@@ -13,7 +13,7 @@ import pytest
 import zmq
 from fakes.peer import Peer, spec
 from fakes.running import RunningServer
-from harmovid import wire
+from harmovid.transport import wire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -18,9 +18,9 @@ from harmovid.job import JobSpec
 from harmovid.pixels import exr
 from harmovid_server import engines
 from harmovid_server.config import Config
-from harmovid_server.link import BEAT_S, ChildLink, Hub
+from harmovid_server.ipc import BEAT_S, ChildLink, Hub
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_room import EngineRoom
+from harmovid_server.worker.engine_host import EngineRoom
 from harmovid_server.worker.worker import Worker, codec_children
 
 JOBS = ("a" * 32, "b" * 32)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from harmovid.errors import FrameMissing, FrameUnreadable, InputError
 from harmovid.pixels import exr
-from harmovid.pixels.colour import REC2020, convert_primaries
-from harmovid.pixels.srgb import srgb_decode
+from harmovid.pixels.colour.spaces import REC2020, convert_primaries
+from harmovid.pixels.colour.srgb import srgb_decode
 from harmovid_training.clips.index import Clip, Index, Windows, make_clip, read_index, write_index
 from harmovid_training.clips.read import Source, count_frames, covering, read_exr, read_frames, write_exr
 from harmovid_training.files import save_parquet
@@ -53,7 +53,7 @@ def test_exr_chromaticities_are_converted(tmp_path):
         exr.make_frame(header, {c: np.ascontiguousarray(frame[..., i]) for i, c in enumerate("RGB")}),
         tmp_path / "a.exr",
     )
-    from harmovid.pixels.colour import REC709
+    from harmovid.pixels.colour.spaces import REC709
 
     expected = convert_primaries(frame, REC2020, REC709)
     np.testing.assert_allclose(read_frames(Source(tmp_path), 0, 1)[0], expected, rtol=1e-5, atol=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from harmovid.pixels.model_space import exposure_anchor
+from harmovid.pixels.colour.model_space import exposure_anchor
 from harmovid_training.data.batches import HEIGHT, WIDTH, Mix, Sampler, anchors, draws
 from training.data.world import scenes, subjects
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from harmovid.pixels.apply import apply_field
+from harmovid.pixels.apply.tiles import apply_field
+from harmovid.pixels.colour.model_space import to_model
 from harmovid.pixels.field import Curve, Grid, LightingField
-from harmovid.pixels.model_space import to_model
+from harmovid_evaluate import metrics
 from harmovid_training.data.batches import Batch
-from harmovid_training.evaluate import metrics
 from harmovid_training.harmonizer import network as net
 from harmovid_training.harmonizer.losses import field_stops, gain_db, loss, to_codes, view
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan
 from harmovid.errors import InputError
-from harmovid.pixels.acescct import acescct_encode
+from harmovid.pixels.colour.acescct import acescct_encode
 from harmovid_training.models import space
 from harmovid_training.models.backbone import Geometry
 from harmovid_training.models.codec import CogVideoXCodec, WanCodec, rechunked

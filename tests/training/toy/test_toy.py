@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from harmovid.errors import InputError
-from harmovid.pixels.model_space import from_model
+from harmovid.pixels.colour.model_space import from_model
 from harmovid_training.clips.index import make_clip, write_index
 from harmovid_training.clips.read import Source, write_exr
 from harmovid_training.models.space import from_vae
-from harmovid_training.stages import paths
+from harmovid_training.stages import pairs
 from harmovid_training.toy.__main__ import main
 from harmovid_training.toy.classical import measures, through_field, trajectory
 from harmovid_training.toy.codec import CHANNELS, fit_codec, load_codec, save_codec
@@ -71,9 +71,9 @@ def test_every_second_shot_of_the_deflicker_network_is_graded(tmp_path):
     assert measures(made.synthetic, shot.real, shot.mask)[3] > 0.1
     toy = Toy(tmp_path, MICRO)
     odd, even = toy._stage_two_sample(1), toy._stage_two_sample(0)
-    assert np.array_equal(odd.pictures["composite"], paths.deflicker_sample(made).pictures["composite"])
+    assert np.array_equal(odd.pictures["composite"], pairs.deflicker_sample(made).pictures["composite"])
     assert np.array_equal(
-        even.pictures["composite"], paths.deflicker_sample(toy_shot(0, 9)).pictures["composite"]
+        even.pictures["composite"], pairs.deflicker_sample(toy_shot(0, 9)).pictures["composite"]
     )
 
 
@@ -99,12 +99,12 @@ def test_a_field_carries_the_change_of_light_and_keeps_the_detail():
 
 def test_the_vae_keeps_what_training_clips_hold(tmp_path):
     """Held-out clips come back at 28 dB and more, in any blocks alike; the first frame has a latent of its own."""
-    clips = [paths.deflicker_sample(toy_shot(seed, 9)).target for seed in range(8)]
+    clips = [pairs.deflicker_sample(toy_shot(seed, 9)).target for seed in range(8)]
     codec = fit_codec(torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3))
     save_codec(tmp_path, codec)
     loaded = load_codec(tmp_path)
     shot = toy_shot(HELD_OUT, 17)
-    sample = paths.deflicker_sample(shot)
+    sample = pairs.deflicker_sample(shot)
     video = torch.from_numpy(sample.target).permute(3, 0, 1, 2)[None]
     latents = torch.cat(list(codec.encode([video[:, :, :4], video[:, :, 4:]])), dim=2)
     assert latents.shape == (1, CHANNELS, 5, 12, 16)

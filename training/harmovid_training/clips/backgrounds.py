@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import InputError
-from harmovid.pixels.srgb import srgb_decode
+from harmovid.pixels.colour.srgb import srgb_decode
 
 from harmovid_training.data.panorama import read_panorama, view
 from harmovid_training.device import best_device

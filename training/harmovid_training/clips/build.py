@@ -18,8 +18,8 @@ from typing import Callable, Iterator, Sequence
 
 import numpy as np
 from harmovid.errors import HarmoVidError, InputError
-from harmovid.pixels.model_space import MID_GREY, exposure_anchor
-from harmovid.pixels.srgb import srgb_encode
+from harmovid.pixels.colour.model_space import MID_GREY, exposure_anchor
+from harmovid.pixels.colour.srgb import srgb_encode
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Float32, make_clip, write_index

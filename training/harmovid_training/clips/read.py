@@ -3,7 +3,7 @@ and colour.
 
     frames = read_frames(source, first=0, count=17, size=(480, 720))      # (T, H, W, 3) float32, in `primaries`
 
-EXR is read by `harmovid.pixels.exr` and taken to linear by `harmovid.pixels.colour` (chromaticities or a
+EXR is read by `harmovid.pixels.exr` and taken to linear by `harmovid.pixels.colour.spaces` (chromaticities or a
 named space). Display pictures and videos (read at 8 bits) are taken as sRGB, IEC 61966-2-1 undone; the
 camera's tone curve stays, nobody knows which it was.
 """
@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.errors import FrameMissing, FrameUnreadable, InputError
 from harmovid.pixels import exr
-from harmovid.pixels.colour import REC709, Primaries, space_of
-from harmovid.pixels.srgb import srgb_decode
+from harmovid.pixels.colour.spaces import REC709, Primaries, space_of
+from harmovid.pixels.colour.srgb import srgb_decode
 
 Float32 = npt.NDArray[np.float32]
 

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from harmovid.errors import HarmoVidError, InputError
-from harmovid.pixels.srgb import srgb_decode
+from harmovid.pixels.colour.srgb import srgb_decode
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, make_clip, write_index

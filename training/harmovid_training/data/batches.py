@@ -216,7 +216,7 @@ def _each(looks: Looks, frames: int) -> Looks:
 def anchors(composite: Tensor, matte: Tensor, seen: Tensor, frames: int) -> Tensor:
     """Return `(n,)` the exposure anchor of each clip, once per frame: `exposure_anchor` of the plate to match.
 
-    The trimmed mean of log luma per frame, then the median over frames; matches harmovid.pixels.model_space.
+    The trimmed mean of log luma per frame, then the median over frames; matches harmovid.pixels.colour.model_space.
     """
     weights = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
     luma = (composite * weights).sum(1)[:, ::2, ::2].flatten(1)

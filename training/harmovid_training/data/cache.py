@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import InputError
-from harmovid.pixels.srgb import srgb_decode, srgb_encode
+from harmovid.pixels.colour.srgb import srgb_decode, srgb_encode
 from tqdm import tqdm
 
 from harmovid_training.data import mattes, panorama

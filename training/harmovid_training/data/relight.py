@@ -12,7 +12,7 @@ from typing import Tuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from harmovid.pixels.srgb import srgb_decode
+from harmovid.pixels.colour.srgb import srgb_decode
 from torch import Tensor
 from torch.nn import functional as fn
 

@@ -43,7 +43,7 @@ LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def to_codes(linear: Tensor, anchor: Tensor) -> Tensor:
-    """Return model-space codes of linear `(n, 3, h, w)`; the torch twin of `harmovid.pixels.model_space.to_model`."""
+    """Return model-space codes of linear `(n, 3, h, w)`; the torch twin of `model_space.to_model`."""
     x = linear * (0.18 / anchor)[:, None, None, None]
     return torch.where(
         x <= CODE_BREAK, SLOPE * x + OFFSET, (torch.log2(x.clamp_min(CODE_BREAK)) + 9.72) / 17.52

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 CODE_GREY, CODE_STOPS = 0.4135884, 17.52
-"""ACEScct code of 0.18 and stops per unit of code: model-space codes (harmovid.pixels.model_space) become stops."""
+"""ACEScct code of 0.18 and stops per unit of code: codes of `harmovid.pixels.colour.model_space` become stops."""
 UNIT_STOPS = 3.0
 """Stops that read as 1 inside the network."""
 LOW_STOPS, HIGH_STOPS = -7.0, 6.0

@@ -32,7 +32,7 @@ WHITE_CODE = MID_GREY_CODE + WHITE_STOPS / STOPS_PER_CODE
 
 CONTRACT = {
     "encoding": "ACEScct of linear * 0.18 / anchor, primaries unchanged",
-    "anchor": "harmovid.pixels.model_space.exposure_anchor, once per shot",
+    "anchor": "harmovid.pixels.colour.model_space.exposure_anchor, once per shot",
     "minus_one": f"code {BLACK_CODE:.6f} (linear 0)",
     "plus_one": f"code {WHITE_CODE:.6f} ({WHITE_STOPS:g} stops above the anchor); brighter is clipped",
 }

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from harmovid_training.models.backbone import Geometry
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.conditioning import Conditioning, latent_mask
-from harmovid_training.stages.paths import Float32, Sample
+from harmovid_training.stages.pairs import Float32, Sample
 
 
 @dataclass(frozen=True)

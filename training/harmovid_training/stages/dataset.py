@@ -10,9 +10,9 @@ import numpy as np
 
 from harmovid_training.clips.index import Index, Windows
 from harmovid_training.masks.alpha import pseudo_alpha
-from harmovid_training.stages import paths
+from harmovid_training.stages import pairs
 from harmovid_training.stages.config import TrainConfig
-from harmovid_training.stages.paths import Sample, Shot
+from harmovid_training.stages.pairs import Sample, Shot
 
 ROLES = {
     "deflicker": ("real", "mask", "synthetic"),
@@ -38,11 +38,11 @@ class IndexSamples:
         """Return sample `index`."""
         shot = shot_of(self._windows(index))
         if self._config.conditioning == "deflicker":
-            return paths.deflicker_sample(shot)
-        return paths.dual_path(shot, np.random.default_rng([self._config.seed, 2, index]))
+            return pairs.deflicker_sample(shot)
+        return pairs.dual_path(shot, np.random.default_rng([self._config.seed, 2, index]))
 
 
-def shot_of(clips: dict[str, paths.Float32]) -> Shot:
+def shot_of(clips: dict[str, pairs.Float32]) -> Shot:
     """Return the clips of one window as a shot; roles that a stage does not read are the real clip."""
     real = clips["real"]
     mask = (clips["mask"] > BINARY).astype(np.float32)

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.model_space import MID_GREY, from_model
-from harmovid.pixels.srgb import srgb_encode
+from harmovid.pixels.colour.model_space import MID_GREY, from_model
+from harmovid.pixels.colour.srgb import srgb_encode
 
 from harmovid_training.models.space import from_vae
-from harmovid_training.stages.paths import Float32
+from harmovid_training.stages.pairs import Float32
 
 COLUMNS = 5
 GAP_PX = 2

@@ -15,16 +15,21 @@ from typing import Callable, Sequence
 
 import numpy as np
 from harmovid.errors import HarmoVidError
+from harmovid_evaluate.engine_rows import EngineFrames, Servers
 from tqdm import tqdm
 
 from harmovid_training.clips.backgrounds import BackgroundProvider, PanoramaBackgrounds, TextBackgrounds
 from harmovid_training.clips.index import Clip, make_clip, read_index, write_index
 from harmovid_training.clips.read import Source, read_frames, save_role
-from harmovid_training.evaluate.engine_rows import EngineFrames, Servers
 from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.masks.removal import CommandRemoval, Remover, temporal_median
-from harmovid_training.stages.paths import Float32
-from harmovid_training.stages.stage_one import CommandHarmonizer, FrameHarmonizer, IcLight, harmonize_frames
+from harmovid_training.stages.frame_harmonizers import (
+    CommandHarmonizer,
+    FrameHarmonizer,
+    IcLight,
+    harmonize_frames,
+)
+from harmovid_training.stages.pairs import Float32
 
 
 def make_synthetic(

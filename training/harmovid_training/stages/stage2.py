@@ -14,7 +14,7 @@ from typing import Sequence
 import torch
 from accelerate import PartialState
 from harmovid.errors import HarmoVidError
-from harmovid.pixels.model_space import from_model
+from harmovid.pixels.colour.model_space import from_model
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Index, make_clip, write_index
@@ -26,7 +26,7 @@ from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import size_named
 from harmovid_training.models.space import from_vae
-from harmovid_training.stages import paths
+from harmovid_training.stages import pairs
 from harmovid_training.stages.dataset import shot_of
 from harmovid_training.stages.run import codec_of, expect, parse, run_training
 
@@ -45,12 +45,12 @@ def rewrite(
     made = []
     for clip in tqdm(index.clips, desc="steady"):
 
-        def steady(clip: Clip = clip) -> paths.Float32:
+        def steady(clip: Clip = clip) -> pairs.Float32:
             roles = ("real", "mask", "background", "synthetic")
             shot = shot_of({role: read_frames(clip.sources[role], 0, clip.frames, size) for role in roles})
-            sample = paths.stage_one_sample(shot)
+            sample = pairs.stage_one_sample(shot)
             result = run_clip(model, codec, sample.pictures, sample.mask, settings)
-            return paths.composite(from_model(from_vae(result), sample.anchor), shot.background, shot.mask)
+            return pairs.composite(from_model(from_vae(result), sample.anchor), shot.background, shot.mask)
 
         source = Source(save_role(out / clip.id, steady))
         made.append(make_clip(clip.id, {**clip.sources, "steady": source}, clip.licence))

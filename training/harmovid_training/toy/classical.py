@@ -4,12 +4,12 @@ product, in which a network's change of light is fitted as a lighting field and 
 from __future__ import annotations
 
 import numpy as np
-from harmovid.pixels.apply_fast import apply_field
-from harmovid.pixels.fit import fit_field
+from harmovid.pixels.apply.fast import apply_field
+from harmovid.pixels.field.fit import fit_field
+from harmovid_evaluate.metrics import psnr, psnr_g, stops_rmse
+from harmovid_evaluate.traces import roughness_stops
 
-from harmovid_training.evaluate.metrics import psnr, psnr_g, stops_rmse
-from harmovid_training.evaluate.traces import roughness_stops
-from harmovid_training.stages.paths import Float32
+from harmovid_training.stages.pairs import Float32
 from harmovid_training.toy.shots import FLOOR
 
 TRAJECTORY_FRAMES = 6.0

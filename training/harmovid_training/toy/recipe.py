@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from harmovid.pixels.model_space import from_model
+from harmovid.pixels.colour.model_space import from_model
 from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
@@ -35,10 +35,10 @@ from harmovid_training.models.codec import Codec
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.space import from_vae
-from harmovid_training.stages import objectives, paths
+from harmovid_training.stages import objectives, pairs
 from harmovid_training.stages.batches import Encoded, Kept, Samples
 from harmovid_training.stages.config import TrainConfig
-from harmovid_training.stages.paths import Float32, Sample, Shot
+from harmovid_training.stages.pairs import Float32, Sample, Shot
 from harmovid_training.stages.train import train
 from harmovid_training.toy.codec import PatchCodec, fit_codec, load_codec, save_codec
 from harmovid_training.toy.networks import make_model
@@ -136,7 +136,7 @@ class Toy:
             clips = []
             for number in range(min(VAE_SHOTS, self.scale.scenes)):
                 shot = self.shot(number)
-                clips += [paths.stage_one_sample(shot).target, paths.deflicker_sample(shot).target]
+                clips += [pairs.stage_one_sample(shot).target, pairs.deflicker_sample(shot).target]
             save_codec(folder, fit_codec(torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)))
         return load_codec(folder)
 
@@ -157,9 +157,9 @@ class Toy:
             made = {}
             for number in tqdm(range(self.shots), desc="steady"):
                 shot = self.shot(number)
-                clip = run_sample(model, codec, paths.stage_one_sample(shot), self.scale.once)
+                clip = run_sample(model, codec, pairs.stage_one_sample(shot), self.scale.once)
                 made[f"{number:06d}"] = torch.from_numpy(
-                    paths.composite(clip, shot.background, shot.mask)
+                    pairs.composite(clip, shot.background, shot.mask)
                 ).half()
             save_tensors(path, made)
         return [clip for _, clip in sorted(load_file(path).items())]
@@ -225,13 +225,13 @@ class Toy:
 
     def _stage_two_sample(self, index: int) -> Sample:
         shot = self.shot(index)
-        return paths.deflicker_sample(graded(shot, index) if index % 2 else shot)
+        return pairs.deflicker_sample(graded(shot, index) if index % 2 else shot)
 
     def _stage_three_sample(self, index: int, clips: list[Tensor] | None) -> Sample:
         number, path = divmod(index, 2)
         shot = self.shot(number)
         shot = replace(shot, steady=clips[number].float().numpy() if clips else shot.synthetic)
-        return paths.real_to_synthetic(shot) if path == 0 else paths.synthetic_to_real(shot)
+        return pairs.real_to_synthetic(shot) if path == 0 else pairs.synthetic_to_real(shot)
 
 
 CHAINS = (("student", "harmovid"), ("no_stage_two", "no_stage_two_many", "deflicker"))

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from harmovid_evaluate.degrade import DEGRADATIONS
 
 from harmovid_training.clips.index import Index, Windows
-from harmovid_training.evaluate.degrade import DEGRADATIONS
 from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.masks.removal import temporal_median
-from harmovid_training.stages.paths import Float32, Shot, composite
+from harmovid_training.stages.pairs import Float32, Shot, composite
 from harmovid_training.toy.scenes import HEIGHT, WIDTH, Light, Scene, draw_light, nudged
 
 FLICKER = 1.5

@@ -13,16 +13,16 @@ from typing import Iterable, Mapping
 
 import numpy as np
 import torch
-from harmovid.pixels.model_space import from_model
+from harmovid.pixels.colour.model_space import from_model
+from harmovid_evaluate.degrade import DEGRADATIONS, curves
 
 from harmovid_training.clips.index import Index
-from harmovid_training.evaluate.degrade import DEGRADATIONS, curves
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.space import from_vae
-from harmovid_training.stages import paths
-from harmovid_training.stages.paths import Float32, Sample, Shot
+from harmovid_training.stages import pairs
+from harmovid_training.stages.pairs import Float32, Sample, Shot
 from harmovid_training.toy.classical import measures, through_field, trajectory
 from harmovid_training.toy.recipe import Scale, Toy, run_sample
 from harmovid_training.toy.shots import (
@@ -103,27 +103,27 @@ def compared(title: str, cases: Iterable[Case], codec: Codec, networks: Iterable
 def lut_case(shot: Shot, seed: int) -> Case:
     """A clip whose foreground a random curve throws off in every frame: the paper's per-frame LUT set."""
     bad = DEGRADATIONS["curves-fg"].apply(shot.real, shot.mask, seed)
-    task = paths.deflicker_sample(replace(shot, synthetic=bad)), bad
+    task = pairs.deflicker_sample(replace(shot, synthetic=bad)), bad
     return Case(shot.real, shot.mask, _deflickered(bad, shot.mask), task)
 
 
 def stage_one_case(shot: Shot, steady: Float32) -> Case:
     """Stage 1's clip against what it would be without the error of single frames: the paper's second set."""
-    task = paths.stage_one_sample(shot), paths.composite(shot.synthetic, shot.background, shot.mask)
+    task = pairs.stage_one_sample(shot), pairs.composite(shot.synthetic, shot.background, shot.mask)
     return Case(steady, shot.mask, _deflickered(task[1], shot.mask), task)
 
 
 def harmonizing_case(shot: Shot, truth: Float32, codec: Codec) -> Case:
     """A composite against the figure in the new set's light, and stage 1's answer beside it."""
-    given = paths.composite(shot.real, shot.background, shot.mask)
-    stage_one = paths.composite(shot.synthetic, shot.background, shot.mask)
+    given = pairs.composite(shot.real, shot.background, shot.mask)
+    stage_one = pairs.composite(shot.synthetic, shot.background, shot.mask)
     plain = {
         "composite as it is": given,
         "mean and deviation of the background": matched_statistics(given, shot.background, shot.mask),
         "stage 1 as it is": stage_one,
         "the VAE's picture of the truth": _reconstructed(codec, truth, harmonizing_task(shot).anchor),
     }
-    task, other = (harmonizing_task(shot), given), (paths.stage_one_sample(shot), stage_one)
+    task, other = (harmonizing_task(shot), given), (pairs.stage_one_sample(shot), stage_one)
     return Case(truth, shot.mask, plain, task, other)
 
 
@@ -132,7 +132,7 @@ def look_case(shot: Shot, seed: int) -> Case:
     uniform LUT set."""
     shape = shot.real.shape
     bent = curves(shot.real.reshape(1, -1, *shape[2:]), np.random.default_rng(seed)).reshape(shape)
-    given = paths.composite(bent, shot.real, shot.mask)
+    given = pairs.composite(bent, shot.real, shot.mask)
     plain = {
         "composite as it is": given,
         "mean and deviation of the background": matched_statistics(given, shot.plate, shot.mask),
@@ -204,7 +204,7 @@ def tables_real(toy: Toy, clips: Index) -> list[Table]:
 
 def harmonizing_task(shot: Shot) -> Sample:
     """Return what HarmoVid is given at test time: the first path's input; its target is not looked at."""
-    return paths.real_to_synthetic(replace(shot, steady=shot.real))
+    return pairs.real_to_synthetic(replace(shot, steady=shot.real))
 
 
 def _deflickers(toy: Toy) -> list[Row]:
@@ -220,7 +220,7 @@ def _deflickered(bad: Float32, mask: Float32) -> dict[str, Float32]:
 
 
 def _reconstructed(codec: Codec, truth: Float32, anchor: float) -> Float32:
-    video = torch.from_numpy(paths.encoded(truth, anchor)).permute(3, 0, 1, 2)[None]
+    video = torch.from_numpy(pairs.encoded(truth, anchor)).permute(3, 0, 1, 2)[None]
     made = torch.cat(list(codec.decode(codec.encode([video]))), dim=2)[0].permute(1, 2, 3, 0)
     return from_model(from_vae(np.ascontiguousarray(made.numpy())), anchor)
 

@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import numpy.typing as npt
+from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, exposure_anchor, to_model
 from harmovid.pixels.field import NULL
-from harmovid.pixels.model_space import ANCHOR_FRAMES, exposure_anchor, to_model
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.harmonize import cuts

@@ -1,0 +1,45 @@
+"""EXR frames in and out, losing nothing. This is the door; the work is in the `exr_*` files beside it.
+
+    frame = exr.read(data_or_path)                        # or exr.read_header(...): no pixel touched
+    layer, rgb = exr.layer_rgb(frame)                     # the beauty, (H, W, 3) float32
+    frame, clamped = exr.with_channels(frame, {"R": red}) # native types kept, overflow clamped and counted
+    data = exr.write(frame)                               # bytes; exr.write(frame, path) also saves
+
+Pixels stay in the file's own types and windows, attributes in the file's own bytes. docs/exr.md says what is
+kept, refused and why.
+"""
+
+from __future__ import annotations
+
+from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
+from harmovid.pixels.exr.header import COMPRESSIONS, LOSSY, Box, Channel, PartHeader
+from harmovid.pixels.exr.layers import (
+    HALF_MAX,
+    Layer,
+    Nonfinite,
+    channel_plane,
+    count_nonfinite,
+    find_layer,
+    find_matte,
+    layer_names,
+    layer_rgb,
+    make_frame,
+    moved,
+    to_half,
+    with_attributes,
+    with_channels,
+    with_data_window,
+)
+from harmovid.pixels.exr.parse import DEFAULT_LIMITS, ExrHeader, Limits, main_part
+from harmovid.pixels.exr.read import read, read_header
+from harmovid.pixels.exr.values import Attribute
+from harmovid.pixels.exr.write import write
+
+__all__ = [
+    "read", "read_header", "write",
+    "ExrFrame", "ExrPart", "ExrHeader", "PartHeader", "Channel", "Attribute", "Box", "Pixels",
+    "Limits", "DEFAULT_LIMITS", "COMPRESSIONS", "LOSSY", "HALF_MAX",
+    "Layer", "layer_names", "find_layer", "find_matte", "main_part", "layer_rgb", "channel_plane",
+    "with_channels", "with_attributes", "with_data_window", "make_frame", "moved",
+    "Nonfinite", "count_nonfinite", "to_half",
+]  # fmt: skip

@@ -1,0 +1,293 @@
+"""Layers of a frame: which channels are the picture, taking them out, putting new ones in.
+
+**The beauty** is never guessed. It is the channels named exactly R, G, B (and A) of the main part
+(`main_part`): in a stereo file the default view, in a Nuke multi-part file the part `rgba`. A file whose
+picture has other names is read by naming its layer: "left" finds `left.R/G/B`, or a part named or viewed
+"left" that has R, G, B. Nuke's spelling `diffuse.red/green/blue` and lower case are the same names.
+
+**The matte** of a file that is a matte: A, else Y, else its only channel, else R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from harmovid.errors import FrameRefused, InputError
+from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
+from harmovid.pixels.exr.header import Box, Channel, PartHeader, box_attribute, channels_attribute
+from harmovid.pixels.exr.parse import ExrHeader, main_part
+from harmovid.pixels.exr.values import Attribute
+
+HALF_MAX = 65504.0
+"""Largest finite half (IEEE 754-2008, binary16)."""
+
+_HALF_ABS = np.uint16(0x7FFF)
+_HALF_INF = np.uint16(0x7C00)
+_FLOAT_ABS = np.uint32(0x7FFFFFFF)
+_FLOAT_INF = np.uint32(0x7F800000)
+_ROLES = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2, "a": 3, "alpha": 3}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where a layer's colours are.
+
+    Attributes:
+        part: index of the part.
+        rgb: full names of its red, green and blue channels.
+        alpha: full name of its alpha channel, or None.
+    """
+
+    part: int
+    rgb: Tuple[str, str, str]
+    alpha: Optional[str] = None
+
+
+class Nonfinite(NamedTuple):
+    """How many values of a channel are not numbers, and how many are infinite."""
+
+    nan: int
+    inf: int
+
+
+def layer_names(header: ExrHeader) -> Tuple[str, ...]:
+    """Return the layers that have red, green and blue, in file order; "" is the beauty."""
+    names: Dict[str, None] = {}
+    for index, part in enumerate(header.parts):
+        for prefix, roles in _prefixes(part).items():
+            if all(role in roles for role in range(3)):
+                names.setdefault(prefix or ("" if index == header.main else part.name))
+    return tuple(names)
+
+
+def find_layer(header: ExrHeader, layer: str = "") -> Layer:
+    """Find a layer's channels by the rule of this module.
+
+    Errors:
+        FrameRefused: the file has no such layer with red, green and blue.
+    """
+    order = [header.main, *(i for i in range(len(header.parts)) if i != header.main)]
+    if not layer:
+        candidates = [(header.main, "")]
+    else:
+        named = [i for i in order if layer in (header.parts[i].name, header.parts[i].get("view"))]
+        candidates = [(i, layer) for i in order] + [(i, "") for i in named]
+    for index, prefix in candidates:
+        roles = _prefixes(header.parts[index]).get(prefix, {})
+        if all(role in roles for role in range(3)):
+            return Layer(index, (roles[0], roles[1], roles[2]), roles.get(3))
+    known = ", ".join(name or "R, G, B" for name in layer_names(header)) or "none"
+    wanted = f"layer {layer!r}" if layer else "channels R, G, B"
+    raise FrameRefused(
+        f"The file has no {wanted}. Its colour layers: {known}.", fix="Write the picture as R, G, B."
+    )
+
+
+def _prefixes(part: PartHeader) -> Dict[str, Dict[int, str]]:
+    """Return for each layer prefix the channel names by role: 0 red, 1 green, 2 blue, 3 alpha."""
+    found: Dict[str, Dict[int, str]] = {}
+    for name in part.channels:
+        prefix, _, last = name.rpartition(".")
+        role = _ROLES.get(last.lower())
+        if role is not None:
+            roles = found.setdefault(prefix, {})
+            # "R" beats "red" and "r" where a part has both: it is the format's own name.
+            if role not in roles or last == "RGBA"[role]:
+                roles[role] = name
+    return found
+
+
+def find_matte(header: ExrHeader) -> str:
+    """Return the name of the main part's matte channel: A, else Y, else its only channel, else R.
+
+    Errors:
+        FrameRefused: it has none of them.
+    """
+    names = header.main_header.channels
+    for name in ("A", "Y"):
+        if name in names:
+            return name
+    if len(names) == 1:
+        return next(iter(names))
+    if "R" in names:
+        return "R"
+    raise FrameRefused(
+        f"No channel of {', '.join(names)} is a matte.",
+        fix="Write it as alpha (A), as Y, or as the only channel.",
+    )
+
+
+def layer_rgb(frame: ExrFrame, layer: str = "") -> Tuple[Layer, npt.NDArray[np.float32]]:
+    """Return a layer and its colours, `(H, W, 3)` float32 in the file's own colour state, as stored:
+    unbounded, premultiplied or not as the file is, NaN and infinity included.
+
+    Errors:
+        FrameRefused: no such layer, or one that is subsampled or of unsigned integers.
+    """
+    found = find_layer(frame.headers, layer)
+    part = frame.parts[found.part]
+    out = np.empty((*part.header.shape, 3), np.float32)
+    for index, name in enumerate(found.rgb):
+        out[..., index] = _full(part, name)
+    return found, out
+
+
+def channel_plane(frame: ExrFrame, name: str, part: Optional[int] = None) -> npt.NDArray[np.float32]:
+    """Return one channel `(H, W)` as float32.
+
+    Args:
+        frame: where from.
+        name: full channel name.
+        part: index of the part; None is the main part.
+
+    Errors:
+        FrameRefused: no such channel, or one that is subsampled or of unsigned integers.
+    """
+    return _full(frame.parts[frame.main if part is None else part], name).astype(np.float32)
+
+
+def _full(part: ExrPart, name: str) -> Pixels:
+    pixels = part.channels.get(name)
+    if pixels is None or pixels.shape != part.header.shape or pixels.dtype == np.uint32:
+        raise FrameRefused(f"The file has no full-size channel {name} of half or float.")
+    return pixels
+
+
+def count_nonfinite(pixels: Pixels) -> Nonfinite:
+    """Count NaN and infinity in a channel of any type (unsigned integers have none)."""
+    if pixels.dtype == np.uint32:
+        return Nonfinite(0, 0)
+    half = pixels.dtype == np.float16
+    bits: npt.NDArray[Any] = np.ascontiguousarray(pixels).view(np.uint16 if half else np.uint32)
+    absolute = bits & (_HALF_ABS if half else _FLOAT_ABS)
+    infinity = _HALF_INF if half else _FLOAT_INF
+    if not absolute.size or absolute.max() < infinity:
+        return Nonfinite(0, 0)
+    return Nonfinite(int(np.count_nonzero(absolute > infinity)), int(np.count_nonzero(absolute == infinity)))
+
+
+def to_half(pixels: npt.NDArray[np.float32]) -> Tuple[npt.NDArray[np.float16], int]:
+    """Round to half; what would overflow becomes +-65504 and is counted, infinity and NaN stay what they are.
+
+    Returns:
+        the halves, same shape, and how many were clamped. Values up to 65520 (exclusive) round to 65504 and
+        are not counted: that is ordinary rounding.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = pixels.astype(np.float16)
+    infinite = (half.view(np.uint16) & _HALF_ABS) == _HALF_INF
+    if not infinite.any():
+        return half, 0
+    clamped = infinite & np.isfinite(pixels)
+    half[clamped] = np.copysign(np.float16(HALF_MAX), half[clamped])
+    return half, int(np.count_nonzero(clamped))
+
+
+def with_channels(
+    frame: ExrFrame, changes: Mapping[str, Pixels], part: Optional[int] = None
+) -> Tuple[ExrFrame, Dict[str, int]]:
+    """Return a frame with some channels replaced or added; all others are the same arrays, untouched.
+
+    Args:
+        frame: the frame to start from; it is not changed.
+        changes: full channel name to `(H, W)` pixels of the data window's size. A channel that is there
+            keeps its pixel type: float32 goes into half by `to_half`. A new channel has its array's type.
+        part: index of the part; None is the main part.
+
+    Returns:
+        the frame, and for each channel where values were clamped, how many.
+
+    Errors:
+        InputError: another size, a type EXR does not have, or floats for a channel of unsigned integers.
+    """
+    index = frame.main if part is None else part
+    old = frame.parts[index]
+    listed = dict(old.header.channels)
+    pixels = dict(old.channels)
+    clamped: Dict[str, int] = {}
+    for name, new in changes.items():
+        listed.setdefault(name, Channel(name, new.dtype))
+        pixels[name], count = _fitted(name, new, listed[name], old.header.shape)
+        if count:
+            clamped[name] = count
+    header = old.header
+    if listed.keys() != header.channels.keys():
+        header = header.with_attributes({"channels": channels_attribute(listed)})
+    return _with_part(
+        frame, index, ExrPart(header, {name: pixels[name] for name in header.channels})
+    ), clamped
+
+
+def _fitted(name: str, new: Pixels, channel: Channel, shape: Tuple[int, int]) -> Tuple[Pixels, int]:
+    wanted = np.dtype(channel.dtype)
+    if new.shape != (shape[0] // channel.y_sampling, shape[1] // channel.x_sampling):
+        raise InputError(f"Channel {name} is {new.shape}; the data window has {shape}.")
+    if wanted == new.dtype and wanted in (np.float16, np.float32, np.uint32):
+        return new, 0
+    if wanted == np.float16 and new.dtype == np.float32:
+        return to_half(new)
+    if wanted == np.float32 and new.dtype == np.float16:
+        return new.astype(np.float32), 0
+    raise InputError(f"Channel {name} is {wanted} and cannot take {new.dtype}.")
+
+
+def with_data_window(frame: ExrFrame, box: Box, part: Optional[int] = None) -> ExrFrame:
+    """Return a frame whose part stores another window: cropped where smaller, 0 where larger (as OpenEXR
+    readers show what lies outside a data window).
+
+    Errors:
+        InputError: a subsampled channel cannot be moved.
+    """
+    index = frame.main if part is None else part
+    old = frame.parts[index]
+    if any(pixels.shape != old.header.shape for pixels in old.channels.values()):
+        raise InputError("A frame with subsampled channels cannot change its data window.")
+    header = old.header.with_attributes({"dataWindow": box_attribute(box)})
+    pixels = {name: moved(plane, old.header.data_window, box) for name, plane in old.channels.items()}
+    return _with_part(frame, index, ExrPart(header, pixels))
+
+
+def moved(pixels: Pixels, source: Box, target: Box) -> Pixels:
+    """Return `(H, W[, C])` pixels of window `source` as they fill window `target`; 0 where `source` has none.
+
+    Returns `pixels` itself where both windows are the same.
+    """
+    if source == target:
+        return pixels
+    out = np.zeros((target[3] - target[1], target[2] - target[0], *pixels.shape[2:]), pixels.dtype)
+    x0, y0 = max(source[0], target[0]), max(source[1], target[1])
+    x1, y1 = min(source[2], target[2]), min(source[3], target[3])
+    if x0 < x1 and y0 < y1:
+        inside = pixels[y0 - source[1] : y1 - source[1], x0 - source[0] : x1 - source[0]]
+        out[y0 - target[1] : y1 - target[1], x0 - target[0] : x1 - target[0]] = inside
+    return out
+
+
+def with_attributes(
+    frame: ExrFrame, changes: Mapping[str, Optional[Attribute]], part: Optional[int] = None
+) -> ExrFrame:
+    """Return a frame with attributes of one part set, or removed where the change is None."""
+    index = frame.main if part is None else part
+    old = frame.parts[index]
+    return _with_part(frame, index, replace(old, header=old.header.with_attributes(changes)))
+
+
+def make_frame(header: PartHeader, channels: Mapping[str, Pixels]) -> ExrFrame:
+    """Return a one-part frame of `header` (see `PartHeader.make`) with these channels, each in its array's
+    type.
+
+    Errors:
+        InputError: an array of another size than the data window, or of a type EXR does not have.
+    """
+    empty = header.with_attributes({"channels": channels_attribute({})})
+    return with_channels(ExrFrame((ExrPart(empty, {}),)), channels)[0]
+
+
+def _with_part(frame: ExrFrame, index: int, part: ExrPart) -> ExrFrame:
+    parts: List[ExrPart] = list(frame.parts)
+    parts[index] = part
+    return ExrFrame(tuple(parts), main_part(tuple(each.header for each in parts)))

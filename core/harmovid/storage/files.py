@@ -1,0 +1,337 @@
+"""Frames on disk: where a job's inputs are read from and where its results are written to.
+
+    source = DirectorySource({"plate": FramePattern.parse("shots/plate.####.exr")})
+    out = FramePattern.parse("out/plate.####.exr")
+    journal = Journal.open(out.folder, job_digest(spec, source, frames, out.text), out.path)
+    sink = DirectorySink(out, frames, source, journal)
+    client.run(replace(spec, job_id=journal.job_id), source, sink)
+
+`Source` and `Sink` are what `harmovid.client` needs; hosts may bring their own. `read` and `write` are
+called from threads of their own, never two calls of one at once. Files are passed on as bytes: only the
+first eight are looked at here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+import time
+from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Set, Tuple, Union
+
+from harmovid.errors import FrameMissing, FrameRefused, FrameUnreadable, OutputError, PatternError
+from harmovid.frames import FramePattern, FrameRange
+from harmovid.storage.atomic import WholeFile
+from harmovid.storage.checksums import crc32
+from harmovid.storage.journal import Journal
+
+Buffer = Union[bytes, bytearray, memoryview]
+
+# OpenEXR file layout: 4 bytes magic, then int32 little-endian version and flags.
+EXR_MAGIC = b"\x76\x2f\x31\x01"
+EXR_DEEP_FLAG = 0x800
+OTHER_KINDS = (
+    (b"\x89PNG", "a PNG"),
+    (b"\xff\xd8\xff", "a JPEG"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"SDPX", "a DPX"),
+    (b"XPDS", "a DPX"),
+    (b"BM", "a BMP"),
+    (b"#?RADIANCE", "a Radiance HDR"),
+    (b"\0\0\0\0", "filled with zeros"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+)
+LISTING_SECONDS = 2.0  # how long a folder listing serves for "the nearest frame is ..."
+
+
+class Source(Protocol):
+    """Gives a job's input frames as EXR file bytes."""
+
+    def read(self, layer: str, frame: int) -> Buffer:
+        """Return the whole file of one frame; may be asked for the same frame again.
+
+        Raises:
+            FrameError: this frame cannot be supplied; the job goes on without it.
+        """
+
+
+class Receiver(Protocol):
+    """Takes one result piece by piece, as it comes; `write` or `commit` raise `OutputError`."""
+
+    def write(self, data: Buffer) -> None:
+        """Take the next piece."""
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """The result is whole and checked: put it where it belongs, as `Sink.write` would."""
+
+    def drop(self) -> None:
+        """It will not become whole: forget it."""
+
+
+class Sink(Protocol):
+    """Takes a job's results, as EXR file bytes.
+
+    A sink that also has `receive(frame: int, size: int) -> Receiver` gets each result piece by piece through
+    that, and not by `write`: the client then never holds a whole one in memory.
+    """
+
+    def begin(self, job_id: str) -> Mapping[int, int]:
+        """Return `{frame: CRC-32 of the file}` of results that are safely there already.
+
+        Called once before the job is submitted, and again with a new id if the server cannot go on with the
+        old one; what is there stays.
+        """
+
+    def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
+        """Put one result where it belongs; return when it would survive a power cut.
+
+        `report` is what the server says of the result, and under "crc" the CRC-32 of `data`, already checked.
+
+        Raises:
+            OutputError: it cannot be written; the job stops here and can be resumed.
+        """
+
+    def finish(self, state: str) -> None:
+        """Tidy up: the run is over. `state` is the job's final state, or "" when it can still be resumed."""
+
+
+def check_exr(head: bytes, size: int, what: str, frame: int, layer: str) -> None:
+    """Raise unless a file that begins with `head` is an EXR of a kind that the server takes.
+
+    Args:
+        head: at least the first 8 bytes, or all there are.
+        size: the file's length in bytes.
+        what: the file's name for messages.
+        frame: its frame number.
+        layer: its layer.
+
+    Raises:
+        FrameUnreadable: empty, cut off, or not an EXR; the message says what it is.
+        FrameRefused: a deep EXR.
+    """
+    where: Dict[str, Any] = {"frame": frame, "layer": layer}
+    if size == 0:
+        raise FrameUnreadable(f"{what} is empty.", fix="Render or copy it again.", **where)
+    if not head.startswith(EXR_MAGIC):
+        kind = next((name for magic, name in OTHER_KINDS if head.startswith(magic)), "no image file we know")
+        raise FrameUnreadable(f"{what} is not an EXR but {kind}.", fix="Convert it to EXR.", **where)
+    if len(head) < 8:
+        raise FrameUnreadable(f"{what} is cut off in its header.", fix="Render or copy it again.", **where)
+    if struct.unpack_from("<I", head, 4)[0] & EXR_DEEP_FLAG:
+        raise FrameRefused(f"{what} is a deep EXR.", fix="Flatten it (DeepToImage) first.", **where)
+
+
+class DirectorySource:
+    """Reads frames from files, one pattern per layer; a single file serves every frame."""
+
+    def __init__(self, patterns: Mapping[str, FramePattern]) -> None:
+        self.patterns = dict(patterns)
+        self._listed: Dict[str, Tuple[float, FrameRange]] = {}
+
+    def read(self, layer: str, frame: int) -> bytes:
+        """Return the frame's file.
+
+        The file is read, not mapped: a mapped file that is replaced while it is sent kills the process, and
+        the process may be a host application.
+
+        Raises:
+            FrameMissing: no such file; the message names the nearest one that is there.
+            FrameUnreadable: empty, not an EXR, or the system cannot read it.
+            FrameRefused: a deep EXR.
+        """
+        pattern = self.patterns[layer]
+        path = pattern.path(frame)
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            raise self._missing(pattern, layer, frame) from None
+        except OSError as error:
+            raise FrameUnreadable(
+                f"{path} cannot be read: {error.strerror or error}.",
+                fix="Check its permissions and the storage.",
+                frame=frame,
+                layer=layer,
+            ) from error
+        check_exr(data[:32], len(data), path, frame, layer)
+        return data
+
+    def fingerprint(self, frames: Iterable[int]) -> int:
+        """Return a CRC-32 over names, sizes and times of all input files: other inputs are another job."""
+        crc = 0
+        for layer, pattern in sorted(self.patterns.items()):
+            for frame in (0,) if pattern.is_single else frames:
+                path = os.path.abspath(pattern.path(frame))
+                try:
+                    status = os.stat(path)
+                    line = f"{layer} {path} {status.st_size} {status.st_mtime_ns}\n"
+                except OSError:
+                    line = f"{layer} {path} missing\n"
+                crc = crc32(line.encode("utf-8", "surrogateescape"), crc)
+        return crc
+
+    def _missing(self, pattern: FramePattern, layer: str, frame: int) -> FrameMissing:
+        nearest = None if pattern.is_single else self._existing(pattern).nearest(frame)
+        fix = pattern.hint() if nearest is None else f"The nearest is {pattern.name(nearest)}."
+        return FrameMissing(f"there is no file {pattern.path(frame)}.", fix=fix, frame=frame, layer=layer)
+
+    def _existing(self, pattern: FramePattern) -> FrameRange:
+        now = time.monotonic()
+        listed = self._listed.get(pattern.text)
+        if listed is None or now - listed[0] > LISTING_SECONDS:
+            try:
+                listed = (now, pattern.existing())
+            except PatternError:
+                listed = (now, FrameRange())
+            self._listed[pattern.text] = listed
+        return listed[1]
+
+
+class DirectorySink:
+    """Writes results to files, each whole or not at all, and notes them in the journal when it has one."""
+
+    def __init__(
+        self,
+        pattern: FramePattern,
+        frames: FrameRange,
+        source: Optional[DirectorySource] = None,
+        journal: Optional[Journal] = None,
+    ) -> None:
+        """Make the output folder.
+
+        Args:
+            pattern: where the results go.
+            frames: all frames of the job.
+            source: the inputs, none of which may be written over.
+            journal: remembers what is written, for resuming; it must belong to the same pattern.
+
+        Raises:
+            PatternError: one file name for several frames.
+            OutputError: a result would replace an input, or the folder cannot be made.
+        """
+        self.pattern = pattern
+        self._journal = journal
+        if pattern.is_single and len(frames) > 1:
+            raise PatternError(
+                f"{pattern.text} is one file, but there are {len(frames)} frames.",
+                fix="Write it like out.####.exr.",
+            )
+        try:
+            os.makedirs(pattern.folder or ".", exist_ok=True)
+        except OSError as error:
+            raise output_error(error, pattern.folder, 0) from error
+        if source is not None:
+            _refuse_overwrite(pattern, frames, source)
+        if journal is not None:
+            self._remove_leftovers()
+
+    def begin(self, job_id: str) -> Mapping[int, int]:
+        """Return what earlier runs of the same job have written and is still as it was written."""
+        return {} if self._journal is None else self._journal.begin(job_id)
+
+    def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
+        """Write one result and note it in the journal, with the checksum that `report` has.
+
+        Raises:
+            OutputError: disk full, no permission, folder gone; no temporary file stays behind.
+        """
+        receiver = self.receive(frame, len(data))
+        try:
+            receiver.write(data)
+            receiver.commit({"crc": crc32(data), **report})
+        except BaseException:  # also Ctrl-C: the half file must not stay
+            receiver.drop()
+            raise
+
+    def receive(self, frame: int, size: int) -> Receiver:
+        """Begin one result; nothing of it is held in memory.
+
+        Raises:
+            OutputError: the folder is gone, or no file can be made in it.
+        """
+        return _FileReceiver(self.pattern.path(frame), frame, size, self._journal)
+
+    def finish(self, state: str) -> None:
+        """Close the journal; it is removed when there is nothing to go on with."""
+        if self._journal is not None:
+            self._journal.finish(state)
+
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files of a killed earlier run; the journal's lock says that none is running."""
+        folder = self.pattern.folder or "."
+        for name in os.listdir(folder):
+            match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.tmp", name)
+            if match and (
+                match.group(1) == self.pattern.name(0) or self.pattern.number_in(match.group(1)) is not None
+            ):
+                os.unlink(os.path.join(folder, name))
+
+
+class _FileReceiver:
+    """One result on its way into a file of the output folder."""
+
+    def __init__(self, path: str, frame: int, size: int, journal: Optional[Journal]) -> None:
+        self._path, self._frame, self._size = path, frame, size
+        self._journal = journal
+        try:
+            self._file = WholeFile(path)
+        except OSError as error:
+            raise output_error(error, path, size, frame) from error
+
+    def write(self, data: Buffer) -> None:
+        """See `Receiver`."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise output_error(error, self._path, self._size, self._frame) from error
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """See `Receiver`."""
+        try:
+            self._file.commit()
+            if self._journal is not None:
+                self._journal.record(self._frame, self._path, report["crc"])
+        except OSError as error:
+            raise output_error(error, self._path, self._size, self._frame) from error
+
+    def drop(self) -> None:
+        """See `Receiver`."""
+        self._file.drop()
+
+
+def output_error(error: OSError, path: str, size: int, frame: Optional[int] = None) -> OutputError:
+    """Return the `OutputError` for a failed write of `size` bytes, with the mend for its cause."""
+    resume = "then run the same command again: it goes on where it stopped."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = f"The disk is full; free at least {max(size >> 20, 1)} MiB, {resume}"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        fix = f"Make it writable for you or write elsewhere, {resume}"
+    else:
+        fix = f"Check the storage, {resume}"
+    return OutputError(f"{path} cannot be written: {error.strerror or error}.", fix=fix, frame=frame)
+
+
+def _refuse_overwrite(pattern: FramePattern, frames: FrameRange, source: DirectorySource) -> None:
+    """Raise `OutputError` if a result has the path of an input; upper and lower case count as the same."""
+    inputs: Set[Tuple[Any, str]] = set()
+    for layer in source.patterns.values():
+        folder = _folder_identity(layer.folder)
+        inputs.update((folder, layer.name(frame).casefold()) for frame in frames)
+    own = _folder_identity(pattern.folder)
+    for frame in frames:
+        if (own, pattern.name(frame).casefold()) in inputs:
+            raise OutputError(
+                f"{pattern.path(frame)} is one of the inputs.",
+                fix="Write to another folder or name.",
+                frame=frame,
+            )
+
+
+def _folder_identity(folder: str) -> Any:
+    try:
+        status = os.stat(folder or ".")
+    except OSError:
+        return os.path.abspath(folder)
+    return status.st_dev, status.st_ino

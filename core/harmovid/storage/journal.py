@@ -1,0 +1,233 @@
+"""The resume journal: which results of a job are safely written, kept beside them while the job runs.
+
+    with Journal.open("out", job_digest(spec, source, out), out.path) as journal:
+        spec = replace(spec, job_id=journal.job_id)
+
+A hidden text file `.harmovid-<digest>.journal` in the output folder. Its first line names the job id, so
+that the same command, run again after a crash, finds its job on the server; every further line is one
+result that was written, fsynced and renamed. The digest is made of the specification, the inputs and the
+output: another command has another journal.
+
+    harmovid-journal 1 <job id> <digest>
+    <frame> <size> <crc32 in hex> <mtime in ns>
+
+A line that was cut off by a crash is ignored. While a run holds the journal it is locked, so that two runs
+of one command cannot write the same files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
+
+from harmovid.errors import OutputError
+from harmovid.job import DONE, JobSpec, new_job_id
+from harmovid.storage.checksums import crc32
+
+_HEADER = re.compile(r"harmovid-journal 1 ([0-9a-f]{32}) ([0-9a-f]{32})")
+_LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) ([0-9]{1,20})")
+_LOCK_OFFSET = 1 << 40  # beyond any content: Windows locks ranges of bytes, not files
+_READ_BYTES = 1 << 20
+
+
+class Fingerprinted(Protocol):
+    """Inputs that can tell whether they are still the same (`harmovid.storage.files.DirectorySource`)."""
+
+    def fingerprint(self, frames: Any) -> int:
+        """Return a number that changes when an input changes."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One result as it was written: its file's size, checksum and time of change."""
+
+    size: int
+    crc: int
+    mtime_ns: int
+
+    def is_still(self, path: str) -> bool:
+        """Return whether the file is unchanged; it is read again only when its time has changed."""
+        try:
+            status = os.stat(path)
+            if status.st_size != self.size:
+                return False
+            return status.st_mtime_ns == self.mtime_ns or _file_crc(path) == self.crc
+        except OSError:
+            return False
+
+
+def job_digest(spec: JobSpec, source: Fingerprinted, frames: Any, output: str) -> str:
+    """Return 32 hex digits that are equal for the same job on the same inputs to the same output.
+
+    Args:
+        spec: the job; its id does not count.
+        source: the inputs.
+        frames: the job's frame numbers.
+        output: the output pattern's text.
+    """
+    plain = {**spec.to_dict(), "job_id": ""}
+    said = [plain, source.fingerprint(frames), os.path.abspath(output)]
+    text = json.dumps(said, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class Journal:
+    """One job's journal, open and locked. `job_id` is the id under which the job is to be submitted."""
+
+    def __init__(self, path: str, descriptor: int, digest: str) -> None:
+        self.path = path
+        self._digest = digest
+        self._file: Optional[int] = descriptor
+        self._written: Dict[int, Written] = {}
+        self.job_id = new_job_id()
+
+    @classmethod
+    def open(cls, folder: str, digest: str, path_of: Callable[[int], str]) -> Journal:
+        """Open or make the journal in `folder`, and check which of its results are still there unchanged.
+
+        Where one is gone, the server may have forgotten it as well: the job then gets a new id, and what is
+        left counts for the new job.
+
+        Args:
+            folder: the output folder; made when missing.
+            digest: `job_digest` of the job.
+            path_of: frame number to the path of its result.
+
+        Raises:
+            OutputError: another run holds it, or it cannot be written.
+        """
+        path = os.path.join(folder or ".", f".harmovid-{digest[:12]}.journal")
+        try:
+            os.makedirs(folder or ".", exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            journal = cls(path, os.open(path, flags, 0o666), digest)
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror or error}.", fix="Check the output folder."
+            ) from error
+        try:
+            journal._lock()
+            journal._load(path_of)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def begin(self, job_id: str) -> Mapping[int, int]:
+        """Take `job_id` as the job's id from now on and return `{frame: crc}` of what is written."""
+        if job_id != self.job_id:
+            self.job_id = job_id
+            self._rewrite()
+        return {frame: entry.crc for frame, entry in self._written.items()}
+
+    def record(self, frame: int, path: str, crc: int) -> None:
+        """Note one result that is on the disk under its final name.
+
+        Raises:
+            OSError: the journal cannot be written.
+        """
+        status = os.stat(path)
+        entry = Written(status.st_size, crc, status.st_mtime_ns)
+        self._append(_line(frame, entry))
+        self._written[frame] = entry
+
+    def finish(self, state: str) -> None:
+        """Close; remove the file when the job is DONE, or over with nothing written."""
+        self.close()
+        if state == DONE or (state and not self._written):
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+    def close(self) -> None:
+        """Let go of the file and its lock; may be called again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lock(self) -> None:
+        try:
+            _lock_file(self._descriptor())
+        except OSError as error:
+            raise OutputError(
+                f"another run of the same job is writing to {os.path.dirname(self.path)}.",
+                fix="Wait for it, or stop it.",
+            ) from error
+
+    def _load(self, path_of: Callable[[int], str]) -> None:
+        lines = _read_all(self._descriptor()).split("\n")
+        header = _HEADER.fullmatch(lines[0])
+        found: Dict[int, Written] = {}
+        # The last piece has no newline behind it: empty, or cut off by a crash.
+        for match in filter(None, map(_LINE.fullmatch, lines[1:-1])):
+            frame, size, crc, mtime_ns = match.groups()
+            found[int(frame)] = Written(int(size), int(crc, 16), int(mtime_ns))
+        self._written = {frame: entry for frame, entry in found.items() if entry.is_still(path_of(frame))}
+        if header and header.group(2) == self._digest and len(self._written) == len(found):
+            self.job_id = header.group(1)
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        text = f"harmovid-journal 1 {self.job_id} {self._digest}\n"
+        text += "".join(_line(frame, entry) for frame, entry in self._written.items())
+        os.ftruncate(self._descriptor(), 0)
+        self._append(text)
+
+    def _append(self, text: str) -> None:
+        descriptor, data = self._descriptor(), text.encode("ascii")
+        os.lseek(descriptor, 0, os.SEEK_END)
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+
+    def _descriptor(self) -> int:
+        if self._file is None:
+            raise OutputError(f"{self.path} is closed.", fix="Open a new journal for a new run.")
+        return self._file
+
+
+def _line(frame: int, entry: Written) -> str:
+    return f"{frame} {entry.size} {entry.crc:08x} {entry.mtime_ns}\n"
+
+
+def _read_all(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    pieces: List[bytes] = []
+    while True:
+        pieces.append(os.read(descriptor, _READ_BYTES))
+        if not pieces[-1]:
+            return b"".join(pieces).decode("ascii", "replace")
+
+
+def _file_crc(path: str) -> int:
+    crc = 0
+    with open(path, "rb") as file:
+        while True:
+            piece = file.read(_READ_BYTES)
+            if not piece:
+                return crc
+            crc = crc32(piece, crc)
+
+
+def _lock_file(descriptor: int) -> None:
+    """Lock the whole file for this open handle, or raise OSError at once; closing it unlocks."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

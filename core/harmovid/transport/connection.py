@@ -1,0 +1,392 @@
+"""A client's connection: one session with a server over a control and a data socket (docs/wire.md).
+
+    session = Session.open("tcp://render01:5570", keys, timeout_s=5.0, data=True)
+    session.send("PING", ref=1)
+    for message in session.poll(timeout_ms=100): ...
+    session.close()
+
+A session is used by one thread. It never blocks but in `open`, `request` and `poll`, each for a bounded
+time. A connection that breaks, a server that falls silent and a server that does not know us any more all
+raise `Unreachable`; the caller then opens another session.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+import harmovid
+from harmovid.errors import (
+    AuthError,
+    HarmoVidError,
+    InputError,
+    JobCancelled,
+    ProtocolError,
+    Unreachable,
+    VersionError,
+    from_wire,
+)
+from harmovid.keys import KeyPair
+from harmovid.transport import wire
+from harmovid.transport.schema import Buffer
+
+DEFAULT_PORT = 5570
+_ADDRESS = re.compile(r"(?:tcp://)?(\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+)(?::([0-9]{1,5}))?/?")
+# Messages taken from one socket in one go: bounds the bulk held in memory, and the other socket's wait.
+_BATCH = 16
+# While waiting for a peer, how often the caller's wish to stop is looked at.
+_TICK_MS = 50
+GOODBYE_MS = 200
+_NO_ANSWER = "Is the server running there (harmovid serve), and does a firewall let the port through?"
+_KEYS_DIFFER = "Use a key that the server lists, and the server's own public key (harmovid keys)."
+
+
+def parse_address(address: str) -> Tuple[str, int]:
+    """Return host and control port of "tcp://host:port", "host:port" or "host".
+
+    Raises:
+        InputError: it is none of these.
+    """
+    match = _ADDRESS.fullmatch(address.strip())
+    port = int(match.group(2) or DEFAULT_PORT) if match else 0
+    if match is None or not 1 <= port <= 65535:
+        raise InputError(f"{address!r} is not a server address.", fix="Write it like tcp://render01:5570.")
+    return match.group(1), port
+
+
+def _reachable(host: str, path: str) -> bool:
+    """Return whether a server on `host` is on this machine, and its Unix socket at `path` is open to us.
+
+    The path is made up anew by each server process, so another server's is not met by accident.
+    """
+    loopback = host.lower() == "localhost" or host.startswith("127.") or host == "[::1]"
+    return loopback and bool(zmq.has("ipc")) and os.path.isabs(path) and os.access(path, os.R_OK | os.W_OK)
+
+
+class Link:
+    """One DEALER socket to one endpoint, with its monitor; knows why it could not connect."""
+
+    def __init__(self, endpoint: str, channel: str, keys: Optional[KeyPair]) -> None:
+        """Start connecting.
+
+        Args:
+            endpoint: "tcp://host:port", a number of IPv6 in brackets; or "ipc://path".
+            channel: `wire.TO_CLIENT_CONTROL` or `wire.TO_CLIENT_DATA`, what will be received here.
+            keys: our pair with the server's public key in it, or None without CURVE.
+        """
+        self.endpoint = endpoint
+        self.outbox: Deque[List[Buffer]] = deque()
+        self._channel = channel
+        self._keys = keys
+        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self._set_options()
+        self.monitor: Any = self.socket.get_monitor_socket(zmq.EVENT_ALL)
+        try:
+            self.socket.connect(self.endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise InputError(f"{self.endpoint} cannot be used: {error.strerror}.") from error
+
+    def _set_options(self) -> None:
+        options = {
+            zmq.LINGER: 0,
+            zmq.IMMEDIATE: 1,
+            zmq.RECONNECT_IVL: -1,
+            zmq.MAXMSGSIZE: wire.MAX_MESSAGE_BYTES,
+            zmq.SNDHWM: wire.HIGH_WATER_MARK,
+            zmq.RCVHWM: wire.HIGH_WATER_MARK,
+            zmq.HEARTBEAT_IVL: wire.HEARTBEAT_IVL_MS,
+            zmq.HEARTBEAT_TIMEOUT: wire.HEARTBEAT_TIMEOUT_MS,
+            zmq.HEARTBEAT_TTL: wire.HEARTBEAT_TTL_MS,
+            zmq.HANDSHAKE_IVL: wire.HANDSHAKE_IVL_MS,
+            zmq.IPV6: int(self.endpoint.startswith("tcp://[")),
+        }
+        for option, value in options.items():
+            self.socket.setsockopt(option, value)
+        if self._keys is not None:
+            self.socket.curve_serverkey = self._keys.server.encode("ascii")
+            self.socket.curve_publickey = self._keys.public.encode("ascii")
+            self.socket.curve_secretkey = self._keys.secret.encode("ascii")
+
+    def flush(self) -> None:
+        """Send what waits in the outbox, as far as the socket takes it."""
+        while self.outbox:
+            try:
+                self.socket.send_multipart(self.outbox[0], zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            self.outbox.popleft()
+
+    def receive(self) -> List[wire.Message]:
+        """Return up to a batch of messages that have arrived.
+
+        Raises:
+            ProtocolError, VersionError: the server does not keep to the wire specification.
+        """
+        messages: List[wire.Message] = []
+        while len(messages) < _BATCH:
+            try:
+                frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                break
+            messages.append(wire.decode([frame.buffer for frame in frames], self._channel))
+        return messages
+
+    def check(self) -> None:
+        """Raise if the connection could not be made or is gone.
+
+        Raises:
+            AuthError: the handshake failed on keys; `retryable` where it may also have been a dying server.
+            Unreachable: nobody listens, or the connection broke.
+        """
+        while self.monitor.poll(0):
+            happened = recv_monitor_message(self.monitor)
+            event, value = happened["event"], happened["value"]
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                raise AuthError(f"the server at {self.endpoint} refuses our key.", fix=_KEYS_DIFFER)
+            if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                raise self._not_understood(value)
+            if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and value != errno.EAGAIN:
+                raise self._cut_off()
+            if event in (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_DISCONNECTED):
+                raise Unreachable(f"the connection to {self.endpoint} broke.", fix=_NO_ANSWER)
+            if event == zmq.EVENT_CLOSED:
+                raise Unreachable(f"nobody listens at {self.endpoint}.", fix=_NO_ANSWER)
+
+    def _not_understood(self, reason: int) -> HarmoVidError:
+        """Return the error for a peer that shakes hands in another way than we do."""
+        if reason != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+            return Unreachable(f"{self.endpoint} is no HarmoVid server.", fix="Check the port.")
+        differs = "needs no key but we show one" if self._keys else "wants a key"
+        return AuthError(f"the server at {self.endpoint} {differs}.", fix=_KEYS_DIFFER)
+
+    def _cut_off(self) -> HarmoVidError:
+        """Return the error for a peer that hangs up while shaking hands.
+
+        Mostly it is about keys; a server that dies at this moment looks the same, hence `retryable`.
+        """
+        reason = "does not hold the key that we trust, or needs no key" if self._keys else "wants a key"
+        error = AuthError(f"the server at {self.endpoint} hangs up: it {reason}.", fix=_KEYS_DIFFER)
+        error.retryable = True
+        return error
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Close socket and monitor; libzmq may go on sending for `linger_ms` in the background."""
+        self.socket.disable_monitor()
+        self.monitor.close(linger=0)
+        self.socket.close(linger=linger_ms)
+
+
+class Session:
+    """One session with a server: HELLO said, signs of life kept up, both sockets served by `poll`.
+
+    Attributes:
+        welcome: the fields of the server's WELCOME.
+        credit: bytes that may be sent upstream at the start (0 without a data socket).
+        congested: whether the data socket takes nothing more at the moment.
+    """
+
+    def __init__(self, address: str, keys: Optional[KeyPair], wake: Any = None) -> None:
+        """Start connecting; use `open` instead."""
+        if keys is not None and not keys.server:
+            raise AuthError(
+                f"the key {keys.name} does not say which server to trust.",
+                fix="Add the server's public key to it (harmovid keys).",
+            )
+        self._host, port = parse_address(address)
+        self._keys = keys
+        self._control = Link(f"tcp://{self._host}:{port}", wire.TO_CLIENT_CONTROL, keys)
+        self._data: Optional[Link] = None
+        self._wake = wake
+        self._next_ref = 0
+        self._heard = self._said = time.monotonic()
+        self.welcome: Dict[str, Any] = {}
+        self.credit = 0
+
+    @classmethod
+    def open(
+        cls,
+        address: str,
+        keys: Optional[KeyPair],
+        *,
+        timeout_s: float,
+        data: bool,
+        wake: Any = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Session:
+        """Connect, say HELLO and, with `data`, ATTACH a data socket.
+
+        Args:
+            address: see `parse_address`.
+            keys: our key pair with the server's public key in it, or None.
+            timeout_s: how long all of it may take.
+            data: whether files will be sent.
+            wake: a socket that ends `poll` when it can be read (it is not read here).
+            stopped: asked now and then; True breaks off with `JobCancelled`.
+
+        Raises:
+            Unreachable: nobody answers in time. AuthError: keys. VersionError: no common version.
+            ServerBusy, ServerDraining: the server takes no session.
+        """
+        deadline = time.monotonic() + timeout_s
+        session = cls(address, keys, wake)
+        try:
+            hello = {"versions": wire.VERSIONS, "client": f"harmovid/{harmovid.__version__}"}
+            session.welcome = session.request("HELLO", hello, deadline - time.monotonic(), stopped).body
+            if session.welcome["version"] != wire.VERSION:
+                raise VersionError(f"the server chose protocol {session.welcome['version']}.")
+            if data:
+                session._attach(deadline, stopped)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _attach(self, deadline: float, stopped: Callable[[], bool]) -> None:
+        """Open the data socket: the shorter way where the server is on this machine, else by TCP."""
+        local = self.welcome.get("data_local", "")
+        if local and _reachable(self._host, local):
+            try:
+                self._attach_to(f"ipc://{local}", deadline, stopped)
+                return
+            except Unreachable:  # a shared folder shows another machine's socket
+                if self._data is not None:
+                    self._data.close()
+        self._attach_to(f"tcp://{self._host}:{self.welcome['data_port']}", deadline, stopped)
+
+    def _attach_to(self, endpoint: str, deadline: float, stopped: Callable[[], bool]) -> None:
+        self._data = Link(endpoint, wire.TO_CLIENT_DATA, self._keys)
+        self.send_data("ATTACH", {"session": self.welcome["session"], "credit": wire.CREDIT_BYTES})
+        answer = self._wait(lambda message: message.type == "ATTACHED", "ATTACH", deadline, stopped)
+        self.credit = answer.body["credit"]
+
+    @property
+    def congested(self) -> bool:
+        """Whether the data socket still has something unsent."""
+        return self._data is None or bool(self._data.outbox)
+
+    def send(self, kind: str, body: Optional[Mapping[str, Any]] = None, ref: Optional[int] = None) -> None:
+        """Send on the control socket; it goes out at the latest in the next `poll`."""
+        self._post(self._control, wire.encode(kind, body, ref))
+
+    def send_data(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Send on the data socket; it goes out at the latest in the next `poll`."""
+        if self._data is None:
+            raise ProtocolError(f"{kind} needs a data socket.")
+        self._post(self._data, wire.encode(kind, body))
+
+    def _post(self, link: Link, parts: List[Buffer]) -> None:
+        link.outbox.append(parts)
+        link.flush()
+        self._said = time.monotonic()
+
+    def ref(self) -> int:
+        """Return a fresh number for a request."""
+        self._next_ref += 1
+        return self._next_ref
+
+    def request(
+        self,
+        kind: str,
+        body: Optional[Mapping[str, Any]],
+        timeout_s: float,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> wire.Message:
+        """Send a request and wait for its answer; what else arrives meanwhile is dropped.
+
+        Raises:
+            HarmoVidError: what the server says in REJECT, or `Unreachable` when it says nothing in time.
+        """
+        ref = self.ref()
+        self.send(kind, body, ref)
+        deadline = time.monotonic() + timeout_s
+        answer = self._wait(lambda message: message.ref == ref, kind, deadline, stopped)
+        if answer.type == "REJECT":
+            raise from_wire(answer.body["error"])
+        return answer
+
+    def _wait(
+        self,
+        wanted: Callable[[wire.Message], bool],
+        what: str,
+        deadline: float,
+        stopped: Callable[[], bool],
+    ) -> wire.Message:
+        while time.monotonic() < deadline:
+            if stopped():
+                raise JobCancelled("stopped while waiting for the server.")
+            for message in self.poll(_TICK_MS):
+                if wanted(message):
+                    return message
+        raise Unreachable(f"the server at {self._control.endpoint} does not answer {what}.", fix=_NO_ANSWER)
+
+    def poll(self, timeout_ms: int) -> List[wire.Message]:
+        """Wait for messages and serve the connection: send what waits, keep up the signs of life.
+
+        Args:
+            timeout_ms: longest wait; a readable `wake` socket ends it early.
+
+        Returns:
+            What arrived, control before data.
+
+        Raises:
+            Unreachable: the connection broke, the server is silent, said BYE or does not know the session.
+            ProtocolError: one side does not keep to the wire specification, by its own or the other's words.
+        """
+        links = [link for link in (self._control, self._data) if link is not None]
+        poller = zmq.Poller()
+        for link in links:
+            poller.register(link.socket, zmq.POLLIN | (zmq.POLLOUT if link.outbox else 0))
+            poller.register(link.monitor, zmq.POLLIN)
+        if self._wake is not None:
+            poller.register(self._wake, zmq.POLLIN)
+        poller.poll(timeout_ms)
+        messages: List[wire.Message] = []
+        for link in links:
+            link.flush()
+            messages += link.receive()
+        if not messages:
+            for link in links:
+                link.check()
+        self._keep_alive(bool(messages))
+        for message in messages:
+            self._end_of_session(message)
+        return messages
+
+    def _keep_alive(self, heard: bool) -> None:
+        now = time.monotonic()
+        if heard:
+            self._heard = now
+        elif self.welcome and now - self._heard > wire.SILENT_S:
+            raise Unreachable(f"the server at {self._control.endpoint} is silent.", fix=_NO_ANSWER)
+        if self.welcome and now - self._said > wire.PING_S:
+            self.send("PING", ref=self.ref())
+
+    def _end_of_session(self, message: wire.Message) -> None:
+        if message.type == "BYE":
+            raise Unreachable(f"the server at {self._control.endpoint} went away.", fix=_NO_ANSWER)
+        if message.type == "ERROR" and message.body["scope"] == "session":
+            if message.body["error"]["code"] == wire.SESSION_UNKNOWN:
+                raise Unreachable(f"the server at {self._control.endpoint} has forgotten this session.")
+            raise from_wire(message.body["error"])
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(goodbye=True)
+
+    def close(self, goodbye: bool = False) -> None:
+        """Close both sockets at once; `goodbye` tells the server first that the session ends on purpose."""
+        if goodbye:
+            self.send("BYE")
+        self._control.close(GOODBYE_MS if goodbye else 0)
+        if self._data is not None:
+            self._data.close()

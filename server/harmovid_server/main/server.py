@@ -1,0 +1,335 @@
+"""The server's life: start, serve, drain, stop. The main process is supervisor and scheduler at once.
+
+    raise SystemExit(serve(load(sys.argv[1:], os.environ)))
+
+Start opens the store, then the link, then the children; the public sockets are bound last, when an engine is
+ready. The first SIGTERM (or Ctrl-C) drains: no new jobs, running ones go on while their clients wait, at most
+`drain_s`; a second one stops at once. Jobs outlive the process: the next one takes them up where they are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Dict, Optional
+
+import zmq
+from harmovid import __version__
+from harmovid.errors import EngineFailed, HarmoVidError, InputError, from_wire
+from harmovid.keys import AuthorizedKeys, load_secret
+
+from harmovid_server import logs
+from harmovid_server.config import Config, is_loopback
+from harmovid_server.ipc import IPC_PATH_BYTES, Hub, Message
+from harmovid_server.logs import about
+from harmovid_server.main.children import Child
+from harmovid_server.main.dispatcher import Scheduler
+from harmovid_server.main.recovery import recover
+from harmovid_server.main.state import Board
+from harmovid_server.main.store import Store
+from harmovid_server.spool import Spool
+
+log = logging.getLogger("harmovid.main")
+
+WORKER_MODULE = "harmovid_server.worker"
+POLL_MS = 100
+GOODBYE_S = 1.0
+"""How long the front gets to say goodbye to its clients."""
+
+START_TRIES = 3
+SAME_WISH_S = 1.0
+"""Signals closer together than this are one."""
+
+
+def serve(config: Config) -> int:
+    """Run a server until it is told to stop; return the process's exit code.
+
+    Raises:
+        InputError: settings, keys, folders or ports that cannot be used; said before anything is bound.
+    """
+    logs.set_up(config.log_level, config.log_json)
+    check_exposure(config)
+    with Server(config) as server:
+        server.start()
+        while not server.stopping:
+            server.turn()
+        return server.exit_code
+
+
+def check_exposure(config: Config) -> None:
+    """Refuse to be reachable from other machines without keys, and to have keys that let nobody in.
+
+    Raises:
+        InputError: it is so; or the address is none.
+        KeyFileError: a key file is no good.
+    """
+    if not config.server_key:
+        if not is_loopback(config.bind):
+            raise InputError(
+                f"without keys the server listens on this machine only, not on {config.bind}.",
+                fix="Make keys with `harmovid keys new`, then give --server-key and --authorized-keys.",
+            )
+        return
+    is_loopback(config.bind)
+    load_secret(config.server_key)
+    if not config.authorized_keys:
+        raise InputError(
+            "--server-key needs --authorized-keys: who may connect?", fix="Name the list's file."
+        )
+    if not AuthorizedKeys(config.authorized_keys).load():
+        log.warning("nobody is on the list of authorized keys yet", extra=about(file=config.authorized_keys))
+
+
+class Server:
+    """The main process: its folders, its store, its link, its children and its clock."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.stopping = False
+        self.exit_code = 0
+        self._signals = 0
+        self._first_signal_s = 0.0
+        self._deadline_s: Optional[float] = None
+        self._ports = (config.port, config.data_port)
+        self._open_sent_to = ""
+        self._announced = False
+        self._reload = False
+        self._started_s = time.monotonic()
+        self._notify_s = 0.0
+
+    def __enter__(self) -> Server:
+        """Claim the state folder, open store and spool, bind the link."""
+        state = Path(self.config.state)
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _claim(state)
+            self._run = _run_folder(state)
+        except OSError as error:
+            raise InputError(f"the state folder {state} cannot be used: {error.strerror}.") from error
+        store = Store.open(self.config.store_file)
+        self.board = Board(self.config, store, Spool(self.config.spool_folder, self.config.spool_bytes))
+        recover(self.board)
+        self.scheduler = Scheduler(self.board)
+        self.hub = Hub(self._run / "link")
+        settings = self._run / "settings.json"
+        self.config.save(settings)
+        seats = [("front", "harmovid_server.front")]
+        seats += [(f"worker-{n}", WORKER_MODULE) for n in range(self.config.workers)]
+        seats += [("fetch", "harmovid_server.fetch")] if self.config.roots else []
+        self.children = [Child(seat, module, self.hub.address, settings) for seat, module in seats]
+        self._wake, self._waker = socket.socketpair()
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno())
+        self._handlers = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        }
+        self._poller = zmq.Poller()
+        self._poller.register(self.hub.socket, zmq.POLLIN)
+        self._poller.register(self._wake, zmq.POLLIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the children, close everything, and leave the jobs where they are."""
+        notify("STOPPING=1")
+        for child in self.children:
+            child.kill()
+        self.hub.close()
+        self.board.flush()
+        self.board.sweep()
+        self.board.store.close()
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._wake.close()
+        self._waker.close()
+        shutil.rmtree(self._run, ignore_errors=True)
+        if self.config.ready_file:
+            Path(self.config.ready_file).unlink(missing_ok=True)
+        if self.config.temporary:
+            shutil.rmtree(self.config.state, ignore_errors=True)
+        os.close(self._lock)
+        log.info("stopped")
+
+    def start(self) -> None:
+        """Start all children; they say hello on the link when they are ready."""
+        for child in self.children:
+            child.start()
+
+    def turn(self) -> None:
+        """One round: hear the children, replace dead ones, decide, keep, then speak."""
+        self._poller.poll(POLL_MS)
+        self._drain_wakeups()
+        named = {child.name: child for child in self.children}
+        for name, message in self.hub.receive():
+            if name in named:
+                named[name].heard()
+                self._hear(named[name], message)
+        now = time.monotonic()
+        for child in self.children:
+            name = child.name
+            if child.tend(now):
+                self.scheduler.lost(name)
+                self._give_up_on(child)
+        self.scheduler.pump()
+        self._speak()
+        self._act_on_signals(now)
+        if self.config.parent and os.getppid() != self.config.parent:
+            log.info("parent is gone")
+            self.stopping = True
+        if now >= self._notify_s:
+            self._notify_s = now + 1.0
+            notify("WATCHDOG=1")
+
+    def _speak(self) -> None:
+        """Keep what was decided, then say it, then delete what is no longer needed."""
+        for name, op, fields in self.board.flush():
+            self.hub.send(name, op, **fields)
+        self.board.sweep()
+
+    def _give_up_on(self, child: Child) -> None:
+        """End a start that leads nowhere; later a child that keeps dying is only started less and less often."""
+        if not self._announced and child.deaths >= START_TRIES:
+            raise EngineFailed(
+                f"the server's {child.seat} process died {START_TRIES} times before it was ready.",
+                fix="Its log lines above say why; `harmovid doctor` checks the installation.",
+            )
+
+    def _hear(self, child: Child, message: Message) -> None:
+        if message["op"] == "cannot_open":
+            self._cannot_open(from_wire(message["error"]))
+        self.scheduler.handle(child.name, message)
+        if child.seat == "front":
+            if message["op"] == "hello":
+                self._opened(message)
+            elif self._open_sent_to != child.name and self.board.engines:
+                # An engine is ready, so the doors may open; a front that replaces another takes its ports.
+                self._open_sent_to = child.name
+                self.hub.send(child.name, "open", port=self._ports[0], data_port=self._ports[1])
+
+    def _opened(self, message: Message) -> None:
+        self._ports = (message["port"], message["data_port"])
+        if self._announced:
+            return
+        self._announced = True
+        host = f"[{self.config.bind}]" if ":" in self.config.bind else self.config.bind
+        facts = {
+            "endpoint": f"tcp://{host}:{self._ports[0]}",
+            "data_port": self._ports[1],
+            "pid": os.getpid(),
+            "version": __version__,
+            "engines": list(self.board.engines),
+        }
+        if self.config.ready_file:
+            _write_ready(Path(self.config.ready_file), facts)
+        notify(f"READY=1\nSTATUS=serving at {facts['endpoint']}")
+        seconds = round(time.monotonic() - self._started_s, 2)
+        log.info(
+            "ready", extra=about(endpoint=facts["endpoint"], engines=",".join(self.board.engines), s=seconds)
+        )
+
+    def _cannot_open(self, error: HarmoVidError) -> None:
+        """The ports are taken. At start that ends the server; later the front is tried again."""
+        if not self._announced:
+            raise InputError(error.message, fix=error.fix)
+        log.error("the ports cannot be bound again: %s", error)
+        self._open_sent_to = ""
+
+    def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
+        if number == signal.SIGHUP:
+            self._reload = True
+        else:
+            # A terminal, `timeout` or a wrapper may deliver one wish twice, to us and to our group.
+            now = time.monotonic()
+            if not self._signals or now - self._first_signal_s > SAME_WISH_S:
+                self._signals += 1
+            if self._signals == 1:
+                self._first_signal_s = now
+
+    def _drain_wakeups(self) -> None:
+        try:
+            while self._wake.recv(64):
+                pass
+        except BlockingIOError:
+            return
+
+    def _act_on_signals(self, now: float) -> None:
+        if self._reload:
+            self._reload = False
+            self._tell_front("reload")
+        if self._signals and self._deadline_s is None:
+            log.info("draining", extra=about(drain_s=self.config.drain_s))
+            self._deadline_s = now + self.config.drain_s
+            self.scheduler.drain(self.config.drain_s)
+        elif self._signals > 1:
+            log.warning("told twice to stop: stopping now")
+            self.stopping, self.exit_code = True, 1
+        elif self._deadline_s is not None and (self.scheduler.quiet() or now >= self._deadline_s):
+            self._say_goodbye()
+            self.stopping = True
+
+    def _say_goodbye(self) -> None:
+        """Have the front tell its clients, and give it a moment for it."""
+        self._speak()
+        self._tell_front("bye")
+        front = self.children[0]
+        until = time.monotonic() + GOODBYE_S
+        while front.alive() and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _tell_front(self, op: str) -> None:
+        if self.board.front is not None:
+            self.hub.send(self.board.front, op)
+
+
+def _claim(state: Path) -> int:
+    """Hold the state folder for this server alone; the kernel lets go of it when we die."""
+    handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise InputError(
+            f"another server uses the state folder {state}.", fix="Stop it, or name another --state folder."
+        ) from error
+    return handle
+
+
+def _run_folder(state: Path) -> Path:
+    """Return a fresh private folder for the link: in the state folder, unless its path is too long."""
+    folder = state / "run"
+    if len(os.fsencode(folder / "link")) > IPC_PATH_BYTES:
+        return Path(tempfile.mkdtemp(prefix="harmovid-"))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _write_ready(path: Path, facts: Dict[str, object]) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(facts), encoding="utf-8")
+    os.replace(part, path)
+
+
+def notify(message: str) -> None:
+    """Tell systemd (sd_notify(3)) where it listens for it; elsewhere do nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        try:
+            sender.sendto(message.encode(), address)
+        except OSError as error:
+            log.warning("systemd cannot be told %s: %s", message.split("\n", maxsplit=1)[0], error)

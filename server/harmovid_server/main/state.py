@@ -1,0 +1,316 @@
+"""The board: all jobs of the server, and the only place where they change.
+
+A change of a job is four things at once: memory, store, spool and a message to somebody. The methods here do
+them together. Nothing leaves before it is kept: `flush` commits the store and only then hands out the messages;
+`sweep` deletes the files that are no longer needed, while the others already work on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from harmovid.errors import EngineFailed, HarmoVidError
+from harmovid.job import DONE, EXPIRED, FAILED, EngineInfo, Progress
+from harmovid.transport import wire
+
+from harmovid_server.config import Config
+from harmovid_server.logs import about
+from harmovid_server.main.jobs import Job
+from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord, Store
+from harmovid_server.spool import Spool, input_path, output_path
+
+log = logging.getLogger("harmovid.main")
+
+Body = Dict[str, Any]
+Outgoing = Tuple[str, str, Body]
+"""(child name, op, fields): one message of the link."""
+
+
+@dataclass
+class Seat:
+    """A worker as the scheduler sees it: the engines it offers and the jobs it has."""
+
+    engines: Dict[str, EngineInfo]
+    jobs: Set[str] = field(default_factory=set)
+
+
+@dataclass
+class Ended:
+    """A job at its end, as it is remembered for `Config.keep_s`."""
+
+    record: JobRecord
+    progress: Progress
+
+
+class Board:
+    """Jobs, workers and the front, with the store and the spool behind them."""
+
+    def __init__(
+        self, config: Config, store: Store, spool: Spool, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.spool = spool
+        self.now = now
+        self.jobs: Dict[str, Job] = {}
+        self.ended: Dict[str, Ended] = {}
+        self.workers: Dict[str, Seat] = {}
+        self.engines: Dict[str, EngineInfo] = {}
+        self.front: Optional[str] = None
+        self.fetcher: Optional[str] = None
+        self.draining = False
+        self._outbox: List[Outgoing] = []
+        self._trash: List[Path] = []
+        self._folders_to_drop: List[str] = []
+
+    def said(self) -> int:
+        """Return how many messages are queued: a place for `send` to put one before later ones."""
+        return len(self._outbox)
+
+    def send(self, child: Optional[str], op: str, at: Optional[int] = None, **fields: Any) -> None:
+        """Queue one link message; for a child that is not there it is dropped: it is told on its return."""
+        if child is not None:
+            self._outbox.insert(len(self._outbox) if at is None else at, (child, op, fields))
+
+    def push(self, job: Job, kind: str, body: Body) -> None:
+        """Tell a job's client something that it did not ask for."""
+        if job.session is not None:
+            self.send(self.front, "push", session=job.session, type=kind, body=body)
+
+    def push_state(self, job: Job) -> None:
+        """Tell a job's client how far it is."""
+        body = wire.progress_body(job.progress())
+        if job.record.state == FAILED and job.record.error:
+            body["error"] = job.record.error
+        job.dirty, job.told_s = False, self.now()
+        self.push(job, "STATE", body)
+
+    def fetch(self, job: Job, layer: str, number: int, limit: int) -> None:
+        """Have one frame of a shared layer copied into the spool."""
+        source = job.spec.shared[layer]
+        self.send(self.fetcher, "fetch", job=job.id, layer=layer, frame=number, source=source, limit=limit)
+
+    def flush(self) -> List[Outgoing]:
+        """Keep everything, then return what may now be said."""
+        self.store.commit()
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def sweep(self) -> None:
+        """Delete what is no longer needed; the store knows already that it is not."""
+        for path in self._trash:
+            self.spool.remove(path)
+        for job in self._folders_to_drop:
+            self.spool.remove_job(job)
+        self._trash.clear()
+        self._folders_to_drop.clear()
+
+    def keep(self, job: Job) -> None:
+        """Store a job's record as it now is."""
+        self.store.put_job(job.record)
+
+    def add(self, job: Job) -> None:
+        """Take a new job."""
+        self.spool.make_job(job.id)
+        self.jobs[job.id] = job
+        job.moved_s = self.now()
+        self.keep(job)
+        log.info(
+            "job taken",
+            extra=about(
+                job=job.id, user=job.record.user, engine=job.spec.engine, frames=len(job.numbers),
+                label=job.spec.label or None,
+            ),
+        )  # fmt: skip
+
+    def attach(self, job: Job, session: bytes) -> None:
+        """Make a session the one that owns a job; what an earlier one was asked for or sent is void."""
+        if job.session is not None and job.session != session:
+            self.send(self.front, "forget", job=job.id)
+            error = HarmoVidError("another connection has taken this job over.")
+            body = {"scope": "job", "job": job.id, "error": wire.error_body(error)}
+            self.push(job, "ERROR", body)
+        if job.session != session:
+            self._void(job)
+        job.session = session
+        job.record.seen_s = time.time()
+        self.keep(job)
+
+    def detach(self, job: Job) -> None:
+        """Note that a job's client is away."""
+        self._void(job)
+        job.session = None
+        job.record.seen_s = time.time()
+        self.keep(job)
+        log.info("job detached", extra=about(job=job.id, user=job.record.user))
+
+    def _void(self, job: Job) -> None:
+        for number, layer in job.detach():
+            self._break_promise(job, number, layer)
+
+    def void(self, job: Job, number: int, layer: str) -> None:
+        """Note that one input will not come as asked."""
+        self._break_promise(job, number, layer)
+        job.ask_again(number, [layer])
+
+    def _break_promise(self, job: Job, number: int, layer: str) -> None:
+        self.spool.release_promise(input_path(self.spool.folder, job.id, layer, number))
+        self.spool.release_promise(output_path(self.spool.folder, job.id, number))
+
+    def end(self, job: Job, state: str, error: Optional[HarmoVidError] = None) -> None:
+        """Bring a job to its end: tell the client and the worker, forget its files."""
+        job.record.state, job.record.ended_s = state, time.time()
+        job.record.error = wire.error_body(error) if error else None
+        self.keep(job)
+        self.push_state(job)
+        if state != DONE:
+            self.send(self.front, "forget", job=job.id)
+        self.take_from_worker(job)
+        self._folders_to_drop.append(job.id)
+        self.store.drop_inputs(job.id)
+        del self.jobs[job.id]
+        self.ended[job.id] = Ended(job.record, job.progress())
+        log.log(
+            logging.WARNING if state in (FAILED, EXPIRED) else logging.INFO,
+            "job " + state.lower(),
+            extra=about(job=job.id, user=job.record.user, error=str(error) if error else None),
+        )
+
+    def take_from_worker(self, job: Job) -> None:
+        """Have the worker drop a job, if one has it. The job's folder stays."""
+        if job.worker is not None:
+            self.send(job.worker, "stop", job=job.id)
+            if job.worker in self.workers:
+                self.workers[job.worker].jobs.discard(job.id)
+            job.worker = None
+
+    def forget(self, job_id: str) -> None:
+        """Forget a job that has ended."""
+        del self.ended[job_id]
+        self.store.drop_job(job_id)
+
+    def moved(self, job: Job) -> None:
+        """Note that a frame of a job went forward; being given to a worker (again) is no progress."""
+        job.moved_s = self.now()
+        job.dirty = True
+
+    def receive(self, job: Job, layer: str, number: int, size: int, crc: int) -> None:
+        """An input is whole in the spool."""
+        frame = job.frames[number]
+        path = input_path(self.spool.folder, job.id, layer, number)
+        if frame.state != WANT:
+            # Sent twice (around a reconnect), or no longer wanted. A file in use was replaced by itself.
+            if layer not in frame.inputs:
+                self._trash.append(path)
+            return
+        frame.asked -= {layer}
+        frame.inputs[layer] = size
+        self.spool.add(path, size)
+        self.store.put_input(job.id, number, layer, size, crc)
+        job.layer_bytes[layer] = max(size, job.layer_bytes.get(layer, 0))
+        job.full_since_s = None
+        self.moved(job)
+        if len(frame.inputs) == len(job.spec.layers):
+            job.set_state(number, RECEIVED)
+            self.store.put_frame(job.id, number, frame.record())
+            # Now that a size is known, the room kept for the result can be what it is likely to need.
+            self.spool.promise(output_path(self.spool.folder, job.id, number), job.guess_result_bytes())
+            self.send(job.worker, "ready", job=job.id, frame=number)
+
+    def compute(self, job: Job, number: int, size: int, crc: int, report: Body) -> None:
+        """A result is whole in the spool."""
+        path = output_path(self.spool.folder, job.id, number)
+        if job.frames[number].state not in (WANT, RECEIVED):
+            # A restarted worker may do again what was done: the copy that the client has counts.
+            if job.frames[number].state != COMPUTED:
+                self._trash.append(path)
+            return
+        frame = job.frames[number]
+        frame.size, frame.crc, frame.report = size, crc, report
+        job.set_state(number, COMPUTED)
+        self.store.put_frame(job.id, number, frame.record())
+        self.spool.add(path, size)
+        job.result_bytes = max(size, job.result_bytes)
+        job.proven = True
+        if job.record.strikes:
+            job.record.strikes = 0
+            self.keep(job)
+        self.moved(job)
+
+    def ack(self, job: Job, number: int) -> None:
+        """The client has a result safely on its disk."""
+        if job.frames[number].state != COMPUTED:
+            return
+        self.count_as_acked(job, number)
+        self.finish_if_over(job)
+
+    def count_as_acked(self, job: Job, number: int) -> None:
+        """Count a frame as being with the client, whatever it was before."""
+        job.set_state(number, ACKED)
+        self.store.put_frame(job.id, number, job.frames[number].record())
+        self._trash.append(output_path(self.spool.folder, job.id, number))
+        self.moved(job)
+
+    def want_again(self, job: Job, number: int) -> None:
+        """A frame that was done has to be made once more: its result is lost."""
+        job.set_state(number, WANT)
+        frame = job.frames[number]
+        if len(frame.inputs) == len(job.spec.layers):
+            job.set_state(number, RECEIVED)
+        self.store.put_frame(job.id, number, frame.record())
+
+    def fail_frame(self, job: Job, number: int, error: Body, by_worker: bool = False) -> None:
+        """One frame has failed; its neighbours go on."""
+        if job.frames[number].state in (ACKED, DEAD):
+            return
+        frame = job.frames[number]
+        frame.error = {**error, "frame": number}
+        job.set_state(number, DEAD)
+        self.store.put_frame(job.id, number, frame.record())
+        self._trash.append(output_path(self.spool.folder, job.id, number))
+        self.release(job, number)
+        if not by_worker:
+            self.send(job.worker, "absent", job=job.id, frame=number)
+        self.push(job, "FRAME_FAILED", {"job": job.id, "frame": number, "error": frame.error})
+        self.moved(job)
+        log.warning(
+            "frame failed",
+            extra=about(
+                job=job.id, user=job.record.user, frame=number, attempt=job.record.attempt,
+                error=error.get("message"),
+            ),
+        )  # fmt: skip
+        self.finish_if_over(job)
+
+    def release(self, job: Job, number: int) -> None:
+        """Let the inputs of a frame go; what is still on its way will be thrown away when it comes."""
+        for layer in job.spec.layers:
+            path = input_path(self.spool.folder, job.id, layer, number)
+            self.spool.release_promise(path)
+            if layer in job.frames[number].inputs:
+                self._trash.append(path)
+        job.frames[number].inputs.clear()
+        self.store.drop_inputs(job.id, number)
+
+    def release_if_done(self, job: Job, number: int) -> None:
+        """Let the inputs of a frame go, unless its result is still owed."""
+        if job.frames[number].state not in (WANT, RECEIVED):
+            self.release(job, number)
+
+    def finish_if_over(self, job: Job) -> None:
+        """End a job when every frame is with the client or has failed."""
+        if not job.over or not job.active:
+            return
+        if job.counts[ACKED]:
+            self.end(job, DONE)
+            return
+        first = job.frames[job.numbers[0]].error or {}
+        error = EngineFailed(
+            f"every frame failed; the first one: {first.get('message', 'unknown')}",
+            fix=str(first.get("fix", "")),
+        )
+        self.end(job, FAILED, error)

@@ -1,0 +1,197 @@
+"""The two stations of a job that are done by codec children: measuring frames, and finishing them.
+
+    measuring.feed()                     # give the next frames to the children, as far as they have come
+    measuring.next()                     # the oldest one given, in order, once it is done
+    finishing.take(answers); finishing.collect()
+
+Both are used by the job's own thread only. Neither keeps anything of a frame that has left it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
+
+import numpy as np
+from harmovid.errors import EngineFailed, FrameMismatch, HarmoVidError
+
+from harmovid_server.codec.picture import size_text
+from harmovid_server.engines.base import Answer, ProxyFrame
+from harmovid_server.worker.checkpoint import Checkpoint, Result
+from harmovid_server.worker.codec_queue import Reply
+from harmovid_server.worker.job_context import Course, is_about_one_frame
+from harmovid_server.worker.reports import plain
+
+AHEAD = 2
+"""Frames being measured beyond one per codec child, so that no child waits for the engine."""
+
+LATEST = 64
+"""Results remembered: more than can be on their way to main when it takes the job from this worker."""
+
+ODD_FACTS = ("nan", "inf")
+"""Counts that are told with a frame's result where they are not 0."""
+
+
+class Measuring:
+    """Frames on their way from the spool to the engine.
+
+    Attributes:
+        display: the shot's display window, from its first good frame; empty before.
+        children: the codec child that measured a frame, until it is finished.
+        facts: what was odd about a frame, until it is finished.
+    """
+
+    def __init__(self, course: Course, numbers: Iterable[int]) -> None:
+        self.display: Tuple[int, ...] = ()
+        self.children: Dict[int, int] = {}
+        self.facts: Dict[int, Dict[str, Any]] = {}
+        self._course = course
+        self._upcoming: Deque[int] = deque(numbers)
+        self._going: Deque[Tuple[int, Future[Reply]]] = deque()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being measured."""
+        return not self._going
+
+    @property
+    def over(self) -> bool:
+        """Whether the last frame has been taken."""
+        return not self._going and not self._upcoming
+
+    @property
+    def can_take(self) -> bool:
+        """Whether `take` gives something, or there is nothing more to take."""
+        return self._going[0][1].done() if self._going else not self._upcoming
+
+    def feed(self) -> None:
+        """Give the next frames to the codec children, in order, as far as they have come."""
+        arrivals = self._course.arrivals
+        while self._upcoming and len(self._going) < self._course.pool.children + AHEAD:
+            number = self._upcoming[0]
+            if not arrivals.decided(number):
+                return
+            self._upcoming.popleft()
+            if not arrivals.is_absent(number):
+                arrivals.used(number)
+                self._going.append((number, self._course.submit("proxy", number)))
+
+    def take(self) -> Optional[ProxyFrame]:
+        """Return the oldest measured frame; None where it failed (which main has been told) or none is
+        left.
+        """
+        if not self._going:
+            return None
+        number, future = self._going.popleft()
+        try:
+            reply = future.result()
+            frame = self._proxy(number, reply)
+        except HarmoVidError as error:
+            if not is_about_one_frame(error):
+                raise
+            self._course.fail_frame(number, error)
+            return None
+        self.children[number] = reply.child
+        odd = {name: reply.body["facts"][name] for name in ODD_FACTS if reply.body["facts"][name]}
+        if odd:
+            self.facts[number] = odd
+        return frame
+
+    def _proxy(self, number: int, reply: Reply) -> ProxyFrame:
+        display: Tuple[int, ...] = tuple(reply.body["facts"]["display"])
+        self.display = self.display or display
+        if display != self.display:
+            raise FrameMismatch(
+                f"its display window is {size_text(display)}, that of the shot's first frame is "
+                f"{size_text(self.display)}.",
+                fix="Render the whole shot in one format.",
+                layer=self._course.plan.target,
+            )
+        count = len(reply.body["images"])
+        x0, y0, x1, y1 = display
+        return ProxyFrame(
+            number,
+            dict(zip(reply.body["images"], reply.arrays[:count])),
+            dict(zip(reply.body["mattes"], reply.arrays[count:])),
+            (x0, y0, x1, y1),
+        )
+
+
+class Finishing:
+    """Answers on their way from the engine into `out/`.
+
+    Attributes:
+        owed: frames that were pushed and that the engine has not answered.
+        unsecured: frames finished since the last checkpoint.
+        latest: the last results that main was told of.
+    """
+
+    def __init__(self, course: Course, measuring: Measuring) -> None:
+        self.owed: Set[int] = set()
+        self.unsecured: List[int] = []
+        self.latest: Deque[Result] = deque(maxlen=LATEST)
+        self._course = course
+        self._measuring = measuring
+        self._open: Dict[int, Tuple[Answer, Future[Reply]]] = {}
+
+    @property
+    def open(self) -> int:
+        """How many answers are on their way."""
+        return len(self._open)
+
+    def answers(self) -> List[Answer]:
+        """Return the answers on their way."""
+        return [answer for answer, _ in self._open.values()]
+
+    def take(self, answers: Iterable[Answer]) -> None:
+        """Have each answered frame finished; frames that were done in an earlier attempt are not done again.
+
+        Raises:
+            EngineFailed: a frame that the engine does not owe, or no more.
+        """
+        for answer in answers:
+            if answer.number not in self.owed:
+                raise EngineFailed(
+                    f"engine {self._course.spec.engine} gave an answer for frame {answer.number} "
+                    "that nobody had asked for."
+                )
+            self.owed.remove(answer.number)
+            if answer.number in self._course.done:
+                self._leave(answer.number)
+                continue
+            field = np.frombuffer(answer.field.to_bytes(), np.uint8)
+            child = self._measuring.children.get(answer.number, 0)
+            future = self._course.submit("finish", answer.number, [field], child)
+            self._open[answer.number] = (answer, future)
+
+    def collect(self) -> None:
+        """Tell main of the frames that have been finished, or have failed, since the last time."""
+        for number, (answer, future) in list(self._open.items()):
+            if not future.done():
+                continue
+            del self._open[number]
+            facts = self._leave(number)
+            try:
+                body = future.result().body
+            except HarmoVidError as error:
+                if not is_about_one_frame(error):
+                    raise
+                self._course.fail_frame(number, error)
+                continue
+            result = Result(number, body["size"], body["crc"])
+            self._course.done.add(number)
+            self.unsecured.append(number)
+            self.latest.append(result)
+            report = {**facts, **body["report"], "engine": plain(answer.report)}
+            self._course.tell("computed", **result._asdict(), report=report)
+
+    def take_up(self, found: Checkpoint) -> None:
+        """Go on where a checkpoint was made."""
+        self.latest.extend(found.results)
+        self.owed = {*found.owed, *(answer.number for answer in found.answers)}
+        self.take(found.answers)
+
+    def _leave(self, number: int) -> Dict[str, Any]:
+        self._measuring.children.pop(number, None)
+        return self._measuring.facts.pop(number, {})

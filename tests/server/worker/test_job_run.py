@@ -1,0 +1,339 @@
+"""One job in the worker: order, bad frames, restarts in every place, engines that break, bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+from typing import Iterator, List
+
+import numpy as np
+import pytest
+from fakes.engines_for_tests import MemoryEngine
+from fakes.exr_files import plate, same_pixels
+from fakes.frames import frame
+from fakes.worker_rig import JOB, Rig
+from harmovid.pixels import exr
+from harmovid_server import engines
+from harmovid_server.worker import checkpoint
+from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.engine_host import EngineRoom
+from harmovid_server.worker.fair_lock import Turns
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[CodecPool]:
+    """Yield two real codec children."""
+    made = CodecPool(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engine() -> MemoryEngine:
+    """Return the engine whose answers depend on all frames before."""
+    return MemoryEngine()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, pool: CodecPool, engine: MemoryEngine) -> Rig:
+    """Return a job's folder with ten frames of rising brightness."""
+    made = Rig(tmp_path, pool, EngineRoom([*engines.load(["null"]), engine]))
+    for number in range(1, 11):
+        made.write("plate", number, shade(number))
+    return made
+
+
+def shade(number: int) -> exr.ExrFrame:
+    """Return a frame whose brightness is its number's."""
+    value = number / 16
+    return frame(R=value, G=value, B=value)
+
+
+def numbers(messages: List[dict]) -> List[int]:
+    """Return the frames of messages, in the order they were said."""
+    return [message["frame"] for message in messages]
+
+
+def data(rig: Rig) -> List[bytes]:
+    """Return the pixels of all ten results."""
+    return [rig.result(number).channels["R"].tobytes() for number in range(1, 11)]
+
+
+def test_every_frame_is_pushed_in_order_and_answered_once(rig, engine) -> None:
+    """Frames that come in any order are pushed in frame order; each is computed once; then it is finished."""
+    job = rig.start("1-10", engine="memory")
+    for number in (3, 2, 1, 10, 9, 5, 4, 8, 7, 6):
+        job.arrivals.ready(number)
+    rig.wait("finished")
+    assert engine.pushed == list(range(1, 11))
+    assert sorted(numbers(rig.said("computed"))) == list(range(1, 11))
+    released = list(itertools.chain(*[message["frames"] for message in rig.said("release")]))
+    assert sorted(released) == list(range(1, 11))
+    assert engine.activations == 1
+
+
+def test_the_null_engine_returns_the_very_frames(tmp_path, pool) -> None:
+    """Any channels, types, windows: what comes out is what went in, to the bit."""
+    rig = Rig(tmp_path, pool, EngineRoom(engines.load(["null"])))
+    sources = {number: plate(number + 10) for number in (-2, 0, 5)}
+    for number, source in sources.items():
+        rig.write("plate", number, source)
+    computed = rig.run("-2,0,5", ready=sources)
+    assert numbers(computed) == [-2, 0, 5]
+    assert all(same_pixels(rig.result(number), source) for number, source in sources.items())
+
+
+def test_a_frame_is_waited_for_and_nothing_is_skipped(rig, engine) -> None:
+    """While a frame is missing, later ones wait; they are not pushed before it."""
+    job = rig.start("1-4", engine="memory", ready=[1, 3, 4], options={"lag": 0})
+    rig.wait("computed", 1)
+    time.sleep(0.3)
+    assert engine.pushed == [1]
+    job.arrivals.ready(2)
+    rig.wait("finished")
+    assert engine.pushed == [1, 2, 3, 4]
+
+
+def test_bad_frames_are_one_error_each_and_neighbours_go_on(rig, engine) -> None:
+    """Damaged, missing, wrong-size and absent frames are never pushed; each is told once, the rest is
+    computed.
+    """
+    rig.put("plate", 2, b"")
+    rig.put("plate", 4, b"\x89PNG\r\n\x1a\n")
+    (rig.folder / "in" / "plate.5.exr").unlink()
+    rig.write("plate", 6, frame(window=(0, 0, 9, 4), display=(0, 0, 9, 4), R=1.0, G=1.0, B=1.0))
+    job = rig.start("1-10", engine="memory", ready=[n for n in range(1, 11) if n != 8])
+    job.arrivals.absent(8)
+    rig.wait("finished")
+    failed = {message["frame"]: message["error"] for message in rig.said("frame_failed")}
+    assert {number: error["code"] for number, error in failed.items()} == {
+        2: "frame_unreadable", 4: "frame_unreadable", 5: "frame_missing", 6: "frame_mismatch"
+    }  # fmt: skip
+    assert all(error["frame"] == number and error["fix"] for number, error in failed.items())
+    assert "9 x 4" in failed[6]["message"]
+    assert "8 x 4" in failed[6]["message"]
+    assert engine.pushed == [1, 3, 7, 9, 10]
+    assert sorted(numbers(rig.said("computed"))) == [1, 3, 7, 9, 10]
+
+
+def test_a_frame_that_cannot_be_finished_is_that_frames_error(rig) -> None:
+    """A file that vanishes between measuring and finishing costs this frame only."""
+    job = rig.start("1-10", engine="memory", ready=range(1, 5), options={"lag": 3})
+    rig.wait("computed", 1)
+    rig.pool.forget(JOB)
+    (rig.folder / "in" / "plate.2.exr").unlink()
+    for number in range(5, 11):
+        job.arrivals.ready(number)
+    rig.wait("finished")
+    assert numbers(rig.said("frame_failed")) == [2]
+    assert len(rig.said("computed")) == 9
+
+
+@pytest.mark.parametrize(
+    ("option", "says"), [("break_at", "lamp is broken"), ("silent_at", "no answer"), ("twice_at", "frame 4")]
+)
+def test_an_engine_that_breaks_fails_its_job_only(rig, option, says) -> None:
+    """An exception, a frame never answered, a frame answered twice: one job_failed that says so; no
+    thread dies.
+    """
+    rig.start("1-10", engine="memory", ready=range(1, 11), options={option: 4})
+    (message,) = rig.wait("job_failed")
+    assert message["error"]["code"] == "engine_failed"
+    assert says in message["error"]["message"]
+    rig.thread.join(10)
+    rig.heard.clear()
+    rig.start("1-10", engine="memory", ready=range(1, 11))
+    rig.wait("finished")
+
+
+def test_a_stopped_job_goes_quietly(rig) -> None:
+    """After stop nothing more is said, and the thread ends while frames are still missing."""
+    job = rig.start("1-10", engine="memory", ready=[1, 2])
+    time.sleep(0.3)
+    job.arrivals.stop()
+    rig.thread.join(10)
+    assert not rig.thread.is_alive()
+    assert not rig.said("finished") + rig.said("job_failed")
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 4, 7, 9])
+def test_a_restart_from_the_checkpoint_changes_no_pixel(
+    *, rig, engine, monkeypatch, tmp_path, pool, stop_after
+) -> None:
+    """Stopped after any number of results and started again: same pixels as in one go, nothing done twice."""
+    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    whole = Rig(tmp_path / "whole", pool, EngineRoom([MemoryEngine()]))
+    for number in range(1, 11):
+        whole.write("plate", number, shade(number))
+    whole.run("1-10", engine="memory", ready=range(1, 11))
+
+    first = rig.start("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.05})
+    rig.wait("computed", stop_after)
+    first.arrivals.stop()
+    rig.thread.join(10)
+    done = numbers(rig.said("computed"))
+    for message in rig.said("release"):
+        for number in message["frames"]:
+            (rig.folder / "in" / f"plate.{number}.exr").unlink()
+    rig.heard.clear()
+    engine.pushed.clear()
+    waiting = [n for n in range(1, 11) if rig.folder.joinpath("in", f"plate.{n}.exr").exists()]
+    rig.start("1-10", engine="memory", done=done, ready=waiting)
+    rig.wait("finished")
+    assert sorted(numbers(rig.said("computed")) + done) == list(range(1, 11))
+    assert engine.pushed == sorted(set(engine.pushed))
+    assert data(rig) == data(whole)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_result_that_main_has_missed_is_told_again(rig, monkeypatch, damaged) -> None:
+    """A result made while main took the job away is told in the next attempt; a damaged one is made again."""
+    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    first = rig.start("1-10", engine="memory", ready=range(1, 7), options={"lag": 0})
+    rig.wait("release", 2)
+    first.arrivals.stop()
+    rig.thread.join(10)
+    whole = rig.result(1).channels["R"].tobytes()
+    if damaged:
+        (rig.folder / "out" / "1.exr").write_bytes(b"gone")
+    rig.heard.clear()
+    rig.start("1-10", engine="memory", ready=range(1, 11), options={"lag": 0})
+    rig.wait("finished")
+    assert sorted(numbers(rig.said("computed"))) == list(range(1, 11))
+    assert rig.result(1).channels["R"].tobytes() == whole
+
+
+def test_without_a_checkpoint_the_job_starts_over(rig, engine) -> None:
+    """A restart whose checkpoint is gone pushes all frames that are there; what was done is not done
+    again.
+    """
+    rig.start("1-10", engine="memory", done=[1, 2, 3], ready=range(1, 11))
+    rig.wait("finished")
+    assert engine.pushed == list(range(1, 11))
+    assert sorted(numbers(rig.said("computed"))) == list(range(4, 11))
+
+
+def test_what_was_done_and_released_is_not_waited_for(rig, engine) -> None:
+    """Without a checkpoint, done frames whose inputs are gone are left out instead of waited for."""
+    for number in (1, 2):
+        (rig.folder / "in" / f"plate.{number}.exr").unlink()
+    rig.start("1-10", engine="memory", done=[1, 2, 3], ready=range(3, 11))
+    rig.wait("finished")
+    assert engine.pushed == list(range(3, 11))
+
+
+@pytest.mark.parametrize("damage", ["cut", "deaf"])
+def test_a_checkpoint_that_does_not_load_is_left_aside(rig, engine, damage) -> None:
+    """A damaged checkpoint, or one that the engine will not take, means starting over, not failing."""
+    state = {"sum": 1.0, "count": 5, "waiting": np.array([5])}
+    found = checkpoint.Checkpoint("memory 1", 5, (0, 0, 8, 4), state)
+    checkpoint.save(rig.folder / checkpoint.STATE, found)
+    if damage == "cut":
+        (rig.folder / checkpoint.STATE).write_bytes(b"PK")
+    rig.start("1-10", engine="memory", done=[1], ready=range(1, 11), options={"deaf": damage == "deaf"})
+    rig.wait("finished")
+    assert engine.pushed == list(range(1, 11))
+
+
+def test_an_engine_without_memory_sees_only_what_is_owed(tmp_path, pool) -> None:
+    """The null engine keeps nothing, so done frames are not measured again on a restart."""
+    rig = Rig(tmp_path, pool, EngineRoom(engines.load(["null"])))
+    rig.write("plate", 3, shade(3))
+    assert numbers(rig.run("1-3", done=[1, 2], ready=[3])) == [3]
+
+
+def test_inputs_are_released_only_after_the_checkpoint(rig, monkeypatch) -> None:
+    """At each release the checkpoint on disk already covers the released frames."""
+    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    covered: List[bool] = []
+    hear = rig._hear
+
+    def listen(op: str, **fields) -> None:
+        if op == "release" and not rig.said("finished") and len(rig.said("computed")) < 10:
+            found = checkpoint.load(rig.folder / checkpoint.STATE, "memory 1")
+            assert found is not None
+            opened = [answer.number for answer in found.answers]
+            covered.append(all(n <= found.position and n not in opened for n in fields["frames"]))
+        hear(op, **fields)
+
+    rig._hear = listen
+    rig.run("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.03})
+    assert covered
+    assert all(covered)
+
+
+def test_checkpoints_do_not_dominate(rig, monkeypatch) -> None:
+    """With slow saves, checkpoints come so seldom that they take a small share of the time."""
+    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    saves: List[float] = []
+    save = checkpoint.save
+
+    def slow(path, found) -> None:
+        saves.append(time.monotonic())
+        time.sleep(0.05)
+        save(path, found)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    rig.run("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.05})
+    assert len(saves) <= 2
+
+
+def test_nan_is_counted_in_the_report(rig) -> None:
+    """A frame with NaN is relit around it; its result says how many there were, and others say nothing of
+    it.
+    """
+    red = np.full((4, 8), 0.5, np.float16)
+    red[0, :3] = np.nan
+    rig.write("plate", 2, frame(R=red, G=0.5, B=0.5))
+    computed = rig.run("1-3", engine="memory", ready=[1, 2, 3])
+    assert computed[1]["report"]["nan"] == 3
+    assert "nan" not in computed[0]["report"]
+    assert np.isnan(rig.result(2).channels["R"]).sum() == 3
+
+
+def test_an_unknown_colour_space_fails_the_job_once(rig) -> None:
+    """A colour space that nobody knows is said once, for the job, not for every frame."""
+    rig.start("1-10", ready=range(1, 11), colorspace={"plate": "NoSuchSpace"})
+    (message,) = rig.wait("job_failed")
+    assert message["error"]["code"] == "colour"
+    assert not rig.said("frame_failed")
+
+
+def test_nothing_is_kept_of_frames_that_have_passed(rig) -> None:
+    """At the end of a job no bookkeeping per frame is left but the numbers of what is done."""
+    job = rig.start("1-10", engine="memory", ready=range(1, 11))
+    rig.wait("finished")
+    rig.thread.join(10)
+    assert not job._measuring.children
+    assert not job._measuring.facts
+    assert job._finishing.open == 0
+    assert not job.arrivals._ready
+
+
+def test_turns_are_first_come_first_served() -> None:
+    """A thread that lets go and wants again waits for those who came before."""
+    turns, order = Turns(), []
+    started = threading.Event()
+
+    def greedy() -> None:
+        for _ in range(3):
+            with turns:
+                order.append("greedy")
+                started.set()
+                time.sleep(0.05)
+
+    def patient() -> None:
+        started.wait()
+        for _ in range(2):
+            with turns:
+                order.append("patient")
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=each) for each in (greedy, patient)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order == ["greedy", "patient", "greedy", "patient", "greedy"]

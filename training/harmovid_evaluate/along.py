@@ -1,0 +1,130 @@
+"""How unsteady the light of a film is along its motion: roughness in places that go with the picture.
+
+    motion = FilmMotion(film)                  # once, from the film as it came
+    motion.along_stops(result)                 # the same places for the film and for every result
+    motion.held_stops(film)                    # what fixed tiles read where nothing but the picture moves
+
+Tiles that stand still in the frame (`traces.local_roughness_stops`) read the picture's motion as well as its flicker:
+a dark coat that enters a tile is a change of its level. Here each pixel of a frame is looked up in the frame before and
+in the one after, where it was and where it will be; the second difference of its log2 luma is averaged over the tile
+and scaled as in `traces`: white flicker of s stops reads as s, a steady picture reads next to nothing however it moves.
+
+The motion is DIS optical flow on log2 luma whose local mean and deviation have been taken out, so that neither
+exposure nor contrast is taken for motion. Places that motion there and back again does not bring home are left out, and
+so is all that lies across a cut.
+
+Limits. What cannot be followed is not measured: hidden places, the edges that a pan brings in, most blots and scratches
+that stand in one frame only, motion faster than flow finds; `followed` says how much was. Just outside the edges of
+what passes in front some false motion is trusted all the same: steady clips of people and cars read 0.006 to 0.03.
+Light that really changes on what moves (a face that turns, a reflection, a shadow that passes) reads as flicker, and
+so does a texture that changes by itself: falling water, leaves in the wind.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, List, Tuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from harmovid_evaluate.degrade import Array
+from harmovid_evaluate.structure import moved, step
+from harmovid_evaluate.traces import TILES, Float64, luma_stops, second_roughness, tile_levels
+
+DETAIL_SIGMA_PX, SPREAD_SIGMA_PX = 5.0, 12.0
+"""Of the Gaussians over which the local mean and the local deviation are taken."""
+FAINT_STOPS = 0.1
+"""Deviations are at least this: grain on a flat wall is no texture to be followed."""
+CODES_PER_DEVIATION = 40.0
+AGREE_PX = 0.5
+"""Motion there and back again may miss by this much: half of what the flow-warped error allows, since along the edges
+of what passes in front flow drags the background with it."""
+FOLLOWED_SHARE = 0.25
+"""A tile of which less was followed to both sides has no second difference in that frame."""
+CUT_LIKENESS = 0.4
+"""Correlation of two frames, moved onto each other, their light taken out: below this they are different shots."""
+
+Step = Tuple[Array, Array]
+"""Where each pixel of a frame is in a neighbour, `(H, W, 2)`, and `(H, W)` 1 where that can be trusted."""
+
+
+class FilmMotion:
+    """A film's motion between neighbouring frames, from the film as it came, flickering.
+
+    Args:
+        film: `(T, H, W, 3)` scene-linear.
+    """
+
+    def __init__(self, film: Array) -> None:
+        plain = [_plain(luma_stops(frame)) for frame in film]
+        pairs = list(zip(plain, plain[1:]))
+        self._back: List[Step] = [_step(now, before) for before, now in pairs]
+        self._ahead: List[Step] = [_step(before, now) for before, now in pairs]
+
+    @cached_property
+    def followed(self) -> float:
+        """Which share of the picture could be followed to both sides, over all frames but the first and last."""
+        shares = [float(self._seen(t).mean()) for t in range(1, len(self._back))]
+        return float(np.mean(shares)) if shares else 0.0
+
+    def along_stops(self, clip: Array) -> float:
+        """Return the local roughness along motion in stops; 0 where no three frames can be followed.
+
+        Args:
+            clip: the film or what a method has made of it, `(T, H, W, 3)` scene-linear.
+        """
+        levels = [luma_stops(frame) for frame in clip]
+        second: List[Float64] = []
+        for t in range(1, len(self._back)):
+            before = moved(levels[t - 1], self._back[t - 1][0])
+            after = moved(levels[t + 1], self._ahead[t][0])
+            second.append(tile_levels(before - 2 * levels[t] + after, self._seen(t), TILES, FOLLOWED_SHARE))
+        return second_roughness(np.array(second))
+
+    def held_stops(self, film: Array) -> float:
+        """Return what fixed tiles read of the film with its light held: its motion's own roughness in stops.
+
+        Each frame is moved to where its picture was one frame before and will be one frame after, without a change of
+        its light, and the three are read in tiles that stand still. A deflicker that takes out flicker alone comes no
+        lower in `traces.local_roughness_stops`; one that dims the frame as bright things enter may. What motion hides
+        or shows is stretched, not made up: clips that do not flicker read up to a seventh more than this.
+        """
+        second: List[Float64] = []
+        for t in range(1, len(self._back)):
+            level = luma_stops(film[t])
+            three = (moved(level, self._ahead[t - 1][0]), level, moved(level, self._back[t][0]))
+            whole = np.full_like(level, float(self._ahead[t - 1][1].any() and self._back[t][1].any()))
+            before, now, after = (tile_levels(each, whole, TILES, FOLLOWED_SHARE) for each in three)
+            second.append(before - 2 * now + after)
+        return second_roughness(np.array(second))
+
+    def _seen(self, index: int) -> Array:
+        """Return `(H, W)` 1 where a frame's pixels can be followed to both sides."""
+        seen: Array = self._back[index - 1][1] * self._ahead[index][1]
+        return seen
+
+
+def _plain(stops: Array) -> npt.NDArray[np.uint8]:
+    """Return log2 luma without its local mean and deviation: the same whatever the light is."""
+    detail = stops - cv2.GaussianBlur(stops, (0, 0), DETAIL_SIGMA_PX)
+    spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), SPREAD_SIGMA_PX))
+    codes = 127.5 + CODES_PER_DEVIATION * detail / np.maximum(spread, FAINT_STOPS)
+    return np.asarray(np.clip(codes, 0, 255), np.uint8)
+
+
+def _step(now: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Step:
+    """Return the motion from a frame to its neighbour; nothing of it is trusted across a cut."""
+    places, seen = step(now, other, AGREE_PX)
+    there = moved(other.astype(np.float32), places)
+    if _likeness(now, there) < CUT_LIKENESS:
+        return places, np.zeros_like(seen)
+    return places, seen
+
+
+def _likeness(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
+    """Return the correlation of two pictures; flat ones are alike."""
+    a, b = (each - each.mean(dtype=np.float64) for each in (first, second))
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size else 1.0

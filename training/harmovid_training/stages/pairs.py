@@ -1,0 +1,131 @@
+"""What each stage learns from, as functions of clips: equations 4 to 6 of the paper and its two training paths.
+
+                      composite                             background    mask          target
+    stage 2  (eq. 4)  C(synthetic, real, binary)            -             binary        real
+    stage 3  real to synthetic
+                      C(real, new background, binary)       new bg        binary        steady synthetic
+    stage 3  synthetic to real
+                      C(steady synthetic, plate, alpha)     plate         pseudo alpha  real
+
+`synthetic` is stage 1's answer, `steady` the same after the deflicker network, `plate` the real background
+with the foreground removed. Clips are scene-linear `(T, H, W, 3)` float32, masks `(T, H, W)` in 0..1.
+Composites are made in linear light; one exposure anchor, that of the composite, holds for all pictures of a
+sample, so that the network sees how far apart they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.errors import InputError
+from harmovid.pixels.colour.model_space import exposure_anchor, to_model
+
+from harmovid_training.models.space import to_vae
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One row of the dataset, on its way through the stages; see the module for the fields."""
+
+    real: Float32
+    mask: Float32
+    background: Float32
+    synthetic: Float32
+    plate: Float32
+    alpha: Float32
+    steady: Float32 | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a network is trained on: pictures in the VAE's range `(T, H, W, 3)`, a mask `(T, H, W)`.
+
+    Attributes:
+        pictures: `composite`, and `background` where the path has one.
+        mask: as the network sees it.
+        target: what it is to make.
+        anchor: linear value at mid grey of this sample's encoding.
+    """
+
+    pictures: dict[str, Float32]
+    mask: Float32
+    target: Float32
+    anchor: float
+
+
+def composite(foreground: Float32, background: Float32, mask: Float32) -> Float32:
+    """Return C(F, B, M), eq. 4: unassociated foreground over background, in linear light.
+
+    Errors:
+        InputError: clips that do not fit together.
+    """
+    if foreground.shape != background.shape or mask.shape != foreground.shape[:3]:
+        raise InputError(
+            f"a foreground of {foreground.shape} and a mask of {mask.shape} do not go over {background.shape}.",
+            fix="Bring all clips to one length and size.",
+        )
+    cover = mask[..., None]
+    return np.asarray(foreground * cover + background * (1 - cover), np.float32)
+
+
+def padded(clip: Float32, multiple: int) -> Float32:
+    """Return `(T, H, W, C)` with its lower and right edges repeated up to sides of that multiple."""
+    down, right = (-side % multiple for side in clip.shape[1:3])
+    return np.pad(clip, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")
+
+
+def deflicker_sample(shot: Shot) -> Sample:
+    """Stage 2: the flickering, differently lit foreground back over the real background; the target is the
+    real clip."""
+    return _sample(composite(shot.synthetic, shot.real, shot.mask), None, shot.mask, shot.real)
+
+
+def stage_one_sample(shot: Shot) -> Sample:
+    """What the trained deflicker network is given to make `steady`: stage 1's clip as it is. It has no target."""
+    made = composite(shot.synthetic, shot.background, shot.mask)
+    return _sample(made, None, shot.mask, made)
+
+
+def real_to_synthetic(shot: Shot) -> Sample:
+    """Stage 3, first path: real foreground over a new background, binary mask, towards the steady synthetic clip."""
+    made = composite(shot.real, shot.background, shot.mask)
+    return _sample(made, shot.background, shot.mask, _steady(shot))
+
+
+def synthetic_to_real(shot: Shot) -> Sample:
+    """Stage 3, second path: relit foreground over the real plate with the pseudo alpha, towards the real clip.
+
+    The alpha is the mask of the composite and of the conditioning alike: real clips have true edges to learn from.
+    """
+    made = composite(_steady(shot), shot.plate, shot.alpha)
+    return _sample(made, shot.plate, shot.alpha, shot.real)
+
+
+def dual_path(shot: Shot, rng: np.random.Generator) -> Sample:
+    """Stage 3: one of the two paths, evenly drawn."""
+    return real_to_synthetic(shot) if rng.random() < 0.5 else synthetic_to_real(shot)
+
+
+def encoded(linear: Float32, anchor: float) -> Float32:
+    """Return scene-linear pictures in the VAE's range."""
+    return to_vae(to_model(linear, anchor))
+
+
+def _steady(shot: Shot) -> Float32:
+    if shot.steady is None:
+        raise InputError(
+            "stage 3 needs clips that stage 2 has made steady.", fix="Run the deflicker network first."
+        )
+    return shot.steady
+
+
+def _sample(made: Float32, background: Float32 | None, mask: Float32, target: Float32) -> Sample:
+    anchor = exposure_anchor(made)
+    pictures = {"composite": encoded(made, anchor)}
+    if background is not None:
+        pictures["background"] = encoded(background, anchor)
+    return Sample(pictures, mask.astype(np.float32), encoded(target, anchor), anchor)
