@@ -310,7 +310,7 @@ def test_a_very_long_job_takes_memory_only_for_what_it_has_touched(desk: Desk) -
 
 def test_only_so_many_ended_jobs_are_remembered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many jobs are submitted and cancelled, the oldest are forgotten in memory and store."""
-    monkeypatch.setattr(flow, "ENDED_KEPT", 3)
+    monkeypatch.setattr(prefetch, "ENDED_KEPT", 3)
     jobs = [desk.submit(frames="1-5") for _ in range(5)]
     for job in jobs:
         desk.request("anna", "CANCEL", {"job": job})

@@ -163,7 +163,7 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
     *, rig, engine, monkeypatch, tmp_path, pool, stop_after
 ) -> None:
     """Stopped after any number of results and started again: same pixels as in one go, nothing done twice."""
-    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
     whole = Rig(tmp_path / "whole", pool, EngineRoom([MemoryEngine()]))
     for number in range(1, 11):
         whole.write("plate", number, shade(number))
@@ -190,7 +190,7 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_result_that_main_has_missed_is_told_again(rig, monkeypatch, damaged) -> None:
     """A result made while main took the job away is told in the next attempt; a damaged one is made again."""
-    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
     first = rig.start("1-10", engine="memory", ready=range(1, 7), options={"lag": 0})
     rig.wait("release", 2)
     first.arrivals.stop()
@@ -246,7 +246,7 @@ def test_an_engine_without_memory_sees_only_what_is_owed(tmp_path, pool) -> None
 
 def test_inputs_are_released_only_after_the_checkpoint(rig, monkeypatch) -> None:
     """At each release the checkpoint on disk already covers the released frames."""
-    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
     covered: List[bool] = []
     hear = rig._hear
 
@@ -266,7 +266,7 @@ def test_inputs_are_released_only_after_the_checkpoint(rig, monkeypatch) -> None
 
 def test_checkpoints_do_not_dominate(rig, monkeypatch) -> None:
     """With slow saves, checkpoints come so seldom that they take a small share of the time."""
-    monkeypatch.setattr(pipeline, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
     saves: List[float] = []
     save = checkpoint.save
 
