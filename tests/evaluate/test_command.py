@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate.little import COUNT, LINES, write_clips
 from harmovid.cli import exits, main
 from harmovid_evaluate.cases import load_case
-from training.evaluate.little import COUNT, LINES, write_clips
 from training.stages.tiny_ic_light import tiny_ic_light
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")

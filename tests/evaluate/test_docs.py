@@ -10,7 +10,7 @@ import pytest
 from harmovid_evaluate.command import build
 from harmovid_evaluate.testsets import SETS
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### harmovid evaluate (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 SHARED = {"-q", "--quiet", "--json", "--debug", "-h", "--help"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate.little import little_evaluation, write_clips, write_indexed
 from harmovid.errors import InputError
 from harmovid_evaluate import table
 from harmovid_evaluate.cases import Case, slug
@@ -15,7 +16,6 @@ from harmovid_evaluate.entrants import AS_IS, CLASSICAL, ORIGINAL, Plain
 from harmovid_evaluate.evaluation import Evaluation
 from harmovid_evaluate.measures import MEASURES, Extras
 from harmovid_evaluate.testsets import Makers
-from training.evaluate.little import little_evaluation, write_clips, write_indexed
 
 
 def whats(evaluation: Evaluation) -> list[str]:

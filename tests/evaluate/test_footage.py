@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate.little import COUNT, LINES, write_clips, write_indexed
 from harmovid.errors import InputError
 from harmovid_evaluate.clips import synthetic_clip
 from harmovid_evaluate.cubes import apply_cube, digest, read_cube, read_cubes
 from harmovid_evaluate.footage import find_footage
-from training.evaluate.little import COUNT, LINES, write_clips, write_indexed
 
 
 def cube_text(function, size: int = 5) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate.little import little_evaluation, write_clips
 from harmovid.errors import OutputError
 from harmovid_evaluate import table
 from harmovid_evaluate.entrants import Plain
@@ -15,7 +16,6 @@ from harmovid_evaluate.report.films import encode
 from harmovid_evaluate.report.plots import level_plot
 from harmovid_evaluate.report.show import write_all
 from playwright.sync_api import Browser, Page
-from training.evaluate.little import little_evaluation, write_clips
 
 pytestmark = pytest.mark.browser
 

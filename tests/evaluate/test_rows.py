@@ -9,6 +9,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from evaluate.little import COUNT, little_case
 from harmovid.errors import InputError
 from harmovid.pixels.colour.srgb import srgb_encode
 from harmovid_evaluate.cases import Case, save_clip, slug
@@ -19,7 +20,6 @@ from harmovid_evaluate.outside import PUBLISHED, Command, Results, not_given
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.checkpoint import Card, save_checkpoint
 from harmovid_training.models.conditioning import DEFLICKER, HARMOVID
-from training.evaluate.little import COUNT, little_case
 from training.inference.tiny import tiny_codec, tiny_model
 
 GRADE = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harmovid.pixels.exr import read as exr_read
+from harmovid.pixels.exr import reading
 
 
 @pytest.fixture
@@ -13,4 +13,4 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object, **__: object) -> None:
         raise AssertionError("a decoder was started")
 
-    monkeypatch.setattr(exr_read.OpenEXR, "File", started)
+    monkeypatch.setattr(reading.OpenEXR, "File", started)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from evaluate.little import little_evaluation, write_clips
 from harmovid.cli import exits, main
 from harmovid_evaluate import table
 from harmovid_evaluate.entrants import CLASSICAL
@@ -20,7 +21,6 @@ from harmovid_evaluate.report.show import write_all
 from harmovid_evaluate.study.plan import QUESTIONS
 from harmovid_evaluate.study.store import read_study
 from playwright.sync_api import Browser, Page, expect
-from training.evaluate.little import little_evaluation, write_clips
 
 pytestmark = pytest.mark.browser
 

@@ -10,6 +10,7 @@ import pytest
 from fakes.desk import FRONT, WORKER, Desk
 from fakes.peer import spec
 from harmovid.errors import FrameMissing
+from harmovid_server.main import prefetch
 from harmovid_server.main.prefetch import by_turns
 from harmovid_server.spool import input_path, job_folder, output_path
 

@@ -16,7 +16,7 @@ from fakes.frames import frame
 from fakes.worker_rig import JOB, Rig
 from harmovid.pixels import exr
 from harmovid_server import engines
-from harmovid_server.worker import checkpoint
+from harmovid_server.worker import checkpoint, job_run
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.engine_host import EngineRoom
 from harmovid_server.worker.fair_lock import Turns

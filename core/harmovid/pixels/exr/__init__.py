@@ -31,9 +31,9 @@ from harmovid.pixels.exr.layers import (
     with_data_window,
 )
 from harmovid.pixels.exr.parse import DEFAULT_LIMITS, ExrHeader, Limits, main_part
-from harmovid.pixels.exr.read import read, read_header
+from harmovid.pixels.exr.reading import read, read_header
 from harmovid.pixels.exr.values import Attribute
-from harmovid.pixels.exr.write import write
+from harmovid.pixels.exr.writing import write
 
 __all__ = [
     "read", "read_header", "write",

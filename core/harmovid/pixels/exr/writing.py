@@ -19,7 +19,7 @@ from harmovid.errors import InputError, OutputError
 from harmovid.pixels.exr.chunks import chunk_count
 from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr.header import Channel, PartHeader, header_bytes
-from harmovid.pixels.exr.read import PAD_NAME, PAD_TYPE, bare_parts
+from harmovid.pixels.exr.reading import PAD_NAME, PAD_TYPE, bare_parts
 from harmovid.pixels.exr.values import Attribute
 
 
