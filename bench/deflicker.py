@@ -6,7 +6,7 @@
 FOLDER holds a folder per clip with frames/ and masks/ (stills); films lie in `flicker` beside it, or where --films
 says. Without --clips the footage of ../shared/data is taken where it is, else the made clip.
 
-Tests: six degradations made in scene-linear light from clean clips (harmovid_evaluate.degrade); fade, steady,
+Tests: six degradations made in scene-linear light from clean clips (harmovid_training.metrics.degrade); fade, steady,
 cut and bands, which say what must not happen; film, without truth, in still tiles and along its motion; speed at
 1080p. The figure that counts is the last column: psnr_g (dB in view space after the one best colour transform of the
 clip) over the better of ffmpeg's two filters at its best setting. Foregrounds are judged inside the mask, which all
@@ -26,10 +26,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the server's workers
 
 import cv2
 from harmovid_evaluate.clips import Clip, clip_folders, film_paths, load_clip, synthetic_clip
-from harmovid_evaluate.degrade import DEGRADATIONS
 from harmovid_evaluate.ffmpeg import ffmpeg_available
 from harmovid_evaluate.methods import BASELINES, FFMPEG, Method, Run
 from harmovid_server.engines import deflicker
+from harmovid_training.metrics.degrade import DEGRADATIONS
 from support import deflicker_rows as extra
 from support import deflicker_speed
 from support.deflicker_compare import Row, Truth

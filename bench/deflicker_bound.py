@@ -30,12 +30,12 @@ from typing import Any, Dict, List, Sequence
 import cv2
 import numpy as np
 from harmovid_evaluate.clips import Clip, clip_folders, load_clip, synthetic_clip
-from harmovid_evaluate.degrade import DEGRADATIONS, exposure_course, gained
 from harmovid_evaluate.ffmpeg import ffmpeg_available
 from harmovid_evaluate.methods import FFMPEG, Method, Run
-from harmovid_evaluate.metrics import Judge
 from harmovid_server.engines import deflicker
 from harmovid_server.engines.base import Engine
+from harmovid_training.metrics.degrade import DEGRADATIONS, exposure_course, gained
+from harmovid_training.metrics.quality import Judge
 from support.deflicker_bound import METHODS, MOST_FRAMES, own_course, remaining
 from support.deflicker_compare import OURS, Truth, thinned
 from support.deflicker_engine import engine_run

@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 from harmovid_evaluate.clips import Clip, clip_folders, load_clip, synthetic_clip
 from harmovid_evaluate.harmonize_looks import LOOKS
-from harmovid_evaluate.metrics import view
-from harmovid_evaluate.structure import Motion
 from harmovid_server import engines
+from harmovid_training.metrics.quality import view
+from harmovid_training.metrics.structure import Motion
 from support.harmonize_rows import STATISTICS, Contest, Row
 from support.harmonize_sheet import Sheet
 from support.harmonize_truth import relit_clips

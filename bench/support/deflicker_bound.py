@@ -14,13 +14,13 @@ from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 import numpy.typing as npt
-from harmovid_evaluate.degrade import CHANNEL_STOPS, EXPOSURE_STOPS
 from harmovid_server.engines.base import Engine, ProxyFrame, ShotInfo
 from harmovid_server.engines.deflicker import store, trend
 from harmovid_server.engines.deflicker.basis import TERMS
 from harmovid_server.engines.deflicker.links import Change
 from harmovid_server.engines.deflicker.session import AHEAD_FRAMES, BLOCK_FRAMES, GAPS
 from harmovid_server.engines.deflicker.solve import CHANNELS, LINK_STOPS, OUTPUTS
+from harmovid_training.metrics.degrade import CHANNEL_STOPS, EXPOSURE_STOPS
 
 Array = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

@@ -10,11 +10,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 from harmovid_evaluate.clips import Clip
-from harmovid_evaluate.degrade import Degradation
 from harmovid_evaluate.methods import Method, Run
-from harmovid_evaluate.metrics import Judge, laplacian_energy, view
-from harmovid_evaluate.structure import Motion, ssim
-from harmovid_evaluate.traces import local_roughness_stops, roughness_stops
+from harmovid_training.metrics.degrade import Degradation
+from harmovid_training.metrics.quality import Judge, laplacian_energy, view
+from harmovid_training.metrics.structure import Motion, ssim
+from harmovid_training.metrics.traces import local_roughness_stops, roughness_stops
 
 Array = npt.NDArray[np.float32]
 

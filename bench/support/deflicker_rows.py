@@ -10,9 +10,9 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 from harmovid_evaluate import sets
 from harmovid_evaluate.clips import Clip
-from harmovid_evaluate.degrade import exposure
 from harmovid_evaluate.ffmpeg import ffmpeg_available
 from harmovid_evaluate.methods import FFMPEG, Run
+from harmovid_training.metrics.degrade import exposure
 
 from support.deflicker_compare import OURS
 from support.deflicker_films import Rows, film_words

@@ -11,11 +11,11 @@ import numpy as np
 from harmovid.pixels.field import LightingField
 from harmovid_evaluate.boundary import seam
 from harmovid_evaluate.clips import Clip
-from harmovid_evaluate.degrade import Array, to_stops
 from harmovid_evaluate.harmonize_looks import LOOKS
 from harmovid_evaluate.harmonize_methods import CLASSICAL, ORACLES
-from harmovid_evaluate.metrics import psnr, stops_rmse, view
-from harmovid_evaluate.structure import Motion, ssim
+from harmovid_training.metrics.degrade import Array, to_stops
+from harmovid_training.metrics.quality import psnr, stops_rmse, view
+from harmovid_training.metrics.structure import Motion, ssim
 
 from .harmonize_engine import applied, engine_fields, steps
 

@@ -7,8 +7,8 @@ from typing import List
 
 import cv2
 import numpy as np
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.metrics import view
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.quality import view
 
 HEIGHT_PX = 180
 COLUMNS = ("composite", "oracle gain", "ours", "truth")

@@ -15,11 +15,11 @@ from typing import Iterator, List, Tuple
 import numpy as np
 import torch
 from harmovid_evaluate.clips import Clip
-from harmovid_evaluate.degrade import Array
 from harmovid_training.clips.rendered import Performance, Setting, read_actors, render
 from harmovid_training.data.cache import PANORAMA_TYPES, held_out
 from harmovid_training.data.panorama import read_panorama
 from harmovid_training.data.relight import subject_key
+from harmovid_training.metrics.degrade import Array
 
 LIGHTS = 3
 """Panoramas per performance; each pair of them is a clip: K lights give K(K-1)."""

@@ -22,7 +22,7 @@ from harmovid.frames import FramePattern
 from harmovid.pixels import exr
 from harmovid_demo.shot import Shot, generate
 from harmovid_evaluate.ffmpeg import TMIDEQUALIZER, run_filter
-from harmovid_evaluate.metrics import Judge, view
+from harmovid_training.metrics.quality import Judge, view
 
 IMAGES = Path(__file__).resolve().parent
 SHOT = Shot(width=428, height=240, count=48)

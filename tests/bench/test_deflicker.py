@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from fakes.benches import run_bench
 from harmovid_evaluate.clips import synthetic_clip
-from harmovid_evaluate.metrics import view
+from harmovid_training.metrics.quality import view
 
 
 def test_quick_runs_everything_on_numbers(repo: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from fakes.benches import run_bench
 from harmovid_evaluate.clips import synthetic_clip
-from harmovid_evaluate.degrade import EXPOSURE_STOPS, exposure_course, gained
 from harmovid_server.engines import deflicker
 from harmovid_server.engines.base import Engine
+from harmovid_training.metrics.degrade import EXPOSURE_STOPS, exposure_course, gained
 
 COUNT = 40
 

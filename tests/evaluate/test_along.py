@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from harmovid_evaluate.along import FilmMotion
 from harmovid_evaluate.clips import load_clip, load_film
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.traces import local_roughness_stops
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.traces import local_roughness_stops
 
 COUNT, LINES, WIDTH = 16, 96, 128
 FLICKER_STOPS = 0.2

@@ -8,7 +8,7 @@ from harmovid_evaluate.boundary import seam
 from harmovid_evaluate.clips import synthetic_clip
 from harmovid_evaluate.harmonize_looks import LOOKS
 from harmovid_evaluate.harmonize_methods import CLASSICAL, ORACLES, pair
-from harmovid_evaluate.metrics import psnr
+from harmovid_training.metrics.quality import psnr
 
 CLIP = synthetic_clip(4, 48)
 TRUTH, MASK = CLIP.frames, np.asarray(CLIP.masks)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from harmovid_evaluate.lpips import ALEX, VGG, Layout, Lpips
-from harmovid_evaluate.weights import NotAtHand
+from harmovid_training.metrics.weights import NotAtHand
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.torch import save_file
 

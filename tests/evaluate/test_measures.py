@@ -10,11 +10,11 @@ import pytest
 import torch
 from harmovid_evaluate.clip_score import DEVIATION, MEAN, ClipScore
 from harmovid_evaluate.clips import synthetic_clip
-from harmovid_evaluate.degrade import DEGRADATIONS, LUMA
-from harmovid_evaluate.flows import FlowDistance, Raft, dis_flow
 from harmovid_evaluate.measures import MEASURES, Judged, Result, clip_measure, load_extras
-from harmovid_evaluate.metrics import view
-from harmovid_evaluate.weights import NotAtHand
+from harmovid_training.metrics.degrade import DEGRADATIONS, LUMA
+from harmovid_training.metrics.flows import FlowDistance, Raft, dis_flow
+from harmovid_training.metrics.quality import view
+from harmovid_training.metrics.weights import NotAtHand
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPConfig, CLIPModel
 

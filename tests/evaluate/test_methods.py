@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from harmovid_evaluate import ffmpeg, methods
 from harmovid_evaluate.clips import synthetic_clip
-from harmovid_evaluate.degrade import exposure, to_stops
-from harmovid_evaluate.metrics import view
-from harmovid_evaluate.traces import roughness_stops
+from harmovid_training.metrics.degrade import exposure, to_stops
+from harmovid_training.metrics.quality import view
+from harmovid_training.metrics.traces import roughness_stops
 
 needs_ffmpeg = pytest.mark.skipif(not ffmpeg.ffmpeg_available(), reason="imageio-ffmpeg is not installed")
 

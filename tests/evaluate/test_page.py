@@ -11,10 +11,10 @@ from evaluate.little import little_evaluation, write_clips
 from harmovid.errors import OutputError
 from harmovid_evaluate import table
 from harmovid_evaluate.entrants import Plain
-from harmovid_evaluate.metrics import view
 from harmovid_evaluate.report.films import encode
 from harmovid_evaluate.report.plots import level_plot
 from harmovid_evaluate.report.show import write_all
+from harmovid_training.metrics.quality import view
 from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser

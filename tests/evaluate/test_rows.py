@@ -14,10 +14,10 @@ from harmovid.errors import InputError
 from harmovid.pixels.colour.srgb import srgb_encode
 from harmovid_evaluate.cases import Case, save_clip, slug
 from harmovid_evaluate.entrants import AS_IS, CLASSICAL, Absent
-from harmovid_evaluate.metrics import psnr
 from harmovid_evaluate.network_rows import Checkpoint, Network, load_codec
 from harmovid_evaluate.outside import PUBLISHED, Command, Results, not_given
 from harmovid_training.inference.shot import Settings
+from harmovid_training.metrics.quality import psnr
 from harmovid_training.models.checkpoint import Card, save_checkpoint
 from harmovid_training.models.conditioning import DEFLICKER, HARMOVID
 from training.inference.tiny import tiny_codec, tiny_model

@@ -11,10 +11,10 @@ from harmovid.pixels.colour.srgb import srgb_encode
 from harmovid_evaluate.cases import load_case, save_case
 from harmovid_evaluate.clips import synthetic_clip
 from harmovid_evaluate.cubes import Cube
-from harmovid_evaluate.degrade import to_stops
 from harmovid_evaluate.footage import Material
 from harmovid_evaluate.testsets import Made, Makers, NotThisClip, make
-from harmovid_evaluate.traces import roughness_stops
+from harmovid_training.metrics.degrade import to_stops
+from harmovid_training.metrics.traces import roughness_stops
 
 
 def material(name: str = "disc", count: int = 9) -> Material:

@@ -28,10 +28,9 @@ from typing import Any, List, Tuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.structure import moved, step
-from harmovid_evaluate.traces import TILES, Float64, luma_stops, second_roughness, tile_levels
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.structure import moved, step
+from harmovid_training.metrics.traces import TILES, Float64, luma_stops, second_roughness, tile_levels
 
 DETAIL_SIGMA_PX, SPREAD_SIGMA_PX = 5.0, 12.0
 """Of the Gaussians over which the local mean and the local deviation are taken."""

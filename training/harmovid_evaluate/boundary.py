@@ -11,9 +11,8 @@ from typing import Tuple
 
 import cv2
 import numpy as np
-
-from harmovid_evaluate.degrade import LUMA, Array
-from harmovid_evaluate.metrics import view
+from harmovid_training.metrics.degrade import LUMA, Array
+from harmovid_training.metrics.quality import view
 
 WIDTH_PX = 3
 """The border reaches this far to both sides of the mask's edge."""

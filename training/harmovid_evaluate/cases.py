@@ -28,8 +28,8 @@ from harmovid.pixels import exr
 from harmovid.pixels.colour.srgb import srgb_encode
 from harmovid_training.clips.read import read_exr
 from harmovid_training.files import save_json
+from harmovid_training.metrics.degrade import Array
 
-from harmovid_evaluate.degrade import Array
 from harmovid_evaluate.testsets import Made
 
 FORMAT = 1

@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import Any, List
 
 import numpy as np
-
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.weights import NotAtHand
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.weights import NotAtHand
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)

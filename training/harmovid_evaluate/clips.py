@@ -17,8 +17,8 @@ from typing import Any, List, Optional, Tuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+from harmovid_training.metrics.degrade import Array
 
-from harmovid_evaluate.degrade import Array
 from harmovid_evaluate.ffmpeg import ffmpeg_program
 
 Bytes = npt.NDArray[np.uint8]

@@ -16,8 +16,7 @@ from typing import List
 import numpy as np
 from harmovid.errors import InputError
 from harmovid.pixels.colour.srgb import srgb_decode, srgb_encode
-
-from harmovid_evaluate.degrade import Array
+from harmovid_training.metrics.degrade import Array
 
 LARGEST = 129
 """More points per side than any grading system writes."""

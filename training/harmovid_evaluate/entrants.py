@@ -14,9 +14,9 @@ from typing import Callable, Dict, Protocol, Tuple
 
 import numpy as np
 from harmovid.errors import InputError
+from harmovid_training.metrics.degrade import Array
 
 from harmovid_evaluate.cases import Case
-from harmovid_evaluate.degrade import Array
 from harmovid_evaluate.ffmpeg import TMIDEQUALIZER, run_filter
 from harmovid_evaluate.harmonize_methods import log_mean_gently, reinhard_log
 from harmovid_evaluate.methods import mean_std

@@ -21,10 +21,10 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from harmovid.errors import HarmoVidError, InputError
 from harmovid_training.files import save_json
+from harmovid_training.metrics.degrade import Array
 
 from harmovid_evaluate import cases
 from harmovid_evaluate.cases import Case, fingerprint, slug
-from harmovid_evaluate.degrade import Array
 from harmovid_evaluate.entrants import Absent, Entrant
 from harmovid_evaluate.footage import Footage, Material
 from harmovid_evaluate.measures import MEASURES, Extras, Judged, Measure, Result

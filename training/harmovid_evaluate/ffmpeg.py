@@ -3,7 +3,7 @@
     if ffmpeg_available():
         calmed = run_filter(frames, TMIDEQUALIZER[0])
 
-The filters work on integers in display space: frames go through `metrics.view`, as 16 bits a channel, and back.
+The filters work on integers in display space: frames go through `quality.view`, as 16 bits a channel, and back.
 Masks they do not know. The program is that of the package imageio-ffmpeg.
 """
 
@@ -17,9 +17,8 @@ from itertools import product
 from typing import Tuple
 
 import numpy as np
-
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.metrics import unview, view
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.quality import unview, view
 
 CODE_MAX = 65535
 

@@ -24,9 +24,9 @@ from harmovid.errors import InputError
 from harmovid_training.clips.index import Clip as Listed
 from harmovid_training.clips.index import read_index
 from harmovid_training.clips.read import Source, frame_files, read_frames
+from harmovid_training.metrics.degrade import Array
 
 from harmovid_evaluate.clips import Clip, clip_folders, load_clip
-from harmovid_evaluate.degrade import Array
 
 INDEX = "clips.jsonl"
 

@@ -13,8 +13,7 @@ from typing import Callable, Dict
 
 import numpy as np
 import numpy.typing as npt
-
-from harmovid_evaluate.degrade import LUMA, Array, to_stops
+from harmovid_training.metrics.degrade import LUMA, Array, to_stops
 
 EXPOSURE_STOPS, BALANCE_STOPS = 0.6, 0.25
 SATURATION, CONTRAST, CROSSTALK = 0.2, 0.12, 0.05

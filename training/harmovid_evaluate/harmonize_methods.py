@@ -12,9 +12,8 @@ from typing import Any, Callable, Dict, Tuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from harmovid_evaluate.degrade import MID_GREY, Array, to_stops
-from harmovid_evaluate.metrics import view
+from harmovid_training.metrics.degrade import MID_GREY, Array, to_stops
+from harmovid_training.metrics.quality import view
 
 Method = Callable[[Array, Array], Array]
 Oracle = Callable[[Array, Array, Array], Array]
@@ -116,7 +115,7 @@ def _root(matrix: Float64) -> Float64:
 
 
 def _linear(shown: Array) -> Array:
-    """Return the light of view values: the inverse of `metrics.view` below its shoulder, clipped above."""
+    """Return the light of view values: the inverse of `quality.view` below its shoulder, clipped above."""
     low = shown / 12.92
     high = ((np.maximum(shown, 0.04045) + 0.055) / 1.055) ** 2.4
     linear: Array = np.where(shown <= 0.04045, low, high).astype(np.float32)

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.weights import NotAtHand, fingerprint, read_tensors
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.weights import NotAtHand, fingerprint, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,7 +4,7 @@
     scores = {each.key: each.value(judged, Result(frames)) for each in MEASURES if judged.has(each.needs)}
 
 `truth` is what the result should be, `reference` the video whose motion it should keep. Pictures are scene-linear
-`(T, H, W, 3)`; all but `stops` and `flicker` measure their view (`metrics.view`). "Foreground" means weighted by the
+`(T, H, W, 3)`; all but `stops` and `flicker` measure their view (`quality.view`). "Foreground" means weighted by the
 mask. LPIPS, CLIP score and RAFT need weights: `Extras` holds those that are at hand, and says why others are not.
 """
 
@@ -15,15 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.flows import FlowDistance, Raft, dis_flow
+from harmovid_training.metrics.quality import Judge, view
+from harmovid_training.metrics.structure import Motion, ssim
+from harmovid_training.metrics.traces import foreground_level, roughness
+from harmovid_training.metrics.weights import NotAtHand
+
 from harmovid_evaluate.boundary import seam
 from harmovid_evaluate.clip_score import ClipScore
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.flows import FlowDistance, Raft, dis_flow
 from harmovid_evaluate.lpips import Lpips
-from harmovid_evaluate.metrics import Judge, view
-from harmovid_evaluate.structure import Motion, ssim
-from harmovid_evaluate.traces import foreground_level, roughness
-from harmovid_evaluate.weights import NotAtHand
 
 TRUTH = "truth"
 TWO_FRAMES = 2

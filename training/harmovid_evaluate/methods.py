@@ -16,8 +16,8 @@ from typing import Callable, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
+from harmovid_training.metrics.degrade import Array, to_stops
 
-from harmovid_evaluate.degrade import Array, to_stops
 from harmovid_evaluate.ffmpeg import DEFLICKER, TMIDEQUALIZER, Filter, run_filter
 
 Run = Callable[[Array, Optional[Array]], Array]

@@ -20,10 +20,10 @@ from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.colour.model_space import exposure_anchor, from_model
 from harmovid.pixels.field.fit import fit_field
 from harmovid_training.device import best_device
+from harmovid_training.metrics.degrade import Array
 from harmovid_training.stages.pairs import padded
 
 from harmovid_evaluate.cases import Case, fingerprint
-from harmovid_evaluate.degrade import Array
 from harmovid_evaluate.entrants import only_foreground
 from harmovid_evaluate.testsets import DEFLICKER, HARMONIZE
 

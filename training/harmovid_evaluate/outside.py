@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from harmovid.errors import InputError
 from harmovid_training.clips.read import VIDEOS, Source, count_frames, read_frames
+from harmovid_training.metrics.degrade import Array
 
 from harmovid_evaluate.cases import PICTURES, Case, fingerprint, slug
-from harmovid_evaluate.degrade import Array
 from harmovid_evaluate.entrants import Absent
 from harmovid_evaluate.testsets import DEFLICKER, HARMONIZE
 

@@ -11,11 +11,12 @@ from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result
 from harmovid.cli.console import table as text_table
 from harmovid.errors import HarmoVidError, InputError, OutputError
+from harmovid_training.stages.engine_frames import EngineFrames, Servers
 
 from harmovid_evaluate import table
 from harmovid_evaluate.command import ENGINE, IC_LIGHT, STAND_IN, named
 from harmovid_evaluate.cubes import read_cubes
-from harmovid_evaluate.engine_rows import Engine, EngineFrames, Servers
+from harmovid_evaluate.engine_rows import Engine
 from harmovid_evaluate.entrants import CLASSICAL, Entrant
 from harmovid_evaluate.evaluation import Evaluation
 from harmovid_evaluate.footage import Footage, find_footage

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Dict, Optional, Tuple
 
 import numpy as np
+from harmovid_training.metrics.degrade import Array, bands, fade, to_stops
+from harmovid_training.metrics.quality import detail_ratio, stops_rmse, view
+from harmovid_training.metrics.traces import local_roughness_stops, roughness_stops, row_profile_stops
 
 from harmovid_evaluate.along import FilmMotion
 from harmovid_evaluate.clips import Clip
-from harmovid_evaluate.degrade import Array, bands, fade, to_stops
 from harmovid_evaluate.methods import Run
-from harmovid_evaluate.metrics import detail_ratio, stops_rmse, view
-from harmovid_evaluate.traces import local_roughness_stops, roughness_stops, row_profile_stops
 
 FADE_STOPS = -2.0
 FADE_FRAMES = 60

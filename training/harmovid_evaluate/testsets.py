@@ -22,11 +22,11 @@ import numpy as np
 from harmovid.errors import InputError
 from harmovid_training.clips.read import covering
 from harmovid_training.masks.removal import temporal_median
+from harmovid_training.metrics.degrade import DEGRADATIONS, Array
 from harmovid_training.stages.frame_harmonizers import FrameHarmonizer, harmonize_frames
 from harmovid_training.stages.pairs import composite
 
 from harmovid_evaluate.cubes import Cube, apply_cube, digest
-from harmovid_evaluate.degrade import DEGRADATIONS, Array
 from harmovid_evaluate.footage import Material
 from harmovid_evaluate.harmonize_looks import LOOKS
 from harmovid_evaluate.harmonize_methods import reinhard_log
@@ -178,7 +178,7 @@ class StandIn:
 
     Statistics of the background, and on them, drawn anew for each frame, an error of exposure, of colour and of the
     light's direction (a gradient over the subject): what the paper says of image harmonizers run frame by frame,
-    expressive and unsteady. A `stages.stage_one.FrameHarmonizer`.
+    expressive and unsteady. A `stages.frame_harmonizers.FrameHarmonizer`.
     """
 
     EXPOSURE_STOPS, COLOUR_STOPS, GRADIENT_STOPS = 0.15, 0.06, 0.5

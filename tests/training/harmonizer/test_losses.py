@@ -7,10 +7,10 @@ import torch
 from harmovid.pixels.apply.tiles import apply_field
 from harmovid.pixels.colour.model_space import to_model
 from harmovid.pixels.field import Curve, Grid, LightingField
-from harmovid_evaluate import metrics
 from harmovid_training.data.batches import Batch
 from harmovid_training.harmonizer import network as net
 from harmovid_training.harmonizer.losses import field_stops, gain_db, loss, to_codes, view
+from harmovid_training.metrics import quality
 
 NEED = torch.full((2, 1), 0.5)
 
@@ -45,7 +45,7 @@ def test_the_view_is_that_of_the_metrics() -> None:
     """Training looks through the same display curve as evaluation."""
     linear = torch.linspace(0, 5, 200)
 
-    np.testing.assert_allclose(view(linear).numpy(), metrics.view(linear.numpy()), atol=2e-6)
+    np.testing.assert_allclose(view(linear).numpy(), quality.view(linear.numpy()), atol=2e-6)
 
 
 def test_stops_are_those_of_the_exported_field() -> None:

@@ -22,9 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.errors import OutputError
 from harmovid_training.files import save_json
-
-from harmovid_evaluate.degrade import Array
-from harmovid_evaluate.metrics import view
+from harmovid_training.metrics.degrade import Array
+from harmovid_training.metrics.quality import view
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 import numpy.typing as npt
 from harmovid_training.files import save_json, save_text
+from harmovid_training.metrics.traces import foreground_level
 
 from harmovid_evaluate import cases, table
 from harmovid_evaluate.cases import fingerprint, slug
@@ -20,7 +21,6 @@ from harmovid_evaluate.report import plots, sheets
 from harmovid_evaluate.report.films import Bytes, Film, kept_film, make_film, pictures
 from harmovid_evaluate.report.page import Shown, page_text
 from harmovid_evaluate.table import Report
-from harmovid_evaluate.traces import foreground_level
 
 MOST_FILMS = 4
 """Clips of a set that the page carries; all have a sheet and a film in the folder."""

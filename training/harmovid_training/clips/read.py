@@ -116,10 +116,14 @@ def read_exr(path: Path) -> Float32:
     return exr.layer_rgb(frame)[1]
 
 
-def write_exr(path: Path, frame: Float32) -> None:
-    """Write `(H, W, 3)` as R, G, B or `(H, W, 1)` as Y, float32."""
+def write_exr(path: Path, frame: Float32, half: bool = False) -> None:
+    """Write `(H, W, 3)` as R, G, B or `(H, W, 1)` as Y, float32 or half float."""
     names = "Y" if frame.shape[-1] == 1 else "RGB"
-    planes = {name: np.ascontiguousarray(frame[..., i], np.float32) for i, name in enumerate(names)}
+    planes: dict[str, npt.NDArray[Any]] = {
+        name: np.ascontiguousarray(frame[..., i], np.float32) for i, name in enumerate(names)
+    }
+    if half:
+        planes = {name: exr.to_half(plane)[0] for name, plane in planes.items()}
     header = exr.PartHeader.make((0, 0, frame.shape[1], frame.shape[0]))
     exr.write(exr.make_frame(header, planes), path)
 

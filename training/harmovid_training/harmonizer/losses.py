@@ -51,7 +51,7 @@ def to_codes(linear: Tensor, anchor: Tensor) -> Tensor:
 
 
 def view(linear: Tensor) -> Tensor:
-    """Return the display value, a soft shoulder and the sRGB curve; the twin of `evaluate.metrics.view`."""
+    """Return the display value, a soft shoulder and the sRGB curve; the twin of `metrics.quality.view`."""
     over = (linear - SHOULDER_START).clamp_min(0)
     room = 1 - SHOULDER_START
     soft = (linear.clamp_max(SHOULDER_START) + room * over / (over + room)).clamp(0, 1)

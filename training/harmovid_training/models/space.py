@@ -15,20 +15,21 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from harmovid.pixels.colour.acescct import ACESCCT_OFFSET, ACESCCT_STOPS_TOTAL, acescct_encode
+from harmovid.pixels.colour.model_space import MID_GREY
 
 Float32 = npt.NDArray[np.float32]
 
-BLACK_CODE = 0.0729055341958355
-"""ACEScct of linear 0 (S-2016-001, section 4.4.2)."""
+BLACK_CODE = ACESCCT_OFFSET
+"""ACEScct of linear 0."""
 
-STOPS_PER_CODE = 17.52
-MID_GREY_CODE = 0.41358840
-"""ACEScct of 0.18, where `model_space` puts the anchor."""
+MID_GREY_CODE = float(acescct_encode(np.array(MID_GREY)))
+"""Where `model_space` puts the anchor."""
 
 WHITE_STOPS = 5.0
 """Stops above the anchor that are shown at +1: 32 times mid grey."""
 
-WHITE_CODE = MID_GREY_CODE + WHITE_STOPS / STOPS_PER_CODE
+WHITE_CODE = MID_GREY_CODE + WHITE_STOPS / ACESCCT_STOPS_TOTAL
 
 CONTRACT = {
     "encoding": "ACEScct of linear * 0.18 / anchor, primaries unchanged",

@@ -15,7 +15,6 @@ from typing import Callable, Sequence
 
 import numpy as np
 from harmovid.errors import HarmoVidError
-from harmovid_evaluate.engine_rows import EngineFrames, Servers
 from tqdm import tqdm
 
 from harmovid_training.clips.backgrounds import BackgroundProvider, PanoramaBackgrounds, TextBackgrounds
@@ -23,6 +22,7 @@ from harmovid_training.clips.index import Clip, make_clip, read_index, write_ind
 from harmovid_training.clips.read import Source, read_frames, save_role
 from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.masks.removal import CommandRemoval, Remover, temporal_median
+from harmovid_training.stages.engine_frames import EngineFrames, Servers
 from harmovid_training.stages.frame_harmonizers import (
     CommandHarmonizer,
     FrameHarmonizer,

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.field.fit import fit_field
-from harmovid_evaluate.metrics import psnr, psnr_g, stops_rmse
-from harmovid_evaluate.traces import roughness_stops
 
+from harmovid_training.metrics.quality import psnr, psnr_g, stops_rmse
+from harmovid_training.metrics.traces import roughness_stops
 from harmovid_training.stages.pairs import Float32
 from harmovid_training.toy.shots import FLOOR
 

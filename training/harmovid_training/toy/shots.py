@@ -3,7 +3,7 @@
 Stage 1 of a rendered shot is a **stand-in**: the figure under a light that is misjudged twice, once for the whole clip
 and once more in every frame (direction, level and colour). That is what the paper says of a per-frame harmonizer:
 expressive, and flickering. It is told the light of the set it goes to and then misled, so how good it is was chosen
-here (`CLIP_ERROR`, `FLICKER`), not found. A real one plugs in through `stages.stage_one`.
+here (`CLIP_ERROR`, `FLICKER`), not found. A real one plugs in through `stages.frame_harmonizers`.
 
 The deflicker networks see, in every second shot, a display grade per frame on the real foreground in place of stage
 1's clip: what flickers about the right light, beside what flickers about another one.
@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from harmovid_evaluate.degrade import DEGRADATIONS
 
 from harmovid_training.clips.index import Index, Windows
 from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.masks.removal import temporal_median
+from harmovid_training.metrics.degrade import DEGRADATIONS
 from harmovid_training.stages.pairs import Float32, Shot, composite
 from harmovid_training.toy.scenes import HEIGHT, WIDTH, Light, Scene, draw_light, nudged
 

@@ -14,10 +14,10 @@ from typing import Iterable, Mapping
 import numpy as np
 import torch
 from harmovid.pixels.colour.model_space import from_model
-from harmovid_evaluate.degrade import DEGRADATIONS, curves
 
 from harmovid_training.clips.index import Index
 from harmovid_training.inference.shot import Settings
+from harmovid_training.metrics.degrade import DEGRADATIONS, curves
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.space import from_vae

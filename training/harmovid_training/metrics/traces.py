@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_evaluate.degrade import LUMA, MID_GREY, Array
+from harmovid_training.metrics.degrade import LUMA, MID_GREY, Array
 
 Float64 = npt.NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def row_profile_stops(result: Array, truth: Array) -> float:
     """Return how far rows are off as rows: the RMS over rows and frames of what bands leave, in stops.
 
     A row's value is the mean over its pixels of log2 result over truth, luma, bright pixels counting more (as
-    `metrics.stops_rmse`); each frame's own mean is taken out, so that flicker of the whole frame does not count.
+    `quality.stops_rmse`); each frame's own mean is taken out, so that flicker of the whole frame does not count.
     """
     change = np.empty(result.shape[:2])
     for t, (frame, clean) in enumerate(zip(result, truth)):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harmovid_evaluate import metrics
-from harmovid_evaluate.degrade import LUMA
-from harmovid_evaluate.structure import Motion, ssim
+from harmovid_training.metrics import quality
+from harmovid_training.metrics.degrade import LUMA
+from harmovid_training.metrics.structure import Motion, ssim
 
 
 def window() -> np.ndarray:
@@ -73,5 +73,5 @@ def test_warped_error_follows_the_motion() -> None:
 def test_unview_undoes_view() -> None:
     """Light from black to far above 1 comes back; what is shown as 1 is finite."""
     light = np.float32([0, 0.001, 0.18, 0.8, 1.5, 20.0])
-    assert metrics.unview(metrics.view(light)) == pytest.approx(light, rel=2e-3, abs=1e-6)
-    assert np.isfinite(metrics.unview(np.ones(1, np.float32))).all()
+    assert quality.unview(quality.view(light)) == pytest.approx(light, rel=2e-3, abs=1e-6)
+    assert np.isfinite(quality.unview(np.ones(1, np.float32))).all()

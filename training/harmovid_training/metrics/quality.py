@@ -14,7 +14,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_evaluate.degrade import to_stops
+from harmovid_training.metrics.degrade import to_stops
 
 Array = npt.NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Structure and motion: SSIM, and how much a clip changes along the motion of the truth.
 
-Both are numbers of what is shown: clips are views (`metrics.view`), `(T, H, W, 3)` float32 in 0..1; masks are `(T, H,
+Both are numbers of what is shown: clips are views (`quality.view`), `(T, H, W, 3)` float32 in 0..1; masks are `(T, H,
 W)` float32 in 0..1 (None: the whole frame).
 """
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_evaluate.degrade import LUMA, Array
+from harmovid_training.metrics.degrade import LUMA, Array
 
 SSIM_SIGMA_PX = 1.5
 SSIM_WINDOW_PX = 11

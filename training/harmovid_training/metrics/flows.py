@@ -16,8 +16,8 @@ from typing import Any, Callable, List, Optional
 import cv2
 import numpy as np
 
-from harmovid_evaluate.degrade import LUMA, Array
-from harmovid_evaluate.weights import NotAtHand, fingerprint, read_tensors
+from harmovid_training.metrics.degrade import LUMA, Array
+from harmovid_training.metrics.weights import NotAtHand, fingerprint, read_tensors
 
 Flow = Callable[[Array, Array], Array]
 """From two views `(H, W, 3)` to `(H, W, 2)`: where each pixel of the first goes to, in pixels (x, y)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harmovid_evaluate import traces
+from harmovid_training.metrics import traces
 
 
 def still(count: int = 12) -> np.ndarray:

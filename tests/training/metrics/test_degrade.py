@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harmovid_evaluate.degrade import DEGRADATIONS, bands, fade
+from harmovid_training.metrics.degrade import DEGRADATIONS, bands, fade
 
 
 def clip(count: int = 12) -> np.ndarray:
