@@ -10,12 +10,13 @@ from diffusers import (
     CogVideoXDDIMScheduler,
     CogVideoXDPMScheduler,
     CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
     WanPipeline,
 )
 from harmovid.errors import InputError, OptionError
-from harmovid_training.models.cogvideox import SCHEDULER, CogVideoX
+from harmovid_training.models.cogvideox import OFS, SCHEDULER, CogVideoX
 from harmovid_training.models.sizes import make
 from harmovid_training.models.wan import Wan
 from torch import Tensor
@@ -33,6 +34,12 @@ def cog_vae() -> AutoencoderKLCogVideoX:
     ).eval()  # fmt: skip
 
 
+def predicted(backbone: CogVideoX | Wan, latents: Tensor, times: Tensor, text: Tensor) -> Tensor:
+    """Return what the adapter predicts, with the positions of the latents' shape."""
+    made: Tensor = backbone(latents, times, text, backbone.positions_for(latents))
+    return made
+
+
 def denoise(
     backbone: CogVideoX | Wan, sampler: str, steps: int, noise: Tensor, text: Tensor, seed: int = 0
 ) -> Tensor:
@@ -43,7 +50,7 @@ def denoise(
     sample = run.start(noise, noise)
     with torch.no_grad():
         for index, time in enumerate(run.times):
-            sample = run.step(index, backbone(sample, time.expand(len(sample)), text), sample)
+            sample = run.step(index, predicted(backbone, sample, time.expand(len(sample)), text), sample)
     return sample
 
 
@@ -65,6 +72,38 @@ def test_cogvideox_samples_what_diffusers_samples(size, sampler):
         generator=torch.Generator().manual_seed(5),
     ).frames.transpose(1, 2)  # fmt: skip
     assert torch.equal(denoise(backbone, sampler, 4, noise, text, seed=5), theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(2, 4, 4, 8, 8), (1, 4, 6, 4, 8)])
+@pytest.mark.parametrize("size", [*COG_SIZES, "tiny-5b-i2v", "tiny-1.5-i2v"])
+def test_the_forward_pass_is_diffusers_own_bit_for_bit(size, shape, dtype):
+    """Positions as inputs and attention without in-place writes change no bit of the published class's answer."""
+    torch.manual_seed(0)
+    backbone = make(size).eval().to(dtype)
+    published = CogVideoXTransformer3DModel(**backbone.transformer.config).eval().to(dtype)
+    published.load_state_dict(backbone.transformer.state_dict())
+    if size == "tiny-5b-i2v":
+        shape = (*shape[:3], 8, 8)  # learned positions are of one size
+    latents = torch.randn(shape[0], backbone.input_channels, *shape[2:], dtype=dtype)
+    text, times = torch.randn(shape[0], *backbone.text_shape, dtype=dtype), torch.full((shape[0],), 321)
+    with torch.no_grad():
+        theirs = published(
+            hidden_states=latents.transpose(1, 2), encoder_hidden_states=text, timestep=times, return_dict=False,
+            ofs=latents.new_full((1,), OFS) if published.config.ofs_embed_dim else None,
+            image_rotary_emb=backbone.positions_for(latents)[:2] if "cosine" in backbone.position_names else None,
+        )[0]  # fmt: skip
+        assert torch.equal(predicted(backbone, latents, times, text), theirs.transpose(1, 2))
+
+
+def test_positions_are_made_once_per_shape():
+    """The same shape gets the same tensors again; learned positions of another size are refused in words."""
+    backbone = make("tiny-5b")
+    latents = torch.zeros(1, 4, 3, 8, 8)
+    assert backbone.positions_for(latents) is backbone.positions_for(latents.clone())
+    assert backbone.positions_for(latents[:, :, :2])[0].shape == (2 * 4 * 4, 16)
+    with pytest.raises(InputError, match="latents of 8x8, these are 12x8"):
+        make("tiny-5b-i2v").positions_for(torch.zeros(1, 8, 3, 8, 12))
 
 
 @pytest.mark.parametrize("scheduler", ["euler", "unipc"])
@@ -112,9 +151,9 @@ def test_widening_leaves_the_pretrained_function_unchanged(size):
     noisy, text, time = torch.randn(2, 4, 4, 8, 8), torch.randn(2, 8, 8), torch.tensor([7, 800])
     pretrained = backbone.input_channels
     with torch.no_grad():
-        bare = backbone(torch.cat([noisy, torch.zeros(2, pretrained - 4, 4, 8, 8)], 1), time, text)
+        bare = predicted(backbone, torch.cat([noisy, torch.zeros(2, pretrained - 4, 4, 8, 8)], 1), time, text)
         backbone.widen(13)
-        wide = backbone(torch.cat([noisy, torch.randn(2, 9, 4, 8, 8) * 100], 1), time, text)
+        wide = predicted(backbone, torch.cat([noisy, torch.randn(2, 9, 4, 8, 8) * 100], 1), time, text)
     assert backbone.input_channels == 13
     torch.testing.assert_close(wide, bare, rtol=1e-5, atol=1e-5)
 
@@ -125,7 +164,7 @@ def test_new_channels_learn_from_the_first_step(size):
     torch.manual_seed(0)
     backbone = make(size)
     backbone.widen(13)
-    out = backbone(torch.randn(1, 13, 2, 8, 8), torch.tensor([500]), torch.randn(1, 8, 8))
+    out = predicted(backbone, torch.randn(1, 13, 2, 8, 8), torch.tensor([500]), torch.randn(1, 8, 8))
     out.square().mean().backward()
     weight = backbone.patch_embedding.weight
     flat = weight.grad.flatten(1).view(weight.shape[0], 13, -1)
@@ -165,7 +204,9 @@ def test_from_pretrained_reads_a_local_folder_in_diffusers_layout(tmp_path, kind
         assert (loaded.schedule.shift, loaded.geometry.spatial, loaded.per_token_time) == (5.0, 16, True)
     noisy, text, time = torch.randn(1, 4, 3, 8, 8), torch.randn(1, 8, 8), torch.tensor([300])
     with torch.no_grad():
-        assert torch.equal(loaded.eval()(noisy, time, text), source.eval()(noisy, time, text))
+        assert torch.equal(
+            predicted(loaded.eval(), noisy, time, text), predicted(source.eval(), noisy, time, text)
+        )
 
 
 def test_unknown_names_are_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from harmovid.errors import InputError
 from harmovid.pixels.colour.acescct import acescct_encode
 from harmovid_training.models import space
 from harmovid_training.models.backbone import Geometry
+from harmovid_training.models.causal import CausalConv3d
 from harmovid_training.models.codec import CogVideoXCodec, WanCodec, rechunked
 from harmovid_training.models.sizes import make
 from harmovid_training.models.tiles import Tiling
@@ -44,7 +47,7 @@ def joined(blocks) -> Tensor:
 def test_cogvideox_stream_equals_diffusers(frames):
     """Blocks of any size give the latents and pictures of diffusers' own chunked VAE, to the last bit."""
     vae, video = cog_vae(), torch.randn(1, 3, frames, 16, 16)
-    codec = CogVideoXCodec(vae)
+    codec = CogVideoXCodec(copy.deepcopy(vae))
     with torch.no_grad():
         latents = vae.encode(video).latent_dist.mode() * vae.config.scaling_factor
         pictures = vae.decode(latents / vae.config.scaling_factor).sample
@@ -52,6 +55,26 @@ def test_cogvideox_stream_equals_diffusers(frames):
     assert torch.equal(ours, latents)
     assert torch.equal(joined(codec.decode(ours.split(1, dim=2))), pictures)
     assert pictures.shape[2] == frames
+
+
+def test_only_what_the_next_chunk_reads_is_kept():
+    """Between chunks a streaming VAE holds two frames per causal convolution, and nothing for those of one frame."""
+    codec = CogVideoXCodec(cog_vae())
+    with torch.no_grad():
+        latents, encoded = codec.encode_chunk(torch.randn(1, 3, 9, 16, 16), None)
+        _, decoded = codec.decode_chunk(latents, None)
+    for cache, part in ((encoded, codec.vae.encoder), (decoded, codec.vae.decoder)):
+        held = leaves(cache)
+        convolutions = [one for one in part.modules() if isinstance(one, CausalConv3d)]
+        assert sum(one is None for one in held) == sum(not one.reach for one in convolutions)
+        assert {one.shape[2] for one in held if one is not None} == {2}
+
+
+def leaves(cache: object) -> list[Tensor | None]:
+    """Return what a nested cache holds."""
+    if isinstance(cache, dict):
+        return [leaf for value in cache.values() for leaf in leaves(value)]
+    return [cache]
 
 
 @pytest.mark.parametrize("changes", [{}, {"patch_size": 2, "in_channels": 12, "out_channels": 12}])
@@ -71,7 +94,7 @@ def test_tiles_equal_diffusers_tiles():
     """Pictures beyond a tile are cut, cached per tile and blended exactly as diffusers' tiled VAE does it."""
     vae, video = cog_vae(), torch.randn(1, 3, 17, 28, 40)
     vae.enable_tiling(tile_overlap_factor_height=0.25, tile_overlap_factor_width=0.25)
-    codec = CogVideoXCodec(vae, Tiling((16, 16), (0.25, 0.25), 4))
+    codec = CogVideoXCodec(copy.deepcopy(vae), Tiling((16, 16), (0.25, 0.25), 4))
     with torch.no_grad():
         latents = vae.encode(video).latent_dist.mode() * vae.config.scaling_factor
         pictures = vae.decode(latents / vae.config.scaling_factor).sample

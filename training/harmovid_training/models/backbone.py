@@ -6,7 +6,8 @@ An adapter (`cogvideox.py`, `wan.py`) answers these questions and nothing else i
     schedule     prediction type, noise schedule, samplers
     text         the shape of the prompt embedding (only the empty prompt is ever used)
     widen        how more input channels enter, without changing what the pretrained network computes
-    forward      layout, position inputs and time embedding of the transformer
+    positions    what tells the transformer where a token is: inputs, made once per shape
+    forward      layout and time embedding of the transformer
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class Backbone(nn.Module, ABC):
         self.transformer = transformer
         self.geometry = geometry
         self.schedule = schedule
+        self._placed: tuple[Any, tuple[Tensor, ...]] | None = None
 
     @property
     @abstractmethod
@@ -117,17 +119,42 @@ class Backbone(nn.Module, ABC):
         """Let the transformer take `channels` channels: the noisy latents first, new ones after, with zero weights."""
 
     @abstractmethod
-    def forward(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
-        """Predict, in the schedule's prediction type.
+    def positions(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
+        """Return the position inputs of a shape, float32: what `position_names` names; none where they lie inside.
 
         Args:
-            latents: `(B, input_channels, T, h, w)`, T a multiple of `geometry.patch[0]`.
-            timesteps: `(B,)` as the schedule counts them.
-            text: `(B, *text_shape)`.
+            latents, rows, columns: of the timeline, as `forward` takes it.
+        """
+
+    @property
+    @abstractmethod
+    def position_names(self) -> tuple[str, ...]:
+        """What the position inputs are called in an exported graph."""
+
+    @abstractmethod
+    def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
+        """Predict, in the schedule's prediction type.
+
+        This is what is exported: it writes into nothing, and looks at shapes only where any exporter can follow.
+
+        Args:
+            latents: `(B, input_channels, T, h, w)` in the weights' type, T a multiple of `geometry.patch[0]`.
+            times: `(B,)` as the schedule counts them.
+            text: `(B, tokens, width)` in the weights' type.
+            positions: of this shape, from `positions` or `positions_for`.
 
         Returns:
             `(B, geometry.channels, T, h, w)`.
         """
+
+    @torch.no_grad()
+    def positions_for(self, latents: Tensor) -> tuple[Tensor, ...]:
+        """Return the position inputs for latents `(B, C, T, h, w)`; those of the last shape are kept."""
+        key = (latents.shape[2:], latents.device)
+        if self._placed is None or self._placed[0] != key:
+            count, rows, columns = latents.shape[2:]
+            self._placed = key, self.positions(count, rows, columns, latents.device)
+        return self._placed[1]
 
     def gradient_checkpointing(self, on: bool = True) -> None:
         """Trade time for memory in training: recompute every block in the backward pass."""

@@ -22,6 +22,7 @@ from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
 from torch import Tensor
 
+from harmovid_training.models.causal import streamable
 from harmovid_training.models.tiles import Tiling, blended, cut
 
 Cache = Any
@@ -101,6 +102,7 @@ class CogVideoXCodec(Codec):
 
     def __init__(self, vae: AutoencoderKLCogVideoX, tiling: Tiling | None = None) -> None:
         super().__init__(vae, tiling)
+        streamable(vae)
         self.spatial = 2 ** (len(vae.config.block_out_channels) - 1)
         self.channels = vae.config.latent_channels
 

@@ -16,8 +16,10 @@ import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
+from harmovid.errors import InputError
 from torch import Tensor, nn
 
+from harmovid_training.models.attention import JointAttention
 from harmovid_training.models.backbone import Backbone, Geometry
 from harmovid_training.models.schedule import ONE_STEP_TIME, VSchedule
 from harmovid_training.models.widen import widened_conv, widened_linear
@@ -64,6 +66,7 @@ class CogVideoX(Backbone):
             patch=(config.patch_size_t or 1, config.patch_size, config.patch_size),
         )
         super().__init__(transformer, geometry, VSchedule(scheduler or SCHEDULER, one_step_time))
+        transformer.set_attn_processor(JointAttention())
 
     @classmethod
     def from_pretrained(cls, source: str | Path, dtype: torch.dtype = torch.bfloat16) -> CogVideoX:
@@ -106,31 +109,93 @@ class CogVideoX(Backbone):
             embed.proj = widened_conv(embed.proj, channels, keep)
         self.transformer.register_to_config(in_channels=channels)
 
-    def forward(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
+        """See `Backbone`. diffusers' own forward pass, but for the positions, which it would make inside."""
+        transformer = self.transformer
+        time = self._time(times, latents)
+        pictures, prompt = self._patches(latents), transformer.patch_embed.text_proj(text)
+        rotary = positions[:2] if transformer.config.use_rotary_positional_embeddings else None
+        if "embedding" in self.position_names:
+            pictures = pictures + positions[-1].to(pictures.dtype)
+        for block in transformer.transformer_blocks:
+            if torch.is_grad_enabled() and transformer.gradient_checkpointing:
+                pictures, prompt = transformer._gradient_checkpointing_func(
+                    block, pictures, prompt, time, rotary, None
+                )
+            else:
+                pictures, prompt = block(pictures, prompt, time, rotary)
+        out = transformer.norm_out(transformer.norm_final(pictures), temb=time)
+        return self._whole(transformer.proj_out(out), latents)
+
+    def _time(self, times: Tensor, latents: Tensor) -> Tensor:
+        """Return the embedding of the times, `(B, width)`, with 1.5 image-to-video's `ofs` where there is one."""
+        transformer = self.transformer
+        time = transformer.time_embedding(transformer.time_proj(times).to(latents.dtype))
+        if transformer.ofs_embedding is not None:
+            ofs = transformer.ofs_proj(latents.new_full((1,), OFS)).to(latents.dtype)
+            time = time + transformer.ofs_embedding(ofs)
+        return cast("Tensor", time)
+
+    def _patches(self, latents: Tensor) -> Tensor:
+        """Return the tokens `(B, tokens, width)` of latents `(B, C, T, h, w)`."""
+        proj = self.transformer.patch_embed.proj
+        batch, channels, count, rows, columns = latents.shape
+        if self.transformer.config.patch_size_t is None:
+            made = proj(latents.transpose(1, 2).reshape(-1, channels, rows, columns))
+            return cast("Tensor", made.unflatten(0, (batch, count)).flatten(3).transpose(2, 3).flatten(1, 2))
+        deep, tall, wide = self.geometry.patch
+        cells = latents.permute(0, 2, 3, 4, 1).reshape(
+            batch, count // deep, deep, rows // tall, tall, columns // wide, wide, channels
+        )
+        return cast("Tensor", proj(cells.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(4, 7).flatten(1, 3)))
+
+    def _whole(self, tokens: Tensor, latents: Tensor) -> Tensor:
+        """Return `(B, channels, T, h, w)` of predicted tokens; `latents` tell the shape."""
+        batch, _, count, rows, columns = latents.shape
+        deep, tall, wide = self.geometry.patch
+        cells = tokens.reshape(batch, count // deep, rows // tall, columns // wide, -1, deep, tall, wide)
+        return cells.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(batch, -1, count, rows, columns)
+
+    @property
+    def position_names(self) -> tuple[str, ...]:
         """See `Backbone`."""
-        ofs = latents.new_full((1,), OFS) if self.transformer.config.ofs_embed_dim else None
-        predicted: Tensor = self.transformer(
-            hidden_states=latents.transpose(1, 2),
-            encoder_hidden_states=text,
-            timestep=timesteps,
-            ofs=ofs,
-            image_rotary_emb=self.positions(
-                latents.shape[2], latents.shape[3], latents.shape[4], latents.device
-            ),
-            return_dict=False,
-        )[0]
-        return predicted.transpose(1, 2)
-
-    def positions(
-        self, latents: int, rows: int, columns: int, device: torch.device
-    ) -> tuple[Tensor, Tensor] | None:
-        """Return cosine and sine of the rotary positions, `(tokens, head size)` each; None for sinusoidal models.
-
-        1.0 stretches the grid to the size it was trained at; 1.5 cuts it out of a larger one.
-        """
         config = self.transformer.config
         if not config.use_rotary_positional_embeddings:
-            return None
+            return ("embedding",)
+        return ("cosine", "sine", *(("embedding",) if config.use_learned_positional_embeddings else ()))
+
+    def positions(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
+        """See `Backbone`: cosine and sine `(tokens, head size)` of rotary models, the embedding `(1, tokens, width)`
+        of sinusoidal ones; image-to-video of version 1.0 has both, the embedding a learned one.
+
+        Rotary positions of 1.0 are the grid stretched to the size it was trained at, of 1.5 a part of a larger one.
+
+        Raises:
+            InputError: learned positions, at another size than theirs.
+        """
+        made = self._rotary(latents, rows, columns, device)
+        if "embedding" not in self.position_names:
+            return made
+        embed = self.transformer.patch_embed
+        frames = (latents - 1) * embed.temporal_compression_ratio + 1
+        if (rows, columns, frames) == (embed.sample_height, embed.sample_width, embed.sample_frames):
+            joint = embed.pos_embedding.to(device)
+        elif embed.use_learned_positional_embeddings and (rows, columns) != (
+            embed.sample_height, embed.sample_width,
+        ):  # fmt: skip
+            raise InputError(
+                f"this model has learned positions for latents of {embed.sample_width}x{embed.sample_height}, "
+                f"these are {columns}x{rows}.",
+                fix="Use the size it was trained at, or a model without learned positions.",
+            )
+        else:
+            joint = embed._get_positional_embeddings(rows, columns, frames, device=device)
+        return (*made, joint[:, embed.max_text_seq_length :])
+
+    def _rotary(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
+        config = self.transformer.config
+        if not config.use_rotary_positional_embeddings:
+            return ()
         patch = config.patch_size
         grid = (rows // patch, columns // patch)
         base = (config.sample_height // patch, config.sample_width // patch)

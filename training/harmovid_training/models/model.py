@@ -61,7 +61,8 @@ class ConditionedModel(nn.Module):
         """
         together = torch.cat([noisy, conditions.to(noisy)], dim=1).to(self.backbone.dtype)
         text = self.text.to(together).expand(len(together), -1, -1)
-        predicted: Tensor = self.backbone(together, timesteps.to(together.device), text)
+        positions = self.backbone.positions_for(together)
+        predicted: Tensor = self.backbone(together, timesteps.to(together.device), text, positions)
         return predicted.to(noisy.dtype)
 
 

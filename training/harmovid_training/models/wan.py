@@ -113,13 +113,22 @@ class Wan(Backbone):
         )
         self.transformer.register_to_config(in_channels=channels)
 
-    def forward(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    @property
+    def position_names(self) -> tuple[str, ...]:
+        """See `Backbone`: none, Wan's transformer reads its rotary positions from a table of its own."""
+        return ()
+
+    def positions(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
+        """See `Backbone`: none."""
+        return ()
+
+    def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """See `Backbone`."""
         if self.per_token_time:
             _, patch_rows, patch_columns = self.geometry.patch
             tokens = latents.shape[2] * (latents.shape[3] // patch_rows) * (latents.shape[4] // patch_columns)
-            timesteps = timesteps[:, None].expand(-1, tokens)
+            times = times[:, None].expand(-1, tokens)
         predicted: Tensor = self.transformer(
-            hidden_states=latents, timestep=timesteps, encoder_hidden_states=text, return_dict=False
+            hidden_states=latents, timestep=times, encoder_hidden_states=text, return_dict=False
         )[0]
         return predicted
