@@ -24,58 +24,94 @@ FINAL_STATES = (DONE, FAILED, CANCELLED, EXPIRED)
 
 OUTPUT_MODES = ("fg", "comp")
 
+# Kinds of layers.
+IMAGE, MATTE = "image", "matte"
+# Names of layers that make a composite: what lies under the result, and where the foreground is.
+BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
+
+FRAME_MIN, FRAME_MAX = -(2**31), 2**31 - 1
+
 
 def new_job_id() -> str:
     """Return a fresh random job id, 32 hex digits."""
     return secrets.token_hex(16)
 
 
-def frame_number(text: str) -> Optional[int]:
-    """Return the frame number that an option holds as text; None where it is empty or no number."""
-    try:
-        return int(text.strip())
-    except ValueError:
-        return None
+def _title(name: str) -> str:
+    """Return the label of what has none of its own: "protect_skin" becomes "Protect skin"."""
+    return name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
 class Option:
-    """One engine option, described well enough that a host builds a knob and the CLI a flag from it.
+    """One engine option, described well enough to build a knob, a flag, a dialog or a page from it.
 
-    `kind` is one of "float", "int", "bool", "choice", "str". `minimum`/`maximum` bound numbers (inclusive),
-    `choices` lists a choice's values. `unit` is shown beside the number ("stops", "frames", "").
+    Attributes:
+        name: what travels to the server; unique within the engine.
+        kind: "float", "int", "bool", "choice", "str", or "frame": the number of a frame, or None for no frame. Frame
+            numbers may be negative. A frame option that is None is not sent.
+        default: of that kind.
+        help: one sentence: what it does.
+        label: what a user interface shows; made from the name where it is empty.
+        group: the heading it stands under, "" for none. Options of one group follow each other.
+        unit: shown beside the number ("stops", "frames"), "" for none.
+        minimum, maximum: bounds of a number, inclusive; None for none.
+        choices: the values of a choice.
+        advanced: hidden at first; few users need it.
     """
 
     name: str
     kind: str
-    default: OptionValue
+    default: Optional[OptionValue]
     help: str
     label: str = ""
+    group: str = ""
+    unit: str = ""
     minimum: Optional[float] = None
     maximum: Optional[float] = None
     choices: Tuple[str, ...] = ()
-    unit: str = ""
+    advanced: bool = False
 
-    def check(self, value: Any) -> OptionValue:
-        """Return `value` as this option's type, or raise `OptionError` naming the range or the choices."""
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", _title(self.name))
+
+    def check(self, value: Any) -> Optional[OptionValue]:
+        """Return `value` as this option's type.
+
+        Raises:
+            OptionError: it does not fit; the message names the range or the choices.
+        """
+        if self.kind == "frame":
+            return self._frame(value)
         if self.kind == "bool":
             if isinstance(value, bool):
                 return value
             raise self._bad(value, "true or false")
         if self.kind in ("float", "int"):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise self._bad(value, "a number")
-            if self.kind == "int" and int(value) != value:
-                raise self._bad(value, "a whole number")
-            low, high = self.minimum, self.maximum
-            # "not >=" also catches NaN.
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                raise self._bad(value, f"from {low} to {high}")
-            return int(value) if self.kind == "int" else float(value)
+            return self._number(value)
         if not isinstance(value, str):
             raise self._bad(value, "text")
         if self.kind == "choice" and value not in self.choices:
             raise self._bad(value, "one of " + ", ".join(self.choices))
+        return value
+
+    def _number(self, value: Any) -> OptionValue:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._bad(value, "a number")
+        if self.kind == "int" and int(value) != value:
+            raise self._bad(value, "a whole number")
+        low, high = self.minimum, self.maximum
+        # "not >=" also catches NaN.
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise self._bad(value, f"from {low} to {high}")
+        return int(value) if self.kind == "int" else float(value)
+
+    def _frame(self, value: Any) -> Optional[int]:
+        if value is None:
+            return None
+        if type(value) is not int or not FRAME_MIN <= value <= FRAME_MAX:
+            raise self._bad(value, "the number of a frame, or none")
         return value
 
     def _bad(self, value: Any, wanted: str) -> OptionError:
@@ -84,21 +120,55 @@ class Option:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One input of an engine: "plate", "mask", "measure_mask", "fg", "bg", "matte"."""
+    """One input of an engine.
+
+    Attributes:
+        name: what travels to the server: "plate", "mask", "measure_mask", "fg", "bg", "matte", or an engine's own.
+        required: whether a job needs it.
+        help: one sentence: what belongs there.
+        kind: "image", colour that has a colour space, or "matte", one channel from 0 to 1.
+        label: what a user interface shows; made from the name where it is empty.
+    """
 
     name: str
     required: bool
     help: str
+    kind: str = IMAGE
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", _title(self.name))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of option values; options that it does not name keep their defaults."""
+
+    name: str
+    label: str
+    help: str
+    options: Dict[str, OptionValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What a server says of one engine. Hosts build their knobs, the CLI its flags from it.
+    """What a server says of one engine. Hosts build their knobs, the command line its flags from it.
 
-    `task` is "deflicker", "harmonize" or "any"; `default` marks the one used when the user names none.
-    `target` names the input layer whose pixels are relit and returned. `lookahead_frames` is how many frames
-    the engine may need beyond the one it answers (bounds the spool a job needs). `waits_for` names an option that
-    may hold the number of a frame (as text; empty: none), which has to be seen before the first answer.
+    Attributes:
+        name, version: of the engine; both are written into its results.
+        task: "deflicker", "harmonize" or "any".
+        summary: one sentence: what it does.
+        target: the input layer whose pixels are relit and returned.
+        layers: its inputs, the target first.
+        options: what can be set, in the order in which a user interface shows it.
+        default: it is used for its task when the user names none.
+        lookahead_frames: how many frames it may need beyond the one it answers (bounds the spool of a job).
+        limits: further bounds by name.
+        waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
+        presets: named sets of option values.
+        runtime: what runs its network, once the server has loaded it: "runtime", "provider", "device", "precision", and
+            "reason" why not a faster one; empty for an engine without a network.
     """
 
     name: str
@@ -112,6 +182,8 @@ class EngineInfo:
     lookahead_frames: int = 0
     limits: Dict[str, int] = field(default_factory=dict)
     waits_for: str = ""
+    presets: Tuple[Preset, ...] = ()
+    runtime: Dict[str, str] = field(default_factory=dict)
 
     def lookahead(self, options: Mapping[str, Any], numbers: Sequence[int]) -> int:
         """Return how many frames a job needs beyond the one that is answered: enough to reach a frame waited for.
@@ -120,11 +192,15 @@ class EngineInfo:
             options: the job's.
             numbers: its frames, in order.
         """
-        frame = frame_number(str(options.get(self.waits_for, "")))
-        return self.lookahead_frames + (0 if frame is None else bisect_right(numbers, frame))
+        frame = options.get(self.waits_for)
+        return self.lookahead_frames + (bisect_right(numbers, frame) if isinstance(frame, int) else 0)
 
     def check_options(self, options: Mapping[str, Any]) -> Dict[str, OptionValue]:
-        """Return all options, checked and completed with defaults; raise `OptionError` on the first bad one."""
+        """Return all options, checked and completed with defaults. A frame option without a frame is left out.
+
+        Raises:
+            OptionError: an option that the engine does not have, or a value that does not fit.
+        """
         known = {option.name: option for option in self.options}
         for name in options:
             if name not in known:
@@ -132,7 +208,29 @@ class EngineInfo:
                     f"engine {self.name} has no option {name!r}.",
                     fix="It has " + (", ".join(sorted(known)) or "none") + ".",
                 )
-        return {name: option.check(options.get(name, option.default)) for name, option in known.items()}
+        checked = {name: option.check(options.get(name, option.default)) for name, option in known.items()}
+        return {name: value for name, value in checked.items() if value is not None}
+
+    def layers_of(self, kind: str) -> Tuple[str, ...]:
+        """Return the names of the layers of one kind: "image" or "matte"."""
+        return tuple(layer.name for layer in self.layers if layer.kind == kind)
+
+    @property
+    def composites(self) -> bool:
+        """Whether the result can be asked for over the background: the engine has a background and a matte."""
+        return {BACKGROUND, FOREGROUND_MATTE} <= {layer.name for layer in self.layers}
+
+    def preset(self, name: str) -> Preset:
+        """Return a preset by name.
+
+        Raises:
+            OptionError: the engine has none of that name.
+        """
+        for preset in self.presets:
+            if preset.name == name:
+                return preset
+        known = ", ".join(preset.name for preset in self.presets) or "none"
+        raise OptionError(f"engine {self.name} has no preset {name!r}.", fix=f"It has {known}.")
 
     def check_layers(self, layers: Tuple[str, ...]) -> None:
         """Raise `InputError` if a required input is missing or one is given that the engine does not take."""
@@ -147,21 +245,23 @@ class EngineInfo:
                 )
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return plain maps and lists, as they travel in the ENGINES reply."""
+        """Return plain maps and lists, as they travel in ENGINE_LIST."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EngineInfo:
         """Rebuild from `to_dict`'s map; unknown keys are ignored, so that newer servers can say more."""
-        plain = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+        plain = _known(cls, data)
         plain["layers"] = tuple(LayerInfo(**_known(LayerInfo, layer)) for layer in data.get("layers", ()))
-        options = []
-        for option in data.get("options", ()):
-            known = _known(Option, option)
-            known["choices"] = tuple(known.get("choices", ()))
-            options.append(Option(**known))
-        plain["options"] = tuple(options)
+        plain["options"] = tuple(_option(option) for option in data.get("options", ()))
+        plain["presets"] = tuple(Preset(**_known(Preset, preset)) for preset in data.get("presets", ()))
         return cls(**plain)
+
+
+def _option(data: Mapping[str, Any]) -> Option:
+    known = _known(Option, data)
+    known["choices"] = tuple(known.get("choices", ()))
+    return Option(**known)
 
 
 def _known(cls: Any, data: Mapping[str, Any]) -> Dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from fakes.peer import frame_bytes, spec
-from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option
 from harmovid.transport import wire
 from harmovid_server.config import Config
 from harmovid_server.main.dispatcher import Scheduler
@@ -24,7 +24,7 @@ from harmovid_server.main.store import Store
 from harmovid_server.spool import Spool, input_path, output_path
 
 FRONT, WORKER = "front.1", "worker-0.1"
-LAYERS = (LayerInfo("plate", True, "The plate."), LayerInfo("mask", False, "Where."))
+LAYERS = (LayerInfo("plate", True, "The plate."), LayerInfo("mask", False, "Where.", MATTE))
 ENGINES = [
     EngineInfo(
         "echo", "1", "any", "Answers.", "plate", LAYERS, (Option("amount", "float", 1.0, "How much."),)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Set
 
 from harmovid.frames import FrameRange
-from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option
 from harmovid_server.child import enter
 from harmovid_server.ipc import ChildLink
 from harmovid_server.spool import DISK_FULL
@@ -30,7 +30,7 @@ OPTIONS = (
     Option("die_at", "int", NEVER, "The worker kills itself before it answers this frame."),
     Option("fail_at", "int", NEVER, "This frame fails."),
 )
-LAYERS = (LayerInfo("plate", True, "Comes back."), LayerInfo("mask", False, "Is only received."))
+LAYERS = (LayerInfo("plate", True, "Comes back."), LayerInfo("mask", False, "Is only received.", MATTE))
 ENGINES = [
     EngineInfo("echo", "1", "any", "Answers with the input.", "plate", LAYERS, OPTIONS),
     EngineInfo("pool", "1", "any", "Looks ahead.", "plate", LAYERS, OPTIONS, lookahead_frames=LOOKAHEAD),

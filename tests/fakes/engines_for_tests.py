@@ -6,7 +6,7 @@ import time
 from typing import Any, Dict, List
 
 import numpy as np
-from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option
 from harmovid.pixels.field import Curve, LightingField
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo, State
 
@@ -16,7 +16,7 @@ INFO = EngineInfo(
     task="any",
     summary="Brightens each frame by the running mean of all frames seen; answers `lag` frames late.",
     target="plate",
-    layers=(LayerInfo("plate", True, "Comes back brighter."), LayerInfo("mask", False, "Where.")),
+    layers=(LayerInfo("plate", True, "Comes back brighter."), LayerInfo("mask", False, "Where.", MATTE)),
     options=(
         Option("lag", "int", 2, "Frames it waits before it answers.", minimum=0, maximum=50),
         Option("break_at", "int", -1, "Raises on this frame."),

@@ -14,7 +14,8 @@ BOX = (0, 0, 8, 4)
 def plan(**changes: Any) -> Plan:
     """Return a plate's plan with two proxy lines."""
     values: Dict[str, Any] = {
-        "layers": ("plate",), "target": "plate", "wants_matte": False, "lines": 2, "premultiplied": True,
+        "layers": ("plate",), "target": "plate", "wants_matte": False, "mattes": ("matte", "mask", "measure_mask"),
+        "lines": 2, "premultiplied": True,
         "mode": "fg", "strength": 1.0, "field_layers": False,
     }  # fmt: skip
     return Plan(**{**values, **changes})

@@ -273,7 +273,7 @@ def _add_option(group: Any, flag: str, option: Option) -> None:
     elif option.kind == "choice":
         group.add_argument(flag, choices=option.choices, **shared)
     else:
-        kinds = {"float": float, "int": int}
+        kinds = {"float": float, "int": int, "frame": int}
         group.add_argument(flag, type=kinds.get(option.kind, str), metavar=option.kind.upper(), **shared)
 
 
@@ -299,12 +299,18 @@ def _option_help(option: Option) -> str:
     parts: List[str] = []
     if option.minimum is not None or option.maximum is not None:
         parts.append(f"{_bound(option.minimum)} to {_bound(option.maximum)}")
-    default = ("on" if option.default else "off") if option.kind == "bool" else option.default
-    parts.append(f"default {default}")
+    parts.append(f"default {default_text(option)}")
     unit = f" {option.unit}" if option.unit else ""
     # argparse expands "%" in help texts.
     said = option.help.rstrip(".")
     return f"{said} ({', '.join(parts)}{unit})".replace("%", "%%")
+
+
+def default_text(option: Option) -> str:
+    """Return an option's default as a person writes it."""
+    if option.kind == "bool":
+        return "on" if option.default else "off"
+    return "none" if option.default is None else str(option.default)
 
 
 def _bound(value: Optional[float]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List
 from harmovid import connect, settings
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
+from harmovid.cli.parser import default_text
 from harmovid.errors import InputError, JobUnknown
 from harmovid.job import EngineInfo, Option
 
@@ -68,8 +69,7 @@ def _option_row(option: Option) -> List[str]:
     else:
         ends = ["" if end is None else f"{end:g}" for end in (option.minimum, option.maximum)]
         span = " to ".join(ends) + (f" {option.unit}" if option.unit else "")
-    default = ("on" if option.default else "off") if option.kind == "bool" else str(option.default)
-    return ["  --" + option.name.replace("_", "-"), default, span, option.help]
+    return ["  --" + option.name.replace("_", "-"), default_text(option), span, option.help]
 
 
 def _status(client: Client, job: str, console: Console) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from harmovid.errors import HarmoVidError, ProtocolError, VersionError
-from harmovid.job import ACTIVE_STATES, FINAL_STATES, Progress
+from harmovid.job import ACTIVE_STATES, FINAL_STATES, FRAME_MAX, FRAME_MIN, Progress
 from harmovid.transport.schema import (
     PLAIN_ITEMS,
     Buffer,
@@ -53,7 +53,6 @@ LAYERS_PER_JOB = 16
 NEED_ITEMS = 1024
 HEADER_ITEMS = 256  # fields of a header, or of a map or list in it
 JOBS_LISTED = 1000
-FRAME_MIN, FRAME_MAX = -(2**31), 2**31 - 1
 TOKEN_BYTES = 16
 
 # Liveness and patience, in seconds.

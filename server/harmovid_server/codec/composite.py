@@ -15,12 +15,13 @@ from typing import List, Sequence, Tuple
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import FrameRefused
+from harmovid.job import BACKGROUND
 from harmovid.pixels import exr
 from harmovid.pixels.apply.compose import Layer, compose
 from harmovid.pixels.colour.spaces import convert_primaries
 
 from harmovid_server.codec.picture import RGB, Box, Frames, Plane, colour_planes, plane
-from harmovid_server.codec.plan import BACKGROUND, Plan
+from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.relight import Relit
 from harmovid_server.codec.working import linear_planes, space_in, stored_planes
 

@@ -10,12 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import EngineInfo, JobSpec
-
-MATTES = ("matte", "mask", "measure_mask")
-"""Layers of which one channel is taken, 0..1; all others are pictures (engines/base.py, `ProxyFrame`)."""
-
-BACKGROUND = "bg"
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, EngineInfo, JobSpec
 
 
 @dataclass(frozen=True)
@@ -27,6 +22,7 @@ class Plan:
         target: the layer that is relit and returned.
         wants_matte: the engine works on a foreground: its matte is the layer "matte", else the target's
             alpha.
+        mattes: the layers of which one channel is taken, 0..1; all others are pictures.
         lines: height of the proxies.
         premultiplied, mode, strength, field_layers: as in `OutputSpec`.
         colorspace: layer to OpenColorIO name, as in `JobSpec`.
@@ -36,6 +32,7 @@ class Plan:
     layers: Tuple[str, ...]
     target: str
     wants_matte: bool
+    mattes: Tuple[str, ...]
     lines: int
     premultiplied: bool
     mode: str
@@ -48,7 +45,7 @@ class Plan:
     def of(cls, spec: JobSpec, info: EngineInfo, lines: int) -> Plan:
         """Return the plan of a job; raise `InputError` for a composite without a background."""
         output = spec.output
-        wants_matte = any(layer.name == "matte" for layer in info.layers)
+        wants_matte = any(layer.name == FOREGROUND_MATTE for layer in info.layers)
         if output.mode == "comp" and (BACKGROUND not in spec.layers or not wants_matte):
             raise InputError(
                 f"engine {info.name} cannot return a composite without a background and a matte.",
@@ -58,6 +55,7 @@ class Plan:
             layers=spec.layers,
             target=info.target,
             wants_matte=wants_matte,
+            mattes=info.layers_of(MATTE),
             lines=lines,
             premultiplied=output.premultiplied,
             mode=output.mode,
@@ -70,7 +68,7 @@ class Plan:
     @property
     def finish_layers(self) -> Tuple[str, ...]:
         """The layers that finishing a frame needs; the others were only measured."""
-        needed = {self.target, "matte", "mask"} | ({BACKGROUND} if self.mode == "comp" else set())
+        needed = {self.target, FOREGROUND_MATTE, "mask"} | ({BACKGROUND} if self.mode == "comp" else set())
         return tuple(layer for layer in self.layers if layer in needed)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -80,4 +78,4 @@ class Plan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
         """Rebuild from `to_dict`'s map, which came from our own parent process."""
-        return cls(**{**data, "layers": tuple(data["layers"])})
+        return cls(**{**data, "layers": tuple(data["layers"]), "mattes": tuple(data["mattes"])})

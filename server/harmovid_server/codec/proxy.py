@@ -17,7 +17,7 @@ from harmovid.errors import FrameError
 from harmovid.pixels.colour.spaces import convert_primaries
 
 from harmovid_server.codec.picture import Box, Frames, Picture, Plane, colour_planes, matte_plane
-from harmovid_server.codec.plan import MATTES, Plan
+from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.reduce import area_means, proxy_size
 from harmovid_server.codec.working import linear_planes, space_in
 
@@ -87,7 +87,7 @@ def _unassociated(means: Float32) -> Float32:
 def _measure_layer(layer: str, frames: Frames, plan: Plan, result: Measured) -> None:
     frame = frames[layer]
     display = frame.display_window
-    if layer in MATTES:
+    if layer in plan.mattes:
         if layer not in result.mattes:
             window = frame.data_window
             result.mattes[layer] = _matte(matte_plane(frame, window), window, display, plan.lines)

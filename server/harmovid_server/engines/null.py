@@ -18,7 +18,7 @@ INFO = EngineInfo(
     task="any",
     summary="Changes nothing; for checking the way there and back.",
     target="plate",
-    layers=(LayerInfo("plate", True, "The frames to send there and back."),),
+    layers=(LayerInfo("plate", True, "The frames to send there and back.", label="Plate"),),
 )
 
 # The picture is never looked at: the smallest proxy that still is one.

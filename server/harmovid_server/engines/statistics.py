@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple, cast
 
 import numpy as np
-from harmovid.errors import EngineFailed
-from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.errors import EngineFailed, OptionError
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 from harmovid.pixels.field import MID_GREY, NULL, Curve, Float64, LightingField
 
 from harmovid_server.engines.base import Answer, Array, Engine, ProxyFrame, ShotInfo, State
 
+REFERENCE = "reference_frame"
 PROXY_LINES = 180
 LOOKAHEAD_FRAMES = 16
 
@@ -33,9 +34,11 @@ SHIFT_LIMIT_STOPS = 3.0
 CONTRAST_LIMIT = 2.0
 
 
-def _amount(name: str, default: float, what: str) -> Option:
-    return Option(name, "float", default, f"How far {what} goes towards the plate's (1 = all the way).",
-                  minimum=0.0, maximum=1.0)  # fmt: skip
+def _amount(name: str, default: float, label: str, what: str) -> Option:
+    return Option(
+        name, "float", default, f"How far {what} goes towards the plate's (1 = all the way).", label, "Amounts",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
 
 
 INFO = EngineInfo(
@@ -45,16 +48,22 @@ INFO = EngineInfo(
     summary="Matches exposure, colour and contrast statistics in log light, gently; a baseline.",
     target="fg",
     layers=(
-        LayerInfo("fg", True, "The foreground to relight."),
-        LayerInfo("bg", True, "The plate whose light it should have."),
-        LayerInfo("matte", False, "Where the foreground is; its own alpha if not given."),
+        LayerInfo("fg", True, "The foreground to relight.", label="Foreground"),
+        LayerInfo("bg", True, "The plate whose light it should have.", label="Background"),
+        LayerInfo("matte", False, "Where the foreground is; its own alpha if not given.", MATTE, "Matte"),
     ),
     options=(
-        _amount("exposure", 0.3, "mean log luminance"),
-        _amount("colour", 0.3, "mean colour"),
-        _amount("contrast", 0.1, "deviation of log luminance"),
-        Option("smoothing", "int", 24, "Time constant of the average over frames.", minimum=1, maximum=1000,
-               unit="frames"),
+        _amount("exposure", 0.3, "Exposure", "mean log luminance"),
+        _amount("colour", 0.3, "Colour", "mean colour"),
+        _amount("contrast", 0.1, "Contrast", "deviation of log luminance"),
+        Option("smoothing", "int", 24, "Time constant of the average over frames.", "Smoothing", "Time", "frames",
+               1, 1000, advanced=True),
+        Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
+               "Time"),
+    ),
+    presets=(
+        Preset("full", "All the way", "Gives the foreground the plate's statistics; harms mild composites.",
+               {"exposure": 1.0, "colour": 1.0, "contrast": 1.0}),
     ),
     lookahead_frames=LOOKAHEAD_FRAMES,
 )  # fmt: skip
@@ -92,7 +101,8 @@ def match(fg: Array, bg: Array, exposure: float, colour: float, contrast: float)
 class StatisticsSession:
     """One shot: a running mean of both statistics, and the frames that wait for its start."""
 
-    def __init__(self, options: Dict[str, float]) -> None:
+    def __init__(self, options: Dict[str, float], reference: Optional[int] = None) -> None:
+        self._reference = reference
         self._amounts = (options["exposure"], options["colour"], options["contrast"])
         self._smoothing_frames = options["smoothing"]
         self._mean = np.zeros(10, np.float64)
@@ -103,7 +113,7 @@ class StatisticsSession:
     def push(self, frame: ProxyFrame) -> List[Answer]:
         """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
         self._waiting.append(frame.number)
-        pair = _measure_pair(frame)
+        pair = _measure_pair(frame) if self._reference in (None, frame.number) else None
         if pair is not None:
             self._count += 1
             # A plain mean first, an exponential one as soon as the time constant is reached.
@@ -171,8 +181,20 @@ class StatisticsEngine:
         """Do nothing: there is nothing to load."""
 
     def start(self, shot: ShotInfo) -> StatisticsSession:
-        """Open a session for one shot."""
-        return StatisticsSession({name: float(value) for name, value in shot.options.items()})
+        """Open a session for one shot.
+
+        Raises:
+            OptionError: the reference frame comes too late to wait for.
+        """
+        options = {name: float(value) for name, value in shot.options.items() if name != REFERENCE}
+        named = shot.options.get(REFERENCE)
+        reference = None if named is None else int(named)
+        if reference is not None and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
+            raise OptionError(
+                f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
+                fix="Name one of them, or begin the job nearer to it.",
+            )
+        return StatisticsSession(options, reference)
 
 
 def create() -> Engine:

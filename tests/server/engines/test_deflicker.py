@@ -229,7 +229,7 @@ def test_reference_gives_the_level(reference: int) -> None:
     truth = textured(90, pan_px=0.5)
     bad, _ = drifting(90)
     before = (stops(bad) - stops(truth)).mean(axis=(1, 2, 3))[reference - 1001]
-    found = answers(bad, hold=1.0, reference=str(reference))
+    found = answers(bad, hold=1.0, reference_frame=reference)
 
     np.testing.assert_allclose(course_of(bad, found, truth), before, atol=0.08)
     sample = bad[reference - 1001]
@@ -241,18 +241,18 @@ def test_reference_gives_the_level(reference: int) -> None:
 def test_reference_in_another_shot_leaves_this_one_to_itself() -> None:
     """After a cut the reference of the shot before says nothing: the shot is held at its own beginning."""
     first, second = flickered(textured(20, seed=1)), flickered(textured(20, seed=77), seed=9)
-    joined = answers(np.concatenate([first, second]), reference="1005", hold=1.0)
+    joined = answers(np.concatenate([first, second]), reference_frame=1005, hold=1.0)
     alone = answers(second, hold=1.0)
 
     assert joined[25].report["level"] == "start of the shot"
     assert joined[25].field.to_bytes() == alone[5].field.to_bytes()
 
 
-@pytest.mark.parametrize("text", ["12", "first", "1001.5"])
-def test_a_reference_that_is_no_frame_is_refused(text: str) -> None:
+@pytest.mark.parametrize("frame", [12, -1, "first", 1001.5])
+def test_a_reference_that_is_no_frame_is_refused(frame: Any) -> None:
     """The error names the frames there are, before anything is computed."""
-    with pytest.raises(OptionError, match="1001 to 1003"):
-        session(3, reference=text)
+    with pytest.raises(OptionError, match=r"1001 to 1003|number of a frame"):
+        session(3, reference_frame=frame)
 
 
 def test_still_takes_motion_for_misfits() -> None:
@@ -332,7 +332,8 @@ def test_amounts_of_nothing_are_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "options"), [(1, {"radius": 4}), (41, {"radius": 4}), (41, {"reference": "1040", "hold": 0.5})]
+    ("stop", "options"),
+    [(1, {"radius": 4}), (41, {"radius": 4}), (41, {"reference_frame": 1040, "hold": 0.5})],
 )
 def test_restored_session_answers_as_the_undisturbed_one(stop: int, options: dict[str, Any]) -> None:
     """A session saved and restored after any frame gives the very answers of an undisturbed one."""
@@ -418,5 +419,5 @@ def test_a_job_looks_ahead_as_far_as_its_reference() -> None:
     numbers = range(1001, 1201)
     plain = engine.info.lookahead({}, numbers)
 
-    assert plain == engine.info.lookahead_frames == engine.info.lookahead({"reference": ""}, numbers)
-    assert engine.info.lookahead({"reference": "1150"}, numbers) == plain + 150
+    assert plain == engine.info.lookahead_frames == engine.info.lookahead({"reference_frame": None}, numbers)
+    assert engine.info.lookahead({"reference_frame": 1150}, numbers) == plain + 150

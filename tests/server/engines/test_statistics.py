@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harmovid.errors import EngineFailed
+from harmovid.errors import EngineFailed, OptionError
 from harmovid.pixels.apply.tiles import field_stops
 from harmovid_server.engines import load
 from harmovid_server.engines.base import ProxyFrame, ShotInfo
@@ -139,3 +139,15 @@ def test_restored_session_answers_as_the_undisturbed_one(stop: int) -> None:
     assert [a.number for a in got] == [a.number for a in expected]
     for mine, theirs in zip(got, expected):
         np.testing.assert_array_equal(grey_stops(mine.field), grey_stops(theirs.field))
+
+
+def test_a_reference_frame_decides_alone() -> None:
+    """With a reference frame the others' light counts for nothing; one that comes too late is refused."""
+    session = start(exposure=1.0, colour=0.0, contrast=0.0, reference_frame=1003)
+    pushed = [session.push(frame(number, 2.0 if number == 1003 else -1.0)) for number in range(1001, 1021)]
+    given = [answer for answers in pushed for answer in answers]
+
+    assert {tuple(grey_stops(answer.field)) for answer in given} == {tuple(grey_stops(given[0].field))}
+    np.testing.assert_allclose(grey_stops(given[0].field), 0.0, atol=0.05)
+    with pytest.raises(OptionError, match="first 17"):
+        start(reference_frame=1018)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 from harmovid.errors import OptionError
-from harmovid.job import EngineInfo, LayerInfo, Option, frame_number
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Preset
 
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.deflicker.session import (
@@ -25,13 +25,14 @@ from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 
 PROXY_LINES = 240
 LARGEST_RADIUS_FRAMES = 24
-REFERENCE = "reference"
+REFERENCE = "reference_frame"
 
 
-def _amount(name: str, what: str) -> Option:
+def _amount(name: str, label: str, what: str) -> Option:
     return Option(
-        name, "float", 1.0, f"How much of the {what} flicker is taken out.", minimum=0.0, maximum=1.0
-    )
+        name, "float", 1.0, f"How much of the {what} flicker is taken out.", label, "Amounts",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
 
 
 INFO = EngineInfo(
@@ -41,24 +42,35 @@ INFO = EngineInfo(
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",
     layers=(
-        LayerInfo("plate", True, "The flickering frames."),
-        LayerInfo("mask", False, "Where to apply, and to measure if no measure mask is given."),
-        LayerInfo("measure_mask", False, "Where to measure."),
+        LayerInfo("plate", True, "The flickering frames.", label="Plate"),
+        LayerInfo("mask", False, "Where to apply, and to measure if no measure mask is given.", MATTE, "Mask"),
+        LayerInfo("measure_mask", False, "Where to measure.", MATTE, "Measure mask"),
     ),
     options=(
-        Option("mode", "choice", "auto", "What to look for; auto looks for all and says what it found.",
-               choices=tuple(CAUSES)),
-        _amount("luma", "brightness"),
-        _amount("chroma", "colour"),
-        _amount("local", "local"),
+        Option("mode", "choice", "auto", "What to look for; auto looks for all and says what it found.", "Look for",
+               "Detection", choices=tuple(CAUSES)),
         Option("radius", "int", 0, "Changes slower than about this many frames are kept; 0 finds it from the shot.",
-               minimum=0, maximum=LARGEST_RADIUS_FRAMES, unit="frames"),
+               "Radius", "Detection", "frames", 0, LARGEST_RADIUS_FRAMES),
         Option("motion", "choice", "follow", "Whether moving things are followed, or taken for misfits (still).",
-               choices=("follow", "still")),
+               "Motion", "Detection", choices=("follow", "still"), advanced=True),
+        _amount("luma", "Brightness", "brightness"),
+        _amount("chroma", "Colour", "colour"),
+        _amount("local", "Local", "local"),
         Option("hold", "float", 0.0, "How much of the shot's own slow change is taken out too; 1 holds one level.",
-               minimum=0.0, maximum=1.0),
-        Option(REFERENCE, "str", "", "Number of a frame that stays as it is and gives the level; empty: none."),
-        Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05."),
+               "Hold level", "Level", minimum=0.0, maximum=1.0),
+        Option(REFERENCE, "frame", None, "A frame that stays as it is and gives the level.", "Reference frame",
+               "Level"),
+        Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05.", "Trims", "Level",
+               "stops", advanced=True),
+    ),
+    presets=(
+        Preset("lamps", "Lamps and screens", "Rolling bands of lamps, and exposure.", {"mode": "bands"}),
+        Preset("timelapse", "Time-lapse", "Exposure that jumps; moving things are not followed.",
+               {"mode": "timelapse"}),
+        Preset("generated", "After harmonizing", "Light that wavers in places after a frame-by-frame method.",
+               {"mode": "harmonization"}),
+        Preset("brightness", "Brightness only", "Leaves colour as it is.", {"chroma": 0.0}),
+        Preset("one_level", "One level", "Takes slow changes out as well.", {"hold": 1.0}),
     ),
     default=True,
     lookahead_frames=BLOCK_FRAMES + AHEAD_FRAMES + LATER_FRAMES,
@@ -89,27 +101,26 @@ class DeflickerEngine:
             int(options["radius"]),
             str(options["mode"]),
             float(options["hold"]),
-            _reference(str(options[REFERENCE]), shot.frames),
+            _reference(options.get(REFERENCE), shot.frames),
             options["motion"] == "follow",
         )
         return DeflickerSession(amounts, parse_trims(str(options["trims"])))
 
 
-def _reference(text: str, frames: Tuple[int, ...]) -> Optional[int]:
+def _reference(frame: Optional[OptionValue], frames: Tuple[int, ...]) -> Optional[int]:
     """Return the frame that is named, None where none is.
 
     Raises:
         OptionError: it is no frame of the shot.
     """
-    if not text.strip():
+    if frame is None:
         return None
-    frame = frame_number(text)
     if frame not in frames:
         raise OptionError(
-            f"option {REFERENCE} is {text!r}, which is no frame of the shot.",
+            f"option {REFERENCE} is {frame}, which is no frame of the shot.",
             fix=f"Name one from {min(frames, default=0)} to {max(frames, default=0)}, or none.",
         )
-    return frame
+    return int(frame)
 
 
 def create() -> Engine:

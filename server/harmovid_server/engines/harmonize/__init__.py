@@ -9,27 +9,30 @@ from __future__ import annotations
 from typing import Optional
 
 from harmovid.errors import EngineFailed, OptionError
-from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.harmonize.answer import Controls
 from harmovid_server.engines.harmonize.network import Network
-from harmovid_server.engines.harmonize.session import ANY_FRAME, LOOKAHEAD_FRAMES, HarmonizeSession
+from harmovid_server.engines.harmonize.session import LOOKAHEAD_FRAMES, HarmonizeSession
 
+REFERENCE = "reference_frame"
 PROXY_LINES = 144
 """The network looks at about 7,000 pixels; twice as many lines are measured, so that edges are mixed well."""
 
 
-def _amount(name: str, what: str) -> Option:
+def _amount(name: str, label: str, what: str) -> Option:
     return Option(
-        name, "float", 1.0, f"How much of the change of {what} is applied.", minimum=0.0, maximum=2.0
-    )
+        name, "float", 1.0, f"How much of the change of {what} is applied.", label, "Amounts",
+        minimum=0.0, maximum=2.0,
+    )  # fmt: skip
 
 
-def _protection(name: str, what: str) -> Option:
+def _protection(name: str, label: str, what: str) -> Option:
     return Option(
-        name, "float", 0.0, f"How far {what} is kept as it is (1 = fully).", minimum=0.0, maximum=1.0
-    )
+        name, "float", 0.0, f"How far {what} is kept as it is (1 = fully).", label, "Protection",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
 
 
 INFO = EngineInfo(
@@ -39,22 +42,30 @@ INFO = EngineInfo(
     summary="A trained network gives the foreground the plate's light: exposure, colour, contrast, direction.",
     target="fg",
     layers=(
-        LayerInfo("fg", True, "The foreground to relight."),
-        LayerInfo("bg", True, "The plate whose light it should have."),
-        LayerInfo("matte", False, "Where the foreground is; its own alpha if not given."),
-        LayerInfo("measure_mask", False, "Which part of the plate to match; all of it if not given."),
+        LayerInfo("fg", True, "The foreground to relight.", label="Foreground"),
+        LayerInfo("bg", True, "The plate whose light it should have.", label="Background"),
+        LayerInfo("matte", False, "Where the foreground is; its own alpha if not given.", MATTE, "Matte"),
+        LayerInfo("measure_mask", False, "Which part of the plate to match; all of it if not given.", MATTE,
+                  "Measure mask"),
     ),
     options=(
-        _amount("exposure", "brightness"),
-        _amount("colour", "colour"),
-        _amount("contrast", "contrast"),
-        _amount("direction", "light over the subject's place"),
-        _protection("protect_skin", "skin"),
-        _protection("protect_saturated", "saturated colour"),
-        Option("smoothing", "int", 120, "Time constant of the average over frames.", minimum=16, maximum=1000,
-               unit="frames"),
-        Option("reference_frame", "int", ANY_FRAME, "Match this frame only, one of the first 17 of the job; -1: all.",
-               minimum=-1),
+        _amount("exposure", "Exposure", "brightness"),
+        _amount("colour", "Colour", "colour"),
+        _amount("contrast", "Contrast", "contrast"),
+        _amount("direction", "Direction", "light over the subject's place"),
+        _protection("protect_skin", "Protect skin", "skin"),
+        _protection("protect_saturated", "Protect saturated colour", "saturated colour"),
+        Option("smoothing", "int", 120, "Time constant of the average over frames.", "Smoothing", "Time", "frames",
+               16, 1000, advanced=True),
+        Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
+               "Time"),
+    ),
+    presets=(
+        Preset("gentle", "Gentle", "Half of every change.",
+               {"exposure": 0.5, "colour": 0.5, "contrast": 0.5, "direction": 0.5}),
+        Preset("people", "People", "Keeps most of the colour of skin.", {"protect_skin": 0.7}),
+        Preset("exposure", "Exposure only", "Leaves colour, contrast and direction as they are.",
+               {"colour": 0.0, "contrast": 0.0, "direction": 0.0}),
     ),
     default=True,
     lookahead_frames=LOOKAHEAD_FRAMES,
@@ -78,10 +89,11 @@ class HarmonizeEngine:
         """Open a session for one shot; `OptionError` for a reference frame that comes too late to wait for."""
         if self._network is None:
             raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
-        options = {name: float(value) for name, value in shot.options.items()}
-        reference = int(options.pop("reference_frame"))
+        options = {name: float(value) for name, value in shot.options.items() if name != REFERENCE}
+        named = shot.options.get(REFERENCE)
+        reference = None if named is None else int(named)
         smoothing = int(options.pop("smoothing"))
-        if reference != ANY_FRAME and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
+        if reference is not None and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
             raise OptionError(
                 f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
                 fix="Name one of them, or begin the job nearer to it.",

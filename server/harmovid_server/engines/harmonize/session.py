@@ -28,7 +28,6 @@ COLOURS = 384
 """Typical colours of the foreground that are kept, for the controls and the report."""
 BOX_SHARE = 0.5
 """How far the smoothed box of the subject follows each new one: mattes breathe a little."""
-ANY_FRAME = -1
 
 
 @dataclass
@@ -53,7 +52,7 @@ class HarmonizeSession:
     """See the module; `push`, `finish`, `state`, `restore` as `base.Session` wants them."""
 
     def __init__(
-        self, network: Network, controls: Controls, smoothing: int, reference: int = ANY_FRAME
+        self, network: Network, controls: Controls, smoothing: int, reference: Optional[int] = None
     ) -> None:
         self._network, self._controls = network, controls
         self._window = max(smoothing, LOOKAHEAD_FRAMES)
@@ -86,7 +85,7 @@ class HarmonizeSession:
         A job that matches one frame goes on matching it.
         """
         before, self._before = self._before, cuts.signature(seen.picture)
-        if self._reference != ANY_FRAME or before is None or not cuts.is_cut(before, self._before):
+        if self._reference is not None or before is None or not cuts.is_cut(before, self._before):
             return []
         owed = self.finish()
         self._forget()
@@ -111,7 +110,7 @@ class HarmonizeSession:
     def _take(self, seen: Look) -> None:
         if self._anchor is None or not seen.says_something:
             return
-        if self._reference not in (ANY_FRAME, seen.number):
+        if self._reference not in (None, seen.number):
             return
         if not len(self._colours):
             self._colours = _typical([seen], self._anchor)

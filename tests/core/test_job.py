@@ -1,0 +1,129 @@
+"""What an engine says of itself: options, layers, presets, and how they travel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harmovid.errors import OptionError
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
+
+ENGINE = EngineInfo(
+    name="steady",
+    version="1",
+    task="harmonize",
+    summary="Keeps the light.",
+    target="fg",
+    layers=(
+        LayerInfo("fg", True, "The foreground.", label="Foreground"),
+        LayerInfo("bg", True, "The plate."),
+        LayerInfo("matte", False, "Where it is.", MATTE),
+    ),
+    options=(
+        Option("amount", "float", 1.0, "How much.", unit="stops", minimum=0.0, maximum=2.0),
+        Option("count", "int", 3, "How many."),
+        Option("local", "bool", True, "Local light too.", group="More", advanced=True),
+        Option("cause", "choice", "mains", "What flickers.", choices=("mains", "timelapse")),
+        Option("trims", "str", "", "Corrections."),
+        Option("reference_frame", "frame", None, "The frame to match."),
+    ),
+    presets=(Preset("half", "Half", "Half of it.", {"amount": 0.5}),),
+    waits_for="reference_frame",
+    lookahead_frames=4,
+    runtime={"runtime": "onnxruntime", "provider": "CPU"},
+)
+OF = {option.name: option for option in ENGINE.options}
+
+
+def test_a_description_survives_the_way_to_a_client() -> None:
+    """Layers, options, presets and runtime are the same after `to_dict` and `from_dict`."""
+    assert EngineInfo.from_dict(ENGINE.to_dict()) == ENGINE
+
+
+def test_an_older_servers_description_is_completed() -> None:
+    """A layer without kind is an image, what has no label gets one from its name, unknown words are dropped."""
+    old: dict[str, Any] = {
+        "name": "x", "version": "1", "task": "any", "summary": "", "target": "plate", "novelty": 1,
+        "layers": [{"name": "plate", "required": True, "help": ""}],
+        "options": [{"name": "keep_skin", "kind": "float", "default": 1.0, "help": "", "colour": "red"}],
+    }  # fmt: skip
+
+    info = EngineInfo.from_dict(old)
+
+    assert (info.layers[0].kind, info.layers[0].label) == ("image", "Plate")
+    assert (info.options[0].label, info.options[0].group, info.options[0].advanced) == (
+        "Keep skin",
+        "",
+        False,
+    )
+    assert (info.presets, info.runtime) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("amount", 1), ("count", 4.0), ("local", False), ("cause", "timelapse"), ("trims", "1:+1"),
+        ("reference_frame", -12), ("reference_frame", 0), ("reference_frame", None),
+    ],
+)  # fmt: skip
+def test_values_of_their_kind_are_taken(name: str, value: Any) -> None:
+    """Each kind takes its values; a frame number may be negative, and None stands for no frame."""
+    assert OF[name].check(value) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("amount", 2.5, "from 0.0 to 2.0"), ("amount", float("nan"), "from 0.0"), ("amount", True, "a number"),
+        ("count", 1.5, "a whole number"), ("local", 1, "true or false"), ("cause", "sun", "one of mains"),
+        ("trims", 3, "text"), ("reference_frame", 1.0, "number of a frame"),
+        ("reference_frame", "1001", "number of a frame"), ("reference_frame", True, "number of a frame"),
+        ("reference_frame", 2**31, "number of a frame"), ("count", None, "a number"),
+    ],
+)  # fmt: skip
+def test_values_of_another_kind_are_refused(name: str, value: Any, wanted: str) -> None:
+    """The error names the option, and its fix says what it must be."""
+    with pytest.raises(OptionError, match=name) as caught:
+        OF[name].check(value)
+
+    assert wanted in caught.value.fix
+
+
+def test_options_are_completed_and_no_frame_is_not_sent() -> None:
+    """All options come back with their defaults; a frame option without a frame is not among them."""
+    assert ENGINE.check_options({"count": 5}) == {
+        "amount": 1.0, "count": 5, "local": True, "cause": "mains", "trims": "",
+    }  # fmt: skip
+    assert ENGINE.check_options({"reference_frame": -3})["reference_frame"] == -3
+
+
+def test_an_unknown_option_is_refused_with_those_there_are() -> None:
+    """The fix lists the engine's options."""
+    with pytest.raises(OptionError, match="'speed'") as caught:
+        ENGINE.check_options({"speed": 1})
+
+    assert "amount, cause" in caught.value.fix
+
+
+def test_a_late_reference_frame_lengthens_the_lookahead() -> None:
+    """A job that waits for its 10th frame needs 10 more than the engine's own lookahead."""
+    numbers = range(-4, 100)
+
+    assert ENGINE.lookahead({}, numbers) == ENGINE.lookahead({"reference_frame": None}, numbers) == 4
+    assert ENGINE.lookahead({"reference_frame": 5}, numbers) == 14
+
+
+def test_layers_are_known_by_kind_and_make_a_composite() -> None:
+    """Images and mattes are told apart by the description; a background and a matte make a composite."""
+    assert ENGINE.layers_of("image") == ("fg", "bg")
+    assert ENGINE.layers_of("matte") == ("matte",)
+    assert ENGINE.composites
+    assert not EngineInfo("x", "1", "any", "", "plate", (LayerInfo("plate", True, ""),)).composites
+
+
+def test_presets_are_found_by_name() -> None:
+    """A preset gives its options; an unknown name is refused with those there are."""
+    assert ENGINE.preset("half").options == {"amount": 0.5}
+    with pytest.raises(OptionError, match="full") as caught:
+        ENGINE.preset("full")
+    assert "half" in caught.value.fix
