@@ -119,7 +119,7 @@ def test_users_take_turns_not_jobs(desk: Desk) -> None:
     anna = [desk.submit("anna", "1-100") for _ in range(3)]
     ben = desk.submit("ben", "1-100")
     assert sorted(job for job, _, _ in desk.asked()) == sorted([*anna, ben])
-    order = [job.record.user for job in desk.scheduler.prefetch.order()]
+    order = [job.record.user for job in desk.scheduler.flow.order()]
     assert order[:2] in (["anna", "ben"], ["ben", "anna"])
     assert order[2:] == ["anna", "anna"]
 
