@@ -298,7 +298,9 @@ class JobSpec:
     job. `frames` is the range in text form ("1001-1100x2,1150", see `harmovid.frames`). `layers` names the
     inputs that will be sent. `colorspace` maps a layer to an OpenColorIO colour space name; a layer without
     one is scene-linear with the primaries that its file states. `shared` maps a layer to
-    "root:relative/pattern.####.exr" on storage that the server mounts itself, in place of sent bytes.
+    "root:relative/pattern.####.exr" on storage that the server mounts itself, in place of sent bytes. `exr_layers`
+    maps an image input to the layer, part or view of its files that is the picture, `matte_channels` a matte input
+    to its channel; inputs that are not named there follow the rules of `harmovid.pixels.inputs`.
     """
 
     job_id: str
@@ -310,10 +312,13 @@ class JobSpec:
     output: OutputSpec = field(default_factory=OutputSpec)
     shared: Dict[str, str] = field(default_factory=dict)
     label: str = ""
+    exr_layers: Dict[str, str] = field(default_factory=dict)
+    matte_channels: Dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return plain maps and lists, as they travel in SUBMIT."""
-        return asdict(self)
+        """Return plain maps and lists, as they travel in SUBMIT; choices that nobody made are left out."""
+        data = asdict(self)
+        return {k: v for k, v in data.items() if v or k not in ("exr_layers", "matte_channels")}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:

@@ -109,6 +109,8 @@ SPEC = record(
         "output": record({}, _OUTPUT),
         "shared": map_of(LAYER, text(1024), LAYERS_PER_JOB),
         "label": text(256),
+        "exr_layers": map_of(LAYER, text(256), LAYERS_PER_JOB),
+        "matte_channels": map_of(LAYER, text(512), LAYERS_PER_JOB),
     },
 )  # fmt: skip
 JOB_ROW = record(_PROGRESS, {"engine": text(64), "label": text(256), "age_s": number(0, 1e12)})

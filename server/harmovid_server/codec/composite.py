@@ -4,7 +4,8 @@ metadata.
     over = put_over(frames, plan, relit)
     over.frame, over.part, over.window
 
-Where the matte is 0 the background's pixels are the file's own, to the bit; so are all its other channels.
+Where matte and foreground are 0 the background's pixels are the file's own, to the bit; so are all its other
+channels.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import numpy.typing as npt
 from harmovid.errors import FrameRefused
 from harmovid.job import BACKGROUND
 from harmovid.pixels import exr
-from harmovid.pixels.apply.compose import Layer, compose
+from harmovid.pixels.apply.compose import Layer, compose, uncovered_light
 from harmovid.pixels.colour.spaces import convert_primaries
 
-from harmovid_server.codec.picture import RGB, Box, Frames, Plane, colour_planes, plane
+from harmovid_server.codec.picture import RGB, Box, Frames, Picture, Plane, colour_planes
 from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.relight import Relit
 from harmovid_server.codec.working import linear_planes, space_in, stored_planes
@@ -34,12 +35,17 @@ class Composite:
         frame: the whole frame.
         part, window: where the picture is in it.
         clamped_values: results that the background's pixel type could not hold.
+        added_light_pixels: pixels where light of the foreground lies beside its matte and was added.
+        left_out_light_pixels: such pixels outside a matte that was given beside the foreground's own alpha: they
+            are not of the foreground, so their light is left out.
     """
 
     frame: exr.ExrFrame
     part: int
     window: Box
     clamped_values: int
+    added_light_pixels: int = 0
+    left_out_light_pixels: int = 0
 
 
 def put_over(frames: Frames, plan: Plan, relit: Relit) -> Composite:
@@ -49,8 +55,8 @@ def put_over(frames: Frames, plan: Plan, relit: Relit) -> Composite:
         FrameRefused: a background whose channels cannot take a picture larger than its data window.
     """
     background = frames[BACKGROUND]
-    layer = exr.find_layer(background.headers)
-    stored, window = colour_planes(background)
+    layer = plan.rules.layer(background.headers, BACKGROUND)
+    stored, window = colour_planes(background, plan, BACKGROUND)
     space = space_in(frames, plan, BACKGROUND)
     linear = linear_planes(stored, space, None)
     front, multiplied = _front(relit, space.primaries)
@@ -61,9 +67,10 @@ def put_over(frames: Frames, plan: Plan, relit: Relit) -> Composite:
     backs: List[Plane] = list(linear)
     if layer.alpha is not None:
         fronts.append(matte if multiplied else np.ones_like(matte))
-        backs.append(plane(background, layer.alpha, layer.part))
+        backs.append(background.parts[layer.part].channels[layer.alpha])
     done = compose(Layer(fronts, relit.picture.window), Layer(backs, window), matte, premultiplied=multiplied)
-    covered = exr.moved(matte > 0, relit.picture.window, done.window)
+    lit = _uncovered(front, matte, relit.picture)
+    covered = exr.moved((matte > 0) | (lit & multiplied), relit.picture.window, done.window)
     red, green, blue = done.planes[:3]
     before = _moved(stored, window, done.window)
     colours = stored_planes((red, green, blue), _moved(linear, window, done.window), before, space, None)
@@ -73,7 +80,22 @@ def put_over(frames: Frames, plan: Plan, relit: Relit) -> Composite:
         changes[layer.alpha] = alpha
     frame = exr.with_data_window(background, done.window, layer.part)
     frame, clamped = exr.with_channels(frame, changes, layer.part)
-    return Composite(frame, layer.part, done.window, done.clamped_values + sum(clamped.values()))
+    count = int(np.count_nonzero(lit))
+    return Composite(
+        frame,
+        layer.part,
+        done.window,
+        done.clamped_values + sum(clamped.values()),
+        added_light_pixels=count if multiplied else 0,
+        left_out_light_pixels=0 if multiplied else count,
+    )
+
+
+def _uncovered(front: RGB, matte: Plane, picture: Picture) -> npt.NDArray[np.bool_]:
+    """Return where a premultiplied foreground holds light outside its own alpha and outside the matte."""
+    if not picture.divide or picture.alpha is None:
+        return np.zeros(matte.shape, bool)
+    return uncovered_light(front, matte) & (picture.alpha <= 0)
 
 
 def _front(relit: Relit, primaries: Sequence[float]) -> Tuple[RGB, bool]:

@@ -60,6 +60,8 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
     if plan.mode == "comp":
         over = put_over(frames, plan, relit)
         report["clamped_values"] = report.get("clamped_values", 0) + over.clamped_values
+        report["added_light_pixels"] = over.added_light_pixels
+        report["left_out_light_pixels"] = over.left_out_light_pixels
         frame, part, window = over.frame, over.part, over.window
     else:
         part, window = relit.picture.layer.part, relit.picture.window

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
-import numpy as np
 import numpy.typing as npt
-from harmovid.errors import FrameError, FrameMismatch, FrameRefused
+from harmovid.errors import FrameError, FrameRefused
 from harmovid.pixels import exr
 
 from harmovid_server.codec.plan import Plan
@@ -25,69 +24,42 @@ Plane = npt.NDArray[Any]
 RGB = Tuple[Plane, Plane, Plane]
 Frames = Mapping[str, exr.ExrFrame]
 Box = Tuple[int, int, int, int]
+Read = TypeVar("Read")
 
 
 def load(paths: Mapping[str, Path], plan: Plan) -> Dict[str, exr.ExrFrame]:
-    """Decode the layers in `paths`, which include the target; their formats have to agree with its.
+    """Decode the inputs in `paths`, the target among them, after their headers have been judged together.
 
     Raises:
-        FrameError: naming the layer, for a file that is missing, damaged, refused, or of another format.
+        FrameError: naming the input, for a file that is missing, damaged, refused, or of another format.
     """
-    frames: Dict[str, exr.ExrFrame] = {}
-    for layer in sorted(paths, key=lambda name: name != plan.target):
-        try:
-            frames[layer] = exr.read(paths[layer])
-            _check_format(frames[layer], frames[plan.target], plan.target)
-        except FrameError as error:
-            error.layer = layer
-            raise
-    return frames
+    order = sorted(paths, key=lambda name: name != plan.target)
+    plan.rules.judge({name: _named(name, exr.read_header, paths[name]) for name in order})
+    return {name: _named(name, exr.read, paths[name]) for name in order}
 
 
-def _check_format(frame: exr.ExrFrame, target: exr.ExrFrame, target_name: str) -> None:
-    if frame.display_window != target.display_window:
-        raise FrameMismatch(
-            f"its display window is {size_text(frame.display_window)}, that of {target_name} "
-            f"{size_text(target.display_window)}.",
-            fix="Render all inputs in one format.",
-        )
+def _named(name: str, read: Callable[[Path], Read], path: Path) -> Read:
+    """Return `read(path)`; an error of the file names the input."""
+    try:
+        return read(path)
+    except FrameError as error:
+        error.layer = name
+        raise
 
 
-def size_text(box: Sequence[int]) -> str:
-    """Return a window as people say it: "1920 x 1080", with its place where that is not 0, 0."""
-    place = "" if box[0] == box[1] == 0 else f" at {box[0]}, {box[1]}"
-    return f"{box[2] - box[0]} x {box[3] - box[1]}{place}"
+def colour_planes(frame: exr.ExrFrame, plan: Plan, name: str) -> Tuple[RGB, Box]:
+    """Return the three planes of an image input's picture, in their own types, and their data window."""
+    layer = plan.rules.layer(frame.headers, name)
+    part = frame.parts[layer.part]
+    red, green, blue = (part.channels[channel] for channel in layer.rgb)
+    return (red, green, blue), part.header.data_window
 
 
-def plane(frame: exr.ExrFrame, name: str, part: Optional[int] = None) -> Plane:
-    """Return one channel `(H, W)` in its own type, half or float32, not copied.
-
-    Raises:
-        FrameRefused: it is subsampled or of unsigned integers.
-    """
-    source = frame.parts[frame.main if part is None else part]
-    pixels = source.channels[name]
-    if pixels.shape != source.header.shape or pixels.dtype == np.uint32:
-        raise FrameRefused(
-            f"its channel {name} is subsampled or holds whole numbers.", fix="Write it as half or float."
-        )
-    return pixels
-
-
-def colour_planes(frame: exr.ExrFrame) -> Tuple[RGB, Box]:
-    """Return the three planes of a frame's beauty, in their own types, and their data window.
-
-    Raises:
-        FrameRefused: it has none of half or float.
-    """
-    layer = exr.find_layer(frame.headers)
-    red, green, blue = (plane(frame, name, layer.part) for name in layer.rgb)
-    return (red, green, blue), frame.parts[layer.part].header.data_window
-
-
-def matte_plane(frame: exr.ExrFrame, window: Box) -> Plane:
-    """Return the matte channel of a matte's file as it lies in `window`; 0 beyond its own data window."""
-    return exr.moved(plane(frame, exr.find_matte(frame.headers)), frame.data_window, window)
+def matte_plane(frame: exr.ExrFrame, plan: Plan, name: str, window: Optional[Box] = None) -> Plane:
+    """Return the channel of a matte input as it lies in `window`, 0 beyond its own; None is its own window."""
+    found = plan.rules.matte(frame.headers, name)
+    pixels = exr.matte_plane(frame, found)[0]
+    return pixels if window is None else exr.moved(pixels, frame.parts[found.part].header.data_window, window)
 
 
 @dataclass(frozen=True)
@@ -121,13 +93,13 @@ class Picture:
         says nothing and is not used.
 
         Raises:
-            FrameRefused: no R, G, B of half or float, or a foreground without any matte.
+            FrameRefused: no such picture, or a foreground without any matte.
         """
         frame = frames[plan.target]
-        layer = exr.find_layer(frame.headers)
-        rgb, window = colour_planes(frame)
-        own = plane(frame, layer.alpha, layer.part) if layer.alpha else None
-        given = matte_plane(frames["matte"], window) if "matte" in frames else None
+        layer = plan.rules.layer(frame.headers, plan.target)
+        rgb, window = colour_planes(frame, plan, plan.target)
+        own = frame.parts[layer.part].channels[layer.alpha] if layer.alpha else None
+        given = matte_plane(frames["matte"], plan, "matte", window) if "matte" in frames else None
         if not plan.wants_matte:
             used = own if plan.premultiplied and own is not None and _any(own) else None
             return cls(layer, rgb, window, used, used is not None, None, None)

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, EngineInfo, JobSpec
+from harmovid.pixels.inputs import FrameRules
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Plan:
         mattes: the layers of which one channel is taken, 0..1; all others are pictures.
         lines: height of the proxies.
         premultiplied, mode, strength, field_layers: as in `OutputSpec`.
-        colorspace: layer to OpenColorIO name, as in `JobSpec`.
+        colorspace, exr_layers, matte_channels: as in `JobSpec`.
         engine: name and version, written into the results.
     """
 
@@ -39,14 +40,16 @@ class Plan:
     strength: float
     field_layers: bool
     colorspace: Mapping[str, str] = field(default_factory=dict)
+    exr_layers: Mapping[str, str] = field(default_factory=dict)
+    matte_channels: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
 
     @classmethod
     def of(cls, spec: JobSpec, info: EngineInfo, lines: int) -> Plan:
         """Return the plan of a job; raise `InputError` for a composite without a background."""
         output = spec.output
-        wants_matte = any(layer.name == FOREGROUND_MATTE for layer in info.layers)
-        if output.mode == "comp" and (BACKGROUND not in spec.layers or not wants_matte):
+        rules = FrameRules.of(spec, info)
+        if output.mode == "comp" and (BACKGROUND not in spec.layers or not rules.wants_matte):
             raise InputError(
                 f"engine {info.name} cannot return a composite without a background and a matte.",
                 fix="Give a background, or ask for the output fg.",
@@ -54,15 +57,31 @@ class Plan:
         return cls(
             layers=spec.layers,
             target=info.target,
-            wants_matte=wants_matte,
-            mattes=info.layers_of(MATTE),
+            wants_matte=rules.wants_matte,
+            mattes=rules.mattes,
             lines=lines,
             premultiplied=output.premultiplied,
             mode=output.mode,
             strength=output.strength,
             field_layers=output.field_layers,
-            colorspace=dict(spec.colorspace),
+            colorspace=rules.colorspace,
+            exr_layers=rules.exr_layers,
+            matte_channels=rules.matte_channels,
             engine=f"{info.name} {info.version}",
+        )
+
+    @property
+    def rules(self) -> FrameRules:
+        """What is taken from each file and what is refused."""
+        return FrameRules(
+            target=self.target,
+            wants_matte=self.wants_matte,
+            mattes=self.mattes,
+            premultiplied=self.premultiplied,
+            comp=self.mode == "comp",
+            exr_layers=self.exr_layers,
+            matte_channels=self.matte_channels,
+            colorspace=self.colorspace,
         )
 
     @property

@@ -3,7 +3,7 @@
 small = measure(frames, plan)
 small.images["plate"]       # (h, w, 3) float32, scene-linear in the target's primaries, unassociated
 small.mattes["coverage"]    # (h, w) float32, 0..1
-small.facts                 # {"display": [x0, y0, x1, y1], "data": [...], "nan": 0, "inf": 0}
+small.facts                 # {"display": [x0, y0, x1, y1], "data": [...], "nan": 0, "inf": 0, "notes": [...]}
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any, Dict, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.errors import FrameError
+from harmovid.job import FOREGROUND_MATTE
+from harmovid.pixels import exr
 from harmovid.pixels.colour.spaces import convert_primaries
+from harmovid.pixels.inputs import Chosen
 
-from harmovid_server.codec.picture import Box, Frames, Picture, Plane, colour_planes, matte_plane
+from harmovid_server.codec.picture import Box, Frames, Picture, Plane, colour_planes
 from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.reduce import area_means, proxy_size
 from harmovid_server.codec.working import linear_planes, space_in
@@ -29,7 +31,11 @@ ALPHA_FLOOR = 1e-4
 
 @dataclass
 class Measured:
-    """One frame at proxy size; images and mattes as `engines.base.ProxyFrame` wants them."""
+    """One frame at proxy size; images and mattes as `engines.base.ProxyFrame` wants them.
+
+    `facts`: the target's "display" and "data" windows, counts "nan" and "inf", "notes" (sentences that begin with
+    the input's name) and "solid" (inputs whose matte is "white" or "black" everywhere in this frame).
+    """
 
     images: Dict[str, Float32] = field(default_factory=dict)
     mattes: Dict[str, Float32] = field(default_factory=dict)
@@ -37,29 +43,28 @@ class Measured:
 
 
 def measure(frames: Frames, plan: Plan) -> Measured:
-    """Measure the layers of one frame, the target first.
+    """Measure the inputs of one frame, the target first.
 
     Args:
-        frames: decoded layers of one display window.
+        frames: decoded inputs of one display window.
         plan: the job's.
 
     Raises:
-        FrameError: a layer without the channels it needs, named.
+        FrameError: an input without the channels it needs, named.
     """
-    result = Measured()
-    _measure_target(frames, plan, result)
-    for layer in frames:
-        if layer != plan.target:
-            try:
-                _measure_layer(layer, frames, plan, result)
-            except FrameError as error:
-                error.layer = layer
-                raise
+    chosen = plan.rules.judge({name: frame.headers for name, frame in frames.items()})
+    result = Measured(facts={"notes": list(chosen.remarks), "solid": {}})
+    display = frames[plan.target].parts[chosen.images[plan.target].part].header.display_window
+    _measure_target(frames, plan, display, result)
+    for name in chosen.images:
+        if name != plan.target:
+            _measure_image(name, frames, plan, display, result)
+    for name in chosen.mattes:
+        _measure_matte(name, frames, plan, display, chosen, result)
     return result
 
 
-def _measure_target(frames: Frames, plan: Plan, result: Measured) -> None:
-    display = frames[plan.target].display_window
+def _measure_target(frames: Frames, plan: Plan, display: Box, result: Measured) -> None:
     picture = Picture.of(frames, plan)
     alpha = picture.alpha if picture.divide else None
     rgb = linear_planes(picture.rgb, space_in(frames, plan, plan.target), alpha)
@@ -68,10 +73,9 @@ def _measure_target(frames: Frames, plan: Plan, result: Measured) -> None:
     result.images[plan.target] = small.means if alpha is None else _unassociated(small.means)
     result.mattes["coverage"] = small.coverage
     if picture.matte is not None:
-        result.mattes["matte"] = _matte(picture.matte, picture.window, display, plan.lines)
-    result.facts = {
-        "display": list(display), "data": list(picture.window), "nan": small.nan, "inf": small.inf
-    }  # fmt: skip
+        result.mattes[FOREGROUND_MATTE] = _reduced(picture.matte, picture.window, display, plan.lines)
+        _note_solid(FOREGROUND_MATTE, picture.matte, result)
+    result.facts.update(display=list(display), data=list(picture.window), nan=small.nan, inf=small.inf)
 
 
 def _unassociated(means: Float32) -> Float32:
@@ -84,24 +88,40 @@ def _unassociated(means: Float32) -> Float32:
     return np.divide(means[..., :3], alpha, out=np.zeros_like(means[..., :3]), where=alpha > ALPHA_FLOOR)
 
 
-def _measure_layer(layer: str, frames: Frames, plan: Plan, result: Measured) -> None:
-    frame = frames[layer]
-    display = frame.display_window
-    if layer in plan.mattes:
-        if layer not in result.mattes:
-            window = frame.data_window
-            result.mattes[layer] = _matte(matte_plane(frame, window), window, display, plan.lines)
-        return
-    planes, window = colour_planes(frame)
-    space, target = space_in(frames, plan, layer), space_in(frames, plan, plan.target)
+def _measure_image(name: str, frames: Frames, plan: Plan, display: Box, result: Measured) -> None:
+    planes, window = colour_planes(frames[name], plan, name)
+    space, target = space_in(frames, plan, name), space_in(frames, plan, plan.target)
     rgb = linear_planes(planes, space, None, target)
     means = area_means(rgb, window, display, proxy_size(display, plan.lines)).means
     if space.linear:
         means = convert_primaries(means, space.primaries, target.primaries)
-    result.images[layer] = means
+    result.images[name] = means
 
 
-def _matte(plane: Plane, window: Box, display: Box, lines: int) -> Float32:
+def _measure_matte(
+    name: str, frames: Frames, plan: Plan, display: Box, chosen: Chosen, result: Measured
+) -> None:
+    """Measure one matte input; say which channel it is where its content decided that."""
+    found = chosen.mattes[name]
+    plane, channel = exr.matte_plane(frames[name], found)
+    if channel != found.channel:
+        result.facts["notes"].append(
+            f"{name}: its channel {channel} is taken, as {found.channel} is the same everywhere; "
+            "--mask-channel chooses another"
+        )
+    _note_solid(name, plane, result)
+    if name not in result.mattes:  # the foreground's matte has been measured in the foreground's window
+        window = frames[name].parts[found.part].header.data_window
+        result.mattes[name] = _reduced(plane, window, display, plan.lines)
+
+
+def _note_solid(name: str, plane: Plane, result: Measured) -> None:
+    colour = exr.solid(plane)
+    if colour:
+        result.facts["solid"][name] = colour
+
+
+def _reduced(plane: Plane, window: Box, display: Box, lines: int) -> Float32:
     """Return a matte at proxy size, 0..1: what is not covered, or no number, counts as 0."""
     small = area_means([plane], window, display, proxy_size(display, lines))
     clipped: Float32 = np.clip(small.means[..., 0] * small.coverage, 0.0, 1.0)

@@ -58,7 +58,7 @@ def relight(frames: Frames, plan: Plan, light: LightingField) -> Relit:
     if light.is_null or plan.strength == 0:
         stops = np.zeros((*picture.rgb[0].shape, 3), np.float32) if plan.field_layers else None
         return Relit(picture, space, picture.rgb, linear, stops, {})
-    relit, stops, done = _applied(linear, light, picture, _mask(frames, picture), plan)
+    relit, stops, done = _applied(linear, light, picture, _mask(frames, plan, picture), plan)
     stored = stored_planes(relit, linear, picture.rgb, space, divisor)
     counts = {"changed_pixels": done.changed_pixels, "clamped_values": done.clamped_values}
     return Relit(picture, space, stored, relit, stops, counts)
@@ -83,11 +83,11 @@ def _applied(
     return relit, stops, done
 
 
-def _mask(frames: Frames, picture: Picture) -> Optional[Plane]:
+def _mask(frames: Frames, plan: Plan, picture: Picture) -> Optional[Plane]:
     """Return the weights of relighting `(H, W)` float32 0..1, or None where all is relit in full."""
     mask = None
     if "mask" in frames:
-        mask = np.clip(matte_plane(frames["mask"], picture.window).astype(np.float32), 0, 1)
+        mask = np.clip(matte_plane(frames["mask"], plan, "mask", picture.window).astype(np.float32), 0, 1)
     if picture.gate is not None:
         gate = (picture.gate > 0).astype(np.float32)
         mask = gate if mask is None else mask * gate

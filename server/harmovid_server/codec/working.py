@@ -28,7 +28,7 @@ Float32 = npt.NDArray[np.float32]
 def space_in(frames: Frames, plan: Plan, layer: str) -> Space:
     """Return how `layer` is stored; raise `ColourError` for a name that the configuration does not know."""
     frame = frames[layer]
-    part = frame.parts[exr.find_layer(frame.headers).part]
+    part = frame.parts[plan.rules.layer(frame.headers, layer).part]
     return space_of(plan.colorspace.get(layer, ""), part.header.chromaticities)
 
 

@@ -130,8 +130,9 @@ def _admit(board: Board, spec: JobSpec) -> Any:
     info.check_layers(spec.layers)
     if len(set(spec.layers)) != len(spec.layers) or not spec.layers:
         raise InputError("the job's layers are not each there once.", fix="Name each input once.")
-    if not set(spec.shared) <= set(spec.layers) or not set(spec.colorspace) <= set(spec.layers):
-        raise InputError("shared or colorspace names an input that the job does not have.")
+    for name in ("shared", "colorspace", "exr_layers", "matte_channels"):
+        if not set(getattr(spec, name)) <= set(spec.layers):
+            raise InputError(f"{name} names an input that the job does not have.")
     for source in spec.shared.values():
         Roots(board.config.roots).check(source)
     count = len(FrameRange.parse(spec.frames))

@@ -15,8 +15,8 @@ from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 from harmovid.errors import EngineFailed, FrameMismatch, HarmoVidError
+from harmovid.pixels.inputs import size_text
 
-from harmovid_server.codec.picture import size_text
 from harmovid_server.engines.base import Answer, ProxyFrame
 from harmovid_server.worker.checkpoint import Checkpoint, Result
 from harmovid_server.worker.codec_queue import Reply
@@ -29,8 +29,8 @@ AHEAD = 2
 LATEST = 64
 """Results remembered: more than can be on their way to main when it takes the job from this worker."""
 
-ODD_FACTS = ("nan", "inf")
-"""Counts that are told with a frame's result where they are not 0."""
+ODD_FACTS = ("nan", "inf", "notes", "solid")
+"""Facts that are told with a frame's result where they are not 0 or empty."""
 
 
 class Measuring:

@@ -13,6 +13,7 @@ from fakes.frames import BOX, frame, plan
 from harmovid.errors import SpoolFull
 from harmovid.pixels import exr
 from harmovid.pixels.apply.fast import apply_stops
+from harmovid.pixels.exr.header import Channel, channels_attribute
 from harmovid.pixels.field import NULL, Curve, LightingField
 from harmovid.pixels.field.exr_channels import read_grade
 from harmovid_server.codec.finish import finish
@@ -187,3 +188,64 @@ def test_a_foreground_beyond_the_backgrounds_window_is_kept(tmp_path) -> None:
     assert result.data_window == BOX
     assert result.channels["R"][0].tolist() == [0.25] * 4 + [0.5] * 4
     assert result.channels["Z"][0].tolist() == [9.0] * 4 + [0.0] * 4
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_light_beside_the_alpha_is_added_and_counted(tmp_path, given) -> None:
+    """Premultiplied glow with alpha 0 lands in the composite as F + (1 - A) B, whatever holds the matte.
+
+    Where F and A are both 0 the background's bits come back.
+    """
+    background = plate(8, height=4, width=8)
+    background = exr.with_data_window(background, (0, 0, 8, 4))
+    alpha, glow = np.zeros((4, 8), np.float16), np.zeros((4, 8), np.float16)
+    alpha[:, 6:], glow[:2, :3] = 1, 3
+    fg = {"R": glow, "G": glow, "B": glow, **({} if given else {"A": alpha})}
+    frames = {"fg": frame(**fg), "bg": background, **({"matte": frame(Y=alpha)} if given else {})}
+    layers = ("fg", "bg", "matte") if given else ("fg", "bg")
+    chosen = plan(layers=layers, target="fg", wants_matte=True, mode="comp")
+    frames = {
+        k: exr.with_attributes(v, {"pixelAspectRatio": exr.Attribute.of("float", 2.0)})
+        for k, v in frames.items()
+    }
+    result, report = done(tmp_path, frames, chosen, NULL)
+    assert (report["added_light_pixels"], report["left_out_light_pixels"]) == (6, 0)
+    old, new = background.channels["G"], result.channels["G"]
+    np.testing.assert_array_equal(new[:2, :3], (old[:2, :3].astype(np.float32) + 3).astype(np.float16))
+    assert new[2:, :6].tobytes() == old[2:, :6].tobytes()
+    assert result.channels["A"][:, :6].tobytes() == background.channels["A"][:, :6].tobytes()
+
+
+def test_light_outside_a_matte_beside_the_alpha_is_left_out_and_counted(tmp_path) -> None:
+    """A matte given beside an alpha says what the foreground is: light that both leave out is not of it."""
+    matte = np.zeros((4, 8), np.float16)
+    matte[:, :2] = 1
+    frames = {
+        "fg": frame(R=1.0, G=1.0, B=1.0, A=np.where(matte > 0, matte, np.float16(0))),
+        "bg": frame(R=0.25, G=0.25, B=0.25),
+        "matte": frame(Y=matte),
+    }
+    chosen = plan(layers=("fg", "bg", "matte"), target="fg", wants_matte=True, mode="comp")
+    result, report = done(tmp_path, frames, chosen, NULL)
+    assert result.channels["R"][0].tolist() == [1.0] * 2 + [0.25] * 6
+    assert (report["added_light_pixels"], report["left_out_light_pixels"]) == (0, 24)
+
+
+def test_a_chosen_layer_is_relit_and_the_beauty_is_not(tmp_path) -> None:
+    """With `exr_layers` another layer of the file is the picture; R, G, B keep their bits."""
+    source = frame(**dict.fromkeys(("R", "G", "B", "d.R", "d.G", "d.B"), 0.5))
+    result, _ = done(tmp_path, {"plate": source}, plan(exr_layers={"plate": "d"}))
+    assert (result.channels["R"] == 0.5).all()
+    assert (result.channels["d.R"] == 1).all()
+
+
+def test_a_composite_leaves_the_backgrounds_subsampled_channels(tmp_path) -> None:
+    """A composite that fits the background's window does not move it, so subsampled channels may stay."""
+    header = exr.PartHeader.make(BOX)
+    listed = {n: Channel(n, np.float16) for n in "BGR"} | {"half.Z": Channel("half.Z", np.float16, 2, 2)}
+    header = header.with_attributes({"channels": channels_attribute(listed)})
+    planes = {n: np.full((4, 8) if n in "BGR" else (2, 4), 0.25, np.float16) for n in listed}
+    background = exr.ExrFrame((exr.ExrPart(header, planes),))
+    result, _ = done(tmp_path, {"fg": frame(R=0.5, G=0.5, B=0.5, A=1.0), "bg": background}, comp_plan(), NULL)
+    assert result.channels["half.Z"].shape == (2, 4)
+    assert (result.channels["R"] == 0.5).all()

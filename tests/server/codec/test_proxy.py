@@ -18,7 +18,9 @@ def test_a_plate_is_averaged_as_it_is() -> None:
     assert small.images["plate"].shape == (2, 4, 3)
     assert small.images["plate"][0, 0].tolist() == [0.5, 2.0, -0.25]
     assert small.mattes["coverage"].min() == 1
-    assert small.facts == {"display": list(BOX), "data": list(BOX), "nan": 0, "inf": 0}
+    assert small.facts == {
+        "display": list(BOX), "data": list(BOX), "nan": 0, "inf": 0, "notes": [], "solid": {}
+    }  # fmt: skip
 
 
 def test_premultiplied_colours_are_divided_by_alpha_weighted() -> None:
@@ -120,3 +122,47 @@ def test_layers_of_another_format_are_named(tmp_path) -> None:
     with pytest.raises(FrameMismatch, match="9 x 4") as caught:
         load({"mask": tmp_path / "mask", "plate": tmp_path / "plate"}, plan(layers=("plate", "mask")))
     assert caught.value.layer == "mask"
+
+
+def test_an_input_of_another_pixel_aspect_is_refused_or_told() -> None:
+    """A background of another aspect is a FrameMismatch; a matte is laid over pixel by pixel, with a word."""
+    wide = {"pixelAspectRatio": exr.Attribute.of("float", 2.0)}
+    plain = frame(R=0.5, G=0.5, B=0.5, A=1.0)
+    pair = plan(layers=("fg", "bg"), target="fg", wants_matte=True)
+    with pytest.raises(FrameMismatch, match="pixel aspect is 2, that of fg 1") as caught:
+        measure({"fg": plain, "bg": frame(R=0.5, G=0.5, B=0.5, attributes=wide)}, pair)
+    assert caught.value.layer == "bg"
+    masked = plan(layers=("plate", "mask"))
+    small = measure({"plate": plain, "mask": frame(Y=0.5, attributes=wide)}, masked)
+    assert small.facts["notes"] == [
+        "mask: its pixel aspect is 2, that of plate 1; it is laid over pixel by pixel"
+    ]
+
+
+def test_another_view_is_told_and_can_be_chosen() -> None:
+    """The view that is left alone is a note; chosen by name it is what engines see."""
+    left, right = frame(R=0.25, G=0.25, B=0.25), frame(R=0.5, G=0.5, B=0.5)
+    parts = tuple(
+        exr.with_attributes(each, {n: exr.Attribute.of("string", v) for n, v in (("name", name), ("view", name))})
+        .parts[0]
+        for name, each in (("left", left), ("right", right))
+    )  # fmt: skip
+    stereo = exr.ExrFrame(parts)
+    first, second = (
+        measure({"plate": stereo}, plan()),
+        measure({"plate": stereo}, plan(exr_layers={"plate": "right"})),
+    )
+    assert first.facts["notes"] == ["plate: the view right is left as it is; --layer right chooses it"]
+    assert (first.images["plate"].max(), second.images["plate"].min()) == (0.25, 0.5)
+
+
+def test_a_matte_drawn_in_colour_is_measured_and_told() -> None:
+    """With a solid alpha the matte in R is what engines see, and the note says so; a named channel wins."""
+    drawn = np.zeros((4, 8), np.float16)
+    drawn[:, 4:] = 1
+    frames = {"plate": frame(R=0.5, G=0.5, B=0.5), "mask": frame(R=drawn, G=drawn, B=drawn, A=1.0)}
+    small = measure(frames, plan(layers=("plate", "mask")))
+    assert small.mattes["mask"][0].tolist() == [0, 0, 1, 1]
+    assert "its channel R is taken, as A is the same everywhere" in small.facts["notes"][0]
+    named = measure(frames, plan(layers=("plate", "mask"), matte_channels={"mask": "A"}))
+    assert (named.facts["notes"], named.facts["solid"]) == ([], {"mask": "white"})

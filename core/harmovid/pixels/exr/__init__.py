@@ -1,4 +1,4 @@
-"""EXR frames in and out, losing nothing. This is the door; the work is in the `exr_*` files beside it.
+"""EXR frames in and out, losing nothing. This is the door; the work is in the files beside it.
 
     frame = exr.read(data_or_path)                        # or exr.read_header(...): no pixel touched
     layer, rgb = exr.layer_rgb(frame)                     # the beauty, (H, W, 3) float32
@@ -11,6 +11,7 @@ kept, refused and why.
 
 from __future__ import annotations
 
+from harmovid.pixels.exr.choice import main_part, other_views
 from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr.header import COMPRESSIONS, LOSSY, Box, Channel, PartHeader
 from harmovid.pixels.exr.layers import (
@@ -20,7 +21,6 @@ from harmovid.pixels.exr.layers import (
     channel_plane,
     count_nonfinite,
     find_layer,
-    find_matte,
     layer_names,
     layer_rgb,
     make_frame,
@@ -30,7 +30,8 @@ from harmovid.pixels.exr.layers import (
     with_channels,
     with_data_window,
 )
-from harmovid.pixels.exr.parse import DEFAULT_LIMITS, ExrHeader, Limits, main_part
+from harmovid.pixels.exr.mattes import Matte, find_matte, matte_plane, solid
+from harmovid.pixels.exr.parse import DEFAULT_LIMITS, ExrHeader, Limits
 from harmovid.pixels.exr.reading import read, read_header
 from harmovid.pixels.exr.values import Attribute
 from harmovid.pixels.exr.writing import write
@@ -39,7 +40,8 @@ __all__ = [
     "read", "read_header", "write",
     "ExrFrame", "ExrPart", "ExrHeader", "PartHeader", "Channel", "Attribute", "Box", "Pixels",
     "Limits", "DEFAULT_LIMITS", "COMPRESSIONS", "LOSSY", "HALF_MAX",
-    "Layer", "layer_names", "find_layer", "find_matte", "main_part", "layer_rgb", "channel_plane",
+    "Layer", "layer_names", "find_layer", "main_part", "other_views", "layer_rgb", "channel_plane",
+    "Matte", "find_matte", "matte_plane", "solid",
     "with_channels", "with_attributes", "with_data_window", "make_frame", "moved",
     "Nonfinite", "count_nonfinite", "to_half",
 ]  # fmt: skip

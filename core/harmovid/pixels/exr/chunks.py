@@ -55,7 +55,7 @@ def _level_sizes(size: int, mode: int) -> List[int]:
 def table_bytes(header: ExrHeader) -> int:
     """Return the size of the chunk table, which follows the headers.
 
-    Errors:
+    Raises:
         FrameUnreadable: a part of several claims another number of chunks than its windows and tiles make.
     """
     for part in header.parts if len(header.parts) > 1 else ():
@@ -72,7 +72,7 @@ def check_table(table: Buffer, header: ExrHeader, file_bytes: int) -> npt.NDArra
         header: the file's headers.
         file_bytes: size of the whole file.
 
-    Errors:
+    Raises:
         FrameUnreadable: the file ends within the table, or some chunks were never written.
     """
     size = table_bytes(header)
@@ -108,7 +108,7 @@ def check_last(start: Buffer, at: int, file_bytes: int) -> None:
         at: where it begins.
         file_bytes: size of the whole file.
 
-    Errors:
+    Raises:
         FrameUnreadable: it runs over the end of the file.
     """
     size = int.from_bytes(bytes(start[-4:]), "little", signed=True)

@@ -30,7 +30,7 @@ class ExrFrame:
 
     Attributes:
         parts: in file order.
-        main: index of the part that holds the picture (see `exr_parse.main_part`).
+        main: index of the part that holds the picture (see `choice.main_part`).
 
     The properties below speak of that part.
     """

@@ -123,6 +123,12 @@ class PartHeader:
         return str(self.get("name", ""))
 
     @property
+    def view(self) -> str:
+        """The view that the part belongs to ("left"); empty where it names none."""
+        value = self.get("view", "")
+        return value if isinstance(value, str) else ""
+
+    @property
     def chromaticities(self) -> Optional[Tuple[float, ...]]:
         """(red x, y, green x, y, blue x, y, white x, y) as stored, or None: then OpenEXR says Rec. ITU-R
         BT.709."""
@@ -136,7 +142,7 @@ class PartHeader:
         return y1 - y0, x1 - x0
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the Python value of an attribute (see `exr_values`), or `default` where there is none."""
+        """Return the Python value of an attribute (see `values`), or `default` where there is none."""
         found = self.attributes.get(name)
         return default if found is None else found.value
 
@@ -156,7 +162,7 @@ class PartHeader:
     ) -> PartHeader:
         """Build a scan line header with no channels yet (`exr.make_frame` adds them).
 
-        Errors:
+        Raises:
             InputError: no such compression.
         """
         if compression not in COMPRESSIONS:
@@ -191,7 +197,7 @@ def _exclusive(inclusive: Tuple[int, int, int, int]) -> Box:
 def parse_channels(data: bytes) -> Dict[str, Channel]:
     """Read a `chlist` attribute.
 
-    Errors:
+    Raises:
         FrameUnreadable: cut short, a name that is empty, double or not UTF-8, an unknown pixel type, or a
             sampling below 1.
     """
@@ -223,7 +229,7 @@ def channels_attribute(channels: Mapping[str, Channel]) -> Attribute:
 def read_name(data: Buffer, at: int) -> Tuple[str, int]:
     """Read a null-terminated name of 1 to 255 bytes at `at`; return it and the place after it.
 
-    Errors:
+    Raises:
         FrameUnreadable: no end within 255 bytes, empty, or not UTF-8.
     """
     window = bytes(data[at : at + LONG_NAME_BYTES + 1])

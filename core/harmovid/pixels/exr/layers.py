@@ -1,25 +1,24 @@
 """Layers of a frame: which channels are the picture, taking them out, putting new ones in.
 
-**The beauty** is never guessed. It is the channels named exactly R, G, B (and A) of the main part
-(`main_part`): in a stereo file the default view, in a Nuke multi-part file the part `rgba`. A file whose
-picture has other names is read by naming its layer: "left" finds `left.R/G/B`, or a part named or viewed
-"left" that has R, G, B. Nuke's spelling `diffuse.red/green/blue` and lower case are the same names.
-
-**The matte** of a file that is a matte: A, else Y, else its only channel, else R.
+**The beauty** is the channels R, G, B (and A) of the main part (`choice.main_part`): in a stereo file the default
+view, in a multi-part file the part `rgba`. A file whose picture has another name is read by naming its layer:
+"left" finds `left.R/G/B`, or a part named or viewed "left" that has R, G, B. Nuke's spelling
+`diffuse.red/green/blue` and lower case are the same names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
 from harmovid.errors import FrameRefused, InputError
+from harmovid.pixels.exr.choice import BEAUTY_NAMES, beauty_prefix, colour_layers, is_picture, main_part
 from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr.header import Box, Channel, PartHeader, box_attribute, channels_attribute
-from harmovid.pixels.exr.parse import ExrHeader, main_part
+from harmovid.pixels.exr.parse import ExrHeader
 from harmovid.pixels.exr.values import Attribute
 
 HALF_MAX = 65504.0
@@ -29,7 +28,6 @@ _HALF_ABS = np.uint16(0x7FFF)
 _HALF_INF = np.uint16(0x7C00)
 _FLOAT_ABS = np.uint32(0x7FFFFFFF)
 _FLOAT_INF = np.uint32(0x7F800000)
-_ROLES = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2, "a": 3, "alpha": 3}
 
 
 @dataclass(frozen=True)
@@ -58,74 +56,62 @@ def layer_names(header: ExrHeader) -> Tuple[str, ...]:
     """Return the layers that have red, green and blue, in file order; "" is the beauty."""
     names: Dict[str, None] = {}
     for index, part in enumerate(header.parts):
-        for prefix, roles in _prefixes(part).items():
-            if all(role in roles for role in range(3)):
-                names.setdefault(prefix or ("" if index == header.main else part.name))
+        beauty = beauty_prefix(part)
+        for prefix, roles in colour_layers(part).items():
+            if is_picture(roles):
+                plain = prefix == beauty
+                names.setdefault("" if plain and index == header.main else _spoken(part, prefix, plain))
     return tuple(names)
 
 
-def find_layer(header: ExrHeader, layer: str = "") -> Layer:
-    """Find a layer's channels by the rule of this module.
+def _spoken(part: PartHeader, prefix: str, plain: bool) -> str:
+    """Return the name by which `find_layer` finds a layer of a part that is not the beauty."""
+    return part.name if plain and part.name else prefix
 
-    Errors:
+
+def find_layer(header: ExrHeader, layer: str = "") -> Layer:
+    """Find a layer's channels.
+
+    Args:
+        header: of the whole file.
+        layer: a layer ("left" for `left.R`), a part or a view by name, upper and lower case alike where nothing
+            fits exactly; empty is the beauty, and so are its usual names ("rgba") where the file has nothing of
+            that name.
+
+    Raises:
         FrameRefused: the file has no such layer with red, green and blue.
     """
-    order = [header.main, *(i for i in range(len(header.parts)) if i != header.main)]
-    if not layer:
-        candidates = [(header.main, "")]
-    else:
-        named = [i for i in order if layer in (header.parts[i].name, header.parts[i].get("view"))]
-        candidates = [(i, layer) for i in order] + [(i, "") for i in named]
-    for index, prefix in candidates:
-        roles = _prefixes(header.parts[index]).get(prefix, {})
-        if all(role in roles for role in range(3)):
+    exact = _candidates(header, layer, str) if layer else []
+    loose = _candidates(header, layer, str.lower) if layer else []
+    if not layer or layer.lower() in BEAUTY_NAMES:
+        beauty = beauty_prefix(header.main_header)
+        loose.append((header.main, "" if beauty is None else beauty))
+    for index, prefix in (*exact, *loose):
+        roles = colour_layers(header.parts[index]).get(prefix, {})
+        if is_picture(roles):
             return Layer(index, (roles[0], roles[1], roles[2]), roles.get(3))
     known = ", ".join(name or "R, G, B" for name in layer_names(header)) or "none"
     wanted = f"layer {layer!r}" if layer else "channels R, G, B"
-    raise FrameRefused(
-        f"The file has no {wanted}. Its colour layers: {known}.", fix="Write the picture as R, G, B."
-    )
+    fix = "Choose one of its layers by name (--layer)." if layer_names(header) else "Write it as R, G, B."
+    raise FrameRefused(f"The file has no {wanted}. Its colour layers: {known}.", fix=fix)
 
 
-def _prefixes(part: PartHeader) -> Dict[str, Dict[int, str]]:
-    """Return for each layer prefix the channel names by role: 0 red, 1 green, 2 blue, 3 alpha."""
-    found: Dict[str, Dict[int, str]] = {}
-    for name in part.channels:
-        prefix, _, last = name.rpartition(".")
-        role = _ROLES.get(last.lower())
-        if role is not None:
-            roles = found.setdefault(prefix, {})
-            # "R" beats "red" and "r" where a part has both: it is the format's own name.
-            if role not in roles or last == "RGBA"[role]:
-                roles[role] = name
-    return found
-
-
-def find_matte(header: ExrHeader) -> str:
-    """Return the name of the main part's matte channel: A, else Y, else its only channel, else R.
-
-    Errors:
-        FrameRefused: it has none of them.
-    """
-    names = header.main_header.channels
-    for name in ("A", "Y"):
-        if name in names:
-            return name
-    if len(names) == 1:
-        return next(iter(names))
-    if "R" in names:
-        return "R"
-    raise FrameRefused(
-        f"No channel of {', '.join(names)} is a matte.",
-        fix="Write it as alpha (A), as Y, or as the only channel.",
-    )
+def _candidates(header: ExrHeader, layer: str, form: Callable[[str], str]) -> List[Tuple[int, str]]:
+    """Return the places where a layer of that name may be: (part, prefix), the main part first."""
+    order = [header.main, *(i for i in range(len(header.parts)) if i != header.main)]
+    wanted = form(layer)
+    by_prefix = [
+        (i, prefix) for i in order for prefix in colour_layers(header.parts[i]) if form(prefix) == wanted
+    ]
+    named = [i for i in order if wanted in (form(header.parts[i].name), form(header.parts[i].view))]
+    return by_prefix + [(i, beauty_prefix(header.parts[i]) or "") for i in named]
 
 
 def layer_rgb(frame: ExrFrame, layer: str = "") -> Tuple[Layer, npt.NDArray[np.float32]]:
     """Return a layer and its colours, `(H, W, 3)` float32 in the file's own colour state, as stored:
     unbounded, premultiplied or not as the file is, NaN and infinity included.
 
-    Errors:
+    Raises:
         FrameRefused: no such layer, or one that is subsampled or of unsigned integers.
     """
     found = find_layer(frame.headers, layer)
@@ -144,7 +130,7 @@ def channel_plane(frame: ExrFrame, name: str, part: Optional[int] = None) -> npt
         name: full channel name.
         part: index of the part; None is the main part.
 
-    Errors:
+    Raises:
         FrameRefused: no such channel, or one that is subsampled or of unsigned integers.
     """
     return _full(frame.parts[frame.main if part is None else part], name).astype(np.float32)
@@ -201,7 +187,7 @@ def with_channels(
     Returns:
         the frame, and for each channel where values were clamped, how many.
 
-    Errors:
+    Raises:
         InputError: another size, a type EXR does not have, or floats for a channel of unsigned integers.
     """
     index = frame.main if part is None else part
@@ -239,11 +225,13 @@ def with_data_window(frame: ExrFrame, box: Box, part: Optional[int] = None) -> E
     """Return a frame whose part stores another window: cropped where smaller, 0 where larger (as OpenEXR
     readers show what lies outside a data window).
 
-    Errors:
+    Raises:
         InputError: a subsampled channel cannot be moved.
     """
     index = frame.main if part is None else part
     old = frame.parts[index]
+    if old.header.data_window == box:
+        return frame
     if any(pixels.shape != old.header.shape for pixels in old.channels.values()):
         raise InputError("A frame with subsampled channels cannot change its data window.")
     header = old.header.with_attributes({"dataWindow": box_attribute(box)})
@@ -280,7 +268,7 @@ def make_frame(header: PartHeader, channels: Mapping[str, Pixels]) -> ExrFrame:
     """Return a one-part frame of `header` (see `PartHeader.make`) with these channels, each in its array's
     type.
 
-    Errors:
+    Raises:
         InputError: an array of another size than the data window, or of a type EXR does not have.
     """
     empty = header.with_attributes({"channels": channels_attribute({})})

@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from harmovid.errors import FrameRefused, FrameUnreadable
+from harmovid.pixels.exr.choice import main_part
 from harmovid.pixels.exr.header import (
     COMPRESSIONS,
     FLAG_DEEP,
@@ -45,6 +46,8 @@ _STRANGERS = (
     (b"#?RADIAN", "a Radiance HDR"),
 )
 _RANDOM_Y = 2
+_ASPECT_RANGE = (1e-6, 1e6)
+"""Pixel aspects that OpenEXR takes (ImfHeader.cpp, sanityCheck)."""
 _COORDINATE_LIMIT = 1 << 30
 """OpenEXR refuses windows beyond half the range of an int (ImfHeader.cpp, sanityCheck)."""
 
@@ -81,7 +84,7 @@ class ExrHeader:
 
     Attributes:
         parts: one header per part, in file order.
-        main: index of the part that holds the picture (see `main_part`).
+        main: index of the part that holds the picture (see `choice.main_part`).
         size_bytes: where the headers end in the file; 0 for headers that were not read from one.
     """
 
@@ -95,19 +98,6 @@ class ExrHeader:
         return self.parts[self.main]
 
 
-def main_part(parts: Tuple[PartHeader, ...]) -> int:
-    """Return the index of the part that holds the picture: the first one in file order that has channels
-    named exactly R, G and B; where none has, the first part.
-
-    Nuke writes its `rgba` part first, and a part per view has the default view first (the first name of
-    `multiView`), so this is the beauty of the default view.
-    """
-    for index, header in enumerate(parts):
-        if all(name in header.channels for name in "RGB"):
-            return index
-    return 0
-
-
 def parse_header(
     buffer: Buffer, limits: Limits = DEFAULT_LIMITS, file_bytes: Optional[int] = None
 ) -> ExrHeader:
@@ -118,7 +108,7 @@ def parse_header(
         limits: what is taken at most.
         file_bytes: size of the whole file; None says that `buffer` is all of it.
 
-    Errors:
+    Raises:
         FrameUnreadable: empty, not an EXR, cut short within the header, or malformed.
         FrameRefused: deep, luminance/chroma, a compression or version from the future, or beyond the limits.
     """
@@ -139,6 +129,7 @@ def parse_header(
         if not flags & FLAG_MULTIPART:
             break
     parts = tuple(headers)
+    _check_parts(parts)
     _check_limits(parts, limits)
     return ExrHeader(parts, main_part(parts), at)
 
@@ -215,6 +206,7 @@ def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader
     if header.get("lineOrder") > _RANDOM_Y:
         raise FrameUnreadable("The EXR header has an impossible line order.", fix=MENDS["damaged"])
     _check_windows(header)
+    _check_ranges(header)
     _check_channels(header)
     return header
 
@@ -235,6 +227,33 @@ def _check_windows(header: PartHeader) -> None:
         x0, y0, x1, y1 = box
         if x1 <= x0 or y1 <= y0 or max(abs(edge) for edge in box) > _COORDINATE_LIMIT:
             raise FrameUnreadable(f"The EXR header has an impossible window {box}.", fix=MENDS["damaged"])
+
+
+def _check_ranges(header: PartHeader) -> None:
+    """Check the numbers of the header that the decoding library would refuse the whole file for."""
+    aspect = np.float32(header.pixel_aspect)
+    if not np.float32(_ASPECT_RANGE[0]) <= aspect <= np.float32(_ASPECT_RANGE[1]):
+        raise FrameRefused(
+            f"The file's pixelAspectRatio is {header.pixel_aspect:g}.",
+            fix="Write it with its real pixel aspect, 1 for square pixels.",
+        )
+    if header.get("screenWindowWidth") < 0:
+        raise FrameRefused(
+            f"The file's screenWindowWidth is {header.get('screenWindowWidth'):g}.", fix="Write it as 1."
+        )
+
+
+def _check_parts(parts: Tuple[PartHeader, ...]) -> None:
+    """Check what the parts of one file must have in common, and what must tell them apart."""
+    names = [header.name for header in parts]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise FrameRefused(f"The file has two parts named {doubled!r}.", fix="Name each part differently.")
+    for name in ("displayWindow", "pixelAspectRatio"):
+        if len({header.attributes[name].data for header in parts}) > 1:
+            raise FrameRefused(
+                f"The parts of the file differ in {name}.", fix="Write all parts in one format."
+            )
 
 
 def _check_channels(header: PartHeader) -> None:

@@ -43,7 +43,7 @@ def read_header(source: Source, limits: Limits = DEFAULT_LIMITS) -> ExrHeader:
         source: the file's bytes, or its path.
         limits: what is taken at most.
 
-    Errors:
+    Raises:
         FrameMissing: no such file.
         FrameUnreadable: empty, not an EXR, malformed, or incomplete as far as the chunk table tells.
         FrameRefused: deep, luminance/chroma, of an unknown version or compression, or beyond the limits.
@@ -64,7 +64,7 @@ def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> E
         the frame, every channel in its native type, every attribute as it stands. Of a mip-mapped file the
         full size level is kept: the others are derived from it.
 
-    Errors:
+    Raises:
         those of `read_header`, and FrameUnreadable where blocks of pixels are missing, cut off or damaged.
     """
     with _opened(source) as stream:

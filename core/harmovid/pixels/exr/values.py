@@ -69,7 +69,7 @@ class Attribute:
     def value(self) -> Any:
         """The Python value of the module's table.
 
-        Errors:
+        Raises:
             FrameUnreadable: the bytes do not fit the type.
         """
         try:
@@ -83,7 +83,7 @@ class Attribute:
     def of(cls, type_name: str, value: Any) -> Attribute:
         """Encode a Python value of the module's table.
 
-        Errors:
+        Raises:
             InputError: the value does not fit the type.
         """
         try:

@@ -39,7 +39,7 @@ def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: i
     Attributes and their order are the frame's; a single part without `type` gets one (scanlineimage or
     tiledimage), `chunkCount` is brought up to date, and a mip-mapped file becomes one of a single level.
 
-    Errors:
+    Raises:
         InputError: an array's size or type does not fit the header.
         OutputError: the library refuses the frame, or the file cannot be written.
     """

@@ -35,9 +35,14 @@ def at(planes, window, part):
 @settings(max_examples=60, deadline=None)
 @given(lighting.seeds, windows, windows, lighting.dtypes, st.booleans())
 def test_ends_are_bit_identical_in_any_windows(seed, front_window, back_window, dtype, premultiplied):
-    """Where M is 0 the result is B (0 outside its window), where M is 1 it is F, to the bit."""
+    """Where M is 0 the result is B (0 outside its window), where M is 1 it is F, to the bit.
+
+    Of a premultiplied foreground where F is 0 as well: what it holds beside its matte is light.
+    """
     front, back = layer(seed, front_window, dtype), layer(seed + 1, back_window, dtype)
     matte = np.random.default_rng(seed).choice([0.0, 0.25, 1.0], front.planes[0].shape).astype(dtype)
+    if premultiplied:
+        front = Layer(tuple(np.where(matte > 0, plane, dtype(0)) for plane in front.planes), front_window)
     done = compose(front, back, matte, premultiplied=premultiplied)
     assert done.window == union(front_window, back_window)
     got_front = at(done.planes, done.window, front_window)
@@ -51,6 +56,36 @@ def test_ends_are_bit_identical_in_any_windows(seed, front_window, back_window, 
     x, y = front_window[0] - done.window[0], front_window[1] - done.window[1]
     untouched[y : y + matte.shape[0], x : x + matte.shape[1]] = matte == 0
     assert (bits(np.stack(done.planes, -1)[untouched]) == bits(want[untouched])).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(lighting.seeds, lighting.dtypes, st.sampled_from([0.0, -0.0, -0.5]))
+def test_light_beside_the_matte_is_added(seed, dtype, cover):
+    """F + (1 - M) B where a premultiplied F has light and M is 0 or less (then as 0); NaN and infinity stay out."""
+    window = (0, 0, 7, 5)
+    front, back = layer(seed, window, dtype), layer(seed + 1, window, dtype)
+    done = compose(front, back, np.full((5, 7), cover, dtype), premultiplied=True)
+    for got, light, below in zip(done.planes, front.planes, back.planes):
+        with np.errstate(over="ignore", invalid="ignore"):
+            added = (light.astype(np.float32) + below.astype(np.float32)).astype(dtype)
+        largest = np.finfo(dtype).max
+        added = np.where(np.isinf(added) & np.isfinite(below), np.copysign(largest, added), added)
+        want = np.where(np.isfinite(light) & (light != 0), added, below)
+        finite = np.isfinite(below)
+        assert (got[finite] == want[finite]).all()
+        dark = (light == 0) | ~np.isfinite(light)
+        assert (bits(got[dark]) == bits(below[dark])).all()
+
+
+def test_an_unassociated_foreground_adds_nothing_beside_its_matte():
+    """Colours that are not multiplied mean nothing where M is 0: B comes back; so it does where M is NaN."""
+    window = (0, 0, 2, 1)
+    front, back = Layer((np.float32([[8.0, 8.0]]),), window), Layer((np.float32([[2.0, 2.0]]),), window)
+    straight = compose(front, back, np.float32([[0.0, np.nan]]), premultiplied=False)
+    assert straight.planes[0].tolist() == [[2.0, 2.0]]
+    assert compose(front, back, np.float32([[0.0, np.nan]]), premultiplied=True).planes[0].tolist() == [
+        [10.0, 2.0]
+    ]
 
 
 def test_soft_pixels_follow_the_formulas():

@@ -64,6 +64,7 @@ def test_the_beauty_of_a_multi_part_file_is_its_first_rgb_part() -> None:
     assert exr.find_layer(frame.headers) == Layer(1, ("R", "G", "B"), "A")
     assert exr.find_layer(frame.headers, "right") == Layer(2, ("R", "G", "B"))
     assert exr.find_layer(frame.headers, "rgba.right") == Layer(2, ("R", "G", "B"))
+    assert exr.find_layer(frame.headers, "RIGHT") == Layer(2, ("R", "G", "B"))
     assert exr.layer_names(frame.headers) == ("", "rgba.right")
 
 
@@ -101,27 +102,6 @@ def test_ids_are_no_picture(dtype: type) -> None:
         exr.layer_rgb(frame)
     with pytest.raises(FrameRefused, match="channel A"):
         exr.channel_plane(frame, "A")
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (("R", "G", "B", "A"), "A"),
-        (("R", "G", "B"), "R"),
-        (("Y",), "Y"),
-        (("mask",), "mask"),
-        (("Y", "Z"), "Y"),
-    ],
-)
-def test_mattes_are_found(names, expected: str) -> None:
-    """A matte is A, else Y, else the only channel, else R."""
-    assert exr.find_matte(frame_of(*names).headers) == expected
-
-
-def test_no_matte_is_refused() -> None:
-    """A file of several data channels is no matte."""
-    with pytest.raises(FrameRefused, match="is a matte"):
-        exr.find_matte(frame_of("X", "Z").headers)
 
 
 @given(seed=st.integers(0, 2**31), changed=st.sets(st.sampled_from(["R", "G", "B", "A", "depth.Z", "id"])))

@@ -1,0 +1,132 @@
+"""Which part and which channels of a file are its picture, from names alone.
+
+    roles = colour_layers(part)                # {"": {0: "R", 1: "G", 2: "B", 3: "A"}, "diffuse": {...}}
+    index = main_part(parts)                   # the part that holds the beauty
+
+A part is judged by its name, its view and the names of its channels; no pixel is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Optional, Sequence, Tuple
+
+from harmovid.pixels.exr.header import PartHeader
+
+BEAUTY_NAMES = frozenset({"", "rgba", "rgb", "beauty", "c", "ci", "combined", "finalimage", "main"})
+"""How programs name the part with the picture, in lower case: Nuke and Arnold `rgba`, Houdini `C`, RenderMan
+`Ci`, Blender `Combined`, Unreal `FinalImage`, others `beauty`."""
+
+SPOKEN_VIEWS = frozenset({"left", "right"})
+"""Names that are taken for views even where no attribute says so."""
+
+PICTURE_ROLES = (0, 1, 2)
+"""Red, green and blue."""
+
+_ROLES = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2, "a": 3, "alpha": 3}
+
+
+def colour_layers(part: PartHeader) -> Dict[str, Dict[int, str]]:
+    """Return for each layer prefix the channel names by role: 0 red, 1 green, 2 blue, 3 alpha."""
+    found: Dict[str, Dict[int, str]] = {}
+    for name in part.channels:
+        prefix, _, last = name.rpartition(".")
+        role = _ROLES.get(last.lower())
+        if role is not None:
+            roles = found.setdefault(prefix, {})
+            # "R" beats "red" and "r" where a part has both: it is the format's own name.
+            if role not in roles or last == "RGBA"[role]:
+                roles[role] = name
+    return found
+
+
+def is_picture(roles: Dict[int, str]) -> bool:
+    """Return whether a layer has red, green and blue."""
+    return all(role in roles for role in PICTURE_ROLES)
+
+
+def beauty_prefix(part: PartHeader) -> Optional[str]:
+    """Return the prefix of the picture's channels in one part, or None where it has no picture.
+
+    The plain channels R, G, B; where there are none, a layer that is named as the beauty or as the part itself.
+    """
+    layers = colour_layers(part)
+    own = (part.name.lower(), _bare(part))
+    for prefix, roles in layers.items():
+        if prefix == "" and is_picture(roles):
+            return prefix
+    for prefix, roles in layers.items():
+        if is_picture(roles) and (prefix.lower() in BEAUTY_NAMES or prefix.lower() in own):
+            return prefix
+    return None
+
+
+def default_view(parts: Sequence[PartHeader]) -> str:
+    """Return the first name of the file's `multiView`, else the view of its first part that has one, else ""."""
+    for part in parts:
+        names = view_names(part)
+        if names:
+            return names[0]
+    return next((part.view for part in parts if part.view), "")
+
+
+def view_names(part: PartHeader) -> Tuple[str, ...]:
+    """Return the names in a part's `multiView`, the default view first; empty where it has none."""
+    value = part.get("multiView", ())
+    return value if isinstance(value, tuple) else ()
+
+
+def _bare(part: PartHeader) -> str:
+    """Return a part's name in lower case without the view at its end: "rgba" of "rgba.left"."""
+    name = part.name.lower()
+    for view in {part.view.lower(), *SPOKEN_VIEWS}:
+        if view and name == view:
+            return ""
+        if view and name.endswith((f".{view}", f"_{view}", f"-{view}")):
+            return name[: -len(view) - 1]
+    return name
+
+
+def is_named_beauty(part: PartHeader) -> bool:
+    """Return whether a part's name says that it holds the picture, the view at its end left aside."""
+    return _bare(part) in BEAUTY_NAMES
+
+
+def main_part(parts: Tuple[PartHeader, ...]) -> int:
+    """Return the index of the part that holds the picture; 0 where no part has one.
+
+    Of the parts with a picture: one named as the beauty (`rgba`, no name at all, and the like) before any
+    other, the default view before other views, and then the first in the file.
+    """
+    view = default_view(parts)
+    pictures = [index for index, part in enumerate(parts) if beauty_prefix(part) is not None]
+    return min(
+        pictures,
+        key=lambda index: (not is_named_beauty(parts[index]), parts[index].view not in ("", view), index),
+        default=0,
+    )
+
+
+def other_views(parts: Sequence[PartHeader], part: int, prefix: str) -> Tuple[str, ...]:
+    """Return the views of a file that have a picture and are not the one in `prefix` of `part`.
+
+    Views are what `multiView`, a part's `view`, or the plain words "left" and "right" in a name say.
+    """
+    chosen = _view_of(parts, part, prefix)
+    found: Dict[str, None] = {}
+    for index, header in enumerate(parts):
+        for name, roles in colour_layers(header).items():
+            if is_picture(roles):
+                found.setdefault(_view_of(parts, index, name))
+    return tuple(view for view in found if view and view != chosen)
+
+
+def _view_of(parts: Sequence[PartHeader], part: int, prefix: str) -> str:
+    """Return the view that a layer belongs to: said by its part, by its prefix, or the file's default one."""
+    header = parts[part]
+    if header.view:
+        return header.view
+    listed = {name for each in parts for name in view_names(each)} | SPOKEN_VIEWS
+    for word in reversed([*header.name.replace("_", ".").split("."), *prefix.split(".")]):
+        if word in listed:
+            return word
+    return default_view(parts)

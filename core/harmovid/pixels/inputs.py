@@ -1,0 +1,201 @@
+"""What a job takes from each of a frame's files, and what it refuses: judged by headers alone.
+
+    rules = FrameRules.of(spec, info)
+    chosen = rules.judge({"plate": header, "mask": mask_header})    # raises, naming the input
+    chosen.images["plate"], chosen.mattes["mask"], chosen.remarks
+
+`harmovid check` and the server's codec children both ask this, so a file that the check lets through is one that
+the run takes. Pixels can still be damaged; headers are all that is looked at here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Dict, Mapping, Sequence, Tuple
+
+from harmovid.errors import ColourError, FrameError, FrameMismatch, FrameRefused
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, EngineInfo, JobSpec
+from harmovid.pixels import exr
+from harmovid.pixels.apply.compose import union
+from harmovid.pixels.colour.primaries import file_primaries
+from harmovid.pixels.exr.choice import beauty_prefix, is_named_beauty
+from harmovid.pixels.exr.mattes import check_full
+
+ASPECT_TOLERANCE = 1e-3
+"""Relative difference of two pixel aspects that programs write for the same format."""
+
+
+@dataclass
+class Chosen:
+    """What is taken from one frame's files.
+
+    Attributes:
+        images: input to the channels of its picture.
+        mattes: input to its matte's channel.
+        remarks: sentences worth telling, which begin with the input's name.
+    """
+
+    images: Dict[str, exr.Layer] = field(default_factory=dict)
+    mattes: Dict[str, exr.Matte] = field(default_factory=dict)
+    remarks: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FrameRules:
+    """What a job asks of every frame's files.
+
+    Attributes:
+        target: the input that is relit and returned.
+        wants_matte: the engine works on a foreground: its matte is the input "matte", else the target's alpha.
+        mattes: the inputs of which one channel is taken, 0..1; all others are pictures.
+        premultiplied, comp: as in `OutputSpec`.
+        exr_layers: image input to the layer, part or view that is its picture; none is the beauty.
+        matte_channels: matte input to its channel; none is found by name and content.
+        colorspace: inputs whose colour space the user has named: the file's own primaries are not looked at.
+    """
+
+    target: str
+    wants_matte: bool = False
+    mattes: Tuple[str, ...] = ()
+    premultiplied: bool = True
+    comp: bool = False
+    exr_layers: Mapping[str, str] = field(default_factory=dict)
+    matte_channels: Mapping[str, str] = field(default_factory=dict)
+    colorspace: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: JobSpec, info: EngineInfo) -> FrameRules:
+        """Return the rules of a job."""
+        return cls(
+            target=info.target,
+            wants_matte=any(layer.name == FOREGROUND_MATTE for layer in info.layers),
+            mattes=info.layers_of(MATTE),
+            premultiplied=spec.output.premultiplied,
+            comp=spec.output.mode == "comp",
+            exr_layers=dict(spec.exr_layers),
+            matte_channels=dict(spec.matte_channels),
+            colorspace=dict(spec.colorspace),
+        )
+
+    def layer(self, header: exr.ExrHeader, name: str) -> exr.Layer:
+        """Return the channels of an image input's picture.
+
+        Raises:
+            FrameRefused: the file has no such layer.
+        """
+        return exr.find_layer(header, self.exr_layers.get(name, ""))
+
+    def matte(self, header: exr.ExrHeader, name: str) -> exr.Matte:
+        """Return the channel of a matte input.
+
+        Raises:
+            FrameRefused: the file has none, or none of half or float.
+        """
+        return exr.find_matte(header, self.matte_channels.get(name, ""))
+
+    def judge(self, headers: Mapping[str, exr.ExrHeader]) -> Chosen:
+        """Choose the channels of one frame's files and check that the job can take them.
+
+        Args:
+            headers: of the frame's files by input, the target's among them.
+
+        Raises:
+            FrameRefused, FrameMismatch, ColourError: what the run would refuse; `layer` names the input.
+        """
+        chosen = Chosen()
+        target = headers[self.target]
+        for name in sorted(headers, key=lambda each: each != self.target):
+            try:
+                part = self._choose(name, headers[name], chosen, FOREGROUND_MATTE in headers)
+                first = target.parts[chosen.images[self.target].part]
+                chosen.remarks += self._agree(name, part, first)
+            except FrameError as error:
+                error.layer = name
+                raise
+            except ColourError as error:
+                refused = FrameRefused(error.message, fix="Name its colour space (--colorspace).", layer=name)
+                raise refused from error
+        if self.comp and BACKGROUND in headers:
+            self._check_room(headers, chosen)
+        return chosen
+
+    def _choose(self, name: str, header: exr.ExrHeader, chosen: Chosen, has_matte: bool) -> exr.PartHeader:
+        """Note what is taken from one file and return the header of its part."""
+        if name in self.mattes:
+            matte = chosen.mattes[name] = self.matte(header, name)
+            return header.parts[matte.part]
+        layer = chosen.images[name] = self.layer(header, name)
+        part = header.parts[layer.part]
+        for channel in layer.rgb:
+            check_full(part, channel)
+        if layer.alpha and self._uses_alpha(name, has_matte):
+            check_full(part, layer.alpha)
+        if name == self.target and self.wants_matte and not has_matte and layer.alpha is None:
+            raise FrameRefused(
+                "it has no alpha, and no matte was given.", fix="Give a matte, or write the alpha."
+            )
+        if name not in self.colorspace:
+            file_primaries(part.chromaticities)
+        chosen.remarks += self._remarks(name, header, layer)
+        return part
+
+    def _uses_alpha(self, name: str, has_matte: bool) -> bool:
+        """Return whether an image's own alpha is read: to divide by, as the matte, or to compose with."""
+        if name == self.target:
+            return self.premultiplied or (self.wants_matte and not has_matte)
+        return self.comp and name == BACKGROUND
+
+    def _remarks(self, name: str, header: exr.ExrHeader, layer: exr.Layer) -> Tuple[str, ...]:
+        """Return what is left alone in an image's file: other views, and parts that could be the picture."""
+        prefix = layer.rgb[0].rpartition(".")[0]
+        views = exr.other_views(header.parts, layer.part, prefix)
+        remarks = [f"{name}: the view {view} is left as it is; --layer {view} chooses it" for view in views]
+        pictures = [part.name for part in header.parts if beauty_prefix(part) is not None]
+        unsure = not is_named_beauty(header.parts[layer.part]) and not self.exr_layers.get(name)
+        if len(pictures) > 1 and unsure:
+            taken = header.parts[layer.part].name
+            remarks.append(
+                f"{name}: of the parts {', '.join(pictures)} the first one, {taken}, is taken as the picture; "
+                "--layer chooses another"
+            )
+        return tuple(remarks)
+
+    def _agree(self, name: str, part: exr.PartHeader, target: exr.PartHeader) -> Tuple[str, ...]:
+        """Check that a file has the target's format; return a remark where only a matte's pixel aspect differs.
+
+        Raises:
+            FrameMismatch: it has not.
+        """
+        if part.display_window != target.display_window:
+            raise FrameMismatch(
+                f"its display window is {size_text(part.display_window)}, that of {self.target} "
+                f"{size_text(target.display_window)}.",
+                fix="Render all inputs in one format.",
+            )
+        if math.isclose(part.pixel_aspect, target.pixel_aspect, rel_tol=ASPECT_TOLERANCE):
+            return ()
+        told = f"{part.pixel_aspect:g}, that of {self.target} {target.pixel_aspect:g}"
+        if name in self.mattes:
+            return (f"{name}: its pixel aspect is {told}; it is laid over pixel by pixel",)
+        raise FrameMismatch(f"its pixel aspect is {told}.", fix="Render all inputs in one format.")
+
+    def _check_room(self, headers: Mapping[str, exr.ExrHeader], chosen: Chosen) -> None:
+        """Raise `FrameRefused` where a composite would have to enlarge a part with subsampled channels."""
+        front = headers[self.target].parts[chosen.images[self.target].part].data_window
+        part = headers[BACKGROUND].parts[chosen.images[BACKGROUND].part]
+        sampled = [
+            name for name, each in part.channels.items() if (each.x_sampling, each.y_sampling) != (1, 1)
+        ]
+        if sampled and union(front, part.data_window) != part.data_window:
+            raise FrameRefused(
+                f"its channel {sampled[0]} is subsampled, and the composite is larger than its data window.",
+                fix="Write it at full size, or crop the foreground.",
+                layer=BACKGROUND,
+            )
+
+
+def size_text(box: Sequence[int]) -> str:
+    """Return a window as people say it: "1920 x 1080", with its place where that is not 0, 0."""
+    place = "" if box[0] == box[1] == 0 else f" at {box[0]}, {box[1]}"
+    return f"{box[2] - box[0]} x {box[3] - box[1]}{place}"
