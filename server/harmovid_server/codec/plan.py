@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import BACKGROUND, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, EngineInfo, JobSpec
 from harmovid.pixels.inputs import FrameRules
 
 

@@ -149,9 +149,8 @@ def _read(path: Path, source: Source, primaries: Primaries) -> Float32:
         return _still(picture, source, bgr=True)
     frame = _displayed(path)
     if source.matte:
-        return np.clip(np.nan_to_num(exr.channel_plane(frame, exr.find_matte(frame.headers))), 0, 1).astype(
-            np.float32
-        )
+        plane, _ = exr.matte_plane(frame, exr.find_matte(frame.headers))
+        return np.clip(np.nan_to_num(plane.astype(np.float32)), 0, 1)
     _, stored = exr.layer_rgb(frame)
     space = space_of(source.colorspace, frame.chromaticities)
     linear = space.to_linear(stored, primaries)

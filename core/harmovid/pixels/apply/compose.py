@@ -125,15 +125,18 @@ def uncovered_light(planes: Sequence[Plane], matte: Plane) -> npt.NDArray[np.boo
         planes: its channels, `(H, W)` each.
         matte: `(H, W)` of the same window.
     """
-    return np.logical_or.reduce([_uncovered_light(plane, matte) for plane in planes])
+    found: npt.NDArray[np.bool_] = np.logical_or.reduce([_uncovered_light(plane, matte) for plane in planes])
+    return found
 
 
 def _uncovered_light(front: Plane, cover: Plane) -> npt.NDArray[np.bool_]:
     if front.dtype != np.float16:
-        return (cover <= 0) & (front != 0) & np.isfinite(front)
-    # The same on the bits of halves, which numpy compares many times faster than halves.
-    size = np.ascontiguousarray(front).view(np.uint16) & np.uint16(_HALF_SIZE)
-    return (cover <= 0) & (size != 0) & (size < _HALF_INFINITY)
+        light: npt.NDArray[np.bool_] = (front != 0) & np.isfinite(front)
+    else:
+        # The same on the bits of halves, which numpy compares many times faster than halves.
+        size = np.ascontiguousarray(front).view(np.uint16) & np.uint16(_HALF_SIZE)
+        light = (size != 0) & (size < _HALF_INFINITY)
+    return np.asarray(light & (cover <= 0))
 
 
 def _over(front: Plane, below: Plane, matte: Plane, premultiplied: bool) -> int:
