@@ -8,7 +8,7 @@ A part is judged by its name, its view and the names of its channels; no pixel i
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple
+from typing import AbstractSet, Dict, Optional, Sequence, Tuple
 
 from harmovid.pixels.exr.header import PartHeader
 
@@ -111,22 +111,18 @@ def other_views(parts: Sequence[PartHeader], part: int, prefix: str) -> Tuple[st
 
     Views are what `multiView`, a part's `view`, or the plain words "left" and "right" in a name say.
     """
-    chosen = _view_of(parts, part, prefix)
+    default = default_view(parts)
+    known = {name for each in parts for name in view_names(each)} | SPOKEN_VIEWS
+    chosen = _view_of(parts[part], prefix, known) or default
     found: Dict[str, None] = {}
-    for index, header in enumerate(parts):
+    for header in parts:
         for name, roles in colour_layers(header).items():
             if is_picture(roles):
-                found.setdefault(_view_of(parts, index, name))
+                found.setdefault(_view_of(header, name, known) or default)
     return tuple(view for view in found if view and view != chosen)
 
 
-def _view_of(parts: Sequence[PartHeader], part: int, prefix: str) -> str:
-    """Return the view that a layer belongs to: said by its part, by its prefix, or the file's default one."""
-    header = parts[part]
-    if header.view:
-        return header.view
-    listed = {name for each in parts for name in view_names(each)} | SPOKEN_VIEWS
-    for word in reversed([*header.name.replace("_", ".").split("."), *prefix.split(".")]):
-        if word in listed:
-            return word
-    return default_view(parts)
+def _view_of(header: PartHeader, prefix: str, known: AbstractSet[str]) -> str:
+    """Return the view that a layer belongs to as its part, its prefix or the part's name says; "" for none."""
+    words = [*header.name.replace("_", ".").split("."), *prefix.split(".")]
+    return header.view or next((word for word in reversed(words) if word in known), "")

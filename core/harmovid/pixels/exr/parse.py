@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -245,10 +245,13 @@ def _check_ranges(header: PartHeader) -> None:
 
 def _check_parts(parts: Tuple[PartHeader, ...]) -> None:
     """Check what the parts of one file must have in common, and what must tell them apart."""
-    names = [header.name for header in parts]
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
-        raise FrameRefused(f"The file has two parts named {doubled!r}.", fix="Name each part differently.")
+    names: Set[str] = set()
+    for header in parts:
+        if header.name in names:
+            raise FrameRefused(
+                f"The file has two parts named {header.name!r}.", fix="Name each part differently."
+            )
+        names.add(header.name)
     for name in ("displayWindow", "pixelAspectRatio"):
         if len({header.attributes[name].data for header in parts}) > 1:
             raise FrameRefused(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import resource
 import struct
-import time
 
 import numpy as np
 import OpenEXR
@@ -70,15 +69,13 @@ def test_luminance_chroma_is_refused(no_decoding: None) -> None:
     ids=lambda value: str(value)[:30],
 )
 def test_claims_beyond_the_limits_cost_nothing(window, channels: int, what: str, no_decoding: None) -> None:
-    """A small file that claims a huge picture is refused by its claim at once, without memory for it."""
+    """A small file that claims a huge picture is refused by its claim: no decoder starts, no memory is taken."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
 
     for reader in (exr.read, exr.read_header):
         with pytest.raises(FrameRefused, match=what):
             reader(exr_files.claim(window, channels=channels))
 
-    assert time.perf_counter() - start < 1.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
 
 
