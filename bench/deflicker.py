@@ -29,6 +29,7 @@ from harmovid_evaluate.clips import Clip, clip_folders, film_paths, load_clip, s
 from harmovid_evaluate.ffmpeg import ffmpeg_available
 from harmovid_evaluate.methods import BASELINES, FFMPEG, Method, Run
 from harmovid_server.engines import deflicker
+from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.metrics.degrade import DEGRADATIONS
 from support import deflicker_rows as extra
 from support import deflicker_speed
@@ -52,7 +53,7 @@ def main() -> None:
     cv2.setNumThreads(given.cores)
     clips = _clips(given)
     engine = deflicker.create()
-    engine.activate()
+    engine.activate(RuntimeSettings())
     reports: List[Mapping[str, Any]] = []
     ours = engine_run(engine, reports)
     methods = _methods(given.quick)

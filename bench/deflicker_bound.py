@@ -34,6 +34,7 @@ from harmovid_evaluate.ffmpeg import ffmpeg_available
 from harmovid_evaluate.methods import FFMPEG, Method, Run
 from harmovid_server.engines import deflicker
 from harmovid_server.engines.base import Engine
+from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.metrics.degrade import DEGRADATIONS, exposure_course, gained
 from harmovid_training.metrics.quality import Judge
 from support.deflicker_bound import METHODS, MOST_FRAMES, own_course, remaining
@@ -54,7 +55,7 @@ def main() -> None:
     given = _arguments()
     cv2.setNumThreads(given.cores)
     engine = deflicker.create()
-    engine.activate()
+    engine.activate(RuntimeSettings())
     reports: List[Any] = []
     ours = engine_run(engine, reports)
     clips = _clips(given)

@@ -27,6 +27,7 @@ import numpy as np
 from harmovid_evaluate.clips import Clip, clip_folders, load_clip, synthetic_clip
 from harmovid_evaluate.harmonize_looks import LOOKS
 from harmovid_server import engines
+from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.metrics.quality import view
 from harmovid_training.metrics.structure import Motion
 from support.harmonize_rows import STATISTICS, Contest, Row
@@ -44,7 +45,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     loaded = {engine.info.name: engine for engine in engines.load([given.engine, STATISTICS])}
     for engine in loaded.values():
-        engine.activate()
+        engine.activate(RuntimeSettings())
     contest = Contest(loaded, given.engine, given.full)
     rights: List[Dict[str, Any]] = []
     rows = _rendered(given, contest) if given.rendered else _uniform(given, contest, rights)

@@ -5,7 +5,8 @@
     │   ├── PatternError      a frame pattern or range that cannot be read
     │   ├── OptionError       an engine option that does not exist or is out of range
     │   ├── ColourError       a colour space that the configuration does not know
-    │   └── KeyFileError      a key file that is missing, unreadable or open to others
+    │   ├── KeyFileError      a key file that is missing, unreadable or open to others
+    │   └── BundleError       an engine bundle that is damaged, or made for another server
     ├── FrameError            one frame cannot be used; its neighbours go on
     │   ├── FrameMissing      no file for this frame
     │   ├── FrameUnreadable   damaged, truncated, empty, or not an EXR
@@ -39,6 +40,7 @@ from typing import Any, Dict, Iterator, Optional, Type
 __all__ = [
     "HarmoVidError",
     "InputError", "PatternError", "OptionError", "ColourError", "KeyFileError",
+    "BundleError",
     "FrameError", "FrameMissing", "FrameUnreadable", "FrameRefused", "FrameMismatch", "FrameCorrupt",
     "WireError", "ProtocolError", "VersionError", "AuthError", "Unreachable",
     "JobError", "ServerBusy", "ServerDraining", "SpoolFull", "EngineUnknown", "EngineFailed",
@@ -124,6 +126,12 @@ class KeyFileError(InputError):
     """A key file that is missing, unreadable, malformed or readable by others."""
 
     code = "key_file"
+
+
+class BundleError(InputError):
+    """An engine bundle that is missing, damaged, or made for another runtime, colour encoding or server."""
+
+    code = "bundle"
 
 
 class FrameError(HarmoVidError):

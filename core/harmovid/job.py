@@ -167,8 +167,8 @@ class EngineInfo:
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
         presets: named sets of option values.
-        runtime: what runs its network, once the server has loaded it: "runtime", "provider", "device", "precision", and
-            "reason" why not a faster one; empty for an engine without a network.
+        runtime: what computes it, once the server has loaded it: "runtime", "provider", "device", "precision", and
+            "reason" why not a faster one; empty before that.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Weights to go on training with, out of the ONNX files that ship.
 
-python -m harmovid_export.reopen server/harmovid_server/engines/harmonize weights.pt --data CACHE
+python -m harmovid_export.reopen server/harmovid_server/engines/harmonize/bundle weights.pt --data CACHE
 python -m harmovid_training.harmonizer train --data CACHE --out RUN --start weights.pt
 
 The export folds each normalisation into the convolution before it. Here it is taken out again: the scale and shift of

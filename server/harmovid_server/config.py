@@ -27,6 +27,11 @@ _UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _ROOT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
+_DEVICE = re.compile(r"(?:auto|cpu|cuda(?::\d{1,3})?)\Z")
+DEVICES = "auto, cpu, cuda or cuda:N"
+PRECISIONS = ("auto", "float32", "float16")
+PROVIDERS = ("tensorrt", "cuda", "cpu")
+
 Parse = Callable[[str], Any]
 
 
@@ -98,6 +103,24 @@ class Config:
     engines: Tuple[str, ...] = field(
         default=(), metadata=_of(parse_names, "Engines to offer, by name, comma between; all where empty.")
     )
+    engine_folders: Tuple[str, ...] = field(
+        default=(),
+        metadata=_of(parse_names, "Folders of engine bundles to offer too, comma between (docs/server.md)."),
+    )
+    device: str = field(
+        default="auto",
+        metadata=_of(str, f"Where networks run: {DEVICES}. auto takes a GPU that works, else the processor."),
+    )
+    precision: str = field(
+        default="auto", metadata=_of(str, "auto, float32 or float16, as far as a runtime can choose.")
+    )
+    providers: Tuple[str, ...] = field(
+        default=(),
+        metadata=_of(parse_names, "ONNX Runtime providers to try: tensorrt, cuda, cpu; all where empty."),
+    )
+    gpu_bytes: int = field(
+        default=0, metadata=_of(parse_bytes, "GPU memory that one network may take; 0 sets no limit.")
+    )
     active_jobs: int = field(
         default=4, metadata=_of(int, "Jobs that one worker runs side by side; more wait in the queue.")
     )
@@ -154,7 +177,7 @@ class Config:
             ("port", 0, 65535), ("data_port", 0, 65535), ("workers", 1, 64), ("codecs", 0, 1024),
             ("active_jobs", 1, 64), ("queued_jobs", 0, 100_000), ("sessions", 1, 4096),
             ("prefetch_frames", 0, 1024), ("result_frames", 1, 100_000), ("frame_bytes", 1, 1 << 40),
-            ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40),
+            ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40), ("gpu_bytes", 0, 1 << 50),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -162,6 +185,15 @@ class Config:
         for name in ("full_s", "drain_s", "detach_s", "keep_s"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"setting {name} is {getattr(self, name)}.", fix="It must be 0 s or more.")
+        for name, wrong, allowed in (
+            ("device", not _DEVICE.match(self.device), DEVICES),
+            ("precision", self.precision not in PRECISIONS, ", ".join(PRECISIONS)),
+            ("providers", bool(set(self.providers) - set(PROVIDERS)), ", ".join(PROVIDERS)),
+        ):
+            if wrong:
+                raise InputError(
+                    f"setting {name} is {getattr(self, name)!r}.", fix=f"It must be of {allowed}."
+                )
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise InputError(f"setting log_level is {self.log_level!r}.", fix="See --help for the levels.")
         for name, folder in self.roots.items():
@@ -182,6 +214,11 @@ class Config:
         return self.prefetch_frames or 4 + 2 * self.codec_processes
 
     @property
+    def runtime_folder(self) -> Path:
+        """Where runtimes may keep what they compiled for this machine."""
+        return Path(self.state) / "runtimes"
+
+    @property
     def spool_folder(self) -> Path:
         """Where the frames of jobs lie while they are worked on."""
         return Path(self.state) / "spool"
@@ -198,8 +235,10 @@ class Config:
 
 def restore(path: Path) -> Config:
     """Read what `Config.save` wrote."""
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    plain["engines"] = tuple(plain["engines"])
+    plain: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in plain.items():
+        if isinstance(value, list):
+            plain[name] = tuple(value)
     return Config(**plain)
 
 

@@ -118,6 +118,7 @@ class ChildLink:
     """A child's end. zmq sockets belong to one thread: whoever makes the link sends, receives and beats."""
 
     def __init__(self, address: str, name: str) -> None:
+        self.name = name
         self.folder = Path(address[len("ipc://") :]).parent
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)

@@ -14,6 +14,7 @@ from fakes.benches import run_bench
 from harmovid_evaluate.clips import synthetic_clip
 from harmovid_server.engines import deflicker
 from harmovid_server.engines.base import Engine
+from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.metrics.degrade import EXPOSURE_STOPS, exposure_course, gained
 
 COUNT = 40
@@ -30,7 +31,7 @@ def bound(repo: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def engine() -> Engine:
     """Return the deflicker."""
     made = deflicker.create()
-    made.activate()
+    made.activate(RuntimeSettings())
     return made
 
 

@@ -11,14 +11,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from harmovid import bundle
 from harmovid.errors import InputError
-from harmovid_export.harmonizer import FACTS, PARITY, load_weights
+from harmovid_export.harmonizer import PARITY, load_weights
 from harmovid_server.engines.harmonize.network import Network
 from harmovid_training.harmonizer.network import VECTOR, Harmonizer
 
 
 def test_exported_graphs_equal_torch(tmp_path: Path) -> None:
-    """What the command writes differs from torch by rounding only, carries its numbers and loads in the server."""
+    """What the command writes differs from torch by rounding only, is a whole bundle and loads in the server."""
     torch.manual_seed(3)
     torch.save(Harmonizer().state_dict(), tmp_path / "weights.pt")
     command = [
@@ -28,6 +29,8 @@ def test_exported_graphs_equal_torch(tmp_path: Path) -> None:
         str(tmp_path / "weights.pt"),
         str(tmp_path),
     ]
+    (tmp_path / "about.md").write_text("A test's weights.")
+    command += ["--card", str(tmp_path / "about.md")]
     done = subprocess.run([*command, "--version", "test"], capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
     errors = json.loads(done.stdout.splitlines()[-1])["largest difference"]
@@ -35,11 +38,11 @@ def test_exported_graphs_equal_torch(tmp_path: Path) -> None:
     assert set(errors) == {"encoder", "head"}
     assert max(errors.values()) < PARITY
     assert not list(tmp_path.glob("*.partial"))
-    (prop,) = onnx.load(str(tmp_path / "encoder.onnx")).metadata_props
-    assert prop.key == FACTS
-    assert json.loads(prop.value)["version"] == "test"
+    assert bundle.verify(tmp_path).version == "test"
+    assert not [
+        node.doc_string for node in onnx.load(str(tmp_path / "encoder.onnx")).graph.node if node.doc_string
+    ]
     network = Network(tmp_path)
-    assert network.numbers.version == "test"
     vector, trust, local = network.encode(
         np.full((40, 72, 3), 0.4, np.float32), np.eye(40, 72, dtype=np.float32), np.ones((40, 72), np.float32),
         np.float32([0.2, 0.2, 0.6, 0.9]),

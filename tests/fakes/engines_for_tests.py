@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option
 from harmovid.pixels.field import Curve, LightingField
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo, State
+from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
 INFO = EngineInfo(
     name="memory",
@@ -32,7 +33,8 @@ INFO = EngineInfo(
 class MemorySession:
     """The answer for a frame depends on every frame before it, so that a lost or doubled push shows."""
 
-    def __init__(self, options: Dict[str, Any], pushed: List[int]) -> None:
+    def __init__(self, options: Dict[str, Any], pushed: List[int], left: Callable[[], None]) -> None:
+        self.close = left
         self._options = options
         self._pushed = pushed
         self._sum = 0.0
@@ -79,7 +81,7 @@ class MemorySession:
 
 
 class MemoryEngine:
-    """See `INFO`; `pushed` lists the frames that any session has seen, `active` whether it was activated."""
+    """See `INFO`; `pushed` lists the frames that any session has seen, `open` counts sessions that are not closed."""
 
     info = INFO
     proxy_lines = 4
@@ -87,11 +89,22 @@ class MemoryEngine:
     def __init__(self) -> None:
         self.pushed: List[int] = []
         self.activations = 0
+        self.open = 0
+        self.runtime: Dict[str, str] = {}
 
-    def activate(self) -> None:
+    def activate(self, settings: RuntimeSettings) -> None:
         """Count."""
         self.activations += 1
+        self.runtime = cpu_facts("python")
+
+    def close(self) -> None:
+        """Count down."""
+        self.activations -= 1
 
     def start(self, shot: ShotInfo) -> MemorySession:
         """Open a session."""
-        return MemorySession(dict(shot.options), self.pushed)
+        self.open += 1
+        return MemorySession(dict(shot.options), self.pushed, self._left)
+
+    def _left(self) -> None:
+        self.open -= 1

@@ -83,12 +83,20 @@ def gpu(_: argparse.Namespace) -> Iterator[Finding]:
     if not find_spec("onnxruntime"):
         yield Finding("onnxruntime", OK, "not installed; only engines with a network need it")
         return
+    if all(version_of(name) for name in ("onnxruntime", "onnxruntime-gpu")):
+        yield Finding(
+            "onnxruntime", FAIL, "onnxruntime and onnxruntime-gpu are installed over each other",
+            f"{sys.executable} -m pip uninstall -y onnxruntime onnxruntime-gpu, then install harmovid[server] or "
+            "harmovid[server-gpu], not both.",
+        )  # fmt: skip
+        return
     providers = [str(name) for name in import_module("onnxruntime").get_available_providers()]
     detail = ", ".join(name.replace("ExecutionProvider", "") for name in providers)
     if tool is not None and "CUDAExecutionProvider" not in providers:
         yield Finding(
             "onnxruntime", WARN, f"{detail}: there is a GPU, but this build cannot use it",
-            f"{sys.executable} -m pip install 'harmovid[gpu]'",
+            f"{sys.executable} -m pip uninstall -y onnxruntime, then {sys.executable} -m pip install "
+            "'harmovid[server-gpu]'",
         )  # fmt: skip
     else:
         yield Finding("onnxruntime", OK, detail)
@@ -108,17 +116,14 @@ def _cards(tool: str) -> Finding:
 
 
 def engines(_: argparse.Namespace) -> Iterator[Finding]:
-    """Yield every engine that this installation offers, loaded for real so that missing files show."""
+    """Yield every engine that this installation offers, loaded for real, and what it runs on."""
     if not _installed():
         return
-    registry = import_module("harmovid_server.engines")
-    for name in registry.REGISTRY:
-        try:
-            info = registry.load([name])[0].info
-        except (ImportError, OSError, HarmoVidError) as error:
-            yield Finding(f"engine {name}", FAIL, str(error), MEND_SERVER)
-        else:
-            yield Finding(f"engine {name}", OK, f"version {info.version}, {info.task}: {info.summary}")
+    host = import_module("harmovid_server.engines.check")
+    for name, text, error in host.try_all(os.environ):
+        yield Finding(
+            f"engine {name}", FAIL if error else OK, text, (error and (error.fix or MEND_SERVER)) or ""
+        )
 
 
 def server_settings(_: argparse.Namespace) -> Iterator[Finding]:

@@ -1,41 +1,85 @@
 """Engines: each looks at small proxies of a shot and answers with lighting fields. `base` holds the contract.
 
     from harmovid_server import engines
-    for engine in engines.load():            # or load(["deflicker"])
+    for engine in engines.load():            # or load(["deflicker"], folders=["/srv/models"])
         print(engine.info.name, engine.proxy_lines)
 
-Engines are imported when they are loaded: a server that offers only one of them pays only for that one.
+An engine comes from the entry point group `harmovid.engines` of any installed package, those of this one included:
+
+    [project.entry-points."harmovid.engines"]
+    relight = "my_package.relight:create"    # create() -> Engine, not yet activated
+
+or from a bundle of networks in a folder (`bundles`). An engine is imported when it is loaded: a server that offers
+only one of them pays only for that one.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import metadata
 from typing import Dict, Iterable, List, Optional
 
-from harmovid.errors import EngineUnknown
+from harmovid import bundle
+from harmovid.errors import BundleError, EngineUnknown
 
+from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine
 
-# Engine name -> module that has a `create()` which returns it; the order is the order hosts list them in.
-REGISTRY: Dict[str, str] = {
-    "null": "harmovid_server.engines.null",
-    "deflicker": "harmovid_server.engines.deflicker",
-    "harmonize": "harmovid_server.engines.harmonize",
-    "harmonize-statistics": "harmovid_server.engines.statistics",
-}
+GROUP = "harmovid.engines"
+OURS = ("null", "deflicker", "harmonize", "harmonize-statistics")
+"""Hosts list engines in this order, then those of others by name."""
 
 
-def load(names: Optional[Iterable[str]] = None) -> List[Engine]:
-    """Return fresh engines, not yet activated: those named, in that order, or all of them.
+def names(folders: Iterable[str] = ()) -> List[str]:
+    """Return the names of all engines in the order hosts list them, those of bundle folders last.
 
     Raises:
-        EngineUnknown: for a name that is not in `REGISTRY`.
+        BundleError: a bundle that cannot be used.
     """
-    return [_create(name) for name in (REGISTRY if names is None else names)]
+    return [*_ordered(_entries()), *_from_folders(folders)]
 
 
-def _create(name: str) -> Engine:
-    if name not in REGISTRY:
-        raise EngineUnknown(f"there is no engine {name!r}.", fix="There are " + ", ".join(REGISTRY) + ".")
-    engine: Engine = import_module(REGISTRY[name]).create()
-    return engine
+def load(names: Optional[Iterable[str]] = None, folders: Iterable[str] = ()) -> List[Engine]:
+    """Return fresh engines, not yet activated: those named, in that order, or all of them.
+
+    Args:
+        folders: bundles, or folders of bundles, beside the installed engines.
+
+    Raises:
+        EngineUnknown: for a name that is nowhere. BundleError: a bundle that cannot be used, or a name used twice.
+    """
+    entries, made = _entries(), _from_folders(folders)
+    twice = sorted(set(entries) & set(made))
+    if twice:
+        raise BundleError(
+            f"a bundle of the engine folders is called {twice[0]!r}, as an installed engine is.",
+            fix="Change the name in its manifest.json.",
+        )
+    wanted = [*_ordered(entries), *made] if names is None else list(names)
+    for name in wanted:
+        if name not in entries and name not in made:
+            raise EngineUnknown(
+                f"there is no engine {name!r}.",
+                fix="There are " + ", ".join([*_ordered(entries), *made]) + ".",
+            )
+    return [made[name] if name in made else entries[name].load()() for name in wanted]
+
+
+def _entries() -> Dict[str, metadata.EntryPoint]:
+    return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
+
+
+def _ordered(found: Iterable[str]) -> List[str]:
+    return [name for name in OURS if name in set(found)] + sorted(set(found) - set(OURS))
+
+
+def _from_folders(folders: Iterable[str]) -> Dict[str, Engine]:
+    made: Dict[str, Engine] = {}
+    for folder in [found for name in folders for found in bundle.find(name)]:
+        engine = bundles.create(folder)
+        if engine.info.name in made:
+            raise BundleError(
+                f"{folder}: another bundle is called {engine.info.name!r} too.",
+                fix="Change the name in one manifest.json.",
+            )
+        made[engine.info.name] = engine
+    return made

@@ -1,7 +1,7 @@
 """The engine contract: proxies of a shot in, lighting fields out, one frame after the other.
 
 An engine never sees full-resolution pixels and never writes a picture. The worker decodes frames, makes the
-proxies, pushes them in frame order into a `Session`, and applies each field that comes back to the plate. A
+proxies, pushes them in frame order into a `ShotSession`, and applies each field that comes back to the plate. A
 session therefore works in bounded memory on a clip of any length, and because its whole state can be saved and
 restored, a worker that is killed continues where it stopped.
 """
@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.job import EngineInfo, OptionValue
 from harmovid.pixels.field import LightingField
+
+from harmovid_server.runtimes.base import RuntimeSettings
 
 Array = npt.NDArray[np.float32]
 StateValue = Union[int, float, str, bool, None, npt.NDArray[Any]]
@@ -60,7 +62,7 @@ class Answer:
     report: Mapping[str, Any] = default(default_factory=dict)
 
 
-class Session(Protocol):
+class ShotSession(Protocol):
     """One shot going through one engine. Frames are pushed in order; unreadable ones are never pushed."""
 
     def push(self, frame: ProxyFrame) -> Iterable[Answer]:
@@ -75,18 +77,35 @@ class Session(Protocol):
     def restore(self, state: State) -> None:
         """Become the session whose `state` this is; the next push is the frame after its last one."""
 
+    def close(self) -> None:
+        """Give back what the session holds outside Python's own memory. Called once, also after a failure."""
+
 
 class Engine(Protocol):
-    """A loaded engine. `info` is static; `activate` loads weights and may touch a GPU, `start` opens a shot."""
+    """An engine: described at once, loaded by `activate`, closed by `close`.
+
+    Attributes:
+        info: its description; static.
+        proxy_lines: height of the proxies it wants.
+        runtime: what really computes (`runtimes.base.Facts`); empty before `activate`.
+    """
 
     info: EngineInfo
     proxy_lines: int
+    runtime: Mapping[str, str]
 
-    def activate(self) -> None:
-        """Load what the engine needs. Called once, in the worker, before the first `start`."""
+    def activate(self, settings: RuntimeSettings) -> None:
+        """Load what the engine needs, on the device that the settings allow. Called in the worker, before `start`.
 
-    def start(self, shot: ShotInfo) -> Session:
+        Raises:
+            HarmoVidError: it cannot be loaded; it may be tried again.
+        """
+
+    def start(self, shot: ShotInfo) -> ShotSession:
         """Open a session for one shot."""
+
+    def close(self) -> None:
+        """Give networks, device memory and threads back. All sessions have been closed; `activate` may follow."""
 
 
 Engines = List[Engine]

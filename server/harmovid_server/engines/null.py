@@ -5,12 +5,13 @@ It is what the whole path (wire, spool, decode, encode) is tested and timed with
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Mapping
 
 from harmovid.job import EngineInfo, LayerInfo
 from harmovid.pixels.field import NULL
 
 from harmovid_server.engines.base import Answer, Engine, ProxyFrame, ShotInfo, State
+from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
 INFO = EngineInfo(
     name="null",
@@ -43,19 +44,26 @@ class NullSession:
     def restore(self, state: State) -> None:
         """Take any state: there is nothing to know."""
 
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
 
 class NullEngine:
     """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
 
     info = INFO
     proxy_lines = PROXY_LINES
+    runtime: Mapping[str, str] = cpu_facts("python")
 
-    def activate(self) -> None:
+    def activate(self, settings: RuntimeSettings) -> None:
         """Do nothing: there is nothing to load."""
 
     def start(self, shot: ShotInfo) -> NullSession:
         """Open a session; every shot is the same to it."""
         return NullSession()
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
 
 
 def create() -> Engine:

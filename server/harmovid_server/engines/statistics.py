@@ -12,7 +12,7 @@ frames, after that the average follows the shot with a time constant of the opti
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple, cast
+from typing import Dict, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
 from harmovid.errors import EngineFailed, OptionError
@@ -20,6 +20,7 @@ from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 from harmovid.pixels.field import MID_GREY, NULL, Curve, Float64, LightingField
 
 from harmovid_server.engines.base import Answer, Array, Engine, ProxyFrame, ShotInfo, State
+from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
 REFERENCE = "reference_frame"
 PROXY_LINES = 180
@@ -143,6 +144,9 @@ class StatisticsSession:
         self._waiting = [int(number) for number in np.atleast_1d(cast(Array, state["waiting"]))]
         self._started = bool(state["started"])
 
+    def close(self) -> None:
+        """Do nothing: nothing is held outside Python's memory."""
+
     def _answers(self) -> List[Answer]:
         self._started = True
         field, report = self._field()
@@ -176,9 +180,13 @@ class StatisticsEngine:
 
     info = INFO
     proxy_lines = PROXY_LINES
+    runtime: Mapping[str, str] = cpu_facts("numpy")
 
-    def activate(self) -> None:
+    def activate(self, settings: RuntimeSettings) -> None:
         """Do nothing: there is nothing to load."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
 
     def start(self, shot: ShotInfo) -> StatisticsSession:
         """Open a session for one shot.

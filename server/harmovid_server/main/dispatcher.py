@@ -12,6 +12,7 @@ No sockets and no processes here (lifecycle.py has them), so that every decision
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Callable, Dict, Optional
 
 from harmovid.errors import EngineFailed, from_wire
@@ -40,6 +41,7 @@ class Scheduler:
         self.flow = Flow(board)
         self._ops: Dict[str, Callable[[str, Message], None]] = {
             "hello": self._hello,
+            "activated": self._activated,
             "request": self._request,
             "received": self._received,
             "source_failed": self._source_failed,
@@ -118,6 +120,13 @@ class Scheduler:
             for job in self.board.jobs.values():
                 job.info = job.info or self.board.engines.get(job.spec.engine)
         log.info("child ready", extra=about(child=name))
+
+    def _activated(self, name: str, message: Message) -> None:
+        """An engine is loaded: from now on its description says what it runs on."""
+        seat = self.board.workers.get(name)
+        if seat is not None and message["engine"] in seat.engines:
+            info = replace(seat.engines[message["engine"]], runtime=dict(message["runtime"]))
+            seat.engines[info.name] = self.board.engines[info.name] = info
 
     # From the front (and, for shared inputs, from the fetch process).
 

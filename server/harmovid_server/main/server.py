@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Dict, Optional
 
 import zmq
-from harmovid import __version__
+from harmovid import __version__, bundle
 from harmovid.errors import EngineFailed, HarmoVidError, InputError, from_wire
 from harmovid.keys import AuthorizedKeys, load_secret
 
@@ -58,6 +58,7 @@ def serve(config: Config) -> int:
     """
     logs.set_up(config.log_level, config.log_json)
     check_exposure(config)
+    check_bundles(config)
     with Server(config) as server:
         server.start()
         while not server.stopping:
@@ -87,6 +88,17 @@ def check_exposure(config: Config) -> None:
         )
     if not AuthorizedKeys(config.authorized_keys).load():
         log.warning("nobody is on the list of authorized keys yet", extra=about(file=config.authorized_keys))
+
+
+def check_bundles(config: Config) -> None:
+    """Refuse a start with an engine folder that holds no readable bundle; hashes are checked when one is loaded.
+
+    Raises:
+        BundleError: naming the folder or file.
+    """
+    for folder in config.engine_folders:
+        for one in bundle.find(folder):
+            bundle.read(one)
 
 
 class Server:

@@ -1,1 +1,1 @@
-"""Runtimes that networks run on. Empty until the first network ships: ONNX Runtime and TensorRT come here."""
+"""Runtimes: what runs the networks of engines, behind one contract (`base.py`): ONNX Runtime, TensorRT."""

@@ -5,20 +5,30 @@ python -m harmovid_server.worker --link ADDRESS --settings FILE --name worker-0.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Sequence
+
+from harmovid.errors import HarmoVidError
 
 from harmovid_server import engines
 from harmovid_server.child import enter
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.engine_host import EngineRoom
-from harmovid_server.worker.worker import Worker, codec_children
+from harmovid_server.worker.worker import Worker, codec_children, runtime_settings
+
+log = logging.getLogger("harmovid.worker")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Work until main is gone, or until codec children do not start any more: main then starts another."""
     config, link = enter(arguments)
-    room = EngineRoom(engines.load(config.engines or None))
+    try:
+        loaded = engines.load(config.engines or None, config.engine_folders)
+    except HarmoVidError as error:
+        log.error("engines cannot be offered: %s", error)
+        sys.exit(2)
+    room = EngineRoom(loaded, runtime_settings(config, link.name))
     pool = CodecPool(codec_children(config))
     worker = Worker(link, room, pool)
     link.send("hello", role="worker", engines=[info.to_dict() for info in room.infos()])

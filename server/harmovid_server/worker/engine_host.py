@@ -1,32 +1,45 @@
 """The engines of a worker: activated when first needed, called one at a time, their faults turned into
 errors.
 
-    room = EngineRoom(engines.load())
+    room = EngineRoom(engines.load(), settings)
     session = room.start("deflicker", shot)
     with room.turn("deflicker", "on frame 1001"):
         answers = list(session.push(frame))
+    room.close()
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, List, Set
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Set
 
 from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
 
-from harmovid_server.engines.base import Engine, Session, ShotInfo
+from harmovid_server.engines.base import Engine, ShotInfo, ShotSession
 from harmovid_server.logs import about
+from harmovid_server.runtimes.base import ANY, RuntimeSettings
 from harmovid_server.worker.fair_lock import Turns
 
 log = logging.getLogger("harmovid.worker")
 
 
 class EngineRoom:
-    """The loaded engines by name. Every method may be called from any thread."""
+    """The loaded engines by name. Every method may be called from any thread.
 
-    def __init__(self, engines: Iterable[Engine]) -> None:
+    Attributes:
+        on_activated: called with an engine's name and what it really runs on, once it is loaded.
+    """
+
+    def __init__(self, engines: Iterable[Engine], settings: RuntimeSettings = ANY) -> None:
+        """Take engines that have not been activated.
+
+        Args:
+            settings: what they may run on.
+        """
+        self.settings = settings
+        self.on_activated: Callable[[str, Mapping[str, str]], None] = lambda name, runtime: None
         self._engines: Dict[str, Engine] = {engine.info.name: engine for engine in engines}
         self._active: Set[str] = set()
         self._turns = Turns()
@@ -44,7 +57,7 @@ class EngineRoom:
             )
         return self._engines[name]
 
-    def start(self, name: str, shot: ShotInfo) -> Session:
+    def start(self, name: str, shot: ShotInfo) -> ShotSession:
         """Open a session for a shot, on an engine that is activated the first time.
 
         Raises:
@@ -53,9 +66,18 @@ class EngineRoom:
         engine = self.engine(name)
         with self.turn(name, "while it was started"):
             if name not in self._active:
-                engine.activate()
+                engine.activate(self.settings)
                 self._active.add(name)
+                log.info("engine loaded", extra=about(engine=name, **engine.runtime))
+                self.on_activated(name, dict(engine.runtime))
             return engine.start(shot)
+
+    def close(self) -> None:
+        """Close every engine that was activated; no job may use one any more."""
+        for name in sorted(self._active):
+            with self.turn(name, "while it was closed"):
+                self._engines[name].close()
+        self._active.clear()
 
     @contextmanager
     def turn(self, name: str, where: str) -> Iterator[None]:

@@ -42,7 +42,7 @@ class Course:
     Attributes:
         spec, attempt, folder: as in main's `start`.
         numbers: its frames in order.
-        plan: what is done with each of them.
+        plan: what is done with each of them. engine: what measures them.
         done: frames whose result is in `out/`, or with the client.
         arrivals: which frames have come, and which never will (failed ones among them).
     """
@@ -52,6 +52,7 @@ class Course:
     folder: Path
     numbers: FrameRange
     plan: Plan
+    engine: Engine
     pool: CodecPool
     send: Send
     done: Set[int]
@@ -71,6 +72,7 @@ class Course:
             folder=Path(message["folder"]),
             numbers=FrameRange.parse(spec.frames),
             plan=Plan.of(spec, engine.info, engine.proxy_lines),
+            engine=engine,
             pool=pool,
             send=send,
             done=set(message["done"]),

@@ -19,11 +19,12 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import CancelledError
+from contextlib import ExitStack, suppress
 from typing import Callable, List, Optional
 
 from harmovid.errors import EngineFailed, HarmoVidError, OutputError, SpoolFull
 
-from harmovid_server.engines.base import ProxyFrame, Session, ShotInfo
+from harmovid_server.engines.base import ProxyFrame, ShotInfo, ShotSession
 from harmovid_server.logs import about
 from harmovid_server.spool import DISK_FULL, file_is
 from harmovid_server.worker import checkpoint
@@ -65,6 +66,7 @@ class Pipeline:
         self.course = Course.of(message, engine, pool, send)
         self._options = engine.info.check_options(self.course.spec.options)
         self._room = room
+        self._sessions = ExitStack()
         self._position: Optional[int] = None
         self._saved_s = time.monotonic()
         self._save_took_s = 0.0
@@ -94,6 +96,7 @@ class Pipeline:
             course.tell("job_failed", error=failed.to_wire())
         finally:
             course.pool.forget(course.job)
+            self._sessions.close()
 
     def _open(self) -> None:
         """Start the session, and take up the checkpoint of an earlier attempt if there is one."""
@@ -133,10 +136,20 @@ class Pipeline:
                 return False
         return True
 
-    def _start_session(self) -> Session:
+    def _start_session(self) -> ShotSession:
         course = self.course
         shot = ShotInfo(tuple(course.numbers), self._options, course.spec.layers)
-        return self._room.start(course.spec.engine, shot)
+        session = self._room.start(course.spec.engine, shot)
+        self._sessions.callback(self._close, session)
+        return session
+
+    def _close(self, session: ShotSession) -> None:
+        """Have a session give back what it holds; what goes wrong now is logged and changes nothing."""
+        with (
+            suppress(HarmoVidError),
+            self._room.turn(self.course.spec.engine, "while its session was closed"),
+        ):
+            session.close()
 
     def _restore(self, found: Checkpoint) -> bool:
         """Put the session where the checkpoint was; False where the engine will not have it."""

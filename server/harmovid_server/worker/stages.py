@@ -183,7 +183,7 @@ class Finishing:
             self._course.done.add(number)
             self.unsecured.append(number)
             self.latest.append(result)
-            report = {**facts, **body["report"], "engine": plain(answer.report)}
+            report = {**facts, **body["report"], "engine": plain(answer.report), **self._runtime()}
             self._course.tell("computed", **result._asdict(), report=report)
 
     def take_up(self, found: Checkpoint) -> None:
@@ -191,6 +191,11 @@ class Finishing:
         self.latest.extend(found.results)
         self.owed = {*found.owed, *(answer.number for answer in found.answers)}
         self.take(found.answers)
+
+    def _runtime(self) -> Dict[str, Any]:
+        """Return what the engine runs on, for the report; nothing where it does not say."""
+        runtime = dict(self._course.engine.runtime)
+        return {"runtime": plain(runtime)} if runtime else {}
 
     def _leave(self, number: int) -> Dict[str, Any]:
         self._measuring.children.pop(number, None)

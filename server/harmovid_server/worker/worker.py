@@ -21,6 +21,8 @@ from harmovid.errors import HarmoVidError
 from harmovid_server.config import Config
 from harmovid_server.ipc import ChildLink, Message
 from harmovid_server.logs import about
+from harmovid_server.runtimes.base import RuntimeSettings
+from harmovid_server.runtimes.devices import count_gpus
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.engine_host import EngineRoom
 from harmovid_server.worker.job_run import Pipeline
@@ -81,6 +83,9 @@ class Worker:
         self._pool = pool
         self._outbox = Outbox()
         self._runs: Dict[str, Run] = {}
+        room.on_activated = lambda engine, runtime: self._outbox.send(
+            "activated", engine=engine, runtime=runtime
+        )
         self._poller = zmq.Poller()
         self._poller.register(link.socket, zmq.POLLIN)
         self._poller.register(self._outbox.wake, zmq.POLLIN)
@@ -99,6 +104,7 @@ class Worker:
             run.pipeline.arrivals.stop()
         for run in self._runs.values():
             run.thread.join()
+        self._room.close()
         self._pool.close()
         self._outbox.close()
         self._link.close()
@@ -141,6 +147,22 @@ def _run(pipeline: Pipeline, before: Optional[Run]) -> None:
         before.pipeline.arrivals.stop()
         before.thread.join()
     pipeline.run()
+
+
+def runtime_settings(config: Config, worker: str) -> RuntimeSettings:
+    """Return what the engines of one worker may run on; where no GPU is named, each worker takes one of its own.
+
+    Args:
+        worker: the process's name, "worker-SLOT.START".
+    """
+    device = config.device
+    if device in ("auto", "cuda") and config.workers > 1 and (gpus := count_gpus(os.environ)) > 1:
+        slot = int(worker.partition("-")[2].partition(".")[0] or 0)
+        device = f"{device}:{slot % gpus}"
+    config.runtime_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return RuntimeSettings(
+        device, config.precision, config.gpu_bytes, config.providers, str(config.runtime_folder)
+    )
 
 
 def codec_children(config: Config) -> int:

@@ -11,6 +11,7 @@ from harmovid.pixels.apply.tiles import apply_field
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.deflicker.places import slow_part
+from harmovid_server.runtimes.base import RuntimeSettings
 
 HEIGHT, WIDTH = 72, 112
 
@@ -32,7 +33,7 @@ def textured(count: int, seed: int = 3, pan_px: float = 1.5) -> np.ndarray:
 def session(count: int, **options: Any) -> Any:
     """Return a session over frames 1001 onwards."""
     (engine,) = load(["deflicker"])
-    engine.activate()
+    engine.activate(RuntimeSettings())
     checked = engine.info.check_options(options)
     return engine.start(ShotInfo(tuple(range(1001, 1001 + count)), checked, ("plate",)))
 

@@ -16,6 +16,7 @@ from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.harmonize import LOOKAHEAD_FRAMES
 from harmovid_server.engines.harmonize.network import FOLDER
 from harmovid_server.engines.harmonize.session import HarmonizeSession
+from harmovid_server.runtimes.base import RuntimeSettings
 
 BOX = (0, 0, 1280, 960)
 NUMBERS = tuple(range(1001, 1101))
@@ -26,7 +27,7 @@ LARGEST_BYTES = 12 << 20
 def engine() -> Any:
     """Return the engine with its shipped weights."""
     (made,) = load(["harmonize"])
-    made.activate()
+    made.activate(RuntimeSettings())
     return made
 
 

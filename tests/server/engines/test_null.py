@@ -7,6 +7,7 @@ import pytest
 from harmovid.errors import EngineUnknown
 from harmovid_server import engines
 from harmovid_server.engines.base import ProxyFrame, ShotInfo
+from harmovid_server.runtimes.base import RuntimeSettings
 
 
 def frame(number: int) -> ProxyFrame:
@@ -38,7 +39,7 @@ def test_registry_loads_each_engine_once_by_its_own_name() -> None:
 def test_null_answers_each_frame_at_once_with_the_null_field() -> None:
     """Each pushed frame is answered in the same call with an empty field, and nothing is owed at the end."""
     (engine,) = engines.load(["null"])
-    engine.activate()
+    engine.activate(RuntimeSettings())
     session = engine.start(ShotInfo((-1, 0, 7), {}, ("plate",)))
     answers = [list(session.push(frame(number))) for number in (-1, 0, 7)]
     assert [[answer.number for answer in each] for each in answers] == [[-1], [0], [7]]

@@ -11,6 +11,7 @@ from harmovid.pixels.apply.tiles import field_stops
 from harmovid_server.engines import load
 from harmovid_server.engines.base import ProxyFrame, ShotInfo
 from harmovid_server.engines.statistics import LOOKAHEAD_FRAMES, measure
+from harmovid_server.runtimes.base import RuntimeSettings
 
 BOX = (0, 0, 48, 32)
 
@@ -18,7 +19,7 @@ BOX = (0, 0, 48, 32)
 def start(**options: float) -> Any:
     """Return a session of the engine with `options` over the defaults."""
     (engine,) = load(["harmonize-statistics"])
-    engine.activate()
+    engine.activate(RuntimeSettings())
     checked = engine.info.check_options(options)
     return engine.start(ShotInfo(tuple(range(1001, 1100)), checked, ("fg", "bg")))
 

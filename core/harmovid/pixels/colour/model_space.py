@@ -51,6 +51,13 @@ ROUND_TRIP_ABSOLUTE = 1e-8
 a float32 step at code 0.1 (3.7e-9) divided by the slope 10.54 and by 0.18 is 2e-9."""
 
 
+CONTRACT = {
+    "encoding": "acescct", "primaries": "working", "mid_grey": MID_GREY, "luma": list(LUMA),
+    "anchor_frames": ANCHOR_FRAMES, "anchor_trim": ANCHOR_TRIM,
+}  # fmt: skip
+"""What a network was trained in, as its bundle states it; one trained in anything else is refused."""
+
+
 def exposure_anchor(frames: Iterable[Float32]) -> float:
     """Return a shot's exposure anchor from its first frames: the median over frames of each frame's
     `trimmed_mean` of log luma.

@@ -8,7 +8,7 @@ docs/deflicker.md tells how it is used and what it reaches.
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from harmovid.errors import OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Preset
@@ -22,6 +22,7 @@ from harmovid_server.engines.deflicker.session import (
 )
 from harmovid_server.engines.deflicker.trims import parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
+from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
 PROXY_LINES = 240
 LARGEST_RADIUS_FRAMES = 24
@@ -83,9 +84,13 @@ class DeflickerEngine:
 
     info = INFO
     proxy_lines = PROXY_LINES
+    runtime: Mapping[str, str] = cpu_facts("numba")
 
-    def activate(self) -> None:
+    def activate(self, settings: RuntimeSettings) -> None:
         """Do nothing: there is nothing to load."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
 
     def start(self, shot: ShotInfo) -> DeflickerSession:
         """Open a session for one shot.

@@ -42,7 +42,7 @@ PLACE_SAMPLES, FEWEST_PLACE_SAMPLES = 1000, 300
 
 
 class DeflickerSession:
-    """See the module; `push`, `finish`, `state`, `restore` as `base.Session` wants them."""
+    """See the module; `push`, `finish`, `state`, `restore` as `base.ShotSession` wants them."""
 
     def __init__(self, amounts: Amounts, trims: Mapping[int, float]) -> None:
         """Open a session.
@@ -206,6 +206,9 @@ class DeflickerSession:
         self._flows = [store.unpack_flows(f"flows.{i}", state, GAPS) for i in range(count)][::-1]
         self._foretold = store.unpack_found("foretold", state)
         self._level.restore(state)
+
+    def close(self) -> None:
+        """Do nothing: nothing is held outside Python's memory."""
 
 
 def _compared(here: Looks, there: Looks, motion: Motion) -> Tuple[Pairs, Optional[Change]]:

@@ -1,20 +1,26 @@
 """The `harmonize` engine: a small network of our own that gives a foreground the light of its plate.
 
 It answers with a curve for the whole foreground, a grid of gains that follows the subject, and a confidence that
-shrinks both towards no change. Weights ship with the package and run on any processor. docs/harmonize.md.
+shrinks both towards no change. The weights are a bundle (`bundle/`) that ships with the package and runs on any
+processor; `from_bundle` makes the same engine of another one. docs/harmonize.md.
 """
 
 from __future__ import annotations
 
-from typing import Optional
+from dataclasses import replace
+from pathlib import Path
+from typing import Mapping, Optional
 
+from harmovid.bundle import Manifest
 from harmovid.errors import EngineFailed, OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 
+from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.harmonize.answer import Controls
-from harmovid_server.engines.harmonize.network import Network
+from harmovid_server.engines.harmonize.network import FOLDER, Network, check
 from harmovid_server.engines.harmonize.session import LOOKAHEAD_FRAMES, HarmonizeSession
+from harmovid_server.runtimes.base import RuntimeSettings
 
 REFERENCE = "reference_frame"
 PROXY_LINES = 144
@@ -37,7 +43,7 @@ def _protection(name: str, label: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="harmonize",
-    version="3",
+    version="",
     task="harmonize",
     summary="A trained network gives the foreground the plate's light: exposure, colour, contrast, direction.",
     target="fg",
@@ -67,23 +73,31 @@ INFO = EngineInfo(
         Preset("exposure", "Exposure only", "Leaves colour, contrast and direction as they are.",
                {"colour": 0.0, "contrast": 0.0, "direction": 0.0}),
     ),
-    default=True,
     lookahead_frames=LOOKAHEAD_FRAMES,
 )  # fmt: skip
 
 
 class HarmonizeEngine:
-    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+    """See the module; the attributes are as `base.Engine` has them."""
 
-    info = INFO
     proxy_lines = PROXY_LINES
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.info = replace(INFO, name=manifest.name, version=manifest.version)
+        self.runtime: Mapping[str, str] = {}
+        self._folder = folder
         self._network: Optional[Network] = None
 
-    def activate(self) -> None:
-        """Load the weights."""
-        self._network = Network()
+    def activate(self, settings: RuntimeSettings) -> None:
+        """Load the networks; raise `BundleError` where they are damaged or cannot be run here."""
+        self._network = Network(self._folder, settings)
+        self.runtime = self._network.facts
+
+    def close(self) -> None:
+        """Let go of the networks."""
+        if self._network is not None:
+            self._network.close()
+        self._network, self.runtime = None, {}
 
     def start(self, shot: ShotInfo) -> HarmonizeSession:
         """Open a session for one shot; `OptionError` for a reference frame that comes too late to wait for."""
@@ -101,6 +115,14 @@ class HarmonizeEngine:
         return HarmonizeSession(self._network, Controls(**options), smoothing, reference)
 
 
+def from_bundle(folder: Path, manifest: Manifest) -> Engine:
+    """Return the engine of a bundle; raise `BundleError` for other networks or another colour encoding."""
+    check(folder, manifest)
+    return HarmonizeEngine(folder, manifest)
+
+
 def create() -> Engine:
-    """Return the engine."""
-    return HarmonizeEngine()
+    """Return the engine that ships with the package, the default for its task."""
+    engine = bundles.create(FOLDER)
+    engine.info = replace(engine.info, default=True)
+    return engine

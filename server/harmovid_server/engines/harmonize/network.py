@@ -1,26 +1,36 @@
-"""The exported network: two ONNX graphs and the numbers they were trained with.
+"""The harmonizer's networks: a bundle of two, and the numbers they were trained with.
 
-`encoder.onnx` turns a small picture of one frame into a vector, its trust and local features; `head.onnx` turns their
-means over time into a curve, a grid of gains and a confidence. Made by `harmovid_export.harmonizer`; the numbers that
-both sides must agree on travel in the files' metadata. docs/harmonize.md.
+`encoder` turns a small picture of one frame into a vector, its trust and local features; `head` turns their means over
+time into a curve, a grid of gains and a confidence. `harmovid_export.harmonizer` makes the bundle; the numbers that
+training and serving must agree on are the manifest's `constants`. docs/harmonize.md.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.errors import EngineFailed
+from harmovid import bundle
+from harmovid.bundle import Manifest
+from harmovid.errors import BundleError
+from harmovid.pixels.colour.model_space import CONTRACT
+
+from harmovid_server.engines import bundles
+from harmovid_server.runtimes.base import ANY, Facts, RuntimeSettings
 
 Float32 = npt.NDArray[np.float32]
 
-FOLDER = Path(__file__).resolve().parent
-FACTS = "harmovid"
-"""Key of the metadata that holds the numbers, as JSON."""
+FOLDER = Path(__file__).resolve().parent / "bundle"
+"""The bundle that ships with the package."""
+
+ROLES: Dict[str, Tuple[str, ...]] = {
+    "encoder": ("codes", "matte", "coverage", "box"),
+    "head": ("vector", "local"),
+}
+"""What the networks are given."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,6 @@ class Numbers:
         pixels: area of the pictures that the network was trained on.
         unit_stops: what reads as 1 in the curve's terms. low, high: the curve's range.
         grid_low, grid_high: range of the grid's luma levels.
-        version: of the weights.
     """
 
     pixels: int
@@ -40,27 +49,37 @@ class Numbers:
     high: float
     grid_low: float
     grid_high: float
-    version: str
+
+
+def check(folder: Path, manifest: Manifest) -> Numbers:
+    """Return the numbers of a bundle.
+
+    Raises:
+        BundleError: its networks, numbers or colour encoding are not those of this engine.
+    """
+    bundles.check_roles(folder, manifest, ROLES)
+    bundles.check_colour(folder, manifest, CONTRACT)
+    try:
+        return Numbers(**manifest.constants)
+    except TypeError as error:
+        raise BundleError(
+            f"{folder} has other constants than a harmonizer.", fix="Export the bundle again."
+        ) from error
 
 
 class Network:
-    """Both graphs, loaded. Runs on the processor, one thread: a frame takes a few milliseconds."""
+    """Both networks, loaded. One thread: a frame takes a few milliseconds on a processor."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise EngineFailed(
-                "the harmonize engine needs ONNX Runtime.", fix="Install it: pip install 'harmovid[server]'."
-            ) from error
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = 1
-        settings.inter_op_num_threads = 1
-        self._encoder, self._head = (
-            _session(onnxruntime, folder / name, settings) for name in ("encoder.onnx", "head.onnx")
-        )
-        held: Dict[str, Any] = json.loads(self._encoder.get_modelmeta().custom_metadata_map[FACTS])
-        self.numbers = Numbers(**held)
+    def __init__(self, folder: Path = FOLDER, settings: RuntimeSettings = ANY) -> None:
+        manifest = bundle.read(folder)
+        self.numbers = check(folder, manifest)
+        self._networks = bundles.open_networks(folder, manifest, settings)
+        self._encoder, self._head = self._networks["encoder"], self._networks["head"]
+
+    @property
+    def facts(self) -> Facts:
+        """What really runs them."""
+        return bundles.facts_of(self._networks)
 
     def encode(
         self, codes: Float32, matte: Float32, seen: Float32, box: Float32
@@ -71,25 +90,23 @@ class Network:
             codes: `(h, w, 3)` model-space codes of the composite. matte, seen: `(h, w)` 0..1.
             box: `(4,)` the subject's x0, y0, x1, y1 as shares of the frame.
         """
-        inputs = {
+        found = self._encoder({
             "codes": np.ascontiguousarray(np.moveaxis(codes, -1, 0)[None]),
             "matte": matte[None, None],
             "coverage": seen[None, None],
             "box": box[None],
-        }
-        vector, trust, local = self._encoder.run(None, inputs)
-        return vector[0], float(trust[0, 0]), local[0]
+        })  # fmt: skip
+        return found["vector"][0], float(found["trust"][0, 0]), found["local_features"][0]
 
     def answer(self, vector: Float32, local: Float32) -> Tuple[Float32, Float32, Float32, float]:
         """Return coeffs `(3, 10)`, grid `(3, levels, rows, columns)` in stops, confidence `(3,)` and need.
 
         Confidence is the share of them worth applying, 0 to 1.5; need is how many stops seem to be wrong, RMS.
         """
-        coeffs, grid, gate, need = self._head.run(None, {"vector": vector[None], "local": local[None]})
-        return coeffs[0], grid[0], gate[0], float(need[0, 0])
+        found = self._head({"vector": vector[None], "local": local[None]})
+        return found["coeffs"][0], found["grid"][0], found["gate"][0], float(found["need"][0, 0])
 
-
-def _session(runtime: Any, path: Path, settings: Any) -> Any:
-    if not path.is_file():
-        raise EngineFailed(f"the weights {path} are not there.", fix="Install the package again.")
-    return runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    def close(self) -> None:
+        """Give memory and threads back."""
+        for network in self._networks.values():
+            network.close()

@@ -49,7 +49,7 @@ class Memory:
 
 
 class HarmonizeSession:
-    """See the module; `push`, `finish`, `state`, `restore` as `base.Session` wants them."""
+    """See the module; `push`, `finish`, `state`, `restore` as `base.ShotSession` wants them."""
 
     def __init__(
         self, network: Network, controls: Controls, smoothing: int, reference: Optional[int] = None
@@ -178,6 +178,9 @@ class HarmonizeSession:
         for i, (number, x0, y0, x1, y1) in enumerate(held.get("numbers", ())):
             parts = (held[f"waiting.{name}"][i] for name in ("picture", "matte", "seen", "box"))
             self._waiting.append(Look(int(number), (int(x0), int(y0), int(x1), int(y1)), *parts))
+
+    def close(self) -> None:
+        """Do nothing: the networks are the engine's."""
 
 
 def _typical(seen: List[Look], anchor: float) -> npt.NDArray[np.float64]:

@@ -1,0 +1,198 @@
+"""ONNX files through ONNX Runtime: on TensorRT, CUDA or the processor, the first of them that works.
+
+ONNX Runtime falls back to the next provider by itself and only logs it, so what is running is asked of the session
+and told in `facts`. A device that was named (not "auto") and cannot be had is refused instead.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from harmovid_server.runtimes.base import (
+    FACTS,
+    Facts,
+    Profile,
+    RuntimeSettings,
+    RuntimeUnavailableError,
+    Tensor,
+)
+
+NAME = "onnxruntime"
+PROVIDERS: Dict[str, str] = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+"""Our names of the execution providers, fastest first."""
+
+CPU_PACKAGE, GPU_PACKAGE = "onnxruntime", "onnxruntime-gpu"
+OTHER = f"the package {GPU_PACKAGE} has them"
+DRIVER = "driver or libraries are missing, see the server's log"
+_DTYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
+    "tensor(bfloat16)": "bfloat16", "tensor(int64)": "int64", "tensor(int32)": "int32",
+    "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(bool)": "bool",
+}  # fmt: skip
+QUIET = 3
+"""ONNX Runtime's log level for errors: what it falls back from is told in `facts`."""
+
+
+class OnnxNetwork:
+    """One session of ONNX Runtime; see `base.Network`."""
+
+    def __init__(self, session: Any, facts: Facts) -> None:
+        self.facts = facts
+        self.inputs = {one.name: _tensor(one) for one in session.get_inputs()}
+        self.outputs = {one.name: _tensor(one) for one in session.get_outputs()}
+        self._session: Optional[Any] = session
+
+    def __call__(self, inputs: Mapping[str, Any], keep: Iterable[str] = ()) -> Dict[str, Any]:
+        """Compute all outputs; those in `keep` stay on the device (`OrtValue`)."""
+        if self._session is None:
+            raise RuntimeError("this network has been closed")
+        kept = frozenset(keep)
+        if not kept and all(isinstance(value, np.ndarray) for value in inputs.values()):
+            return dict(zip(self.outputs, self._session.run(None, dict(inputs))))
+        return self._bound(inputs, kept)
+
+    def _bound(self, inputs: Mapping[str, Any], kept: frozenset[str]) -> Dict[str, Any]:
+        binding = self._session.io_binding()  # type: ignore[union-attr]
+        device, _, number = self.facts["device"].partition(":")
+        for name, value in inputs.items():
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            else:
+                binding.bind_ortvalue_input(name, value)
+        for name in self.outputs:
+            on_device = name in kept
+            binding.bind_output(name, device if on_device else "cpu", int(number or 0) if on_device else 0)
+        self._session.run_with_iobinding(binding)  # type: ignore[union-attr]
+        values = dict(zip(self.outputs, binding.get_outputs()))
+        return {name: value if name in kept else value.numpy() for name, value in values.items()}
+
+    def close(self) -> None:
+        """Let go of the session; ONNX Runtime frees its memory and threads with it."""
+        self._session = None
+
+
+def load(
+    file: Path, settings: RuntimeSettings, *, threads: int = 1, profiles: Mapping[str, Profile] | None = None
+) -> OnnxNetwork:
+    """Load an ONNX file.
+
+    Raises:
+        RuntimeUnavailableError: ONNX Runtime is missing, does not take the file, or has not the device that is set.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "ONNX Runtime is not installed: pip install 'harmovid[server]', or 'harmovid[server-gpu]' for NVIDIA."
+        ) from error
+    wanted = wanted_providers(settings)
+    available = onnxruntime.get_available_providers()
+    usable = [name for name in wanted if PROVIDERS[name] in available]
+    if not usable:
+        raise RuntimeUnavailableError(
+            f"device {settings.device}: this ONNX Runtime has no {' and no '.join(wanted)} provider ({OTHER})."
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = QUIET
+    pairs = [(PROVIDERS[name], provider_options(name, settings, profiles or {})) for name in usable]
+    # What the installation misses (libraries, driver, file) comes as the runtime's own exception classes.
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=pairs)
+    except Exception as error:
+        raise RuntimeUnavailableError(f"ONNX Runtime does not take {file.name}: {error}") from error
+    running = next(name for name in PROVIDERS if PROVIDERS[name] in session.get_providers())
+    if running == "cpu" and "cpu" not in wanted:
+        raise RuntimeUnavailableError(
+            f"device {settings.device} cannot be used: the {' and '.join(usable)} provider did not start ({DRIVER})."
+        )
+    dtypes = [_tensor(one).dtype for one in session.get_inputs() if "float" in one.type]
+    precision = dtypes[0] if dtypes else "as in the file"
+    facts = _facts(onnxruntime.__version__, running, wanted, available, settings, precision)
+    return OnnxNetwork(session, facts)
+
+
+def wanted_providers(settings: RuntimeSettings) -> List[str]:
+    """Return the names of the providers that may be tried, fastest first."""
+    if settings.device == "cpu":
+        return ["cpu"]
+    allowed = settings.providers or tuple(PROVIDERS)
+    # A GPU that was named is meant: it is not replaced by the processor.
+    return [
+        name
+        for name in PROVIDERS
+        if name in allowed and (settings.device.startswith("auto") or name != "cpu")
+    ]
+
+
+def provider_options(name: str, settings: RuntimeSettings, profiles: Mapping[str, Profile]) -> Dict[str, Any]:
+    """Return the options of one provider: device, memory limit, and for TensorRT precision, cache and shapes."""
+    if name == "cpu":
+        return {}
+    options: Dict[str, Any] = {"device_id": device_number(settings.device)}
+    if name == "cuda":
+        if settings.memory:
+            options.update(gpu_mem_limit=settings.memory, arena_extend_strategy="kSameAsRequested")
+        return options
+    if settings.memory:
+        options["trt_max_workspace_size"] = settings.memory
+    if settings.precision == "float16":
+        options["trt_fp16_enable"] = True
+    if settings.cache:
+        options.update(trt_engine_cache_enable=True, trt_engine_cache_path=settings.cache)
+    for key, option in (("min", "min"), ("opt", "opt"), ("max", "max")):
+        shapes = [
+            f"{tensor}:{'x'.join(map(str, shape[key]))}" for tensor, shape in profiles.items() if key in shape
+        ]
+        if shapes:
+            options[f"trt_profile_{option}_shapes"] = ",".join(shapes)
+    return options
+
+
+def device_number(device: str) -> int:
+    """Return N of "cuda:N" and "auto:N", else 0."""
+    return int(device.partition(":")[2] or 0)
+
+
+def _facts(
+    version: str,
+    running: str,
+    wanted: List[str],
+    available: List[str],
+    settings: RuntimeSettings,
+    precision: str,
+) -> Facts:
+    faster = wanted[: wanted.index(running)]
+    missing = [name for name in faster if PROVIDERS[name] not in available]
+    reasons = [f"this ONNX Runtime has no {' and no '.join(missing)} provider ({OTHER})"] if missing else []
+    reasons += [f"the {name} provider did not start ({DRIVER})" for name in faster if name not in missing]
+    if running == "cpu" and settings.device == "cpu":
+        reasons.append("device is set to cpu")
+    elif running != next(iter(PROVIDERS)) and not faster:
+        reasons.append(f"providers are set to {', '.join(settings.providers)}")
+    if running == "tensorrt" and settings.precision == "float16":
+        precision = "float16"
+    if settings.precision not in ("auto", precision):
+        reasons.append(f"precision {settings.precision}: the {running} provider keeps that of the file")
+    device = "cpu" if running == "cpu" else f"cuda:{device_number(settings.device)}"
+    return dict(zip(FACTS, (f"{NAME} {version}", running, device, precision, "; ".join(reasons))))
+
+
+def _tensor(one: Any) -> Tensor:
+    shape: Tuple[Any, ...] = tuple(size if isinstance(size, int) else str(size or "") for size in one.shape)
+    return Tensor(shape, _DTYPES.get(one.type, one.type))
+
+
+def doubly_installed() -> bool:
+    """Return whether both packages of ONNX Runtime are installed: they share a folder and break each other."""
+    names = {str(one.metadata["Name"]).lower() for one in importlib.metadata.distributions()}
+    return {CPU_PACKAGE, GPU_PACKAGE} <= names

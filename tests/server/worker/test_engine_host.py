@@ -1,0 +1,70 @@
+"""The engines of a worker: loaded once with the server's settings, told, and closed with everything they opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+import pytest
+from fakes.engines_for_tests import MemoryEngine
+from fakes.exr_files import plate
+from fakes.worker_rig import Rig
+from harmovid_server import engines
+from harmovid_server.engines.base import ShotInfo
+from harmovid_server.runtimes.base import RuntimeSettings
+from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.engine_host import EngineRoom
+
+JOBS = 50
+
+
+def test_an_engine_is_loaded_once_and_told() -> None:
+    """The first job activates the engine, what it runs on is told then, and `close` undoes it."""
+    engine = MemoryEngine()
+    room = EngineRoom([engine], RuntimeSettings(device="cpu"))
+    told: List[Tuple[str, Mapping[str, str]]] = []
+    room.on_activated = lambda name, runtime: told.append((name, runtime))
+    shot = ShotInfo((1, 2), engine.info.check_options({}), ("plate",))
+
+    for _ in range(3):
+        room.start("memory", shot).close()
+    assert [name for name, _ in told] == ["memory"]
+    assert told[0][1]["device"] == "cpu"
+    assert engine.activations == 1
+    room.close()
+    assert engine.activations == 0
+
+
+@pytest.mark.slow
+def test_fifty_jobs_leave_no_thread_and_no_session(tmp_path: Path) -> None:
+    """After 50 jobs, ten of which fail or are stopped, a worker has the threads it had after its first one."""
+    engine = MemoryEngine()
+    (harmonize,) = engines.load(["harmonize"])
+    room = EngineRoom([engine, harmonize])
+    pool = CodecPool(1)
+    try:
+        counts = []
+        for index in range(JOBS + 1):
+            run_one(Rig(tmp_path / str(index), pool, room), index)
+            counts.append(len(os.listdir("/proc/self/task")))
+        assert counts[-1] == counts[0]
+        assert engine.open == 0
+    finally:
+        room.close()
+        pool.close()
+
+
+def run_one(rig: Rig, index: int) -> None:
+    """Run a job of two frames: every third through the networks, every fifth breaks."""
+    options: Dict[str, Any] = {"break_at": 2} if index % 5 == 4 else {}
+    layers: Tuple[str, ...] = ("plate",)
+    name = "memory"
+    if index % 3 == 0:
+        name, layers, options = "harmonize", ("fg", "bg"), {}
+    for layer in layers:
+        for number in (1, 2):
+            rig.write(layer, number, plate(number))
+    rig.start("1-2", engine=name, layers=layers, options=options, ready=(1, 2))
+    rig.wait("job_failed" if options else "finished")
+    rig.thread.join()
