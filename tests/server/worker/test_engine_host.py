@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import pytest
 from fakes.engines_for_tests import MemoryEngine
 from fakes.exr_files import plate
+from fakes.waiting import wait_until
 from fakes.worker_rig import Rig
 from harmovid_server import engines
 from harmovid_server.engines.base import ShotInfo
@@ -38,21 +39,27 @@ def test_an_engine_is_loaded_once_and_told() -> None:
 
 @pytest.mark.slow
 def test_fifty_jobs_leave_no_thread_and_no_session(tmp_path: Path) -> None:
-    """After 50 jobs, ten of which fail or are stopped, a worker has the threads it had after its first one."""
+    """After 50 jobs, some of which fail, a worker has the threads that it had after its first one."""
     engine = MemoryEngine()
     (harmonize,) = engines.load(["harmonize"])
     room = EngineRoom([engine, harmonize])
     pool = CodecPool(1)
     try:
-        counts = []
-        for index in range(JOBS + 1):
+        run_one(Rig(tmp_path / "first", pool, room), 0)
+        before = threads()
+        for index in range(JOBS):
             run_one(Rig(tmp_path / str(index), pool, room), index)
-            counts.append(len(os.listdir("/proc/self/task")))
-        assert counts[-1] == counts[0]
+        # The kernel needs a moment to take away a thread that Python has joined.
+        wait_until(lambda: threads() == before)
         assert engine.open == 0
     finally:
         room.close()
         pool.close()
+
+
+def threads() -> int:
+    """Return how many threads this process has, those of libraries included."""
+    return len(os.listdir("/proc/self/task"))
 
 
 def run_one(rig: Rig, index: int) -> None:
