@@ -1,12 +1,19 @@
-"""The one door to numba: compiled kernels keep their types and run without the interpreter's lock."""
+"""Numba in the demo: kernels that run without the interpreter's lock, and a word when they are being compiled.
+
+A first run spends longer in the compiler than in anything else, and nothing moves on the screen meanwhile.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Callable, TypeVar, cast
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, Callable, Iterator, TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba.core import event
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
@@ -25,3 +32,35 @@ def kernel(function: _Function) -> _Function:
         return cast(_Function, numba.njit(cache=True, **options)(function))
     except RuntimeError:  # no folder where the cache could be kept: compiling anew each time works, too
         return cast(_Function, numba.njit(**options)(function))
+
+
+class _Once(event.Listener):  # type: ignore[misc]
+    """Calls back at the first compilation."""
+
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self._begun = begun
+        self._told = False
+
+    def on_start(self, _: Any) -> None:
+        """A compilation begins."""
+        if not self._told:
+            self._told = True
+            self._begun()
+
+    def on_end(self, _: Any) -> None:
+        """A compilation is over."""
+
+
+@contextlib.contextmanager
+def on_compiling(begun: Callable[[], None]) -> Iterator[None]:
+    """Call `begun` once, when numba first compiles within the block; not where all is found in its cache."""
+    with event.install_listener("numba:compile", _Once(begun)):
+        yield
+
+
+def is_compiled(source: Path) -> bool:
+    """Return whether numba keeps compiled code of a module on disk that is not older than its source."""
+    elsewhere = os.environ.get("NUMBA_CACHE_DIR")
+    kept = Path(elsewhere).rglob("*.nbi") if elsewhere else (source.parent / "__pycache__").glob("*.nbi")
+    changed = source.stat().st_mtime
+    return any(path.name.startswith(f"{source.stem}.") and path.stat().st_mtime >= changed for path in kept)

@@ -21,7 +21,8 @@ from harmovid.errors import InputError, JobError
 from harmovid.frames import FramePattern
 
 from harmovid_demo.compare import Comparison, compare_foregrounds, compare_plates, figures, table
-from harmovid_demo.server import harmovid, running_server
+from harmovid_demo.jit import is_compiled, on_compiling
+from harmovid_demo.server import harmovid, running_server, server_loops
 from harmovid_demo.sheet import draw_pairs, draw_sheet, save_png
 from harmovid_demo.shot import Shot, generate
 from harmovid_demo.wipe import write_wipe
@@ -53,7 +54,7 @@ class Demo:
         _say(
             f"Shot: {shot.count} frames of {shot.width}x{shot.height} from {shot.first} on, scene-linear EXR"
         )
-        with self._timed("render the shot"):
+        with self._timed("render the shot"), on_compiling(_say_compiling):
             files = generate(self.out / "shot", shot, _render_bar)
         flicker, fg, plate = (files.pattern(name) for name in ("flicker", "fg", "plate"))
         results = self._run({"deflicker": [flicker], "harmonize": [fg, plate]})
@@ -103,6 +104,10 @@ class Demo:
             if not address:
                 with self._timed("start the server"):
                     address = stack.enter_context(running_server(self.out))
+                if not all(map(is_compiled, server_loops())):
+                    _say(
+                        "  numba compiles the server's pixel loops, once: the first frames take up to a minute"
+                    )
             _say(f"Server: {address}")
             for task, inputs in jobs.items():
                 with self._timed(task):
@@ -169,6 +174,10 @@ def check_frames(plate: str, fg: str, bg: str) -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _say_compiling() -> None:
+    _say("  numba compiles the renderer's loops, once: the first frame takes up to a minute")
 
 
 def _render_bar(done: int, total: int) -> None:

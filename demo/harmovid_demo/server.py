@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -16,11 +17,18 @@ from harmovid.errors import Unreachable
 START_S = 90.0  # the first start imports everything from a cold disk
 STOP_S = 15.0
 POLL_S = 0.05
+COMPILED = ("harmovid.pixels.apply.kernels_numba", "harmovid_server.codec.reduce_numba")
 
 
 def harmovid(*words: str) -> list[str]:
     """Return the command line of `harmovid WORDS` under this very Python, whatever is on the path."""
     return [sys.executable, "-m", "harmovid.cli", *words]
+
+
+def server_loops() -> list[Path]:
+    """Return the sources of the loops that the server compiles when it first meets a frame."""
+    found = (importlib.util.find_spec(name) for name in COMPILED)
+    return [Path(spec.origin) for spec in found if spec is not None and spec.origin]
 
 
 @contextlib.contextmanager
