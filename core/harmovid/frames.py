@@ -122,11 +122,13 @@ def _compact(numbers: Sequence[int]) -> Iterator[str]:
         step = numbers[end] - numbers[index] if end < len(numbers) else 1
         while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
             end += 1
-        if end - index < 2 or (step > 1 and end - index < 3):
+        run = f"{numbers[index]}-{numbers[end - 1]}" + (f"x{step}" if step > 1 else "")
+        # Of -10,1,12 the numbers are shorter than -10-12x11; a run of four is never longer than its numbers.
+        if end - index <= 3 and len(run) > len(",".join(map(str, numbers[index:end]))):
             yield str(numbers[index])
             index += 1
         else:
-            yield f"{numbers[index]}-{numbers[end - 1]}" + (f"x{step}" if step > 1 else "")
+            yield run
             index = end
 
 

@@ -10,7 +10,7 @@ from typing import List, Optional, Set
 import pytest
 from harmovid.errors import PatternError
 from harmovid.frames import MAX_FRAMES, FramePattern, FrameRange
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 
@@ -65,6 +65,8 @@ def test_a_million_frames_are_fine_and_absurd_ones_are_refused_quickly() -> None
 
 
 @given(st.sets(st.integers(-(2**31), 2**31 - 1), max_size=40) | st.sets(st.integers(-20, 20)))
+@example({-10, 1, 12})
+@example({-99, 1, 101})
 @settings(max_examples=200, deadline=None)
 def test_text_and_numbers_are_the_same_range(numbers: Set[int]) -> None:
     """Any set of frames survives its own text, and the text never says more than the numbers do."""

@@ -233,14 +233,59 @@ def test_help_of_a_job_asks_the_server_for_its_options(server: RunningServer) ->
     assert f"Engine echo 1, described by {server.endpoint}" in text
 
 
-def test_output_that_nobody_reads_any_more_is_no_fault(server: RunningServer) -> None:
-    """`harmovid engines | head -1` ends without a traceback."""
+def surroundings(**changes: str) -> dict[str, str]:
+    """Return our environment without what would have Python write each piece of output at once."""
+    return {**{name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}, **changes}
+
+
+@pytest.mark.parametrize(
+    "environment", [surroundings(), surroundings(PYTHONUNBUFFERED="1")], ids=["held", "at once"]
+)
+@pytest.mark.parametrize("words", [["engines"], ["engines", "--json"]])
+def test_output_that_nobody_reads_any_more_is_no_fault(
+    server: RunningServer, words: list[str], environment: dict[str, str]
+) -> None:
+    """`harmovid engines | head -1` ends without a word of the interpreter, whenever the reader leaves."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*HARMOVID, *words, "--server", server.endpoint]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["deflicker", "--help"], ["serve", "--help"]])
+def test_help_that_nobody_reads_is_no_fault(words: list[str]) -> None:
+    """What argparse prints by itself ends as quietly."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*HARMOVID, "engines", "--server", server.endpoint], stdout=writer, stderr=subprocess.PIPE, text=True
+        [*HARMOVID, *words], stdout=writer, stderr=subprocess.PIPE, text=True, env=surroundings()
     )
     os.close(writer)
 
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["keys", "list"], ["keys", "list", "--json"]])
+def test_output_onto_a_full_disk_is_an_error_in_words(words: list[str]) -> None:
+    """What cannot be written is exit 6 and one sentence, not a traceback and not silence."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*HARMOVID, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=surroundings()
+        )
+
+    assert done.returncode == 6
+    assert done.stderr.startswith("error: the output cannot be written: No space left on device.")
     assert "Exception ignored" not in done.stderr
+
+
+def test_errors_that_nobody_reads_are_no_fault() -> None:
+    """A command whose stderr is closed at its other end ends with an exit code, too."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*HARMOVID, "nonsense"], stdout=subprocess.PIPE, stderr=writer, env=surroundings())
+    os.close(writer)
+
+    assert (done.returncode, done.stdout) == (1, b"")

@@ -18,8 +18,8 @@ from typing import Optional, Sequence
 
 from harmovid.cli import exits, parser
 from harmovid.cli import plugin_commands as rooms
-from harmovid.cli.console import Console
-from harmovid.errors import HarmoVidError, JobCancelled
+from harmovid.cli.console import Console, describe
+from harmovid.errors import HarmoVidError, JobCancelled, OutputError
 
 # Command -> the module whose `run(args, console)` does it; the job commands and `serve` are read differently.
 _MODULES = {
@@ -42,6 +42,27 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     # The streams must be known before the words are understood: complaints about them go there.
     console = Console(machine="--json" in words, quiet="-q" in words or "--quiet" in words)
     try:
+        try:
+            return _ended(words, console)
+        finally:
+            # Here, and not in the interpreter's last moments, where nobody could answer what goes wrong.
+            console.flush()
+    except BrokenPipeError:
+        _forget_output()  # the reader left, as `| head` does: no fault, and nothing more to say
+        return exits.JOB_FAILED
+    except OutputError as error:  # only the streams' own: those of the command are answered below
+        _forget_output()
+        print(describe(error), file=sys.stderr)
+        return exits.OUTPUT
+
+
+def _ended(words: Sequence[str], console: Console) -> int:
+    """Run one command line; say what it raised, and return its exit code.
+
+    Raises:
+        BrokenPipeError, OutputError: what was to be said about it cannot be written.
+    """
+    try:
         return _run(words, console)
     except HarmoVidError as error:
         _trace(words)
@@ -52,9 +73,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         console.error(JobCancelled("stopped by Ctrl-C."), exits.CANCELLED)
         return exits.CANCELLED
     except BrokenPipeError:
-        # The reader of our output left (`| head`); Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.JOB_FAILED
+        raise
     except Exception as error:  # the process's door: what arrives here is a fault of ours, not of the user
         _trace(words)
         fault = HarmoVidError(
@@ -63,6 +82,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         )
         console.error(fault, exits.JOB_FAILED)
         return exits.JOB_FAILED
+
+
+def _forget_output() -> None:
+    """Lead the streams that can be written no more to nowhere, so that the interpreter closes them in peace."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _run(words: Sequence[str], console: Console) -> int:

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any, Dict, List, Optional, Sequence, TextIO
 
-from harmovid.errors import HarmoVidError
+from harmovid.errors import HarmoVidError, OutputError
 
 
 class Console:
@@ -34,24 +34,58 @@ class Console:
     def text(self, line: str = "") -> None:
         """Print a line of the answer that was asked for."""
         if not self.machine:
-            print(line, file=self.out)
+            _print(line, self.out)
 
     def note(self, line: str) -> None:
         """Print a line that is good to know, on stderr."""
         if not self.quiet:
-            print(line, file=self.err, flush=True)
+            _print(line, self.err, flush=True)
 
     def result(self, data: Any) -> None:
         """Print the machine's answer; does nothing without `--json`."""
         if self.machine:
-            print(json.dumps(data, indent=2, sort_keys=False, default=str), file=self.out, flush=True)
+            _print(json.dumps(data, indent=2, sort_keys=False, default=str), self.out, flush=True)
+
+    def flush(self) -> None:
+        """Write out what is held back.
+
+        Raises:
+            BrokenPipeError, OutputError: as for printing.
+        """
+        for stream in (self.out, self.err):
+            try:
+                if stream is not None and not stream.closed:
+                    stream.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise _lost(error) from error
 
     def error(self, error: HarmoVidError, exit_code: int) -> None:
         """Say what ended the command: as text on stderr, or as the JSON object on stdout."""
         if self.machine:
             self.result({"ok": False, "exit": exit_code, "error": error.to_wire()})
         else:
-            print(describe(error), file=self.err, flush=True)
+            _print(describe(error), self.err, flush=True)
+
+
+def _print(line: str, stream: TextIO, flush: bool = False) -> None:
+    """Print a line.
+
+    Raises:
+        BrokenPipeError: the reader left, as `| head` does.
+        OutputError: the stream cannot be written for another reason, a full disk for one.
+    """
+    try:
+        print(line, file=stream, flush=flush)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _lost(error) from error
+
+
+def _lost(error: OSError) -> OutputError:
+    return OutputError(f"the output cannot be written: {error.strerror or error}.", fix="Write it elsewhere.")
 
 
 def describe(error: HarmoVidError) -> str:
