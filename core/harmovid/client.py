@@ -1,29 +1,36 @@
-"""The client: ask a server for its engines and jobs, and run a job from source to sink.
+"""The client: ask a server for its engines and jobs, and run jobs.
 
-    with Client("tcp://render01:5570", keys=load_secret("anna.secret")) as client:
-        for engine in client.engines(): ...
-        result = client.run(spec, source, sink, on_progress=print)
+    with connect(load_settings()) as client:            # the server of the settings, or a private one
+        engine = client.engine("harmonize")
+        handle = client.start(JobFiles.prepare(engine, inputs, out), on_done=...)
 
-Importable in hosts (Python 3.9, no numpy). A client may be used from several threads: every question and
-every run has a session of its own. `run` blocks; `start` runs in a thread and returns a handle.
+Importable in hosts (Python 3.9, no numpy). A client may be used from several threads: every question and every job
+has a connection of its own. `start` runs a job in a thread and returns a handle; `run` blocks, and takes sources and
+sinks of any kind.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping, Optional
+from dataclasses import dataclass, replace
+from typing import Any, Callable, List, Mapping, Optional, Protocol
 
-from harmovid.errors import ProtocolError
-from harmovid.job import EngineInfo, JobSpec, Progress
-from harmovid.keys import KeyPair
+from harmovid import engines
+from harmovid.embedded import EmbeddedServer
+from harmovid.errors import InputError, ProtocolError
+from harmovid.file_plan import Roots
+from harmovid.frames import FrameRange
+from harmovid.job import FINAL_STATES, EngineInfo, JobSpec, Progress
+from harmovid.job_handle import JobHandle
+from harmovid.keys import KeyPair, load_secret
+from harmovid.settings import Settings, load_settings, secret_file
 from harmovid.storage.files import Sink, Source
 from harmovid.transport import wire
 from harmovid.transport.connection import Session, parse_address
 from harmovid.transport.runner import JobResult, OnProgress, OnResult, Runner, Where
 
-__all__ = ["Client", "JobHandle", "JobResult", "JobStatus"]
+__all__ = ["Client", "Job", "JobHandle", "JobResult", "JobStatus", "connect"]
 
 
 @dataclass(frozen=True)
@@ -36,76 +43,95 @@ class JobStatus:
     age_s: float = 0.0
 
 
-class JobHandle:
-    """A job that runs in a thread of its own."""
-
-    def __init__(
-        self, run: Callable[[], JobResult], cancelled: threading.Event, on_done: Callable[[JobHandle], None]
-    ) -> None:
-        """Start the thread; `on_done` is called in it at the end, whatever the end is."""
-        self._call = run
-        self._cancelled = cancelled
-        self._on_done = on_done
-        self._result: Optional[JobResult] = None
-        self._error: Optional[BaseException] = None
-        self._thread = threading.Thread(target=self._run, name="harmovid-job", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._result = self._call()
-        except BaseException as error:  # the thread's door: `result` raises it where somebody listens
-            self._error = error
-        self._on_done(self)
+class Startable(Protocol):
+    """What `Client.start` takes: `JobFiles`, or a `Job` with a source and a sink of your own."""
 
     @property
-    def done(self) -> bool:
-        """Whether the job has come to its end, good or bad."""
-        return self._result is not None or self._error is not None
+    def sink(self) -> Sink:
+        """Where results go; asked for before `spec`."""
 
-    def cancel(self) -> None:
-        """Ask the job to stop; `result` then raises `JobCancelled`."""
-        self._cancelled.set()
+    @property
+    def source(self) -> Source:
+        """Where inputs come from."""
 
-    def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Wait for the end, at most `timeout_s`; return whether it has come."""
-        self._thread.join(timeout_s)
-        return self.done
+    @property
+    def spec(self) -> JobSpec:
+        """What the server is told."""
 
-    def result(self) -> JobResult:
-        """Wait for the end and return the result, or raise what `Client.run` would have raised."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        if self._result is None:
-            raise ProtocolError("the job's thread ended without a result.")
-        return self._result
+    def close(self, state: str = "") -> None:
+        """The job is over: let go of what it holds."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job with a source and a sink of your own; see `harmovid.storage.files` for what they have to do."""
+
+    spec: JobSpec
+    source: Source
+    sink: Sink
+
+    def close(self, state: str = "") -> None:
+        """Do nothing: source and sink are their owner's."""
+
+
+def connect(settings: Optional[Settings] = None) -> Client:
+    """Return a client of the server in the settings, or of a private server on this machine.
+
+    Nothing is connected or started before the first question. A private server is started by the first question or job
+    and stopped by `Client.close`.
+
+    Args:
+        settings: by default those of the user (`load_settings()`).
+
+    Raises:
+        InputError: the address cannot be read. KeyFileError: the key cannot be.
+    """
+    settings = load_settings() if settings is None else settings
+    if not settings.server:
+        return Client(private=EmbeddedServer(python=settings.python))
+    keys = load_secret(secret_file(settings.key)) if settings.key else None
+    return Client(settings.server, keys, roots=settings.roots)
 
 
 class Client:
-    """A server, as seen from here. Holds no connection between calls."""
+    """A server, as seen from here. Holds no connection between calls.
+
+    Attributes:
+        roots: local folders that the server reads itself, for `JobFiles.prepare`; empty with a private server.
+    """
 
     def __init__(
         self,
-        address: str,
+        address: str = "",
         keys: Optional[KeyPair] = None,
         timeout_s: float = 5.0,
         patience_s: float = 60.0,
+        *,
+        private: Optional[EmbeddedServer] = None,
+        roots: Roots = (),
     ) -> None:
         """Remember where the server is.
 
         Args:
-            address: "tcp://host:port", "host:port" or "host".
+            address: "tcp://host:port", "host:port" or "host"; "" with a private server.
             keys: our key pair with the server's public key in it; None for a server without keys.
             timeout_s: how long a connect and each answer may take.
             patience_s: how long a running job tries to find a lost server again.
+            private: a server that is started at the first need and stopped by `close`.
+            roots: local folders that the server mounts under a root name, the longest first.
 
         Raises:
             InputError: the address cannot be read.
         """
-        parse_address(address)
+        if private is None:
+            parse_address(address)
         self._where = Where(address, keys, timeout_s, patience_s)
-        self._running: List[threading.Event] = []
+        self._private = private
+        self.roots = roots
+        self._handles: List[JobHandle] = []
+        # Guards the start of a private server, and `_closed` together with it.
+        self._lock = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Client:
         return self
@@ -114,9 +140,27 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Cancel the jobs that `start` began and that still run."""
-        for cancelled in list(self._running):
-            cancelled.set()
+        """Cancel the jobs that `start` began, wait until their threads are over, and stop a private server.
+
+        May be called again, and from a job's callback; that job's own thread is then not waited for.
+        """
+        self._closed = True
+        handles = list(self._handles)
+        for handle in handles:
+            handle.cancel()
+        for handle in handles:
+            handle.join()
+        with self._lock:
+            if self._private is not None:
+                self._private.stop()
+
+    def engine(self, name: str) -> EngineInfo:
+        """Return the engine of that name, or the default engine of the task of that name.
+
+        Raises:
+            EngineUnknown: there is neither. WireError: see `engines`.
+        """
+        return engines.choose(self.engines(), name)
 
     def engines(self) -> List[EngineInfo]:
         """Return the server's engines with their options.
@@ -191,7 +235,7 @@ class Client:
             OutputError: the sink cannot write; the job stays on the server and can be resumed.
         """
         return Runner(
-            self._where,
+            self._endpoint(),
             spec,
             source,
             sink,
@@ -202,32 +246,60 @@ class Client:
 
     def start(
         self,
-        spec: JobSpec,
-        source: Source,
-        sink: Sink,
+        job: Startable,
         *,
         on_progress: Optional[OnProgress] = None,
         on_result: Optional[OnResult] = None,
         on_done: Optional[Callable[[JobHandle], None]] = None,
     ) -> JobHandle:
-        """Run a job in a thread of its own; arguments as in `run`, the callbacks come from that thread."""
-        cancelled = threading.Event()
-        self._running.append(cancelled)
+        """Run a job in a thread of its own and return its handle at once.
+
+        Args:
+            job: from `JobFiles.prepare`; or a `Job`.
+            on_progress: called with the counts, several times a second; must be quick.
+            on_result: called with frame and report when a result is on the disk.
+            on_done: called with the handle at the end, whatever the end is. All three are called in the job's thread.
+
+        Raises:
+            OutputError: the results cannot be written where they should, or are there already.
+            InputError: this client is closed.
+        """
+        if self._closed:
+            raise InputError("this client is closed.", fix="Connect again.")
+        sink, source, spec = job.sink, job.source, job.spec
+
+        def run(tell: OnProgress, cancelled: threading.Event) -> JobResult:
+            return self.run(spec, source, sink, on_progress=tell, on_result=on_result, cancel_event=cancelled)
 
         def finished(handle: JobHandle) -> None:
-            self._running.remove(cancelled)
-            if on_done is not None:
-                on_done(handle)
+            job.close(handle.progress.state if handle.progress.state in FINAL_STATES else "")
+            try:
+                if on_done is not None:
+                    on_done(handle)
+            finally:
+                self._handles.remove(handle)
 
-        def run() -> JobResult:
-            return self.run(
-                spec, source, sink, on_progress=on_progress, on_result=on_result, cancel_event=cancelled
-            )
+        handle = JobHandle(run, spec.job_id, len(FrameRange.parse(spec.frames)), on_progress, finished)
+        self._handles.append(handle)
+        handle.begin()
+        return handle
 
-        return JobHandle(run, cancelled, finished)
+    def _endpoint(self) -> Where:
+        """Return where the server is; a private one is started when it does not run.
+
+        Raises:
+            InputError: this client is closed, or no server can be started here. Unreachable: it did not start.
+        """
+        if self._private is None:
+            return self._where
+        with self._lock:
+            if self._closed:
+                raise InputError("this client is closed.", fix="Connect again.")
+            self._private.start()
+            return replace(self._where, address=self._private.address, keys=self._private.keys)
 
     def _session(self) -> Session:
-        where = self._where
+        where = self._endpoint()
         return Session.open(where.address, where.keys, timeout_s=where.timeout_s, data=False)
 
     def _ask(self, kind: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

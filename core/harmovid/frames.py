@@ -18,12 +18,14 @@ import os
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
 from harmovid.errors import PatternError
+from harmovid.sequences import NUMBER_AT_END, find
 
 # 11.5 hours at 24/s: whatever is longer is a slip of the finger, not a shot.
 MAX_FRAMES = 1_000_000
+LISTED_NAMES = 20_000
 MIN_NUMBER, MAX_NUMBER = -(2**31), 2**31 - 1
 _PART = re.compile(r"(-?[0-9]+)(?:-(-?[0-9]+)(?:x([0-9]+))?)?")
 
@@ -143,7 +145,6 @@ _PLACEHOLDERS = (
     re.compile(r"\$F(?P<digits>[0-9]*)"),
     re.compile(r"@+"),
 )
-_NUMBER_AT_END = re.compile(r"^(?P<prefix>.*?)(?P<number>(?:(?<=[._])-)?[0-9]+)(?P<suffix>[^0-9]*\.[^.]+)$")
 
 
 @dataclass(frozen=True)
@@ -235,14 +236,14 @@ class FramePattern:
             return f"There is no folder {folder}."
         if os.path.isdir(self.path(0)):
             return f"{self.text} is a folder; add the file name, like {self.text}/plate.####.exr."
-        sequences = _sequences(folder)
+        sequences = sequences_in(folder)
         if not sequences:
             return f"The folder {folder} holds no numbered files."
         alike = difflib.get_close_matches(self.prefix + self.suffix, sequences, n=3, cutoff=0.0)
         return "Did you mean " + " or ".join(f"{name} (frames {sequences[name]})" for name in alike) + "?"
 
     def _own_number(self) -> int:
-        match = _NUMBER_AT_END.match(self.prefix)
+        match = NUMBER_AT_END.match(self.prefix)
         return int(match.group("number")) if match else 1
 
 
@@ -272,13 +273,6 @@ def _names(folder: str) -> List[str]:
         raise PatternError(f"the folder {folder or '.'} cannot be read: {error.strerror}.") from error
 
 
-def _sequences(folder: str) -> Dict[str, FrameRange]:
-    """Return the sequences of a folder as `{pattern: frames}`, for hints, from at most 20,000 names."""
-    found: Dict[Tuple[str, int, str], List[int]] = {}
-    for name in _names(folder)[:20_000]:
-        match = _NUMBER_AT_END.match(name)
-        if match and len(match.group("number")) <= 10:
-            digits = match.group("number")
-            width = len(digits) if digits.lstrip("-").startswith("0") or len(digits) >= 4 else 1
-            found.setdefault((match.group("prefix"), width, match.group("suffix")), []).append(int(digits))
-    return {f"{prefix}{'#' * width}{suffix}": FrameRange(ns) for (prefix, width, suffix), ns in found.items()}
+def sequences_in(folder: str) -> Dict[str, FrameRange]:
+    """Return the sequences of a folder, pattern to frames, from at most 20,000 names; patterns have no folder."""
+    return {pattern: FrameRange(numbers) for pattern, numbers in find(_names(folder)[:LISTED_NAMES]).items()}

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from harmovid.errors import InputError, OptionError
+from harmovid.frames import MAX_NUMBER, MIN_NUMBER
 
 OptionValue = Union[float, int, bool, str]
 
@@ -28,8 +29,6 @@ OUTPUT_MODES = ("fg", "comp")
 IMAGE, MATTE = "image", "matte"
 # Names of layers that make a composite: what lies under the result, and where the foreground is.
 BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
-
-FRAME_MIN, FRAME_MAX = -(2**31), 2**31 - 1
 
 
 def new_job_id() -> str:
@@ -110,7 +109,7 @@ class Option:
     def _frame(self, value: Any) -> Optional[int]:
         if value is None:
             return None
-        if type(value) is not int or not FRAME_MIN <= value <= FRAME_MAX:
+        if type(value) is not int or not MIN_NUMBER <= value <= MAX_NUMBER:
             raise self._bad(value, "the number of a frame, or none")
         return value
 

@@ -1,10 +1,11 @@
 """The client's own settings: flags > environment > file > default.
 
-The file is INI, because Python 3.9 has no TOML reader and a TD can write it by hand:
+The file `client.ini` is INI, because Python 3.9 has no TOML reader and a TD can write it by hand:
 
     [client]
     server = tcp://render01:5570
     key = ~/.config/harmovid/keys/anna.secret
+    python = /opt/harmovid/bin/python
 
     [map]
     /mnt/show = show
@@ -24,21 +25,27 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from harmovid.errors import InputError
 
-CLIENT_KEYS = ("server", "key")
+CLIENT_KEYS = ("server", "key", "python")
+SECRET, PUBLIC = ".secret", ".public"
 SECTIONS = ("client", "map")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a client command needs to know of its surroundings.
+    """What a client needs to know of its surroundings.
 
-    `server` is an address, or empty for a private embedded server. `key` is a key file's path or empty.
-    `roots` are `(local folder, root name)` pairs, the longest folder first: the first that fits is right.
+    Attributes:
+        server: the server's address, or "" for a private one.
+        key: a secret key file's path, or the name of a pair in the user's key folder; "" for none.
+        roots: `(local folder, root name)` pairs, the longest folder first: the first that fits is right.
+        python: the Python interpreter that runs a private server, one in which `harmovid[server]` is installed. ""
+            means the one that runs this process; inside a host that is the host itself, so hosts need this setting.
     """
 
     server: str = ""
     key: str = ""
     roots: Tuple[Tuple[Path, str], ...] = ()
+    python: str = ""
 
 
 def config_folder(environ: Optional[Mapping[str, str]] = None) -> Path:
@@ -56,19 +63,34 @@ def config_file(environ: Optional[Mapping[str, str]] = None) -> Path:
     return Path(named).expanduser() if named else config_folder(env) / "client.ini"
 
 
-def load(
+def keys_folder(environ: Optional[Mapping[str, str]] = None) -> Path:
+    """Return the folder of the user's key pairs; it need not exist."""
+    return config_folder(environ) / "keys"
+
+
+def secret_file(text: str) -> Path:
+    """Return the secret file that `--key` or the settings name: a path, or a pair of the user's."""
+    path = Path(text).expanduser()
+    if path.exists() or path.name != text:
+        return path
+    return keys_folder() / (text + SECRET)
+
+
+def load_settings(
     server: Optional[str] = None,
     key: Optional[str] = None,
     maps: Sequence[str] = (),
     environ: Optional[Mapping[str, str]] = None,
+    python: Optional[str] = None,
 ) -> Settings:
-    """Return the settings in force.
+    """Return the settings in force: arguments over the environment over the file over the defaults.
 
     Args:
-        server: the flag's value; None where the flag was not given. Empty text asks for an embedded server.
-        key: the flag's value, or None.
+        server: an address; None where none was given. Empty text asks for a private server.
+        key: a key file or the name of a pair, or None.
         maps: `LOCALPREFIX=ROOT` texts of `--map`; they add to the file's and win over it.
         environ: the environment, `os.environ` by default.
+        python: the interpreter of a private server, or None.
 
     Raises:
         InputError: for a file or a mapping that cannot be read.
@@ -84,6 +106,7 @@ def load(
     return Settings(
         server=_first(server, env.get("HARMOVID_SERVER"), client.get("server")),
         key=_first(key, env.get("HARMOVID_KEY"), client.get("key")),
+        python=os.path.expanduser(_first(python, env.get("HARMOVID_PYTHON"), client.get("python"))),
         roots=tuple(sorted(roots.items(), key=lambda pair: len(pair[0].parts), reverse=True)),
     )
 
@@ -107,7 +130,7 @@ def _read(path: Path, must_exist: bool) -> configparser.ConfigParser:
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"the settings file {path} cannot be read: {reason}.", fix="Mend or remove it."
+            f"the settings file {path} cannot be read: {reason}.", fix="Correct or remove it."
         ) from error
     _refuse_unknown(parser, path)
     return parser
@@ -120,7 +143,7 @@ def _refuse_unknown(parser: configparser.ConfigParser, path: Path) -> None:
     if unknown:
         raise InputError(
             f"the settings file {path} has unknown entries: {', '.join(unknown)}.",
-            fix="It takes [client] with server and key, and [map].",
+            fix="It takes [client] with server, key and python, and [map].",
         )
 
 

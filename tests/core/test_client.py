@@ -10,7 +10,7 @@ from typing import Any, Callable, List
 import pytest
 from core.ends import MemorySink, MemorySource, plate
 from core.reference_server import ReferenceServer
-from harmovid.client import Client, JobHandle
+from harmovid.client import Client, Job, JobHandle
 from harmovid.errors import (
     EngineFailed,
     EngineUnknown,
@@ -162,7 +162,7 @@ def test_a_connection_lost_within_a_file_starts_the_file_again(server: Reference
     """Half a result is forgotten with its session, and comes whole in the next one."""
     make, sink = big(30 * MIB), MemorySink()
     sink.gate.clear()
-    handle = Client(server.address).start(spec("1-4"), MemorySource(make), sink)
+    handle = Client(server.address).start(Job(spec("1-4"), MemorySource(make), sink))
     until(lambda: server.bytes_out > 40 * MIB, 20)
     server.restart()
     sink.gate.set()
@@ -213,7 +213,7 @@ def test_without_credit_the_client_waits_and_stays_alive(server: ReferenceServer
     """A server that grants nothing gets 16 MiB and signs of life, and the rest when it grants again."""
     server.faults.withheld_credit = True
     sink = MemorySink()
-    handle = Client(server.address).start(spec("1"), MemorySource(big(40 * MIB)), sink)
+    handle = Client(server.address).start(Job(spec("1"), MemorySource(big(40 * MIB)), sink))
     until(lambda: server.bytes_in == wire.CREDIT_BYTES, 10)
     time.sleep(2.5 * wire.PING_S)
     assert server.bytes_in == wire.CREDIT_BYTES
@@ -229,7 +229,7 @@ def test_a_slow_sink_holds_the_stream_back(server: ReferenceServer) -> None:
     server._window = 40
     sink = MemorySink()
     sink.gate.clear()
-    handle = Client(server.address).start(spec("1-40"), MemorySource(big(4 * MIB)), sink)
+    handle = Client(server.address).start(Job(spec("1-40"), MemorySource(big(4 * MIB)), sink))
     until(lambda: server.bytes_in == 160 * MIB, 20)
     time.sleep(0.5)
     assert server.bytes_out <= wire.CREDIT_BYTES + 5 * 4 * MIB
@@ -299,7 +299,7 @@ def test_a_sink_that_cannot_write_stops_the_run_and_the_job_stays(server: Refere
 def test_a_silent_server_is_left_and_found_again(server: ReferenceServer) -> None:
     """A server whose loop hangs for longer than 4 s is given up by the session but not by the run."""
     sink = MemorySink()
-    handle = Client(server.address, timeout_s=1.0).start(spec("1-400"), MemorySource(), sink)
+    handle = Client(server.address, timeout_s=1.0).start(Job(spec("1-400"), MemorySource(), sink))
     until(lambda: len(sink.results) > 5)
     server.faults.mute = True
     time.sleep(wire.SILENT_S + 0.7)
@@ -313,7 +313,9 @@ def test_patience_ends(server: ReferenceServer) -> None:
     """A server that stays away is Unreachable after `patience_s`, and the message says how to go on."""
     sink = MemorySink()
     sink.gate.clear()
-    handle = Client(server.address, timeout_s=0.3, patience_s=0.6).start(spec("1-99"), MemorySource(), sink)
+    handle = Client(server.address, timeout_s=0.3, patience_s=0.6).start(
+        Job(spec("1-99"), MemorySource(), sink)
+    )
     until(lambda: bool(server.sent_meta))
     server.__exit__()
     begun = time.monotonic()
@@ -326,7 +328,7 @@ def test_patience_ends(server: ReferenceServer) -> None:
 
 def test_a_run_can_be_cancelled_while_the_server_is_away(server: ReferenceServer) -> None:
     """Cancel does not wait for the server to come back."""
-    handle = Client(server.address, patience_s=60).start(spec("1-500"), MemorySource(), MemorySink())
+    handle = Client(server.address, patience_s=60).start(Job(spec("1-500"), MemorySource(), MemorySink()))
     until(lambda: len(server.acks) > 3)
     server.__exit__()
     time.sleep(0.3)
@@ -341,7 +343,7 @@ def test_the_callback_form_reports_its_end(server: ReferenceServer) -> None:
     """`start` returns at once; `on_done` is called in the job's thread with the handle."""
     ended: List[JobHandle] = []
     with Client(server.address) as client:
-        handle = client.start(spec(), MemorySource(), MemorySink(), on_done=ended.append)
+        handle = client.start(Job(spec(), MemorySource(), MemorySink()), on_done=ended.append)
         assert handle.wait(10)
         assert handle.done
         assert handle.result().progress.state == DONE
@@ -352,7 +354,7 @@ def test_closing_the_client_cancels_what_it_started(server: ReferenceServer) -> 
     """A host that closes leaves no job behind."""
     job = spec("1-5000")
     with Client(server.address) as client:
-        handle = client.start(job, MemorySource(), MemorySink())
+        handle = client.start(Job(job, MemorySource(), MemorySink()))
         until(lambda: job.job_id in server.jobs)
     with pytest.raises(JobCancelled):
         handle.result()
@@ -363,7 +365,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(server: ReferenceServer) -> 
     """Each run has its own session; both jobs end complete."""
     client = Client(server.address)
     sinks = [MemorySink(), MemorySink()]
-    handles = [client.start(spec("1-60"), MemorySource(), sink) for sink in sinks]
+    handles = [client.start(Job(spec("1-60"), MemorySource(), sink)) for sink in sinks]
     assert [handle.result().progress.state for handle in handles] == [DONE, DONE]
     assert sinks[0].results == sinks[1].results == {frame: plate(frame) for frame in range(1, 61)}
 

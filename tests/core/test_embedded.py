@@ -15,7 +15,7 @@ import pytest
 from fakes.running import alive
 from harmovid import embedded
 from harmovid.client import Client
-from harmovid.embedded import PREFIX, EmbeddedServer, sweep
+from harmovid.embedded import PREFIX, EmbeddedServer, delete_leftovers
 from harmovid.errors import AuthError, InputError, Unreachable, WireError
 from harmovid.keys import new_pair
 
@@ -108,7 +108,7 @@ def test_the_next_start_sweeps_up_after_a_killed_server(temporary: Path) -> None
         os.killpg(dead._process.pid, signal.SIGKILL)
         dead._process.wait()
         assert len(folders(temporary)) == 2
-        sweep()
+        delete_leftovers()
         assert folders(temporary) == [Path(living._folder)]
         dead.stop()
         with Client(living.address, living.keys) as client:

@@ -157,7 +157,7 @@ def test_a_measure_mask_says_which_part_of_the_background_counts(
     mask = ("--measure-mask", tmp_path / "all.exr", "--engine", "harmonize-statistics")
     code, answer = harmovid(capsys, *line, "-o", tmp_path / "refused", *mask)
     assert code == 2
-    assert "measure_mask" in answer["error"]["message"]
+    assert "--measure-mask" in answer["error"]["message"]
 
 
 def test_a_composite_keeps_the_background_bit_for_bit(

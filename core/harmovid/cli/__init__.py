@@ -1,4 +1,4 @@
-"""The command `harmovid`: deflicker, harmonize, check, serve, engines, status, cancel, keys, grade, evaluate, doctor.
+"""The command `harmovid`: deflicker, harmonize, check, serve, engines, status, cancel, keys, grade, doctor, ...
 
     from harmovid.cli import main
     exit_code = main(["engines", "--json"])
@@ -16,12 +16,12 @@ import traceback
 from importlib import import_module
 from typing import Optional, Sequence
 
-from harmovid.cli import exits, parser
-from harmovid.cli import plugin_commands as rooms
+from harmovid.cli import exits, parser, plugin_commands
 from harmovid.cli.console import Console, describe
 from harmovid.errors import HarmoVidError, JobCancelled, OutputError
 
-# Command -> the module whose `run(args, console)` does it; the job commands and `serve` are read differently.
+# Command -> the module whose `run(args, console)` does it; the job commands and those of other packages are read
+# differently.
 _MODULES = {
     "engines": "harmovid.cli.server_commands",
     "status": "harmovid.cli.server_commands",
@@ -29,7 +29,9 @@ _MODULES = {
     "keys": "harmovid.cli.keys_command",
     "grade": "harmovid.cli.grade",
     "doctor": "harmovid.cli.doctor",
+    "plugin": "harmovid.cli.host_plugins",
 }
+OWN_COMMANDS = (*parser.JOB_COMMANDS, "check", *_MODULES)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -96,12 +98,8 @@ def _forget_output() -> None:
 
 def _run(words: Sequence[str], console: Console) -> int:
     command = words[0] if words else ""
-    if command == "serve":
-        from harmovid.cli import serve
-
-        return serve.run(words[1:])
-    if command in rooms.EXTRAS:
-        return rooms.run(words, console)
+    if command and command[0] != "-" and command not in OWN_COMMANDS and plugin_commands.is_one(command):
+        return plugin_commands.run(words, console)
     task = words[1] if command == "check" and len(words) > 1 else command
     if task in parser.JOB_COMMANDS:
         from harmovid.cli import job_command

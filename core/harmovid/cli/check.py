@@ -15,13 +15,13 @@ from typing import Any, Dict, List, Optional
 from harmovid.cli import exits
 from harmovid.cli.check_files import LayerFacts, examine_layer, header_lines, pixel_library
 from harmovid.cli.console import Console, human_bytes
-from harmovid.cli.inputs import Plan, journals_in, make_plan
-from harmovid.cli.parser import options_of
-from harmovid.connect import Choice
+from harmovid.cli.engine_choice import Choice
+from harmovid.cli.parser import colorspace_of, layers_of, options_of
 from harmovid.errors import FrameMismatch, FrameRefused, HarmoVidError, OutputError
-from harmovid.frames import FrameRange
-from harmovid.job import EngineInfo
+from harmovid.file_plan import FilePlan
+from harmovid.job import FOREGROUND_MATTE, IMAGE, EngineInfo, OutputSpec
 from harmovid.settings import Settings
+from harmovid.storage.journal import has_journals
 
 # Field layers are three float32 channels; ZIP keeps about this share of such smooth data (no more than all).
 FIELD_BYTES_PER_PIXEL = 12
@@ -33,7 +33,7 @@ LISTED_PROBLEMS = 10
 class Findings:
     """Everything the check has found; `problems` are those that no layer owns."""
 
-    plan: Optional[Plan] = None
+    plan: Optional[FilePlan] = None
     layers: List[LayerFacts] = field(default_factory=list)
     problems: List[HarmoVidError] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
@@ -45,38 +45,57 @@ class Findings:
         return [*(problem for facts in self.layers for problem in facts.problems), *self.problems]
 
 
-def run(args: argparse.Namespace, task: str, settings: Settings, choice: Choice, console: Console) -> int:
+def run(
+    args: argparse.Namespace,
+    engine: Optional[EngineInfo],
+    settings: Settings,
+    choice: Choice,
+    console: Console,
+) -> int:
     """Check a job's command line and print what was found; exit 1 if there is any problem.
 
     Args:
         args: the parsed command line.
-        task: "deflicker" or "harmonize".
+        engine: the engine that the line was read by: the one that would be used, or this installation's in its place.
         settings: the client's settings in force.
         choice: the engine that would be used, or why there is none.
         console: where the answer goes.
     """
     found = Findings(problems=[choice.problem] if choice.problem else [])
-    try:
-        found.plan = make_plan(args, task, settings.roots if settings.server else ())
-    except HarmoVidError as error:
-        found.problems.append(error)
-    if found.plan is not None:
-        _files(found, found.plan)
+    if engine is not None:
+        _plan(found, args, engine, settings)
+    if found.plan is not None and engine is not None:
+        _files(found, found.plan, engine)
         _colour(found, found.plan, private=not settings.server)
-        _output(found, found.plan, args.overwrite)
+        _output(found, found.plan, args)
         if choice.engine is not None:
-            _engine(found, found.plan, choice.engine, args)
+            _options(found, choice.engine, args)
     code = exits.JOB_FAILED if found.all_problems() else exits.OK
     _print(found, choice, console)
     console.result(_answer(found, choice, code))
     return code
 
 
-def _files(found: Findings, plan: Plan) -> None:
+def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, settings: Settings) -> None:
+    try:
+        found.plan = FilePlan.make(
+            engine.layers,
+            layers_of(args),
+            args.out,
+            args.frames,
+            colorspace_of(args, engine),
+            settings.roots if settings.server else (),
+        )
+        OutputSpec(getattr(args, "mode", "fg"), args.strength)
+    except HarmoVidError as error:
+        found.problems.append(error)
+
+
+def _files(found: Findings, plan: FilePlan, engine: EngineInfo) -> None:
     for layer, pattern in plan.layers.items():
         if layer in plan.shared:
             found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
-        found.layers.append(examine_layer(layer, pattern, plan.frames))
+        found.layers.append(examine_layer(layer, pattern, plan.frames, layer in engine.layers_of(IMAGE)))
     if pixel_library() is None:
         found.notes.append(
             "windows, channels and colour are not checked: harmovid[server] is not installed here"
@@ -84,15 +103,18 @@ def _files(found: Findings, plan: Plan) -> None:
     target = found.layers[0]
     for facts in found.layers[1:]:
         _same_format(facts, target)
-    if plan.task == "harmonize" and "matte" not in plan.layers and target.header:
+    takes_matte = any(layer.name == FOREGROUND_MATTE for layer in engine.layers)
+    if takes_matte and FOREGROUND_MATTE not in plan.layers and target.header:
         names = target.header["channels"]
         if "A" not in names and not any(name.lower().endswith("alpha") for name in names):
             found.problems.append(
-                FrameRefused("it has no alpha.", fix="Give a --matte, or write the alpha.", layer=plan.target)
+                FrameRefused(
+                    "it has no alpha.", fix="Give a --matte, or write the alpha.", layer=engine.target
+                )
             )
 
 
-def _colour(found: Findings, plan: Plan, private: bool) -> None:
+def _colour(found: Findings, plan: FilePlan, private: bool) -> None:
     """Look the named colour spaces up here; another server may have another configuration."""
     if pixel_library() is None:
         return
@@ -120,14 +142,14 @@ def _same_format(facts: LayerFacts, target: LayerFacts) -> None:
         )
 
 
-def _output(found: Findings, plan: Plan, overwrite: bool) -> None:
+def _output(found: Findings, plan: FilePlan, args: argparse.Namespace) -> None:
     folder = Path(plan.out.folder or ".")
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         found.problems.append(OutputError(f"{folder} is not writable.", fix="Choose another output folder."))
-    _existing(found, plan, overwrite)
-    found.needed_bytes = _needed_bytes(found, plan)
+    _existing(found, plan, args.overwrite)
+    found.needed_bytes = _needed_bytes(found, plan, args.field)
     found.free_bytes = shutil.disk_usage(folder).free
     if found.free_bytes < found.needed_bytes:
         found.problems.append(
@@ -139,39 +161,35 @@ def _output(found: Findings, plan: Plan, overwrite: bool) -> None:
         )
 
 
-def _existing(found: Findings, plan: Plan, overwrite: bool) -> None:
+def _existing(found: Findings, plan: FilePlan, overwrite: bool) -> None:
     """Tell of results that are there already; only a journal beside them can make them this job's own."""
-    existing = FrameRange(frame for frame in plan.out.existing() if frame in plan.frames)
+    existing = plan.existing()
     if not existing or overwrite:
         return
     said = f"{len(existing)} results are there already, frames {existing}"
-    if journals_in(plan.out.folder):
+    if has_journals(plan.out.folder):
         found.notes.append(f"{said}; if they are of this job, interrupted, it goes on, else it is refused")
     else:
         found.problems.append(OutputError(f"{said}.", fix="Add --overwrite, or write to another folder."))
 
 
-def _needed_bytes(found: Findings, plan: Plan) -> int:
+def _needed_bytes(found: Findings, plan: FilePlan, field_layers: bool) -> int:
     """Return the results' size as estimated from the target's files (and the field's raw size)."""
     target = found.layers[0]
     if not target.found:
         return 0
     per_frame = target.size_bytes / (1 if target.pattern.is_single else len(target.found))
-    if plan.output.field_layers and target.header:
+    if field_layers and target.header:
         x0, y0, x1, y1 = target.header["data_window"]
         per_frame += (x1 - x0) * (y1 - y0) * FIELD_BYTES_PER_PIXEL
     return int(per_frame * len(plan.frames))
 
 
-def _engine(found: Findings, plan: Plan, engine: EngineInfo, args: argparse.Namespace) -> None:
-    for test in (
-        lambda: engine.check_options(options_of(args)),
-        lambda: engine.check_layers(tuple(plan.layers)),
-    ):
-        try:
-            test()
-        except HarmoVidError as error:
-            found.problems.append(error)
+def _options(found: Findings, engine: EngineInfo, args: argparse.Namespace) -> None:
+    try:
+        engine.check_options(options_of(args, engine))
+    except HarmoVidError as error:
+        found.problems.append(error)
 
 
 def _print(found: Findings, choice: Choice, console: Console) -> None:

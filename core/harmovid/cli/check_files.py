@@ -10,7 +10,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
-from harmovid.cli.parser import IMAGE_LAYERS
 from harmovid.errors import (
     ColourError,
     FrameError,
@@ -65,8 +64,8 @@ def pixel_library() -> Optional[Any]:
     return exr
 
 
-def examine_layer(layer: str, pattern: FramePattern, frames: FrameRange) -> LayerFacts:
-    """Return what the files of one layer show, every frame of the job looked at."""
+def examine_layer(layer: str, pattern: FramePattern, frames: FrameRange, is_image: bool) -> LayerFacts:
+    """Return what the files of one layer show, every frame of the job looked at; mattes need one channel only."""
     facts, library = LayerFacts(layer, pattern), pixel_library()
     good: List[int] = []
     windows: Dict[Tuple[int, ...], int] = {}
@@ -74,7 +73,7 @@ def examine_layer(layer: str, pattern: FramePattern, frames: FrameRange) -> Laye
         try:
             facts.size_bytes += _head(pattern.path(frame), frame, layer)
             if library is not None:
-                _header(facts, library, frame, windows)
+                _header(facts, library, frame, windows, is_image)
             good.append(frame)
         except (FrameError, ColourError) as error:
             error.frame, error.layer = frame, layer
@@ -104,11 +103,12 @@ def _head(path: str, frame: int, layer: str) -> int:
     return size
 
 
-def _header(facts: LayerFacts, library: Any, frame: int, windows: Dict[Tuple[int, ...], int]) -> None:
+def _header(
+    facts: LayerFacts, library: Any, frame: int, windows: Dict[Tuple[int, ...], int], is_image: bool
+) -> None:
     """Read one header: keep the first one's facts, hold the others against it."""
     header = library.read_header(facts.pattern.path(frame))
     main = header.main_header
-    is_image = any(facts.layer in images for images in IMAGE_LAYERS.values())
     if is_image:
         library.find_layer(header)
     else:

@@ -1,7 +1,7 @@
 """`harmovid deflicker --diagnostics DIR`: what the deflicker saw, did and refused to do, to look at and as data.
 
     prepare(folder)                                        # before the job: a folder that cannot be made says so early
-    names = write(folder, plan, outcome)
+    names = write(folder, job, outcome)
 
 `curves.csv` and `curves.json` are for tools, `curves.svg` and `index.html` for a browser; where the pixel libraries are
 installed, PNG previews of a few frames show what was changed, in stops. Files of an earlier run are replaced.
@@ -16,11 +16,11 @@ from typing import Callable, Dict, List, Sequence
 
 from harmovid.cli.curves import CORRECTED, FAILED, UNKNOWN, FrameCurve, csv_text, curves_of, json_text
 from harmovid.cli.curves_svg import svg_text
-from harmovid.cli.inputs import Plan
 from harmovid.cli.previews import Preview, write_previews
 from harmovid.cli.report import Outcome, save_text
 from harmovid.errors import OutputError
 from harmovid.frames import FrameRange
+from harmovid.job_files import JobFiles
 
 STYLE = (
     "body{font-family:sans-serif;margin:2em;max-width:1040px;color:#222}table{border-collapse:collapse}"
@@ -44,25 +44,25 @@ def prepare(folder: str) -> None:
         ) from error
 
 
-def write(folder: str, plan: Plan, outcome: Outcome) -> List[str]:
+def write(folder: str, job: JobFiles, outcome: Outcome) -> List[str]:
     """Write everything that is known of a job's frames; return the files' names.
 
     Args:
         folder: prepared.
-        plan: of the job; its frames are the rows.
+        job: its frames are the rows.
         outcome: what became of them. Frames of an earlier run have no report and are told as unknown.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    rows = curves_of(plan.frames, outcome.frames, outcome.failures)
-    previews, remark = write_previews(folder, plan, rows)
+    rows = curves_of(job.frames, outcome.frames, outcome.failures)
+    previews, remark = write_previews(folder, job, rows)
     picture = svg_text(rows)
     files = {
         "curves.csv": csv_text(rows),
         "curves.json": json_text(rows),
         "curves.svg": picture,
-        "index.html": page_text(plan.label, rows, picture, previews, remark),
+        "index.html": page_text(job.spec.label, rows, picture, previews, remark),
     }
     for name, text in files.items():
         save_text(Path(folder) / name, text)

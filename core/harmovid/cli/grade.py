@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result
-from harmovid.cli.inputs import input_pattern
 from harmovid.errors import FrameError, FrameRefused, InputError, OutputError
+from harmovid.file_plan import input_pattern
 from harmovid.frames import FramePattern
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`harmovid deflicker` and `harmonize`: from the command line to frames on disk; after `check`, only look.
 
-The command line is read in two stages: first whom to ask, then all of it, with the engine's options as flags.
-An interrupted job is resumed by the same command line: the journal beside the results knows what is written.
+The command line is read in two stages: first whom to ask, then all of it, with the engine's inputs and options. What
+it says becomes the arguments of `JobFiles.prepare`; what comes of the job becomes text, JSON and an exit code.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ import argparse
 import contextlib
 import os
 import time
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Sequence
 
-from harmovid import connect, settings
 from harmovid.cli import diagnostics, parser, progress
 from harmovid.cli.cancel import CancelOnInterrupt
 from harmovid.cli.console import Console, describe
-from harmovid.cli.inputs import Plan, journals_in, make_plan
+from harmovid.cli.engine_choice import Choice, ask_engine, stand_in
 from harmovid.cli.report import Outcome
-from harmovid.connect import Choice
-from harmovid.errors import EngineUnknown, HarmoVidError, OutputError
-from harmovid.frames import FrameRange
-from harmovid.job import DONE, FINAL_STATES, JobSpec, Progress, new_job_id
-from harmovid.settings import Settings
-from harmovid.storage.files import DirectorySink, DirectorySource
-from harmovid.storage.journal import Journal, job_digest
+from harmovid.client import connect
+from harmovid.errors import HarmoVidError
+from harmovid.job import EngineInfo
+from harmovid.job_files import JobFiles
+from harmovid.settings import Settings, load_settings
+
+# How long the main thread waits at a time; Ctrl-C is taken between two waits.
+WAIT_S = 0.2
 
 
 def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
@@ -40,118 +38,82 @@ def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
         console: where text goes.
     """
     first = parser.early(words)
-    config = settings.load(first.server, first.key)
-    choice = connect.ask_engine(config, task, first.engine)
-    grammar = parser.build(choice.engine, _remark(choice))
-    if choice.engine is None and dry and not first.help:
-        # Nobody says which options the engine has; the rest of the line can be checked all the same.
-        args = grammar.parse_known_args(list(words))[0]
-    else:
-        if choice.problem is not None and not first.help:
-            raise choice.problem
-        args = grammar.parse_args(list(words))
-    config = settings.load(args.server, args.key, args.map)
+    choice = ask_engine(load_settings(first.server, first.key), task, first.engine)
+    if choice.problem is not None and not (dry or first.help):
+        raise choice.problem
+    # Where nobody describes the engine, the rest of a line can be checked all the same.
+    engine = choice.engine or (stand_in(task) if dry else None)
+    grammar = parser.build(engine, _remark(choice))
+    tolerant = choice.engine is None and not first.help
+    args = grammar.parse_known_args(list(words))[0] if tolerant else grammar.parse_args(list(words))
+    config = load_settings(args.server, args.key, args.map)
     if dry:
         from harmovid.cli import check
 
-        return check.run(args, task, config, choice, console)
-    plan = make_plan(args, task, config.roots if config.server else ())
-    spec = make_spec(plan, choice, args)
-    folder = getattr(args, "diagnostics", None)  # only deflicker has it
-    if folder:
-        diagnostics.prepare(folder)
-    outcome = run_job(plan, spec, args.overwrite, config, console)
-    written = diagnostics.write(folder, plan, outcome) if folder else []
-    return _tell(outcome, args, written, console)
+        return check.run(args, engine, config, choice, console)
+    if engine is None:
+        raise HarmoVidError("no engine is chosen.")
+    return _run(prepare(args, engine, config), args, config, console)
 
 
-def make_spec(plan: Plan, choice: Choice, args: argparse.Namespace) -> JobSpec:
-    """Return the job's specification, engine options and inputs checked; its id is not the final one yet.
+def prepare(args: argparse.Namespace, engine: EngineInfo, config: Settings) -> JobFiles:
+    """Return the job of a command line.
 
     Raises:
-        OptionError, InputError: an option or an input that the engine does not take.
+        InputError, OptionError, OutputError: see `JobFiles.prepare`.
     """
-    engine = choice.engine
-    if engine is None:
-        raise choice.problem or EngineUnknown("no engine is chosen.")
-    engine.check_layers(tuple(plan.layers))
-    return JobSpec(
-        job_id=new_job_id(),
-        engine=engine.name,
-        frames=str(plan.frames),
-        layers=tuple(plan.layers),
-        options=engine.check_options(parser.options_of(args)),
-        colorspace=plan.colorspace,
-        output=plan.output,
-        shared=plan.shared,
-        label=plan.label,
+    return JobFiles.prepare(
+        engine,
+        parser.layers_of(args),
+        args.out,
+        frames=args.frames,
+        options=parser.options_of(args, engine),
+        output=getattr(args, "mode", "fg"),
+        strength=args.strength,
+        field=args.field,
+        colorspace=parser.colorspace_of(args, engine),
+        premultiplied=args.premultiplied,
+        overwrite=args.overwrite,
+        label=args.label,
+        roots=config.roots if config.server else (),
     )
 
 
-def run_job(plan: Plan, spec: JobSpec, overwrite: bool, config: Settings, console: Console) -> Outcome:
+def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Console) -> int:
+    folder = getattr(args, "diagnostics", None)  # only deflicker has it
+    if folder:
+        diagnostics.prepare(folder)
+    outcome = run_job(job, config, console)
+    written = diagnostics.write(folder, job, outcome) if folder else []
+    return _tell(outcome, args, written, console)
+
+
+def run_job(job: JobFiles, config: Settings, console: Console) -> Outcome:
     """Run the job to its end and return what became of it; a job that fails is an outcome, too.
 
     Raises:
         OutputError: the results are there already, or cannot be written.
     """
-    source = DirectorySource(plan.layers)
-    with _journal(plan, spec, source, overwrite) as journal:
-        sink = DirectorySink(plan.out, plan.frames, source, journal)
-        outcome = Outcome(total=len(plan.frames), job_id=journal.job_id, out=plan.out.text)
-        outcome.resumed = len(journal.begin(journal.job_id))
-        view = progress.view(console, plan.label)
-        with contextlib.closing(view), CancelOnInterrupt(console.quiet) as cancelled:
-            begun_s = time.monotonic()
-            try:
-                with connect.job_client(config) as client:
-                    result = client.run(
-                        replace(spec, job_id=journal.job_id),
-                        source,
-                        sink,
-                        on_progress=partial(_show, outcome, view),
-                        on_result=outcome.frames.__setitem__,
-                        cancel_event=cancelled,
-                    )
-                outcome.job_id, outcome.resumed = result.job_id, result.resumed
-                # The start of a private server is no part of the pace that is told.
-                outcome.failures, outcome.seconds = result.failed, result.elapsed_s
-            except HarmoVidError as error:
-                outcome.error, outcome.seconds = error, time.monotonic() - begun_s
-        if outcome.state in FINAL_STATES and not outcome.frames and not outcome.resumed:
-            journal.finish(DONE)  # nothing to resume, here or there: it must not stay behind
-    return outcome
-
-
-def _show(outcome: Outcome, view: progress.View, now: Progress) -> None:
-    outcome.state = now.state
-    view.update(now)
-
-
-def _journal(plan: Plan, spec: JobSpec, source: DirectorySource, overwrite: bool) -> Journal:
-    """Open the job's journal; refuse results of other jobs in its place, unless they may be replaced.
-
-    Raises:
-        OutputError: such results are there, or another run of the same job is at work.
-    """
-    before = set(journals_in(plan.out.folder))
-    digest = job_digest(spec, source, plan.frames, plan.out.text)
-    journal = Journal.open(plan.out.folder, digest, plan.out.path)
-    resumes = os.path.basename(journal.path) in before
-    written = journal.begin(journal.job_id)
-    foreign = FrameRange(
-        frame for frame in plan.out.existing() if frame in plan.frames and frame not in written
-    )
-    # A run that was killed may have put one result in its place without having noted it any more.
-    if len(foreign) > (1 if resumes else 0) and not overwrite:
-        if resumes:
-            journal.close()
+    outcome = Outcome(total=len(job.frames), out=job.plan.out.text)
+    view = progress.view(console, job.spec.label)
+    begun_s = time.monotonic()
+    with contextlib.closing(view), connect(config) as client:
+        handle = client.start(job, on_progress=view.update, on_result=outcome.frames.__setitem__)
+        outcome.job_id, outcome.resumed = job.spec.job_id, len(job.resumed)
+        with CancelOnInterrupt(console.quiet) as cancelled:
+            while not handle.wait(WAIT_S):
+                if cancelled.is_set():
+                    handle.cancel()
+        outcome.state = handle.progress.state
+        try:
+            result = handle.result()
+        except HarmoVidError as error:
+            outcome.error, outcome.seconds = error, time.monotonic() - begun_s
         else:
-            journal.finish(DONE)  # it was made just now: it must not stay behind
-        raise OutputError(
-            f"{len(foreign)} results are there already: frames {foreign} of {plan.out.text}.",
-            fix="Add --overwrite to replace them, or write to another folder.",
-        )
-    return journal
+            outcome.job_id, outcome.resumed = result.job_id, result.resumed
+            # The start of a private server is no part of the pace that is told.
+            outcome.failures, outcome.seconds = result.failed, result.elapsed_s
+    return outcome
 
 
 def _tell(outcome: Outcome, args: argparse.Namespace, diagnosed: Sequence[str], console: Console) -> int:

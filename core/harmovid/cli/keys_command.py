@@ -15,23 +15,16 @@ from harmovid import keys, settings
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
 from harmovid.errors import KeyFileError
+from harmovid.settings import PUBLIC, SECRET
 
-SECRET, PUBLIC, AUTHORIZED = ".secret", ".public", "authorized_keys"
+AUTHORIZED = "authorized_keys"
 # The folder of secrets is its owner's alone, as ~/.ssh is.
 FOLDER_MODE = 0o700
 
 
 def folder_of(args: argparse.Namespace) -> Path:
     """Return the folder of key files that the command works in."""
-    return Path(args.folder).expanduser() if args.folder else settings.config_folder() / "keys"
-
-
-def secret_file(text: str) -> Path:
-    """Return the secret file that `--key` or the settings name: a path, or a pair of the user's."""
-    path = Path(text).expanduser()
-    if path.exists() or path.name != text:
-        return path
-    return settings.config_folder() / "keys" / (text + SECRET)
+    return Path(args.folder).expanduser() if args.folder else settings.keys_folder()
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -1,27 +1,26 @@
 """The grammar of `harmovid`: every command and flag. docs/cli.md is held equal to it by a test.
 
-Engine options are not written here: they come from the engine's own description (`harmovid.job.EngineInfo`)
-and are added as flags to the job commands. So a job's command line is read in two stages: `early` reads just
-enough to know which server to ask, `build(engine)` then reads everything.
+An engine's inputs, options and presets are not written here: they come from its own description
+(`harmovid.job.EngineInfo`) and are added to the job commands. So a job's command line is read in two stages: `early`
+reads just enough to know which server to ask, `build(engine)` then reads everything.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any, List, NoReturn, Optional, Sequence
+from typing import Any, Dict, List, NoReturn, Optional, Sequence
 
 from harmovid import __version__
-from harmovid.cli import exits
+from harmovid.cli import exits, host_plugins, plugin_commands
+from harmovid.engines import ANY_TASK
 from harmovid.errors import InputError
-from harmovid.job import EngineInfo, Option
+from harmovid.job import IMAGE, MATTE, OUTPUT_MODES, EngineInfo, Option
 
 PROGRAM = "harmovid"
 JOB_COMMANDS = ("deflicker", "harmonize")
-# The job's image inputs by command, in the order of the command line; the rest of its inputs are mattes.
-IMAGE_LAYERS = {"deflicker": ("plate",), "harmonize": ("fg", "bg")}
-MATTE_LAYERS = {"deflicker": ("mask", "measure_mask"), "harmonize": ("matte", "measure_mask")}
-# Where an engine's option keeps its value in the namespace, apart from the command's own.
-OPTION_PREFIX = "engine_option_"
+# Where inputs and options of an engine keep their values in the namespace, apart from the command's own.
+LAYER_PREFIX, OPTION_PREFIX = "engine_layer_", "engine_option_"
+FRAMES_HELP = "Frames are written plate.####.exr, plate.%%04d.exr, one file for all frames, or a folder."
 
 EPILOG = "exit codes:\n" + "\n".join(f"  {code:<4} {text}" for code, text in exits.MEANINGS.items())
 
@@ -70,69 +69,106 @@ def build(engine: Optional[EngineInfo] = None, remark: str = "") -> Parser:
     _add_jobs(commands, engine, remark)
     check = commands.add_parser("check", help="try a deflicker or harmonize command line; computes nothing")
     _add_jobs(check.add_subparsers(dest="task", metavar="COMMAND", required=True), engine, remark, dry=True)
-    # What follows `serve` is read by the server itself, so that there is one list of its flags.
-    commands.add_parser("serve", help="run a server", add_help=False)
     _add_server_commands(commands)
     _add_keys(commands)
     _add_local_commands(commands)
-    # Likewise: the training room reads what follows (`harmovid.cli.plugin_commands`).
-    commands.add_parser(
-        "evaluate", help="measure methods on clips with masks; preference study", add_help=False
+    plugin = commands.add_parser("plugin", help="install or remove the plugin of a host application")
+    plugin.add_argument("action", metavar="ACTION", choices=host_plugins.ACTIONS, help="install or uninstall")
+    plugin.add_argument("host", metavar="HOST", help="nuke, resolve")
+    plugin.add_argument(
+        "words", metavar="WORDS", nargs=argparse.REMAINDER, help="read by the plugin's installer"
     )
+    _talk(plugin)
+    # What follows these is read by the command itself.
+    for name, (_, what) in plugin_commands.KNOWN.items():
+        commands.add_parser(name, help=what, add_help=False)
     return parser
 
 
 def _add_jobs(commands: Any, engine: Optional[EngineInfo], remark: str, dry: bool = False) -> None:
-    deflicker = commands.add_parser(
-        "deflicker", help="remove flicker from a plate", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    deflicker.add_argument(
-        "plate", metavar="PLATE", help="frames: plate.####.exr, plate.%%04d.exr, or a folder"
-    )
-    _output(deflicker)
-    deflicker.add_argument("--mask", metavar="M", help="frames of a matte: correct only where it is white")
-    deflicker.add_argument(
-        "--measure-mask", metavar="M", help="frames of a matte: measure only where it is white"
-    )
-    deflicker.add_argument(
-        "--amount", dest="strength", type=float, default=1.0, metavar="A",
-        help="how much of the flicker to remove: 0 nothing, 1 all that was found (default 1, up to 2)",
-    )  # fmt: skip
-    if not dry:
-        deflicker.add_argument(
-            "--diagnostics",
-            metavar="DIR",
-            help="write curves and previews to look at (index.html) and as data",
-        )
-    harmonize = commands.add_parser(
-        "harmonize",
-        help="give a foreground the light of a background",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    harmonize.add_argument("fg", metavar="FG", help="frames of the foreground")
-    harmonize.add_argument("bg", metavar="BG", help="frames of the background")
-    _output(harmonize)
-    harmonize.add_argument(
-        "--matte", metavar="M", help="frames of the foreground's matte (default FG's alpha)"
-    )
-    harmonize.add_argument(
-        "--measure-mask",
-        metavar="M",
-        help="frames of a matte: match the part of the background where it is white",
-    )
-    harmonize.add_argument(
-        "--output", dest="mode", choices=("fg", "comp"), default="fg",
-        help="fg: the relit foreground (default); comp: that over the background",
-    )  # fmt: skip
-    harmonize.add_argument(
-        "--strength", type=float, default=1.0, metavar="S",
-        help="how much of the relighting to apply: 0 nothing, 1 the engine's answer (default 1, up to 2)",
-    )  # fmt: skip
-    for job in (deflicker, harmonize):
+    helps = {
+        "deflicker": "remove flicker from a plate",
+        "harmonize": "give a foreground the light of a background",
+    }
+    for task in JOB_COMMANDS:
+        job = commands.add_parser(
+            task, help=helps[task], description=FRAMES_HELP, epilog=remark,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        fits = engine is not None and engine.task in (task, ANY_TASK)
+        if engine is not None and fits:
+            _add_required_layers(job, engine)
+        _output(job)
+        _add_strength(job, task)
+        if task == "deflicker" and not dry:
+            job.add_argument(
+                "--diagnostics",
+                metavar="DIR",
+                help="write curves and previews to look at (index.html) and as data",
+            )
         _job_flags(job, dry)
-        if engine is not None and engine.task in (job.prog.split()[-1], "any"):
-            _add_options(job, engine)
-        job.epilog = remark
+        if engine is not None and fits:
+            _add_engine(job, engine)
+
+
+def _add_strength(job: argparse.ArgumentParser, task: str) -> None:
+    flag, what = {
+        "deflicker": ("--amount", "how much of the flicker to remove: 0 nothing, 1 all that was found"),
+        "harmonize": ("--strength", "how much of the relighting to apply: 0 nothing, 1 the engine's answer"),
+    }[task]
+    job.add_argument(
+        flag,
+        dest="strength",
+        type=float,
+        default=1.0,
+        metavar=flag[2].upper(),
+        help=f"{what} (default 1, up to 2)",
+    )
+
+
+def _add_required_layers(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
+    """Add the engine's required inputs as arguments, the one that is relit first."""
+    for layer in engine.layers:
+        if layer.required:
+            job.add_argument(
+                LAYER_PREFIX + layer.name, metavar=layer.name.upper(), help=_sentence(layer.help)
+            )
+
+
+def _add_engine(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
+    """Add the engine's other inputs, its presets and options, and the choice of a composite where it makes one."""
+    for layer in engine.layers:
+        if not layer.required:
+            job.add_argument(
+                _free_flag(job, layer.name), dest=LAYER_PREFIX + layer.name, metavar="M",
+                help=f"frames of a matte: {_sentence(layer.help)}" if layer.kind == MATTE else _sentence(layer.help),
+            )  # fmt: skip
+    if engine.composites:
+        job.add_argument(
+            "--output", dest="mode", choices=OUTPUT_MODES, default="fg",
+            help="fg: the relit foreground (default); comp: that over the background",
+        )  # fmt: skip
+    if engine.presets:
+        names = [preset.name for preset in engine.presets]
+        told = "; ".join(f"{preset.name}: {_sentence(preset.help)}" for preset in engine.presets)
+        job.add_argument(
+            "--preset",
+            choices=names,
+            metavar="P",
+            help=f"named option values, under those that are given. {told}",
+        )
+    _add_options(job, engine)
+
+
+def _free_flag(job: argparse.ArgumentParser, name: str) -> str:
+    """Return the flag of an engine's input or option; where the command has that flag itself, with a prefix."""
+    flag = "--" + name.replace("_", "-")
+    return f"--engine-{flag[2:]}" if flag in job._option_string_actions else flag
+
+
+def _sentence(text: str) -> str:
+    """Return a help text as argparse wants it: no full stop, and "%" doubled."""
+    return text.rstrip(".").replace("%", "%%")
 
 
 def _output(parser: argparse.ArgumentParser) -> None:
@@ -247,7 +283,7 @@ def _add_local_commands(commands: Any) -> None:
     )
     grade.add_argument("--overwrite", action="store_true", help="replace a file that is already there")
     _talk(grade)
-    doctor = commands.add_parser("doctor", help="check the installation and say how to mend it")
+    doctor = commands.add_parser("doctor", help="check the installation and say how to fix it")
     _connection(doctor)
     _talk(doctor)
 
@@ -257,12 +293,8 @@ def _add_options(parser: argparse.ArgumentParser, engine: EngineInfo) -> None:
     if not engine.options:
         return
     group = parser.add_argument_group(f"options of the engine {engine.name} {engine.version}", engine.summary)
-    taken = parser._option_string_actions
     for option in engine.options:
-        flag = "--" + option.name.replace("_", "-")
-        if flag in taken:
-            flag = "--engine-" + flag[2:]
-        _add_option(group, flag, option)
+        _add_option(group, _free_flag(parser, option.name), option)
 
 
 def _add_option(group: Any, flag: str, option: Option) -> None:
@@ -301,9 +333,7 @@ def _option_help(option: Option) -> str:
         parts.append(f"{_bound(option.minimum)} to {_bound(option.maximum)}")
     parts.append(f"default {default_text(option)}")
     unit = f" {option.unit}" if option.unit else ""
-    # argparse expands "%" in help texts.
-    said = option.help.rstrip(".")
-    return f"{said} ({', '.join(parts)}{unit})".replace("%", "%%")
+    return f"{_sentence(option.help)} ({', '.join(parts)}{unit})".replace("%%", "%").replace("%", "%%")
 
 
 def default_text(option: Option) -> str:
@@ -317,10 +347,48 @@ def _bound(value: Optional[float]) -> str:
     return "any" if value is None else f"{value:g}"
 
 
-def options_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the engine options that were given on the command line, by the engine's own names."""
+def options_of(args: argparse.Namespace, engine: Optional[EngineInfo] = None) -> Dict[str, Any]:
+    """Return the engine options of a command line by the engine's own names: the preset's, under those given."""
+    preset = getattr(args, "preset", None)
+    named = engine.preset(preset).options if engine is not None and preset else {}
+    return {**named, **_prefixed(args, OPTION_PREFIX)}
+
+
+def layers_of(args: argparse.Namespace) -> Dict[str, str]:
+    """Return the inputs of a command line by the engine's own names."""
+    return _prefixed(args, LAYER_PREFIX)
+
+
+def colorspace_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str]:
+    """Return the colour space of each image that is given one; `NAME` alone means all images that are given.
+
+    Raises:
+        InputError: a text that cannot be read, or a matte.
+    """
+    images, given = engine.layers_of(IMAGE), layers_of(args)
+    everywhere: Dict[str, str] = {}
+    single: Dict[str, str] = {}
+    for text in args.colorspace:
+        layer, equals, name = text.partition("=")
+        if equals and layer in engine.layers_of(MATTE):
+            raise InputError(
+                f"{layer} is a matte and has no colour space.", fix="Leave it out of --colorspace."
+            )
+        if equals and layer in images and name:
+            single[layer] = name
+        elif text and not equals:
+            everywhere.update((image, text) for image in images if image in given)
+        else:
+            raise InputError(
+                f"--colorspace {text!r} cannot be read.",
+                fix="Write NAME or " + " or ".join(f"{image}=NAME" for image in images) + ".",
+            )
+    return {**everywhere, **single}
+
+
+def _prefixed(args: argparse.Namespace, prefix: str) -> Dict[str, Any]:
     return {
-        name[len(OPTION_PREFIX):]: value
+        name[len(prefix):]: value
         for name, value in vars(args).items()
-        if name.startswith(OPTION_PREFIX) and value is not None
+        if name.startswith(prefix) and value is not None
     }  # fmt: skip

@@ -1,26 +1,31 @@
-"""Commands that other rooms bring: found by name in the entry point group `harmovid.commands`, loaded when run.
+"""Commands that other packages bring: found in the entry point group `harmovid.commands`, loaded when they run.
 
-The core imports nothing of ours; a room names its command in the package's metadata instead:
-
-    [project.entry-points."harmovid.commands"]
-    evaluate = "harmovid_evaluate.command:run"
-
-Such a command is a function `run(words, console) -> exit code`; it reads its own words.
+Such a command is a function `run(words, console) -> exit code`; it reads its own words (`harmovid.entry_points`).
 """
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import Any, Callable, List, Sequence
+from typing import Callable, Dict, Sequence, Tuple
 
+from harmovid import entry_points
 from harmovid.cli.console import Console
 from harmovid.errors import InputError
 
-GROUP = "harmovid.commands"
-EXTRAS = {"evaluate": "training"}
-"""Command -> the extra of the package that brings what it needs."""
+KNOWN: Dict[str, Tuple[str, str]] = {
+    "serve": ("server", "run a server"),
+    "evaluate": ("training", "measure methods on clips with masks; preference study"),
+}
+"""Our own commands of this kind: the extra of the package that brings what they need, and what they do.
+
+Others are looked for when they are asked for: looking takes a moment, and `--help` should answer at once.
+"""
 
 Command = Callable[[Sequence[str], Console], int]
+
+
+def is_one(name: str) -> bool:
+    """Return whether `name` is a command of this kind."""
+    return name in KNOWN or name in entry_points.find(entry_points.COMMANDS)
 
 
 def run(words: Sequence[str], console: Console) -> int:
@@ -30,18 +35,12 @@ def run(words: Sequence[str], console: Console) -> int:
         InputError: it is not installed, or something that it needs is not.
     """
     name = words[0]
-    mend = f"Run pip install 'harmovid[{EXTRAS[name]}]'."
-    found = [entry for entry in _entry_points() if entry.name == name]
-    if not found:
-        raise InputError(f"the command {name} is not installed here.", fix=mend)
+    fix = f"Run pip install 'harmovid[{KNOWN[name][0]}]'." if name in KNOWN else "Reinstall its package."
+    entry = entry_points.find(entry_points.COMMANDS).get(name)
+    if entry is None:
+        raise InputError(f"the command {name} is not installed here.", fix=fix)
     try:
-        command: Command = found[0].load()
+        command: Command = entry.load()
     except ImportError as error:
-        raise InputError(f"the command {name} cannot be loaded: {error}.", fix=mend) from error
+        raise InputError(f"the command {name} cannot be loaded: {error}.", fix=fix) from error
     return command(words[1:], console)
-
-
-def _entry_points() -> List[Any]:
-    every: Any = metadata.entry_points()
-    # Python 3.9 answers with a dict of lists.
-    return list(every.select(group=GROUP) if hasattr(every, "select") else every.get(GROUP, []))

@@ -11,8 +11,8 @@ from typing import List, Sequence, Tuple
 
 from harmovid.cli.check_files import pixel_library
 from harmovid.cli.curves import CORRECTED, FAILED, FrameCurve
-from harmovid.cli.inputs import Plan
 from harmovid.errors import FrameError
+from harmovid.job_files import JobFiles
 
 MOST_CHANGED = 3
 """Frames with the largest corrections that are shown; the first and the one in the middle come on top of them."""
@@ -26,7 +26,7 @@ class Preview:
     caption: str
 
 
-def write_previews(folder: str, plan: Plan, rows: Sequence[FrameCurve]) -> Tuple[List[Preview], str]:
+def write_previews(folder: str, job: JobFiles, rows: Sequence[FrameCurve]) -> Tuple[List[Preview], str]:
     """Write the previews of a handful of frames.
 
     Returns:
@@ -37,17 +37,17 @@ def write_previews(folder: str, plan: Plan, rows: Sequence[FrameCurve]) -> Tuple
     """
     if pixel_library() is None:
         return [], "Previews need the pixel libraries: pip install 'harmovid[server]'."
-    if plan.colorspace:
+    if job.plan.colorspace:
         # The stored values are then no linear light, and their ratio is no number of stops.
         return [], "There are no previews of plates in a colour space that the job names."
     previews: List[Preview] = []
     remarks = []
     for frame in chosen(rows):
         try:
-            previews += _of_frame(folder, plan, frame)
+            previews += _of_frame(folder, job, frame)
         except FrameError as error:
             remarks.append(f"Frame {frame} has no preview: {error.message}")
-    if previews and not plan.output.field_layers:
+    if previews and not job.spec.output.field_layers:
         remarks.append("With --field the lighting field itself is shown, too.")
     return previews, " ".join(remarks)
 
@@ -62,13 +62,13 @@ def chosen(rows: Sequence[FrameCurve]) -> List[int]:
     return sorted({row.frame for row in picked})
 
 
-def _of_frame(folder: str, plan: Plan, frame: int) -> List[Preview]:
+def _of_frame(folder: str, job: JobFiles, frame: int) -> List[Preview]:
     """Write the previews of one frame: the difference, and the field where the result carries it."""
     from harmovid.pixels import exr, preview
     from harmovid.pixels.field.exr_channels import FIELD_CHANNELS, read_stops
 
-    result = exr.read(plan.out.path(frame))
-    plate = exr.read(plan.layers[plan.target].path(frame))
+    result = exr.read(job.plan.out.path(frame))
+    plate = exr.read(job.plan.layers[job.engine.target].path(frame))
     made = []
     change = preview.stops_between(plate, result)
     name = f"difference.{frame}.png"

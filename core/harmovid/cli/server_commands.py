@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
-from harmovid import connect, settings
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
+from harmovid.cli.engine_choice import described
 from harmovid.cli.parser import default_text
+from harmovid.client import Client, JobStatus, connect
 from harmovid.errors import InputError, JobUnknown
 from harmovid.job import EngineInfo, Option
-
-if TYPE_CHECKING:
-    from harmovid.client import Client, JobStatus
+from harmovid.settings import load_settings
 
 # How a job id is shown: long enough to be one of its kind, and taken back by `status` and `cancel`.
 SHORT_ID = 8
@@ -23,16 +22,16 @@ FULL_ID = 32
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Answer the command that `args.command` names."""
-    config = settings.load(args.server, args.key)
+    config = load_settings(args.server, args.key)
     if args.command == "engines":
-        _engines(connect.described(config), config.server or "this installation", console)
+        _engines(described(config), config.server or "this installation", console)
         return exits.OK
     if not config.server:
         raise InputError(
             "no server is named; a private server lives only as long as its job.",
             fix="Name one with --server or HARMOVID_SERVER.",
         )
-    with connect.client(config) as client:
+    with connect(config) as client:
         if args.command == "status":
             _status(client, args.job, console)
         else:

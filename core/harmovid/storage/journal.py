@@ -18,6 +18,7 @@ of one command cannot write the same files.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -77,6 +78,16 @@ def job_digest(spec: JobSpec, source: Fingerprinted, frames: Any, output: str) -
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+def journal_path(folder: str, digest: str) -> str:
+    """Return where the journal of the job with this digest lies in an output folder."""
+    return os.path.join(folder or ".", f".harmovid-{digest[:12]}.journal")
+
+
+def has_journals(folder: str) -> bool:
+    """Return whether any job's journal lies in an output folder: one was interrupted there, or is running."""
+    return bool(glob.glob(os.path.join(glob.escape(folder or "."), ".harmovid-*.journal")))
+
+
 class Journal:
     """One job's journal, open and locked. `job_id` is the id under which the job is to be submitted."""
 
@@ -102,7 +113,7 @@ class Journal:
         Raises:
             OutputError: another run holds it, or it cannot be written.
         """
-        path = os.path.join(folder or ".", f".harmovid-{digest[:12]}.journal")
+        path = journal_path(folder, digest)
         try:
             os.makedirs(folder or ".", exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from harmovid.errors import HarmoVidError, ProtocolError, VersionError
-from harmovid.job import ACTIVE_STATES, FINAL_STATES, FRAME_MAX, FRAME_MIN, Progress
+from harmovid.frames import MAX_NUMBER, MIN_NUMBER
+from harmovid.job import ACTIVE_STATES, FINAL_STATES, Progress
 from harmovid.transport.schema import (
     PLAIN_ITEMS,
     Buffer,
@@ -74,7 +75,7 @@ SCOPES = ("message", "session", "job")
 
 JOB_ID = text(32, "[0-9a-f]{32}")
 LAYER = text(32, "[a-z][a-z0-9_]{0,31}")
-FRAME = integer(FRAME_MIN, FRAME_MAX)
+FRAME = integer(MIN_NUMBER, MAX_NUMBER)
 CRC = integer(0, 2**32 - 1)
 COUNT = integer(0, 2**31 - 1)
 CREDIT = integer(1, CREDIT_MAX_BYTES)

@@ -15,16 +15,14 @@ only one of them pays only for that one.
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
-from harmovid import bundle
+from harmovid import bundle, entry_points
 from harmovid.errors import BundleError, EngineUnknown
 
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine
 
-GROUP = "harmovid.engines"
 OURS = ("null", "deflicker", "harmonize", "harmonize-statistics")
 """Hosts list engines in this order, then those of others by name."""
 
@@ -64,8 +62,8 @@ def load(names: Optional[Iterable[str]] = None, folders: Iterable[str] = ()) -> 
     return [made[name] if name in made else entries[name].load()() for name in wanted]
 
 
-def _entries() -> Dict[str, metadata.EntryPoint]:
-    return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
+def _entries() -> Dict[str, Any]:
+    return entry_points.find(entry_points.ENGINES)
 
 
 def _ordered(found: Iterable[str]) -> List[str]:

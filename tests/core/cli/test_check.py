@@ -111,7 +111,7 @@ def test_a_foreground_without_alpha_needs_a_matte(plate: Path, capsys: pytest.Ca
     [
         (["--server", "127.0.0.1:1"], "unreachable"),
         (["--engine", "magic"], "engine_unknown"),
-        (["--mask", "nomask.exr"], "pattern"),
+        (["--engine", "deflicker", "--mask", "nomask.exr"], "pattern"),
         (["--frames", "50-60"], "pattern"),
         (["--colorspace", "no such space"], "colour"),
         (["--amount", "9"], "option"),

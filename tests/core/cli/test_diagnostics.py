@@ -10,10 +10,9 @@ import pytest
 from harmovid import errors
 from harmovid.cli import diagnostics, previews
 from harmovid.cli.curves import FrameCurve
-from harmovid.cli.inputs import Plan
 from harmovid.cli.report import Outcome
-from harmovid.frames import FramePattern, FrameRange
-from harmovid.job import OutputSpec
+from harmovid.job import EngineInfo, LayerInfo
+from harmovid.job_files import JobFiles
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("OpenEXR")
@@ -34,18 +33,18 @@ def write_frame(path: Path, level: float, stops: float | None = None) -> None:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    """Return the plan of a job whose four results are half a stop brighter, and whose files are there."""
+def job(tmp_path: Path) -> JobFiles:
+    """Return a job whose four results are half a stop brighter, and whose files are there."""
     for frame in range(1, 5):
         write_frame(tmp_path / "in" / f"p.{frame}.exr", 0.2)
         write_frame(tmp_path / "out" / f"p.{frame}.exr", 0.2 * 2**0.5, 0.5)
-    return Plan(
-        "deflicker",
-        {"plate": FramePattern.parse(str(tmp_path / "in" / "p.#.exr"))},
-        FramePattern.parse(str(tmp_path / "out" / "p.#.exr")),
-        FrameRange(range(1, 5)),
-        OutputSpec(field_layers=True),
-        "shot <010>",
+    return JobFiles.prepare(
+        EngineInfo("deflicker", "1", "deflicker", "", "plate", (LayerInfo("plate", True, ""),)),
+        {"plate": str(tmp_path / "in" / "p.#.exr")},
+        str(tmp_path / "out" / "p.#.exr"),
+        field=True,
+        overwrite=True,
+        label="shot <010>",
     )
 
 
@@ -62,11 +61,11 @@ def outcome() -> Outcome:
     return found
 
 
-def test_every_file_is_written_and_named(plan: Plan, tmp_path: Path) -> None:
+def test_every_file_is_written_and_named(job: JobFiles, tmp_path: Path) -> None:
     """Curves, plot, page and the previews of the frames with results; nothing temporary stays behind."""
     diagnostics.prepare(str(tmp_path / "d" / "deep"))
 
-    names = diagnostics.write(str(tmp_path / "d" / "deep"), plan, outcome())
+    names = diagnostics.write(str(tmp_path / "d" / "deep"), job, outcome())
 
     assert sorted(names) == sorted(path.name for path in (tmp_path / "d" / "deep").iterdir())
     assert {
@@ -80,9 +79,9 @@ def test_every_file_is_written_and_named(plan: Plan, tmp_path: Path) -> None:
     assert "difference.4.png" not in names
 
 
-def test_the_page_tells_why_frames_were_left_alone(plan: Plan, tmp_path: Path) -> None:
+def test_the_page_tells_why_frames_were_left_alone(job: JobFiles, tmp_path: Path) -> None:
     """The page has the plot, the reasons with their frames, cuts, causes and pictures, all text escaped."""
-    diagnostics.write(str(tmp_path), plan, outcome())
+    diagnostics.write(str(tmp_path), job, outcome())
 
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "<svg" in page
@@ -95,12 +94,12 @@ def test_the_page_tells_why_frames_were_left_alone(plan: Plan, tmp_path: Path) -
     assert "<010>" not in page
 
 
-def test_previews_show_stops_and_their_scale(plan: Plan, tmp_path: Path) -> None:
+def test_previews_show_stops_and_their_scale(job: JobFiles, tmp_path: Path) -> None:
     """Half a stop is red in the difference and in the field, with the scale below; unchanged is white."""
     image = pytest.importorskip("PIL.Image")
-    diagnostics.write(str(tmp_path), plan, outcome())
-    write_frame(Path(plan.out.path(1)), 0.2, 0.0)
-    diagnostics.write(str(tmp_path / "in"), plan, outcome())
+    diagnostics.write(str(tmp_path), job, outcome())
+    write_frame(Path(job.plan.out.path(1)), 0.2, 0.0)
+    diagnostics.write(str(tmp_path / "in"), job, outcome())
 
     red = np.asarray(image.open(tmp_path / "difference.1.png"))
     white = np.asarray(image.open(tmp_path / "in" / "difference.1.png"))
@@ -110,11 +109,11 @@ def test_previews_show_stops_and_their_scale(plan: Plan, tmp_path: Path) -> None
     assert len(red) > 24 + 10
 
 
-def test_a_frame_that_cannot_be_read_has_a_remark(plan: Plan, tmp_path: Path) -> None:
+def test_a_frame_that_cannot_be_read_has_a_remark(job: JobFiles, tmp_path: Path) -> None:
     """A result that is gone costs its preview and nothing else."""
-    Path(plan.out.path(1)).unlink()
+    Path(job.plan.out.path(1)).unlink()
 
-    names = diagnostics.write(str(tmp_path), plan, outcome())
+    names = diagnostics.write(str(tmp_path), job, outcome())
 
     assert "difference.1.png" not in names
     assert "difference.2.png" in names
@@ -122,12 +121,12 @@ def test_a_frame_that_cannot_be_read_has_a_remark(plan: Plan, tmp_path: Path) ->
 
 
 def test_without_pixel_libraries_there_are_curves_all_the_same(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: JobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a light client the four files are there, and the page says how to get previews."""
     monkeypatch.setattr(previews, "pixel_library", lambda: None)
 
-    assert diagnostics.write(str(tmp_path), plan, outcome()) == [
+    assert diagnostics.write(str(tmp_path), job, outcome()) == [
         "curves.csv",
         "curves.json",
         "curves.svg",
@@ -156,9 +155,9 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_job(tmp_path: Path) -> 
     assert "--diagnostics" in caught.value.fix
 
 
-def test_frames_of_an_earlier_run_are_unknown(plan: Plan, tmp_path: Path) -> None:
+def test_frames_of_an_earlier_run_are_unknown(job: JobFiles, tmp_path: Path) -> None:
     """Results that were there from an interrupted run have no report: the data says so and the page, too."""
-    diagnostics.write(str(tmp_path), plan, Outcome(total=4, resumed=4))
+    diagnostics.write(str(tmp_path), job, Outcome(total=4, resumed=4))
 
     data: dict[str, Any] = json.loads((tmp_path / "curves.json").read_text("utf-8"))
     assert {row["decision"] for row in data["frames"]} == {"unknown"}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from harmovid.cli import exits, parser
+from harmovid.engines import default_of, installed
+from harmovid.job import EngineInfo
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -15,8 +17,17 @@ FLAG = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of each command."""
-    return _choices(parser.build())
+    """Return the parser of each command; the job commands have the inputs of their task's shipped engine."""
+    found = _choices(parser.build())
+    for task in parser.JOB_COMMANDS:
+        found[task] = _choices(parser.build(_engine(task)))[task]
+    return found
+
+
+def _engine(task: str) -> EngineInfo:
+    engine = default_of(installed(), task)
+    assert engine is not None
+    return engine
 
 
 def _choices(of: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -31,8 +42,9 @@ def documented(section: str) -> set[str]:
 
 
 def flags(of: argparse.ArgumentParser) -> set[str]:
-    """Return the flags that a parser takes, but for help."""
-    return {flag for action in of._actions for flag in action.option_strings} - {"-h", "--help"}
+    """Return the flags that a parser takes, but for help and the engine's options."""
+    own = [action for action in of._actions if not action.dest.startswith(parser.OPTION_PREFIX)]
+    return {flag for action in own for flag in action.option_strings} - {"-h", "--help"}
 
 
 def test_every_command_has_its_section_and_no_other() -> None:
@@ -54,7 +66,8 @@ def test_flags_are_those_of_the_page(name: str) -> None:
 @pytest.mark.parametrize(("name", "own"), [("deflicker", {"--diagnostics"}), ("harmonize", set())])
 def test_check_takes_the_jobs_flags_but_those_that_write(name: str, own: set[str]) -> None:
     """`check` takes what the job takes, but for --report, --diagnostics and --quiet, as the page says."""
-    job, check = flags(commands()[name]), flags(_choices(commands()["check"])[name])
+    check = flags(_choices(_choices(parser.build(_engine(name)))["check"])[name])
+    job = flags(commands()[name])
 
     assert job - check == {"--report", "-q", "--quiet"} | own
     assert check <= job

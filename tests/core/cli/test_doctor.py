@@ -43,7 +43,7 @@ def test_a_sound_installation_has_no_failures(home: Path, capsys: pytest.Capture
 
 
 def test_text_lines_start_with_the_verdict(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line of text is ok, warn or fail, or a mend; the last one counts."""
+    """Each line of text is ok, warn or fail, or a fix; the last one counts."""
     assert main(["doctor"]) == 0
 
     *lines, blank, last = capsys.readouterr().out.splitlines()
@@ -52,8 +52,8 @@ def test_text_lines_start_with_the_verdict(home: Path, capsys: pytest.CaptureFix
     assert "0 failed" in last
 
 
-def test_a_key_open_to_others_fails_with_its_mend(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A secret that others can read is a failure whose mend is the command to run."""
+def test_a_key_open_to_others_fails_with_its_fix(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A secret that others can read is a failure whose fix is the command to run."""
     main(["keys", "new", "anna", "--json"])
     secret = home / "config" / "harmovid" / "keys" / "anna.secret"
     secret.chmod(0o644)
@@ -62,7 +62,7 @@ def test_a_key_open_to_others_fails_with_its_mend(home: Path, capsys: pytest.Cap
     key = findings(capsys, 1)["key"]
 
     assert key["status"] == "fail"
-    assert key["mend"] == f"Run: chmod 600 {secret}"
+    assert key["fix"] == f"Run: chmod 600 {secret}"
 
 
 def test_a_missing_ocio_configuration_fails(

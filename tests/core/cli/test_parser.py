@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harmovid.cli import parser
 from harmovid.errors import InputError
-from harmovid.job import EngineInfo, LayerInfo, Option
+from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 
 ENGINE = EngineInfo(
     name="steady",
@@ -13,13 +13,19 @@ ENGINE = EngineInfo(
     task="deflicker",
     summary="Keeps 100% of the light.",
     target="plate",
-    layers=(LayerInfo("plate", True, "The frames."),),
+    layers=(
+        LayerInfo("plate", True, "The frames."),
+        LayerInfo("clean_plate", False, "The same without actors."),
+        LayerInfo("mask", False, "Where.", MATTE),
+        LayerInfo("frames", False, "A name the command uses itself."),
+    ),
+    presets=(Preset("lamps", "Lamps", "For lamps.", {"limit": 0.5, "local": False}),),
     options=(
         Option("window_size", "int", 9, "Frames looked at", minimum=3, maximum=99, unit="frames"),
         Option("local", "bool", True, "Also correct local flicker"),
         Option("cause", "choice", "mains", "What flickers", choices=("mains", "timelapse")),
         Option("limit", "float", 1.5, "Largest correction", minimum=0.0, unit="stops"),
-        Option("frames", "str", "", "A name the command uses itself"),
+        Option("label", "str", "", "A name the command uses itself"),
     ),
 )
 DEFLICKER = ["deflicker", "plate.####.exr", "-o", "out"]
@@ -42,12 +48,48 @@ def test_an_option_not_given_is_not_sent() -> None:
     assert parser.options_of(parse(*DEFLICKER)) == {}
 
 
-def test_an_engine_option_cannot_take_over_a_flag_of_the_command() -> None:
-    """An engine option named like one of the command's flags gets a prefix and both stay usable."""
-    args = parse(*DEFLICKER, "--frames", "1-3", "--engine-frames", "mine")
+def test_inputs_come_from_the_engines_description() -> None:
+    """Required layers are arguments, the others flags; a name the command uses itself gets a prefix."""
+    args = parse(*DEFLICKER, "--clean-plate", "c.####.exr", "--engine-frames", "f.exr", "--frames", "1-3")
 
     assert args.frames == "1-3"
-    assert parser.options_of(args) == {"frames": "mine"}
+    assert parser.layers_of(args) == {
+        "plate": "plate.####.exr", "clean_plate": "c.####.exr", "frames": "f.exr",
+    }  # fmt: skip
+
+
+def test_a_preset_stands_under_the_options_that_are_given() -> None:
+    """--preset gives the preset's values; an option of the command line wins over it."""
+    args = parse(*DEFLICKER, "--preset", "lamps", "--limit", "0.25")
+
+    assert parser.options_of(args, ENGINE) == {"limit": 0.25, "local": False}
+
+
+def test_colour_spaces_for_all_and_for_one() -> None:
+    """NAME holds for every image that is given, LAYER=NAME wins for its own; mattes and strangers are refused."""
+    words = (
+        *DEFLICKER,
+        "--mask",
+        "m.exr",
+        "--clean-plate",
+        "c.exr",
+        "--colorspace",
+        "clean_plate=sRGB - Texture",
+    )
+    args = parse(*words, "--colorspace", "ACEScg")
+
+    assert parser.colorspace_of(args, ENGINE) == {"plate": "ACEScg", "clean_plate": "sRGB - Texture"}
+    for text, said in (("mask=ACEScg", "no colour space"), ("bg=ACEScg", "plate=NAME")):
+        with pytest.raises(InputError, match=said):
+            parser.colorspace_of(parse(*words, "--colorspace", text), ENGINE)
+
+
+def test_an_engine_option_cannot_take_over_a_flag_of_the_command() -> None:
+    """An engine option named like one of the command's flags gets a prefix and both stay usable."""
+    args = parse(*DEFLICKER, "--label", "sh010", "--engine-label", "mine")
+
+    assert args.label == "sh010"
+    assert parser.options_of(args) == {"label": "mine"}
 
 
 def test_options_of_another_task_are_not_offered() -> None:
@@ -61,7 +103,7 @@ def test_options_of_another_task_are_not_offered() -> None:
     [
         (["deflicker", "-o", "out"], "PLATE"),
         (["deflicker", "plate"], "--out"),
-        (["harmonize", "fg", "-o", "out"], "BG"),
+        (["deflicker", "a", "b", "-o", "out"], "b"),
         (["nonsense"], "nonsense"),
         ([], "COMMAND"),
         ([*DEFLICKER, "--amount", "much"], "much"),
@@ -100,5 +142,6 @@ def test_check_takes_the_same_command_line() -> None:
     """`check deflicker ...` reads the job's flags, engine options included."""
     args = parse("check", *DEFLICKER, "--window-size", "5", "--mask", "m.exr")
 
-    assert (args.command, args.task, args.mask) == ("check", "deflicker", "m.exr")
+    assert (args.command, args.task) == ("check", "deflicker")
+    assert parser.layers_of(args) == {"plate": "plate.####.exr", "mask": "m.exr"}
     assert parser.options_of(args) == {"window_size": 5}

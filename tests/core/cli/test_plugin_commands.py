@@ -1,4 +1,4 @@
-"""Commands of other rooms: found by their entry point, refused with the mend where they are not installed."""
+"""Commands of other packages: found by their entry point, refused with a fix where they are not installed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from harmovid.cli import exits, main
-from harmovid.cli import plugin_commands as rooms
+from harmovid import entry_points
+from harmovid.cli import exits, main, plugin_commands
 
 REPO = Path(__file__).resolve().parents[3]
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *entries: metadata.EntryPoint) -> None:
     """Let the installation have these entry points and no others."""
-    monkeypatch.setattr(rooms.metadata, "entry_points", lambda: metadata.EntryPoints(entries))
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(entries))
 
 
 def test_a_command_that_is_not_installed_names_the_extra(monkeypatch, capsys) -> None:
@@ -27,16 +27,18 @@ def test_a_command_that_is_not_installed_names_the_extra(monkeypatch, capsys) ->
 
 def test_a_command_whose_libraries_are_missing_names_them(monkeypatch, capsys) -> None:
     """An entry point that cannot be imported tells which module is missing, in JSON as well."""
-    installed(monkeypatch, metadata.EntryPoint("evaluate", "no_such_library.command:run", rooms.GROUP))
+    installed(
+        monkeypatch, metadata.EntryPoint("evaluate", "no_such_library.command:run", entry_points.COMMANDS)
+    )
     assert main(["evaluate", "run", "--json"]) == exits.USAGE
     error = json.loads(capsys.readouterr().out)["error"]
     assert "no_such_library" in error["message"]
     assert "training" in error["fix"]
 
 
-def test_the_words_behind_the_command_are_the_rooms(monkeypatch) -> None:
-    """The room's function gets everything behind its name, and its answer is the exit code."""
-    installed(monkeypatch, metadata.EntryPoint("evaluate", f"{__name__}:echo", rooms.GROUP))
+def test_the_words_behind_the_command_are_its_own(monkeypatch) -> None:
+    """The command's function gets everything behind its name, and its answer is the exit code."""
+    installed(monkeypatch, metadata.EntryPoint("evaluate", f"{__name__}:echo", entry_points.COMMANDS))
     monkeypatch.setitem(__import__("sys").modules, __name__, __import__("types").SimpleNamespace(echo=echo))
     assert main(["evaluate", "one", "--two"]) == len("one--two")
 
@@ -49,5 +51,12 @@ def echo(words, console) -> int:
 def test_the_project_names_its_commands() -> None:
     """pyproject.toml has an entry point for every command that the core looks for."""
     text = (REPO / "pyproject.toml").read_text(encoding="utf-8")
-    section = text.split(f'[project.entry-points."{rooms.GROUP}"]')[1].split("[")[0]
-    assert {line.split(" = ")[0] for line in section.strip().splitlines()} == set(rooms.EXTRAS)
+    section = text.split(f'[project.entry-points."{entry_points.COMMANDS}"]')[1].split("[")[0]
+    assert {line.split(" = ")[0] for line in section.strip().splitlines()} == set(plugin_commands.KNOWN)
+
+
+def test_a_command_of_another_package_is_found(monkeypatch, capsys) -> None:
+    """A name that we do not know is a command when an installed package brings it."""
+    installed(monkeypatch, metadata.EntryPoint("regrain", "studio.regrain:run", entry_points.COMMANDS))
+    assert main(["regrain"]) == exits.USAGE
+    assert "No module named 'studio'" in capsys.readouterr().err

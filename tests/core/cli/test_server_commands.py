@@ -9,7 +9,7 @@ import pytest
 from core.ends import MemorySink, MemorySource
 from core.reference_server import ReferenceServer
 from harmovid.cli import main
-from harmovid.client import Client
+from harmovid.client import Client, Job
 from harmovid.errors import JobCancelled
 from harmovid.job import CANCELLED, JobSpec, new_job_id
 
@@ -65,7 +65,7 @@ def test_cancel_stops_a_running_job(server: ReferenceServer, capsys: pytest.Capt
     sink = MemorySink()
     sink.gate.clear()
     job = JobSpec(new_job_id(), "null", "1-50", ("plate",))
-    handle = Client(server.address).start(job, MemorySource(), sink)
+    handle = Client(server.address).start(Job(job, MemorySource(), sink))
     while job.job_id not in server.jobs:
         assert not handle.wait(0.01)
 

@@ -1,11 +1,11 @@
 """The doctor's checks of an installation that can compute: pixel libraries, GPU, engines, ports, disk.
 
-Where `harmovid[server]` is not installed there is one line that says so, and nothing else here is checked.
+`harmovid doctor` finds them by the entry point group `harmovid.doctor`. Where `harmovid[server]` is not installed
+there is one line that says so, and nothing else here is checked.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import socket
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, Iterator, List
 
 from harmovid.cli.console import human_bytes
-from harmovid.cli.doctor_client import package, version_of, writable
-from harmovid.cli.finding import FAIL, OK, WARN, Check, Finding
+from harmovid.doctor import FAIL, OK, WARN, Check, Finding, package, version_of, writable
 from harmovid.errors import HarmoVidError
+from harmovid.settings import Settings
 
-MEND_SERVER = f"{sys.executable} -m pip install 'harmovid[server]'"
+from harmovid_server import config as server_config
+
+FIX_SERVER = f"{sys.executable} -m pip install 'harmovid[server]'"
 SERVER_PACKAGES = (
     ("numpy", "numpy"),
     ("OpenEXR", "OpenEXR"),
@@ -34,15 +36,15 @@ NVIDIA_SMI_S = 10.0
 
 
 def _installed() -> bool:
-    return find_spec("harmovid_server") is not None and bool(version_of("numpy"))
+    return bool(version_of("numpy"))
 
 
-def server_packages(_: argparse.Namespace) -> Iterator[Finding]:
+def server_packages(_: Settings) -> Iterator[Finding]:
     """Yield the server's packages; where there are none, that this machine can only use other servers."""
     if not _installed():
         yield Finding(
             "server part", WARN, "not installed: jobs need --server",
-            f"To compute on this machine: {MEND_SERVER}",
+            f"To compute on this machine: {FIX_SERVER}",
         )  # fmt: skip
         return
     if sys.platform != "linux":
@@ -54,10 +56,10 @@ def server_packages(_: argparse.Namespace) -> Iterator[Finding]:
         name = next(
             (n for n in (distribution, distribution.replace("-headless", "")) if version_of(n)), distribution
         )
-        yield package(name, module, MEND_SERVER)
+        yield package(name, module, FIX_SERVER)
 
 
-def colour(_: argparse.Namespace) -> Iterator[Finding]:
+def colour(_: Settings) -> Iterator[Finding]:
     """Yield whether the OpenColorIO configuration in force can be read."""
     if not _installed():
         return
@@ -71,7 +73,7 @@ def colour(_: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("OpenColorIO", OK, f"{config.source}, {len(config.names)} colour spaces")
 
 
-def gpu(_: argparse.Namespace) -> Iterator[Finding]:
+def gpu(_: Settings) -> Iterator[Finding]:
     """Yield the graphics cards and what ONNX Runtime can use; having none is fine for today's engines."""
     if not _installed():
         return
@@ -104,34 +106,35 @@ def gpu(_: argparse.Namespace) -> Iterator[Finding]:
 
 def _cards(tool: str) -> Finding:
     query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    mend = "Check the driver: run nvidia-smi."
+    fix = "Check the driver: run nvidia-smi."
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("GPU", FAIL, f"nvidia-smi: {error}", mend)
+        return Finding("GPU", FAIL, f"nvidia-smi: {error}", fix)
     lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
     if answer.returncode or not lines:
-        return Finding("GPU", FAIL, f"nvidia-smi: {(answer.stderr or answer.stdout).strip()}", mend)
+        return Finding("GPU", FAIL, f"nvidia-smi: {(answer.stderr or answer.stdout).strip()}", fix)
     return Finding("GPU", OK, "; ".join(lines))
 
 
-def engines(_: argparse.Namespace) -> Iterator[Finding]:
+def engines(_: Settings) -> Iterator[Finding]:
     """Yield every engine that this installation offers, loaded for real, and what it runs on."""
     if not _installed():
         return
-    host = import_module("harmovid_server.engines.check")
-    for name, text, error in host.try_all(os.environ):
+    from harmovid_server.engines import check  # needs numpy
+
+    for name, text, error in check.try_all(os.environ):
         yield Finding(
-            f"engine {name}", FAIL if error else OK, text, (error and (error.fix or MEND_SERVER)) or ""
+            f"engine {name}", FAIL if error else OK, text, (error and (error.fix or FIX_SERVER)) or ""
         )
 
 
-def server_settings(_: argparse.Namespace) -> Iterator[Finding]:
+def server_settings(_: Settings) -> Iterator[Finding]:
     """Yield what a server started here would meet: its ports, its keys, its disk."""
     if not _installed() or sys.platform != "linux":
         return
     try:
-        config = import_module("harmovid_server.config").load([], os.environ)
+        config = server_config.load([], os.environ)
     except HarmoVidError as error:
         yield Finding("server settings", FAIL, error.message, error.fix)
         return

@@ -1,0 +1,212 @@
+"""Which files a job reads and writes: patterns, frames, the results' names, colour spaces. Opens no picture.
+
+plan = FilePlan.make(engine.layers, {"fg": "fg/", "bg": "bg.####.exr"}, "out/")
+plan.layers["fg"].path(1001)
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
+
+from harmovid.errors import InputError, OutputError, PatternError
+from harmovid.frames import FramePattern, FrameRange, sequences_in
+from harmovid.job import IMAGE, LayerInfo
+
+EXTENSION = ".exr"
+LISTED = 5
+Roots = Sequence[Tuple[Path, str]]
+Colorspace = Union[str, Mapping[str, str]]
+Frames = Union[str, FrameRange, None]
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """The files of a job.
+
+    Attributes:
+        layers: layer to its files, in the engine's order: the layer that is relit comes first.
+        out: the results.
+        frames: the job's frames.
+        colorspace: layer to OpenColorIO name, for images that were given one.
+        shared: layers that the server reads itself, to "root:relative/pattern.####.exr".
+    """
+
+    layers: Dict[str, FramePattern]
+    out: FramePattern
+    frames: FrameRange
+    colorspace: Dict[str, str] = field(default_factory=dict)
+    shared: Dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        infos: Sequence[LayerInfo],
+        inputs: Mapping[str, str],
+        out: str,
+        frames: Frames = None,
+        colorspace: Colorspace = "",
+        roots: Roots = (),
+    ) -> FilePlan:
+        """Return the plan.
+
+        Args:
+            infos: the engine's layers.
+            inputs: layer to a pattern, a file, or a folder with one sequence; empty texts count as not given.
+            out: a pattern, or a folder, where results get the first layer's file names.
+            frames: "1001-1100x2,1150", a `FrameRange`, or None for all frames of the first image that is a sequence.
+            colorspace: OpenColorIO name of all images, or layer to name; without one files say it themselves.
+            roots: local folders that the server mounts under a root name, the longest first.
+
+        Raises:
+            InputError: a required input is missing, or one that the engine does not take; a matte with a colour space.
+            PatternError: a pattern or range that cannot be used, or that fits no file.
+            OutputError: a result would replace an input.
+        """
+        given = {info.name: inputs[info.name] for info in infos if inputs.get(info.name)}
+        _check_inputs(infos, inputs)
+        layers = {name: input_pattern(text) for name, text in given.items()}
+        images = [info.name for info in infos if info.kind == IMAGE and info.name in layers]
+        numbers = _frames(frames, layers, images)
+        results = _output(out, next(iter(layers.values())), numbers)
+        _refuse_inputs_as_output(results, numbers, layers)
+        spaces = _colorspace(colorspace, infos, images)
+        return cls(layers, results, numbers, spaces, _shared(layers, roots))
+
+    def existing(self) -> FrameRange:
+        """Return the job's frames whose results are there already.
+
+        Raises:
+            OutputError: the output folder cannot be read.
+        """
+        try:
+            return FrameRange(frame for frame in self.out.existing() if frame in self.frames)
+        except PatternError as error:
+            raise OutputError(error.message, fix="Check the output folder.") from error
+
+    def gaps(self) -> Dict[str, FrameRange]:
+        """Return the frames of the job that have no file, for each layer where there are any."""
+        found: Dict[str, FrameRange] = {}
+        for layer, pattern in self.layers.items():
+            if not pattern.is_single:
+                there = set(pattern.existing())
+                missing = [frame for frame in self.frames if frame not in there]
+                if missing:
+                    found[layer] = FrameRange(missing)
+        return found
+
+
+def input_pattern(text: str) -> FramePattern:
+    """Return the pattern of an input; a folder stands for the one EXR sequence that it holds.
+
+    Raises:
+        PatternError: the folder holds none or several.
+    """
+    if not os.path.isdir(text):
+        return FramePattern.parse(text)
+    found = [name for name in sequences_in(text) if name.lower().endswith(EXTENSION)]
+    if len(found) == 1:
+        return FramePattern.parse(os.path.join(text, found[0]))
+    if not found:
+        raise PatternError(
+            f"the folder {text} holds no EXR files.", fix="Name the frames, like plate.####.exr."
+        )
+    names = ", ".join(os.path.join(text, name) for name in found[:LISTED])
+    raise PatternError(f"the folder {text} holds {len(found)} sequences.", fix=f"Name one: {names}.")
+
+
+def _check_inputs(infos: Sequence[LayerInfo], inputs: Mapping[str, str]) -> None:
+    known = {info.name: info for info in infos}
+    for name, text in inputs.items():
+        if text and name not in known:
+            raise InputError(f"the engine takes no input {name!r}.", fix="It takes " + ", ".join(known) + ".")
+    for info in infos:
+        if info.required and not inputs.get(info.name):
+            raise InputError(f"the engine needs the input {info.name!r}.", fix=info.help)
+
+
+def _frames(wanted: Frames, layers: Mapping[str, FramePattern], images: Sequence[str]) -> FrameRange:
+    """Return the frames asked for; by default those of the first image that is a sequence."""
+    asked = FrameRange.parse(wanted) if isinstance(wanted, str) and wanted else wanted or None
+    leader = next((layers[name] for name in images if not layers[name].is_single), layers[images[0]])
+    for pattern in layers.values():
+        pattern.expand()  # refuses, with a hint, a pattern that fits no file at all
+    frames = leader.expand(asked if isinstance(asked, FrameRange) else None)
+    found = leader.existing()
+    if not leader.is_single and not any(frame in found for frame in frames):
+        raise PatternError(f"none of the frames {frames} is there.", fix=f"{leader.text} has {found}.")
+    return frames
+
+
+def _output(text: str, source: FramePattern, frames: FrameRange) -> FramePattern:
+    """Return the pattern of the results: `text` itself, or in the folder `text` the input's own name."""
+    is_folder = os.path.isdir(text) or text.endswith(("/", os.sep)) or not text.lower().endswith(EXTENSION)
+    if is_folder:
+        name = source.text[len(source.folder) :]
+        if source.is_single and len(frames) > 1:
+            name = f"{os.path.splitext(name)[0]}.####{EXTENSION}"
+        return FramePattern.parse(os.path.join(text, name))
+    pattern = FramePattern.parse(text)
+    if pattern.is_single and len(frames) > 1:
+        raise PatternError(
+            f"{text} is one file, but there are {len(frames)} frames.", fix="Write it like out.####.exr."
+        )
+    return pattern
+
+
+def _refuse_inputs_as_output(
+    out: FramePattern, frames: FrameRange, layers: Mapping[str, FramePattern]
+) -> None:
+    """Raise `OutputError` where a result would replace one of the inputs, by whatever name or link."""
+    present = [frame for frame in frames if os.path.exists(out.path(frame))]
+    if not present:
+        return
+    taken: Set[Tuple[int, int]] = set()
+    for pattern in layers.values():
+        taken.update(_identity(pattern.path(frame)) for frame in pattern.existing())
+    for frame in present:
+        if _identity(out.path(frame)) in taken:
+            raise OutputError(
+                f"{out.path(frame)} is one of the inputs.",
+                fix="Write to another folder or name.",
+                frame=frame,
+            )
+
+
+def _identity(path: str) -> Tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _colorspace(given: Colorspace, infos: Sequence[LayerInfo], images: Sequence[str]) -> Dict[str, str]:
+    """Return the colour space of each image that was given one; "" means as the file says."""
+    if isinstance(given, str):
+        return dict.fromkeys(images, given) if given else {}
+    mattes: List[str] = [info.name for info in infos if info.kind != IMAGE]
+    for layer in given:
+        if layer in mattes:
+            raise InputError(f"{layer} is a matte and has no colour space.", fix="Give it none.")
+        if layer not in images:
+            raise InputError(
+                f"there is no image {layer!r} to have a colour space.",
+                fix="There are " + ", ".join(images) + ".",
+            )
+    return {layer: name for layer, name in given.items() if name}
+
+
+def _shared(layers: Mapping[str, FramePattern], roots: Roots) -> Dict[str, str]:
+    """Return the layers that lie under a mapped folder, as the server's root and the path in it."""
+    found: Dict[str, str] = {}
+    for layer, pattern in layers.items():
+        folder = Path(os.path.abspath(pattern.folder or "."))
+        name = pattern.prefix + "#" * (pattern.width or 0) + pattern.suffix
+        for local, root in roots:
+            try:
+                inside = folder.relative_to(os.path.abspath(local))
+            except ValueError:
+                continue
+            found[layer] = f"{root}:{(inside / name).as_posix()}"
+            break
+    return found

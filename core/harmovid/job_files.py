@@ -1,0 +1,178 @@
+"""A job on files, made ready to run: what goes in, what comes out, and everything about it checked.
+
+    job = JobFiles.prepare(client.engine("harmonize"), {"fg": "fg.####.exr", "bg": "bg/"}, out="out/fg.####.exr",
+                           frames="1001-1100", options={"exposure": 0.5}, output="comp")
+    for warning in job.warnings: print(warning)
+    handle = client.start(job)
+
+The same arguments on the same files are the same job: run again after it was interrupted, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, List, Mapping, Optional, Tuple
+
+from harmovid.errors import InputError, OutputError
+from harmovid.file_plan import Colorspace, FilePlan, Frames, Roots
+from harmovid.frames import FrameRange
+from harmovid.job import DONE, EngineInfo, JobSpec, OutputSpec, new_job_id
+from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid.storage.journal import Journal, job_digest, journal_path
+
+
+class JobFiles:
+    """A prepared job; see `prepare`. It runs once: prepare it again to run it again.
+
+    Attributes:
+        engine: the engine's description.
+        plan: inputs, results and frames as patterns and ranges.
+        source: where the inputs are read.
+        warnings: sentences that a user should see before the start: frames without a file, results that will go.
+    """
+
+    def __init__(self, engine: EngineInfo, plan: FilePlan, spec: JobSpec, overwrite: bool) -> None:
+        """Use `prepare`."""
+        self.engine, self.plan = engine, plan
+        self.source = DirectorySource(plan.layers)
+        self._spec = spec
+        self._overwrite = overwrite
+        self._digest = job_digest(spec, self.source, plan.frames, plan.out.text)
+        self._sink: Optional[DirectorySink] = None
+        self._journal: Optional[Journal] = None
+        self.resumed = FrameRange()
+        self.warnings: Tuple[str, ...] = tuple(self._warn())
+
+    @classmethod
+    def prepare(
+        cls,
+        engine: EngineInfo,
+        inputs: Mapping[str, str],
+        out: str,
+        *,
+        frames: Frames = None,
+        options: Optional[Mapping[str, Any]] = None,
+        output: str = "fg",
+        strength: float = 1.0,
+        field: bool = False,
+        colorspace: Colorspace = "",
+        premultiplied: bool = True,
+        overwrite: bool = False,
+        label: str = "",
+        roots: Roots = (),
+    ) -> JobFiles:
+        """Check everything about a job that can be checked here, and return it ready to start. Writes nothing.
+
+        Args:
+            engine: from `Client.engine`.
+            inputs: layer to a pattern ("fg.####.exr", "fg.%04d.exr"), one file for all frames, or a folder.
+            out: the results' pattern, or a folder.
+            frames: "1001-1100x2,1150", or None for all frames of the first image that is a sequence.
+            options: engine options by name; those left out have the engine's defaults.
+            output: "fg" for the relit layer, "comp" for that over the background.
+            strength: share of the change that is applied, 0 to 2.
+            field: add the lighting field as channels `harmovid.R/G/B`, in stops.
+            colorspace: OpenColorIO name of all images, or layer to name; without one files say it themselves.
+            premultiplied: whether colours are multiplied by alpha.
+            overwrite: replace results that are there already and are not this job's own.
+            label: the job's name in lists; by default the engine's and the results' names.
+            roots: `client.roots`: local folders that the server reads itself.
+
+        Raises:
+            InputError: an input, range or pattern that cannot be used (`PatternError`), or an option (`OptionError`).
+            OutputError: a result would replace an input, or one that is there already.
+        """
+        plan = FilePlan.make(engine.layers, inputs, out, frames, colorspace, roots)
+        if output == "comp" and not engine.composites:
+            raise InputError(
+                f"engine {engine.name} has no background to put the result over.",
+                fix="Ask for the output fg.",
+            )
+        name = plan.out.text[len(plan.out.folder) :]
+        spec = JobSpec(
+            job_id=new_job_id(),
+            engine=engine.name,
+            frames=str(plan.frames),
+            layers=tuple(plan.layers),
+            options=engine.check_options(options or {}),
+            colorspace=plan.colorspace,
+            output=OutputSpec(output, strength, field, premultiplied),
+            shared=plan.shared,
+            label=label or f"{engine.name} {name}",
+        )
+        return cls(engine, plan, spec, overwrite)
+
+    @property
+    def frames(self) -> FrameRange:
+        """The job's frames."""
+        return self.plan.frames
+
+    @property
+    def spec(self) -> JobSpec:
+        """What the server is told. Its `job_id` is settled once `sink` has been used."""
+        return self._spec
+
+    @property
+    def sink(self) -> DirectorySink:
+        """Where the results are written; the first use makes the folder and locks its journal for this job.
+
+        Raises:
+            OutputError: results of other jobs are in the way, another run of the same job is at work, or the folder
+                cannot be written.
+        """
+        if self._sink is None:
+            journal = self._open_journal()
+            try:
+                self._sink = DirectorySink(self.plan.out, self.frames, self.source, journal)
+            except BaseException:
+                journal.close()
+                raise
+            self._journal = journal
+            self._spec = replace(self._spec, job_id=journal.job_id)
+        return self._sink
+
+    def close(self, state: str = "") -> None:
+        """Let go of the journal of a job that is not run, or not any more; may be called again.
+
+        Args:
+            state: the job's state when it ended; a journal of a job that ended without results is removed.
+        """
+        if self._journal is not None:
+            self._journal.finish(state)
+
+    def _warn(self) -> List[str]:
+        """Return the warnings, or raise for results that are in the way already now."""
+        said: List[str] = []
+        for layer, missing in self.plan.gaps().items():
+            label = next(info.label for info in self.engine.layers if info.name == layer)
+            said.append(f"{label}: {len(missing)} of {len(self.frames)} frames have no file: {missing}.")
+        existing = self.plan.existing()
+        if existing and self._overwrite:
+            said.append(f"{len(existing)} results are there already and will be replaced: frames {existing}.")
+        elif existing and not os.path.exists(journal_path(self.plan.out.folder, self._digest)):
+            raise self._in_the_way(existing)
+        return said
+
+    def _open_journal(self) -> Journal:
+        """Open the job's journal; refuse results of other jobs in its place, unless they may be replaced."""
+        folder = self.plan.out.folder
+        resumes = os.path.exists(journal_path(folder, self._digest))
+        journal = Journal.open(folder, self._digest, self.plan.out.path)
+        written = journal.begin(journal.job_id)
+        self.resumed = FrameRange(written)
+        foreign = FrameRange(frame for frame in self.plan.existing() if frame not in written)
+        # A run that was killed may have put one result in its place without having noted it any more.
+        if len(foreign) <= (1 if resumes else 0) or self._overwrite:
+            return journal
+        if resumes:
+            journal.close()
+        else:
+            journal.finish(DONE)  # it was made just now: it must not stay behind
+        raise self._in_the_way(foreign)
+
+    def _in_the_way(self, frames: FrameRange) -> OutputError:
+        return OutputError(
+            f"{len(frames)} results are there already: frames {frames} of {self.plan.out.text}.",
+            fix="Allow them to be replaced (--overwrite), or write to another folder.",
+        )

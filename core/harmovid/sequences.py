@@ -1,0 +1,52 @@
+"""Numbered sequences among file names: the one place that decides which files belong together.
+
+    find(["p.0999.exr", "p.1000.exr", "notes.txt"])     # {"p.####.exr": [999, 1000]}
+
+Numbers with leading zeros share a padding; longer numbers without zeros go on with it, as 0999 and 1000 do. Numbers
+without any leading zero are padded to the shortest of them where all have four digits or more, as 1001 and 1002 have.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, List, Tuple
+
+NUMBER_AT_END = re.compile(r"^(?P<prefix>.*?)(?P<number>(?:(?<=[._])-)?[0-9]+)(?P<suffix>[^0-9]*\.[^.]+)$")
+"""A file name whose last number stands before the extension."""
+
+LONG, MAX_DIGITS = 4, 10
+
+
+def find(names: Iterable[str]) -> Dict[str, List[int]]:
+    """Return the sequences among file names: pattern with one # per digit, to frame numbers in rising order."""
+    groups: Dict[Tuple[str, str], List[str]] = {}
+    for name in names:
+        match = NUMBER_AT_END.match(name)
+        if match and len(match["number"]) <= MAX_DIGITS:
+            groups.setdefault((match["prefix"], match["suffix"]), []).append(match["number"])
+    found: Dict[str, List[int]] = {}
+    for (prefix, suffix), numbers in sorted(groups.items()):
+        for width, frames in _by_width(numbers).items():
+            found[f"{prefix}{'#' * width}{suffix}"] = sorted(frames)
+    return found
+
+
+def _by_width(numbers: List[str]) -> Dict[int, List[int]]:
+    """Return the numbers by their padding."""
+    padded = sorted({len(text) for text in numbers if _is_padded(text)})
+    plain = [text for text in numbers if not _is_padded(text)]
+    shortest = min(map(len, plain), default=1)
+    usual = shortest if shortest >= LONG else 1
+    found: Dict[int, List[int]] = {width: [] for width in padded}
+    for text in numbers:
+        width = len(text)
+        if not _is_padded(text):
+            # The widest padding that would write this number so; it may be wider than the padding.
+            width = max((known for known in padded if known <= len(text)), default=usual)
+        found.setdefault(width, []).append(int(text))
+    return found
+
+
+def _is_padded(text: str) -> bool:
+    digits = text.lstrip("-")
+    return len(digits) > 1 and digits.startswith("0")

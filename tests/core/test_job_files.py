@@ -1,0 +1,151 @@
+"""A job prepared from keyword arguments: what it says, what it refuses, and what it leaves on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core.reference_server import ReferenceServer
+from core.tiny_exr import tiny_exr
+from harmovid.client import Client
+from harmovid.errors import InputError, OptionError, OutputError, PatternError
+from harmovid.frames import FrameRange
+from harmovid.job import DONE, MATTE, EngineInfo, LayerInfo, Option
+from harmovid.job_files import JobFiles
+
+ENGINE = EngineInfo(
+    "null", "1", "any", "", "plate",
+    (LayerInfo("plate", True, "", label="Plate"), LayerInfo("mask", False, "", MATTE)),
+    (Option("amount", "float", 1.0, "", maximum=1.0), Option("reference_frame", "frame", None, "")),
+)  # fmt: skip
+PLAIN = replace(ENGINE, options=())
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    """Return the pattern of a plate with the frames 1 to 6."""
+    (tmp_path / "in").mkdir()
+    for frame in range(1, 7):
+        (tmp_path / "in" / f"p.{frame:04d}.exr").write_bytes(tiny_exr(value=frame / 64))
+    return tmp_path / "in" / "p.####.exr"
+
+
+def prepare(plate: Path, engine: EngineInfo = ENGINE, **more: Any) -> JobFiles:
+    """Return a job of the plate into a folder beside it."""
+    return JobFiles.prepare(
+        engine, {"plate": str(plate)}, str(plate.parents[1] / "out" / "p.####.exr"), **more
+    )
+
+
+def test_keyword_arguments_become_the_specification(plate: Path) -> None:
+    """Range, options, output and label arrive; an engine's defaults are filled in, no frame is left out."""
+    spec = prepare(
+        plate, frames="2-4", strength=0.5, field=True, premultiplied=False, colorspace="ACEScg", label="sh010"
+    ).spec
+
+    assert (spec.engine, spec.frames, spec.layers, spec.label) == ("null", "2-4", ("plate",), "sh010")
+    assert (spec.options, spec.colorspace) == ({"amount": 1.0}, {"plate": "ACEScg"})
+    assert (spec.output.mode, spec.output.strength) == ("fg", 0.5)
+    assert (spec.output.field_layers, spec.output.premultiplied) == (True, False)
+    assert prepare(plate, options={"reference_frame": -2}).spec.options["reference_frame"] == -2
+
+
+def test_preparing_writes_nothing(plate: Path) -> None:
+    """Neither folder nor journal is made before the job is started."""
+    job = prepare(plate, frames=FrameRange([1, 2]))
+
+    assert list(job.frames) == [1, 2]
+    assert job.warnings == ()
+    assert not (plate.parents[1] / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"frames": "9-5"}, PatternError),
+        ({"options": {"amount": 2.0}}, OptionError),
+        ({"options": {"speed": 2}}, OptionError),
+        ({"strength": 7.0}, OptionError),
+        ({"output": "comp"}, InputError),
+        ({"output": "all"}, OptionError),
+        ({"colorspace": {"mask": "ACEScg"}}, InputError),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_fix(plate: Path, more: dict, error: type) -> None:
+    """Ranges, options, outputs and spaces are checked before anything is sent, and each error says what to do."""
+    with pytest.raises(error) as caught:
+        prepare(plate, **more)
+
+    assert caught.value.fix
+
+
+def test_gaps_and_results_that_will_go_are_warnings(plate: Path) -> None:
+    """Frames without a file are told with the layer's label, results with their frames."""
+    out = plate.parents[1] / "out"
+    out.mkdir()
+    (out / "p.0003.exr").write_bytes(b"mine")
+
+    warnings = prepare(plate, frames="5-9", overwrite=True).warnings + prepare(plate, overwrite=True).warnings
+
+    assert warnings == (
+        "Plate: 3 of 5 frames have no file: 7-9.",
+        "1 results are there already and will be replaced: frames 3.",
+    )
+
+
+def test_results_that_are_there_are_refused(plate: Path) -> None:
+    """Without overwrite they are refused while preparing, with the frames."""
+    out = plate.parents[1] / "out"
+    out.mkdir()
+    (out / "p.0003.exr").write_bytes(b"mine")
+
+    with pytest.raises(OutputError, match="frames 3") as caught:
+        prepare(plate)
+
+    assert "replaced" in caught.value.fix
+
+
+def test_results_that_came_between_are_refused_at_the_start(plate: Path, server: ReferenceServer) -> None:
+    """What another program wrote after preparing is not replaced; nothing is sent, no journal stays."""
+    job = prepare(plate)
+    out = plate.parents[1] / "out"
+    out.mkdir()
+    (out / "p.0003.exr").write_bytes(b"mine")
+
+    with Client(server.address) as client, pytest.raises(OutputError, match="frames 3"):
+        client.start(job)
+
+    assert "SUBMIT" not in server.log
+    assert [path.name for path in out.iterdir()] == ["p.0003.exr"]
+
+
+def test_the_same_job_goes_on_where_it_stopped(plate: Path, server: ReferenceServer) -> None:
+    """A job that broke off has the same id when it is prepared again, and keeps what is written."""
+    in_the_way = plate.parents[1] / "out" / "p.0004.exr"
+    in_the_way.mkdir(parents=True)
+    with Client(server.address) as client:
+        broken = prepare(plate, PLAIN, overwrite=True)
+        handle = client.start(broken)
+        with pytest.raises(OutputError):
+            handle.result()
+        in_the_way.rmdir()
+        again = prepare(plate, PLAIN)
+        result = client.start(again).result()
+
+    assert again.spec.job_id == broken.spec.job_id
+    assert (result.progress.state, result.resumed) == (DONE, len(again.resumed))
+    assert sorted(path.name for path in in_the_way.parent.iterdir()) == [f"p.000{n}.exr" for n in range(1, 7)]
+
+
+def test_two_runs_of_one_job_are_refused(plate: Path) -> None:
+    """The second one learns that another run is writing there; when that lets go, it may."""
+    first, second = prepare(plate), prepare(plate)
+    assert first.sink is first.sink
+
+    with pytest.raises(OutputError, match="another run"):
+        second.sink  # noqa: B018
+    first.close()
+    assert second.sink.pattern.text == first.sink.pattern.text
+    second.close()
