@@ -17,7 +17,7 @@ from typing import Any, Dict, Tuple
 from harmovid.job import EngineInfo, LayerInfo
 from harmovid_server.__main__ import main as serve
 from harmovid_server.child import enter
-from harmovid_server.ipc import ChildLink
+from harmovid_server.ipc import IpcClient
 from harmovid_server.main import server
 
 INFO = EngineInfo(
@@ -25,7 +25,7 @@ INFO = EngineInfo(
 )
 
 
-def mirror(link: ChildLink, start: Dict[str, Any], frame: int, known: Dict[int, int]) -> None:
+def mirror(link: IpcClient, start: Dict[str, Any], frame: int, known: Dict[int, int]) -> None:
     """Make one frame's input its result."""
     source = Path(start["folder"]) / "in" / f"plate.{frame}.exr"
     size = source.stat().st_size

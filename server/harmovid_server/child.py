@@ -12,10 +12,10 @@ from typing import Sequence, Tuple
 
 from harmovid_server import logs
 from harmovid_server.config import Config, restore
-from harmovid_server.ipc import ChildLink, die_with_parent
+from harmovid_server.ipc import IpcClient, die_with_parent
 
 
-def enter(arguments: Sequence[str]) -> Tuple[Config, ChildLink]:
+def enter(arguments: Sequence[str]) -> Tuple[Config, IpcClient]:
     """Do what every child does first: tie its life to main's, read settings, set up its log, open the link.
 
     Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; ending the children is main's
@@ -31,4 +31,4 @@ def enter(arguments: Sequence[str]) -> Tuple[Config, ChildLink]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     config = restore(Path(given.settings))
     logs.set_up(config.log_level, config.log_json)
-    return config, ChildLink(given.link, given.name)
+    return config, IpcClient(given.link, given.name)

@@ -4,11 +4,11 @@ A message is one msgpack map with the key "op"; docs/architecture.md 4.1 lists t
 link lives in a private folder (mode 0700), so only our own processes speak on it; a message is still checked
 for being a map with an "op", because a bug in a child must not stop main.
 
-    hub = Hub(folder / "link")                     # in main
-    hub.send("worker-0.1", "start", job=..., ...)
-    for name, message in hub.receive(): ...
+    router = IpcRouter(folder / "link")                     # in main
+    router.send("worker-0.1", "start", job=..., ...)
+    for name, message in router.receive(): ...
 
-    link = ChildLink(address, "worker-0.1")        # in a child; one thread owns it
+    link = IpcClient(address, "worker-0.1")        # in a child; one thread owns it
     link.send("hello", role="worker", engines=[...])
     link.beat_if_due()
     message = link.receive(timeout_ms=100)
@@ -72,7 +72,7 @@ def die_with_parent(parent_pid: int) -> None:
         sys.exit(f"parent {parent_pid} is gone")
 
 
-class Hub:
+class IpcRouter:
     """Main's end. Children are known by the name that main gave them, which is their DEALER's routing id."""
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +114,7 @@ class Hub:
         self._context.term()
 
 
-class ChildLink:
+class IpcClient:
     """A child's end. zmq sockets belong to one thread: whoever makes the link sends, receives and beats."""
 
     def __init__(self, address: str, name: str) -> None:

@@ -148,7 +148,7 @@ class Spool:
         self._held.pop(job, None)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep(self, known_jobs: Iterable[str]) -> Tuple[int, int]:
+    def remove_leftovers(self, known_jobs: Iterable[str]) -> Tuple[int, int]:
         """At start: remove what belongs to no known job and every unfinished file.
 
         Returns:

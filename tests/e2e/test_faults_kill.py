@@ -87,7 +87,7 @@ def no_client_left() -> Iterator[None]:
             process.kill()
 
 
-class Run:
+class Running:
     """One client process on one job, that can be killed and run again."""
 
     def __init__(
@@ -188,11 +188,11 @@ def undisturbed(
 ) -> Dict[str, str]:
     """Return what the same job gives when nobody is killed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert len(Run(server, plates, out, Moment(0, 0, lambda job: True)).end()) == FRAMES
+    assert len(Running(server, plates, out, Moment(0, 0, lambda job: True)).end()) == FRAMES
     return digests(out)
 
 
-def strike(victim: str, run: Run, server: RunningServer) -> None:
+def strike(victim: str, run: Running, server: RunningServer) -> None:
     """Kill -9 one process, or all of the server's, and start again what does not start itself."""
     if victim == "client":
         run.kill()
@@ -208,9 +208,9 @@ def strike(victim: str, run: Run, server: RunningServer) -> None:
 class Met:
     """A job met in the wanted state, and the one that holds the server's only place before it, if it waits."""
 
-    run: Run
+    run: Running
     job: JobStatus
-    blocker: Run | None = None
+    blocker: Running | None = None
 
 
 def meet(state: str, server: RunningServer, plates: Path, folder: Path) -> Met:
@@ -218,11 +218,11 @@ def meet(state: str, server: RunningServer, plates: Path, folder: Path) -> Met:
     for pace in (1, 3, 9):
         blocker = None
         if state == "queued":
-            blocker = Run(server, plates, folder / f"blocker-{pace}", Moment(0.1 * pace, 0.0, bool))
+            blocker = Running(server, plates, folder / f"blocker-{pace}", Moment(0.1 * pace, 0.0, bool))
             blocker.meet(lambda job: job.progress.state == "RUNNING", 30)
         moment = MOMENTS[state]
         slow = Moment(moment.read_s * pace, moment.write_s * pace, moment.met)
-        run = Run(server, plates, folder / f"out-{pace}", slow)
+        run = Running(server, plates, folder / f"out-{pace}", slow)
         job = run.meet(moment.met, 60)
         if job is not None:
             return Met(run, job, blocker)
@@ -269,7 +269,7 @@ def test_an_engine_that_remembers_goes_on_from_its_checkpoint(
         (folder / f"plate.{number}.exr").symlink_to(plates / f"plate.{number % 3}.exr")
     outs = [tmp_path / "undisturbed", tmp_path / "disturbed"]
     for out in outs:
-        run = Run(server, folder, out, Moment(0.0, 0.0, bool), "deflicker", f"1-{frames}")
+        run = Running(server, folder, out, Moment(0.0, 0.0, bool), "deflicker", f"1-{frames}")
         if out is outs[1]:
             run.meet(lambda job: job.progress.computed >= 3, 60)
             strike("worker-0", run, server)

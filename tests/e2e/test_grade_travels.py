@@ -58,7 +58,7 @@ def pictures(shot: Path, frame: int) -> tuple[Any, Any]:
 
 
 def exported(shot: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
-    """Run `harmovid grade` and return the residual, in stops, that it states for each frame."""
+    """Running `harmovid grade` and return the residual, in stops, that it states for each frame."""
     capsys.readouterr()
     assert main(["grade", str(shot / "out"), "-o", str(out), "--json"]) == 0
     stated: dict[str, float] = json.loads(capsys.readouterr().out)["max_residual_stops"]

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Set
 from harmovid.frames import FrameRange
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option
 from harmovid_server.child import enter
-from harmovid_server.ipc import ChildLink
+from harmovid_server.ipc import IpcClient
 from harmovid_server.spool import DISK_FULL
 
 LOOKAHEAD = 4
@@ -59,7 +59,7 @@ class Work:
 class EchoWorker:
     """Takes jobs, answers one frame at a time, jobs by turns."""
 
-    def __init__(self, link: ChildLink) -> None:
+    def __init__(self, link: IpcClient) -> None:
         self.link = link
         self.jobs: Dict[str, Work] = {}
 

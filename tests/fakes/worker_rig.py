@@ -1,6 +1,6 @@
 """Main's side of a worker's job, for tests without sockets: a spool folder with real EXRs, and a strict ear.
 
-rig = Rig(tmp_path, pool, room)
+rig = Rig(tmp_path, pool, host)
 rig.write("plate", 1001, frame)
 rig.start("1001-1004", engine="null", layers=("plate",))
 rig.ready(1001); rig.wait("finished")
@@ -17,8 +17,8 @@ import msgpack
 from harmovid.job import JobSpec, OutputSpec
 from harmovid.pixels import exr
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineRoom
-from harmovid_server.worker.job_run import Pipeline
+from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.job_run import JobRun
 
 JOB = "0123456789abcdef0123456789abcdef"
 
@@ -33,14 +33,14 @@ TABLE = {
 
 
 class Rig:
-    """One job's folder and one pipeline at a time."""
+    """One job's folder and one job_run at a time."""
 
-    def __init__(self, spool: Path, pool: CodecPool, room: EngineRoom) -> None:
+    def __init__(self, spool: Path, pool: CodecPool, host: EngineHost) -> None:
         self.folder = spool / JOB
         for name in ("in", "out"):
             (self.folder / name).mkdir(parents=True)
         self.pool = pool
-        self.room = room
+        self.host = host
         self.heard: List[Tuple[str, Dict[str, Any]]] = []
         self.attempt = 0
         self._changed = threading.Condition()
@@ -67,7 +67,7 @@ class Rig:
         options: Optional[Dict[str, Any]] = None,
         colorspace: Optional[Dict[str, str]] = None,
         **output: Any,
-    ) -> Pipeline:
+    ) -> JobRun:
         """Start an attempt, as main's `start` and `ready` would."""
         self.attempt += 1
         spec = JobSpec(
@@ -77,12 +77,12 @@ class Rig:
             "op": "start", "job": JOB, "attempt": self.attempt, "spec": spec.to_dict(),
             "folder": str(self.folder), "done": list(done), "failed": list(failed),
         }))  # fmt: skip
-        pipeline = Pipeline(message, self.room, self.pool, self._hear)
+        job_run = JobRun(message, self.host, self.pool, self._hear)
         for number in ready:
-            pipeline.arrivals.ready(number)
-        self.thread = threading.Thread(target=pipeline.run, daemon=True)
+            job_run.arrivals.ready(number)
+        self.thread = threading.Thread(target=job_run.run, daemon=True)
         self.thread.start()
-        return pipeline
+        return job_run
 
     def _hear(self, op: str, **fields: Any) -> None:
         """Take one message as main would: through msgpack, and only as the table has it."""

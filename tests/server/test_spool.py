@@ -90,7 +90,7 @@ def test_sweep_removes_strangers_and_unfinished_files(spool: Spool) -> None:
     half = whole.with_name("plate.2.exr" + PART)
     for path in (whole, half, spool.folder / "stray.txt"):
         path.write_bytes(b"x")
-    assert spool.sweep([JOB]) == (2, 1)
+    assert spool.remove_leftovers([JOB]) == (2, 1)
     assert whole.exists()
     assert not half.exists()
     assert os.listdir(spool.folder) == [JOB]

@@ -1,7 +1,7 @@
 """The fetch process: copies frames from shared storage into the spool. Runs only where roots are set.
 
 It speaks for shared inputs as the front does for sent ones: `received`, `source_failed`, `receive_failed`. A
-process of its own, because a network drive that hangs must not take the scheduler with it.
+process of its own, because a network drive that hangs must not stop main with it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from harmovid.errors import FrameUnreadable, HarmoVidError, SpoolFull
 
 from harmovid_server.child import enter
 from harmovid_server.fetch.roots import Roots, copy
-from harmovid_server.ipc import ChildLink
+from harmovid_server.ipc import IpcClient
 from harmovid_server.spool import DISK_FULL, input_path
 
 _POLL_MS = 200
 
 
-def fetch(link: ChildLink, roots: Roots, spool: Path, message: Dict[str, Any]) -> None:
+def fetch(link: IpcClient, roots: Roots, spool: Path, message: Dict[str, Any]) -> None:
     """Copy one frame and report `received`, `source_failed` (it is not there) or `receive_failed`."""
     about = {name: message[name] for name in ("job", "layer", "frame")}
     frame, limit = message["frame"], message["limit"]

@@ -7,13 +7,13 @@ from typing import Sequence
 
 from harmovid_server.child import enter
 from harmovid_server.front.front import Front
-from harmovid_server.front.malloc import keep_freed
+from harmovid_server.front.malloc import tune
 
 
 def main(arguments: Sequence[str]) -> None:
     """Serve until main says goodbye or is gone."""
     config, link = enter(arguments)
-    keep_freed()
+    tune()
     front = Front(config, link)
     while not front.done:
         front.turn()

@@ -19,12 +19,12 @@ from harmovid.transport import wire
 from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
 
 from harmovid_server.config import Config
-from harmovid_server.front.auth import Door
-from harmovid_server.front.sender import Post
+from harmovid_server.front.auth import ZapAuthenticator
+from harmovid_server.front.sender import ClientSender
 from harmovid_server.front.sessions import REQUESTS_OPEN, Delivery, Session, Sessions
 from harmovid_server.front.sockets import Incoming, Socket, bind, bind_local, receive
-from harmovid_server.front.transfers import Bulk
-from harmovid_server.ipc import ChildLink, Message
+from harmovid_server.front.transfers import FileTransfers
+from harmovid_server.ipc import IpcClient, Message
 from harmovid_server.logs import about
 
 log = logging.getLogger("harmovid.front")
@@ -45,25 +45,25 @@ _NEED_DATA = ("SUBMIT", "RESUME")
 class Front:
     """The sockets and the sessions on them. `open` binds; `turn` is one round of the loop."""
 
-    def __init__(self, config: Config, link: ChildLink) -> None:
+    def __init__(self, config: Config, link: IpcClient) -> None:
         self.config = config
         self.link = link
         self.sessions = Sessions(config.sessions, config.credit_bytes)
-        self.post = Post(self.sessions, self._drop)
-        self.bulk = Bulk(config, link, self.post)
+        self.sender = ClientSender(self.sessions, self._drop)
+        self.transfers = FileTransfers(config, link, self.sender)
         self.draining_s: Optional[float] = None
         self.done = False
         self._context: zmq.Context[Socket] = zmq.Context()
         self._poller = zmq.Poller()
         self._poller.register(link.socket, zmq.POLLIN)
-        self._door: Optional[Door] = None
+        self._authenticator: Optional[ZapAuthenticator] = None
         self._data_port = 0
         self._data_local = ""
         self._tidy_at_s = 0.0
         self._more = False
 
     def open(self, ports: Tuple[int, int]) -> Tuple[int, int]:
-        """Bind the door first, then the public sockets, and return their ports.
+        """Bind the authenticator first, then the public sockets, and return their ports.
 
         Raises:
             InputError: a port is taken, or a key file is no good.
@@ -71,11 +71,11 @@ class Front:
         pair = None
         if self.config.server_key:
             pair = load_secret(self.config.server_key)
-            if self._door is None:
-                self._door = Door(self._context, self.config.authorized_keys)
-                self._poller.register(self._door.socket, zmq.POLLIN)
+            if self._authenticator is None:
+                self._authenticator = ZapAuthenticator(self._context, self.config.authorized_keys)
+                self._poller.register(self._authenticator.socket, zmq.POLLIN)
         control, data, bound = bind(self._context, self.config, pair, ports)
-        self.post.use(control, data)
+        self.sender.use(control, data)
         for socket in (control, data):
             self._poller.register(socket, zmq.POLLIN)
         self._data_port = bound[1]
@@ -84,15 +84,15 @@ class Front:
 
     def turn(self) -> None:
         """Wait for something to do, and do a bounded amount of it."""
-        self._poller.poll(0 if self._more else BUSY_POLL_MS if self.post.waiting else POLL_MS)
+        self._poller.poll(0 if self._more else BUSY_POLL_MS if self.sender.waiting else POLL_MS)
         now, self._more = time.monotonic(), False
-        if self._door is not None:
-            self._door.answer()
+        if self._authenticator is not None:
+            self._authenticator.answer()
         while message := self.link.receive():
             self._from_main(message)
-        for socket, handler in zip(self.post.sockets, (self._on_control, self._on_data)):
+        for socket, handler in zip(self.sender.sockets, (self._on_control, self._on_data)):
             self._more = self._read(socket, handler, now) or self._more
-        self.post.flush()
+        self.sender.flush()
         self._more = self._send_results() or self._more
         if now >= self._tidy_at_s:
             self._tidy_at_s = now + TIDY_S
@@ -117,16 +117,16 @@ class Front:
             if message.type == "HELLO":
                 self._hello(incoming, session, message, now)
             elif session is None:
-                self.post.stranger(TO_CLIENT_CONTROL, incoming.routing_id)
+                self.sender.reject_unknown(TO_CLIENT_CONTROL, incoming.routing_id)
             elif message.type == "PING":
-                self.post.control(session, "PONG", {}, message.ref)
+                self.sender.control(session, "PONG", {}, message.ref)
             elif message.type == "BYE":
                 self._drop(session, "said goodbye")
             else:
                 self._forward(session, message)
         except HarmoVidError as error:
             self._refuse(session, TO_CLIENT_CONTROL, error)
-        # A door: what a foreign message sets off may cost that peer its session, and nobody else anything.
+        # A process boundary: what a client's message sets off may cost that client its session, and nobody else's.
         except Exception:
             log.exception("a control message could not be handled")
             self._refuse(session, TO_CLIENT_CONTROL, ProtocolError("the message could not be handled."))
@@ -138,12 +138,12 @@ class Front:
             if message.type == "ATTACH":
                 self._attach(incoming, message)
             elif session is None:
-                self.post.stranger(TO_CLIENT_DATA, incoming.routing_id)
+                self.sender.reject_unknown(TO_CLIENT_DATA, incoming.routing_id)
             else:
-                self.bulk.handle(session, message)
+                self.transfers.handle(session, message)
         except HarmoVidError as error:
             self._refuse(session, TO_CLIENT_DATA, error)
-        # A door, as above.
+        # A process boundary, as above.
         except Exception:
             log.exception("a data message could not be handled")
             self._refuse(session, TO_CLIENT_DATA, ProtocolError("the message could not be handled."))
@@ -164,7 +164,7 @@ class Front:
             session = self.sessions.open(incoming.routing_id, incoming.user, now)
         except HarmoVidError as error:
             body = {"error": wire.error_body(error)}
-            self.post.answer(TO_CLIENT_CONTROL, incoming.routing_id, "REJECT", body, message.ref)
+            self.sender.answer(TO_CLIENT_CONTROL, incoming.routing_id, "REJECT", body, message.ref)
             return
         limits = {
             "file_bytes": self.config.frame_bytes,
@@ -181,7 +181,7 @@ class Front:
         }
         if self._data_local and incoming.address.startswith(("127.", "::1")):
             welcome["data_local"] = self._data_local
-        self.post.control(session, "WELCOME", welcome, message.ref)
+        self.sender.control(session, "WELCOME", welcome, message.ref)
         log.info(
             "client connected",
             extra=about(
@@ -192,13 +192,13 @@ class Front:
     def _attach(self, incoming: Incoming, message: wire.Message) -> None:
         session = self.sessions.by_token.get(bytes(message.body["session"]))
         if session is None or session.user != incoming.user:
-            self.post.stranger(TO_CLIENT_DATA, incoming.routing_id)
+            self.sender.reject_unknown(TO_CLIENT_DATA, incoming.routing_id)
             return
         taken = self.sessions.by_data.get(incoming.routing_id)
         if taken is not None and taken is not session:
             raise ProtocolError("this data socket belongs to another session.")
         self.sessions.attach(session, incoming.routing_id, message.body["credit"])
-        self.post.data(session, "ATTACHED", {"credit": session.grant})
+        self.sender.data(session, "ATTACHED", {"credit": session.grant})
 
     def _forward(self, session: Session, message: wire.Message) -> None:
         if message.type not in _FORWARDED or message.ref is None:
@@ -209,7 +209,7 @@ class Front:
         elif len(session.open_requests) >= REQUESTS_OPEN:
             error = ServerBusy(f"{REQUESTS_OPEN} requests of this client are open.", retry_after_s=1.0)
         if error is not None:
-            self.post.control(session, "REJECT", {"error": wire.error_body(error)}, message.ref)
+            self.sender.control(session, "REJECT", {"error": wire.error_body(error)}, message.ref)
             return
         session.open_requests.add(message.ref)
         self.link.send(
@@ -219,13 +219,13 @@ class Front:
         )  # fmt: skip
 
     def _refuse(self, session: Optional[Session], channel: str, error: HarmoVidError) -> None:
-        """Answer a message that the wire does not allow: the session is over. Strangers get no answer."""
+        """Answer a message that the wire does not allow, and end the session; without a session there is no answer."""
         if session is None or session.token not in self.sessions.by_token:
             return
         self._end(session, channel, error)
 
     def _end(self, session: Session, channel: str, error: HarmoVidError) -> None:
-        self.post.last_word(session, channel, error)
+        self.sender.send_final_error(session, channel, error)
         self._drop(session, str(error))
 
     def _drop(self, session: Session, reason: str) -> None:
@@ -244,12 +244,12 @@ class Front:
                 session.forget_job(message["job"])
         elif op == "drain":
             self.draining_s = message["deadline_s"]
-            self.post.everybody("DRAIN", {"deadline_s": self.draining_s})
-        elif op == "reload" and self._door is not None:
-            self._door.reload_if_changed(force=True)
+            self.sender.everybody("DRAIN", {"deadline_s": self.draining_s})
+        elif op == "reload" and self._authenticator is not None:
+            self._authenticator.reload_if_changed(force=True)
             self._drop_unauthorized()
         elif op == "bye":
-            self.post.everybody("BYE", {})
+            self.sender.everybody("BYE", {})
             self.done = True
         else:
             addressed = self.sessions.by_token.get(message.get("session", b""))
@@ -259,14 +259,14 @@ class Front:
     def _for_session(self, session: Session, op: str, message: Message) -> None:
         if op == "reply":
             session.open_requests.discard(message["ref"])
-            self.post.control(session, message["type"], message["body"], message["ref"])
+            self.sender.control(session, message["type"], message["body"], message["ref"])
         elif op == "push":
-            self.post.control(session, message["type"], message["body"])
+            self.sender.control(session, message["type"], message["body"])
         elif op == "need":
-            self.bulk.need(session, message["job"], message["items"])
+            self.transfers.need(session, message["job"], message["items"])
         elif op == "deliver":
             names = ("job", "frame", "path", "size", "crc", "report")
-            self.bulk.deliver(session, Delivery(**{name: message[name] for name in names}))
+            self.transfers.deliver(session, Delivery(**{name: message[name] for name in names}))
 
     def _open_for_main(self, message: Message) -> None:
         try:
@@ -280,7 +280,7 @@ class Front:
         """Send pieces of results, session by session in turns; True when more could be sent."""
         for _ in range(BATCH):
             now = time.monotonic()
-            sent = [self.bulk.send_some(one, now) for one in list(self.sessions.by_token.values())]
+            sent = [self.transfers.send_some(one, now) for one in list(self.sessions.by_token.values())]
             if not any(sent):
                 return False
         return True
@@ -289,21 +289,21 @@ class Front:
         for session in list(self.sessions.by_token.values()):
             if now - session.heard_s > wire.SILENT_S:
                 self._drop(session, "silent")
-        if self._door is not None and self._door.reload_if_changed():
+        if self._authenticator is not None and self._authenticator.reload_if_changed():
             self._drop_unauthorized()
 
     def _drop_unauthorized(self) -> None:
-        """End the sessions of keys that are no longer on the list; their connections stay, as strangers."""
-        known = self._door.keys if self._door is not None else {}
+        """End the sessions of keys that are no longer on the list; their connections stay, without a session."""
+        known = self._authenticator.keys if self._authenticator is not None else {}
         for session in list(self.sessions.by_token.values()):
             if session.user not in known:
                 self._end(session, TO_CLIENT_CONTROL, AuthError("this key is not authorized any more."))
 
     def close(self) -> None:
         """Close the sockets, letting the last messages leave."""
-        self.post.close()
-        if self._door is not None:
-            self._door.socket.close()
+        self.sender.close()
+        if self._authenticator is not None:
+            self._authenticator.socket.close()
         self._context.term()
 
 

@@ -1,6 +1,6 @@
-"""Keep the memory that was freed for the next message, instead of giving it back to the kernel each time.
+"""Settings of glibc's allocator: keep freed memory for the next message instead of returning it to the kernel.
 
-    keep_freed()            # once, at the start of a process that handles messages of a MiB all day
+    tune()            # once, at the start of a process that handles messages of a MiB all day
 
 glibc maps every block of 128 KiB and more afresh at first, and trims its heap early; each MiB received or sent then
 costs 256 page faults. Measured in the front on 27 MB frames: 6 of 49 ms per frame and direction pair.
@@ -20,7 +20,7 @@ BLOCK_BYTES = 4 << 20
 """Larger blocks are still mapped one by one."""
 
 
-def keep_freed() -> None:
+def tune() -> None:
     """Tell the allocator; one without `mallopt` (musl) stays as it is."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,7 +1,7 @@
-"""What goes out to clients: small messages in order and kept for a slow peer, large ones now or not at all.
+"""What goes out to clients: small messages are queued for a slow peer, large ones are sent now or not at all.
 
-No send waits. A peer that takes nothing for too long, or that is not there, is reported through `lost`, which
-ends its session.
+No send waits. A peer that takes nothing for too long, or that is gone, is reported through `lost`, which ends its
+session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OUTBOX_MESSAGES = 2048
 CHANNELS = (TO_CLIENT_CONTROL, TO_CLIENT_DATA)
 
 
-class Post:
+class ClientSender:
     """Sends on both public sockets, for all sessions."""
 
     def __init__(self, sessions: Sessions, lost: Callable[[Session, str], None]) -> None:
@@ -101,15 +101,15 @@ class Post:
     def answer(
         self, channel: str, routing_id: bytes, kind: str, body: Dict[str, Any], ref: Optional[int] = None
     ) -> None:
-        """Send to somebody who has no session, or none any more; whether it arrives does not matter."""
+        """Send to a peer without a session; whether it arrives does not matter."""
         try_send(self._sockets[channel], routing_id, wire.encode(kind, body, ref))
 
-    def stranger(self, channel: str, routing_id: bytes) -> None:
+    def reject_unknown(self, channel: str, routing_id: bytes) -> None:
         """Tell a peer without a session to say HELLO."""
         error = {"code": wire.SESSION_UNKNOWN, "message": "say HELLO first.", "retryable": True}
         self.answer(channel, routing_id, "ERROR", {"scope": "session", "error": error})
 
-    def last_word(self, session: Session, channel: str, error: HarmoVidError) -> None:
+    def send_final_error(self, session: Session, channel: str, error: HarmoVidError) -> None:
         """Tell a client why its session is over."""
         routing_id = session.routing_id(channel)
         if routing_id is not None:

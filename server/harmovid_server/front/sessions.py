@@ -101,11 +101,11 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by token and by the routing id of either socket. Grants upload credit from one purse."""
+    """All sessions, by token and by the routing id of either socket. Grants upload credit from one pool."""
 
     def __init__(self, at_most: int, credit_bytes: int) -> None:
         self._at_most = at_most
-        self._purse = credit_bytes
+        self._credit_pool = credit_bytes
         self.by_token: Dict[bytes, Session] = {}
         self.by_control: Dict[bytes, Session] = {}
         self.by_data: Dict[bytes, Session] = {}
@@ -131,21 +131,21 @@ class Sessions:
         """Join a data socket to a session, in place of an earlier one, and grant it credit to send.
 
         A quarter of what is left, between 2 and 16 MiB: the first clients get the most, the last ones enough,
-        and the sum stays within the purse plus 2 MiB each.
+        and the sum stays within the credit pool plus 2 MiB each.
         """
         if session.data is not None:
             self.by_data.pop(session.data, None)
-            self._purse += session.grant
+            self._credit_pool += session.grant
         session.data = data
         self.by_data[data] = session
-        session.grant = max(min(self._purse // 4, wire.CREDIT_BYTES), CREDIT_LEAST_BYTES)
-        self._purse -= session.grant
+        session.grant = max(min(self._credit_pool // 4, wire.CREDIT_BYTES), CREDIT_LEAST_BYTES)
+        self._credit_pool -= session.grant
         session.credit, session.owed, session.send_credit = session.grant, 0, credit
 
     def close(self, session: Session) -> None:
         """Forget a session."""
         session.close()
-        self._purse += session.grant
+        self._credit_pool += session.grant
         session.grant = 0
         self.by_token.pop(session.token, None)
         self.by_control.pop(session.control, None)

@@ -1,6 +1,6 @@
 """Files over the data socket, both ways, under byte credit: what META, CHUNK, ACK and the rest do.
 
-Uploads go chunk by chunk into the spool (uploads.py); results are read and sent a chunk at a time, session by
+Uploads go chunk by chunk into the spool (`uploads.py`); results are read and sent a chunk at a time, session by
 session in turns. What main has to know goes over the link.
 """
 
@@ -17,11 +17,11 @@ from harmovid.transport import wire
 from harmovid.transport.wire import Message
 
 from harmovid_server.config import Config
-from harmovid_server.front.sender import Post
+from harmovid_server.front.sender import ClientSender
 from harmovid_server.front.sessions import Delivery, Key, Session
 from harmovid_server.front.sockets import FULL, SENT
 from harmovid_server.front.uploads import Upload
-from harmovid_server.ipc import ChildLink
+from harmovid_server.ipc import IpcClient
 from harmovid_server.spool import DISK_FULL, input_path
 from harmovid_server.stored_sums import read_sums
 
@@ -37,14 +37,14 @@ BLOCKED_S = 0.005
 WAITS = "waits for credit"
 
 
-class Bulk:
+class FileTransfers:
     """The data socket's messages. Knows sessions, the spool's folder and the link; not the sockets."""
 
-    def __init__(self, config: Config, link: ChildLink, post: Post) -> None:
+    def __init__(self, config: Config, link: IpcClient, sender: ClientSender) -> None:
         self._config = config
         self._spool = config.spool_folder
         self._link = link
-        self._post = post
+        self._sender = sender
         self._handlers: Dict[str, Callable[[Session, Dict[str, Any]], None]] = {
             "META": self._meta,
             "CHUNK": self._chunk,
@@ -97,20 +97,20 @@ class Bulk:
             if upload.take(body["off"], body["crc"], data):
                 self._whole(session, upload)
         except FrameCorrupt as error:
-            self._post.data(session, "FRAME_BAD", {**_names(upload.key), "error": wire.error_body(error)})
+            self._sender.data(session, "FRAME_BAD", {**_names(upload.key), "error": wire.error_body(error)})
         except OSError as error:
             self._store_failed(session, upload, error)
         if upload.arrived == upload.size:
             upload.tell_failure()
         session.owed += len(data)
         if session.owed >= _GRANT_BYTES:
-            self._post.data(session, "CREDIT", {"bytes": session.owed})
+            self._sender.data(session, "CREDIT", {"bytes": session.owed})
             session.credit, session.owed = session.credit + session.owed, 0
 
     def _whole(self, session: Session, upload: Upload) -> None:
         session.needs.pop(upload.key, None)
         self._link.send("received", **_names(upload.key), size=upload.size, crc=upload.crc)
-        self._post.data(session, "FRAME_OK", _names(upload.key))
+        self._sender.data(session, "FRAME_OK", _names(upload.key))
 
     def _store_failed(self, session: Session, upload: Upload, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
@@ -125,7 +125,7 @@ class Bulk:
     def _drop_need(
         self, session: Session, upload: Upload, op: str, error: HarmoVidError, **more: Any
     ) -> None:
-        """Want a file no more; main is told why when its bytes have passed by."""
+        """Refuse a file; main hears why once its bytes have passed."""
         session.needs.pop(upload.key, None)
         _, error.layer, error.frame = upload.key
         fields = {**_names(upload.key), "error": wire.error_body(error), **more}
@@ -169,7 +169,7 @@ class Bulk:
             session.needs[job, layer, frame] = limit
         pairs = [[layer, frame] for layer, frame, _ in items]
         for start in range(0, len(pairs), wire.NEED_ITEMS):
-            self._post.data(session, "NEED", {"job": job, "items": pairs[start : start + wire.NEED_ITEMS]})
+            self._sender.data(session, "NEED", {"job": job, "items": pairs[start : start + wire.NEED_ITEMS]})
 
     def deliver(self, session: Session, delivery: Delivery) -> None:
         """Take one result to be sent."""
@@ -192,7 +192,7 @@ class Bulk:
             return True
         if outcome == FULL:
             session.blocked_until_s = now_s + BLOCKED_S
-            self._post.waiting = True
+            self._sender.waiting = True
         return outcome == SENT
 
     def _open(self, session: Session, delivery: Delivery) -> str:
@@ -201,7 +201,7 @@ class Bulk:
         delivery.sums = read_sums(handle, delivery.size)
         if os.fstat(handle).st_size != delivery.size:
             raise EOFError(f"{Path(delivery.path).name} is not {delivery.size} bytes long")
-        outcome = self._post.bulk(
+        outcome = self._sender.bulk(
             session,
             "RESULT_META",
             {
@@ -231,7 +231,7 @@ class Bulk:
             "crc": _sum(delivery, data, wanted),
             "data": data,
         }
-        outcome = self._post.bulk(session, "RESULT_CHUNK", body)
+        outcome = self._sender.bulk(session, "RESULT_CHUNK", body)
         if outcome == SENT:
             session.send_credit -= len(data)
             delivery.offset += len(data)

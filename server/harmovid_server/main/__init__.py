@@ -1,5 +1,5 @@
-"""The main process: child processes and their lives (`lifecycle.py`, `children.py`), and all jobs.
+"""The main process: it starts and replaces the other processes, and decides about all jobs.
 
-`scheduler.py` says what each message of a child does, `board.py` is the one place where jobs change, `store.py`
-keeps them.
+`server.py` is its loop and `children.py` the child processes; `dispatcher.py` does what their messages ask for;
+`state.py` is the one place where jobs change; `store.py` keeps them on disk.
 """

@@ -1,6 +1,6 @@
 """Main's children: how they are started, watched and replaced.
 
-Main is the only one that starts and ends them. A seat keeps its name, every process in it gets a number.
+Main is the only one that starts and ends them. A slot keeps its name, every process in it gets a number.
 
     child = Child("worker-0", "harmovid_server.worker", ...)
     child.start(); child.heard(); child.tend(now_s)
@@ -34,10 +34,10 @@ _REAP_S = 1.0
 
 
 class Child:
-    """One child process of main and its successors. `name` is the seat, `seat.N` the N-th process in it."""
+    """One child process of main and its successors. `name` is the slot, `slot.N` the N-th process in it."""
 
-    def __init__(self, seat: str, module: str, link_address: str, settings: Path) -> None:
-        self.seat = seat
+    def __init__(self, slot: str, module: str, link_address: str, settings: Path) -> None:
+        self.slot = slot
         self.name = ""
         self._arguments = ["-m", module, "--link", link_address, "--settings", str(settings)]
         self._process: Optional[subprocess.Popen[bytes]] = None
@@ -49,27 +49,27 @@ class Child:
 
     @property
     def deaths(self) -> int:
-        """How often in a row the process in the seat died before it was healthy."""
+        """How often in a row the process in the slot died before it was healthy."""
         return self._deaths
 
     @property
     def running(self) -> bool:
-        """Whether a process is in the seat (it may still be starting)."""
+        """Whether a process is in the slot (it may still be starting)."""
         return self._process is not None
 
     def alive(self) -> bool:
-        """Return whether the process in the seat still runs."""
+        """Return whether the process in the slot still runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Process id, 0 where the seat is empty."""
+        """Process id, 0 where the slot is empty."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Put a process in the seat; it says `hello` on the link once it is ready."""
+        """Put a process in the slot; it says `hello` on the link once it is ready."""
         self._generation += 1
-        self.name = f"{self.seat}.{self._generation}"
+        self.name = f"{self.slot}.{self._generation}"
         self._started_s, self._heard_s = time.monotonic(), None
         command = [sys.executable, *self._arguments, "--name", self.name, "--parent", str(os.getpid())]
         # Engines solve many small systems, which several BLAS threads beside busy codecs only slow down.

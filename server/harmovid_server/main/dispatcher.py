@@ -1,12 +1,12 @@
-"""The scheduler: what main does with each message of its children, and what it does after each batch of them.
+"""The dispatcher of the link: what main does with each message of its children, and after each batch of them.
 
-    scheduler = Scheduler(board)
-    scheduler.handle("worker-0.1", {"op": "computed", ...})
-    scheduler.pump()
-    for child, op, fields in board.flush(): hub.send(child, op, **fields)
-    board.sweep()
+    dispatcher = LinkDispatcher(state)
+    dispatcher.handle("worker-0.1", {"op": "computed", ...})
+    dispatcher.pump()
+    for child, op, fields in state.flush(): router.send(child, op, **fields)
+    state.delete_unused()
 
-No sockets and no processes here (lifecycle.py has them), so that every decision can be tested by itself.
+No sockets and no processes here (`server.py` has them), so that every decision can be tested by itself.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from harmovid.job import FAILED, QUEUED, EngineInfo
 from harmovid_server.logs import about
 from harmovid_server.main import placement
 from harmovid_server.main.jobs import Job
-from harmovid_server.main.prefetch import Flow, disk_was_full
+from harmovid_server.main.prefetch import Prefetcher, disk_was_full
 from harmovid_server.main.requests import Asker, answer
-from harmovid_server.main.state import Board, Seat
+from harmovid_server.main.state import ServerState, WorkerSlot
 from harmovid_server.main.store import COMPUTED, RECEIVED, WANT
 
 log = logging.getLogger("harmovid.main")
@@ -33,12 +33,12 @@ Message = Dict[str, Any]
 SPOOL_FULL = "spool_full"
 
 
-class Scheduler:
-    """Turns link messages into changes of the board, and gives out work after each batch."""
+class LinkDispatcher:
+    """Turns link messages into changes of the state, and gives out work after each batch."""
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
-        self.flow = Flow(board)
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
+        self.prefetcher = Prefetcher(state)
         self._ops: Dict[str, Callable[[str, Message], None]] = {
             "hello": self._hello,
             "activated": self._activated,
@@ -63,7 +63,7 @@ class Scheduler:
             return
         try:
             handler(name, message)
-        # A door: a bug in a child must not stop main, whose death would stop everybody's jobs.
+        # A process boundary: a bug in a child must not stop main, whose death would stop everybody's jobs.
         except (KeyError, TypeError, ValueError, AttributeError):
             log.exception(
                 "a message of a child could not be handled", extra=about(child=name, op=message["op"])
@@ -71,38 +71,38 @@ class Scheduler:
 
     def pump(self) -> None:
         """Give out work, ask for frames, send results, tell clients, end what has timed out."""
-        placement.assign(self.board)
-        self.flow.ask()
-        self.flow.send()
-        self.flow.tell()
-        self.flow.expire()
+        placement.assign(self.state)
+        self.prefetcher.request_inputs()
+        self.prefetcher.deliver_results()
+        self.prefetcher.report_progress()
+        self.prefetcher.expire()
 
     def lost(self, name: str) -> None:
         """A child process is dead."""
-        board = self.board
-        if name in board.workers:
-            placement.worker_lost(board, name)
-        elif name == board.front:
-            board.front = None
-            for job in [job for job in board.jobs.values() if job.session is not None]:
-                board.detach(job)
-        elif name == board.fetcher:
-            board.fetcher = None
+        state = self.state
+        if name in state.workers:
+            placement.worker_lost(state, name)
+        elif name == state.front:
+            state.front = None
+            for job in [job for job in state.jobs.values() if job.session is not None]:
+                state.detach(job)
+        elif name == state.fetcher:
+            state.fetcher = None
             self._fetches_lost()
 
     def drain(self, deadline_s: float) -> None:
         """Take no new jobs and start none; tell the clients how long the server will still be there."""
-        self.board.draining = True
-        self.board.send(self.board.front, "drain", deadline_s=deadline_s)
+        self.state.draining = True
+        self.state.send(self.state.front, "drain", deadline_s=deadline_s)
 
     def quiet(self) -> bool:
         """Return whether no client waits for a running job any more."""
         return not any(
-            job.session is not None and job.record.state != QUEUED for job in self.board.jobs.values()
+            job.session is not None and job.record.state != QUEUED for job in self.state.jobs.values()
         )
 
     def _fetches_lost(self) -> None:
-        for job in self.board.jobs.values():
+        for job in self.state.jobs.values():
             for number, frame in job.frames.items():
                 if shared := [layer for layer in frame.asked if layer in job.spec.shared]:
                     job.ask_again(number, shared)
@@ -110,50 +110,50 @@ class Scheduler:
     def _hello(self, name: str, message: Message) -> None:
         role = message["role"]
         if role == "front":
-            self.board.front = name
+            self.state.front = name
         elif role == "fetch":
-            self.board.fetcher = name
+            self.state.fetcher = name
         elif role == "worker":
             infos = [EngineInfo.from_dict(item) for item in message["engines"]]
-            self.board.workers[name] = Seat({info.name: info for info in infos})
-            self.board.engines.update(self.board.workers[name].engines)
-            for job in self.board.jobs.values():
-                job.info = job.info or self.board.engines.get(job.spec.engine)
+            self.state.workers[name] = WorkerSlot({info.name: info for info in infos})
+            self.state.engines.update(self.state.workers[name].engines)
+            for job in self.state.jobs.values():
+                job.info = job.info or self.state.engines.get(job.spec.engine)
         log.info("child ready", extra=about(child=name))
 
     def _activated(self, name: str, message: Message) -> None:
         """An engine is loaded: from now on its description says what it runs on."""
-        seat = self.board.workers.get(name)
-        if seat is not None and message["engine"] in seat.engines:
-            info = replace(seat.engines[message["engine"]], runtime=dict(message["runtime"]))
-            seat.engines[info.name] = self.board.engines[info.name] = info
+        slot = self.state.workers.get(name)
+        if slot is not None and message["engine"] in slot.engines:
+            info = replace(slot.engines[message["engine"]], runtime=dict(message["runtime"]))
+            slot.engines[info.name] = self.state.engines[info.name] = info
 
     # From the front (and, for shared inputs, from the fetch process).
 
     def _request(self, _name: str, message: Message) -> None:
         asker = Asker(message["session"], message["user"])
-        said_before = self.board.said()
-        answered = answer(self.board, asker, message["type"], message["body"])
+        said_before = self.state.outbox_size()
+        answered = answer(self.state, asker, message["type"], message["body"])
         if answered is not None and message.get("ref") is not None:
             kind, body = answered
             # The answer goes first; what it sets off (failed frames, a state) comes after it.
-            self.board.send(
-                self.board.front, "reply", session=asker.session, ref=message["ref"], type=kind, body=body,
+            self.state.send(
+                self.state.front, "reply", session=asker.session, ref=message["ref"], type=kind, body=body,
                 at=said_before,
             )  # fmt: skip
 
     def _asked(self, message: Message) -> Optional[Job]:
         """Return the job that a message about a frame belongs to, if both are known."""
-        job = self.board.jobs.get(message["job"])
+        job = self.state.jobs.get(message["job"])
         return job if job is not None and message["frame"] in job.numbers else None
 
     def _received(self, _name: str, message: Message) -> None:
         if job := self._asked(message):
-            self.board.receive(job, message["layer"], message["frame"], message["size"], message["crc"])
+            self.state.receive(job, message["layer"], message["frame"], message["size"], message["crc"])
 
     def _source_failed(self, _name: str, message: Message) -> None:
         if job := self._asked(message):
-            self.board.fail_frame(job, message["frame"], message["error"])
+            self.state.fail_frame(job, message["frame"], message["error"])
 
     def _receive_failed(self, _name: str, message: Message) -> None:
         """An input could not be stored: larger than thought, or the disk is full. It is asked for again."""
@@ -161,36 +161,36 @@ class Scheduler:
         if job is None:
             return
         number, layer, size = message["frame"], message["layer"], message.get("size", 0)
-        self.board.void(job, number, layer)
+        self.state.void(job, number, layer)
         if job.frames[number].state != WANT:
             return
         if message["error"].get("code") != SPOOL_FULL:
-            self.board.fail_frame(job, number, message["error"])
+            self.state.fail_frame(job, number, message["error"])
         elif size > job.layer_bytes.get(layer, 0):
             job.layer_bytes[layer] = size
         else:
-            disk_was_full(self.board, job)
+            disk_was_full(self.state, job)
 
     def _acked(self, _name: str, message: Message) -> None:
         if job := self._asked(message):
-            self.board.ack(job, message["frame"])
+            self.state.ack(job, message["frame"])
 
     def _gone(self, _name: str, message: Message) -> None:
-        for job in list(self.board.jobs.values()):
+        for job in list(self.state.jobs.values()):
             if job.session == message["session"]:
-                self.board.detach(job)
+                self.state.detach(job)
 
     def _result_lost(self, _name: str, message: Message) -> None:
         """A result cannot be read any more (somebody has been at the spool): have it made once more."""
         job = self._asked(message)
         if job is not None and job.frames[message["frame"]].state == COMPUTED:
-            self.board.want_again(job, message["frame"])
-            placement.restart(self.board, job)
+            self.state.want_again(job, message["frame"])
+            placement.restart(self.state, job)
 
     # From workers. A message of an attempt that is over is dropped: that worker no longer speaks for the job.
 
     def _of_worker(self, name: str, message: Message) -> Optional[Job]:
-        job = self.board.jobs.get(message["job"])
+        job = self.state.jobs.get(message["job"])
         if job is None or job.worker != name or job.record.attempt != message["attempt"]:
             return None
         return job
@@ -198,37 +198,37 @@ class Scheduler:
     def _computed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         if job is not None and message["frame"] in job.numbers:
-            self.board.compute(job, message["frame"], message["size"], message["crc"], message["report"])
+            self.state.compute(job, message["frame"], message["size"], message["crc"], message["report"])
 
     def _frame_failed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         if job is not None and message["frame"] in job.numbers:
-            self.board.fail_frame(job, message["frame"], message["error"], by_worker=True)
+            self.state.fail_frame(job, message["frame"], message["error"], by_worker=True)
 
     def _release(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         for number in message["frames"] if job else ():
             if job is not None and number in job.numbers:
-                self.board.release_if_done(job, number)
+                self.state.release_if_done(job, number)
 
     def _finished(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         if job is None:
             return
-        self.board.workers[name].jobs.discard(job.id)
+        self.state.workers[name].jobs.discard(job.id)
         job.worker = None
         if job.owes:
             number = next(iter(job.in_states(WANT, RECEIVED)))
             error = EngineFailed(f"the engine finished without an answer for frame {number}.")
-            self.board.end(job, FAILED, error)
+            self.state.end(job, FAILED, error)
 
     def _job_failed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         if job is None:
             return
-        self.board.workers[name].jobs.discard(job.id)
+        self.state.workers[name].jobs.discard(job.id)
         job.worker = None
         if message["error"].get("code") == SPOOL_FULL:
-            disk_was_full(self.board, job)
+            disk_was_full(self.state, job)
         else:
-            self.board.end(job, FAILED, from_wire(message["error"]))
+            self.state.end(job, FAILED, from_wire(message["error"]))

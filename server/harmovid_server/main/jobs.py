@@ -1,6 +1,6 @@
-"""One job in main's memory: its frames, what may be asked for next, what may be sent next, how far it is.
+"""One job in main's memory: its frames, which to request next, which result to send next, how far it is.
 
-Pure bookkeeping: no sockets, no files, no clock. The scheduler (`scheduler.py`) moves frames from state to state;
+Bookkeeping only: no sockets, no files, no clock. `state.py` moves frames from state to state;
 `Job` keeps the counts and orders that make every question cheap on a job of 100,000 frames.
 """
 
@@ -240,8 +240,8 @@ class Job:
     def _message(self) -> str:
         if self.full_since_s is not None:
             return "waiting for room in the server's spool"
-        if self.record.strikes:
-            return f"the engine process died {self.record.strikes} times on this job; trying again"
+        if self.record.crashes:
+            return f"the engine process died {self.record.crashes} times on this job; trying again"
         return ""
 
 

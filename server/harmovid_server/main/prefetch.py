@@ -1,8 +1,8 @@
-"""What moves between clients and the spool: which frames are asked for, which results are sent, what expires.
+"""What moves between clients and the spool: which frames are requested, which results are sent, what expires.
 
-Frames are asked for one at a time in turns: user by user, and each user's jobs by turns, as far as the window
-of a job and the room in the spool allow. So the disk a clip takes does not depend on its length, and nobody's
-long clip keeps others from starting.
+Frames are requested round robin: user by user, and job by job within a user, as far as a job's window and the room in
+the spool allow. So a clip takes the disk of its window and not of its length, and a long clip does not keep others from
+starting. A job whose engine waits for a late reference frame has a window that reaches it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harmovid.job import EXPIRED, FAILED, QUEUED, RUNNING
 
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.placement import PAUSE_S, queue
-from harmovid_server.main.state import Board
+from harmovid_server.main.state import ServerState
 from harmovid_server.spool import input_path, output_path
 
 log = logging.getLogger("harmovid.main")
@@ -46,18 +46,18 @@ def by_turns(queues: Iterable[Iterable[Item]]) -> List[Item]:
     return [item for item in chain.from_iterable(rounds) if item is not missing]  # type: ignore[misc]
 
 
-class Flow:
-    """Asks, sends and tells on behalf of a board. Keeps only whose turn it is."""
+class Prefetcher:
+    """Requests inputs, delivers results and reports progress. Keeps only whose turn it is."""
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
         self._turn: Deque[str] = deque()
         self._share: Dict[str, int] = {}
 
     def order(self) -> List[Job]:
         """Return the running jobs in this round's order: users by turns, a user's jobs by age."""
         jobs: Dict[str, List[Job]] = defaultdict(list)
-        for job in self.board.jobs.values():
+        for job in self.state.jobs.values():
             if job.record.state == RUNNING:
                 jobs[job.record.user].append(job)
         self._turn.extend(user for user in jobs if user not in self._turn)
@@ -65,37 +65,37 @@ class Flow:
         self._turn.rotate(-1)
         return by_turns(jobs[user] for user in self._turn)
 
-    def ask(self) -> None:
+    def request_inputs(self) -> None:
         """Ask clients, and shared storage, for the next frames."""
-        now = self.board.now()
+        now = self.state.now()
         order = [job for job in self.order() if job.paused_until_s <= now and job.asks_at_s <= now]
         self._share_out(order)
         needs: Dict[str, List[Need]] = defaultdict(list)
         while order:
-            order = [job for job in order if self._ask_one(job, needs[job.id])]
+            order = [job for job in order if self._request_one(job, needs[job.id])]
         for job_id, items in needs.items():
-            job = self.board.jobs[job_id]
+            job = self.state.jobs[job_id]
             sent = [item for item in items if item[0] not in job.spec.shared]
             if sent:
-                self.board.send(self.board.front, "need", session=job.session, job=job_id, items=sent)
+                self.state.send(self.state.front, "need", session=job.session, job=job_id, items=sent)
             for item in items:
                 if item[0] in job.spec.shared:
-                    self.board.fetch(job, *item)
+                    self.state.fetch(job, *item)
 
-    def _ask_one(self, job: Job, needs: List[Need]) -> bool:
+    def _request_one(self, job: Job, needs: List[Need]) -> bool:
         """Ask for one frame of a job; False where nothing can be asked for now."""
-        config = self.board.config
+        config = self.state.config
         number = job.next_to_ask(config.window_frames, config.result_frames)
         if number is None:
             return False
         layers = job.missing(number)
         sent_by_client = any(layer not in job.spec.shared for layer in layers)
-        if (sent_by_client and job.session is None) or (job.spec.shared and self.board.fetcher is None):
+        if (sent_by_client and job.session is None) or (job.spec.shared and self.state.fetcher is None):
             return False
         limits = self._limits(job, layers)
         if limits is None:
             return False
-        spool = self.board.spool
+        spool = self.state.spool
         for layer in job.ask(number):
             spool.promise(input_path(spool.folder, job.id, layer, number), limits[layer])
             needs.append((layer, number, limits[layer]))
@@ -108,7 +108,7 @@ class Flow:
         So a job that comes later finds room at once, and several half-filled windows cannot block each other.
         """
         of_user = Counter(job.record.user for job in jobs)
-        total = self.board.spool.all_bytes()
+        total = self.state.spool.all_bytes()
         self._share = {user: total // len(of_user) // count for user, count in of_user.items()}
 
     def _limits(self, job: Job, layers: List[str]) -> Dict[str, int] | None:
@@ -120,65 +120,65 @@ class Flow:
         unknown = [layer for layer in layers if not job.layer_bytes.get(layer)]
         if unknown and job.waits_for_first:
             return None
-        spool, most = self.board.spool, self.board.config.frame_bytes
+        spool, most = self.state.spool, self.state.config.frame_bytes
         room = min(spool.room_bytes(), self._share[job.record.user] - spool.held_bytes(job.id))
         limits = {layer: min(job.guess_bytes(layer), most) for layer in layers}
         limits[RESULT] = job.guess_result_bytes()
         rest = room - sum(limits.values())
         generous = min(most, rest // (len(unknown) + 1)) if unknown else 0
         if rest < 0 or (unknown and generous < 1):
-            _note_full(self.board, job)
+            _note_full(self.state, job)
             return None
         limits.update(dict.fromkeys(unknown, generous))
         limits[RESULT] = limits[RESULT] or generous
         return limits
 
-    def send(self) -> None:
+    def deliver_results(self) -> None:
         """Give the front the next results, job by job in turns."""
         jobs = [
             job
-            for job in self.board.jobs.values()
-            if job.session is not None and job.asks_at_s <= self.board.now()
+            for job in self.state.jobs.values()
+            if job.session is not None and job.asks_at_s <= self.state.now()
         ]
         while jobs:
-            jobs = [job for job in jobs if self._send_one(job)]
+            jobs = [job for job in jobs if self._deliver_one(job)]
 
-    def _send_one(self, job: Job) -> bool:
+    def _deliver_one(self, job: Job) -> bool:
         number = job.next_to_send()
         if number is None:
             return False
         frame = job.frames[number]
-        self.board.send(
-            self.board.front, "deliver", session=job.session, job=job.id, frame=number,
-            path=str(output_path(self.board.spool.folder, job.id, number)), size=frame.size, crc=frame.crc,
+        self.state.send(
+            self.state.front, "deliver", session=job.session, job=job.id, frame=number,
+            path=str(output_path(self.state.spool.folder, job.id, number)), size=frame.size, crc=frame.crc,
             report=frame.report or {},
         )  # fmt: skip
         return True
 
-    def tell(self) -> None:
+    def report_progress(self) -> None:
         """Tell clients how far their jobs are, each at most every `TELL_S`."""
-        now = self.board.now()
-        waiting = [job for job in queue(self.board) if job.record.state == QUEUED]
+        now = self.state.now()
+        waiting = [job for job in queue(self.state) if job.record.state == QUEUED]
         for position, job in enumerate(waiting, 1):
             if job.position != position:
                 job.position, job.dirty = position, True
-        for job in self.board.jobs.values():
+        for job in self.state.jobs.values():
             if job.dirty and job.session is not None and now - job.told_s >= TELL_S:
-                self.board.push_state(job)
+                self.state.push_state(job)
 
     def expire(self) -> None:
         """End what nobody came back for, forget what ended long ago, fail what found no room in time."""
-        now, today, config = self.board.now(), time.time(), self.board.config
-        for job in list(self.board.jobs.values()):
+        now, today, config = self.state.now(), time.time(), self.state.config
+        for job in list(self.state.jobs.values()):
             if job.session is None and today - job.record.seen_s > config.detach_s:
-                self.board.end(job, EXPIRED)
-        for job_id, ended in list(self.board.ended.items()):
-            too_many = len(self.board.ended) > ENDED_KEPT
+                self.state.end(job, EXPIRED)
+        for job_id, ended in list(self.state.ended.items()):
+            too_many = len(self.state.ended) > ENDED_KEPT
             if too_many or today - (ended.record.ended_s or 0.0) > config.keep_s:
-                self.board.forget(job_id)
-        stuck = [job for job in self.board.jobs.values() if job.full_since_s is not None]
+                self.state.forget(job_id)
+        stuck = [job for job in self.state.jobs.values() if job.full_since_s is not None]
         # While anybody's frames move, room may come free: waiting is then like standing in a queue.
-        moved = max((job.moved_s for job in self.board.jobs.values()), default=0.0)
+        moved = max((job.moved_s for job in self.state.jobs.values()), default=0.0)
         stuck = [job for job in stuck if now - max(job.full_since_s or 0.0, moved) > config.full_s]
         if stuck:
             self._fail_for_room(stuck)
@@ -187,25 +187,25 @@ class Flow:
         """Fail the youngest of the jobs that found no room; the others wait anew, with what it held."""
         youngest = max(stuck, key=lambda job: job.record.created_s)
         for job in stuck:
-            job.full_since_s = self.board.now()
-        spool = self.board.spool
+            job.full_since_s = self.state.now()
+        spool = self.state.spool
         error = SpoolFull(
-            f"no room for more frames in {self.board.config.full_s:g} s: the server's spool holds "
+            f"no room for more frames in {self.state.config.full_s:g} s: the server's spool holds "
             f"{spool.used_bytes >> 20} of {spool.budget_bytes >> 20} MiB, {spool.disk_free_bytes() >> 20} "
             "MiB of its disk can still be used.",
             fix="Try again when other jobs are done, or give the server more disk (--spool-bytes).",
             retry_after_s=RETRY_AFTER_S,
         )
-        self.board.end(youngest, FAILED, error)
+        self.state.end(youngest, FAILED, error)
 
 
-def disk_was_full(board: Board, job: Job) -> None:
-    """Let a job rest after something could not be written; `Flow.expire` sees to the end of patience."""
-    _note_full(board, job)
-    job.paused_until_s = board.now() + PAUSE_S
+def disk_was_full(state: ServerState, job: Job) -> None:
+    """Let a job rest after something could not be written; `Prefetcher.expire` sees to the end of patience."""
+    _note_full(state, job)
+    job.paused_until_s = state.now() + PAUSE_S
 
 
-def _note_full(board: Board, job: Job) -> None:
-    """Remember since when a job finds no room, and have its client told."""
+def _note_full(state: ServerState, job: Job) -> None:
+    """Remember since when a job finds no room, and have it reported to its client."""
     if job.full_since_s is None:
-        job.full_since_s, job.dirty = board.now(), True
+        job.full_since_s, job.dirty = state.now(), True

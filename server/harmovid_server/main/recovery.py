@@ -1,4 +1,4 @@
-"""What a server does first: take up the jobs that its store and spool hold from before.
+"""What a server does first: restore the jobs that its store and spool hold.
 
 Whatever ended the last one (a restart, kill -9), renamed files are whole, because their pages are with the
 kernel. Only a power cut or a crash of the kernel can have taken bytes back; the boot id tells the two apart,
@@ -17,7 +17,7 @@ from harmovid.job import ACTIVE_STATES, Progress
 from harmovid_server.logs import about
 from harmovid_server.main import placement
 from harmovid_server.main.jobs import Job, restore_frames
-from harmovid_server.main.state import Board, Ended
+from harmovid_server.main.state import Ended, ServerState
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
 from harmovid_server.spool import file_is, input_path, job_folder, output_path
 
@@ -26,33 +26,33 @@ log = logging.getLogger("harmovid.main")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def recover(board: Board) -> None:
-    """Fill the board from the store, and bring the spool in line with it."""
+def recover(state: ServerState) -> None:
+    """Fill the state from the store, and bring the spool in line with it."""
     boot = BOOT_ID.read_text(encoding="ascii").strip()
-    same_boot = board.store.meta("boot_id") == boot
-    board.store.put_meta("boot_id", boot)
-    records = board.store.jobs()
+    same_boot = state.store.meta("boot_id") == boot
+    state.store.put_meta("boot_id", boot)
+    records = state.store.jobs()
     active = [record for record in records if record.state in ACTIVE_STATES]
-    board.spool.sweep(record.spec.job_id for record in active)
+    state.spool.remove_leftovers(record.spec.job_id for record in active)
     for record in records:
         if record.state not in ACTIVE_STATES:
-            board.ended[record.spec.job_id] = _ended(board, record)
+            state.ended[record.spec.job_id] = _ended(state, record)
     for record in active:
         # Its client has had no chance to be there while we were not.
         record.seen_s = time.time()
         job = Job(record, None)
-        board.jobs[job.id] = job
-        board.spool.make_job(job.id)
-        lost = _restore(board, job, same_boot)
-        board.keep(job)
+        state.jobs[job.id] = job
+        state.spool.make_job(job.id)
+        lost = _restore(state, job, same_boot)
+        state.keep(job)
         log.info("job taken up", extra=about(job=job.id, user=record.user, lost=lost, **dict(job.counts)))
-        board.finish_if_over(job)
-    board.flush()
-    board.sweep()
+        state.finish_if_over(job)
+    state.flush()
+    state.delete_unused()
 
 
-def _ended(board: Board, record: JobRecord) -> Ended:
-    counts = board.store.counts(record.spec.job_id)
+def _ended(state: ServerState, record: JobRecord) -> Ended:
+    counts = state.store.counts(record.spec.job_id)
     acked, dead = counts.get(ACKED, 0), counts.get(DEAD, 0)
     computed = acked + counts.get(COMPUTED, 0)
     return Ended(
@@ -69,57 +69,57 @@ def _ended(board: Board, record: JobRecord) -> Ended:
     )
 
 
-def _restore(board: Board, job: Job, same_boot: bool) -> int:
+def _restore(state: ServerState, job: Job, same_boot: bool) -> int:
     """Restore a job's frames as far as their files are there; return how many files were lost."""
     lost, lost_results = 0, 0
-    records = board.store.frames(job.id)
+    records = state.store.frames(job.id)
     for number, record in records.items():
-        lost += _check_inputs(board, job, number, record, same_boot)
+        lost += _check_inputs(state, job, number, record, same_boot)
         if record.state == COMPUTED:
-            path = output_path(board.spool.folder, job.id, number)
+            path = output_path(state.spool.folder, job.id, number)
             if file_is(path, record.size, None if same_boot else record.crc):
-                board.spool.add(path, record.size)
+                state.spool.add(path, record.size)
                 job.result_bytes = max(record.size, job.result_bytes)
             else:
                 lost_results += 1
                 record.state = WANT
         if record.state in (WANT, RECEIVED):
             record.state = RECEIVED if len(record.inputs) == len(job.spec.layers) else WANT
-            board.store.put_frame(job.id, number, record)
+            state.store.put_frame(job.id, number, record)
     restore_frames(job, records)
     if lost_results or not same_boot:
         # The engine's checkpoint may lie beyond a result that has to be made again.
-        (job_folder(board.spool.folder, job.id) / "state.npz").unlink(missing_ok=True)
-    _sweep_job(board, job, same_boot)
+        (job_folder(state.spool.folder, job.id) / "state.npz").unlink(missing_ok=True)
+    _remove_unknown_files(state, job, same_boot)
     return lost + lost_results
 
 
-def _check_inputs(board: Board, job: Job, number: int, record: FrameRecord, same_boot: bool) -> int:
+def _check_inputs(state: ServerState, job: Job, number: int, record: FrameRecord, same_boot: bool) -> int:
     lost = 0
     for layer, (size, crc) in list(record.inputs.items()):
-        path = input_path(board.spool.folder, job.id, layer, number)
+        path = input_path(state.spool.folder, job.id, layer, number)
         if file_is(path, size, None if same_boot else crc):
-            board.spool.add(path, size)
+            state.spool.add(path, size)
         else:
             del record.inputs[layer]
             lost += 1
     if lost:
-        board.store.drop_inputs(job.id, number)
+        state.store.drop_inputs(job.id, number)
         for layer, (size, crc) in record.inputs.items():
-            board.store.put_input(job.id, number, layer, size, crc)
+            state.store.put_input(job.id, number, layer, size, crc)
     return lost
 
 
-def _sweep_job(board: Board, job: Job, same_boot: bool) -> None:
+def _remove_unknown_files(state: ServerState, job: Job, same_boot: bool) -> None:
     """Remove files that the store does not know; results that were not yet reported are kept and counted."""
-    folder = job_folder(board.spool.folder, job.id)
+    folder = job_folder(state.spool.folder, job.id)
     if same_boot:
-        placement.adopt_results(board, job)
+        placement.adopt_results(state, job)
     known = {
-        input_path(board.spool.folder, job.id, layer, number)
+        input_path(state.spool.folder, job.id, layer, number)
         for number, frame in job.frames.items()
         for layer in frame.inputs
-    } | {output_path(board.spool.folder, job.id, number) for number in job.in_states(COMPUTED)}
+    } | {output_path(state.spool.folder, job.id, number) for number in job.in_states(COMPUTED)}
     for path in [*(folder / "in").iterdir(), *(folder / "out").iterdir()]:
         if path not in known:
             path.unlink()

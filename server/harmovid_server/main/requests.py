@@ -1,6 +1,6 @@
 """Answers to what clients ask: SUBMIT, RESUME, STATUS, CANCEL, ENGINES, and the third RESULT_BAD of a frame.
 
-Every function takes the board, who asks, and the schema-checked body, and returns (type, body) of the answer.
+Every function takes the state, who asks, and the schema-checked body, and returns (type, body) of the answer.
 An error of `harmovid.errors` raised here becomes the REJECT.
 """
 
@@ -28,7 +28,7 @@ from harmovid.transport import wire
 from harmovid_server.fetch.roots import Roots
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.placement import restart
-from harmovid_server.main.state import Board, Ended
+from harmovid_server.main.state import Ended, ServerState
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord
 
 Body = Dict[str, Any]
@@ -49,27 +49,27 @@ class Asker:
     user: str
 
 
-def answer(board: Board, asker: Asker, kind: str, body: Body) -> Optional[Answer]:
+def answer(state: ServerState, asker: Asker, kind: str, body: Body) -> Optional[Answer]:
     """Return the answer to one request; None where there is none to give."""
     try:
-        return _ANSWERS[kind](board, asker, body)
+        return _ANSWERS[kind](state, asker, body)
     except HarmoVidError as error:
         return "REJECT", {"error": wire.error_body(error)}
 
 
-def _engines(board: Board, _asker: Asker, _body: Body) -> Answer:
-    return "ENGINE_LIST", {"engines": [info.to_dict() for info in board.engines.values()]}
+def _engines(state: ServerState, _asker: Asker, _body: Body) -> Answer:
+    return "ENGINE_LIST", {"engines": [info.to_dict() for info in state.engines.values()]}
 
 
-def _status(board: Board, asker: Asker, body: Body) -> Answer:
+def _status(state: ServerState, asker: Asker, body: Body) -> Answer:
     rows: List[Tuple[JobRecord, Body]] = [
         (job.record, wire.progress_body(job.progress()))
-        for job in board.jobs.values()
+        for job in state.jobs.values()
         if job.record.user == asker.user
     ]
     rows += [
         (ended.record, wire.progress_body(ended.progress))
-        for ended in board.ended.values()
+        for ended in state.ended.values()
         if ended.record.user == asker.user
     ]
     if "job" in body:
@@ -90,9 +90,9 @@ def _status(board: Board, asker: Asker, body: Body) -> Answer:
     return "JOBS", {"jobs": jobs}
 
 
-def _submit(board: Board, asker: Asker, body: Body) -> Answer:
+def _submit(state: ServerState, asker: Asker, body: Body) -> Answer:
     spec = JobSpec.from_dict(body["spec"])
-    known = board.jobs.get(spec.job_id) or board.ended.get(spec.job_id)
+    known = state.jobs.get(spec.job_id) or state.ended.get(spec.job_id)
     if known is not None:
         if known.record.user != asker.user or known.record.spec != spec:
             raise JobConflict(
@@ -102,14 +102,14 @@ def _submit(board: Board, asker: Asker, body: Body) -> Answer:
         if isinstance(known, Ended):
             return "ACCEPT", wire.progress_body(known.progress)
         if known.session != asker.session:
-            board.attach(known, asker.session)
-            known.asks_at_s = board.now() + HOLD_S
+            state.attach(known, asker.session)
+            known.asks_at_s = state.now() + HOLD_S
         return "ACCEPT", wire.progress_body(known.progress())
     record = JobRecord(spec, asker.user, QUEUED, created_s=time.time(), seen_s=time.time())
-    job = Job(record, _admit(board, spec))
+    job = Job(record, _admit(state, spec))
     job.session = asker.session
     try:
-        board.add(job)
+        state.add(job)
     except OSError as error:
         raise SpoolFull(
             f"the server cannot make room for the job: {error.strerror}.", retry_after_s=BUSY_RETRY_S
@@ -117,14 +117,14 @@ def _submit(board: Board, asker: Asker, body: Body) -> Answer:
     return "ACCEPT", wire.progress_body(job.progress())
 
 
-def _admit(board: Board, spec: JobSpec) -> Any:
+def _admit(state: ServerState, spec: JobSpec) -> Any:
     """Return the engine's description, or raise what is wrong with the job or why it cannot be taken now."""
-    if board.draining:
+    if state.draining:
         raise ServerDraining("the server is shutting down.", retry_after_s=DRAINING_RETRY_S)
-    info = board.engines.get(spec.engine)
+    info = state.engines.get(spec.engine)
     if info is None:
         raise EngineUnknown(
-            f"there is no engine {spec.engine!r} here.", fix="There are " + ", ".join(board.engines) + "."
+            f"there is no engine {spec.engine!r} here.", fix="There are " + ", ".join(state.engines) + "."
         )
     info.check_options(spec.options)
     info.check_layers(spec.layers)
@@ -134,65 +134,65 @@ def _admit(board: Board, spec: JobSpec) -> Any:
         if not set(getattr(spec, name)) <= set(spec.layers):
             raise InputError(f"{name} names an input that the job does not have.")
     for source in spec.shared.values():
-        Roots(board.config.roots).check(source)
+        Roots(state.config.roots).check(source)
     count = len(FrameRange.parse(spec.frames))
     if not 0 < count <= wire.FRAMES_PER_JOB:
         raise PatternError(f"the job has {count} frames.", fix=f"It may have 1 to {wire.FRAMES_PER_JOB}.")
-    waiting = sum(1 for job in board.jobs.values() if job.worker is None)
-    places = board.config.active_jobs * max(len(board.workers), 1)
-    free = places - sum(len(seat.jobs) for seat in board.workers.values())
-    if waiting >= board.config.queued_jobs + free:
+    waiting = sum(1 for job in state.jobs.values() if job.worker is None)
+    slots = state.config.active_jobs * max(len(state.workers), 1)
+    free = slots - sum(len(slot.jobs) for slot in state.workers.values())
+    if waiting >= state.config.queued_jobs + free:
         raise ServerBusy(
             f"{waiting} jobs are waiting already.", fix="Try again later.", retry_after_s=BUSY_RETRY_S
         )
     return info
 
 
-def _resume(board: Board, asker: Asker, body: Body) -> Answer:
+def _resume(state: ServerState, asker: Asker, body: Body) -> Answer:
     have = wire.unpack_have(body["have"])
-    ended = board.ended.get(body["job"])
+    ended = state.ended.get(body["job"])
     if ended is not None and ended.record.user == asker.user:
-        return _resume_ended(board, asker, ended, have)
-    job = _own(board, asker, body["job"])
-    board.attach(job, asker.session)
+        return _resume_ended(state, asker, ended, have)
+    job = _own(state, asker, body["job"])
+    state.attach(job, asker.session)
     job.asks_at_s = 0.0
-    surprises = [_settle(board, job, number, have.get(number)) for number in job.numbers]
+    surprises = [_settle(state, job, number, have.get(number)) for number in job.numbers]
     if any(surprises) and job.worker is not None:
-        restart(board, job)
+        restart(state, job)
     for number in job.in_states(DEAD):
-        board.push(
+        state.push(
             job, "FRAME_FAILED", {"job": job.id, "frame": number, "error": job.frames[number].error or {}}
         )
     accepted = wire.progress_body(job.progress())
-    board.push_state(job)
-    board.finish_if_over(job)
+    state.push_state(job)
+    state.finish_if_over(job)
     return "ACCEPT", accepted
 
 
-def _settle(board: Board, job: Job, number: int, crc: Optional[int]) -> bool:
+def _settle(state: ServerState, job: Job, number: int, crc: Optional[int]) -> bool:
     """Bring one frame in line with what the client has (`crc`, or None); True where the worker must know."""
     frame = job.frames.get(number)
     if frame is None and crc is None:
         return False
     frame = frame or job.frames[number]
     if frame.state == COMPUTED and crc == frame.crc:
-        board.count_as_acked(job, number)
+        state.count_as_acked(job, number)
     elif frame.state in (WANT, RECEIVED) and crc is not None:
         # Our store is younger than the client's files: they count.
-        board.release(job, number)
-        board.count_as_acked(job, number)
+        state.release(job, number)
+        state.count_as_acked(job, number)
         return True
     elif frame.state == ACKED and crc is None:
         # It was acked and is gone from the client's disk: make it once more.
-        board.want_again(job, number)
+        state.want_again(job, number)
         return True
     return False
 
 
-def _resume_ended(board: Board, asker: Asker, ended: Ended, have: Dict[int, int]) -> Answer:
+def _resume_ended(state: ServerState, asker: Asker, ended: Ended, have: Dict[int, int]) -> Answer:
     """Tell the end of a job again: its failed frames and its final state."""
     job_id = ended.record.spec.job_id
-    frames = board.store.frames(job_id)
+    frames = state.store.frames(job_id)
     if any(record.state == ACKED and number not in have for number, record in frames.items()):
         raise JobUnknown(
             f"job {job_id} has ended, and results that it delivered are missing on your side.",
@@ -201,30 +201,30 @@ def _resume_ended(board: Board, asker: Asker, ended: Ended, have: Dict[int, int]
     for number, record in sorted(frames.items()):
         if record.state == DEAD:
             body = {"job": job_id, "frame": number, "error": record.error or {}}
-            board.send(board.front, "push", session=asker.session, type="FRAME_FAILED", body=body)
-    state = wire.progress_body(ended.progress)
+            state.send(state.front, "push", session=asker.session, type="FRAME_FAILED", body=body)
+    final = wire.progress_body(ended.progress)
     if ended.record.error:
-        state["error"] = ended.record.error
-    board.send(board.front, "push", session=asker.session, type="STATE", body=state)
+        final["error"] = ended.record.error
+    state.send(state.front, "push", session=asker.session, type="STATE", body=final)
     return "ACCEPT", wire.progress_body(ended.progress)
 
 
-def _cancel(board: Board, asker: Asker, body: Body) -> Answer:
-    ended = board.ended.get(body["job"])
+def _cancel(state: ServerState, asker: Asker, body: Body) -> Answer:
+    ended = state.ended.get(body["job"])
     if ended is None or ended.record.user != asker.user:
-        board.end(_own(board, asker, body["job"]), CANCELLED)
-        ended = board.ended[body["job"]]
+        state.end(_own(state, asker, body["job"]), CANCELLED)
+        ended = state.ended[body["job"]]
     return "ACCEPT", wire.progress_body(ended.progress)
 
 
-def _result_bad(board: Board, asker: Asker, body: Body) -> None:
-    job = _own(board, asker, body["job"])
+def _result_bad(state: ServerState, asker: Asker, body: Body) -> None:
+    job = _own(state, asker, body["job"])
     if job.session == asker.session and body["frame"] in job.numbers:
-        board.fail_frame(job, body["frame"], body["error"])
+        state.fail_frame(job, body["frame"], body["error"])
 
 
-def _own(board: Board, asker: Asker, job_id: str) -> Job:
-    job = board.jobs.get(job_id)
+def _own(state: ServerState, asker: Asker, job_id: str) -> Job:
+    job = state.jobs.get(job_id)
     if job is None or job.record.user != asker.user:
         raise _unknown(job_id)
     return job
@@ -236,7 +236,7 @@ def _unknown(job_id: str) -> JobUnknown:
     )
 
 
-_ANSWERS: Dict[str, Callable[[Board, Asker, Body], Optional[Answer]]] = {
+_ANSWERS: Dict[str, Callable[[ServerState, Asker, Body], Optional[Answer]]] = {
     "ENGINES": _engines,
     "STATUS": _status,
     "SUBMIT": _submit,

@@ -1,4 +1,4 @@
-"""The server's life: start, serve, drain, stop. The main process is supervisor and scheduler at once.
+"""The server's life: start, serve, drain, stop. The main process is supervisor and dispatcher at once.
 
     raise SystemExit(serve(load(sys.argv[1:], os.environ)))
 
@@ -29,12 +29,12 @@ from harmovid.keys import AuthorizedKeys, load_secret
 
 from harmovid_server import logs
 from harmovid_server.config import Config, is_loopback
-from harmovid_server.ipc import IPC_PATH_BYTES, Hub, Message
+from harmovid_server.ipc import IPC_PATH_BYTES, IpcRouter, Message
 from harmovid_server.logs import about
 from harmovid_server.main.children import Child
-from harmovid_server.main.dispatcher import Scheduler
+from harmovid_server.main.dispatcher import LinkDispatcher
 from harmovid_server.main.recovery import recover
-from harmovid_server.main.state import Board
+from harmovid_server.main.state import ServerState
 from harmovid_server.main.store import Store
 from harmovid_server.spool import Spool
 
@@ -128,16 +128,16 @@ class Server:
         except OSError as error:
             raise InputError(f"the state folder {state} cannot be used: {error.strerror}.") from error
         store = Store.open(self.config.store_file)
-        self.board = Board(self.config, store, Spool(self.config.spool_folder, self.config.spool_bytes))
-        recover(self.board)
-        self.scheduler = Scheduler(self.board)
-        self.hub = Hub(self._run / "link")
+        self.state = ServerState(self.config, store, Spool(self.config.spool_folder, self.config.spool_bytes))
+        recover(self.state)
+        self.dispatcher = LinkDispatcher(self.state)
+        self.router = IpcRouter(self._run / "link")
         settings = self._run / "settings.json"
         self.config.save(settings)
-        seats = [("front", "harmovid_server.front")]
-        seats += [(f"worker-{n}", WORKER_MODULE) for n in range(self.config.workers)]
-        seats += [("fetch", "harmovid_server.fetch")] if self.config.roots else []
-        self.children = [Child(seat, module, self.hub.address, settings) for seat, module in seats]
+        slots = [("front", "harmovid_server.front")]
+        slots += [(f"worker-{n}", WORKER_MODULE) for n in range(self.config.workers)]
+        slots += [("fetch", "harmovid_server.fetch")] if self.config.roots else []
+        self.children = [Child(slot, module, self.router.address, settings) for slot, module in slots]
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
@@ -147,7 +147,7 @@ class Server:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         }
         self._poller = zmq.Poller()
-        self._poller.register(self.hub.socket, zmq.POLLIN)
+        self._poller.register(self.router.socket, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
         return self
 
@@ -156,10 +156,10 @@ class Server:
         notify("STOPPING=1")
         for child in self.children:
             child.kill()
-        self.hub.close()
-        self.board.flush()
-        self.board.sweep()
-        self.board.store.close()
+        self.router.close()
+        self.state.flush()
+        self.state.delete_unused()
+        self.state.store.close()
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -179,11 +179,11 @@ class Server:
             child.start()
 
     def turn(self) -> None:
-        """One round: hear the children, replace dead ones, decide, keep, then speak."""
+        """One round: read the children's messages, replace dead ones, decide, store, then send."""
         self._poller.poll(POLL_MS)
         self._drain_wakeups()
         named = {child.name: child for child in self.children}
-        for name, message in self.hub.receive():
+        for name, message in self.router.receive():
             if name in named:
                 named[name].heard()
                 self._hear(named[name], message)
@@ -191,9 +191,9 @@ class Server:
         for child in self.children:
             name = child.name
             if child.tend(now):
-                self.scheduler.lost(name)
+                self.dispatcher.lost(name)
                 self._give_up_on(child)
-        self.scheduler.pump()
+        self.dispatcher.pump()
         self._speak()
         self._act_on_signals(now)
         if self.config.parent and os.getppid() != self.config.parent:
@@ -204,30 +204,30 @@ class Server:
             notify("WATCHDOG=1")
 
     def _speak(self) -> None:
-        """Keep what was decided, then say it, then delete what is no longer needed."""
-        for name, op, fields in self.board.flush():
-            self.hub.send(name, op, **fields)
-        self.board.sweep()
+        """Store what was decided, then send it, then delete what is no longer needed."""
+        for name, op, fields in self.state.flush():
+            self.router.send(name, op, **fields)
+        self.state.delete_unused()
 
     def _give_up_on(self, child: Child) -> None:
         """End a start that leads nowhere; later a child that keeps dying is only started less and less often."""
         if not self._announced and child.deaths >= START_TRIES:
             raise EngineFailed(
-                f"the server's {child.seat} process died {START_TRIES} times before it was ready.",
+                f"the server's {child.slot} process died {START_TRIES} times before it was ready.",
                 fix="Its log lines above say why; `harmovid doctor` checks the installation.",
             )
 
     def _hear(self, child: Child, message: Message) -> None:
         if message["op"] == "cannot_open":
             self._cannot_open(from_wire(message["error"]))
-        self.scheduler.handle(child.name, message)
-        if child.seat == "front":
+        self.dispatcher.handle(child.name, message)
+        if child.slot == "front":
             if message["op"] == "hello":
                 self._opened(message)
-            elif self._open_sent_to != child.name and self.board.engines:
-                # An engine is ready, so the doors may open; a front that replaces another takes its ports.
+            elif self._open_sent_to != child.name and self.state.engines:
+                # An engine is ready, so the ports may be bound; a front that replaces another takes its ports.
                 self._open_sent_to = child.name
-                self.hub.send(child.name, "open", port=self._ports[0], data_port=self._ports[1])
+                self.router.send(child.name, "open", port=self._ports[0], data_port=self._ports[1])
 
     def _opened(self, message: Message) -> None:
         self._ports = (message["port"], message["data_port"])
@@ -240,14 +240,14 @@ class Server:
             "data_port": self._ports[1],
             "pid": os.getpid(),
             "version": __version__,
-            "engines": list(self.board.engines),
+            "engines": list(self.state.engines),
         }
         if self.config.ready_file:
             _write_ready(Path(self.config.ready_file), facts)
         notify(f"READY=1\nSTATUS=serving at {facts['endpoint']}")
         seconds = round(time.monotonic() - self._started_s, 2)
         log.info(
-            "ready", extra=about(endpoint=facts["endpoint"], engines=",".join(self.board.engines), s=seconds)
+            "ready", extra=about(endpoint=facts["endpoint"], engines=",".join(self.state.engines), s=seconds)
         )
 
     def _cannot_open(self, error: HarmoVidError) -> None:
@@ -282,11 +282,11 @@ class Server:
         if self._signals and self._deadline_s is None:
             log.info("draining", extra=about(drain_s=self.config.drain_s))
             self._deadline_s = now + self.config.drain_s
-            self.scheduler.drain(self.config.drain_s)
+            self.dispatcher.drain(self.config.drain_s)
         elif self._signals > 1:
-            log.warning("told twice to stop: stopping now")
+            log.warning("second signal: stopping now")
             self.stopping, self.exit_code = True, 1
-        elif self._deadline_s is not None and (self.scheduler.quiet() or now >= self._deadline_s):
+        elif self._deadline_s is not None and (self.dispatcher.quiet() or now >= self._deadline_s):
             self._say_goodbye()
             self.stopping = True
 
@@ -300,8 +300,8 @@ class Server:
             time.sleep(0.01)
 
     def _tell_front(self, op: str) -> None:
-        if self.board.front is not None:
-            self.hub.send(self.board.front, op)
+        if self.state.front is not None:
+            self.router.send(self.state.front, op)
 
 
 def _claim(state: Path) -> int:

@@ -1,8 +1,8 @@
-"""The board: all jobs of the server, and the only place where they change.
+"""The server's state: all jobs, and the only place where they change.
 
-A change of a job is four things at once: memory, store, spool and a message to somebody. The methods here do
-them together. Nothing leaves before it is kept: `flush` commits the store and only then hands out the messages;
-`sweep` deletes the files that are no longer needed, while the others already work on.
+A change of a job is four things at once: memory, store, spool and a message to somebody. The methods here do them
+together. Nothing is sent before it is stored: `flush` commits the store and only then returns the messages;
+`delete_unused` then deletes the files that are no longer needed, while the other processes already work on.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Outgoing = Tuple[str, str, Body]
 
 
 @dataclass
-class Seat:
-    """A worker as the scheduler sees it: the engines it offers and the jobs it has."""
+class WorkerSlot:
+    """A worker as main sees it: the engines it offers and the jobs it runs."""
 
     engines: Dict[str, EngineInfo]
     jobs: Set[str] = field(default_factory=set)
@@ -46,7 +46,7 @@ class Ended:
     progress: Progress
 
 
-class Board:
+class ServerState:
     """Jobs, workers and the front, with the store and the spool behind them."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Board:
         self.now = now
         self.jobs: Dict[str, Job] = {}
         self.ended: Dict[str, Ended] = {}
-        self.workers: Dict[str, Seat] = {}
+        self.workers: Dict[str, WorkerSlot] = {}
         self.engines: Dict[str, EngineInfo] = {}
         self.front: Optional[str] = None
         self.fetcher: Optional[str] = None
@@ -67,12 +67,12 @@ class Board:
         self._trash: List[Path] = []
         self._folders_to_drop: List[str] = []
 
-    def said(self) -> int:
+    def outbox_size(self) -> int:
         """Return how many messages are queued: a place for `send` to put one before later ones."""
         return len(self._outbox)
 
     def send(self, child: Optional[str], op: str, at: Optional[int] = None, **fields: Any) -> None:
-        """Queue one link message; for a child that is not there it is dropped: it is told on its return."""
+        """Queue one link message; for a child that is not there it is dropped: it hears the state when it returns."""
         if child is not None:
             self._outbox.insert(len(self._outbox) if at is None else at, (child, op, fields))
 
@@ -95,12 +95,12 @@ class Board:
         self.send(self.fetcher, "fetch", job=job.id, layer=layer, frame=number, source=source, limit=limit)
 
     def flush(self) -> List[Outgoing]:
-        """Keep everything, then return what may now be said."""
+        """Commit the store, then return the messages that may now be sent."""
         self.store.commit()
         outbox, self._outbox = self._outbox, []
         return outbox
 
-    def sweep(self) -> None:
+    def delete_unused(self) -> None:
         """Delete what is no longer needed; the store knows already that it is not."""
         for path in self._trash:
             self.spool.remove(path)
@@ -236,8 +236,8 @@ class Board:
         self.spool.add(path, size)
         job.result_bytes = max(size, job.result_bytes)
         job.proven = True
-        if job.record.strikes:
-            job.record.strikes = 0
+        if job.record.crashes:
+            job.record.crashes = 0
             self.keep(job)
         self.moved(job)
 

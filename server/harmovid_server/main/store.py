@@ -1,4 +1,4 @@
-"""The job store: SQLite, so that a killed server knows its jobs and every frame of them again.
+"""The job store: SQLite, so that a server that was killed finds its jobs and all their frames again.
 
     store = Store.open(path)
     store.put_job(record); store.put_frame(job_id, 1001, FrameRecord(...)); store.commit()
@@ -8,8 +8,8 @@ was told is in the store. WAL with synchronous=NORMAL keeps the file sound throu
 pages are with the kernel); only a power cut can take the last transactions back, and those are then asked for
 again: the client still has its frames and its journal (RESUME).
 
-A disk that others fill to the last byte must not silence the server: the store keeps free pages within its own
-files, so that it can still write down, and then say, that a job fails for want of room.
+A disk that others fill to the last byte must not stop the server: the store keeps free pages within its own files, so
+that it can still store, and then report, that a job fails because there is no room.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE jobs (
     job TEXT PRIMARY KEY, user TEXT NOT NULL, spec TEXT NOT NULL, state TEXT NOT NULL,
-    attempt INTEGER NOT NULL, strikes INTEGER NOT NULL, error TEXT,
+    attempt INTEGER NOT NULL, crashes INTEGER NOT NULL, error TEXT,
     created_s REAL NOT NULL, seen_s REAL NOT NULL, ended_s REAL
 ) WITHOUT ROWID;
 CREATE TABLE frames (
@@ -76,7 +76,7 @@ class JobRecord:
     created_s: float
     seen_s: float
     attempt: int = 0
-    strikes: int = 0
+    crashes: int = 0
     error: Optional[Dict[str, Any]] = None
     ended_s: Optional[float] = None
 
@@ -195,7 +195,7 @@ class Store:
             "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.spec.job_id, record.user, json.dumps(record.spec.to_dict()), record.state,
-                record.attempt, record.strikes, _json(record.error), record.created_s, record.seen_s,
+                record.attempt, record.crashes, _json(record.error), record.created_s, record.seen_s,
                 record.ended_s,
             ),
         )  # fmt: skip
@@ -236,9 +236,9 @@ class Store:
         return [
             JobRecord(
                 spec=JobSpec.from_dict(json.loads(spec)), user=user, state=state, attempt=attempt,
-                strikes=strikes, error=_plain(error), created_s=created_s, seen_s=seen_s, ended_s=ended_s,
+                crashes=crashes, error=_plain(error), created_s=created_s, seen_s=seen_s, ended_s=ended_s,
             )
-            for _, user, spec, state, attempt, strikes, error, created_s, seen_s, ended_s in rows
+            for _, user, spec, state, attempt, crashes, error, created_s, seen_s, ended_s in rows
         ]  # fmt: skip
 
     def frames(self, job: str) -> Dict[int, FrameRecord]:

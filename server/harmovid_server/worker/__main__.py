@@ -14,7 +14,7 @@ from harmovid.errors import HarmoVidError
 from harmovid_server import engines
 from harmovid_server.child import enter
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineRoom
+from harmovid_server.worker.engine_host import EngineHost
 from harmovid_server.worker.worker import Worker, codec_children, runtime_settings
 
 log = logging.getLogger("harmovid.worker")
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str]) -> None:
     except HarmoVidError as error:
         log.error("engines cannot be offered: %s", error)
         sys.exit(2)
-    room = EngineRoom(loaded, runtime_settings(config, link.name))
+    host = EngineHost(loaded, runtime_settings(config, link.name))
     pool = CodecPool(codec_children(config))
-    worker = Worker(link, room, pool)
-    link.send("hello", role="worker", engines=[info.to_dict() for info in room.infos()])
+    worker = Worker(link, host, pool)
+    link.send("hello", role="worker", engines=[info.to_dict() for info in host.infos()])
     try:
         while pool.failure is None:
             worker.turn()

@@ -1,20 +1,20 @@
-"""A job's checkpoint: the engine's state and the answers that were not yet written, as one npz file, no
-pickle.
+"""A job's checkpoint: the engine's state and the answers that are not yet written, as one npz file without pickle.
 
-    save(folder / STATE, Checkpoint(position=1042, display=(0, 0, 1920, 1080), state=session.state(),
-    answers=[...])) checkpoint = load(folder / STATE, engine="deflicker 1")
+    save(folder / STATE, Checkpoint("deflicker 1", position=1042, display=(0, 0, 1920, 1080), state=session.state()))
+    found = load(folder / STATE, engine="deflicker 1")
 
-With the inputs of the frames after `position`, and those of the open answers, a job goes on as if nothing
-had happened.
+With the inputs of the frames after `position`, and those of the open answers, a job goes on as if nothing had
+happened.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from harmovid.pixels.field import LightingField
 
 from harmovid_server.engines.base import Answer, State
 from harmovid_server.spool import PART
-from harmovid_server.worker.reports import plain
 
 STATE = "state.npz"
 """File name in the job's folder (docs/architecture.md, 4)."""
@@ -34,6 +33,11 @@ _HEAD = "head"
 _ARRAY = "state/"
 _ANSWER = "answer/"
 _PLAIN = (bool, int, float, str)
+
+MAX_TEXT = 200
+MAX_ITEMS = 64
+MAX_DEPTH = 4
+"""What a report may hold; engines put what they like into theirs."""
 
 
 class Result(NamedTuple):
@@ -145,3 +149,25 @@ def _split(state: State) -> Tuple[Dict[str, npt.NDArray[Any]], Dict[str, Any]]:
 
 def _bytes_array(data: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
+
+
+def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return `value` as none, booleans, finite numbers, text, short lists and maps by text.
+
+    Engines put what they like into their reports; what does not fit becomes text, or is cut.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth and isinstance(value, Mapping):
+        return {str(k)[:MAX_TEXT]: plain(v, depth - 1) for k, v in list(value.items())[:MAX_ITEMS]}
+    if depth and isinstance(value, (list, tuple)):
+        return [plain(item, depth - 1) for item in value[:MAX_ITEMS]]
+    return str(value)[:MAX_TEXT]

@@ -6,10 +6,9 @@
     pool.forget(job)
     pool.close()
 
-Who is to blame for a crash: a heap that one file has corrupted may kill the child on the next, innocent
-task. So a task whose child had worked before is tried once more in a fresh child, and only what kills a
-fresh child is an error of its frame. A task that takes too long is not tried again: it was the only one
-running.
+Which task caused a crash: one damaged file may corrupt a child's heap and crash it on the next, good task. So a task
+whose child had worked before is tried once more in a fresh child, and only what crashes a fresh child is an error of
+its frame. A task that takes too long is not tried again: it was the only one running.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class CodecChild:
         try:
             packets.receive(ours, time.monotonic() + START_S)  # its greeting: imported, confined, ready
         except (PeerGoneError, ProtocolError, TimeoutError):
-            self.bury()
+            self.terminate()
             raise
 
     @property
@@ -75,13 +74,13 @@ class CodecChild:
         return self._process.pid
 
     def ask(self, body: Body, arrays: Sequence[npt.NDArray[Any]], timeout_s: float) -> Tuple[Body, Arrays]:
-        """Have one task done; after any error (gone, nonsense, late) the child must be buried."""
+        """Have one task done; after any error (gone, nonsense, late) the child must be terminated."""
         self.served += 1
         self._socket.settimeout(timeout_s)
         packets.send(self._socket, body, arrays)
         return packets.receive(self._socket, time.monotonic() + timeout_s)
 
-    def bury(self) -> str:
+    def terminate(self) -> str:
         """End the process, whatever it is doing, and return how it had died on its own, if it had."""
         self._socket.close()
         try:
@@ -103,12 +102,12 @@ class CodecPool:
         self._timeout_s = timeout_s
         self._queue = TaskQueue()
         self._serials = itertools.count(1)
-        # The kernel kills a child when the *thread* that started it ends (PR_SET_PDEATHSIG), so each seat's
+        # The kernel kills a child when the *thread* that started it ends (PR_SET_PDEATHSIG), so each slot's
         # thread starts its own children and lives as long as the pool.
-        self._seats = [threading.Thread(target=self._serve, name=f"codec-{i}") for i in range(children)]
-        for seat in self._seats:
-            seat.daemon = True
-            seat.start()
+        self._threads = [threading.Thread(target=self._serve, name=f"codec-{i}") for i in range(children)]
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
 
     def submit(
         self,
@@ -150,49 +149,49 @@ class CodecPool:
     def close(self) -> None:
         """End all children; what waits is cancelled, what runs is finished or runs into its timeout."""
         self._queue.close()
-        for seat in self._seats:
-            seat.join()
+        for thread in self._threads:
+            thread.join()
 
     def _serve(self) -> None:
-        """Be one seat: take tasks for the child in it until the pool closes."""
-        seat = _Seat(self._command, self._queue, self._serials)
+        """Serve one slot: take tasks for its child until the pool closes."""
+        slot = _ChildSlot(self._command, self._queue, self._serials)
         try:
             while True:
-                task = self._queue.take(seat.child().serial)
+                task = self._queue.take(slot.child().serial)
                 if task is None:
                     return
                 if task.future.set_running_or_notify_cancel():
-                    self._do(seat, task)
+                    self._do(slot, task)
         except JobError as error:
             self._queue.close(error)
         finally:
-            seat.empty()
+            slot.empty()
 
-    def _do(self, seat: _Seat, task: Task) -> None:
-        """Have `task` done by the child in the seat, or by its successor, and fill its future."""
+    def _do(self, slot: _ChildSlot, task: Task) -> None:
+        """Have `task` done by the child in the slot, or by its successor, and fill its future."""
         for _ in range(2):
-            child = seat.child()
+            child = slot.child()
             fresh = child.served == 0
             try:
                 body, arrays = child.ask(task.body, task.arrays, self._timeout_s)
             except TimeoutError:
-                seat.empty()
+                slot.empty()
                 task.future.set_exception(_too_slow(task.body, self._timeout_s))
                 return
             except (PeerGoneError, ProtocolError) as error:
-                died = seat.empty()
+                died = slot.empty()
                 facts = about(job=task.job, frame=task.body.get("frame"), died=died, fresh=fresh)
                 log.warning("codec child lost", extra={**facts, "cause": str(error)})
                 if fresh:
-                    task.future.set_exception(_deadly(task.body, died))
+                    task.future.set_exception(_crashed(task.body, died))
                     return
             else:
                 _fill(task.future, body, arrays, child.serial)
                 return
 
 
-class _Seat:
-    """Where one child sits, and its successors after it."""
+class _ChildSlot:
+    """One place for a child process, and for its successors."""
 
     def __init__(self, command: Sequence[str], queue: TaskQueue, serials: itertools.count[int]) -> None:
         self._command = command
@@ -201,7 +200,7 @@ class _Seat:
         self._child: Optional[CodecChild] = None
 
     def child(self) -> CodecChild:
-        """Return the child, started if the seat is empty; raise `JobError` when none will start."""
+        """Return the child, started if the slot is empty; raise `JobError` when none will start."""
         reasons: List[str] = []
         while self._child is None:
             try:
@@ -221,7 +220,7 @@ class _Seat:
         if child is None:
             return ""
         self._queue.leave(child.serial)
-        return child.bury()
+        return child.terminate()
 
 
 def _fill(future: Future[Reply], body: Body, arrays: Arrays, child: int) -> None:
@@ -232,7 +231,7 @@ def _fill(future: Future[Reply], body: Body, arrays: Arrays, child: int) -> None
         future.set_result(Reply(body, arrays, child))
 
 
-def _deadly(body: Body, died: str) -> HarmoVidError:
+def _crashed(body: Body, died: str) -> HarmoVidError:
     """Return the frame error for a task that killed a fresh child."""
     return FrameUnreadable(
         f"the process that worked on it died ({died}).",

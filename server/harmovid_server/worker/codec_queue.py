@@ -1,5 +1,5 @@
-"""The line in front of the codec children: fair between jobs, results before new frames, frames to the
-child that already holds them.
+"""The queue in front of the codec children: fair between jobs, results before new frames, a frame to the child that
+already holds it.
 
     queue.put(Task(job, body, arrays, affinity=serial))
     task = queue.take(serial)           # in the thread of child `serial`; None once the queue is closed

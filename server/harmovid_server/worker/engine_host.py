@@ -1,18 +1,21 @@
 """The engines of a worker: activated when first needed, called one at a time, their faults turned into
 errors.
 
-    room = EngineRoom(engines.load(), settings)
-    session = room.start("deflicker", shot)
-    with room.turn("deflicker", "on frame 1001"):
+    host = EngineHost(engines.load(), settings)
+    session = host.start("deflicker", shot)
+    with host.turn("deflicker", "on frame 1001"):
         answers = list(session.push(frame))
-    room.close()
+    host.close()
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Set
+from types import TracebackType
+from typing import Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Type
 
 from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
@@ -20,12 +23,47 @@ from harmovid.job import EngineInfo
 from harmovid_server.engines.base import Engine, ShotInfo, ShotSession
 from harmovid_server.logs import about
 from harmovid_server.runtimes.base import ANY, RuntimeSettings
-from harmovid_server.worker.fair_lock import Turns
 
 log = logging.getLogger("harmovid.worker")
 
 
-class EngineRoom:
+class FairLock:
+    """A lock that is granted first come, first served. Not re-entrant.
+
+    A plain lock would let the thread that has just released it take it again at once, and a job with quick frames
+    would starve one with slow frames.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._taken = False
+        self._waiting: Deque[threading.Event] = deque()
+
+    def __enter__(self) -> FairLock:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return self
+            mine = threading.Event()
+            self._waiting.append(mine)
+        mine.wait()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        with self._guard:
+            if self._waiting:
+                # The lock is handed over, never free in between, so nobody can slip in.
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
+class EngineHost:
     """The loaded engines by name. Every method may be called from any thread.
 
     Attributes:
@@ -42,7 +80,7 @@ class EngineRoom:
         self.on_activated: Callable[[str, Mapping[str, str]], None] = lambda name, runtime: None
         self._engines: Dict[str, Engine] = {engine.info.name: engine for engine in engines}
         self._active: Set[str] = set()
-        self._turns = Turns()
+        self._lock = FairLock()
 
     def infos(self) -> List[EngineInfo]:
         """Return what there is, for the `hello` to main."""
@@ -90,7 +128,7 @@ class EngineRoom:
         Raises:
             EngineFailed: for anything the block raises that is not one of our own errors.
         """
-        with self._turns:
+        with self._lock:
             try:
                 yield
             except HarmoVidError:

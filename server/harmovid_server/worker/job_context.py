@@ -1,17 +1,17 @@
-"""What all stations of one job's way through the worker share: its numbers, its folder, its way to main
-and codecs.
+"""What all stages of one job in the worker share: its frames, its folder, its way to main and to the codecs.
 
-    course = Course.of(start_message, engine, pool, send)
-    course.submit("proxy", 1001).result()
-    course.fail_frame(1002, error)
+context = JobContext.of(start_message, engine, pool, send)
+context.submit("proxy", 1001).result()
+context.fail_frame(1002, error)
 """
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Protocol, Sequence, Set
+from typing import Any, Dict, Iterable, Mapping, Protocol, Sequence, Set
 
 import numpy.typing as npt
 from harmovid.errors import FrameError, HarmoVidError, InputError, JobError, OutputError
@@ -21,7 +21,6 @@ from harmovid.job import JobSpec
 from harmovid_server.codec.plan import Plan
 from harmovid_server.engines.base import Engine
 from harmovid_server.spool import input_path, output_path
-from harmovid_server.worker.arrivals import Arrivals
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.codec_queue import Reply
 
@@ -35,8 +34,55 @@ class Send(Protocol):
         """Queue one link message."""
 
 
+class Arrivals:
+    """Which frames of a job have come: told by the link's thread, waited for by the job's thread.
+
+        arrivals.ready(1001); arrivals.absent(1002); arrivals.stop()           # link's thread
+        arrivals.wake.wait(); arrivals.has(1001); arrivals.is_absent(1002)     # job's thread
+
+    Adding to a set and testing it are atomic in CPython.
+    """
+
+    def __init__(self, absent: Iterable[int] = ()) -> None:
+        self.wake = threading.Event()
+        self.stopped = False
+        self._ready: Set[int] = set()
+        self._absent: Set[int] = set(absent)
+
+    def ready(self, frame: int) -> None:
+        """All layers of this frame are in the spool."""
+        self._ready.add(frame)
+        self.wake.set()
+
+    def absent(self, frame: int) -> None:
+        """This frame will never come."""
+        self._absent.add(frame)
+        self.wake.set()
+
+    def stop(self) -> None:
+        """The job is wanted no more."""
+        self.stopped = True
+        self.wake.set()
+
+    def has(self, frame: int) -> bool:
+        """Return whether this frame is in the spool."""
+        return frame in self._ready
+
+    def is_absent(self, frame: int) -> bool:
+        """Return whether this frame has failed or will never come."""
+        return frame in self._absent
+
+    def decided(self, frame: int) -> bool:
+        """Return whether it is known what becomes of this frame."""
+        return frame in self._ready or frame in self._absent
+
+    def used(self, frame: int) -> None:
+        """Forget that a frame is there: it is on its way through the engine."""
+        self._ready.discard(frame)
+
+
 @dataclass
-class Course:
+class JobContext:
     """One attempt at one job.
 
     Attributes:
@@ -59,7 +105,7 @@ class Course:
     arrivals: Arrivals = field(default_factory=Arrivals)
 
     @classmethod
-    def of(cls, message: Message, engine: Engine, pool: CodecPool, send: Send) -> Course:
+    def of(cls, message: Message, engine: Engine, pool: CodecPool, send: Send) -> JobContext:
         """Read main's `start` message.
 
         Raises:
@@ -110,7 +156,7 @@ class Course:
     def submit(
         self, task: str, number: int, arrays: Sequence[npt.NDArray[Any]] = (), child: int = 0
     ) -> Future[Reply]:
-        """Give a task about one frame to the codec children; finishing goes before measuring."""
+        """Give a task about one frame to the codec children; finishing goes before proxies."""
         body: Mapping[str, Any] = {
             "task": task, "job": self.job, "frame": number, "plan": self.plan.to_dict(),
             "paths": self.paths(number), "target": str(self.result_path(number)),

@@ -1,8 +1,8 @@
-"""The two stations of a job that are done by codec children: measuring frames, and finishing them.
+"""The two stages of a job that codec children do: proxies of frames for the engine, and rendering its answers.
 
-    measuring.feed()                     # give the next frames to the children, as far as they have come
-    measuring.next()                     # the oldest one given, in order, once it is done
-    finishing.take(answers); finishing.collect()
+    proxies.feed()                     # submit the next frames, as far as they have arrived
+    frame = proxies.take()             # the oldest one, in order, once it is done
+    renders.take(answers); renders.collect()
 
 Both are used by the job's own thread only. Neither keeps anything of a frame that has left it.
 """
@@ -18,10 +18,9 @@ from harmovid.errors import EngineFailed, FrameMismatch, HarmoVidError
 from harmovid.pixels.inputs import size_text
 
 from harmovid_server.engines.base import Answer, ProxyFrame
-from harmovid_server.worker.checkpoint import Checkpoint, Result
+from harmovid_server.worker.checkpoint import Checkpoint, Result, plain
 from harmovid_server.worker.codec_queue import Reply
-from harmovid_server.worker.job_context import Course, is_about_one_frame
-from harmovid_server.worker.reports import plain
+from harmovid_server.worker.job_context import JobContext, is_about_one_frame
 
 AHEAD = 2
 """Frames being measured beyond one per codec child, so that no child waits for the engine."""
@@ -30,11 +29,11 @@ LATEST = 64
 """Results remembered: more than can be on their way to main when it takes the job from this worker."""
 
 ODD_FACTS = ("nan", "inf", "notes", "solid")
-"""Facts that are told with a frame's result where they are not 0 or empty."""
+"""Facts that are reported with a frame's result where they are not 0 or empty."""
 
 
-class Measuring:
-    """Frames on their way from the spool to the engine.
+class ProxyStage:
+    """Makes proxies: frames on their way from the spool to the engine.
 
     Attributes:
         display: the shot's display window, from its first good frame; empty before.
@@ -42,11 +41,11 @@ class Measuring:
         facts: what was odd about a frame, until it is finished.
     """
 
-    def __init__(self, course: Course, numbers: Iterable[int]) -> None:
+    def __init__(self, context: JobContext, numbers: Iterable[int]) -> None:
         self.display: Tuple[int, ...] = ()
         self.children: Dict[int, int] = {}
         self.facts: Dict[int, Dict[str, Any]] = {}
-        self._course = course
+        self._context = context
         self._upcoming: Deque[int] = deque(numbers)
         self._going: Deque[Tuple[int, Future[Reply]]] = deque()
 
@@ -67,20 +66,18 @@ class Measuring:
 
     def feed(self) -> None:
         """Give the next frames to the codec children, in order, as far as they have come."""
-        arrivals = self._course.arrivals
-        while self._upcoming and len(self._going) < self._course.pool.children + AHEAD:
+        arrivals = self._context.arrivals
+        while self._upcoming and len(self._going) < self._context.pool.children + AHEAD:
             number = self._upcoming[0]
             if not arrivals.decided(number):
                 return
             self._upcoming.popleft()
             if not arrivals.is_absent(number):
                 arrivals.used(number)
-                self._going.append((number, self._course.submit("proxy", number)))
+                self._going.append((number, self._context.submit("proxy", number)))
 
     def take(self) -> Optional[ProxyFrame]:
-        """Return the oldest measured frame; None where it failed (which main has been told) or none is
-        left.
-        """
+        """Return the oldest proxy; None where its frame failed (main knows it then) or none is left."""
         if not self._going:
             return None
         number, future = self._going.popleft()
@@ -90,7 +87,7 @@ class Measuring:
         except HarmoVidError as error:
             if not is_about_one_frame(error):
                 raise
-            self._course.fail_frame(number, error)
+            self._context.fail_frame(number, error)
             return None
         self.children[number] = reply.child
         odd = {name: reply.body["facts"][name] for name in ODD_FACTS if reply.body["facts"][name]}
@@ -106,7 +103,7 @@ class Measuring:
                 f"its display window is {size_text(display)}, that of the shot's first frame is "
                 f"{size_text(self.display)}.",
                 fix="Render the whole shot in one format.",
-                layer=self._course.plan.target,
+                layer=self._context.plan.target,
             )
         count = len(reply.body["images"])
         x0, y0, x1, y1 = display
@@ -118,21 +115,21 @@ class Measuring:
         )
 
 
-class Finishing:
-    """Answers on their way from the engine into `out/`.
+class RenderStage:
+    """Renders: answers of the engine on their way into `out/`.
 
     Attributes:
         owed: frames that were pushed and that the engine has not answered.
         unsecured: frames finished since the last checkpoint.
-        latest: the last results that main was told of.
+        latest: the last results that were reported to main.
     """
 
-    def __init__(self, course: Course, measuring: Measuring) -> None:
+    def __init__(self, context: JobContext, proxies: ProxyStage) -> None:
         self.owed: Set[int] = set()
         self.unsecured: List[int] = []
         self.latest: Deque[Result] = deque(maxlen=LATEST)
-        self._course = course
-        self._measuring = measuring
+        self._context = context
+        self._proxies = proxies
         self._open: Dict[int, Tuple[Answer, Future[Reply]]] = {}
 
     @property
@@ -153,16 +150,16 @@ class Finishing:
         for answer in answers:
             if answer.number not in self.owed:
                 raise EngineFailed(
-                    f"engine {self._course.spec.engine} gave an answer for frame {answer.number} "
+                    f"engine {self._context.spec.engine} gave an answer for frame {answer.number} "
                     "that nobody had asked for."
                 )
             self.owed.remove(answer.number)
-            if answer.number in self._course.done:
+            if answer.number in self._context.done:
                 self._leave(answer.number)
                 continue
             field = np.frombuffer(answer.field.to_bytes(), np.uint8)
-            child = self._measuring.children.get(answer.number, 0)
-            future = self._course.submit("finish", answer.number, [field], child)
+            child = self._proxies.children.get(answer.number, 0)
+            future = self._context.submit("finish", answer.number, [field], child)
             self._open[answer.number] = (answer, future)
 
     def collect(self) -> None:
@@ -177,14 +174,14 @@ class Finishing:
             except HarmoVidError as error:
                 if not is_about_one_frame(error):
                     raise
-                self._course.fail_frame(number, error)
+                self._context.fail_frame(number, error)
                 continue
             result = Result(number, body["size"], body["crc"])
-            self._course.done.add(number)
+            self._context.done.add(number)
             self.unsecured.append(number)
             self.latest.append(result)
             report = {**facts, **body["report"], "engine": plain(answer.report), **self._runtime()}
-            self._course.tell("computed", **result._asdict(), report=report)
+            self._context.tell("computed", **result._asdict(), report=report)
 
     def take_up(self, found: Checkpoint) -> None:
         """Go on where a checkpoint was made."""
@@ -194,9 +191,9 @@ class Finishing:
 
     def _runtime(self) -> Dict[str, Any]:
         """Return what the engine runs on, for the report; nothing where it does not say."""
-        runtime = dict(self._course.engine.runtime)
+        runtime = dict(self._context.engine.runtime)
         return {"runtime": plain(runtime)} if runtime else {}
 
     def _leave(self, number: int) -> Dict[str, Any]:
-        self._measuring.children.pop(number, None)
-        return self._measuring.facts.pop(number, {})
+        self._proxies.children.pop(number, None)
+        return self._proxies.facts.pop(number, {})

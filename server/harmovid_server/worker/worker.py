@@ -1,7 +1,7 @@
-"""The engine process: takes jobs from main and runs each in a pipeline of its own.
+"""The engine process: takes jobs from main and runs each in a thread of its own.
 
-The main thread owns the link: it passes main's messages to the jobs, the jobs' messages to main, and
-beats, so that a long engine call does not look like a dead worker.
+The main thread owns the link: it passes main's messages to the jobs and theirs to main, and sends heartbeats, so that
+a long engine call does not look like a dead worker.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import zmq
 from harmovid.errors import HarmoVidError
 
 from harmovid_server.config import Config
-from harmovid_server.ipc import ChildLink, Message
+from harmovid_server.ipc import IpcClient, Message
 from harmovid_server.logs import about
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_server.runtimes.devices import count_gpus
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineRoom
-from harmovid_server.worker.job_run import Pipeline
+from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.job_run import JobRun
 
 log = logging.getLogger("harmovid.worker")
 
@@ -34,35 +34,35 @@ POLL_MS = 200
 
 
 @dataclass
-class Run:
-    """One job in this worker: its pipeline and the thread that runs it."""
+class Running:
+    """One job in this worker, and the thread that runs it."""
 
-    pipeline: Pipeline
+    job_run: JobRun
     thread: threading.Thread
 
 
 class Outbox:
-    """Messages of the jobs' threads on their way to the link's thread, which a byte in a socket wakes."""
+    """Messages of the jobs' threads for the link's thread, which is woken by a byte in a socket."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Tuple[str, Message]] = queue.SimpleQueue()
-        self.wake, self._bell = socket.socketpair()
+        self.wake, self._waker = socket.socketpair()
         self.wake.setblocking(False)
-        self._bell.setblocking(False)
+        self._waker.setblocking(False)
 
     def send(self, op: str, **fields: Any) -> None:
         """Queue one message; from any thread."""
         self._waiting.put((op, fields))
-        # A full socket has rung often enough to be heard.
+        # A full socket wakes the reader anyway.
         with contextlib.suppress(BlockingIOError):
-            self._bell.send(b"!")
+            self._waker.send(b"!")
 
     def close(self) -> None:
-        """Close the bell."""
+        """Close both ends of the socket pair."""
         self.wake.close()
-        self._bell.close()
+        self._waker.close()
 
-    def pass_on(self, link: ChildLink) -> None:
+    def pass_on(self, link: IpcClient) -> None:
         """Send all that waits; from the link's thread."""
         with contextlib.suppress(BlockingIOError):
             self.wake.recv(1 << 16)
@@ -77,13 +77,13 @@ class Outbox:
 class Worker:
     """The jobs of this process, by id."""
 
-    def __init__(self, link: ChildLink, room: EngineRoom, pool: CodecPool) -> None:
+    def __init__(self, link: IpcClient, host: EngineHost, pool: CodecPool) -> None:
         self._link = link
-        self._room = room
+        self._host = host
         self._pool = pool
         self._outbox = Outbox()
-        self._runs: Dict[str, Run] = {}
-        room.on_activated = lambda engine, runtime: self._outbox.send(
+        self._runs: Dict[str, Running] = {}
+        host.on_activated = lambda engine, runtime: self._outbox.send(
             "activated", engine=engine, runtime=runtime
         )
         self._poller = zmq.Poller()
@@ -101,10 +101,10 @@ class Worker:
     def close(self) -> None:
         """Stop all jobs, wait for their threads, and let go of link and children."""
         for run in self._runs.values():
-            run.pipeline.arrivals.stop()
+            run.job_run.arrivals.stop()
         for run in self._runs.values():
             run.thread.join()
-        self._room.close()
+        self._host.close()
         self._pool.close()
         self._outbox.close()
         self._link.close()
@@ -119,11 +119,11 @@ class Worker:
         if run is None:
             return
         if message["op"] == "ready":
-            run.pipeline.arrivals.ready(message["frame"])
+            run.job_run.arrivals.ready(message["frame"])
         elif message["op"] == "absent":
-            run.pipeline.arrivals.absent(message["frame"])
+            run.job_run.arrivals.absent(message["frame"])
         elif message["op"] == "stop":
-            run.pipeline.arrivals.stop()
+            run.job_run.arrivals.stop()
 
     def _start(self, job: str, message: Message) -> None:
         self._runs = {
@@ -131,22 +131,22 @@ class Worker:
         }
         before = self._runs.pop(job, None)
         try:
-            pipeline = Pipeline(message, self._room, self._pool, self._outbox.send)
+            job_run = JobRun(message, self._host, self._pool, self._outbox.send)
         except HarmoVidError as error:
             self._outbox.send("job_failed", job=job, attempt=message["attempt"], error=error.to_wire())
             return
         log.info("job starts", extra=about(job=job, attempt=message["attempt"], done=len(message["done"])))
-        thread = threading.Thread(target=_run, args=(pipeline, before), name=f"job-{job[:8]}", daemon=True)
-        self._runs[job] = Run(pipeline, thread)
+        thread = threading.Thread(target=_run, args=(job_run, before), name=f"job-{job[:8]}", daemon=True)
+        self._runs[job] = Running(job_run, thread)
         thread.start()
 
 
-def _run(pipeline: Pipeline, before: Optional[Run]) -> None:
-    """Run a pipeline once the job's earlier attempt, if there was one here, has let go of its folder."""
+def _run(job_run: JobRun, before: Optional[Running]) -> None:
+    """Run a job once its earlier attempt, if there was one here, has let go of its folder."""
     if before is not None:
-        before.pipeline.arrivals.stop()
+        before.job_run.arrivals.stop()
         before.thread.join()
-    pipeline.run()
+    job_run.run()
 
 
 def runtime_settings(config: Config, worker: str) -> RuntimeSettings:

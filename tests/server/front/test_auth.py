@@ -1,4 +1,4 @@
-"""Who may connect, with real CURVE handshakes against the real door."""
+"""Who may connect, with real CURVE handshakes against the real authenticator."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pytest
 import zmq
 from harmovid.errors import KeyFileError
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair
-from harmovid_server.front.auth import DOMAIN, Door
+from harmovid_server.front.auth import DOMAIN, ZapAuthenticator
 
 
 class Gate:
-    """A ROUTER behind a door, and what a client with a key gets through it."""
+    """A ROUTER behind the authenticator, and what a client with a key gets through it."""
 
     def __init__(self, folder: Path) -> None:
         self.context = zmq.Context()
         self.file = folder / "authorized_keys"
         self.file.touch()
-        self.door = Door(self.context, str(self.file))
+        self.authenticator = ZapAuthenticator(self.context, str(self.file))
         self.server = new_pair("server")
         self.socket = self.context.socket(zmq.ROUTER)
         public, secret = self.server.public.encode(), self.server.secret.encode()
@@ -36,7 +36,7 @@ class Gate:
         """Put a fresh key on the list."""
         pair = new_pair(name)
         AuthorizedKeys(self.file).add(name, pair.public)
-        self.door.reload_if_changed(force=True)
+        self.authenticator.reload_if_changed(force=True)
         return pair
 
     def user_of(self, pair: KeyPair | None, wait_s: float = 0.4) -> str | None:
@@ -52,7 +52,7 @@ class Gate:
         until = time.monotonic() + wait_s
         try:
             while time.monotonic() < until:
-                self.door.answer()
+                self.authenticator.answer()
                 if self.socket.poll(10):
                     frames = self.socket.recv_multipart(copy=False)
                     return str(frames[1].get("User-Id"))
@@ -63,7 +63,7 @@ class Gate:
     def close(self) -> None:
         """Close all sockets."""
         self.socket.close()
-        self.door.socket.close()
+        self.authenticator.socket.close()
         self.context.term()
 
 
@@ -96,17 +96,17 @@ def test_the_list_is_read_again_when_it_changes(gate: Gate) -> None:
     keys = AuthorizedKeys(gate.file)
     keys.add("ben", ben.public)
     keys.remove("anna")
-    assert gate.door.reload_if_changed()
+    assert gate.authenticator.reload_if_changed()
     assert gate.user_of(ben, 5.0) == ben.public
     assert gate.user_of(anna) is None
-    assert not gate.door.reload_if_changed()
+    assert not gate.authenticator.reload_if_changed()
 
 
 def test_a_slip_in_the_list_changes_nothing(gate: Gate) -> None:
     """A list that cannot be read leaves the last good one in force."""
     anna = gate.let_in("anna")
     gate.file.write_text("anna not-a-key\n")
-    assert not gate.door.reload_if_changed()
+    assert not gate.authenticator.reload_if_changed()
     assert gate.user_of(anna, 5.0) == anna.public
 
 
@@ -115,7 +115,7 @@ def test_a_bad_list_at_start_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("nonsense\n")
     context = zmq.Context()
     with pytest.raises(KeyFileError, match="line 1"):
-        Door(context, str(tmp_path / "keys"))
+        ZapAuthenticator(context, str(tmp_path / "keys"))
     context.destroy(linger=0)
 
 
@@ -137,7 +137,7 @@ def test_every_other_question_is_answered_no(gate: Gate, request_parts: list[byt
     asker.connect("inproc://zeromq.zap.01")
     asker.send_multipart(request_parts)
     time.sleep(0.05)
-    gate.door.answer()
+    gate.authenticator.answer()
     assert asker.poll(2000)
     reply = asker.recv_multipart()
     assert reply[:3] == [b"1.0", b"1", b"400"]
@@ -153,7 +153,7 @@ def test_a_question_of_another_form_is_not_answered_and_does_no_harm(gate: Gate)
         asker.send_multipart([b"", *parts])
         asker.send(b"no delimiter")
         time.sleep(0.02)
-        gate.door.answer()
+        gate.authenticator.answer()
         assert not asker.poll(50)
         asker.close()
     anna = gate.let_in("anna")

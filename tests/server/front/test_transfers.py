@@ -9,10 +9,10 @@ import pytest
 from harmovid.errors import ProtocolError
 from harmovid.transport.wire import Message
 from harmovid_server.config import Config
-from harmovid_server.front.sender import Post
+from harmovid_server.front.sender import ClientSender
 from harmovid_server.front.sessions import CREDIT_LEAST_BYTES, Sessions
-from harmovid_server.front.transfers import Bulk
-from harmovid_server.ipc import ChildLink, Hub
+from harmovid_server.front.transfers import FileTransfers
+from harmovid_server.ipc import IpcClient, IpcRouter
 
 
 @pytest.fixture
@@ -23,18 +23,20 @@ def sessions() -> Sessions:
 
 def test_credit_cannot_be_overdrawn(sessions: Sessions, tmp_path: Path) -> None:
     """A chunk longer than what is left of the grant is a breach."""
-    hub = Hub(tmp_path / "link")
-    link = ChildLink(hub.address, "front.1")
-    bulk = Bulk(Config(state=str(tmp_path)), link, Post(sessions, lambda session, why: None))
+    router = IpcRouter(tmp_path / "link")
+    link = IpcClient(router.address, "front.1")
+    transfers = FileTransfers(
+        Config(state=str(tmp_path)), link, ClientSender(sessions, lambda session, why: None)
+    )
     session = sessions.open(b"\0abcd", "anna", 0.0)
     session.credit = 10
     names = {"job": "a" * 32, "layer": "plate", "frame": 1, "crc": 0}
-    bulk.handle(session, Message("META", {**names, "size": 100}))
-    bulk.handle(session, Message("CHUNK", {**names, "off": 0, "data": b"x" * 10}))
+    transfers.handle(session, Message("META", {**names, "size": 100}))
+    transfers.handle(session, Message("CHUNK", {**names, "off": 0, "data": b"x" * 10}))
     with pytest.raises(ProtocolError, match="0 bytes of credit"):
-        bulk.handle(session, Message("CHUNK", {**names, "off": 10, "data": b"x"}))
+        transfers.handle(session, Message("CHUNK", {**names, "off": 10, "data": b"x"}))
     link.close()
-    hub.close()
+    router.close()
 
 
 def test_all_grants_together_stay_within_the_purse(sessions: Sessions) -> None:

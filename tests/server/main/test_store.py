@@ -27,7 +27,7 @@ def record(**more: object) -> JobRecord:
 def test_a_committed_job_comes_back_as_it_was(tmp_path: Path) -> None:
     """Specification, counters and error survive closing and opening."""
     store = Store.open(tmp_path / "jobs.sqlite")
-    before = record(attempt=3, strikes=1, error={"code": "engine_failed"}, ended_s=9.0)
+    before = record(attempt=3, crashes=1, error={"code": "engine_failed"}, ended_s=9.0)
     store.put_job(before)
     store.close()
     assert Store.open(tmp_path / "jobs.sqlite").jobs() == [before]

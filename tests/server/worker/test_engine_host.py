@@ -15,7 +15,7 @@ from harmovid_server import engines
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineRoom
+from harmovid_server.worker.engine_host import EngineHost
 
 JOBS = 50
 
@@ -23,17 +23,17 @@ JOBS = 50
 def test_an_engine_is_loaded_once_and_told() -> None:
     """The first job activates the engine, what it runs on is told then, and `close` undoes it."""
     engine = MemoryEngine()
-    room = EngineRoom([engine], RuntimeSettings(device="cpu"))
+    host = EngineHost([engine], RuntimeSettings(device="cpu"))
     told: List[Tuple[str, Mapping[str, str]]] = []
-    room.on_activated = lambda name, runtime: told.append((name, runtime))
+    host.on_activated = lambda name, runtime: told.append((name, runtime))
     shot = ShotInfo((1, 2), engine.info.check_options({}), ("plate",))
 
     for _ in range(3):
-        room.start("memory", shot).close()
+        host.start("memory", shot).close()
     assert [name for name, _ in told] == ["memory"]
     assert told[0][1]["device"] == "cpu"
     assert engine.activations == 1
-    room.close()
+    host.close()
     assert engine.activations == 0
 
 
@@ -42,18 +42,18 @@ def test_fifty_jobs_leave_no_thread_and_no_session(tmp_path: Path) -> None:
     """After 50 jobs, some of which fail, a worker has the threads that it had after its first one."""
     engine = MemoryEngine()
     (harmonize,) = engines.load(["harmonize"])
-    room = EngineRoom([engine, harmonize])
+    host = EngineHost([engine, harmonize])
     pool = CodecPool(1)
     try:
-        run_one(Rig(tmp_path / "first", pool, room), 0)
+        run_one(Rig(tmp_path / "first", pool, host), 0)
         before = threads()
         for index in range(JOBS):
-            run_one(Rig(tmp_path / str(index), pool, room), index)
+            run_one(Rig(tmp_path / str(index), pool, host), index)
         # The kernel needs a moment to take away a thread that Python has joined.
         wait_until(lambda: threads() == before)
         assert engine.open == 0
     finally:
-        room.close()
+        host.close()
         pool.close()
 
 

@@ -18,8 +18,7 @@ from harmovid.pixels import exr
 from harmovid_server import engines
 from harmovid_server.worker import checkpoint, job_run
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineRoom
-from harmovid_server.worker.fair_lock import Turns
+from harmovid_server.worker.engine_host import EngineHost, FairLock
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def engine() -> MemoryEngine:
 @pytest.fixture
 def rig(tmp_path: Path, pool: CodecPool, engine: MemoryEngine) -> Rig:
     """Return a job's folder with ten frames of rising brightness."""
-    made = Rig(tmp_path, pool, EngineRoom([*engines.load(["null"]), engine]))
+    made = Rig(tmp_path, pool, EngineHost([*engines.load(["null"]), engine]))
     for number in range(1, 11):
         made.write("plate", number, shade(number))
     return made
@@ -76,7 +75,7 @@ def test_every_frame_is_pushed_in_order_and_answered_once(rig, engine) -> None:
 
 def test_the_null_engine_returns_the_very_frames(tmp_path, pool) -> None:
     """Any channels, types, windows: what comes out is what went in, to the bit."""
-    rig = Rig(tmp_path, pool, EngineRoom(engines.load(["null"])))
+    rig = Rig(tmp_path, pool, EngineHost(engines.load(["null"])))
     sources = {number: plate(number + 10) for number in (-2, 0, 5)}
     for number, source in sources.items():
         rig.write("plate", number, source)
@@ -164,7 +163,7 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
 ) -> None:
     """Stopped after any number of results and started again: same pixels as in one go, nothing done twice."""
     monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
-    whole = Rig(tmp_path / "whole", pool, EngineRoom([MemoryEngine()]))
+    whole = Rig(tmp_path / "whole", pool, EngineHost([MemoryEngine()]))
     for number in range(1, 11):
         whole.write("plate", number, shade(number))
     whole.run("1-10", engine="memory", ready=range(1, 11))
@@ -239,7 +238,7 @@ def test_a_checkpoint_that_does_not_load_is_left_aside(rig, engine, damage) -> N
 
 def test_an_engine_without_memory_sees_only_what_is_owed(tmp_path, pool) -> None:
     """The null engine keeps nothing, so done frames are not measured again on a restart."""
-    rig = Rig(tmp_path, pool, EngineRoom(engines.load(["null"])))
+    rig = Rig(tmp_path, pool, EngineHost(engines.load(["null"])))
     rig.write("plate", 3, shade(3))
     assert numbers(rig.run("1-3", done=[1, 2], ready=[3])) == [3]
 
@@ -314,12 +313,12 @@ def test_nothing_is_kept_of_frames_that_have_passed(rig) -> None:
 
 def test_turns_are_first_come_first_served() -> None:
     """A thread that lets go and wants again waits for those who came before."""
-    turns, order = Turns(), []
+    lock, order = FairLock(), []
     started = threading.Event()
 
     def greedy() -> None:
         for _ in range(3):
-            with turns:
+            with lock:
                 order.append("greedy")
                 started.set()
                 time.sleep(0.05)
@@ -327,7 +326,7 @@ def test_turns_are_first_come_first_served() -> None:
     def patient() -> None:
         started.wait()
         for _ in range(2):
-            with turns:
+            with lock:
                 order.append("patient")
                 time.sleep(0.05)
 

@@ -18,9 +18,9 @@ from harmovid.job import JobSpec
 from harmovid.pixels import exr
 from harmovid_server import engines
 from harmovid_server.config import Config
-from harmovid_server.ipc import BEAT_S, ChildLink, Hub
+from harmovid_server.ipc import BEAT_S, IpcClient, IpcRouter
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineRoom
+from harmovid_server.worker.engine_host import EngineHost
 from harmovid_server.worker.worker import Worker, codec_children
 
 JOBS = ("a" * 32, "b" * 32)
@@ -31,7 +31,7 @@ class Main:
 
     def __init__(self, folder: Path) -> None:
         self.spool = folder / "spool"
-        self.hub = Hub(folder / "link")
+        self.router = IpcRouter(folder / "link")
         self.heard: List[Tuple[float, Dict[str, Any]]] = []
         self.name = ""
 
@@ -60,7 +60,7 @@ class Main:
 
     def say(self, op: str, **fields: Any) -> None:
         """Send one message to the worker."""
-        assert self.hub.send(self.name, op, **fields)
+        assert self.router.send(self.name, op, **fields)
 
     def listen(
         self, until: Callable[[], bool], turn: Callable[[], None] = lambda: None, timeout_s: float = 60
@@ -70,8 +70,8 @@ class Main:
         while not until():
             assert time.monotonic() < end, [m for m in self.heard if m[1]["op"] != "beat"][-5:]
             turn()
-            self.hub.socket.poll(20)
-            for name, message in self.hub.receive():
+            self.router.socket.poll(20)
+            for name, message in self.router.receive():
                 self.name = name
                 self.heard.append((time.monotonic(), message))
 
@@ -85,7 +85,7 @@ def main(tmp_path: Path) -> Iterator[Main]:
     """Yield main's end."""
     made = Main(tmp_path)
     yield made
-    made.hub.close()
+    made.router.close()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def process(main: Main, tmp_path: Path) -> Iterator[subprocess.Popen]:
     Config(state=str(tmp_path), codecs=1, engines=("null",)).save(tmp_path / "settings.json")
     arguments = [
         "--link",
-        main.hub.address,
+        main.router.address,
         "--settings",
         str(tmp_path / "settings.json"),
         "--name",
@@ -163,10 +163,10 @@ def _alive(pid: int) -> bool:
 def worker(main: Main) -> Iterator[Worker]:
     """Yield a worker in this process, so that its engine can be slow on order."""
     pool = CodecPool(1)
-    link = ChildLink(main.hub.address, "worker-0.1")
-    room = EngineRoom([*engines.load(["null"]), MemoryEngine()])
-    made = Worker(link, room, pool)
-    link.send("hello", role="worker", engines=[info.to_dict() for info in room.infos()])
+    link = IpcClient(main.router.address, "worker-0.1")
+    host = EngineHost([*engines.load(["null"]), MemoryEngine()])
+    made = Worker(link, host, pool)
+    link.send("hello", role="worker", engines=[info.to_dict() for info in host.infos()])
     main.listen(lambda: bool(main.said("hello")))
     yield made
     made.close()

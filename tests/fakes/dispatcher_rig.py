@@ -1,10 +1,9 @@
-"""A scheduler on a desk: real store and spool in a temporary folder, a clock that the test turns, no
-processes.
+"""A dispatcher with real store and spool in a temporary folder, a clock that the test sets, and no processes.
 
-    desk = Desk(tmp_path)
-    job = desk.submit("anna", "1-10")
-    desk.upload_asked(); desk.compute(1, 2, 3)
-    assert desk.said("deliver")
+rig = DispatcherRig(tmp_path)
+job = rig.submit("anna", "1-10")
+rig.upload_asked(); rig.compute(1, 2, 3)
+assert rig.said("deliver")
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from fakes.peer import frame_bytes, spec
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option
 from harmovid.transport import wire
 from harmovid_server.config import Config
-from harmovid_server.main.dispatcher import Scheduler
+from harmovid_server.main.dispatcher import LinkDispatcher
 from harmovid_server.main.recovery import recover
-from harmovid_server.main.state import Board, Outgoing
+from harmovid_server.main.state import Outgoing, ServerState
 from harmovid_server.main.store import Store
 from harmovid_server.spool import Spool, input_path, output_path
 
@@ -33,25 +32,25 @@ ENGINES = [
 ]
 
 
-class Desk:
-    """One scheduler with a front and a worker that are only names."""
+class DispatcherRig:
+    """One dispatcher with a front and a worker that are only names."""
 
     def __init__(self, folder: Path, workers: int = 1, **settings: Any) -> None:
         self.folder = folder
         self.config = Config(state=str(folder), **settings)
         self.clock = 1000.0
         self.sessions: Dict[str, bytes] = {}
-        self.heap: List[Outgoing] = []
+        self.sent: List[Outgoing] = []
         self.open(workers)
 
     def open(self, workers: int = 1) -> None:
         """Open store and spool, as a server does at its start, and let its children say hello."""
         store = Store.open(self.config.store_file)
         spool = Spool(self.config.spool_folder, self.config.spool_bytes)
-        self.board = Board(self.config, store, spool, now=lambda: self.clock)
-        recover(self.board)
-        self.scheduler = Scheduler(self.board)
-        self.heap = []
+        self.state = ServerState(self.config, store, spool, now=lambda: self.clock)
+        recover(self.state)
+        self.dispatcher = LinkDispatcher(self.state)
+        self.sent = []
         self.hear(FRONT, "hello", role="front")
         for index in range(workers):
             self.hello(f"worker-{index}.1")
@@ -62,34 +61,34 @@ class Desk:
 
     def reopen(self, workers: int = 1) -> None:
         """Do what kill -9 and a new start of the server do."""
-        self.board.store._sql.close()
+        self.state.store._sql.close()
         self.open(workers)
 
     def hear(self, child: str, op: str, **fields: Any) -> List[Outgoing]:
-        """Give the scheduler one message and return what is said after it."""
-        self.scheduler.handle(child, {"op": op, **fields})
+        """Give the dispatcher one message and return what is said after it."""
+        self.dispatcher.handle(child, {"op": op, **fields})
         return self.pump()
 
     def pump(self, seconds: float = 0.0) -> List[Outgoing]:
         """Let time pass, and return what is said."""
         self.clock += seconds
-        self.scheduler.pump()
-        said = self.board.flush()
-        self.board.sweep()
-        self.heap += said
+        self.dispatcher.pump()
+        said = self.state.flush()
+        self.state.delete_unused()
+        self.sent += said
         return said
 
     def said(self, op: str, **fields: Any) -> List[Dict[str, Any]]:
         """Return the messages of this op, with these field values, said since the last `forget`."""
         return [
             body
-            for _, name, body in self.heap
+            for _, name, body in self.sent
             if name == op and all(body.get(key) == value for key, value in fields.items())
         ]
 
     def forget(self) -> None:
         """Forget what was said."""
-        self.heap.clear()
+        self.sent.clear()
 
     def session(self, user: str) -> bytes:
         """Return a user's session token."""
@@ -129,7 +128,7 @@ class Desk:
     def upload(self, job: str, layer: str, frame: int, size: int = 1000) -> None:
         """Put one input into the spool and report it."""
         data = frame_bytes(frame, size, layer)
-        input_path(self.board.spool.folder, job, layer, frame).write_bytes(data)
+        input_path(self.state.spool.folder, job, layer, frame).write_bytes(data)
         self.hear(FRONT, "received", job=job, layer=layer, frame=frame, size=size, crc=zlib.crc32(data))
 
     def upload_asked(self, size: int = 1000) -> List[Tuple[str, str, int]]:
@@ -146,9 +145,9 @@ class Desk:
         """Put results into the spool and report them."""
         for frame in frames:
             data = frame_bytes(frame, size, "result")
-            output_path(self.board.spool.folder, job, frame).write_bytes(data)
+            output_path(self.state.spool.folder, job, frame).write_bytes(data)
             self.hear(
-                worker, "computed", job=job, attempt=self.board.jobs[job].record.attempt, frame=frame,
+                worker, "computed", job=job, attempt=self.state.jobs[job].record.attempt, frame=frame,
                 size=size, crc=zlib.crc32(data), report={"stops": 0.5},
             )  # fmt: skip
 
@@ -159,10 +158,10 @@ class Desk:
 
     def kill(self, child: str) -> None:
         """Have a child process die."""
-        self.scheduler.lost(child)
+        self.dispatcher.lost(child)
         self.pump()
 
-    def state(self, job: str) -> str:
+    def job_state(self, job: str) -> str:
         """Return a job's state."""
-        known = self.board.jobs.get(job) or self.board.ended[job]
+        known = self.state.jobs.get(job) or self.state.ended[job]
         return known.record.state
