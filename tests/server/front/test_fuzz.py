@@ -177,7 +177,7 @@ class Sender:
             if index % SESSION_EVERY == 0:
                 self.renew()
             control = self.odd.random() < 0.5
-            self.sender(control, self.odd.choice(KINDS)(self.odd, CONTROL if control else DATA))
+            self.post(control, self.odd.choice(KINDS)(self.odd, CONTROL if control else DATA))
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_users_take_turns_not_jobs(rig: DispatcherRig) -> None:
     anna = [rig.submit("anna", "1-100") for _ in range(3)]
     ben = rig.submit("ben", "1-100")
     assert sorted(job for job, _, _ in rig.asked()) == sorted([*anna, ben])
-    order = [job.record.user for job in rig.dispatcher.flow.order()]
+    order = [job.record.user for job in rig.dispatcher.prefetcher.order()]
     assert order[:2] in (["anna", "ben"], ["ben", "anna"])
     assert order[2:] == ["anna", "anna"]
 

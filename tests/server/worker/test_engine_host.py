@@ -39,7 +39,7 @@ def test_an_engine_is_loaded_once_and_told() -> None:
 
 @pytest.mark.slow
 def test_fifty_jobs_leave_no_thread_and_no_session(tmp_path: Path) -> None:
-    """After 50 jobs, some of which fail, a worker has the threads that it had after its first one."""
+    """After 50 jobs, some of which fail, a worker has no more threads than after its first one."""
     engine = MemoryEngine()
     (harmonize,) = engines.load(["harmonize"])
     host = EngineHost([engine, harmonize])
@@ -50,7 +50,7 @@ def test_fifty_jobs_leave_no_thread_and_no_session(tmp_path: Path) -> None:
         for index in range(JOBS):
             run_one(Rig(tmp_path / str(index), pool, host), index)
         # The kernel needs a moment to take away a thread that Python has joined.
-        wait_until(lambda: threads() == before)
+        wait_until(lambda: threads() <= before)
         assert engine.open == 0
     finally:
         host.close()

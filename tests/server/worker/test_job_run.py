@@ -305,9 +305,9 @@ def test_nothing_is_kept_of_frames_that_have_passed(rig) -> None:
     job = rig.start("1-10", engine="memory", ready=range(1, 11))
     rig.wait("finished")
     rig.thread.join(10)
-    assert not job._measuring.children
-    assert not job._measuring.facts
-    assert job._finishing.open == 0
+    assert not job._proxies.children
+    assert not job._proxies.facts
+    assert job._renders.open == 0
     assert not job.arrivals._ready
 
 
