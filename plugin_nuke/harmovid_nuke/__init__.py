@@ -1,4 +1,31 @@
-"""The Nuke room: knobs, node, plates, readback and watch for the Harmonize and Deflicker nodes.
+"""The Nuke plugin: Harmonize and Deflicker nodes whose results live in ordinary nodes.
 
-Not built yet; `docs/architecture.md` describes it. May import nuke, Qt and the root of `harmovid`, nothing else.
+    from harmovid_nuke import node
+    group = node.create("harmonize")        # in Nuke; everything else hangs on the group's buttons
+
+Runs in the host's own Python (3.9 to 3.13), with the standard library and `harmovid` alone. Modules named after what
+they hold: `nk` and `graph` (the script text and the Group's inside), `knobs` and `node` (the Group from outside),
+`render`, `jobs`, `readback`, `status` (one send from start to end), `panel`, `bake`, `farm`, `selftest`, `install`.
 """
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["OLDEST_PYTHON", "SCHEMA", "python_problem"]
+
+SCHEMA = "1"
+"""Version of the knobs that a saved Group carries; a newer one is opened as it is and not touched."""
+
+OLDEST_PYTHON = (3, 9)
+
+
+def python_problem() -> str:
+    """Return why this Python cannot run the plugin, as a sentence for the artist; empty where it can."""
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return ""
+    found = ".".join(map(str, sys.version_info[:2]))
+    return (
+        "HarmoVid needs Python 3.9 or newer, and this Nuke has " + found + ". Use Nuke 14 or later. "
+        "Scripts with HarmoVid results open and render here all the same."
+    )
