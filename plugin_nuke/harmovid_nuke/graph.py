@@ -11,7 +11,7 @@ What they compute, per pixel and colour channel (the field is in stops, `harmovi
     out     in * 2 ** (weight * (strength * (level + edited curve) + trim))
 
 Where weight or gate is 0 the input passes untouched, where all stops are 0 it is multiplied by exactly 1. Alpha and
-every other layer come from upstream. Nothing here is ours alone: the script opens and renders in a Nuke without the plugin.
+every other layer come from upstream. Nothing here is ours alone: the script opens and renders without the plugin.
 """
 
 from __future__ import annotations

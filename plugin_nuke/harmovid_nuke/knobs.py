@@ -36,13 +36,13 @@ _CLASSES = {
 }  # fmt: skip
 _NOTHING_SAID = {"tab", "button", "text"}
 
-CALLBACK = "try:\n import harmovid_nuke.node\nexcept ImportError:\n pass\nelse:\n harmovid_nuke.node.{call}"
+CALLBACK = "try:\n import harmovid_nuke.callbacks\nexcept ImportError:\n pass\nelse:\n harmovid_nuke.callbacks.{call}"
 """A saved script must open without the plugin, too."""
 
 BUTTON = (
-    "try:\n import harmovid_nuke.node\nexcept ImportError:\n"
-    " nuke.message('HarmoVid is not installed in this Nuke. Results that are there render all the same.')\n"
-    "else:\n harmovid_nuke.node.press('{name}')"
+    "try:\n import harmovid_nuke.buttons\nexcept ImportError:\n"
+    " nuke.message('HarmoVid is not installed in this Nuke, or not whole. Results render all the same.')\n"
+    "else:\n harmovid_nuke.buttons.press('{name}')"
 )
 
 

@@ -1,34 +1,169 @@
-"""The node as an artist meets it."""
+"""The node itself: making one, finding one, its options, whether its result still fits.
+
+    group = create("harmonize")
+    take_engine(group, client.engine("harmonize"))
+
+Only the main thread may call what is here.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any
+from typing import Any, List, Optional
 
 import nuke
+from harmovid.errors import InputError
+from harmovid.job import EngineInfo
 
-from harmovid_nuke import template
+from harmovid_nuke import knobs, readback, status, template
+from harmovid_nuke.knobs import OPTION, pack, unpack
+from harmovid_nuke.record import Record, load
 
 
 def create(kind: str) -> Any:
-    """Make a node below what is selected, and return its Group."""
+    """Make a node below what is selected, and return its Group.
+
+    Args:
+        kind: "harmonize" or "deflicker".
+    """
     selected = nuke.selectedNodes()
-    descriptor, path = tempfile.mkstemp(suffix=".nk")
+    nuke.Undo.begin()
+    nuke.Undo.name(f"Create {knobs.TITLES[kind]}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(template.text(kind))
-        group = nuke.nodePaste(path)
+        group = _paste(template.text(kind))
+        # Nuke lists what was selected last first.
+        for index, one in enumerate(reversed(selected[: group.maxInputs()])):
+            group.setInput(index, one)
+        if selected:
+            group.setXYpos(selected[0].xpos(), selected[0].ypos() + 80)
+        if group.input(0) is not None:
+            reset_range(group)
     finally:
-        os.unlink(path)
-    for index, one in enumerate(reversed(selected)):
-        group.setInput(index, one)
+        nuke.Undo.end()
     return group
 
 
-def knob_changed() -> None:
-    pass
+def _paste(text: str) -> Any:
+    descriptor, path = tempfile.mkstemp(suffix=".nk")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        return nuke.nodePaste(path.replace("\\", "/"))
+    finally:
+        os.unlink(path)
 
 
-def opened() -> None:
-    pass
+def find(name: str, missing_ok: bool = False) -> Any:
+    """Return a node by its full name.
+
+    Raises:
+        InputError: it is gone, and that is not expected.
+    """
+    found = nuke.toNode(name)
+    if found is None and not missing_ok:
+        raise InputError(f"the node {name} is gone.", fix="Its results are on disk all the same.")
+    return found
+
+
+def all_of_ours() -> List[Any]:
+    """Return the HarmoVid nodes of the script's outer level."""
+    return [one for one in nuke.allNodes("Group") if one.knob("harmovid_kind") is not None]
+
+
+def record_of(group: Any) -> Optional[Record]:
+    """Return the record of the version that the node shows, as it is on disk, or as the node remembers it."""
+    data = unpack(group["job_data"].value())
+    if not isinstance(data, dict):
+        return None
+    return load(str(data.get("folder", ""))) or Record.from_dict(data)
+
+
+def packed(record: Record) -> str:
+    """Return a record as a knob keeps it."""
+    return pack(record.to_dict())
+
+
+def take_engine(group: Any, engine: EngineInfo) -> None:
+    """Give a node the options of an engine; values of options that it had before are kept."""
+    data = pack(engine.to_dict())
+    if group["engine_data"].value() == data:
+        return
+    before = {knob.name(): knob for knob in group.allKnobs() if knob.name().startswith((OPTION, "group_"))}
+    kept = {name: knob.toScript() for name, knob in before.items() if hasattr(knob, "toScript")}
+    for knob in before.values():
+        group.removeKnob(knob)
+    for spec in knobs.engine_knobs(engine):
+        made = spec.make(nuke)
+        group.addKnob(made)
+        if spec.name in kept:
+            _restore(made, kept[spec.name])
+    group["engine_data"].setValue(data)
+
+
+def _restore(knob: Any, text: str) -> None:
+    """Give a knob the value of the one before it, unless the new engine does not know that value."""
+    default = knob.toScript()
+    try:
+        knob.fromScript(text)
+        values = getattr(knob, "values", None)
+        if values is not None and knob.value() not in values():
+            knob.fromScript(default)
+    except (ValueError, TypeError, RuntimeError):
+        knob.fromScript(default)
+
+
+def apply_preset(group: Any, name: str) -> None:
+    """Set the options of a preset; the others go back to their defaults. "custom" changes nothing."""
+    data = unpack(group["engine_data"].value())
+    if name == "custom" or not isinstance(data, dict):
+        return
+    engine = EngineInfo.from_dict(data)
+    chosen = engine.preset(name).options
+    for option in engine.options:
+        value = chosen.get(option.name, option.default)
+        knob = group.knob(OPTION + option.name)
+        if knob is not None:
+            knob.setValue("" if value is None else str(value) if option.kind == "frame" else value)
+
+
+def reset_range(group: Any) -> None:
+    """Take the range of the input, within that of the script."""
+    if group.input(0) is None:
+        raise InputError("nothing is connected.", fix="Connect the input first.")
+    found, root = group.upstreamFrameRange(0), nuke.root()
+    first = max(int(found.first()), int(root["first_frame"].value()))
+    last = min(int(found.last()), int(root["last_frame"].value()))
+    if last < first:
+        first, last = int(found.first()), int(found.last())
+    group["first"].setValue(first)
+    group["last"].setValue(last)
+
+
+def show(group: Any, record: Record) -> None:
+    """Have a node show a version: its frames, curves, and what deserves a look."""
+    present = readback.show(group, record)
+    readback.curves(group, record)
+    readback.history(group, record)
+    review = readback.summary(group, record, {})
+    group["upstream"].setValue(record.upstream)
+    status.tell(group, f"v{record.version:03d}: {len(present)} frames. Worth a look: {review}.", status.GOOD)
+    check(group)
+
+
+def check(group: Any) -> bool:
+    """Look whether the result still fits what is upstream, say so on the node, and return whether it does."""
+    record = record_of(group)
+    if record is None or not group["has_result"].value():
+        return True
+    now = status.fingerprint(group, record.layers.values())
+    stale = bool(record.upstream and now and now != record.upstream)
+    if stale != bool(group["stale"].value()):
+        group["stale"].setValue(stale)
+    if stale:
+        status.tell(
+            group,
+            "The inputs have changed since the result was made. Press Send to make it again.",
+            status.OLD,
+        )
+    return not stale

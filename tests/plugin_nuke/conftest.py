@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from fakes.nuke_host import qt
 from fakes.nuke_host.host import Host, install
 
 install()
 
 
-@pytest.fixture
-def host() -> Iterator[Host]:
+@pytest.fixture(params=["PySide6"])
+def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Yield an interactive Nuke; at the end no rule may have been broken."""
-    it = Host(gui=True)
-    yield it
-    it.remove()
-    assert it.violations == []
+    yield from _running(True, request.param, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def terminal() -> Iterator[Host]:
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Yield a `nuke -t`; at the end no rule may have been broken."""
-    it = Host(gui=False)
-    yield it
-    it.remove()
-    assert it.violations == []
+    yield from _running(False, "PySide6", tmp_path, monkeypatch)
+
+
+def _running(gui: bool, binding: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    # The artist's own settings and keys must not reach a test.
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "home" / ".config"))
+    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    host = Host(gui)
+    with qt.stand_in(binding):
+        try:
+            yield host
+        finally:
+            host.remove()
+    assert host.violations == []
 
 
 @pytest.fixture

@@ -148,8 +148,8 @@ def executeInMainThreadWithResult(
 
 
 @main_thread_only
-def createNode(node: str, knobs: str = "", inpanel: bool = True) -> Node:
-    made = make(current(), node, _here())
+def createNode(typ: str, knobs: str = "", inpanel: bool = True) -> Node:
+    made = make(current(), typ, _here())
     selected = selectedNodes()
     read_body(made, knobs)
     if selected and made.maxInputs():
@@ -162,11 +162,11 @@ def createNode(node: str, knobs: str = "", inpanel: bool = True) -> Node:
 
 
 @main_thread_only
-def delete(node: Node) -> None:
-    for one in node.parent_.nodes_:
-        one.inputs_ = [None if feeding is node else feeding for feeding in one.inputs_]
-    node.parent_.nodes_.remove(node)
-    current().note("deleted", node.cls)
+def delete(n: Node) -> None:
+    for one in n.parent_.nodes_:
+        one.inputs_ = [None if feeding is n else feeding for feeding in one.inputs_]
+    n.parent_.nodes_.remove(n)
+    current().note("deleted", n.cls)
 
 
 @main_thread_only
@@ -383,4 +383,5 @@ def module(host: Host) -> ModuleType:
     made.NUKE_VERSION_STRING = f"{major}.{minor}v{release}"
     made.EXE_PATH = os.environ.get("FAKE_NUKE", "/usr/local/Nuke/Nuke")
     made.INPUTS, made.HIDDEN_INPUTS, made.EXPRESSIONS = 1, 2, 4
+    made.TO_SCRIPT, made.WRITE_NON_DEFAULT_ONLY = 0x10, 0x20
     return made

@@ -99,7 +99,7 @@ class _Reader:
             return ("number", float(word))
         if not (word[0].isalpha() or word[0] == "_"):
             raise ExpressionError(f"{self._text!r}: {word!r} is out of place")
-        return ("call", word, *self._arguments()) if self.words[:1] == ["("] else ("name", word)
+        return ("call", word, *self._arguments()) if self.tokens[:1] == ["("] else ("name", word)
 
     def _arguments(self) -> List[Tree]:
         self._take("(")

@@ -160,7 +160,7 @@ def _read(node: Any, frame: float, view: str) -> Picture:
 
 
 def _names(
-    node: Any, frame: float, view: str, take: Callable[[str], Any], temps: Dict[str, Any]
+    node: Any, frame: float, take: Callable[[str], Any], temps: Dict[str, Any]
 ) -> Callable[[str], Any]:
     def find(name: str) -> Any:
         if name in temps:
@@ -171,9 +171,7 @@ def _names(
     return find
 
 
-def _expressions(
-    node: Any, frame: float, view: str, base: Picture, box: Box, take: Callable[[str], Any]
-) -> Picture:
+def _expressions(node: Any, frame: float, base: Picture, box: Box, take: Callable[[str], Any]) -> Picture:
     """Return `base` over `box` with the channels of an Expression node, whose variables are worked out first."""
     temps: Dict[str, Any] = {}
     with np.errstate(all="ignore"):
@@ -250,9 +248,8 @@ def _gaussian(plane: Any, across: float, down: float) -> Any:
             reach = int(np.ceil(size))
             steps = np.arange(-reach, reach + 1)
             weights = np.exp(-0.5 * (steps / (size / 3)) ** 2)
-            out = np.apply_along_axis(
-                lambda row, w=weights / weights.sum(): np.convolve(row, w, "same"), axis, out
-            )
+            weights /= weights.sum()
+            out = np.apply_along_axis(np.convolve, axis, out, weights, "same")
     return out.astype(np.float32)
 
 

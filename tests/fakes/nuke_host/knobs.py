@@ -90,8 +90,8 @@ class Knob:
         self._flags &= ~flag
 
     @main_thread_only
-    def getFlag(self, f: int) -> bool:
-        return bool(self._flags & f)
+    def getFlag(self, flag: int) -> bool:
+        return bool(self._flags & flag)
 
     @main_thread_only
     def setEnabled(self, enabled: bool) -> None:
@@ -155,8 +155,8 @@ class Array_Knob(Knob):
         return now if index < 0 else (now[index] if isinstance(now, list) else now)
 
     @main_thread_only
-    def getValue(self, index: int = -1) -> Any:
-        return self.value(index)
+    def getValue(self, channel: int = -1) -> Any:
+        return self.value(channel)
 
     @main_thread_only
     def valueAt(self, time: float, index: int = 0) -> Any:
@@ -167,12 +167,12 @@ class Array_Knob(Knob):
         return self.at(frame, index)
 
     @main_thread_only
-    def setValue(self, val: Any, index: int = -1) -> bool:
+    def setValue(self, val: Any, chan: int = -1) -> bool:
         values = list(val) if isinstance(val, (list, tuple)) else [val] * len(self.names)
         if len(values) != len(self.names):
             raise TypeError(f"{self._name} has {len(self.names)} components, not {len(values)}")
         for i, one in enumerate(values):
-            if index in (-1, i):
+            if chan in (-1, i):
                 self._put(i, one)
         self._changed()
         return True
@@ -493,7 +493,8 @@ class Enumeration_Knob(Knob):
         self._at = self._items.index(now) if now in self._items else 0
 
     @main_thread_only
-    def setValue(self, item: Any) -> bool:
+    def setValue(self, val: Any) -> bool:
+        item = val
         if isinstance(item, str):
             if item not in self._items:
                 raise ValueError(f"{self._name} has no choice {item!r}: {self._items}")

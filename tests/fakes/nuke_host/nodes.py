@@ -149,21 +149,19 @@ class Node:
         return self.knobs_[name]
 
     @main_thread_only
-    def addKnob(self, k: Any) -> None:
-        if k._name in self.knobs_:
-            raise self.host.broken(f"{self.full_name} has a knob {k._name} already")
-        k.user = True
-        self.attach(k)
+    def addKnob(self, knob: Any) -> None:
+        if knob._name in self.knobs_:
+            raise self.host.broken(f"{self.full_name} has a knob {knob._name} already")
+        knob.user = True
+        self.attach(knob)
 
     @main_thread_only
-    def removeKnob(self, k: Any) -> None:
-        if not k.user or self.knobs_.get(k._name) is not k:
-            raise ValueError(f"{k._name} is no user knob of {self.full_name}")
-        if any(knob is k for _, knob in self.host.context):
-            raise self.host.broken(
-                f"the knob {k._name} is removed while its own callback runs: Nuke would crash"
-            )
-        del self.knobs_[k._name]
+    def removeKnob(self, knob: Any) -> None:
+        if not knob.user or self.knobs_.get(knob._name) is not knob:
+            raise ValueError(f"{knob._name} is no user knob of {self.full_name}")
+        if any(running is knob for _, running in self.host.context):
+            raise self.host.broken(f"{knob._name} is removed while its own callback runs: Nuke would crash")
+        del self.knobs_[knob._name]
 
     @main_thread_only
     def readKnobs(self, s: str) -> None:
@@ -173,9 +171,9 @@ class Node:
     def writeKnobs(self, flags: int = 0) -> str:
         return "\n".join(body_lines(self, ""))
 
-    def input(self, i: int) -> Optional[Node]:
+    def input(self, index: int) -> Optional[Node]:
         self.host.check_main("Node.input")
-        return self.inputs_[i] if i < len(self.inputs_) else None
+        return self.inputs_[index] if index < len(self.inputs_) else None
 
     @main_thread_only
     def setInput(self, i: int, node: Optional[Node]) -> bool:
@@ -187,6 +185,10 @@ class Node:
         return True
 
     @main_thread_only
+    def parent(self) -> Any:
+        return self.parent_
+
+    @main_thread_only
     def inputs(self) -> int:
         return max((i + 1 for i, one in enumerate(self.inputs_) if one is not None), default=0)
 
@@ -195,7 +197,7 @@ class Node:
         return int(self.host.classes[self.cls]["inputs"])
 
     @main_thread_only
-    def dependencies(self, what: int = 0) -> List[Node]:
+    def dependencies(self, mask: int) -> List[Node]:
         return [one for one in self.inputs_ if one is not None]
 
     @main_thread_only
@@ -241,7 +243,7 @@ class Node:
         return images.channel_names(self, self.host.frame, self.host.view)
 
     @main_thread_only
-    def sample(self, c: str, x: float, y: float, *size: float) -> float:
+    def sample(self, c: str, x: float, y: float) -> float:
         from fakes.nuke_host import images
 
         return images.sample(images.picture(self, self.host.frame, self.host.view), c, x, y)
@@ -281,8 +283,8 @@ class Group(Node):
         return list(self.nodes_)
 
     @main_thread_only
-    def node(self, name: str) -> Optional[Node]:
-        return next((one for one in self.nodes_ if one.knobs_["name"]._text == name), None)
+    def node(self, s: str) -> Optional[Node]:
+        return next((one for one in self.nodes_ if one.knobs_["name"]._text == s), None)
 
     @main_thread_only
     def begin(self) -> Group:

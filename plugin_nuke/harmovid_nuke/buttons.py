@@ -1,0 +1,162 @@
+"""What a node's buttons do, and what follows a change or the opening of a script.
+
+No error gets out into Nuke: it stands on the node, in words.
+
+    press("send")                       # what the Send button calls
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Callable, Dict
+
+import nuke
+from harmovid.errors import HarmoVidError, InputError
+from harmovid.frames import FrameRange
+
+from harmovid_nuke import bake, connecting, farm, jobs, node, plan, readback, status, threads
+from harmovid_nuke.knobs import OPTION
+from harmovid_nuke.record import OPEN_STATES, RUNNING
+
+
+def press(name: str) -> None:
+    """Do what a button says; called from the button of the node that Nuke calls this node."""
+    press_on(nuke.thisNode(), name)
+
+
+def press_on(group: Any, name: str) -> None:
+    """Do what a button of a node says."""
+    try:
+        _BUTTONS[name](group)
+    except HarmoVidError as error:
+        message(status.failed(group, error))
+    except Exception as error:  # the door to Nuke: a traceback in its console, words on the node
+        traceback.print_exc()
+        message(status.failed(group, error))
+
+
+def message(text: str) -> None:
+    """Say something in a window, or in a terminal. The last thing that a call does: the window waits for a click."""
+    if nuke.GUI:
+        nuke.message(text)
+    else:
+        print("HarmoVid: " + text, flush=True)  # noqa: T201
+
+
+def _send(group: Any) -> None:
+    if group["send_what"].value() == "farm":
+        status.tell(group, farm.write_job(group), status.GOOD)
+        return
+    run = jobs.send(group)
+    if not nuke.GUI:
+        jobs.wait(run)
+
+
+def _cancel(group: Any) -> None:
+    jobs.cancel(group)
+
+
+def _missing(group: Any) -> None:
+    run = jobs.resume(group)
+    if not nuke.GUI:
+        jobs.wait(run)
+
+
+def _redo(group: Any) -> None:
+    text = str(group["redo_frames"].value()).replace(" ", "")
+    if not text:
+        raise InputError("no frames are named.", fix="Write them like 1005, 1009-1010.")
+    run = jobs.resume(group, FrameRange.parse(text))
+    if not nuke.GUI:
+        jobs.wait(run)
+
+
+def _current_frame(group: Any) -> None:
+    group["first"].setValue(nuke.frame())
+    group["last"].setValue(nuke.frame())
+
+
+def _connect(group: Any) -> None:
+    connecting.connect(group)
+
+
+def _show_version(group: Any) -> None:
+    record = readback.chosen(group, plan.folder_of(group))
+    if record is None:
+        raise InputError("there is no such version.", fix="Press Send to make one.")
+    node.show(group, record)
+
+
+def _check(group: Any) -> None:
+    if node.check(group):
+        status.tell(
+            group,
+            "The result fits the inputs." if group["has_result"].value() else "No result yet. Press Send.",
+        )
+
+
+def _bake(group: Any) -> None:
+    status.tell(group, bake.bake(group), 0)
+
+
+_BUTTONS: Dict[str, Callable[[Any], None]] = {
+    "send": _send,
+    "cancel": _cancel,
+    "reload": readback.reload,
+    "check": _check,
+    "reset_range": node.reset_range,
+    "current_frame": _current_frame,
+    "connect": _connect,
+    "show_version": _show_version,
+    "missing": _missing,
+    "redo": _redo,
+    "reset_curves": readback.reset_curves,
+    "bake": _bake,
+}
+
+
+def changed(group: Any, name: str) -> None:
+    """React to a change of a knob that means something to us."""
+    if name == OPTION + "preset":
+        node.apply_preset(group, str(group[name].value()))
+    else:
+        node.check(group)
+
+
+def opened(group: Any) -> None:
+    """Look after a node of a script that was opened: an interrupted job is offered to be gone on with."""
+    record = node.record_of(group)
+    if record is None or record.state not in OPEN_STATES or not record.missing():
+        return
+    here, total = len(readback.show(group, record)), len(FrameRange.parse(record.wanted))
+    text = f"v{record.version:03d} was interrupted: {here} of {total} frames are here. "
+    status.tell(group, text + "Press Missing on the History tab to go on.", status.OLD)
+
+
+def offer_to_resume() -> None:
+    """Ask once, after a script was opened, whether interrupted jobs are to be gone on with."""
+    waiting = [one for one in node.all_of_ours() if _interrupted(one)]
+    if not waiting or not nuke.GUI:
+        return
+    names = ", ".join(one.name() for one in waiting)
+    if nuke.ask(f"HarmoVid: jobs of {names} were interrupted. Go on with them?"):
+        for group in waiting:
+            _go_on(group)
+
+
+def _go_on(group: Any) -> None:
+    try:
+        jobs.resume(group)
+    except HarmoVidError as error:
+        status.failed(group, error)
+
+
+def _interrupted(group: Any) -> bool:
+    record = node.record_of(group)
+    return record is not None and record.state == RUNNING and bool(record.missing())
+
+
+def script_opened() -> None:
+    """Nuke has opened a script: ask about interrupted jobs when its event loop is idle again."""
+    if nuke.GUI:
+        threads.from_event_loop(offer_to_resume)

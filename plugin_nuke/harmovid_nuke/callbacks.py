@@ -1,0 +1,33 @@
+"""What a saved node calls on its own. Cheap and harmless: everything else is loaded when a knob of ours changes."""
+
+from __future__ import annotations
+
+import traceback
+
+import nuke
+
+WATCHED = ("inputChange", "showPanel", "o_preset")
+"""Knob names that mean something to us: Nuke calls back for every change, also of a node's place in the graph."""
+
+
+def knob_changed() -> None:
+    """React to a change of a node's knob."""
+    try:
+        knob = nuke.thisKnob()
+        name = knob.name() if knob is not None else ""
+        if name in WATCHED:
+            from harmovid_nuke import buttons
+
+            buttons.changed(nuke.thisNode(), name)
+    except Exception:  # a callback must never stop the artist's own change
+        traceback.print_exc()
+
+
+def opened() -> None:
+    """Look after a node of a script that was opened or pasted."""
+    try:
+        from harmovid_nuke import buttons
+
+        buttons.opened(nuke.thisNode())
+    except Exception:  # a script must open, whatever its nodes hold
+        traceback.print_exc()

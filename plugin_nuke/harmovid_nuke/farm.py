@@ -1,0 +1,139 @@
+"""A farm: one task runs the job, then the blades render and only read.
+
+    write_job(group)                    # in Nuke: a version, a copy of the script, an Open Job Description template
+    nuke -t .../harmovid_nuke/submit.py script.nk Harmonize1       # the one task, on any machine with a Nuke
+
+A blade that renders the script never sends anything: the node is made of ordinary nodes, and nothing of ours runs in a
+render. The node is set so that a frame without a result is an error there, not a frame without the change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any, Dict
+
+import nuke
+from harmovid.errors import InputError, OutputError
+from harmovid.frames import FrameRange
+from harmovid.storage.atomic import write_whole
+
+from harmovid_nuke import node, plan, readback
+from harmovid_nuke.graph import RESULT
+from harmovid_nuke.record import Record
+
+TEMPLATE, VALUES, SCRIPT = "template.json", "parameter_values.json", "script.nk"
+
+
+def write_job(group: Any) -> str:
+    """Write everything a farm needs into a new version's folder, and return a sentence that says where.
+
+    Raises:
+        InputError: something is missing, or the script is not saved. OutputError: a file cannot be written.
+    """
+    if not nuke.root().name() or nuke.root().name() == "Root":
+        raise InputError("the script has no file.", fix="Save it first.")
+    record = plan.placed(plan.make(group))
+    _expect(group, record)
+    nuke.scriptSave()
+    script = f"{record.folder}/{SCRIPT}"
+    try:
+        shutil.copyfile(nuke.root().name(), script)
+        write_whole(f"{record.folder}/{TEMPLATE}", _json(template(record)))
+        write_whole(f"{record.folder}/{VALUES}", _json(values(record, script)))
+    except OSError as error:
+        raise OutputError(
+            f"{record.folder} cannot be written: {error.strerror}.", fix="Check the folder."
+        ) from error
+    return (
+        f"Ready for the farm: submit {record.folder} (Open Job Description), or run its first step by hand."
+    )
+
+
+def _json(data: Dict[str, Any]) -> bytes:
+    return (json.dumps(data, indent=2) + "\n").encode("utf-8")
+
+
+def _expect(group: Any, record: Record) -> None:
+    """Set the node to a result that is to come: every frame counts as there, and one that is not is an error."""
+    readback.show(group, record)
+    wanted = FrameRange.parse(record.wanted)
+    with readback.quietly():
+        group["present"].fromScript(readback.presence(wanted, wanted))
+        group["has_result"].setValue(True)
+        group["upstream"].setValue(record.upstream)
+        group["stale"].setValue(False)
+        group["on_missing"].setValue("error")
+        group.node(RESULT)["on_error"].setValue("error")
+        group["job_data"].setValue(node.packed(record))
+
+
+def template(record: Record) -> Dict[str, Any]:
+    """Return the job template: the job as one task, then the script's own render, a task per frame."""
+    here = os.path.dirname(os.path.abspath(__file__)).replace("\\", "/")
+    return {
+        "specificationVersion": "jobtemplate-2023-09",
+        "name": f"{record.label} v{record.version:03d}",
+        "parameterDefinitions": [
+            {"name": "NukeScript", "type": "PATH", "objectType": "FILE", "dataFlow": "INOUT"},
+            {
+                "name": "Submit",
+                "type": "PATH",
+                "objectType": "FILE",
+                "dataFlow": "IN",
+                "default": f"{here}/submit.py",
+            },
+            {"name": "Node", "type": "STRING", "default": record.node},
+            {"name": "Frames", "type": "STRING", "default": record.wanted},
+            {
+                "name": "Nuke",
+                "type": "STRING",
+                "default": "nuke",
+                "description": "The command that starts Nuke.",
+            },
+        ],
+        "steps": [
+            {
+                "name": "HarmoVid",
+                "description": "Renders the inputs and runs the job. One task: blades would each submit it again.",
+                "script": _script(["-t", "{{Param.Submit}}", "{{Param.NukeScript}}", "{{Param.Node}}"]),
+            },
+            {
+                "name": "Render",
+                "description": "Renders the script's Writes. Results are only read.",
+                "dependencies": [{"dependsOn": "HarmoVid"}],
+                "parameterSpace": {
+                    "taskParameterDefinitions": [
+                        {"name": "Frame", "type": "INT", "range": "{{Param.Frames}}"}
+                    ]
+                },
+                "script": _script(["-x", "-F", "{{Task.Param.Frame}}", "{{Param.NukeScript}}"]),
+            },
+        ],
+    }
+
+
+def _script(arguments: Any) -> Dict[str, Any]:
+    return {"actions": {"onRun": {"command": "{{Param.Nuke}}", "args": list(arguments)}}}
+
+
+def values(record: Record, script: str) -> Dict[str, Any]:
+    """Return the template's parameters for this job."""
+    return {"NukeScript": script, "Node": record.node, "Frames": record.wanted.replace(" ", "")}
+
+
+def run(script: str, name: str) -> Record:
+    """Do the one task of a farm's job: open the script, run the job that its node waits for, return its record.
+
+    Raises:
+        HarmoVidError: it failed; what has arrived stays, and running it again goes on.
+    """
+    from harmovid_nuke import jobs
+
+    nuke.scriptOpen(script)
+    group = node.find(name)
+    found = node.record_of(group)
+    if found is None:
+        raise InputError(f"{name} waits for no job.", fix="Send it to the farm from Nuke.")
+    return jobs.wait(jobs.resume(group)).record if found.missing() else found

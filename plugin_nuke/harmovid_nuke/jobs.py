@@ -1,0 +1,317 @@
+"""One send from start to end: ask the server, render the inputs, run the job, bring the results in.
+
+    run = send(group)                   # Nuke stays usable; the node follows
+    wait(run)                           # `nuke -t` and scripts: until it is over
+
+A worker thread asks the server and moves frames; what touches the script is done by the main thread (`threads`).
+Whatever happens, what has arrived stays on disk with its record, and `resume` goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+import traceback
+from typing import Any, Dict, List, Mapping, Optional
+
+import nuke
+from harmovid import JobFiles
+from harmovid.errors import HarmoVidError, InputError, JobCancelled
+from harmovid.frames import FrameRange
+
+from harmovid_nuke import node as nodes
+from harmovid_nuke import plan, private, readback, record, render, status, threads
+from harmovid_nuke.partial import PartialJob
+from harmovid_nuke.record import Record
+
+LOOK_S = 0.1
+SHOW_S = 0.5
+"""How often the worker looks for a cancel, and how often the node follows arriving frames."""
+
+TITLES = {"harmonize": "Harmonize", "deflicker": "Deflicker"}
+_runs: Dict[str, Run] = {}
+
+
+class Run:
+    """A send that is under way, or was. The worker writes `record`, `reports` and `failures`; anyone may cancel."""
+
+    def __init__(self, asked: Record, new: bool, redo: Optional[FrameRange] = None) -> None:
+        """Take what is asked for; `new` makes a version, else the record's own is gone on with."""
+        self.record, self.new, self.redo = asked, new, redo
+        self.node = asked.node
+        self.reports: Dict[int, Mapping[str, Any]] = {}
+        self.failures: Dict[int, str] = {}
+        self.problems: List[str] = []
+        self.error: Optional[BaseException] = None
+        self.settings: Any = None
+        self.engine: Any = None
+        self.cancelled = threading.Event()
+        self.thread = threading.Thread(target=_work, args=(self,), name=f"harmovid-{asked.node}", daemon=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether the worker has ended."""
+        return not self.thread.is_alive()
+
+
+def send(group: Any) -> Run:
+    """Begin a new version with what the knobs say.
+
+    Raises:
+        InputError: what the knobs ask for cannot be done, or the node is busy.
+    """
+    return _begin(group, Run(plan.make(group), new=True))
+
+
+def resume(group: Any, redo: Optional[FrameRange] = None) -> Run:
+    """Go on with the version that the node shows: the frames that are missing, or those of `redo`.
+
+    Raises:
+        InputError: there is no such version, or nothing to do.
+    """
+    found = nodes.record_of(group) or readback.chosen(group, plan.folder_of(group))
+    if found is None:
+        raise InputError("there is no version to go on with.", fix="Press Send.")
+    if redo is not None:
+        outside = [frame for frame in redo if frame not in FrameRange.parse(found.wanted)]
+        if outside:
+            raise InputError(
+                f"frames {FrameRange(outside)} are not of {found.wanted}.", fix="Send a wider range."
+            )
+    elif not found.missing():
+        raise InputError("no frame is missing.", fix="Name the frames to make again.")
+    return _begin(group, Run(found, new=False, redo=redo))
+
+
+def _begin(group: Any, run: Run) -> Run:
+    busy = of(group)
+    if busy is not None:
+        raise InputError("the node is busy with a job.", fix="Wait for it, or press Cancel.")
+    run.settings = private.settings_of(run.record.server, run.record.key)
+    _runs[run.node] = run
+    status.tell(group, "Asking the server ...", status.BUSY)
+    run.thread.start()
+    return run
+
+
+def of(group: Any) -> Optional[Run]:
+    """Return the run of a node that is under way."""
+    run = _runs.get(group.fullName())
+    return run if run is not None and not run.over else None
+
+
+def under_way() -> List[Run]:
+    """Return all runs that are under way."""
+    return [run for run in _runs.values() if not run.over]
+
+
+def cancel(group: Any) -> None:
+    """Stop a node's job; frames that have arrived stay.
+
+    Raises:
+        InputError: there is none.
+    """
+    run = of(group)
+    if run is None:
+        raise InputError("no job is under way.", fix="")
+    run.cancelled.set()
+    status.tell(group, "Stopping ...", status.BUSY)
+
+
+def wait(run: Run) -> Run:
+    """Wait in the main thread of a `nuke -t` until a run is over; Ctrl-C cancels it. Raises what went wrong.
+
+    Raises:
+        HarmoVidError: the job failed.
+    """
+    try:
+        threads.serve(lambda: run.over)
+    except KeyboardInterrupt:
+        run.cancelled.set()
+        threads.serve(lambda: run.over)
+        raise
+    if run.error is not None:
+        raise run.error
+    return run
+
+
+def _work(run: Run) -> None:
+    """Do everything but what the main thread must do; the thread's own function, it lets nothing out."""
+    try:
+        with private.connected(run.settings) as client:
+            run.engine = client.engine(run.record.engine)
+            run.record = threads.Ask(_in_main, run).wait()
+            _jobs(run, client)
+    except HarmoVidError as error:
+        run.error = error
+    except BaseException as error:  # the thread's door
+        run.error = error
+        traceback.print_exc()
+    with contextlib.suppress(HarmoVidError):  # a full disk: the results themselves are what counts
+        _settle(run)
+    threads.later(_finish, run)
+
+
+def _in_main(run: Run) -> Record:
+    """Render what is to be sent, and return the record in its place. In the main thread.
+
+    Raises:
+        HarmoVidError: it cannot be rendered, or the artist stopped it.
+    """
+    if run.cancelled.is_set():
+        raise JobCancelled("the job was cancelled.")
+    group = nodes.find(run.node)
+    nodes.take_engine(group, run.engine)
+    if run.new:
+        run.record = plan.placed(run.record)
+    else:
+        run.record = run.record.save(state=record.RUNNING, message="")
+    group["job_data"].setValue(nodes.packed(run.record))
+    status.tell(group, "Rendering the inputs ...", status.BUSY)
+    run.problems = render.render(group, run.record)
+    readback.history(group, run.record)
+    status.tell(group, "Sending ...", status.BUSY)
+    return run.record
+
+
+def _jobs(run: Run, client: Any) -> None:
+    bar = Bar(run)
+    for view in run.record.views:
+        bar.view = view
+        _job(run, client, view, bar)
+
+
+def _job(run: Run, client: Any, view: str, bar: Bar) -> None:
+    """Run one view's job to its end.
+
+    Raises:
+        HarmoVidError: it failed or was cancelled.
+    """
+    job = _prepared(run, client, view)
+    shown_at = 0.0
+
+    def arrived(frame: int, report: Mapping[str, Any]) -> None:
+        nonlocal shown_at
+        run.reports[frame] = report
+        if time.monotonic() - shown_at > SHOW_S:
+            shown_at = time.monotonic()
+            threads.later(_follow, run)
+
+    handle = client.start(job, on_result=arrived)
+    while not handle.wait(LOOK_S):
+        if run.cancelled.is_set() or bar.cancelled():
+            handle.cancel()
+        bar.update(handle.progress)
+    result = handle.result()
+    run.failures.update({frame: error.message for frame, error in result.failed.items()})
+
+
+def _prepared(run: Run, client: Any, view: str) -> Any:
+    inputs = {layer: run.record.input(layer, view) for layer in run.record.layers}
+    options = {name: value for name, value in run.record.options.items() if value is not None}
+    job = JobFiles.prepare(
+        run.engine,
+        inputs,
+        run.record.result(view),
+        frames=run.record.frames,
+        options=options,
+        output="fg",
+        field=True,
+        overwrite=True,
+        label=run.record.label,
+        roots=client.roots,
+    )
+    run.problems += [warning for warning in job.warnings if "replaced" not in warning]
+    return job if run.new else PartialJob(job, run.redo)
+
+
+class Bar:
+    """Nuke's progress bar for a run, owned by its worker; a terminal gets lines."""
+
+    def __init__(self, run: Run) -> None:
+        """Open it."""
+        title = f"{TITLES[run.record.kind]} {run.node}"
+        self._task = nuke.ProgressTask(title) if nuke.GUI else None
+        self._title, self._said = title, ""
+        self.view = ""
+
+    def cancelled(self) -> bool:
+        """Return whether the artist pressed its Cancel."""
+        return self._task is not None and bool(self._task.isCancelled())
+
+    def update(self, progress: Any) -> None:
+        """Show how far a job is."""
+        text = f"{progress.delivered} of {progress.total} frames"
+        if progress.queue_position:
+            text = f"waiting, number {progress.queue_position} in the queue"
+        text = " ".join(each for each in (self.view, progress.message or text) if each)
+        if self._task is not None:
+            self._task.setMessage(text)
+            self._task.setProgress(100 * progress.delivered // max(progress.total, 1))
+        elif text != self._said:
+            print(f"{self._title}: {text}", flush=True)  # noqa: T201
+        self._said = text
+
+
+def _follow(run: Run) -> None:
+    """Show the frames that have arrived. In the main thread."""
+    group = nodes.find(run.node, missing_ok=True)
+    if group is not None and not run.over:
+        present = readback.show(group, run.record)
+        total = len(FrameRange.parse(run.record.wanted))
+        status.tell(group, f"{len(present)} of {total} frames are here ...", status.BUSY)
+
+
+def _settle(run: Run) -> None:
+    """Write down how it ended, and remove what was sent when it is not needed any more."""
+    if not os.path.isfile(os.path.join(run.record.folder, record.RECORD)):
+        return
+    if run.reports:
+        run.record.save_reports(run.reports)
+    missing = run.record.missing()
+    if run.error is None:
+        state = record.PARTLY if missing else record.DONE
+    else:
+        state = record.CANCELLED if isinstance(run.error, JobCancelled) else record.FAILED
+    message = "" if run.error is None else status.words_of(run.error)
+    run.record = run.record.save(state=state, message=message)
+    if state == record.DONE and not run.record.keep_inputs:
+        shutil.rmtree(os.path.join(run.record.folder, record.INPUTS), ignore_errors=True)
+
+
+def _finish(run: Run) -> None:
+    """Show how it ended. In the main thread."""
+    group = nodes.find(run.node, missing_ok=True)
+    if group is None:
+        return
+    if os.path.isfile(os.path.join(run.record.folder, record.RECORD)):
+        _show_end(group, run)
+    if run.error is not None:
+        status.tell(group, _last_words(run), status.BAD)
+
+
+def _show_end(group: Any, run: Run) -> None:
+    present = readback.show(group, run.record)
+    readback.curves(group, run.record)
+    readback.history(group, run.record)
+    review = readback.summary(group, run.record, run.failures)
+    with readback.quietly():
+        group["upstream"].setValue(run.record.upstream)
+        group["stale"].setValue(False)
+    total = len(FrameRange.parse(run.record.wanted))
+    version = os.path.basename(run.record.folder)
+    text = f"{version}: {len(present)} of {total} frames. Worth a look: {review}."
+    more = " ".join(run.problems)
+    colour = status.GOOD if len(present) == total else status.OLD
+    status.tell(group, f"{text} {more}".strip(), colour)
+
+
+def _last_words(run: Run) -> str:
+    words = status.words_of(run.error) if run.error is not None else ""
+    here = len(run.record.present()) if run.record.version else 0
+    if not here:
+        return words
+    return f"{words} {here} frames are here; press Missing on the History tab to go on."

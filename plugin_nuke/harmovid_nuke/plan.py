@@ -1,0 +1,153 @@
+"""From a node's knobs to the record of a send: which frames, which inputs, which engine, where to.
+
+Only the main thread may call what takes a node.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Tuple
+
+import nuke
+from harmovid.errors import InputError
+from harmovid.frames import FrameRange
+from harmovid.job import EngineInfo
+
+from harmovid_nuke import knobs, render, status
+from harmovid_nuke.graph import INPUTS
+from harmovid_nuke.knobs import unpack
+from harmovid_nuke.record import Record, new_version
+
+LAYERS: Dict[str, Tuple[Tuple[str, Tuple[int, ...]], ...]] = {
+    "harmonize": (("fg", (0,)), ("bg", (1,)), ("matte", (2,))),
+    # Where the result acts is limited live; for measuring, a mask of its own, or else that one, is sent.
+    "deflicker": (("plate", (0,)), ("measure_mask", (1, 2))),
+}
+"""Engine layer to the inputs that may fill it, the first that is connected."""
+
+
+def values_of(group: Any) -> Dict[str, Any]:
+    """Return the values of the node's own knobs by name."""
+    found = {}
+    for name, knob in group.knobs().items():
+        if hasattr(knob, "value") and knob.Class() not in ("Tab_Knob", "Text_Knob", "PyScript_Knob"):
+            found[name] = knob.value()
+    return found
+
+
+def engine_of(group: Any) -> Optional[EngineInfo]:
+    """Return the engine description that the node carries, or None when it has never been connected."""
+    data = unpack(group["engine_data"].value())
+    return EngineInfo.from_dict(data) if isinstance(data, dict) else None
+
+
+def folder_of(group: Any) -> str:
+    """Return the folder of a node's versions, with forward slashes and no slash at the end.
+
+    Raises:
+        InputError: the script has no name yet, and no folder is set.
+    """
+    named = str(group["folder"].evaluate() or "").replace("\\", "/").rstrip("/")
+    script = nuke.root().name()
+    if named and os.path.isabs(named):
+        return named
+    if not script or script == "Root":
+        raise InputError(
+            "there is no place for the results.", fix="Save the script, or set a folder on the Output tab."
+        )
+    stem = os.path.splitext(os.path.basename(script))[0]
+    beside = os.path.dirname(script.replace("\\", "/"))
+    return "/".join([beside, named or f"harmovid/{stem}/{group.fullName()}"])
+
+
+def make(group: Any) -> Record:
+    """Return the record of what the knobs ask for; its folder is the node's, not yet a version's.
+
+    Raises:
+        InputError: something is missing or cannot be used; the message says what to do.
+    """
+    kind, values = str(group["harmovid_kind"].value()), values_of(group)
+    wanted, frames = _frames(values)
+    layers = _layers(group, kind)
+    engine = engine_of(group)
+    return Record(
+        folder=folder_of(group),
+        node=group.fullName(),
+        kind=kind,
+        engine=str(values["engine"]).strip() or (engine.name if engine is not None else kind),
+        wanted=str(wanted),
+        frames=str(frames),
+        views=_views(str(values["views"])),
+        layers=layers,
+        options=knobs.option_values(engine, values) if engine is not None else {},
+        has_alpha=render.has_alpha(group, 0),
+        datatype=str(values["datatype"]),
+        compression=str(values["compression"]),
+        keep_inputs=bool(values["keep_inputs"]),
+        server=str(values["server"]),
+        key=str(values["key"]),
+        label=_label(group),
+        upstream=status.fingerprint(group, layers.values()),
+        started=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def placed(record: Record) -> Record:
+    """Return the record in a new version's folder, written there.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+    return replace(record, folder=new_version(record.folder)).save()
+
+
+def _frames(values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:
+    """Return the frames wanted, and those with handles."""
+    first, last, handles = int(values["first"]), int(values["last"]), max(int(values["handles"]), 0)
+    if values["send_what"] == "current frame":
+        first = last = nuke.frame()
+    if last < first:
+        raise InputError(f"the range {first} to {last} runs backwards.", fix="Press Reset.")
+    return FrameRange(range(first, last + 1)), FrameRange(range(first - handles, last + handles + 1))
+
+
+def _layers(group: Any, kind: str) -> Dict[str, int]:
+    """Return the layers that are sent, with the inputs they come from.
+
+    Raises:
+        InputError: an input that is needed is not connected.
+    """
+    engine = engine_of(group)
+    known = {layer.name: layer for layer in engine.layers} if engine is not None else None
+    found: Dict[str, int] = {}
+    for layer, candidates in LAYERS[kind]:
+        connected = [index for index in candidates if group.input(index) is not None]
+        if known is not None and layer not in known:
+            continue
+        if connected:
+            found[layer] = connected[0]
+        elif candidates[0] < (2 if kind == "harmonize" else 1):
+            name = INPUTS[kind][candidates[0]]
+            raise InputError(f"the input {name} is not connected.", fix="Connect it, then send again.")
+    return found
+
+
+def _views(text: str) -> Tuple[str, ...]:
+    """Return the views to send; a script with one view has no folders for them.
+
+    Raises:
+        InputError: a view that the script does not have.
+    """
+    known = list(nuke.views())
+    wanted: List[str] = text.replace(",", " ").split() or known
+    unknown = [view for view in wanted if view not in known]
+    if unknown:
+        raise InputError(f"the script has no view {unknown[0]!r}.", fix="It has: " + ", ".join(known) + ".")
+    return tuple(wanted) if len(known) > 1 else ("",)
+
+
+def _label(group: Any) -> str:
+    script = os.path.splitext(os.path.basename(nuke.root().name() or "untitled"))[0]
+    return f"{script} {group.fullName()}"

@@ -1,0 +1,196 @@
+"""What is known of one send, kept beside its results, so that nothing is lost when Nuke is.
+
+    <folder>/v003/job.json               the record: what was asked for, and how far it came
+    <folder>/v003/reports.json           what engine and pixels said of each frame
+    <folder>/v003/in/fg.1001.exr         the frames sent; removed when the job is done
+    <folder>/v003/result.1001.exr        the results; with several views in a folder per view
+
+Plain Python, no host: a farm's job, a terminal and the node read and write the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from harmovid.errors import OutputError
+from harmovid.frames import FramePattern, FrameRange
+from harmovid.storage.atomic import write_whole
+
+RECORD, REPORTS, INPUTS = "job.json", "reports.json", "in"
+RUNNING, DONE, PARTLY, FAILED, CANCELLED = "running", "done", "partly", "failed", "cancelled"
+OPEN_STATES = (RUNNING, FAILED, CANCELLED, PARTLY)
+"""States with which a job can be gone on with."""
+
+_VERSION = re.compile(r"v(\d{3,})")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One send.
+
+    Attributes:
+        folder: the version's own folder, with forward slashes.
+        node: the node's full name; `kind` is its kind.
+        wanted: the frames that the artist wants back, as text; `frames` those with handles.
+        views: the views sent; one that is not in a folder of its own is "".
+        layers: engine layer to the number of the node's input.
+        options: the engine's options.
+        has_alpha: whether the lit input has an alpha channel: then it bounds the result.
+        datatype, compression: of the frames sent.
+        upstream: fingerprint of what was sent (`status.fingerprint`).
+        state: one of the constants above.
+        message: the last word on it.
+    """
+
+    folder: str
+    node: str
+    kind: str
+    engine: str
+    wanted: str
+    frames: str
+    views: Tuple[str, ...] = ("",)
+    layers: Dict[str, int] = field(default_factory=dict)
+    options: Dict[str, Any] = field(default_factory=dict)
+    has_alpha: bool = True
+    datatype: str = "16 bit half"
+    compression: str = "Zip (1 scanline)"
+    keep_inputs: bool = False
+    server: str = ""
+    key: str = ""
+    label: str = ""
+    upstream: str = ""
+    started: str = ""
+    state: str = RUNNING
+    message: str = ""
+
+    @property
+    def version(self) -> int:
+        """The version's number."""
+        match = _VERSION.fullmatch(os.path.basename(self.folder))
+        return int(match.group(1)) if match else 0
+
+    def result(self, view: str) -> str:
+        """Return the pattern of the results of a view, as Nuke writes it; `%V` gives that of all views."""
+        return "/".join([self.folder, *([view] if view else []), "result.%04d.exr"])
+
+    def input(self, layer: str, view: str) -> str:
+        """Return the pattern of the frames sent of a layer."""
+        return "/".join([self.folder, INPUTS, *([view] if view else []), f"{layer}.%04d.exr"])
+
+    @property
+    def shown(self) -> str:
+        """The result's pattern for a Read: with `%V` where there are several views."""
+        return self.result("%V" if self.views != ("",) else "")
+
+    def present(self) -> FrameRange:
+        """Return the frames wanted that have a result now, in every view."""
+        found = set(FrameRange.parse(self.wanted))
+        for view in self.views:
+            found &= set(FramePattern.parse(self.result(view)).existing())
+        return FrameRange(found)
+
+    def missing(self) -> FrameRange:
+        """Return the frames wanted that have none."""
+        present = self.present()
+        return FrameRange(frame for frame in FrameRange.parse(self.wanted) if frame not in present)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """Rebuild from plain data; what a newer plugin adds is left out."""
+        known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        known["views"] = tuple(known.get("views", ("",)))
+        return cls(**known)
+
+    def save(self, **changes: Any) -> Record:
+        """Return the record with changes, written to its folder.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        changed = replace(self, **changes)
+        text = json.dumps(changed.to_dict(), indent=1, sort_keys=True) + "\n"
+        _write(os.path.join(changed.folder, RECORD), text)
+        return changed
+
+    def save_reports(self, reports: Mapping[int, Mapping[str, Any]]) -> None:
+        """Add reports of frames to those that are there.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        merged = {str(frame): dict(said) for frame, said in {**self.reports(), **reports}.items()}
+        _write(os.path.join(self.folder, REPORTS), json.dumps(merged, sort_keys=True, default=str) + "\n")
+
+    def reports(self) -> Dict[int, Dict[str, Any]]:
+        """Return what is known of each frame."""
+        found = _read(os.path.join(self.folder, REPORTS))
+        return {int(frame): said for frame, said in found.items()} if isinstance(found, dict) else {}
+
+
+def load(folder: str) -> Optional[Record]:
+    """Return the record in a version's folder, or None; it may have been moved with the folder."""
+    data = _read(os.path.join(folder, RECORD))
+    if not isinstance(data, dict):
+        return None
+    try:
+        return replace(Record.from_dict(data), folder=Path(folder).as_posix())
+    except TypeError:
+        return None
+
+
+def versions(folder: str) -> List[Record]:
+    """Return the records under a node's folder, the newest first."""
+    try:
+        names = [name for name in os.listdir(folder) if _VERSION.fullmatch(name)]
+    except OSError:
+        return []
+    ordered = sorted(names, key=lambda name: int(name[1:]), reverse=True)
+    return [found for found in (load(os.path.join(folder, name)) for name in ordered) if found is not None]
+
+
+def new_version(folder: str) -> str:
+    """Make the folder of the next version and return it. Two sends at once get two.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        taken = [int(name[1:]) for name in os.listdir(folder) if _VERSION.fullmatch(name)]
+        for number in range(max(taken, default=0) + 1, max(taken, default=0) + 100):
+            made = f"{Path(folder).as_posix()}/v{number:03d}"
+            try:
+                os.mkdir(made)
+            except FileExistsError:
+                continue
+            return made
+    except OSError as error:
+        raise OutputError(
+            f"no folder can be made in {folder}: {error.strerror}.", fix="Set the folder on the Output tab."
+        ) from error
+    raise OutputError(f"{folder} has too many versions at once.", fix="Send again.")
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        write_whole(path, text.encode("utf-8"))
+    except OSError as error:
+        fix = "Free some room or set another folder on the Output tab, then press Missing."
+        raise OutputError(f"{path} cannot be written: {error.strerror}.", fix=fix) from error
+
+
+def _read(path: str) -> Any:
+    try:
+        with open(path, "rb") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None

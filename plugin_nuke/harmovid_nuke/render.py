@@ -1,0 +1,167 @@
+"""Rendering what is upstream of a node to EXR files, without leaving a trace in the script.
+
+    has_alpha, problems = render(group, record)
+
+The frames hold Nuke's working space as it is (`raw`): no colour space is named, nothing is clamped, the data window is
+the bounding box. Only the main thread may call this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, Iterator, List, Sequence, Tuple
+
+import nuke
+from harmovid.errors import InputError, JobCancelled
+from harmovid.frames import FramePattern, FrameRange
+
+from harmovid_nuke.record import Record
+
+ALPHA = "rgba.alpha"
+_MATTES = ("matte", "mask", "measure_mask")
+_STOPPED = "cancel"
+"""In the text of the error that Nuke raises when the artist stops a render, in whatever case."""
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Have proxy mode off and undo quiet for a while; leave selection, frame and the script's state as they were."""
+    root = nuke.root()
+    proxy, modified = root["proxy"].value(), root.modified()
+    frame, selected = nuke.frame(), nuke.selectedNodes()
+    nuke.Undo.disable()
+    try:
+        root["proxy"].setValue(False)
+        yield
+    finally:
+        root["proxy"].setValue(proxy)
+        for node in nuke.selectedNodes():
+            node.setSelected(False)
+        for node in selected:
+            node.setSelected(True)
+        if nuke.frame() != frame:
+            nuke.frame(frame)
+        nuke.Undo.enable()
+        root.setModified(modified)
+
+
+def has_alpha(group: Any, index: int) -> bool:
+    """Return whether an input of a node has an alpha channel."""
+    upstream = group.input(index)
+    return upstream is not None and ALPHA in upstream.channels()
+
+
+def render(group: Any, record: Record) -> List[str]:
+    """Render the frames of a record that are not there yet, and return what went wrong with single frames.
+
+    Raises:
+        InputError: an input cannot be rendered at all, or has no alpha where its alpha is wanted.
+        JobCancelled: the artist stopped the render.
+    """
+    problems: List[str] = []
+    with undisturbed():
+        for layer, index in record.layers.items():
+            problems += _layer(group, record, layer, index)
+    return problems
+
+
+def channels_of(group: Any, record: Record, layer: str, index: int) -> str:
+    """Return which channels of an input are sent, as a Write's knob has them.
+
+    An alpha that the input does not have would be written as 0, and nothing would be lit.
+
+    Raises:
+        InputError: a matte without alpha.
+    """
+    if layer not in _MATTES:
+        return "rgba" if has_alpha(group, index) else "rgb"
+    if not has_alpha(group, index):
+        name = group.node(_input_name(group, index)).name()
+        raise InputError(
+            f"the input {name} has no alpha channel.",
+            fix="Put the matte into its alpha, with a Shuffle node.",
+        )
+    return "alpha"
+
+
+def _input_name(group: Any, index: int) -> str:
+    found = [
+        one.name() for one in group.nodes() if one.Class() == "Input" and int(one["number"].value()) == index
+    ]
+    return str(found[0])
+
+
+def _layer(group: Any, record: Record, layer: str, index: int) -> List[str]:
+    missing = [view for view in record.views if _to_render(record, layer, view)]
+    if not missing:
+        return []
+    pattern = record.input(layer, "%V" if record.views != ("",) else "")
+    for view in record.views:
+        os.makedirs(os.path.dirname(record.input(layer, view)), exist_ok=True)
+    frames = FrameRange(frame for view in missing for frame in _to_render(record, layer, view))
+    channels = channels_of(group, record, layer, index)
+    problem = _write(group, index, pattern, channels, record, frames)
+    left = FrameRange(frame for view in missing for frame in _to_render(record, layer, view))
+    if len(left) == len(FrameRange.parse(record.frames)):
+        reason = problem or "Nuke wrote no frame"
+        raise InputError(
+            f"the input {layer} cannot be rendered: {reason}.", fix="Look at the nodes above it."
+        )
+    return [f"{layer}: frames {left} could not be rendered. {problem}".strip()] if left else []
+
+
+def _to_render(record: Record, layer: str, view: str) -> FrameRange:
+    found = set(FramePattern.parse(record.input(layer, view)).existing())
+    return FrameRange(frame for frame in FrameRange.parse(record.frames) if frame not in found)
+
+
+def _write(group: Any, index: int, pattern: str, channels: str, record: Record, frames: FrameRange) -> str:
+    """Render frames of an input through a Write that is gone afterwards; return Nuke's word on frames that failed.
+
+    Raises:
+        JobCancelled: the artist stopped it.
+    """
+    with group.parent():
+        write = nuke.nodes.Write()
+    try:
+        _set_up(write, pattern, channels, record)
+        write.setInput(0, group.input(index))
+        views = list(record.views) if record.views != ("",) else [nuke.views()[0]]
+        for first, last in _runs(frames):
+            nuke.execute(write, first, last, 1, views, True)
+    except RuntimeError as error:
+        if _STOPPED in str(error).lower():
+            raise JobCancelled("the render was stopped.", fix="Send again when you are ready.") from error
+        return str(error)
+    finally:
+        nuke.delete(write)
+    return ""
+
+
+def _set_up(write: Any, pattern: str, channels: str, record: Record) -> None:
+    """Set the Write: the file type first, it brings the other knobs, of which an old Nuke may lack one."""
+    for name, value in (
+        ("file_type", "exr"),
+        ("file", pattern),
+        ("channels", channels),
+        ("raw", True),
+        ("datatype", record.datatype),
+        ("compression", record.compression),
+        ("metadata", "all metadata except input/*"),
+        ("autocrop", False),
+    ):
+        knob = write.knob(name)
+        if knob is not None:
+            knob.setValue(value)
+
+
+def _runs(frames: Sequence[int]) -> List[Tuple[int, int]]:
+    """Return frames as first and last of stretches without a gap."""
+    runs: List[Tuple[int, int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], frame)
+        else:
+            runs.append((frame, frame))
+    return runs

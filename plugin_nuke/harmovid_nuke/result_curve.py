@@ -1,0 +1,94 @@
+"""The overall correction of a frame in stops: from the server's report, or from the result's own header.
+
+    correction("/shot/result.%04d.exr", 1001, report)       # (red, green, blue) stops at middle grey, or None
+
+Plain Python on bytes: the attribute `harmovid/grade` holds the field's curves as JSON (docs/lighting-field.md).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from typing import Any, List, Mapping, Optional, Tuple
+
+from harmovid.frames import FramePattern
+
+Triple = Tuple[float, float, float]
+GRADE = b"harmovid/grade"
+MAX_HEADER = 1 << 20
+_MAGIC = b"\x76\x2f\x31\x01"
+MIDDLE_GREY = 0.18
+
+
+def flicker(report: Mapping[str, Any]) -> Optional[Triple]:
+    """Return the level of a frame before the correction, in stops above middle grey; None where it is not told."""
+    return _told(report, "measured")
+
+
+def correction(pattern: str, frame: int, report: Mapping[str, Any]) -> Optional[Triple]:
+    """Return by how many stops a frame was changed on the whole, per channel; None where nothing says so."""
+    before, after = _told(report, "measured"), _told(report, "corrected")
+    if before is not None and after is not None:
+        return after[0] - before[0], after[1] - before[1], after[2] - before[2]
+    try:
+        return at_grey(grade_of(FramePattern.parse(pattern).path(frame)))
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None
+
+
+def _told(report: Mapping[str, Any], name: str) -> Optional[Triple]:
+    engine = report.get("engine")
+    value = engine.get(name) if isinstance(engine, Mapping) else None
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        return None
+    if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in value):
+        return None
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def grade_of(path: str) -> List[Mapping[str, Any]]:
+    """Return the curves that a result's header describes; none where it has no such attribute.
+
+    Raises:
+        ValueError, OSError: not an EXR, or one that cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read(MAX_HEADER)
+    if not data.startswith(_MAGIC):
+        raise ValueError("no EXR")
+    at = 8
+    while data[at] != 0:
+        name_end = data.index(b"\0", at)
+        kind_end = data.index(b"\0", name_end + 1)
+        (size,) = struct.unpack_from("<I", data, kind_end + 1)
+        value = kind_end + 5
+        if data[at:name_end] == GRADE:
+            parts = json.loads(data[value : value + size])["parts"]
+            return list(parts)
+        at = value + size
+    return []
+
+
+def at_grey(parts: List[Mapping[str, Any]], level: float = MIDDLE_GREY) -> Triple:
+    """Return the stops that curves give to a grey pixel, one after the other, each on what the one before made."""
+    red, green, blue = _applied(parts, (level, level, level))
+    return math.log2(red / level), math.log2(green / level), math.log2(blue / level)
+
+
+def _applied(parts: List[Mapping[str, Any]], pixel: Triple) -> Triple:
+    for part in parts:
+        if "parts" in part:
+            inner = _applied(part["parts"], pixel)
+            stops = [part["strength"] * math.log2(new / old) for new, old in zip(inner, pixel)]
+        else:
+            stops = _curve_stops(part, pixel)
+        pixel = (pixel[0] * 2 ** stops[0], pixel[1] * 2 ** stops[1], pixel[2] * 2 ** stops[2])
+    return pixel
+
+
+def _curve_stops(part: Mapping[str, Any], pixel: Triple) -> List[float]:
+    low, high = part["low"], part["high"]
+    r, g, b = (min(max(math.log2(value / part["anchor"]), low), high) for value in pixel)
+    terms = (1.0, r, g, b, r * r, g * g, b * b, r * g, r * b, g * b)
+    return [sum(weight * term for weight, term in zip(row, terms)) for row in part["coeffs"]]

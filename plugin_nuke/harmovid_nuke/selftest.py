@@ -1,0 +1,191 @@
+"""Self-test in the menu: looks at everything that no stand-in can prove, and writes a report to send back.
+
+    path = run()                        # a JSON file in the user's home
+
+Every check is on its own, whatever the others do, and takes its nodes away again. Nothing is sent anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from typing import Any, Callable, Dict, List, Tuple
+
+import nuke
+from harmovid.frames import FramePattern
+from harmovid.storage.atomic import write_whole
+
+from harmovid_nuke import graph, node, private, render, result_curve, threads, vendor
+
+FILE = "harmovid-nuke-selftest.json"
+WAIT_S = 10.0
+GREY = 0.25
+
+
+def run(path: str = "") -> str:
+    """Run every check and return the path of the report.
+
+    Args:
+        path: where to write it; by default into the home folder.
+    """
+    found = [_checked(name, check) for name, check in CHECKS]
+    report = {
+        "written": time.strftime("%Y-%m-%d %H:%M"),
+        "checks": found,
+        "ok": all(each["ok"] for each in found),
+    }
+    path = path or os.path.join(os.path.expanduser("~"), FILE)
+    write_whole(path, (json.dumps(report, indent=1, default=str) + "\n").encode("utf-8"))
+    return path
+
+
+def _checked(name: str, check: Callable[[], Any]) -> Dict[str, Any]:
+    begun = time.monotonic()
+    try:
+        said, ok = check(), True
+    except Exception:  # a failed check is what the report is for
+        said, ok = traceback.format_exc(), False
+    return {"check": name, "ok": ok, "said": said, "seconds": round(time.monotonic() - begun, 3)}
+
+
+def _expect(condition: bool, text: str) -> None:
+    if not condition:
+        raise RuntimeError(text)
+
+
+def _versions() -> Dict[str, Any]:
+    return {
+        "nuke": nuke.NUKE_VERSION_STRING,
+        "python": sys.version,
+        "platform": platform.platform(),
+        "abi": vendor.abi(),
+        "gui": nuke.GUI,
+        "colour": str(nuke.root()["colorManagement"].value()),
+        "views": list(nuke.views()),
+    }
+
+
+def _packages() -> Dict[str, str]:
+    import msgpack
+    import zmq
+
+    return {
+        "pyzmq": zmq.pyzmq_version(),
+        "libzmq": zmq.zmq_version(),
+        "msgpack": str(msgpack.version),
+        "at": zmq.__file__,
+    }
+
+
+def _knobs() -> Dict[str, List[str]]:
+    """Say which knobs that we set are missing in this Nuke."""
+    missing: Dict[str, List[str]] = {}
+    for kind in graph.INPUTS:
+        for inner in graph.inside(kind):
+            made = getattr(nuke.nodes, inner.cls)()
+            lacking = [name for name in inner.knobs if made.knob(name) is None]
+            nuke.delete(made)
+            if lacking:
+                missing[inner.cls] = lacking
+    _expect(not missing, f"knobs are missing: {missing}")
+    return missing
+
+
+def _group() -> str:
+    """Make both nodes, save and read their text, and take them away."""
+    for kind in graph.INPUTS:
+        with render.undisturbed():
+            made = node.create(kind)
+            inner = len(made.nodes())
+            nuke.delete(made)
+        _expect(inner == len(graph.inside(kind)), f"{kind} has {inner} inner nodes")
+    return "both made"
+
+
+def _constant() -> Any:
+    made = nuke.nodes.Constant()
+    made["channels"].setValue("rgba")
+    made["color"].setValue([GREY, GREY, GREY, 1.0])
+    return made
+
+
+def _expressions() -> Dict[str, float]:
+    """Have the apply node work with numbers that are known: half a stop, and its luma and chroma."""
+    with render.undisturbed():
+        plate, group = _constant(), node.create("harmonize")
+        group.setInput(0, plate)
+        apply, field = group.node("Apply"), group.node("Field")
+        try:
+            for index in range(3):
+                field[f"expr{index}"].setValue("0.5")
+            field["expr3"].setValue("1")
+            apply["disable"].fromScript("false")
+            lit = float(group.sample("red", 4, 4))
+            group["strength"].setValue(0)
+            plain = float(group.sample("red", 4, 4))
+        finally:
+            nuke.delete(group)
+            nuke.delete(plate)
+    _expect(abs(lit / GREY - 2**0.5) < 1e-4, f"half a stop gave {lit} of {GREY}")
+    _expect(plain == GREY, f"strength 0 gave {plain} of {GREY}")
+    return {"half a stop": lit, "strength 0": plain}
+
+
+def _files() -> Dict[str, Any]:
+    """Write an EXR as a send does and say what is in its header."""
+    with tempfile.TemporaryDirectory() as folder, render.undisturbed():
+        plate = _constant()
+        write = nuke.nodes.Write()
+        pattern = folder.replace("\\", "/") + "/t.%04d.exr"
+        try:
+            for name, value in (("file_type", "exr"), ("file", pattern), ("channels", "rgba"), ("raw", True)):
+                write[name].setValue(value)
+            write.setInput(0, plate)
+            dynamic = {
+                name: write.knob(name) is not None
+                for name in ("datatype", "compression", "metadata", "autocrop")
+            }
+            nuke.execute(write, 1, 1, 1)
+        finally:
+            nuke.delete(write)
+            nuke.delete(plate)
+        path = FramePattern.parse(pattern).path(1)
+        result_curve.grade_of(path)
+        return {"bytes": os.path.getsize(path), "knobs of EXR": dynamic}
+
+
+def _threads() -> str:
+    """Have a worker ask the main thread for something, as a job does."""
+    if not nuke.GUI:
+        return "not in a terminal"
+    asked = threading.Event()
+    worker = threading.Thread(target=lambda: threads.later(asked.set), daemon=True)
+    worker.start()
+    worker.join(WAIT_S)
+    return "queued" if not asked.is_set() else "done"
+
+
+def _server() -> Dict[str, Any]:
+    settings = private.settings_of("", "")
+    if not settings.server:
+        return {"server": "", "python": settings.python}
+    with private.connected(settings) as client:
+        return {"server": settings.server, "engines": [engine.name for engine in client.engines()]}
+
+
+CHECKS: Tuple[Tuple[str, Callable[[], Any]], ...] = (
+    ("versions", _versions),
+    ("compiled packages", _packages),
+    ("knobs", _knobs),
+    ("nodes", _group),
+    ("expressions", _expressions),
+    ("EXR files", _files),
+    ("threads", _threads),
+    ("server", _server),
+)
