@@ -16,7 +16,7 @@ from harmovid.frames import FrameRange
 
 from harmovid_nuke import bake, connecting, farm, jobs, node, plan, readback, status, threads
 from harmovid_nuke.knobs import OPTION
-from harmovid_nuke.record import OPEN_STATES, RUNNING
+from harmovid_nuke.record import RUNNING
 
 
 def press(name: str) -> None:
@@ -125,8 +125,8 @@ def changed(group: Any, name: str) -> None:
 
 def opened(group: Any) -> None:
     """Look after a node of a script that was opened: an interrupted job is offered to be gone on with."""
-    record = node.record_of(group)
-    if record is None or record.state not in OPEN_STATES or not record.missing():
+    record = jobs.unfinished(group)
+    if record is None:
         return
     here, total = len(readback.show(group, record)), len(FrameRange.parse(record.wanted))
     text = f"v{record.version:03d} was interrupted: {here} of {total} frames are here. "
@@ -152,8 +152,8 @@ def _go_on(group: Any) -> None:
 
 
 def _interrupted(group: Any) -> bool:
-    record = node.record_of(group)
-    return record is not None and record.state == RUNNING and bool(record.missing())
+    record = jobs.unfinished(group)
+    return record is not None and record.state == RUNNING and jobs.of(group) is None
 
 
 def script_opened() -> None:

@@ -21,7 +21,7 @@ from harmovid.storage.atomic import write_whole
 
 from harmovid_nuke import node, plan, readback
 from harmovid_nuke.graph import RESULT
-from harmovid_nuke.record import Record
+from harmovid_nuke.record import WAITING, Record
 
 TEMPLATE, VALUES, SCRIPT = "template.json", "parameter_values.json", "script.nk"
 
@@ -34,7 +34,7 @@ def write_job(group: Any) -> str:
     """
     if not nuke.root().name() or nuke.root().name() == "Root":
         raise InputError("the script has no file.", fix="Save it first.")
-    record = plan.placed(plan.make(group))
+    record = plan.placed(plan.make(group)).save(state=WAITING)
     _expect(group, record)
     nuke.scriptSave()
     script = f"{record.folder}/{SCRIPT}"
@@ -71,7 +71,6 @@ def _expect(group: Any, record: Record) -> None:
 
 def template(record: Record) -> Dict[str, Any]:
     """Return the job template: the job as one task, then the script's own render, a task per frame."""
-    here = os.path.dirname(os.path.abspath(__file__)).replace("\\", "/")
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "name": f"{record.label} v{record.version:03d}",
@@ -82,7 +81,6 @@ def template(record: Record) -> Dict[str, Any]:
                 "type": "PATH",
                 "objectType": "FILE",
                 "dataFlow": "IN",
-                "default": f"{here}/submit.py",
             },
             {"name": "Node", "type": "STRING", "default": record.node},
             {"name": "Frames", "type": "STRING", "default": record.wanted},
@@ -120,7 +118,8 @@ def _script(arguments: Any) -> Dict[str, Any]:
 
 def values(record: Record, script: str) -> Dict[str, Any]:
     """Return the template's parameters for this job."""
-    return {"NukeScript": script, "Node": record.node, "Frames": record.wanted.replace(" ", "")}
+    submit = os.path.join(os.path.dirname(os.path.abspath(__file__)), "submit.py").replace("\\", "/")
+    return {"NukeScript": script, "Submit": submit, "Node": record.node, "Frames": record.wanted}
 
 
 def run(script: str, name: str) -> Record:
@@ -136,4 +135,4 @@ def run(script: str, name: str) -> Record:
     found = node.record_of(group)
     if found is None:
         raise InputError(f"{name} waits for no job.", fix="Send it to the farm from Nuke.")
-    return jobs.wait(jobs.resume(group)).record if found.missing() else found
+    return jobs.wait(jobs.go_on(group, found)).record if found.missing() else found

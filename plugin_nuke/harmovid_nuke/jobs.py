@@ -72,18 +72,43 @@ def resume(group: Any, redo: Optional[FrameRange] = None) -> Run:
     Raises:
         InputError: there is no such version, or nothing to do.
     """
-    found = nodes.record_of(group) or readback.chosen(group, plan.folder_of(group))
+    found = nodes.record_of(group) if redo is not None else unfinished(group)
     if found is None:
-        raise InputError("there is no version to go on with.", fix="Press Send.")
+        raise InputError(
+            "no frame is missing.", fix="Press Send for a new version, or name frames to make again."
+        )
     if redo is not None:
         outside = [frame for frame in redo if frame not in FrameRange.parse(found.wanted)]
         if outside:
             raise InputError(
                 f"frames {FrameRange(outside)} are not of {found.wanted}.", fix="Send a wider range."
             )
-    elif not found.missing():
-        raise InputError("no frame is missing.", fix="Name the frames to make again.")
+    return go_on(group, found, redo)
+
+
+def go_on(group: Any, found: Record, redo: Optional[FrameRange] = None) -> Run:
+    """Run a version that has its folder: the frames that are missing, or those of `redo`.
+
+    Raises:
+        InputError: the node is busy.
+    """
     return _begin(group, Run(found, new=False, redo=redo))
+
+
+def unfinished(group: Any) -> Optional[Record]:
+    """Return the version that lacks frames: the one that is shown, else the newest on disk; None where none does.
+
+    A Nuke that was killed has not saved its script, but the version's own folder knows.
+    """
+    shown = nodes.record_of(group)
+    try:
+        found = record.versions(plan.folder_of(group))
+    except InputError:
+        found = []
+    for each in ([shown] if shown is not None else []) + found[:1]:
+        if each.state in record.OPEN_STATES and each.missing():
+            return each
+    return None
 
 
 def _begin(group: Any, run: Run) -> Run:
@@ -205,12 +230,15 @@ def _job(run: Run, client: Any, view: str, bar: Bar) -> None:
         if run.cancelled.is_set() or bar.cancelled():
             handle.cancel()
         bar.update(handle.progress)
+    bar.update(handle.progress)
     result = handle.result()
     run.failures.update({frame: error.message for frame, error in result.failed.items()})
 
 
 def _prepared(run: Run, client: Any, view: str) -> Any:
-    inputs = {layer: run.record.input(layer, view) for layer in run.record.layers}
+    # In the engine's order, whatever the record's is: another order would be another job.
+    known = [layer.name for layer in run.engine.layers]
+    inputs = {layer: run.record.input(layer, view) for layer in sorted(run.record.layers, key=known.index)}
     options = {name: value for name, value in run.record.options.items() if value is not None}
     job = JobFiles.prepare(
         run.engine,

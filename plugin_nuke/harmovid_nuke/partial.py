@@ -1,31 +1,30 @@
-"""A job of which some results are there already: the server makes only the others, but sees every input.
+"""A job for some frames of a shot: the engine sees all of them, and only results that are wanted are written.
 
-job = PartialJob(JobFiles.prepare(...), redo=FrameRange.parse("1005,1009-1010"))
-client.start(job)
+    job = PartialJob(JobFiles.prepare(..., overwrite=True), redo=FrameRange.parse("1005,1009-1010"))
+    client.start(job)
+
+An engine that works over time gives a frame another light when it does not see its neighbours. So the whole range is
+sent and worked out again; results that are kept are not touched.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Mapping, Optional, Set
 
 from harmovid.frames import FrameRange
-from harmovid.storage.checksums import crc32
 from harmovid.storage.files import EXR_MAGIC
-
-_PIECE = 1 << 20
 
 
 class PartialJob:
-    """A prepared job whose sink counts the results on disk as done, but for the frames to make again.
+    """A prepared job whose sink keeps the results on disk, but for the frames to make again.
 
     Everything else is that of the job it is made from (`harmovid.JobFiles`).
     """
 
     def __init__(self, job: Any, redo: Optional[FrameRange] = None) -> None:
-        """Take a prepared job; without `redo` only frames that are missing are made."""
+        """Take a prepared job; without `redo` only frames that are missing are written."""
         self._job = job
-        self._redo = redo or FrameRange()
+        self._redo = set(redo or ())
         self._sink: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -33,47 +32,63 @@ class PartialJob:
 
     @property
     def sink(self) -> Any:
-        """The job's sink, which knows what to keep."""
+        """The job's sink, which leaves alone what is kept; the job's own where it was only interrupted."""
         if self._sink is None:
-            self._sink = _KeepingSink(self._job.sink, self.kept())
+            sink = self._job.sink
+            # The server goes on with an interrupted job where it was, its engine's memory included.
+            interrupted = bool(self._job.resumed) and not self._redo
+            self._sink = sink if interrupted else _KeepingSink(sink, self.kept())
         return self._sink
 
-    def kept(self) -> Dict[int, int]:
-        """Return `{frame: CRC-32}` of the results that stay."""
+    def kept(self) -> Set[int]:
+        """Return the frames whose results stay: whole EXR files that are not to be made again."""
         plan = self._job.plan
         return {
-            frame: crc
-            for frame, crc in ((frame, _crc(plan.out.path(frame))) for frame in plan.existing())
-            if crc is not None and frame not in self._redo
+            frame for frame in plan.existing() if frame not in self._redo and _is_exr(plan.out.path(frame))
         }
 
 
 class _KeepingSink:
-    """A sink that says at the start that some results are there."""
+    """A sink that lets results of some frames fall."""
 
-    def __init__(self, sink: Any, kept: Mapping[int, int]) -> None:
-        self._sink, self._kept = sink, dict(kept)
+    def __init__(self, sink: Any, kept: Set[int]) -> None:
+        self._sink, self._kept = sink, kept
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sink, name)
 
     def begin(self, job_id: str) -> Mapping[int, int]:
-        """Return what is there: what the journal knows, and what is kept."""
-        journalled = self._sink.begin(job_id)
-        return {**{frame: crc for frame, crc in journalled.items() if frame in self._kept}, **self._kept}
+        """Say that nothing is there: the server works out every frame."""
+        self._sink.begin(job_id)
+        return {}
+
+    def write(self, frame: int, data: Any, report: Mapping[str, Any]) -> None:
+        """Write one result, or let it fall."""
+        if frame not in self._kept:
+            self._sink.write(frame, data, report)
+
+    def receive(self, frame: int, size: int) -> Any:
+        """Begin one result, or something that lets it fall."""
+        return _Nowhere() if frame in self._kept else self._sink.receive(frame, size)
 
 
-def _crc(path: str) -> Optional[int]:
-    """Return a file's CRC-32, or None when it is no EXR or cannot be read."""
-    crc = 0
+class _Nowhere:
+    """Takes a result and forgets it."""
+
+    def write(self, data: Any) -> None:
+        """Forget a piece."""
+
+    def commit(self, report: Mapping[str, Any]) -> None:
+        """Forget the whole."""
+
+    def drop(self) -> None:
+        """Forget that it began."""
+
+
+def _is_exr(path: str) -> bool:
+    """Return whether a file begins as an EXR does."""
     try:
-        if os.path.getsize(path) < len(EXR_MAGIC):
-            return None
         with open(path, "rb") as file:
-            for piece in iter(lambda: file.read(_PIECE), b""):
-                if crc == 0 and not piece.startswith(EXR_MAGIC):
-                    return None
-                crc = crc32(piece, crc)
+            return file.read(len(EXR_MAGIC)) == EXR_MAGIC
     except OSError:
-        return None
-    return crc
+        return False

@@ -49,7 +49,7 @@ def start(settings: Any = None) -> Any:
     """Return the client of the private server, started when it is not there.
 
     Raises:
-        InputError: no interpreter is set, or it has no server.
+        InputError: no interpreter is set, or it has no server. Unreachable: the server does not start.
     """
     with _lock:
         if not _private:
@@ -59,7 +59,13 @@ def start(settings: Any = None) -> Any:
                     "no server is named, and none can be started here.",
                     fix="Name one on the Server tab, or set python in client.ini to a Python with harmovid[server].",
                 )
-            _private.append(connect(replace(chosen, server="")))
+            client = connect(replace(chosen, server=""))
+            try:
+                client.engines()  # the first question starts the server
+            except BaseException:
+                client.close()
+                raise
+            _private.append(client)
             atexit.register(stop)
         return _private[0]
 

@@ -23,6 +23,7 @@ from harmovid.storage.atomic import write_whole
 
 RECORD, REPORTS, INPUTS = "job.json", "reports.json", "in"
 RUNNING, DONE, PARTLY, FAILED, CANCELLED = "running", "done", "partly", "failed", "cancelled"
+WAITING = "waits for the farm"
 OPEN_STATES = (RUNNING, FAILED, CANCELLED, PARTLY)
 """States with which a job can be gone on with."""
 
@@ -117,7 +118,7 @@ class Record:
             OutputError: it cannot be written.
         """
         changed = replace(self, **changes)
-        text = json.dumps(changed.to_dict(), indent=1, sort_keys=True) + "\n"
+        text = json.dumps(changed.to_dict(), indent=1) + "\n"
         _write(os.path.join(changed.folder, RECORD), text)
         return changed
 

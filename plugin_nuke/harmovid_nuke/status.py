@@ -58,7 +58,7 @@ def fingerprint(group: Any, inputs: Iterable[int]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for index in inputs:
+        for index in sorted(inputs):
             digest.update(f"input {index}\n".encode())
             for node in _upstream(group.input(index)):
                 digest.update(_described(node).encode("utf-8", "replace"))

@@ -17,7 +17,7 @@ def plate(
     seed: int, box: Tuple[int, int, int, int] = OVERSCAN, alpha: bool = True, aspect: float = 1.0
 ) -> Picture:
     """A premultiplied picture with overscan, values above 1 and below 0, soft edges, and a layer of its own."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + 1000)
     shape = (box[3] - box[1], box[2] - box[0])
     channels: Dict[str, Any] = {name: rng.gamma(1.0, 0.6, shape).astype(np.float16) for name in RGB}
     if alpha:

@@ -8,13 +8,13 @@ from typing import Any, Iterator
 import numpy as np
 import pytest
 from fakes import nuke_shots as shots
+from fakes.nuke_driver import FIRST, LAST, harmonize, sent
 from fakes.nuke_host import exr, script
 from fakes.nuke_host.host import Host
 from fakes.nuke_host.images import RGB, picture
 from fakes.running import RunningServer
-from harmovid_nuke import jobs, node, record
+from harmovid_nuke import record
 
-FIRST, LAST = 1001, 1006
 HALF = 1e-3
 """One rounding to half."""
 
@@ -29,34 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture
 def shot(host: Host, nuke: Any, tmp_path: Path, server: RunningServer) -> Any:
     """Return a saved script's Harmonize node with fg and bg connected, and its server named."""
-    return harmonize(nuke, tmp_path, server)
-
-
-def harmonize(nuke: Any, folder: Path, server: RunningServer, first: int = FIRST, last: int = LAST) -> Any:
-    """Make a shot, a script that is saved, and a Harmonize node on it."""
-    frames = range(first, last + 1)
-    fg = shots.save(folder / "fg", "fg", {n: shots.plate(n) for n in frames})
-    bg = shots.save(folder / "bg", "bg", {n: shots.plate(100 + n, alpha=False) for n in frames})
-    nuke.root()["first_frame"].setValue(first)
-    nuke.root()["last_frame"].setValue(last)
-    nuke.frame(first)
-    group = node.create("harmonize")
-    group.setInput(0, shots.reader(nuke, fg, first, last, "Foreground"))
-    group.setInput(1, shots.reader(nuke, bg, first, last, "Background"))
-    for name, value in (("server", server.endpoint), ("engine", "harmonize-statistics"), ("first", first), ("last", last)):
-        group[name].setValue(value)
-    nuke.scriptSave(str(folder / "shot.nk"))
-    return group
-
-
-def sent(host: Host, group: Any, button: str = "send") -> jobs.Run:
-    """Press a button and be Nuke's event loop until the job is over."""
-    group[button].execute()
-    run = jobs.of(group)
-    assert run is not None, group["status"].value()
-    host.run_until(lambda: run.over)
-    host.drain()
-    return run
+    return harmonize(nuke, tmp_path, server.endpoint)
 
 
 def test_send_brings_the_light_into_the_node(host: Host, shot: Any) -> None:
@@ -116,7 +89,12 @@ def test_a_script_without_the_plugin_renders(host: Host, shot: Any, nuke: Any, t
 
     run = sent(host, shot)
     write = nuke.nodes.Write()
-    for name, value in (("file_type", "exr"), ("file", f"{tmp_path}/final.%04d.exr"), ("channels", "rgba"), ("raw", True)):
+    for name, value in (
+        ("file_type", "exr"),
+        ("file", f"{tmp_path}/final.%04d.exr"),
+        ("channels", "rgba"),
+        ("raw", True),
+    ):
         write[name].setValue(value)
     write.setInput(0, shot)
     nuke.execute(write, FIRST, LAST, 1)

@@ -98,6 +98,10 @@ class Host:
         """Let the host before this one, if any, be the current one again."""
         _current.remove(self)
 
+    def come_back(self) -> None:
+        """Be the current host again."""
+        _current.append(self)
+
     # Threads.
 
     def on_main(self) -> bool:

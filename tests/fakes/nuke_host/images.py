@@ -9,13 +9,13 @@ Windows are EXR's: y grows downwards, the right and lower edges are exclusive. C
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 from fakes.nuke_host import exr
 from fakes.nuke_host.expressions import ExpressionError, evaluate
+from fakes.nuke_host.files import file_of
 
 Box = Tuple[int, int, int, int]
 SHORT = {"r": "rgba.red", "g": "rgba.green", "b": "rgba.blue", "a": "rgba.alpha"}
@@ -125,13 +125,6 @@ def _constant(node: Any, frame: float, view: str) -> Picture:
         name: np.full(shape, node.knobs_["color"].at(frame, i), np.float32) for i, name in enumerate(names)
     }
     return replace(black, channels=values)
-
-
-def file_of(text: str, frame: int, view: str) -> str:
-    """Return a file name with frame number and view put in."""
-    text = text.replace("%V", view).replace("%v", view[:1])
-    text = re.sub(r"%0?(\d*)d", lambda match: f"{frame:0{int(match.group(1) or 1)}d}", text)
-    return re.sub(r"#+", lambda match: f"{frame:0{len(match.group())}d}", text)
 
 
 def _read(node: Any, frame: float, view: str) -> Picture:

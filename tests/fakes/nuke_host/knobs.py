@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from fakes.nuke_host import tcl
 from fakes.nuke_host.expressions import evaluate
+from fakes.nuke_host.files import file_of
 from fakes.nuke_host.host import main_thread_only
 
 INVISIBLE, STARTLINE, DO_NOT_WRITE, DISABLED = 0x400, 0x1000, 0x200, 0x80
@@ -406,6 +407,7 @@ class String_Knob(Knob):
 
 
 class EvalString_Knob(String_Knob):
+    user_type = 0
     evaluates = True
 
 
@@ -417,6 +419,11 @@ class File_Knob(EvalString_Knob):
         if "\\" in val:
             raise ValueError(f"a file name with backslashes: {val!r}")
         return super().setValue(val)
+
+    @main_thread_only
+    def evaluate(self, frame: Optional[float] = None) -> str:
+        at = self._frame() if frame is None else frame
+        return file_of(self.evaluated(at), round(at), self._node.host.view)
 
     @main_thread_only
     def fromUserText(self, text: str) -> None:

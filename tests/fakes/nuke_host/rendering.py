@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Iterable, List
 
+from fakes.nuke_host.files import file_of
+
 SCALE_OF_PROXY = 2
 
 
@@ -40,7 +42,7 @@ def execute(host: Any, node: Any, frames: Iterable[int], views: List[str], conti
 def _frame(host: Any, node: Any, frame: int, view: str) -> None:
     from fakes.nuke_host import exr, images
 
-    path = images.file_of(node.knobs_["file"].evaluated(frame), frame, view)
+    path = file_of(node.knobs_["file"].evaluated(frame), frame, view)
     if not os.path.isdir(os.path.dirname(path)):
         if not node.knobs_["create_directories"].value():
             raise RuntimeError(f"{node.full_name}: {os.path.dirname(path)} does not exist")
