@@ -126,9 +126,9 @@ def _expressions() -> Dict[str, float]:
                 field[f"expr{index}"].setValue("0.5")
             field["expr3"].setValue("1")
             apply["disable"].fromScript("false")
-            lit = float(group.sample("red", 4, 4))
+            lit = float(group.sample("rgba.red", 4, 4))
             group["strength"].setValue(0)
-            plain = float(group.sample("red", 4, 4))
+            plain = float(group.sample("rgba.red", 4, 4))
         finally:
             nuke.delete(group)
             nuke.delete(plate)

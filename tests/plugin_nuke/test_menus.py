@@ -1,0 +1,129 @@
+"""Menus, the doors that Nuke opens at its start, the private server, the self-test, and the two Qt bindings."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.nuke_driver import harmonize, sent
+from fakes.nuke_host.host import Host, HostRuleBroken
+from harmovid_nuke import menus, private, selftest, threads
+
+DOORS = Path(menus.__file__).parent / "doors"
+
+
+def test_the_doors_open_in_an_interactive_nuke(host: Host) -> None:
+    """init.py and menu.py make the toolbar and the menu; a node is made by its command."""
+    runpy.run_path(str(DOORS / "init.py"))
+    runpy.run_path(str(DOORS / "menu.py"))
+    toolbar = host.menus["Nodes"].findItem("HarmoVid")
+    assert set(toolbar.items) == {"Harmonize", "Deflicker"}
+    toolbar.findItem("Deflicker").invoke()
+    assert [one.name() for one in host.module.allNodes("Group")] == ["Deflicker1"]
+    assert {"Jobs", "Start private server", "Stop private server", "Self-test"} <= set(
+        host.menus["Nuke"].findItem("HarmoVid").items
+    )
+
+
+def test_init_is_safe_in_a_terminal(terminal: Host, capsys: Any) -> None:
+    """`nuke -t` and blades run init.py: no window is asked for, nothing is printed, no thread is started."""
+    before = threading.active_count()
+    runpy.run_path(str(DOORS / "init.py"))
+    assert capsys.readouterr().out == ""
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("door", ["init.py", "menu.py"])
+def test_a_broken_installation_does_not_stop_nuke(
+    host: Host, door: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """With our packages gone or broken the doors print a sentence and return."""
+    for name in ("harmovid_nuke", "harmovid_nuke.vendor", "harmovid_nuke.menus"):
+        monkeypatch.setitem(sys.modules, name, None)
+    runpy.run_path(str(DOORS / door))
+    assert "HarmoVid" in capsys.readouterr().out
+
+
+def test_a_private_server_is_started_and_stopped_by_the_menu(
+    host: Host, nuke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the setting `python` the menu starts a server of this machine, a node uses it, and the menu stops it."""
+    settings = tmp_path / "client.ini"
+    settings.write_text(f"[client]\npython = {sys.executable}\n")
+    monkeypatch.setenv("HARMOVID_CLIENT_CONFIG", str(settings))
+    worker = menus.start_private_server()
+    host.run_until(lambda: not worker.is_alive() and host.queue.empty())
+    host.drain()
+    assert "The private server runs" in host.messages[-1]
+    group = harmonize(nuke, tmp_path, "")
+    assert sent(host, group).error is None
+    menus.stop_private_server()
+    assert not private.running()
+    assert "stopped" in host.messages[-1]
+
+
+def test_without_a_python_there_is_no_private_server(host: Host, nuke: Any, tmp_path: Path) -> None:
+    """Neither server nor `python` in the settings: the artist is told where to name one."""
+    run = sent(host, harmonize(nuke, tmp_path, ""))
+    assert run.error is not None
+    assert "client.ini" in run.error.fix
+
+
+def test_the_self_test_writes_a_report(host: Host, nuke: Any, tmp_path: Path) -> None:
+    """Every check says what it found; the script is as before, and nothing is selected or left behind."""
+    nuke.nodes.NoOp(name="Mine")
+    path = selftest.run(str(tmp_path / "report.json"))
+    report = json.loads(Path(path).read_text())
+    assert report["ok"], [each for each in report["checks"] if not each["ok"]]
+    assert len(report["checks"]) == len(selftest.CHECKS)
+    assert [one.name() for one in nuke.allNodes()] == ["Mine"]
+
+
+def test_the_self_test_reports_what_is_wrong(host: Host, nuke: Any, tmp_path: Path) -> None:
+    """A Nuke without a knob that we set is found out, and the other checks still run."""
+    del host.classes["Blur"]["knobs"]["crop"]
+    report = json.loads(Path(selftest.run(str(tmp_path / "report.json"))).read_text())
+    assert not report["ok"]
+    failed = {each["check"] for each in report["checks"] if not each["ok"]}
+    assert "knobs" in failed
+    assert "versions" not in failed
+
+
+@pytest.mark.parametrize("host", ["PySide2"], indirect=True)
+def test_it_works_with_pyside2(host: Host, nuke: Any, tmp_path: Path) -> None:
+    """A Nuke with PySide2 waits for nothing that it does not have: a question to the main thread is answered."""
+    answers = []
+    worker = threading.Thread(target=lambda: answers.append(threads.Ask(nuke.frame).wait()))
+    worker.start()
+    host.run_until(lambda: bool(answers))
+    assert answers == [1]
+
+
+def test_the_stand_in_enforces_the_rules_of_threads() -> None:
+    """Knobs off the main thread, and executeInMainThread on it, are refused and noted, whatever swallows the error."""
+    host = Host(gui=True)
+    try:
+        nuke = host.module
+        node = nuke.nodes.NoOp()
+        caught = []
+
+        def touch() -> None:
+            try:
+                node["label"].setValue("x")
+            except HostRuleBroken as error:
+                caught.append(error)
+
+        worker = threading.Thread(target=touch)
+        worker.start()
+        worker.join()
+        assert len(caught) == 1
+        with pytest.raises(HostRuleBroken):
+            nuke.executeInMainThread(print)
+        assert len(host.violations) == 2
+    finally:
+        host.remove()
