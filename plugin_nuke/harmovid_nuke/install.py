@@ -167,7 +167,7 @@ def _write_block(folder: str) -> None:
     before = path.read_bytes() if path.exists() else b""
     if BEGIN.encode() in before:
         return
-    if before:
+    if path.exists():
         Path(folder, BACKUP).write_bytes(before)
     path.write_bytes(before + _block(before))
 
@@ -213,7 +213,7 @@ def _remove_block(folder: str) -> bool:
     untouched = now == before + _block(before)
     # Where it was edited since, our lines go and everything else stays.
     left = before if untouched else b"".join(_lines_outside(now.splitlines(keepends=True)))
-    if left or before:
+    if left or backup.exists():
         path.write_bytes(left)
     else:
         path.unlink()

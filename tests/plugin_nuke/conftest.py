@@ -28,7 +28,7 @@ def _running(gui: bool, binding: str, folder: Path, monkeypatch: pytest.MonkeyPa
     # The artist's own settings and keys must not reach a test.
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "home" / ".config"))
-    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
+    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_PYTHON", "HARMOVID_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     host = Host(gui)
     with qt.stand_in(binding):

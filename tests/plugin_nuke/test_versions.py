@@ -139,8 +139,10 @@ def test_stereo_views(host: Host, shot: Any, nuke: Any, tmp_path: Path) -> None:
 
 def test_pixel_aspect_and_overscan_come_back(host: Host, shot: Any, tmp_path: Path) -> None:
     """An anamorphic plate with overscan has its windows and its pixel aspect in the result."""
-    shots.save(tmp_path / "fg", "fg", {n: shots.plate(n, aspect=2.0) for n in range(FIRST, LAST + 1)})
+    for name in ("fg", "bg"):
+        shots.save(tmp_path / name, name, {n: shots.plate(n, aspect=2.0) for n in range(FIRST, LAST + 1)})
     run = sent(host, shot)
+    assert run.error is None, shot["status"].value()
     result = exr.load(run.record.result("") % FIRST)
     assert (result.aspect, result.box, result.size) == (2.0, shots.OVERSCAN, shots.SIZE)
 
