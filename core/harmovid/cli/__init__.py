@@ -28,6 +28,7 @@ _MODULES = {
     "cancel": "harmovid.cli.server_commands",
     "keys": "harmovid.cli.keys_command",
     "grade": "harmovid.cli.grade",
+    "watch": "harmovid.cli.watch",
     "doctor": "harmovid.cli.doctor",
     "plugin": "harmovid.cli.host_plugins",
 }

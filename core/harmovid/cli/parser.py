@@ -283,6 +283,18 @@ def _add_local_commands(commands: Any) -> None:
     )
     grade.add_argument("--overwrite", action="store_true", help="replace a file that is already there")
     _talk(grade)
+    watch = commands.add_parser("watch", help="run the job files that are dropped into a folder")
+    watch.add_argument("folder", metavar="FOLDER", help="where job files are dropped, like shot010.job")
+    watch.add_argument(
+        "--every", type=float, default=2.0, metavar="S", help="seconds between two looks (default 2)"
+    )
+    watch.add_argument("--once", action="store_true", help="run what is there, then end")
+    watch.add_argument(
+        "--map", action="append", default=[], metavar="LOCALPREFIX=ROOT",
+        help="inputs under this folder are read by the server from its own root of that name",
+    )  # fmt: skip
+    _connection(watch)
+    _talk(watch)
     doctor = commands.add_parser("doctor", help="check the installation and say how to fix it")
     _connection(doctor)
     _talk(doctor)

@@ -23,17 +23,16 @@ import hashlib
 import json
 import os
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 
 from harmovid.errors import OutputError
 from harmovid.job import DONE, JobSpec, new_job_id
 from harmovid.storage.checksums import crc32
+from harmovid.storage.locks import lock_file
 
 _HEADER = re.compile(r"harmovid-journal 1 ([0-9a-f]{32}) ([0-9a-f]{32})")
 _LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) ([0-9]{1,20})")
-_LOCK_OFFSET = 1 << 40  # beyond any content: Windows locks ranges of bytes, not files
 _READ_BYTES = 1 << 20
 
 
@@ -169,7 +168,7 @@ class Journal:
 
     def _lock(self) -> None:
         try:
-            _lock_file(self._descriptor())
+            lock_file(self._descriptor())
         except OSError as error:
             raise OutputError(
                 f"another run of the same job is writing to {os.path.dirname(self.path)}.",
@@ -229,16 +228,3 @@ def _file_crc(path: str) -> int:
             if not piece:
                 return crc
             crc = crc32(piece, crc)
-
-
-def _lock_file(descriptor: int) -> None:
-    """Lock the whole file for this open handle, or raise OSError at once; closing it unlocks."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

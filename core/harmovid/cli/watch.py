@@ -1,0 +1,70 @@
+"""`harmovid watch FOLDER`: run the job files that are dropped into a folder, until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from harmovid.cli import exits
+from harmovid.cli.console import Console, ok_result
+from harmovid.client import connect
+from harmovid.errors import InputError
+from harmovid.settings import load_settings
+from harmovid.storage.locks import LockedFile
+from harmovid.watch import status as states
+from harmovid.watch.watcher import Watcher
+
+LOCK = ".harmovid-watch.lock"
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Watch the folder; with `--once`, run what is there and end.
+
+    Raises:
+        InputError: there is no such folder, or another watcher is at work in it.
+        OutputError: the folder cannot be written.
+    """
+    folder = Path(args.folder)
+    if args.every <= 0:
+        raise InputError(f"--every is {args.every:g}.", fix="It must be more than 0 seconds.")
+    stopped = threading.Event()
+    with connect(load_settings(args.server, args.key, args.map)) as client:
+        watcher = Watcher(folder, client, console.note)
+        with LockedFile.take(str(folder / LOCK), "another watcher is at work in this folder"):
+            _on_signals(watcher, stopped)
+            console.note(f"watching {folder}; drop job files (docs/watch.md). Ctrl-C stops.")
+            _watch(watcher, args, stopped)
+    return _end(folder, console)
+
+
+def _watch(watcher: Watcher, args: argparse.Namespace, stopped: threading.Event) -> None:
+    """Look at the folder again and again; with `--once` until a look finds nothing that is ready."""
+    idle = 0
+    while not stopped.is_set():
+        # A job is ready at the second look at the earliest: its files must not have changed in between.
+        idle = 0 if watcher.step() else idle + 1
+        if args.once and idle >= 2:
+            return
+        stopped.wait(args.every)
+
+
+def _on_signals(watcher: Watcher, stopped: threading.Event) -> None:
+    def stop(*_: Any) -> None:
+        stopped.set()
+        watcher.stop()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, stop)
+
+
+def _end(folder: Path, console: Console) -> int:
+    """Give the states of all jobs as the answer, and the exit code that they make."""
+    found = {path.name: states.load(path) for path in sorted(folder.glob("*.job"))}
+    told = {name: status.state for name, status in found.items() if status is not None}
+    console.result(ok_result(jobs=told))
+    if states.FAILED in told.values() or states.BLOCKED in told.values():
+        return exits.JOB_FAILED
+    return exits.FRAMES_FAILED if states.INCOMPLETE in told.values() else exits.OK
