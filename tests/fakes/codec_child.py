@@ -28,6 +28,9 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGSEGV)
         if task == "sleep":
             time.sleep(body["seconds"])
+        if task == "wait":
+            while not os.path.exists(body["for"]):
+                time.sleep(0.01)
         if task == "nonsense":
             sock.sendall(b"\xff" * 64)
             continue

@@ -21,7 +21,9 @@ from harmovid.transport import wire
 from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, Message
 
 CREDIT = 16 << 20
-SEND_S = 5.0
+SEND_S = 60.0
+"""Limits are for a server that does not answer at all, never for a slow machine."""
+ANSWER_S, JOB_S = 60.0, 120.0
 """Longest wait of a send: a refused key leaves a socket with nobody to send to."""
 
 
@@ -91,7 +93,7 @@ class Peer:
             self.data.close()
         self.context.term()
 
-    def hello(self, timeout_s: float = 10.0, patience_s: float = 0.0) -> Dict[str, Any]:
+    def hello(self, timeout_s: float = ANSWER_S, patience_s: float = 0.0) -> Dict[str, Any]:
         """Make a session and return WELCOME's fields; ask again for `patience_s` while the server is full."""
         patient_until = time.monotonic() + patience_s
         while True:
@@ -126,7 +128,9 @@ class Peer:
         assert self.data is not None
         _post(self.data, wire.encode(kind, body))
 
-    def request(self, kind: str, body: Optional[Dict[str, Any]] = None, timeout_s: float = 10.0) -> Message:
+    def request(
+        self, kind: str, body: Optional[Dict[str, Any]] = None, timeout_s: float = ANSWER_S
+    ) -> Message:
         """Send a request and return its answer."""
         self.ref += 1
         ref = self.ref
@@ -157,7 +161,7 @@ class Peer:
             return wire.decode(socket.recv_multipart(), sockets[socket])
         return None
 
-    def wait(self, wanted: Callable[[Message], bool], timeout_s: float = 10.0) -> Message:
+    def wait(self, wanted: Callable[[Message], bool], timeout_s: float = ANSWER_S) -> Message:
         """Return the first message that is wanted; keep the others."""
         for message in list(self.seen):
             if wanted(message):
@@ -228,7 +232,7 @@ class Peer:
         if message is not None:
             self.handle(message)
 
-    def run(self, done: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def run(self, done: Callable[[], bool], timeout_s: float = JOB_S) -> None:
         """Go on until `done()`."""
         until = time.monotonic() + timeout_s
         while not done():
@@ -236,7 +240,7 @@ class Peer:
                 raise TimeoutError(f"not done within {timeout_s} s; states {self.state}")
             self.step()
 
-    def run_to_end(self, job: str, timeout_s: float = 20.0) -> Dict[str, Any]:
+    def run_to_end(self, job: str, timeout_s: float = JOB_S) -> Dict[str, Any]:
         """Go on until a job is at its end and return its last STATE."""
         finals = ("DONE", "FAILED", "CANCELLED", "EXPIRED")
         self.run(lambda: self.state.get(job, {}).get("state") in finals, timeout_s)

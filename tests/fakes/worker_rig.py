@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import msgpack
 from harmovid.job import JobSpec, OutputSpec
@@ -65,6 +65,7 @@ class Rig:
         failed: Iterable[int] = (),
         ready: Iterable[int] = (),
         options: Optional[Dict[str, Any]] = None,
+        now: Callable[[], float] = time.monotonic,
         colorspace: Optional[Dict[str, str]] = None,
         **output: Any,
     ) -> JobRun:
@@ -77,7 +78,7 @@ class Rig:
             "op": "start", "job": JOB, "attempt": self.attempt, "spec": spec.to_dict(),
             "folder": str(self.folder), "done": list(done), "failed": list(failed),
         }))  # fmt: skip
-        job_run = JobRun(message, self.host, self.pool, self._hear)
+        job_run = JobRun(message, self.host, self.pool, self._hear, now)
         for number in ready:
             job_run.arrivals.ready(number)
         self.thread = threading.Thread(target=job_run.run, daemon=True)
@@ -98,7 +99,7 @@ class Rig:
         with self._changed:
             return [fields for name, fields in self.heard if name == op]
 
-    def wait(self, op: str, count: int = 1, timeout_s: float = 60.0) -> List[Dict[str, Any]]:
+    def wait(self, op: str, count: int = 1, timeout_s: float = 120.0) -> List[Dict[str, Any]]:
         """Wait for the `count`-th message of one kind; a job that ends otherwise is an error."""
         until = time.monotonic() + timeout_s
         with self._changed:
@@ -115,7 +116,7 @@ class Rig:
         """Start a job and wait for its end; return the `computed` messages by frame."""
         self.start(*args, **kwargs)
         self.wait("finished")
-        self.thread.join(10)
+        self.thread.join(60)
         return sorted(self.said("computed"), key=lambda fields: fields["frame"])
 
     def result(self, number: int) -> exr.ExrFrame:

@@ -45,8 +45,14 @@ _NEED_DATA = ("SUBMIT", "RESUME")
 class Front:
     """The sockets and the sessions on them. `open` binds; `turn` is one round of the loop."""
 
-    def __init__(self, config: Config, link: IpcClient) -> None:
+    def __init__(self, config: Config, link: IpcClient, now: Callable[[], float] = time.monotonic) -> None:
+        """Make a front that is not bound yet.
+
+        Args:
+            now: a clock in seconds, for silence and credit.
+        """
         self.config = config
+        self._now = now
         self.link = link
         self.sessions = Sessions(config.sessions, config.credit_bytes)
         self.sender = ClientSender(self.sessions, self._drop)
@@ -85,7 +91,7 @@ class Front:
     def turn(self) -> None:
         """Wait for something to do, and do a bounded amount of it."""
         self._poller.poll(0 if self._more else BUSY_POLL_MS if self.sender.waiting else POLL_MS)
-        now, self._more = time.monotonic(), False
+        now, self._more = self._now(), False
         if self._authenticator is not None:
             self._authenticator.answer()
         while message := self.link.receive():
@@ -279,7 +285,7 @@ class Front:
     def _send_results(self) -> bool:
         """Send pieces of results, session by session in turns; True when more could be sent."""
         for _ in range(BATCH):
-            now = time.monotonic()
+            now = self._now()
             sent = [self.transfers.send_some(one, now) for one in list(self.sessions.by_token.values())]
             if not any(sent):
                 return False

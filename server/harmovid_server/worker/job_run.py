@@ -56,14 +56,27 @@ class JobRun:
         EngineUnknown, InputError: from the constructor, for a job that cannot be done here.
     """
 
-    def __init__(self, message: Message, host: EngineHost, pool: CodecPool, send: Send) -> None:
+    def __init__(
+        self,
+        message: Message,
+        host: EngineHost,
+        pool: CodecPool,
+        send: Send,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read main's `start` message.
+
+        Args:
+            now: a clock in seconds, for the time between checkpoints.
+        """
+        self._now = now
         engine = host.engine(message["spec"]["engine"])
         self.context = JobContext.of(message, engine, pool, send)
         self._options = engine.info.check_options(self.context.spec.options)
         self._host = host
         self._sessions = ExitStack()
         self._position: Optional[int] = None
-        self._saved_s = time.monotonic()
+        self._saved_s = now()
         self._save_took_s = 0.0
 
     @property
@@ -218,11 +231,11 @@ class JobRun:
         pause_s = max(
             self._save_took_s / CHECKPOINT_SHARE, CHECKPOINT_S if secured < CHECKPOINT_FRAMES else 0.0
         )
-        return max(0.0, self._saved_s + pause_s - time.monotonic())
+        return max(0.0, self._saved_s + pause_s - self._now())
 
     def _save(self) -> None:
         """Write a checkpoint; then, and only then, may the inputs of what is done go."""
-        started_s = time.monotonic()
+        started_s = self._now()
         name = self.context.spec.engine
         with self._host.turn(name, "while its state was kept"):
             state = self._session.state()
@@ -244,7 +257,7 @@ class JobRun:
             kind = SpoolFull if error.errno in DISK_FULL else OutputError
             raise kind(f"the checkpoint cannot be written: {error.strerror}.") from error
         self._release()
-        self._saved_s = time.monotonic()
+        self._saved_s = self._now()
         self._save_took_s = self._saved_s - started_s
 
     def _release(self) -> None:

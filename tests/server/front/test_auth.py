@@ -78,7 +78,7 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 def test_a_listed_key_is_the_user(gate: Gate) -> None:
     """A client with a listed key comes in, and its public key is who it is."""
     anna = gate.let_in("anna")
-    assert gate.user_of(anna, 5.0) == anna.public
+    assert gate.user_of(anna, 60.0) == anna.public
 
 
 def test_nobody_else_comes_in(gate: Gate) -> None:
@@ -97,7 +97,7 @@ def test_the_list_is_read_again_when_it_changes(gate: Gate) -> None:
     keys.add("ben", ben.public)
     keys.remove("anna")
     assert gate.authenticator.reload_if_changed()
-    assert gate.user_of(ben, 5.0) == ben.public
+    assert gate.user_of(ben, 60.0) == ben.public
     assert gate.user_of(anna) is None
     assert not gate.authenticator.reload_if_changed()
 
@@ -107,7 +107,7 @@ def test_a_slip_in_the_list_changes_nothing(gate: Gate) -> None:
     anna = gate.let_in("anna")
     gate.file.write_text("anna not-a-key\n")
     assert not gate.authenticator.reload_if_changed()
-    assert gate.user_of(anna, 5.0) == anna.public
+    assert gate.user_of(anna, 60.0) == anna.public
 
 
 def test_a_bad_list_at_start_is_an_error(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_every_other_question_is_answered_no(gate: Gate, request_parts: list[byt
     asker.setsockopt(zmq.LINGER, 0)
     asker.connect("inproc://zeromq.zap.01")
     asker.send_multipart(request_parts)
-    time.sleep(0.05)
+    assert gate.authenticator.socket.poll(60_000)
     gate.authenticator.answer()
-    assert asker.poll(2000)
+    assert asker.poll(60_000)
     reply = asker.recv_multipart()
     assert reply[:3] == [b"1.0", b"1", b"400"]
     asker.close()
@@ -157,4 +157,4 @@ def test_a_question_of_another_form_is_not_answered_and_does_no_harm(gate: Gate)
         assert not asker.poll(50)
         asker.close()
     anna = gate.let_in("anna")
-    assert gate.user_of(anna, 5.0) == anna.public
+    assert gate.user_of(anna, 60.0) == anna.public

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Iterator
 
 import numpy as np
 import pytest
+from fakes.waiting import wait_until
 from harmovid.errors import FrameRefused, FrameUnreadable, JobError
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.codec_queue import Task, TaskQueue
@@ -23,8 +23,8 @@ OTHER = "b" * 32
 
 @pytest.fixture
 def pool() -> Iterator[CodecPool]:
-    """Yield a pool of one fake child with a short patience."""
-    made = CodecPool(1, command=FAKE, timeout_s=1.0)
+    """Yield a pool of one fake child."""
+    made = CodecPool(1, command=FAKE, timeout_s=60.0)
     yield made
     made.close()
 
@@ -36,7 +36,7 @@ def test_reply_comes_back_with_its_arrays(pool: CodecPool) -> None:
         np.zeros((0, 2), np.float32),
         np.ones(5, np.uint8),
     ]
-    reply = pool.submit(JOB, {"task": "echo", "frame": -3}, arrays).result(10)
+    reply = pool.submit(JOB, {"task": "echo", "frame": -3}, arrays).result(60)
     assert reply.body["echo"] == {"task": "echo", "frame": -3}
     assert [a.shape for a in reply.arrays] == [(3, 4), (0, 2), (5,)]
     assert all(np.array_equal(a, b) for a, b in zip(arrays, reply.arrays))
@@ -45,15 +45,15 @@ def test_reply_comes_back_with_its_arrays(pool: CodecPool) -> None:
 def test_what_kills_a_fresh_child_is_its_frames_error(pool: CodecPool) -> None:
     """A task that kills a child that had done nothing before is one FrameUnreadable naming the frame."""
     with pytest.raises(FrameUnreadable, match="SIGSEGV") as caught:
-        pool.submit(JOB, {"task": "segfault", "frame": 1003}).result(10)
+        pool.submit(JOB, {"task": "segfault", "frame": 1003}).result(60)
     assert caught.value.frame == 1003
     assert caught.value.fix
 
 
 def test_poison_that_works_later_does_not_blame_the_next_frame(pool: CodecPool) -> None:
     """A task whose child dies of what came before is done again in a fresh child, and succeeds."""
-    first = pool.submit(JOB, {"task": "echo"}).result(10)
-    second = pool.submit(JOB, {"task": "segfault when worn"}).result(10)
+    first = pool.submit(JOB, {"task": "echo"}).result(60)
+    second = pool.submit(JOB, {"task": "segfault when worn"}).result(60)
     assert second.body["served"] == 1
     assert second.body["pid"] != first.body["pid"]
 
@@ -62,52 +62,54 @@ def test_neighbours_go_on_after_a_crash(pool: CodecPool) -> None:
     """Tasks queued before and after a deadly one all succeed, and exactly one fails."""
     tasks = ["echo", "echo", "segfault", "echo", "echo"]
     futures = [pool.submit(JOB, {"task": name, "frame": i}) for i, name in enumerate(tasks)]
-    failed = [i for i, future in enumerate(futures) if future.exception(20)]
+    failed = [i for i, future in enumerate(futures) if future.exception(120)]
     assert failed == [2]
 
 
-def test_a_slow_task_is_ended_and_refused(pool: CodecPool) -> None:
-    """A task beyond the time limit is a FrameRefused after about that time, and the next one is served."""
-    started = time.monotonic()
-    with pytest.raises(FrameRefused, match="1 s"):
-        pool.submit(JOB, {"task": "sleep", "seconds": 60, "frame": 7}).result(10)
-    assert time.monotonic() - started < 5
-    assert pool.submit(JOB, {"task": "echo"}).result(10).body["served"] == 1
+def test_a_slow_task_is_ended_and_refused() -> None:
+    """A task beyond the time limit is a FrameRefused long before it would have ended, and its child is replaced."""
+    pool = CodecPool(1, command=FAKE, timeout_s=1.0)
+    try:
+        with pytest.raises(FrameRefused, match="1 s"):
+            pool.submit(JOB, {"task": "sleep", "seconds": 600, "frame": 7}).result(120)
+        assert not pool.failure
+    finally:
+        pool.close()
 
 
 def test_a_child_that_talks_nonsense_is_replaced(pool: CodecPool) -> None:
     """Bytes that are no message count as the child's death, not as the pool's."""
     with pytest.raises(FrameUnreadable):
-        pool.submit(JOB, {"task": "nonsense", "frame": 1}).result(10)
-    assert pool.submit(JOB, {"task": "echo"}).result(10).body["served"] == 1
+        pool.submit(JOB, {"task": "nonsense", "frame": 1}).result(60)
+    assert pool.submit(JOB, {"task": "echo"}).result(60).body["served"] == 1
 
 
 def test_the_childs_own_error_comes_through(pool: CodecPool) -> None:
     """An error that the child reports is raised as the class it was, and the child lives on."""
     with pytest.raises(FrameUnreadable, match="torn"):
-        pool.submit(JOB, {"task": "refuse", "frame": 5}).result(10)
-    assert pool.submit(JOB, {"task": "echo"}).result(10).body["served"] == 2
+        pool.submit(JOB, {"task": "refuse", "frame": 5}).result(60)
+    assert pool.submit(JOB, {"task": "echo"}).result(60).body["served"] == 2
 
 
 def test_a_child_killed_while_idle_is_replaced(pool: CodecPool) -> None:
     """kill -9 of an idle child costs the next task a retry and nothing else."""
-    pid = pool.submit(JOB, {"task": "echo"}).result(10).body["pid"]
+    pid = pool.submit(JOB, {"task": "echo"}).result(60).body["pid"]
     os.kill(pid, signal.SIGKILL)
-    assert pool.submit(JOB, {"task": "echo"}).result(10).body["pid"] != pid
+    assert pool.submit(JOB, {"task": "echo"}).result(60).body["pid"] != pid
 
 
-def test_forget_cancels_what_waits(pool: CodecPool) -> None:
+def test_forget_cancels_what_waits(pool: CodecPool, tmp_path: Path) -> None:
     """Forgetting a job cancels its waiting tasks and leaves other jobs' tasks alone."""
-    busy = pool.submit(JOB, {"task": "sleep", "seconds": 0.3})
-    while not busy.running():
-        time.sleep(0.01)
+    busy = pool.submit(JOB, {"task": "wait", "for": str(tmp_path / "go on")})
+    wait_until(busy.running)
     waiting = pool.submit(JOB, {"task": "echo"})
     other = pool.submit(OTHER, {"task": "echo"})
     pool.forget(JOB)
     with pytest.raises(CancelledError):
-        waiting.result(10)
-    assert other.result(10)
-    assert busy.result(10)
+        waiting.result(60)
+    (tmp_path / "go on").touch()
+    assert other.result(60)
+    assert busy.result(60)
 
 
 def test_children_that_do_not_start_fail_the_tasks() -> None:

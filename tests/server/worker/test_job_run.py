@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from pathlib import Path
 from typing import Iterator, List
 
@@ -13,6 +12,7 @@ import pytest
 from fakes.engines_for_tests import MemoryEngine
 from fakes.exr_files import plate, same_pixels
 from fakes.frames import frame
+from fakes.waiting import wait_until
 from fakes.worker_rig import JOB, Rig
 from harmovid.pixels import exr
 from harmovid_server import engines
@@ -88,7 +88,6 @@ def test_a_frame_is_waited_for_and_nothing_is_skipped(rig, engine) -> None:
     """While a frame is missing, later ones wait; they are not pushed before it."""
     job = rig.start("1-4", engine="memory", ready=[1, 3, 4], options={"lag": 0})
     rig.wait("computed", 1)
-    time.sleep(0.3)
     assert engine.pushed == [1]
     job.arrivals.ready(2)
     rig.wait("finished")
@@ -141,18 +140,18 @@ def test_an_engine_that_breaks_fails_its_job_only(rig, option, says) -> None:
     (message,) = rig.wait("job_failed")
     assert message["error"]["code"] == "engine_failed"
     assert says in message["error"]["message"]
-    rig.thread.join(10)
+    rig.thread.join(60)
     rig.heard.clear()
     rig.start("1-10", engine="memory", ready=range(1, 11))
     rig.wait("finished")
 
 
-def test_a_stopped_job_goes_quietly(rig) -> None:
+def test_a_stopped_job_goes_quietly(rig, engine) -> None:
     """After stop nothing more is said, and the thread ends while frames are still missing."""
     job = rig.start("1-10", engine="memory", ready=[1, 2])
-    time.sleep(0.3)
+    wait_until(lambda: engine.pushed == [1, 2])
     job.arrivals.stop()
-    rig.thread.join(10)
+    rig.thread.join(60)
     assert not rig.thread.is_alive()
     assert not rig.said("finished") + rig.said("job_failed")
 
@@ -171,7 +170,7 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
     first = rig.start("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.05})
     rig.wait("computed", stop_after)
     first.arrivals.stop()
-    rig.thread.join(10)
+    rig.thread.join(60)
     done = numbers(rig.said("computed"))
     for message in rig.said("release"):
         for number in message["frames"]:
@@ -193,7 +192,7 @@ def test_a_result_that_main_has_missed_is_told_again(rig, monkeypatch, damaged) 
     first = rig.start("1-10", engine="memory", ready=range(1, 7), options={"lag": 0})
     rig.wait("release", 2)
     first.arrivals.stop()
-    rig.thread.join(10)
+    rig.thread.join(60)
     whole = rig.result(1).channels["R"].tobytes()
     if damaged:
         (rig.folder / "out" / "1.exr").write_bytes(b"gone")
@@ -264,19 +263,25 @@ def test_inputs_are_released_only_after_the_checkpoint(rig, monkeypatch) -> None
 
 
 def test_checkpoints_do_not_dominate(rig, monkeypatch) -> None:
-    """With slow saves, checkpoints come so seldom that they take a small share of the time."""
+    """With saves that take as long as a frame, the next one waits until it is a twentieth of the time."""
     monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
     saves: List[float] = []
-    save = checkpoint.save
+    save, hear, clock = checkpoint.save, rig._hear, [0.0]
 
     def slow(path, found) -> None:
-        saves.append(time.monotonic())
-        time.sleep(0.05)
+        saves.append(clock[0])
+        clock[0] += 1.0
         save(path, found)
 
+    def listen(op, **fields) -> None:
+        clock[0] += op == "computed"
+        hear(op, **fields)
+
     monkeypatch.setattr(checkpoint, "save", slow)
-    rig.run("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.05})
-    assert len(saves) <= 2
+    rig._hear = listen
+    rig.run("1-40", engine="memory", ready=range(1, 41), now=lambda: clock[0])
+    assert 1 <= len(saves) <= 3
+    assert all(b - a >= 20.0 for a, b in zip(saves, saves[1:]))
 
 
 def test_nan_is_counted_in_the_report(rig) -> None:
@@ -304,7 +309,7 @@ def test_nothing_is_kept_of_frames_that_have_passed(rig) -> None:
     """At the end of a job no bookkeeping per frame is left but the numbers of what is done."""
     job = rig.start("1-10", engine="memory", ready=range(1, 11))
     rig.wait("finished")
-    rig.thread.join(10)
+    rig.thread.join(60)
     assert not job._proxies.children
     assert not job._proxies.facts
     assert job._renders.open == 0
@@ -312,27 +317,19 @@ def test_nothing_is_kept_of_frames_that_have_passed(rig) -> None:
 
 
 def test_turns_are_first_come_first_served() -> None:
-    """A thread that lets go and wants again waits for those who came before."""
+    """Threads get the lock in the order in which they asked for it, the one that just had it last."""
     lock, order = FairLock(), []
-    started = threading.Event()
 
-    def greedy() -> None:
-        for _ in range(3):
-            with lock:
-                order.append("greedy")
-                started.set()
-                time.sleep(0.05)
+    def take(name: str) -> None:
+        with lock:
+            order.append(name)
 
-    def patient() -> None:
-        started.wait()
-        for _ in range(2):
-            with lock:
-                order.append("patient")
-                time.sleep(0.05)
-
-    threads = [threading.Thread(target=each) for each in (greedy, patient)]
-    for thread in threads:
-        thread.start()
+    threads = [threading.Thread(target=take, args=(name,)) for name in "abc"]
+    with lock:
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            wait_until(lambda count=count: len(lock._waiting) == count)
+    take("again")
     for thread in threads:
         thread.join()
-    assert order == ["greedy", "patient", "greedy", "patient", "greedy"]
+    assert order == ["a", "b", "c", "again"]
