@@ -1,0 +1,69 @@
+"""Real interpreters for host tests: found on this machine, with pyzmq and msgpack from the package index."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Optional
+
+NEEDED = ("pyzmq", "msgpack")
+INSTALL_S = 300.0
+# Installed once per machine and interpreter; a new release of this folder's form needs a new name.
+CACHE = Path(tempfile.gettempdir()) / "harmovid-test-hosts-1"
+
+
+def find(version: str) -> Optional[str]:
+    """Return an interpreter of a version like "3.9", from the PATH or pyenv's versions; None where there is none."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    beside = [str(path) for path in sorted(root.glob(f"{version}.*/bin/python"))]
+    named = shutil.which(f"python{version}")
+    return next((path for path in [*beside, *([named] if named else [])] if _version(path) == version), None)
+
+
+def _version(path: str) -> str:
+    """Return what an interpreter says it is; "" where it does not run, as a shim without its version does not."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, env=_plain())
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def libraries(python: str, version: str) -> Path:
+    """Return a folder with what core needs, built for this interpreter; installed when it is asked for first.
+
+    Raises:
+        LookupError: they cannot be installed; the text is the last line of what pip said.
+    """
+    folder = CACHE / version
+    if folder.is_dir():
+        return folder
+    CACHE.mkdir(exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=CACHE))
+    command = [python, "-m", "pip", "install", "--quiet", "--target", str(made / "lib"), *NEEDED]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, env=_plain())
+        if done.returncode:
+            raise LookupError((done.stderr.strip().splitlines() or ["pip failed"])[-1])
+        if not folder.is_dir():  # another test process may have been quicker
+            os.rename(made / "lib", folder)
+    except subprocess.TimeoutExpired as error:
+        raise LookupError("the package index does not answer") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def _plain() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def run(python: str, program: Path, *words: str, path: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Run a program in an interpreter that sees only its own library and the folders of `path`."""
+    environ = {**_plain(), "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [python, "-s", str(program), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=170, env=environ)
