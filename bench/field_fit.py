@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from fakes import relit  # the scene is shared with the tests
 from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.field import GainMap, LightingField
-from harmovid.pixels.field.fit import fit_field
+from harmovid.pixels.fitting.fit import fit_field
 
 
 def log_gain(plate: np.ndarray, result: np.ndarray, box: tuple) -> LightingField:

@@ -27,8 +27,8 @@ from harmovid.keys import KeyPair, load_secret
 from harmovid.settings import Settings, load_settings, secret_file
 from harmovid.storage.files import Sink, Source
 from harmovid.transport import wire
-from harmovid.transport.connection import Session, parse_address
-from harmovid.transport.runner import JobResult, OnProgress, OnResult, Runner, Where
+from harmovid.transport.connection import Connection, parse_address
+from harmovid.transport.runner import JobResult, OnProgress, OnResult, Runner, ServerEndpoint
 
 __all__ = ["Client", "Job", "JobHandle", "JobResult", "JobStatus", "connect"]
 
@@ -125,7 +125,7 @@ class Client:
         """
         if private is None:
             parse_address(address)
-        self._where = Where(address, keys, timeout_s, patience_s)
+        self._server = ServerEndpoint(address, keys, timeout_s, patience_s)
         self._private = private
         self.roots = roots
         self._handles: List[JobHandle] = []
@@ -197,14 +197,14 @@ class Client:
         return wire.progress_from(self._ask("CANCEL", {"job": job_id}))
 
     def ping(self) -> float:
-        """Return the seconds of one round trip on an open session.
+        """Return the seconds of one round trip on an open connection.
 
         Raises:
             WireError: see `engines`.
         """
-        with self._session() as session:
+        with self._connection() as connection:
             begun = time.monotonic()
-            session.request("PING", None, self._where.timeout_s)
+            connection.request("PING", None, self._server.timeout_s)
             return time.monotonic() - begun
 
     def run(
@@ -284,24 +284,24 @@ class Client:
         handle.begin()
         return handle
 
-    def _endpoint(self) -> Where:
+    def _endpoint(self) -> ServerEndpoint:
         """Return where the server is; a private one is started when it does not run.
 
         Raises:
             InputError: this client is closed, or no server can be started here. Unreachable: it did not start.
         """
         if self._private is None:
-            return self._where
+            return self._server
         with self._lock:
             if self._closed:
                 raise InputError("this client is closed.", fix="Connect again.")
             self._private.start()
-            return replace(self._where, address=self._private.address, keys=self._private.keys)
+            return replace(self._server, address=self._private.address, keys=self._private.keys)
 
-    def _session(self) -> Session:
-        where = self._endpoint()
-        return Session.open(where.address, where.keys, timeout_s=where.timeout_s, data=False)
+    def _connection(self) -> Connection:
+        server = self._endpoint()
+        return Connection.open(server.address, server.keys, timeout_s=server.timeout_s, data=False)
 
     def _ask(self, kind: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        with self._session() as session:
-            return session.request(kind, body, self._where.timeout_s).body
+        with self._connection() as connection:
+            return connection.request(kind, body, self._server.timeout_s).body

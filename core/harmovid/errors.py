@@ -51,7 +51,7 @@ __all__ = [
 
 
 class HarmoVidError(Exception):
-    """Base of all: a message, the mend, and optionally the frame and layer it is about.
+    """Base of all: a message, the fix, and optionally the frame and layer it is about.
 
     Args:
         message: what went wrong, with the values that disagree.

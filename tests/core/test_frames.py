@@ -1,4 +1,4 @@
-"""Frame ranges and file patterns: read as compositors write them, refused with the mend."""
+"""Frame ranges and file patterns: read as compositors write them, refused with the fix."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_ranges_are_read_and_said_briefly(text: str, frames: List[int], short: s
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "fix"),
     [
         ("", "1001-1100"), ("abc", "1001-1100"), ("1-", "1001-1100"), ("1,,2", "1001-1100"),
         ("1-5x", "1001-1100"),
@@ -48,9 +48,9 @@ def test_ranges_are_read_and_said_briefly(text: str, frames: List[int], short: s
         ("9" * 5000, "2147483647"), ("4294967296", "32 bits"), ("١-٣", "1001-1100"),
     ],
 )  # fmt: skip
-def test_bad_ranges_are_refused_with_the_mend(text: str, mend: str) -> None:
+def test_bad_ranges_are_refused_with_the_fix(text: str, fix: str) -> None:
     """The message names the part that is wrong and how to write it."""
-    with pytest.raises(PatternError, match=re.escape(mend)) as caught:
+    with pytest.raises(PatternError, match=re.escape(fix)) as caught:
         FrameRange.parse(text)
     assert len(str(caught.value)) < 300
 
@@ -136,16 +136,16 @@ def test_only_names_the_pattern_would_write_are_its_frames(name: str, number: Op
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "fix"),
     [
         ("", "plate.####.exr"), ("shots/", "plate.####.exr"), ("a\0b", "plate.####.exr"),
         ("a.##.b.##.exr", "Leave one"), ("p.*.exr", "####"), ("p.?.exr", "####"), ("p.[1-10].exr", "####"),
         ("p.%4d.exr", "%04d"), ("p.{frame}.exr", "####"), ("p.%0999d.exr", "####"),
     ],
 )  # fmt: skip
-def test_other_forms_are_refused_with_the_mend(text: str, mend: str) -> None:
+def test_other_forms_are_refused_with_the_fix(text: str, fix: str) -> None:
     """Wildcards and brackets are not guessed at."""
-    with pytest.raises(PatternError, match=re.escape(mend)):
+    with pytest.raises(PatternError, match=re.escape(fix)):
         FramePattern.parse(text)
 
 
@@ -181,7 +181,7 @@ def test_a_single_file_counts_as_the_number_in_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "mend"),
+    ("pattern", "fix"),
     [
         ("plate.####.exr", "Did you mean plate.#####.exr (frames 1001-1010)"),
         ("plat.#####.exr", "Did you mean plate.#####.exr"),
@@ -190,9 +190,9 @@ def test_a_single_file_counts_as_the_number_in_its_name(tmp_path: Path) -> None:
         ("empty", "is a folder"),
     ],
 )
-def test_a_pattern_that_fits_nothing_says_what_is_there(tmp_path: Path, pattern: str, mend: str) -> None:
+def test_a_pattern_that_fits_nothing_says_what_is_there(tmp_path: Path, pattern: str, fix: str) -> None:
     """The error names the sequence that was probably meant."""
     touch(tmp_path, *(f"plate.{n:05d}.exr" for n in range(1001, 1011)))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PatternError, match=re.escape(mend)):
+    with pytest.raises(PatternError, match=re.escape(fix)):
         FramePattern.parse(f"{tmp_path}/{pattern}").expand()

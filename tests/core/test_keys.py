@@ -1,4 +1,4 @@
-"""Key files: secrets stay secret, and every mishap is told with the mend."""
+"""Key files: secrets stay secret, and every mishap is told with the fix."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_names_that_are_no_file_names_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "fix"),
     [
         ("", "keys new"),
         ("not json", "keys new"),
@@ -96,10 +96,10 @@ def test_names_that_are_no_file_names_are_refused(name: str) -> None:
         ("\ufffd" * (1 << 20), "too large"),
     ],
 )
-def test_damaged_files_are_told(secret: Path, text: str, mend: str) -> None:
+def test_damaged_files_are_told(secret: Path, text: str, fix: str) -> None:
     """Whatever is in the file, the answer is a KeyFileError that names it."""
     secret.write_text(text, encoding="utf-8")
-    with pytest.raises(KeyFileError, match=mend) as caught:
+    with pytest.raises(KeyFileError, match=fix) as caught:
         keys.load_secret(secret)
     assert str(secret) in str(caught.value)
 

@@ -65,7 +65,7 @@ def test_distance_of_one_stop():
 
 
 def test_distance_adds_over_frames():
-    """One stop up in one frame and one down in the next: 1 stop, which no steady gain can mend."""
+    """One stop up in one frame and one down in the next: 1 stop, which no steady gain can undo."""
     both = distance(GREY * 2, GREY) + distance(GREY / 2, GREY)
     assert both.rmse_stops == pytest.approx(1.0, abs=1e-6)
     assert both.steady_stops == pytest.approx(1.0, abs=1e-6)

@@ -30,7 +30,7 @@ BAD = {
     1016: "missing",
     1018: "cut in the header",
 }
-# What the message or its mend has to say, so that an artist knows what is wrong with the file.
+# What the message or its fix has to say, so that an artist knows what is wrong with the file.
 SAYS = {
     "truncated": "again",
     "deep": "deep",
@@ -92,7 +92,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Path]:
 @pytest.mark.fault
 @pytest.mark.parametrize("engine", ["null", "deflicker"])
 def test_bad_frames_are_one_error_each_and_neighbours_are_the_same_to_the_bit(shots, engine) -> None:
-    """Of twenty frames nine are bad, each in its own way: nine errors that name frame and mend, eleven results.
+    """Of twenty frames nine are bad, each in its own way: nine errors that name frame and fix, eleven results.
 
     The results are the very files of a run in which the bad frames are simply not there.
     """

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from harmovid.cli import main
 from harmovid.pixels import exr
-from harmovid.pixels.field.cdl import Cdl
-from harmovid.pixels.field.nuke_grade import NukeGrade
+from harmovid.pixels.fitting.cdl import Cdl
+from harmovid.pixels.fitting.nuke_grade import NukeGrade
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
 

@@ -96,7 +96,7 @@ def test_what_cannot_be_done_is_told(
 def test_real_footage_makes_all_sets(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two real clips with binary masks and a keyed one go through; both ways to mend flicker lower it."""
+    """Two real clips with binary masks and a keyed one go through; both ways to reduce flicker lower it."""
     names = ("davis_parkour", "davis_dance-twirl", "alpha_dancer")
     words = [word for name in names for word in ("--only", name)]
     rows = ["composite as it is", "mean and deviation over time", "HarmoVid engine: deflicker"]

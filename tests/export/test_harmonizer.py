@@ -57,6 +57,6 @@ def test_exported_graphs_equal_torch(tmp_path: Path) -> None:
 
 
 def test_no_weights_are_told(tmp_path: Path) -> None:
-    """A file that is not there is an error with a mend."""
+    """A file that is not there is an error with a fix."""
     with pytest.raises(InputError, match="Train first"):
         load_weights(tmp_path / "none.pt")

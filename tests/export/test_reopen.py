@@ -44,6 +44,6 @@ def test_reopened_weights_answer_as_shipped() -> None:
 
 
 def test_no_files_are_told(tmp_path: Path) -> None:
-    """A folder without the graphs is an error with a mend."""
+    """A folder without the graphs is an error with a fix."""
     with pytest.raises(InputError, match=r"encoder\.onnx"):
         reopen(tmp_path, [])

@@ -18,7 +18,7 @@ import numpy as np
 from harmovid.errors import InputError
 from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.colour.model_space import exposure_anchor, from_model
-from harmovid.pixels.field.fit import fit_field
+from harmovid.pixels.fitting.fit import fit_field
 from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import Array
 from harmovid_training.stages.pairs import padded

@@ -89,7 +89,7 @@ def _lost(error: OSError) -> OutputError:
 
 
 def describe(error: HarmoVidError) -> str:
-    """Return the error as the user reads it: what and where, and on a second line the mend."""
+    """Return the error as the user reads it: what and where, and on a second line the fix."""
     where = ""
     if error.frame is not None:
         where = f"frame {error.frame}" + (f" of {error.layer}" if error.layer else "") + ": "

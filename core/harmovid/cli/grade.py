@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         OutputError: the output is there already, or cannot be written.
     """
     try:
-        from harmovid.pixels.field import grade  # noqa: F401 (only to find out)
+        from harmovid.pixels.fitting import grade  # noqa: F401 (only to find out)
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed.", fix="Run: pip install 'harmovid[server]'"
@@ -105,7 +105,7 @@ def _write(
 ) -> Dict[str, float]:
     """Write the files; return by how many stops each correction is off at worst (nothing for LUTs)."""
     from harmovid.pixels.colour.spaces import space_of
-    from harmovid.pixels.field import grade
+    from harmovid.pixels.fitting import grade
 
     if kind == ".cube":
         for _, frame, field, chromaticities in fields:

@@ -14,17 +14,17 @@ Where isal is installed (it comes with the server), its carry-less multiplicatio
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import List, Tuple
-
-from harmovid.transport.schema import Buffer
-from harmovid.transport.wire import CHUNK_BYTES
+from typing import List, Tuple, Union
 
 try:
     from isal.isal_zlib import crc32
 except ImportError:  # the light client: the same sums, slower
     from zlib import crc32
 
-__all__ = ["RunningSum", "chunk_sums", "crc32"]
+__all__ = ["CHUNK_BYTES", "Buffer", "RunningSum", "chunk_sums", "crc32"]
+
+Buffer = Union[bytes, bytearray, memoryview]
+CHUNK_BYTES = 1 << 20  # the longest piece in which a file travels (docs/wire.md, "Limits")
 
 _POLYNOMIAL = 0xEDB88320  # of CRC-32 (IEEE 802.3), bits reversed, as zlib has it
 _Matrix = Tuple[int, ...]

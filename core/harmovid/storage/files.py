@@ -18,15 +18,13 @@ import os
 import re
 import struct
 import time
-from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Set, Tuple, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Set, Tuple
 
 from harmovid.errors import FrameMissing, FrameRefused, FrameUnreadable, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.storage.atomic import WholeFile
-from harmovid.storage.checksums import crc32
+from harmovid.storage.checksums import Buffer, crc32
 from harmovid.storage.journal import Journal
-
-Buffer = Union[bytes, bytearray, memoryview]
 
 # OpenEXR file layout: 4 bytes magic, then int32 little-endian version and flags.
 EXR_MAGIC = b"\x76\x2f\x31\x01"
@@ -302,7 +300,7 @@ class _FileReceiver:
 
 
 def output_error(error: OSError, path: str, size: int, frame: Optional[int] = None) -> OutputError:
-    """Return the `OutputError` for a failed write of `size` bytes, with the mend for its cause."""
+    """Return the `OutputError` for a failed write of `size` bytes, with the fix for its cause."""
     resume = "then run the same command again: it goes on where it stopped."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = f"The disk is full; free at least {max(size >> 20, 1)} MiB, {resume}"

@@ -1,13 +1,13 @@
-"""A client's connection: one session with a server over a control and a data socket (docs/wire.md).
+"""A client's connection with a server: one session over a control and a data socket (docs/wire.md).
 
-    session = Session.open("tcp://render01:5570", keys, timeout_s=5.0, data=True)
-    session.send("PING", ref=1)
-    for message in session.poll(timeout_ms=100): ...
-    session.close()
+    connection = Connection.open("tcp://render01:5570", keys, timeout_s=5.0, data=True)
+    connection.send("PING", ref=1)
+    for message in connection.poll(timeout_ms=100): ...
+    connection.close()
 
-A session is used by one thread. It never blocks but in `open`, `request` and `poll`, each for a bounded
+A connection is used by one thread. It never blocks but in `open`, `request` and `poll`, each for a bounded
 time. A connection that breaks, a server that falls silent and a server that does not know us any more all
-raise `Unreachable`; the caller then opens another session.
+raise `Unreachable`; the caller then opens another connection.
 """
 
 from __future__ import annotations
@@ -70,20 +70,20 @@ def _reachable(host: str, path: str) -> bool:
     return loopback and bool(zmq.has("ipc")) and os.path.isabs(path) and os.access(path, os.R_OK | os.W_OK)
 
 
-class Link:
+class Channel:
     """One DEALER socket to one endpoint, with its monitor; knows why it could not connect."""
 
-    def __init__(self, endpoint: str, channel: str, keys: Optional[KeyPair]) -> None:
+    def __init__(self, endpoint: str, kind: str, keys: Optional[KeyPair]) -> None:
         """Start connecting.
 
         Args:
             endpoint: "tcp://host:port", a number of IPv6 in brackets; or "ipc://path".
-            channel: `wire.TO_CLIENT_CONTROL` or `wire.TO_CLIENT_DATA`, what will be received here.
+            kind: `wire.TO_CLIENT_CONTROL` or `wire.TO_CLIENT_DATA`, what will be received here.
             keys: our pair with the server's public key in it, or None without CURVE.
         """
         self.endpoint = endpoint
         self.outbox: Deque[List[Buffer]] = deque()
-        self._channel = channel
+        self._kind = kind
         self._keys = keys
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._set_options()
@@ -136,7 +136,7 @@ class Link:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 break
-            messages.append(wire.decode([frame.buffer for frame in frames], self._channel))
+            messages.append(wire.decode([frame.buffer for frame in frames], self._kind))
         return messages
 
     def check(self) -> None:
@@ -184,7 +184,7 @@ class Link:
         self.socket.close(linger=linger_ms)
 
 
-class Session:
+class Connection:
     """One session with a server: HELLO said, signs of life kept up, both sockets served by `poll`.
 
     Attributes:
@@ -202,8 +202,8 @@ class Session:
             )
         self._host, port = parse_address(address)
         self._keys = keys
-        self._control = Link(f"tcp://{self._host}:{port}", wire.TO_CLIENT_CONTROL, keys)
-        self._data: Optional[Link] = None
+        self._control = Channel(f"tcp://{self._host}:{port}", wire.TO_CLIENT_CONTROL, keys)
+        self._data: Optional[Channel] = None
         self._wake = wake
         self._next_ref = 0
         self._heard = self._said = time.monotonic()
@@ -220,7 +220,7 @@ class Session:
         data: bool,
         wake: Any = None,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Session:
+    ) -> Connection:
         """Connect, say HELLO and, with `data`, ATTACH a data socket.
 
         Args:
@@ -233,21 +233,21 @@ class Session:
 
         Raises:
             Unreachable: nobody answers in time. AuthError: keys. VersionError: no common version.
-            ServerBusy, ServerDraining: the server takes no session.
+            ServerBusy, ServerDraining: the server takes no new clients.
         """
         deadline = time.monotonic() + timeout_s
-        session = cls(address, keys, wake)
+        connection = cls(address, keys, wake)
         try:
             hello = {"versions": wire.VERSIONS, "client": f"harmovid/{harmovid.__version__}"}
-            session.welcome = session.request("HELLO", hello, deadline - time.monotonic(), stopped).body
-            if session.welcome["version"] != wire.VERSION:
-                raise VersionError(f"the server chose protocol {session.welcome['version']}.")
+            connection.welcome = connection.request("HELLO", hello, deadline - time.monotonic(), stopped).body
+            if connection.welcome["version"] != wire.VERSION:
+                raise VersionError(f"the server chose protocol {connection.welcome['version']}.")
             if data:
-                session._attach(deadline, stopped)
+                connection._attach(deadline, stopped)
         except BaseException:
-            session.close()
+            connection.close()
             raise
-        return session
+        return connection
 
     def _attach(self, deadline: float, stopped: Callable[[], bool]) -> None:
         """Open the data socket: the shorter way where the server is on this machine, else by TCP."""
@@ -262,7 +262,7 @@ class Session:
         self._attach_to(f"tcp://{self._host}:{self.welcome['data_port']}", deadline, stopped)
 
     def _attach_to(self, endpoint: str, deadline: float, stopped: Callable[[], bool]) -> None:
-        self._data = Link(endpoint, wire.TO_CLIENT_DATA, self._keys)
+        self._data = Channel(endpoint, wire.TO_CLIENT_DATA, self._keys)
         self.send_data("ATTACH", {"session": self.welcome["session"], "credit": wire.CREDIT_BYTES})
         answer = self._wait(lambda message: message.type == "ATTACHED", "ATTACH", deadline, stopped)
         self.credit = answer.body["credit"]
@@ -282,9 +282,9 @@ class Session:
             raise ProtocolError(f"{kind} needs a data socket.")
         self._post(self._data, wire.encode(kind, body))
 
-    def _post(self, link: Link, parts: List[Buffer]) -> None:
-        link.outbox.append(parts)
-        link.flush()
+    def _post(self, channel: Channel, parts: List[Buffer]) -> None:
+        channel.outbox.append(parts)
+        channel.flush()
         self._said = time.monotonic()
 
     def ref(self) -> int:
@@ -340,21 +340,21 @@ class Session:
             Unreachable: the connection broke, the server is silent, said BYE or does not know the session.
             ProtocolError: one side does not keep to the wire specification, by its own or the other's words.
         """
-        links = [link for link in (self._control, self._data) if link is not None]
+        channels = [channel for channel in (self._control, self._data) if channel is not None]
         poller = zmq.Poller()
-        for link in links:
-            poller.register(link.socket, zmq.POLLIN | (zmq.POLLOUT if link.outbox else 0))
-            poller.register(link.monitor, zmq.POLLIN)
+        for channel in channels:
+            poller.register(channel.socket, zmq.POLLIN | (zmq.POLLOUT if channel.outbox else 0))
+            poller.register(channel.monitor, zmq.POLLIN)
         if self._wake is not None:
             poller.register(self._wake, zmq.POLLIN)
         poller.poll(timeout_ms)
         messages: List[wire.Message] = []
-        for link in links:
-            link.flush()
-            messages += link.receive()
+        for channel in channels:
+            channel.flush()
+            messages += channel.receive()
         if not messages:
-            for link in links:
-                link.check()
+            for channel in channels:
+                channel.check()
         self._keep_alive(bool(messages))
         for message in messages:
             self._end_of_session(message)
@@ -377,7 +377,7 @@ class Session:
                 raise Unreachable(f"the server at {self._control.endpoint} has forgotten this session.")
             raise from_wire(message.body["error"])
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,9 +26,9 @@ from harmovid.job import CANCELLED, EXPIRED, FAILED, FINAL_STATES, QUEUED, JobSp
 from harmovid.keys import KeyPair
 from harmovid.storage.files import Sink, Source
 from harmovid.transport import wire
-from harmovid.transport.connection import Session
+from harmovid.transport.connection import Connection
 from harmovid.transport.transfer import Downloader, Uploader
-from harmovid.transport.waker import Background, Bell
+from harmovid.transport.waker import DaemonExecutor, Waker
 
 # The longest wait of the loop: how late a cancel or a silent server is noticed.
 TICK_MS = 100
@@ -66,7 +66,7 @@ class JobResult:
 
 
 @dataclass(frozen=True)
-class Where:
+class ServerEndpoint:
     """Which server, with which keys, and how patiently.
 
     `timeout_s` bounds a connect and the wait for an answer; `patience_s` how long a lost server is tried
@@ -84,7 +84,7 @@ class Runner:
 
     def __init__(
         self,
-        where: Where,
+        server: ServerEndpoint,
         spec: JobSpec,
         source: Source,
         sink: Sink,
@@ -94,7 +94,7 @@ class Runner:
         cancelled: Optional[threading.Event] = None,
     ) -> None:
         """Take the job; nothing is connected before `run`."""
-        self._where = where
+        self._server = server
         self._spec = spec
         self._source = source
         self._sink = sink
@@ -118,8 +118,8 @@ class Runner:
                 cannot write. The sink keeps what it has, and the job can be resumed unless it is final.
         """
         begun = time.monotonic()
-        self._bell = Bell()
-        self._reading, self._writing = Background("harmovid-read"), Background("harmovid-write")
+        self._waker = Waker()
+        self._reading, self._writing = DaemonExecutor("harmovid-read"), DaemonExecutor("harmovid-write")
         try:
             self._down = self._downloader()
             resumed = len(self._down.have)
@@ -131,7 +131,7 @@ class Runner:
             # A read that hangs on dead storage must not hold us; a write in progress is worth its moment.
             self._reading.stop(timeout_s=0.0)
             self._writing.stop(LAST_WRITE_S)
-            self._bell.close()
+            self._waker.close()
             self._sink.finish(self._final)
         self._raise_unless_done()
         return JobResult(
@@ -147,10 +147,10 @@ class Runner:
 
     def _downloader(self) -> Downloader:
         job = self._spec.job_id
-        return Downloader(job, self._sink, self._sink.begin(job), self._writing, self._bell.ring)
+        return Downloader(job, self._sink, self._sink.begin(job), self._writing, self._waker.wake)
 
-    def _uploader(self, session: Session) -> Uploader:
-        return Uploader(session, self._spec.job_id, self._source, self._reading, self._bell.ring)
+    def _uploader(self, connection: Connection) -> Uploader:
+        return Uploader(connection, self._spec.job_id, self._source, self._reading, self._waker.wake)
 
     def _raise_unless_done(self) -> None:
         if self._final == CANCELLED:
@@ -165,8 +165,8 @@ class Runner:
         lost_at, delay_s = time.monotonic(), wire.RECONNECT_FIRST_S
         while not self._final:
             try:
-                with self._open() as session:
-                    self._converse(session)
+                with self._open() as connection:
+                    self._converse(connection)
             except (WireError, JobError) as error:
                 # A session that was accepted starts patience anew.
                 if self._accepted_now:
@@ -176,24 +176,24 @@ class Runner:
                 self._pause(delay_s * random.uniform(1.0, 1.5))
                 delay_s = min(2 * delay_s, wire.RECONNECT_LAST_S)
 
-    def _open(self) -> Session:
+    def _open(self) -> Connection:
         self._accepted_now = False
-        where = self._where
-        return Session.open(
-            where.address,
-            where.keys,
-            timeout_s=where.timeout_s,
+        server = self._server
+        return Connection.open(
+            server.address,
+            server.keys,
+            timeout_s=server.timeout_s,
             data=True,
-            wake=self._bell,
+            wake=self._waker,
             stopped=self._cancelled.is_set,
         )
 
     def _check_patience(self, error: HarmoVidError, lost_at: float) -> None:
         if not self._accepted or not error.retryable:
             raise error
-        if time.monotonic() - lost_at > self._where.patience_s:
+        if time.monotonic() - lost_at > self._server.patience_s:
             raise Unreachable(
-                f"the server is lost for {self._where.patience_s:.0f} s: {error.message}",
+                f"the server is lost for {self._server.patience_s:.0f} s: {error.message}",
                 fix="The job waits on the server: run the same command again to go on.",
             ) from error
 
@@ -203,23 +203,23 @@ class Runner:
                 "stopped while the server is out of reach.", fix="The server drops the job by itself later."
             )
 
-    def _converse(self, session: Session) -> None:
+    def _converse(self, connection: Connection) -> None:
         """Drive the job over one session until it is final.
 
         Raises:
             WireError, JobError: the session or the request failed; `retryable` says whether to go on.
         """
-        self._session = session
-        self._down.attach(session)
-        self._up = self._uploader(session)
+        self._connection = connection
+        self._down.attach(connection)
+        self._up = self._uploader(connection)
         self._requests.clear()
         self._request("SUBMIT", {"spec": self._spec.to_dict()})
         cancelling = False
         try:
             while not self._final:
-                for message in session.poll(TICK_MS):
+                for message in connection.poll(TICK_MS):
                     self._take(message)
-                self._bell.hush()
+                self._waker.clear()
                 for frame, report in self._down.settle().items():
                     self._on_result(frame, report)
                 self._up.pump()
@@ -237,10 +237,10 @@ class Runner:
             handler(message)
 
     def _request(self, kind: str, body: Mapping[str, Any]) -> None:
-        ref = self._session.ref()
+        ref = self._connection.ref()
         self._requests[ref] = kind
         self._deadline_s = time.monotonic() + REPLY_S
-        self._session.send(kind, body, ref)
+        self._connection.send(kind, body, ref)
 
     def _tell(self, **changes: Any) -> None:
         self._progress = replace(self._progress, **changes)
@@ -276,8 +276,8 @@ class Runner:
         self._spec = replace(self._spec, job_id=new_job_id())
         self._failed.clear()
         self._down = self._downloader()
-        self._down.attach(self._session)
-        self._up = self._uploader(self._session)
+        self._down.attach(self._connection)
+        self._up = self._uploader(self._connection)
         self._request("SUBMIT", {"spec": self._spec.to_dict()})
 
     def _on_reject(self, message: wire.Message) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import msgpack
 
 from harmovid.errors import ProtocolError
+from harmovid.storage import checksums
 
 Check = Callable[[Any, str], Any]
-Buffer = Union[bytes, bytearray, memoryview]
+
+Buffer = checksums.Buffer
 
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 PLAIN_DEPTH = 8

@@ -17,9 +17,9 @@ from harmovid.errors import FrameCorrupt, FrameRefused, FrameUnreadable, HarmoVi
 from harmovid.storage.checksums import RunningSum, chunk_sums, crc32
 from harmovid.storage.files import Receiver, Sink, Source
 from harmovid.transport import wire
-from harmovid.transport.connection import Session
+from harmovid.transport.connection import Connection
 from harmovid.transport.schema import Buffer
-from harmovid.transport.waker import Background
+from harmovid.transport.waker import DaemonExecutor
 
 Item = Tuple[str, int]  # layer, frame
 
@@ -55,27 +55,32 @@ def _load(source: Source, layer: str, frame: int) -> _Loaded:
 
 
 class Uploader:
-    """Sends the inputs of one job within one session."""
+    """Sends the inputs of one job within one connection."""
 
     def __init__(
-        self, session: Session, job: str, source: Source, reading: Background, wake: Callable[..., None]
+        self,
+        connection: Connection,
+        job: str,
+        source: Source,
+        reading: DaemonExecutor,
+        wake: Callable[..., None],
     ) -> None:
         """Start with an empty queue.
 
         Args:
-            session: where to send.
+            connection: where to send.
             job: the job's id.
             source: the inputs.
             reading: the thread on which `source.read` is called.
             wake: called when a read is done, to end the loop's wait.
         """
-        self._session = session
+        self._connection = connection
         self._job = job
         self._source = source
         self._reading = reading
         self._wake = wake
-        self._credit = session.credit
-        self._limit = int(session.welcome["limits"].get("file_bytes", wire.FILE_BYTES))
+        self._credit = connection.credit
+        self._limit = int(connection.welcome["limits"].get("file_bytes", wire.FILE_BYTES))
         self._queue: Deque[Item] = deque()
         self._wanted: Set[Item] = set()
         self._tries: Dict[Item, int] = {}
@@ -107,7 +112,7 @@ class Uploader:
 
     def pump(self) -> None:
         """Send as much as credit and socket allow, and keep one file read ahead."""
-        while not self._session.congested:
+        while not self._connection.congested:
             self._read_ahead()
             if self._current is None and not self._begin():
                 return
@@ -168,7 +173,7 @@ class Uploader:
         self._send("SOURCE_FAILED", item, error=wire.error_body(error))
 
     def _send(self, kind: str, item: Item, **fields: Any) -> None:
-        self._session.send_data(kind, {"job": self._job, "layer": item[0], "frame": item[1], **fields})
+        self._connection.send_data(kind, {"job": self._job, "layer": item[0], "frame": item[1], **fields})
 
 
 class _Store:
@@ -239,7 +244,12 @@ class Downloader:
     """Receives the results of one job; outlives the sessions it gets them from."""
 
     def __init__(
-        self, job: str, sink: Sink, have: Mapping[int, int], writing: Background, wake: Callable[..., None]
+        self,
+        job: str,
+        sink: Sink,
+        have: Mapping[int, int],
+        writing: DaemonExecutor,
+        wake: Callable[..., None],
     ) -> None:
         """Start with what is there already.
 
@@ -254,7 +264,7 @@ class Downloader:
         self._sink = sink
         self._writing = writing
         self._wake = wake
-        self._session: Optional[Session] = None
+        self._connection: Optional[Connection] = None
         self._current: Optional[_Incoming] = None
         self._waiting: Deque[Tuple[_Incoming, Future[None]]] = deque()
         self._owed = 0
@@ -262,9 +272,9 @@ class Downloader:
         self.reports: Dict[int, Mapping[str, Any]] = {}
         self.bytes_received = 0
 
-    def attach(self, session: Session) -> None:
+    def attach(self, connection: Connection) -> None:
         """Go on with a new session: a half-received result is forgotten, credit starts anew."""
-        self._session = session
+        self._connection = connection
         self.abandon()
         self._owed = 0
 
@@ -347,10 +357,10 @@ class Downloader:
     def _pay(self) -> None:
         """Grant credit for what has been received, unless the sink is behind."""
         behind = len(self._waiting) >= WAITING_RESULTS
-        if self._session is not None and self._owed >= CREDIT_PORTION_BYTES and not behind:
-            self._session.send_data("CREDIT", {"bytes": self._owed})
+        if self._connection is not None and self._owed >= CREDIT_PORTION_BYTES and not behind:
+            self._connection.send_data("CREDIT", {"bytes": self._owed})
             self._owed = 0
 
     def _send(self, kind: str, fields: Mapping[str, Any]) -> None:
-        if self._session is not None:
-            self._session.send_data(kind, {"job": self._job, **fields})
+        if self._connection is not None:
+            self._connection.send_data(kind, {"job": self._job, **fields})

@@ -1,4 +1,4 @@
-"""Threads for what may block (disks, network storage), and a bell that wakes the loop that waits on sockets.
+"""A thread for what may block (disks, network storage), and a waker for the loop that waits on sockets.
 
 `ThreadPoolExecutor` is not used because Python waits for its threads when the process ends: a read that
 hangs on dead storage would then keep a host application from quitting. These are daemon threads.
@@ -17,36 +17,36 @@ T = TypeVar("T")
 _Work = Tuple["Future[Any]", Callable[..., Any], Tuple[Any, ...]]
 
 
-class Bell:
-    """Ends a poll from another thread: `ring` makes `fileno` readable until `hush`."""
+class Waker:
+    """Ends a poll from another thread: `wake` makes `fileno` readable until `clear`."""
 
     def __init__(self) -> None:
-        self._here, self._there = socket.socketpair()
-        self._here.setblocking(False)
-        self._there.setblocking(False)
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
 
     def fileno(self) -> int:
         """Return the descriptor to poll for input."""
-        return self._here.fileno()
+        return self._reader.fileno()
 
-    def ring(self, *_: Any) -> None:
+    def wake(self, *_: Any) -> None:
         """Wake the loop; fits as a future's callback."""
-        with contextlib.suppress(OSError):  # full: it rings already; closed: nobody waits any more
-            self._there.send(b"\0")
+        with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody waits any more
+            self._writer.send(b"\0")
 
-    def hush(self) -> None:
-        """Forget all rings up to now."""
+    def clear(self) -> None:
+        """Forget all wake-ups up to now."""
         with contextlib.suppress(OSError):
-            while self._here.recv(4096):
+            while self._reader.recv(4096):
                 pass
 
     def close(self) -> None:
         """Close both ends."""
-        self._here.close()
-        self._there.close()
+        self._reader.close()
+        self._writer.close()
 
 
-class Background:
+class DaemonExecutor:
     """One daemon thread that does one thing after the other."""
 
     def __init__(self, name: str) -> None:

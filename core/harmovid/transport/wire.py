@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from harmovid.errors import HarmoVidError, ProtocolError, VersionError
 from harmovid.frames import MAX_NUMBER, MIN_NUMBER
 from harmovid.job import ACTIVE_STATES, FINAL_STATES, Progress
+from harmovid.storage import checksums
 from harmovid.transport.schema import (
     PLAIN_ITEMS,
     Buffer,
@@ -44,7 +45,7 @@ VERSIONS = (1, 1)  # oldest and newest that this code speaks
 # Limits of the format itself (docs/wire.md, "Limits"); a server may set lower ones and says so in WELCOME.
 HEADER_BYTES = 16 * 1024
 PAYLOAD_BYTES = 1024 * 1024
-CHUNK_BYTES = PAYLOAD_BYTES
+CHUNK_BYTES = checksums.CHUNK_BYTES
 MAX_MESSAGE_BYTES = PAYLOAD_BYTES + 64 * 1024  # ZMQ_MAXMSGSIZE, per part
 CREDIT_BYTES = 16 * 1024 * 1024  # at the start of a session, each way
 CREDIT_MAX_BYTES = 1 << 30  # more than this outstanding is an error of the granter

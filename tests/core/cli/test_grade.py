@@ -83,7 +83,7 @@ def test_json_says_what_was_written_and_what_is_lost(
 def test_what_does_not_fit_is_told(
     results: Path, tmp_path: Path, out: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Many grades for one .cdl, unknown kinds and missing folders end with an error and its mend."""
+    """Many grades for one .cdl, unknown kinds and missing folders end with an error and its fix."""
     assert grade(results, "-o", tmp_path / out) == code
 
     assert said in capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_a_range_makes_one_nuke_node(results: Path, tmp_path: Path) -> None:
 def test_a_node_is_one_file_of_one_shot(
     results: Path, tmp_path: Path, out: str, again: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A .nk per frame, or of two shots whose frames have the same numbers, is refused with its mend."""
+    """A .nk per frame, or of two shots whose frames have the same numbers, is refused with its fix."""
     assert grade(*[results] * again, "-o", tmp_path / out) == 2
 
     assert said in capsys.readouterr().err

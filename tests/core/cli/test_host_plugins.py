@@ -45,7 +45,7 @@ def test_the_installer_reads_its_own_words(action: str) -> None:
     [
         (["install", "fusion"], "broken, mistika"),
         (["install", "broken"], "no_such_library"),
-        (["mend", "x"], "mend"),
+        (["repair", "x"], "repair"),
     ],
 )
 def test_what_is_not_there_is_told(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,7 +71,7 @@ def test_every_frame_comes_back_under_its_own_number(deflicker: Command) -> None
     assert (deflicker.out / "plate.1007.exr").read_bytes() == tiny_exr(value=1007 / 2048)
 
 
-def test_a_missing_frame_fails_alone_and_names_its_mend(deflicker: Command) -> None:
+def test_a_missing_frame_fails_alone_and_names_its_fix(deflicker: Command) -> None:
     """A gap in the range is one failed frame, exit code 3; its neighbours are written."""
     Path(str(deflicker.plate).replace("####", "1004")).unlink()
 
@@ -246,7 +246,7 @@ def test_text_tells_where_the_frames_are(
 def test_failed_frames_are_listed_with_what_to_do(
     server: ReferenceServer, plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The summary names the failed frame, the reason, and on the next line the mend."""
+    """The summary names the failed frame, the reason, and on the next line the fix."""
     Path(str(plate).replace("####", "1002")).write_bytes(b"")
     line = ["deflicker", plate, "-o", tmp_path / "out", "--engine", "null", "--server", server.address]
     assert main([str(word) for word in line]) == 3

@@ -90,10 +90,10 @@ def test_the_servers_own_list_can_lie_elsewhere(
 
 
 @pytest.mark.parametrize("words", [["new", "../anna"], ["show", "none"], ["authorize", "none.public"]])
-def test_what_cannot_be_done_is_told_in_one_line_and_a_mend(
+def test_what_cannot_be_done_is_told_in_one_line_and_a_fix(
     home: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bad names and missing files end with exit code 5, an error and a mend, and no traceback."""
+    """Bad names and missing files end with exit code 5, an error and a fix, and no traceback."""
     assert main(["keys", *words]) == 5
 
     lines = capsys.readouterr().err.splitlines()

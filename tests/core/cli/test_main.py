@@ -26,7 +26,7 @@ def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_errors_are_the_wires_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json an error is an object with code, message and mend, and stderr stays empty."""
+    """With --json an error is an object with code, message and fix, and stderr stays empty."""
     assert main(["nonsense", "--json"]) == 2
 
     printed = capsys.readouterr()

@@ -29,8 +29,8 @@ def test_warnings_sum_up_counts_and_reasons() -> None:
     ]
 
 
-def test_failures_are_grouped_and_carry_their_mend() -> None:
-    """Frames that failed for the same reason share a line and its mend; another reason has its own."""
+def test_failures_are_grouped_and_carry_their_fix() -> None:
+    """Frames that failed for the same reason share a line and its fix; another reason has its own."""
     outcome = report.Outcome(total=5, out="out.####.exr")
     for frame in (3, 4):
         outcome.failures[frame] = errors.FrameMissing("there is no file.", fix="Render it.", frame=frame)

@@ -155,7 +155,7 @@ def test_one_name_for_many_frames_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"),
+    ("number", "fix"),
     [
         (errno.ENOSPC, "free at least 3 MiB"),
         (errno.EDQUOT, "The disk is full"),
@@ -164,10 +164,10 @@ def test_one_name_for_many_frames_is_refused(tmp_path: Path) -> None:
         (errno.EIO, "Check the storage"),
     ],
 )
-def test_failed_writes_are_told_with_the_mend(number: int, mend: str) -> None:
+def test_failed_writes_are_told_with_the_fix(number: int, fix: str) -> None:
     """Each cause has its own advice, and all say that the job can go on."""
     error = output_error(OSError(number, os.strerror(number)), "out/p.0001.exr", 3 << 20, 1)
-    assert mend in str(error)
+    assert fix in str(error)
     assert "goes on where it stopped" in str(error)
     assert error.frame == 1
 

@@ -24,7 +24,7 @@ from harmovid.errors import (
 from harmovid.job import JobSpec, new_job_id
 from harmovid.keys import KeyPair, new_pair
 from harmovid.transport import wire
-from harmovid.transport.connection import Session, parse_address
+from harmovid.transport.connection import Connection, parse_address
 from zmq.auth.thread import ThreadAuthenticator
 
 TOLD_WITHIN_S = 2.0
@@ -137,7 +137,7 @@ def test_a_local_way_that_leads_nowhere_is_left_for_tcp(server: ReferenceServer,
 
 
 def test_nobody_listens() -> None:
-    """A port without a server is told at once, with the mend."""
+    """A port without a server is told at once, with the fix."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -204,17 +204,17 @@ class _Imposter:
 
 
 def _ask(imposter: _Imposter) -> None:
-    session = Session(imposter.address, None)
+    connection = Connection(imposter.address, None)
     try:
-        session.send("PING", ref=1)
-        while not session._control.socket.events & zmq.POLLOUT:
+        connection.send("PING", ref=1)
+        while not connection._control.socket.events & zmq.POLLOUT:
             time.sleep(0.001)
-        session.poll(10)
+        connection.poll(10)
         imposter.answer()
         for _ in range(20):
-            session.poll(50)
+            connection.poll(50)
     finally:
-        session.close()
+        connection.close()
 
 
 @pytest.mark.parametrize(

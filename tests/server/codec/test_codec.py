@@ -88,7 +88,7 @@ FLIPPED = bytes(WHOLE[:-200]) + bytes([WHOLE[-200] ^ 1]) + bytes(WHOLE[-199:])
     ids=["0 byte", "PNG", "cut", "bit flip", "deep", "luminance/chroma", "bomb"],
 )
 def test_bad_files_are_one_clear_error_each(pool, tmp_path, data, error, says) -> None:
-    """Each kind of bad file is an error of its frame with a mend, and the child goes on working."""
+    """Each kind of bad file is an error of its frame with a fix, and the child goes on working."""
     source = tmp_path / "in.exr"
     source.write_bytes(data)
     with pytest.raises(error, match=says) as caught:

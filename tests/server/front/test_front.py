@@ -18,7 +18,7 @@ from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import JobSpec, new_job_id
 from harmovid.storage.files import DirectorySink, DirectorySource
 from harmovid.transport import wire
-from harmovid.transport.connection import Session
+from harmovid.transport.connection import Connection
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_a_client_on_this_machine_takes_the_shorter_way(server: RunningServer, t
     (folder,) = (server.folder / "state").glob("run")
     (way,) = folder.glob("data-*")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    with Session.open(server.endpoint, None, timeout_s=60.0, data=True) as session:
-        assert session.welcome["data_local"] == str(way)
+    with Connection.open(server.endpoint, None, timeout_s=60.0, data=True) as connection:
+        assert connection.welcome["data_local"] == str(way)
         unix = [line for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(str(way))]
         assert len(unix) > 1, "nobody is connected there"
     for number in range(1, 6):

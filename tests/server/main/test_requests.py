@@ -47,7 +47,7 @@ def test_engines_are_listed_as_the_worker_described_them(rig: DispatcherRig) -> 
 def test_a_job_that_cannot_be_done_is_rejected_at_once(
     rig: DispatcherRig, change: dict[str, object], code: str
 ) -> None:
-    """Every mistake in a specification is a REJECT with its own code and the mend."""
+    """Every mistake in a specification is a REJECT with its own code and the fix."""
     kind, body = rig.request("anna", "SUBMIT", {"spec": spec(**change)})
     assert kind == "REJECT"
     assert body["error"]["code"] == code

@@ -41,7 +41,7 @@ def keys(folder: Path) -> Tuple[KeyPair, KeyPair, list[str]]:
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104
 def test_without_keys_only_loopback_is_bound(bind: str) -> None:
-    """Being reachable from other machines without keys is refused, with the mend."""
+    """Being reachable from other machines without keys is refused, with the fix."""
     with pytest.raises(InputError, match="harmovid keys"):
         check_exposure(Config(bind=bind, state="/nowhere"))
 
@@ -177,7 +177,7 @@ def test_two_servers_do_not_share_a_state_folder(server: RunningServer, tmp_path
 
 
 def test_a_taken_port_ends_the_start_clearly(tmp_path: Path) -> None:
-    """The start fails with the address and the mend, and leaves no process behind."""
+    """The start fails with the address and the fix, and leaves no process behind."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -82,7 +82,7 @@ def test_a_store_of_another_schema_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
-    """A damaged or foreign file is an error with a mend."""
+    """A damaged or foreign file is an error with a fix."""
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"not a database, and long enough to be read as one" * 100)
     with pytest.raises(InputError, match="cannot be used"):

@@ -135,7 +135,7 @@ def test_85_frames_do_not_come_back_as_85():
 
 def test_sizes_and_padding():
     """Latent sizes, tokens and the padding in front of patches over two latents; odd sizes are refused with
-    the mend."""
+    the fix."""
     geometry = Geometry(16, 8, 4, 8, (2, 2, 2))
     assert geometry.latent_size(480, 720) == (60, 90)
     assert [geometry.front_padding(count) for count in (21, 22)] == [1, 0]

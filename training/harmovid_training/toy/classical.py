@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from harmovid.pixels.apply.fast import apply_field
-from harmovid.pixels.field.fit import fit_field
+from harmovid.pixels.fitting.fit import fit_field
 
 from harmovid_training.metrics.quality import psnr, psnr_g, stops_rmse
 from harmovid_training.metrics.traces import roughness_stops

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from harmovid.errors import FrameUnreadable
 from harmovid.pixels.exr.header import Buffer, PartHeader
-from harmovid.pixels.exr.parse import MENDS, ExrHeader
+from harmovid.pixels.exr.parse import FIXES, ExrHeader
 
 LINES_PER_CHUNK = {
     "none": 1, "rle": 1, "zips": 1, "zip": 16, "piz": 32, "pxr24": 16, "b44": 32, "b44a": 32,
@@ -60,7 +60,7 @@ def table_bytes(header: ExrHeader) -> int:
     """
     for part in header.parts if len(header.parts) > 1 else ():
         if part.get("chunkCount") != chunk_count(part):
-            raise FrameUnreadable("An EXR part has a wrong chunk count.", fix=MENDS["damaged"])
+            raise FrameUnreadable("An EXR part has a wrong chunk count.", fix=FIXES["damaged"])
     return 8 * sum(chunk_count(part) for part in header.parts)
 
 
@@ -77,13 +77,13 @@ def check_table(table: Buffer, header: ExrHeader, file_bytes: int) -> npt.NDArra
     """
     size = table_bytes(header)
     if len(table) < size:
-        raise FrameUnreadable("The file ends before its pixels.", fix=MENDS["damaged"])
+        raise FrameUnreadable("The file ends before its pixels.", fix=FIXES["damaged"])
     offsets = np.frombuffer(table, "<u8", size // 8)
     missing = int(np.count_nonzero((offsets < header.size_bytes + size) | (offsets >= file_bytes)))
     if missing:
         raise FrameUnreadable(
             f"The file is incomplete: {missing} of {len(offsets)} blocks of pixels are missing.",
-            fix=MENDS["damaged"],
+            fix=FIXES["damaged"],
         )
     return offsets
 
@@ -113,4 +113,4 @@ def check_last(start: Buffer, at: int, file_bytes: int) -> None:
     """
     size = int.from_bytes(bytes(start[-4:]), "little", signed=True)
     if size < 0 or at + len(start) + size > file_bytes:
-        raise FrameUnreadable("The file is cut off in its last block of pixels.", fix=MENDS["damaged"])
+        raise FrameUnreadable("The file is cut off in its last block of pixels.", fix=FIXES["damaged"])

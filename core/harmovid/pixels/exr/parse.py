@@ -30,7 +30,7 @@ from harmovid.pixels.exr.header import (
 )
 from harmovid.pixels.exr.values import Attribute
 
-MENDS = {
+FIXES = {
     "damaged": "Write or copy the frame again.",
     "deep": "Flatten it first (DeepToImage in Nuke).",
     "chroma": "Convert it to R, G, B first.",
@@ -137,7 +137,7 @@ def parse_header(
 def _version_flags(buffer: Buffer) -> int:
     start = bytes(buffer[:8])
     if not start:
-        raise FrameUnreadable("The file is empty (0 bytes).", fix=MENDS["damaged"])
+        raise FrameUnreadable("The file is empty (0 bytes).", fix=FIXES["damaged"])
     if start[:4] != MAGIC[: len(start)]:
         known = [name for mark, name in _STRANGERS if start.startswith(mark)]
         what = known[0] if known else "something else"
@@ -145,12 +145,12 @@ def _version_flags(buffer: Buffer) -> int:
             f"The file is not an EXR but {what}, whatever its name says.", fix="Send EXR files."
         )
     if len(start) < 8:
-        raise FrameUnreadable("The file ends within its first 8 bytes.", fix=MENDS["damaged"])
+        raise FrameUnreadable("The file ends within its first 8 bytes.", fix=FIXES["damaged"])
     (flags,) = struct.unpack("<I", start[4:])
     if flags & 0xFF != FORMAT_VERSION or flags & ~(0xFF | _KNOWN_FLAGS):
         raise FrameRefused(f"The file has EXR version field {flags:#x}, which this reader does not know.")
     if flags & FLAG_DEEP:
-        raise FrameRefused("The file holds deep pixels.", fix=MENDS["deep"])
+        raise FrameRefused("The file holds deep pixels.", fix=FIXES["deep"])
     return int(flags)
 
 
@@ -160,7 +160,7 @@ def _parse_attributes(
     attributes: Dict[str, Attribute] = {}
     while True:
         if at >= len(view):
-            raise FrameUnreadable("The file ends within its header.", fix=MENDS["damaged"])
+            raise FrameUnreadable("The file ends within its header.", fix=FIXES["damaged"])
         if view[at] == 0:
             return attributes, at + 1
         name, at = read_name(view, at)
@@ -171,10 +171,10 @@ def _parse_attributes(
             raise FrameRefused(f"The EXR header is larger than the limit of {limit} bytes.")
         if size < 0 or at + size > len(view):
             raise FrameUnreadable(
-                f"The EXR header is cut short or malformed at attribute {name!r}.", fix=MENDS["damaged"]
+                f"The EXR header is cut short or malformed at attribute {name!r}.", fix=FIXES["damaged"]
             )
         if name in attributes:
-            raise FrameUnreadable(f"The EXR header holds attribute {name!r} twice.", fix=MENDS["damaged"])
+            raise FrameUnreadable(f"The EXR header holds attribute {name!r} twice.", fix=FIXES["damaged"])
         attributes[name] = Attribute(type_name, bytes(view[at : at + size]))
         at += size
 
@@ -184,18 +184,18 @@ def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader
     for name, type_name in STRUCTURE.items():
         found = header.attributes.get(name)
         if found is None or found.type != type_name:
-            raise FrameUnreadable(f"The EXR header has no {name} of type {type_name}.", fix=MENDS["damaged"])
+            raise FrameUnreadable(f"The EXR header has no {name} of type {type_name}.", fix=FIXES["damaged"])
         if name != "channels":
             _ = found.value
     for name in ("type", "name"):
         if name in header.attributes and header.attributes[name].type != "string":
-            raise FrameUnreadable(f"The EXR header's {name} is not a string.", fix=MENDS["damaged"])
+            raise FrameUnreadable(f"The EXR header's {name} is not a string.", fix=FIXES["damaged"])
     kind = header.get("type", "tiledimage" if tiled_file else "scanlineimage")
     if kind in ("deepscanline", "deeptile"):
-        raise FrameRefused("The file holds deep pixels.", fix=MENDS["deep"])
+        raise FrameRefused("The file holds deep pixels.", fix=FIXES["deep"])
     wrong_tiling = kind != "tiledimage" and tiled_file and not multipart
     if kind not in ("scanlineimage", "tiledimage") or (multipart and not header.name) or wrong_tiling:
-        raise FrameUnreadable("An EXR part has no valid type or name.", fix=MENDS["damaged"])
+        raise FrameUnreadable("An EXR part has no valid type or name.", fix=FIXES["damaged"])
     if kind == "tiledimage":
         _check_tiles(header)
     if header.attributes["compression"].data[0] >= len(COMPRESSIONS):
@@ -204,7 +204,7 @@ def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader
             fix="Write it with zip compression.",
         )
     if header.get("lineOrder") > _RANDOM_Y:
-        raise FrameUnreadable("The EXR header has an impossible line order.", fix=MENDS["damaged"])
+        raise FrameUnreadable("The EXR header has an impossible line order.", fix=FIXES["damaged"])
     _check_windows(header)
     _check_ranges(header)
     _check_channels(header)
@@ -214,19 +214,19 @@ def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader
 def _check_tiles(header: PartHeader) -> None:
     found = header.attributes.get("tiles")
     if found is None or found.type != "tiledesc":
-        raise FrameUnreadable("A tiled EXR part has no tile description.", fix=MENDS["damaged"])
+        raise FrameUnreadable("A tiled EXR part has no tile description.", fix=FIXES["damaged"])
     width, height, mode = found.value
     if not (
         0 < width < _COORDINATE_LIMIT and 0 < height < _COORDINATE_LIMIT and mode & 15 <= 2 and mode >> 4 <= 1
     ):
-        raise FrameUnreadable("A tiled EXR part has an impossible tile description.", fix=MENDS["damaged"])
+        raise FrameUnreadable("A tiled EXR part has an impossible tile description.", fix=FIXES["damaged"])
 
 
 def _check_windows(header: PartHeader) -> None:
     for box in (header.data_window, header.display_window):
         x0, y0, x1, y1 = box
         if x1 <= x0 or y1 <= y0 or max(abs(edge) for edge in box) > _COORDINATE_LIMIT:
-            raise FrameUnreadable(f"The EXR header has an impossible window {box}.", fix=MENDS["damaged"])
+            raise FrameUnreadable(f"The EXR header has an impossible window {box}.", fix=FIXES["damaged"])
 
 
 def _check_ranges(header: PartHeader) -> None:
@@ -262,9 +262,9 @@ def _check_parts(parts: Tuple[PartHeader, ...]) -> None:
 def _check_channels(header: PartHeader) -> None:
     channels = header.channels
     if not channels:
-        raise FrameUnreadable("An EXR part has no channels.", fix=MENDS["damaged"])
+        raise FrameUnreadable("An EXR part has no channels.", fix=FIXES["damaged"])
     if any(name.rpartition(".")[2] in ("RY", "BY") for name in channels):
-        raise FrameRefused("The file holds luminance and chroma channels.", fix=MENDS["chroma"])
+        raise FrameRefused("The file holds luminance and chroma channels.", fix=FIXES["chroma"])
     height, width = header.shape
     x0, y0 = header.data_window[:2]
     for channel in channels.values():
@@ -272,7 +272,7 @@ def _check_channels(header: PartHeader) -> None:
         if width % xs or height % ys or x0 % xs or y0 % ys or (header.tiled and (xs, ys) != (1, 1)):
             raise FrameUnreadable(
                 f"The sampling of EXR channel {channel.name!r} does not fit the data window.",
-                fix=MENDS["damaged"],
+                fix=FIXES["damaged"],
             )
 
 

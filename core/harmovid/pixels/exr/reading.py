@@ -21,7 +21,7 @@ from harmovid.errors import FrameMissing, FrameUnreadable
 from harmovid.pixels.exr.chunks import check_last, check_table, last_chunk, table_bytes
 from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr.header import STRUCTURE, PartHeader, header_bytes
-from harmovid.pixels.exr.parse import DEFAULT_LIMITS, MENDS, ExrHeader, Limits, parse_header
+from harmovid.pixels.exr.parse import DEFAULT_LIMITS, FIXES, ExrHeader, Limits, parse_header
 from harmovid.pixels.exr.values import Attribute
 
 Source = Union[bytes, bytearray, memoryview, str, Path]
@@ -75,10 +75,10 @@ def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> E
             decoded = OpenEXR.File(stream, separate_channels=True, num_threads=threads).parts
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
             raise FrameUnreadable(
-                f"The file's pixels cannot be decoded: {error}", fix=MENDS["damaged"]
+                f"The file's pixels cannot be decoded: {error}", fix=FIXES["damaged"]
             ) from error
     if len(decoded) != len(header.parts):
-        raise FrameUnreadable("The file's pixels are damaged and cannot be decoded.", fix=MENDS["damaged"])
+        raise FrameUnreadable("The file's pixels are damaged and cannot be decoded.", fix=FIXES["damaged"])
     parts = [ExrPart(ours, _channels(ours, theirs.channels)) for ours, theirs in zip(header.parts, decoded)]
     return ExrFrame(tuple(parts), header.main)
 

@@ -32,9 +32,9 @@ from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.colour.acescct import acescct_decode, acescct_encode
 from harmovid.pixels.colour.primaries import AP1, Primaries, rgb_to_rgb
 from harmovid.pixels.field import LightingField
-from harmovid.pixels.field.cdl import Cdl, Triple, fit_cdl
 from harmovid.pixels.field.exr_channels import global_part
-from harmovid.pixels.field.nuke_grade import NukeGrade, fit_nuke_grade, nk_text
+from harmovid.pixels.fitting.cdl import Cdl, Triple, fit_cdl
+from harmovid.pixels.fitting.nuke_grade import NukeGrade, fit_nuke_grade, nk_text
 
 __all__ = [
     "CUBE_SIZE", "Cdl", "NukeGrade", "cube_text", "fit_cdl", "fit_nuke_grade",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harmovid.pixels.field.descent import descend
+from harmovid.pixels.fitting.descent import descend
 
 
 def test_a_line_is_the_one_of_linear_regression() -> None:

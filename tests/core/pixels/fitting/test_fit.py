@@ -8,7 +8,7 @@ from fakes import lighting, relit
 from harmovid.errors import InputError
 from harmovid.pixels.apply.fast import apply_field, field_stops
 from harmovid.pixels.field import Curve, GainMap, Grid, LightingField
-from harmovid.pixels.field.fit import fit_field, measurable
+from harmovid.pixels.fitting.fit import fit_field, measurable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.field import NULL, Curve, Grid, LightingField
-from harmovid.pixels.field.grade import write_nk
-from harmovid.pixels.field.nuke_grade import NukeGrade, fit_nuke_grade, nk_text
+from harmovid.pixels.fitting.grade import write_nk
+from harmovid.pixels.fitting.nuke_grade import NukeGrade, fit_nuke_grade, nk_text
 
 
 def curve(gains=(0.0, 0.0, 0.0), powers=(0.0, 0.0, 0.0), bends=0.0) -> LightingField:

@@ -36,7 +36,7 @@ from harmovid.pixels.field import (
     LightingField,
     Part,
 )
-from harmovid.pixels.field.fit_local import bilinear_weights, fit_grid, fit_map, seen_range
+from harmovid.pixels.fitting.fit_local import bilinear_weights, fit_grid, fit_map, seen_range
 
 Plane = npt.NDArray[Any]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from harmovid.pixels.apply.tiles import field_stops
 from harmovid.pixels.field import LUMA, Curve, Faded, Float64, LightingField, Part
-from harmovid.pixels.field.descent import descend
 from harmovid.pixels.field.exr_channels import global_part
+from harmovid.pixels.fitting.descent import descend
 
 Triple = Tuple[float, float, float]
 Array = npt.NDArray[Any]

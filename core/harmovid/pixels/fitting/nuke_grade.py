@@ -14,9 +14,9 @@ from typing import List, Mapping, Tuple
 import numpy as np
 
 from harmovid.pixels.field import Float64, LightingField
-from harmovid.pixels.field.cdl import EXACT_STOPS, Array, Triple, samples
-from harmovid.pixels.field.descent import descend
 from harmovid.pixels.field.exr_channels import global_part
+from harmovid.pixels.fitting.cdl import EXACT_STOPS, Array, Triple, samples
+from harmovid.pixels.fitting.descent import descend
 
 NODE_NAME = "HarmoVid_global"
 

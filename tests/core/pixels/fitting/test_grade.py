@@ -13,8 +13,8 @@ from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.colour.acescct import acescct_decode, acescct_encode
 from harmovid.pixels.colour.primaries import AP1, REC709, rgb_to_rgb
 from harmovid.pixels.field import NULL, Curve, GainMap, LightingField
-from harmovid.pixels.field.cdl import EXACT_STOPS, LEVELS, Cdl
-from harmovid.pixels.field.grade import CUBE_SIZE, cube_text, fit_cdl, write_ccc, write_cdl, write_cube
+from harmovid.pixels.fitting.cdl import EXACT_STOPS, LEVELS, Cdl
+from harmovid.pixels.fitting.grade import CUBE_SIZE, cube_text, fit_cdl, write_ccc, write_cdl, write_cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
