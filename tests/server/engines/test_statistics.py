@@ -118,7 +118,7 @@ def test_nothing_to_measure_is_null_and_says_so() -> None:
     assert "no foreground" in answer.report["reason"]
 
 
-def test_missing_matte_is_an_error_with_a_mend() -> None:
+def test_missing_matte_is_an_error_with_a_fix() -> None:
     """A foreground without alpha and without a matte is refused, saying what to give."""
     good = frame(1001)
     bare = ProxyFrame(1001, good.images, {"coverage": good.mattes["coverage"]}, BOX)
