@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from fakes.nuke_host import exr
@@ -353,12 +353,3 @@ def channel_names(node: Any, frame: float, view: str) -> List[str]:
         return sorted(picture(node, frame, view).channels)
     except RenderError:
         return []
-
-
-def frame_range(node: Optional[Any]) -> Tuple[int, int]:
-    """Return the frames that a node has: its Reads', or the script's."""
-    while node is not None and node.cls != "Read" and node.inputs_:
-        node = node.inputs_[0]
-    if node is not None and node.cls == "Read":
-        return int(node.knobs_["first"].at(1)), int(node.knobs_["last"].at(1))
-    return 1, 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from fakes.nuke_host import knobs as k
 from fakes.nuke_host import tcl
@@ -238,6 +238,10 @@ class Node:
 
     @main_thread_only
     def channels(self) -> List[str]:
+        if self.host.renderer:
+            from fakes.nuke_host import rendering
+
+            return rendering.channels(self.host, self)
         from fakes.nuke_host import images
 
         return images.channel_names(self, self.host.frame, self.host.view)
@@ -254,9 +258,9 @@ class Node:
 
     @main_thread_only
     def upstreamFrameRange(self, i: int) -> Any:
-        from fakes.nuke_host import api, images
+        from fakes.nuke_host import api
 
-        first, last = images.frame_range(self.inputs_[i])
+        first, last = frame_range(self.inputs_[i])
         return api.FrameRange(first, last, 1)
 
 
@@ -328,6 +332,15 @@ class Root(Group):
     @main_thread_only
     def setModified(self, modified: bool) -> None:
         self.changed = modified
+
+
+def frame_range(node: Optional[Node]) -> Tuple[int, int]:
+    """Return the frames that a node has: those of the Read at its top."""
+    while node is not None and node.cls != "Read" and node.inputs_:
+        node = node.inputs_[0]
+    if node is not None and node.cls == "Read":
+        return int(node.knobs_["first"].at(1)), int(node.knobs_["last"].at(1))
+    return 1, 1
 
 
 def make(host: Host, cls: str, parent: Group) -> Node:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any, Dict, Iterable, List
 
 from fakes.nuke_host.files import file_of
@@ -16,6 +20,9 @@ def execute(host: Any, node: Any, frames: Iterable[int], views: List[str], conti
     Raises:
         RuntimeError: what Nuke raises: "Cancelled", or the error of a node.
     """
+    if host.renderer:
+        _by_child(host, "execute", node, {"frames": list(frames), "views": views, "go_on": continue_on_error})
+        return
     from fakes.nuke_host import images
 
     if node.cls != "Write":
@@ -37,6 +44,35 @@ def execute(host: Any, node: Any, frames: Iterable[int], views: List[str], conti
                     raise RuntimeError(f"{node.full_name}: {error}") from error
         done += 1
     host.note("rendered", node.knobs_["file"]._text, done, list(views))
+
+
+def _by_child(host: Any, what: str, node: Any, more: Dict[str, Any]) -> Any:
+    """Have a Python with numpy do it, on a saved copy of the script: a host's own Python has none.
+
+    Raises:
+        RuntimeError: what the renderer raised.
+    """
+    from fakes.nuke_host import script
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "s.nk").write_text(script.write(host.root), encoding="utf-8")
+        asked = {
+            "what": what,
+            "script": f"{folder}/s.nk",
+            "node": node.full_name,
+            "frame": host.frame,
+            **more,
+        }
+        words = [host.renderer, str(Path(__file__).with_name("render_child.py")), json.dumps(asked)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def channels(host: Any, node: Any) -> List[str]:
+    """Return the channels of a node, asked of the renderer."""
+    return list(_by_child(host, "channels", node, {}))
 
 
 def _frame(host: Any, node: Any, frame: int, view: str) -> None:

@@ -1,0 +1,50 @@
+"""kill -9 of a Nuke at random moments of its jobs: frames lost, frames that are not the right bits.
+
+    python bench/nuke_kills.py [--kills 100] [--seed 1] [--json FILE]
+
+The Nuke is the tests' stand-in (`tests/fakes/nuke_host`), the server is real. Each process sends a job of 24 frames or
+goes on with the one that was interrupted; after every kill all files that are there are compared with a quiet run's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+
+
+def main() -> int:
+    """Run it, print the tally, and return 1 when anything was lost."""
+    grammar = argparse.ArgumentParser(description="Kills of a Nuke in the middle of its jobs.")
+    grammar.add_argument("--kills", type=int, default=100)
+    grammar.add_argument("--seed", type=int, default=1)
+    grammar.add_argument("--json", metavar="FILE")
+    args = grammar.parse_args()
+    sys.path.insert(0, str(TESTS))
+    from fakes.nuke_kills import kill_often
+    from fakes.running import RunningServer
+
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        with RunningServer(folder / "server", "--codecs", "1", echo=False) as server:
+            tally = kill_often(folder / "shot", server.endpoint, args.kills, args.seed)
+    print(f"{tally.kills} kills; {tally.finished} jobs came to their end in between")
+    print(
+        "results on disk after a kill: "
+        + ", ".join(f"{n} ({k}x)" for n, k in sorted(tally.at_frames.items()))
+    )
+    print(
+        f"lost frames: {len(tally.lost)}; wrong or half: {len(tally.damaged)}; files left: {len(tally.left)}"
+    )
+    if args.json:
+        Path(args.json).write_text(json.dumps(asdict(tally), indent=1) + "\n", encoding="utf-8")
+    return 1 if tally.lost or tally.damaged else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

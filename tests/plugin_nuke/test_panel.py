@@ -1,0 +1,57 @@
+"""The Jobs window and the pictures of the documentation, in a real Qt without a screen, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+from harmovid_nuke import knobs
+
+SCRIPT = Path(__file__).parents[1] / "fakes" / "nuke_pictures.py"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
+    """Draw everything once; skip where Qt or a library of the system that it needs is missing."""
+    if find_spec("PySide6") is None:
+        pytest.skip("PySide6 is not installed")
+    folder = tmp_path_factory.mktemp("pictures")
+    environ = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(folder)}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder)], capture_output=True, text=True, env=environ
+    )
+    if done.returncode and "cannot open shared object file" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    return {**json.loads(done.stdout.splitlines()[-1]), "folder": folder}
+
+
+def test_the_window_shows_every_node(drawn: Dict[str, Any]) -> None:
+    """One row per node with its version, frames, state and what deserves a look; no rule of the host is broken."""
+    assert drawn["violations"] == []
+    rows = {row[0]: row for row in drawn["rows"]}
+    assert rows["Harmonize1 (Harmonize)"][1:4] == ["v003", "1001-1006", "done 5/6"]
+    assert "1004" in rows["Harmonize1 (Harmonize)"][5]
+    assert rows["Deflicker1 (Deflicker)"][1] == "none"
+    assert drawn["shown"] == drawn["rows"][0]
+
+
+def test_the_window_is_one_and_closes(drawn: Dict[str, Any]) -> None:
+    """Opening it again brings the same window; closing leaves none behind for Nuke to trip over when it quits."""
+    assert (drawn["windows"], drawn["closed"]) == (1, 0)
+
+
+def test_the_pictures_show_the_real_knobs(drawn: Dict[str, Any]) -> None:
+    """The panel's picture has the tabs and at least as many knobs as every node has, and the files are there."""
+    tabs = [knob.label for knob in knobs.own_knobs("harmonize") if knob.kind == "tab"]
+    shown = [knob for knob in knobs.own_knobs("harmonize") if not knob.hidden]
+    assert drawn["pages"] == tabs
+    assert drawn["knobs"] > len(shown)
+    for name in ("nuke-graph", "nuke-panel", "nuke-jobs"):
+        assert (drawn["folder"] / f"{name}.png").stat().st_size > 5000
