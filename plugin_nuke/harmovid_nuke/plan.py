@@ -20,6 +20,8 @@ from harmovid_nuke.graph import INPUTS
 from harmovid_nuke.knobs import unpack
 from harmovid_nuke.record import Record, new_version
 
+SCOPE_PRESET = "harmovid_preset"
+
 LAYERS: Dict[str, Tuple[Tuple[str, Tuple[int, ...]], ...]] = {
     "harmonize": (("fg", (0,)), ("bg", (1,)), ("matte", (2,))),
     # Where the result acts is limited live; for measuring, a mask of its own, or else that one, is sent.
@@ -72,6 +74,8 @@ def make(group: Any) -> Record:
     wanted, frames = _frames(values)
     layers = _layers(group, kind)
     engine = engine_of(group)
+    if engine is not None:
+        values.update(_of_the_scope(engine))
     return Record(
         folder=folder_of(group),
         node=group.fullName(),
@@ -101,6 +105,24 @@ def placed(record: Record) -> Record:
         OutputError: the folder cannot be made.
     """
     return replace(record, folder=new_version(record.folder)).save()
+
+
+def _of_the_scope(engine: EngineInfo) -> Dict[str, Any]:
+    """Return the knob values of the preset that a Graph Scope Variable names (Nuke 16 and later); else none.
+
+    With one script for many shots, the variable `harmovid_preset` gives each its own look.
+
+    Raises:
+        OptionError: the engine has no such preset.
+    """
+    knob = nuke.root().knob("gsv")
+    sets = knob.value() if knob is not None else None
+    name = str(sets.get("__default__", {}).get(SCOPE_PRESET, "")) if isinstance(sets, dict) else ""
+    if not name or name == "custom":
+        return {}
+    chosen = engine.preset(name).options
+    values = {option.name: chosen.get(option.name, option.default) for option in engine.options}
+    return {knobs.OPTION + key: "" if value is None else value for key, value in values.items()}
 
 
 def _frames(values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:

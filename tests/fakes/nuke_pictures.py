@@ -18,10 +18,10 @@ from typing import Any, Dict, List, Tuple
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fakes import nuke_shots as shots  # noqa: E402
-from fakes.nuke_host.host import Host, install  # noqa: E402
-from fakes.nuke_host.knobs import INVISIBLE, STARTLINE  # noqa: E402
-from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+from fakes import nuke_shots as shots
+from fakes.nuke_host.host import Host, install
+from fakes.nuke_host.knobs import INVISIBLE, STARTLINE
+from PySide6 import QtCore, QtGui, QtWidgets
 
 COLOURS = {"Read": "#b8b8b8", "Input": "#b8b8b8", "Output": "#b8b8b8", "Group": "#9fb4cf", "Blur": "#d09a5c",
            "Expression": "#7a9cc6", "MergeExpression": "#7a9cc6", "Copy": "#a06cd0", "Assert": "#cf7f7f"}  # fmt: skip

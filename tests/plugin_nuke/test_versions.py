@@ -284,3 +284,38 @@ def test_records_of_a_newer_plugin_are_read(tmp_path: Path) -> None:
     assert record.load(made.folder) == made
     Path(made.folder, record.RECORD).write_text("{")
     assert record.load(made.folder) is None
+
+
+def test_a_graph_scope_variable_chooses_the_preset(host: Host, shot: Any) -> None:
+    """Where Nuke has Graph Scope Variables, `harmovid_preset` gives the shot its preset; the knobs stay as they are."""
+    from harmovid_nuke import plan
+
+    node.take_engine(shot, ENGINE)
+    shot["o_amount"].setValue(0.7)
+    assert plan.make(shot).options["amount"] == 0.7
+    host.give_scope({"__default__": {"harmovid_preset": "strong", "shot": "sh010"}})
+    assert plan.make(shot).options == {**plan.make(shot).options, "amount": 1.5, "reference_frame": -3}
+    assert shot["o_amount"].value() == 0.7
+    host.give_scope({"__default__": {"harmovid_preset": "nonsense"}})
+    shot["send"].execute()
+    assert "no preset 'nonsense'" in host.messages[-1]
+
+
+@pytest.mark.parametrize(
+    "config", ["Nuke's own", "ocio://cg-config-v2.1.0_aces-v1.3_ocio-v2.3", "studio/config.ocio"]
+)
+def test_no_colour_space_is_named(host: Host, shot: Any, nuke: Any, config: str) -> None:
+    """Under three colour configurations the frames sent are the same bytes, and none of our nodes converts a pixel."""
+    if config != "Nuke's own":
+        nuke.root()["colorManagement"].setValue("OCIO")
+        nuke.root()["OCIO_config"].setValue(config)
+        nuke.root()["workingSpaceLUT"].setValue("ACEScg")
+    shot["keep_inputs"].setValue(True)
+    run = sent(host, shot)
+    assert run.error is None
+    out = picture(shot, FIRST, "main").channels["rgba.red"]
+    assert not [note for note in host.notes if note[0] == "converted"]
+    plate = exr.load(shot.input(0)["file"].evaluate(FIRST)).channels["rgba.red"]
+    assert exr.load(run.record.input("fg", "") % FIRST).channels["rgba.red"].tobytes() == plate.tobytes()
+    assert out.shape == plate.shape
+    assert shot.node("Result")["colorspace"].value() == "default"

@@ -102,6 +102,14 @@ class Host:
         """Be the current host again."""
         _current.append(self)
 
+    def give_scope(self, sets: Dict[str, Dict[str, str]]) -> None:
+        """Have Graph Scope Variables, as Nuke 16 and later do."""
+        from fakes.nuke_host import knobs
+
+        knob = knobs.Gsv_Knob("gsv")
+        knob.sets = sets
+        self.root.attach(knob)
+
     # Threads.
 
     def on_main(self) -> bool:

@@ -580,6 +580,16 @@ class PyScript_Knob(String_Knob):
         self._node.host.run_script(self._text, self._node, self)
 
 
+class Gsv_Knob(Knob):
+    """Graph Scope Variables: sets of names and texts. Only a script of Nuke 16 or later has it."""
+
+    sets: Dict[str, Dict[str, str]]
+
+    @main_thread_only
+    def value(self) -> Dict[str, Dict[str, str]]:
+        return {name: dict(values) for name, values in self.sets.items()}
+
+
 CLASSES: Dict[str, Callable[..., Any]] = {
     cls.__name__: cls
     for cls in (
