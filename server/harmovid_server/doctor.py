@@ -85,7 +85,9 @@ def gpu(_: Settings) -> Iterator[Finding]:
     if not find_spec("onnxruntime"):
         yield Finding("onnxruntime", OK, "not installed; only engines with a network need it")
         return
-    if all(version_of(name) for name in ("onnxruntime", "onnxruntime-gpu")):
+    from harmovid_server.runtimes import onnx  # needs numpy
+
+    if onnx.doubly_installed():
         yield Finding(
             "onnxruntime", FAIL, "onnxruntime and onnxruntime-gpu are installed over each other",
             f"{sys.executable} -m pip uninstall -y onnxruntime onnxruntime-gpu, then install harmovid[server] or "

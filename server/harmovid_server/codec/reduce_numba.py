@@ -15,8 +15,9 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-from harmovid_server.codec.reduce import Float32, Float64, Plane
-
+Plane = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., Any])
 
 if binding.get_process_triple().startswith("x86") and not binding.get_host_cpu_features().get("f16c"):

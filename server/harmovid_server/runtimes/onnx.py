@@ -7,8 +7,9 @@ and told in `facts`. A device that was named (not "auto") and cannot be had is r
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -192,7 +193,12 @@ def _tensor(one: Any) -> Tensor:
     return Tensor(shape, _DTYPES.get(one.type, one.type))
 
 
-def doubly_installed() -> bool:
-    """Return whether both packages of ONNX Runtime are installed: they share a folder and break each other."""
-    names = {str(one.metadata["Name"]).lower() for one in importlib.metadata.distributions()}
+def doubly_installed(path: Optional[Sequence[str]] = None) -> bool:
+    """Return whether both packages of ONNX Runtime are installed: they share a folder and break each other.
+
+    Args:
+        path: folders to look in instead of `sys.path`.
+    """
+    folders = list(sys.path if path is None else path)
+    names = {str(one.metadata["Name"]).lower() for one in importlib.metadata.distributions(path=folders)}
     return {CPU_PACKAGE, GPU_PACKAGE} <= names

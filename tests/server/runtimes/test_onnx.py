@@ -118,6 +118,12 @@ def test_options_of_a_gpu() -> None:
     assert onnx_runtime.provider_options("cpu", settings, profiles) == {}
 
 
-def test_this_installation_has_one_onnx_runtime() -> None:
-    """The two packages of ONNX Runtime are not installed over each other here."""
+def test_both_packages_over_each_other_are_seen(tmp_path: Path) -> None:
+    """One package of ONNX Runtime is fine, whichever it is; both in one installation are found out."""
     assert not onnx_runtime.doubly_installed()
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        assert not onnx_runtime.doubly_installed([str(tmp_path)])
+        folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    assert onnx_runtime.doubly_installed([str(tmp_path)])
