@@ -110,7 +110,7 @@ def _blur_knobs() -> Dict[str, str]:
 
 def _copy_knobs() -> Dict[str, str]:
     """The bounding box stays that of the result, whatever the matte's is."""
-    knobs = {"from0": "rgba.alpha", "to0": "mask.a", "bbox": word("B side")}
+    knobs = {"from0": "rgba.alpha", "to0": "mask.a", "bbox": "B"}
     return {**knobs, "name": "Matte", "xpos": "440", "ypos": "260"}
 
 

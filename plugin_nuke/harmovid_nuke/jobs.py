@@ -124,8 +124,13 @@ def _begin(group: Any, run: Run) -> Run:
 
 def of(group: Any) -> Optional[Run]:
     """Return the run of a node that is under way."""
-    run = _runs.get(group.fullName())
+    run = latest(group)
     return run if run is not None and not run.over else None
+
+
+def latest(group: Any) -> Optional[Run]:
+    """Return the last run of a node in this session, under way or over."""
+    return _runs.get(group.fullName())
 
 
 def under_way() -> List[Run]:

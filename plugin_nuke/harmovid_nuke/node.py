@@ -49,7 +49,9 @@ def _paste(text: str) -> Any:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        return nuke.nodePaste(path.replace("\\", "/"))
+        made = nuke.nodePaste(path.replace("\\", "/"))
+        # What is pasted is selected, whatever the call returns.
+        return made if made is not None else nuke.selectedNodes()[0]
     finally:
         os.unlink(path)
 
@@ -60,7 +62,8 @@ def find(name: str, missing_ok: bool = False) -> Any:
     Raises:
         InputError: it is gone, and that is not expected.
     """
-    found = nuke.toNode(name)
+    # From the root: inside a callback names are looked for in the node's own Group.
+    found = nuke.toNode("root." + name)
     if found is None and not missing_ok:
         raise InputError(f"the node {name} is gone.", fix="Its results are on disk all the same.")
     return found
@@ -68,7 +71,8 @@ def find(name: str, missing_ok: bool = False) -> Any:
 
 def all_of_ours() -> List[Any]:
     """Return the HarmoVid nodes of the script's outer level."""
-    return [one for one in nuke.allNodes("Group") if one.knob("harmovid_kind") is not None]
+    with nuke.root():
+        return [one for one in nuke.allNodes("Group") if one.knob("harmovid_kind") is not None]
 
 
 def record_of(group: Any) -> Optional[Record]:

@@ -39,10 +39,17 @@ def show(group: Any, record: Record) -> FrameRange:
     with quietly():
         read = group.node(RESULT)
         _set(read["file"], record.shown)
-        for name, value in (("first", wanted[0]), ("last", wanted[-1]), ("origfirst", wanted[0])):
-            _set(read[name], value)
-        _set(read["origlast"], wanted[-1])
-        _set(read["origset"], True)
+        first, last = wanted[0], wanted[-1]
+        for name, value in (
+            ("first", first),
+            ("last", last),
+            ("origfirst", first),
+            ("origlast", last),
+            ("origset", True),
+        ):
+            # A knob that is in scripts, but not in every Nuke's list of knobs, must not stop a result.
+            if read.knob(name) is not None:
+                _set(read[name], value)
         _set(group["has_alpha"], record.has_alpha)
         _set(group["version"], record.version)
         group["present"].fromScript(presence(wanted, present))

@@ -29,15 +29,18 @@ def undisturbed() -> Iterator[None]:
     """Have proxy mode off and undo quiet for a while; leave selection, frame and the script's state as they were."""
     root = nuke.root()
     proxy, modified = root["proxy"].value(), root.modified()
-    frame, selected = nuke.frame(), nuke.selectedNodes()
+    frame = nuke.frame()
+    with root:
+        selected = nuke.selectedNodes()
     nuke.Undo.disable()
     try:
         root["proxy"].setValue(False)
         yield
     finally:
         root["proxy"].setValue(proxy)
-        for node in nuke.selectedNodes():
-            node.setSelected(False)
+        with root:
+            for node in nuke.selectedNodes():
+                node.setSelected(False)
         for node in selected:
             node.setSelected(True)
         if nuke.frame() != frame:
@@ -152,8 +155,15 @@ def _set_up(write: Any, pattern: str, channels: str, record: Record) -> None:
         ("autocrop", False),
     ):
         knob = write.knob(name)
-        if knob is not None:
+        if knob is not None and _takes(knob, value):
             knob.setValue(value)
+
+
+def _takes(knob: Any, value: Any) -> bool:
+    """Return whether a choice has this word; behind a tab stands what the artist sees of it."""
+    if not hasattr(knob, "values"):
+        return True
+    return value in [str(word).partition("\t")[0] for word in knob.values()]
 
 
 def _runs(frames: Sequence[int]) -> List[Tuple[int, int]]:

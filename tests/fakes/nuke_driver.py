@@ -40,9 +40,11 @@ def sent(host: Any, group: Any, button: str = "send") -> Any:
     """Press a button and be Nuke's event loop until the job is over; return the run."""
     from harmovid_nuke import jobs
 
+    before = jobs.latest(group)
     group[button].execute()
-    run = jobs.of(group)
+    run = jobs.latest(group)
     assert run is not None, group["status"].value()
+    assert run is not before, group["status"].value()
     host.run_until(lambda: run.over)
     host.drain()
     return run

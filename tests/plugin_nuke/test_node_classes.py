@@ -48,4 +48,6 @@ def test_the_table_agrees_with_published_data() -> None:
             if name in published:
                 assert published[name]["knob_type"] == kind, (cls, name)
             if choices and name in published:
-                assert set(choices[0]) <= set(published[name]["values"]["values"]), (cls, name)
+                # "B\tB side" is the word that scripts have, and what the artist sees.
+                words = {str(word).partition("\t")[0] for word in published[name]["values"]["values"]}
+                assert set(choices[0]) <= words, (cls, name)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 from fakes import nuke_shots as shots
 from fakes.nuke_driver import FIRST, LAST, harmonize, sent
+from fakes.nuke_host import exr
 from fakes.nuke_host.host import Host
 from fakes.nuke_host.images import RenderError, picture
 from fakes.running import RunningServer
 from harmovid_nuke import farm, jobs, node, record, submit
+
+COMMAND = Path(__file__).parents[1] / "fakes" / "nuke_command.py"
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +142,47 @@ def test_node_functions_need_no_gui(terminal: Host, tmp_path: Path) -> None:
     nuke.root()["first_frame"].setValue(1)
     node.reset_range(group)
     assert (group["first"].value(), group["last"].value()) == (5, 6)
+
+
+@pytest.mark.slow
+def test_openjd_runs_the_whole_farm_job(host: Host, nuke: Any, tmp_path: Path, server: RunningServer) -> None:
+    """OpenJD's own command runs both steps with a `nuke` that renders: the Write has every frame, with the light."""
+    pytest.importorskip("openjd.cli")
+    group = harmonize(nuke, tmp_path, server.endpoint)
+    write = nuke.nodes.Write()
+    for name, value in (
+        ("file_type", "exr"),
+        ("file", f"{tmp_path}/final.%04d.exr"),
+        ("channels", "rgba"),
+        ("raw", True),
+    ):
+        write[name].setValue(value)
+    write.setInput(0, group)
+    group["send_what"].setValue("farm")
+    group["send"].execute()
+    folder = next((tmp_path / "harmovid").rglob("v001"))
+    command = tmp_path / "nuke"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} {COMMAND} "$@"\n')
+    command.chmod(0o755)
+    given = {**json.loads((folder / farm.VALUES).read_text()), "Nuke": str(command)}
+    (folder / "given.json").write_text(json.dumps(given))
+    for step in ("HarmoVid", "Render"):
+        words = [sys.executable, "-m", "openjd", "run", str(folder / farm.TEMPLATE), "--step", step]
+        words += ["--job-param", f"file://{folder / 'given.json'}"]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    for frame in range(FIRST, LAST + 1):
+        lit = exr.load(str(tmp_path / f"final.{frame}.exr")).channels["rgba.red"]
+        plate = exr.load(group.input(0)["file"].evaluate(frame)).channels["rgba.red"]
+        assert (lit != plate).any()
+
+
+def test_quitting_nuke_in_the_middle_ends_it(tmp_path: Path, server: RunningServer) -> None:
+    """A Nuke that is quit while its job runs ends by itself with exit code 0; what has arrived is whole."""
+    words = [sys.executable, str(COMMAND.with_name("nuke_quits.py")), str(tmp_path), server.endpoint]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "quit" in done.stdout
+    found = record.versions(str(tmp_path / "harmovid" / "shot" / "Harmonize1"))[0]
+    for frame in found.present():
+        exr.load(found.result("") % frame)

@@ -171,8 +171,9 @@ def delete(n: Node) -> None:
 
 @main_thread_only
 def toNode(s: str) -> Optional[Node]:
-    owner: Any = _here() if "." not in s else current().root
-    for part in s.split("."):
+    absolute = s.startswith("root.")
+    owner: Any = current().root if absolute or "." in s else _here()
+    for part in s[len("root.") :].split(".") if absolute else s.split("."):
         owner = next((one for one in owner.nodes_ if one.knobs_["name"]._text == part), None)
         if owner is None:
             return None

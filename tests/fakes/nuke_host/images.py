@@ -248,9 +248,7 @@ def _gaussian(plane: Any, across: float, down: float) -> Any:
 
 def _copy(node: Any, frame: float, view: str) -> Picture:
     below, above = _feed(node, 0, frame, view), _feed(node, 1, frame, view)
-    box = {"B side": below.box, "A side": above.box, "intersection": _meet(below.box, above.box)}.get(
-        node.knobs_["bbox"].value(), _union(below.box, above.box)
-    )
+    box = {"B": below.box, "A": above.box}.get(node.knobs_["bbox"].value(), _union(below.box, above.box))
     out = below.over(box)
     made = {}
     for index in range(4):
