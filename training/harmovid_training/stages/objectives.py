@@ -20,6 +20,10 @@ from harmovid_training.models.codec import Codec
 from harmovid_training.models.schedule import Schedule
 from harmovid_training.stages.batches import LatentBatch
 
+EDGES = 0.5
+"""Weight of each of the three kinds of difference in `latent_and_edges`; of white error a difference has twice the
+square."""
+
 Objective = Callable[[Predictor, Schedule, LatentBatch, int], Tensor]
 """Takes a model (wrapped by Accelerate or not), its schedule, a batch and the run's seed; returns the loss."""
 
@@ -47,6 +51,19 @@ def one_step(model: Predictor, schedule: Schedule, batch: LatentBatch) -> Tensor
 def latent_regression(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
     """Return the student's first loss: mean square error of the latents."""
     return (one_step(model, schedule, batch) - batch.clean).float().square().mean()
+
+
+def latent_and_edges(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
+    """Return the error of the latents, and the same of their differences to the next latent across, down and in time.
+
+    An even error of light is what a viewer forgives first, a wrong edge or a flicker last; the plain square weighs them
+    the other way round.
+    """
+    error = (one_step(model, schedule, batch) - batch.clean).float()
+    steps = [error.diff(dim=axis) for axis in (2, 3, 4) if error.shape[axis] > 1]
+    return error.square().mean() + EDGES * sum(
+        (step.square().mean() for step in steps), torch.zeros(()).to(error)
+    )
 
 
 def pixel_regression(codec: Codec) -> Objective:

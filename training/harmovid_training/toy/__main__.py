@@ -9,13 +9,14 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Sequence
 
 from harmovid.errors import HarmoVidError
 
 from harmovid_training.clips.index import Index, read_index
-from harmovid_training.files import save_text
+from harmovid_training.files import save_json, save_text
 from harmovid_training.toy.recipe import Scale, Toy, make_all
 from harmovid_training.toy.tables import Table, table_steps, table_three, table_two, tables_real
 
@@ -28,6 +29,7 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
         "--clips", type=Path, help="index of real clips (roles real, mask) to train on as well"
     )
     parser.add_argument("--test-clips", type=Path, help="index of real clips to test on as well")
+    parser.add_argument("--seed", type=int, default=0, help="of networks, noise and trainings (default 0)")
     parser.add_argument(
         "--times", type=int, default=1, help="as many times the scenes and training steps (default 1)"
     )
@@ -36,7 +38,9 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
         parser.error("--times takes 1 or more")
     try:
         train, test = (read_index(path) if path else Index(()) for path in (given.clips, given.test_clips))
-        text = run(Toy(given.out, (scale or Scale()).longer(given.times), train), test)
+        text = run(
+            Toy(given.out, replace((scale or Scale()).longer(given.times), seed=given.seed), train), test
+        )
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -45,14 +49,17 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
 
 
 def run(toy: Toy, test: Index) -> str:
-    """Make all parts and tables; return the tables as Markdown, which is kept as `tables.md` as it grows."""
+    """Make all parts and tables; return the tables as Markdown, which is kept as `tables.md` as it grows; every clip's
+    values are kept in `tables.json`."""
     started = time.monotonic()
     make_all(toy)
-    text = ""
+    text, values = "", {}
 
     def keep(tables: list[Table]) -> None:
         nonlocal text
         text += "\n".join(table.markdown() for table in tables) + "\n"
+        values.update({table.title: table.rows for table in tables})
+        save_json(toy.folder / "tables.json", values)
         save_text(toy.folder / "tables.md", text)  # what is measured stays, should a later part be stopped
 
     for make in (table_two, table_three, table_steps):

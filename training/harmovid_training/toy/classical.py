@@ -1,13 +1,12 @@
-"""What the toy's networks are held against, and how they are measured: classical methods, measures, and the way of the
-product, in which a network's change of light is fitted as a lighting field and applied to the input's own pixels."""
+"""What the toy's networks are held against, and how they are measured: classical methods and measures."""
 
 from __future__ import annotations
 
 import numpy as np
-from harmovid.pixels.apply.fast import apply_field
-from harmovid.pixels.fitting.fit import fit_field
 
-from harmovid_training.metrics.quality import psnr, psnr_g, stops_rmse
+from harmovid_training.metrics.flows import FlowDistance, dis_flow
+from harmovid_training.metrics.quality import Judge, view
+from harmovid_training.metrics.structure import ssim
 from harmovid_training.metrics.traces import roughness_stops
 from harmovid_training.stages.pairs import Float32
 from harmovid_training.toy.shots import FLOOR
@@ -15,21 +14,29 @@ from harmovid_training.toy.shots import FLOOR
 TRAJECTORY_FRAMES = 6.0
 """Deviation of the Gaussian over time that the classical deflicker follows."""
 
-
-def measures(result: Float32, truth: Float32, mask: Float32) -> tuple[float, ...]:
-    """Return PSNR, PSNR after one colour transform, error in stops, and the flicker of a result."""
-    quality = psnr(result, truth, mask), psnr_g(result, truth, mask), stops_rmse(result, truth, mask)
-    return (*quality, roughness_stops(result, mask))
+COLUMNS = ("PSNR", "PSNR-g", "SSIM", "stops", "flicker", "DIS motion")
 
 
-def through_field(given: Float32, result: Float32, mask: Float32) -> Float32:
-    """Return `given` with the change of light that `result` shows, as the product applies it: a field per frame."""
-    made = given.copy()
-    box = (0, 0, given.shape[2], given.shape[1])
-    for index, (before, after, matte) in enumerate(zip(given, result, mask)):
-        field = fit_field(before, after, box=box, weights=matte, trusted=False)
-        made[index] = apply_field(before, field, origin=(0, 0), mask=matte)[0]
-    return made
+class Measures:
+    """A case's truth and mask, and what results are measured by: `COLUMNS`.
+
+    Args:
+        reference: clip whose motion counts; the truth where there is one.
+    """
+
+    def __init__(self, truth: Float32, mask: Float32) -> None:
+        self._truth, self._mask = view(truth), mask
+        self._judge = Judge(truth, mask)
+        self._flow = FlowDistance(dis_flow, self._truth)
+
+    def __call__(self, result: Float32) -> tuple[float, ...]:
+        """Return PSNR, PSNR after one colour transform, SSIM, error in stops, flicker, and distance of motion."""
+        shown = view(result)
+        scores = self._judge.scores(result, shown)
+        return (
+            scores["psnr"], scores["psnr_g"], ssim(shown, self._truth, self._mask), scores["stops"],
+            roughness_stops(result, self._mask), self._flow(shown, self._mask),
+        )  # fmt: skip
 
 
 def trajectory(clip: Float32, mask: Float32) -> Float32:

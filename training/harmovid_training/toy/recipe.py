@@ -2,14 +2,14 @@
 skipped when it is there.
 
     vae/                  the linear VAE
+    stage-one/            the per-frame harmonizer, on scenes of its own (`stage_one.py`)
+    flickering/           its answers for all shots that are trained on
     deflicker/            stage 2's network, by the paper's diffusion loss
     deflicker-student/    the one-step one, straight from the same pairs
     steady/               stage 1's clips after the one-step network, as stage 3 sees them
     harmovid/, student/   stage 3: both paths, on steady clips; by the paper's loss, and in one step
     no-stage-two/, no-stage-two-many/    stage 3 on stage 1's flickering clips, in one step and by the paper's loss: the
                           paper's ablation
-
-What stage 1 is stands in `shots.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Callable, Sequence
 
 import numpy as np
 import torch
@@ -43,7 +44,8 @@ from harmovid_training.stages.train import train
 from harmovid_training.toy.codec import PatchCodec, fit_codec, load_codec, save_codec
 from harmovid_training.toy.networks import make_model
 from harmovid_training.toy.scenes import HEIGHT, WIDTH
-from harmovid_training.toy.shots import RealShots, graded, toy_shot
+from harmovid_training.toy.shots import RealShots, graded, toy_shot, toy_truth
+from harmovid_training.toy.stage_one import FrameByFrame, frame_sample
 
 DATA = ("rendered by harmovid_training.toy.scenes, no footage, no licence needed",)
 
@@ -61,34 +63,40 @@ class Scale:
     Attributes:
         scenes: rendered ones to train on.
         frames: of a training clip, after the chunk rule.
-        deflicker_steps, harmovid_steps, student_steps: of the trainings.
+        stage_one_scenes, stage_one_steps, stage_one_batch: of stage 1's network, in single frames.
+        deflicker_steps, deflicker_student_steps, harmovid_steps, student_steps: of the trainings.
         batch: clips per step.
         learning_rate: at the end of the warm-up; it falls to zero from there.
         steps: of the sampler; windows are as long as a training clip and overlap by two thirds.
-        test_scenes, test_frames: held-out clips and their length.
+        test_scenes, test_frames: held-out clips of a set and their length.
+        calibration_scenes: for the confidence, three clips of each.
         compared_steps: of the sampler, in the table of steps.
         seed: of everything.
     """
 
     scenes: int = 384
     frames: int = 9
-    deflicker_steps: int = 150
-    harmovid_steps: int = 150
-    student_steps: int = 700
+    stage_one_scenes: int = 1536
+    stage_one_steps: int = 800
+    stage_one_batch: int = 16
+    deflicker_steps: int = 250
+    deflicker_student_steps: int = 500
+    harmovid_steps: int = 400
+    student_steps: int = 1000
     batch: int = 4
     learning_rate: float = 2e-3
     steps: int = 4
-    test_scenes: int = 6
+    test_scenes: int = 24
     test_frames: int = 33
+    calibration_scenes: int = 8
     compared_steps: tuple[int, ...] = (50, 8, 4, 1)
     seed: int = 0
 
     def longer(self, times: int) -> Scale:
         """Return the same with `times` as many scenes and training steps: steps alone teach the scenes by heart."""
-        return replace(
-            self, scenes=times * self.scenes, deflicker_steps=times * self.deflicker_steps,
-            harmovid_steps=times * self.harmovid_steps, student_steps=times * self.student_steps,
-        )  # fmt: skip
+        grown = (name for name in asdict(self) if name.endswith(("scenes", "_steps")))
+        fixed = ("test_scenes", "calibration_scenes", "compared_steps")
+        return replace(self, **{name: times * getattr(self, name) for name in grown if name not in fixed})
 
     @property
     def sampling(self) -> Settings:
@@ -123,22 +131,53 @@ class Toy:
     def _real_shots(self) -> RealShots:
         return RealShots(self.real, self.scale.frames, self.scale.seed)
 
-    def shot(self, number: int) -> Shot:
-        """Return training shot `number`."""
+    def bare_shot(self, number: int) -> Shot:
+        """Return training shot `number` before stage 1."""
         if number < self.scale.scenes:
             return toy_shot(number, self.scale.frames)
         return self._real_shots(number - self.scale.scenes)
 
+    def shot(self, number: int) -> Shot:
+        """Return training shot `number` with stage 1's clip."""
+        return replace(self.bare_shot(number), synthetic=self._flickering[number].float().numpy())
+
     def vae(self) -> PatchCodec:
-        """Return the VAE, solved from targets of both networks."""
+        """Return the VAE, solved from real clips and exact answers."""
         folder = self.folder / "vae"
         if not (folder / "vae.safetensors").is_file():
             clips = []
             for number in range(min(VAE_SHOTS, self.scale.scenes)):
-                shot = self.shot(number)
-                clips += [pairs.stage_one_sample(shot).target, pairs.deflicker_sample(shot).target]
+                shot = replace(
+                    toy_shot(number, self.scale.frames), steady=toy_truth(number, self.scale.frames)
+                )
+                clips += [pairs.real_to_synthetic(shot).target, pairs.deflicker_sample(shot).target]
             save_codec(folder, fit_codec(torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)))
         return load_codec(folder)
+
+    def stage_one(self) -> FrameByFrame:
+        """Stage 1: return the per-frame harmonizer, trained on single frames of other scenes by the paper's loss."""
+        folder, scale = self.folder / "stage-one", self.scale
+        if not _there(folder):
+            config = replace(
+                self._config("stage-one", "harmovid", scale.stage_one_steps, False),
+                frames=1,
+                batch=scale.stage_one_batch,
+            )
+            model = make_model(CONDITIONINGS["harmovid"], HEIGHT, WIDTH, 1, scale.seed)
+            encoded = Encoded(frame_sample, self.vae(), model.conditioning, model.geometry)
+            frames = Kept(encoded, scale.stage_one_scenes, partial(tqdm, desc="stage one: encoding"))
+            self._trained(folder, model, config, frames, objectives.diffusion)
+        return FrameByFrame(load_checkpoint(folder), self.vae(), scale.steps, scale.seed)
+
+    def flickering(self) -> list[Tensor]:
+        """Stage 1: return its clips of all training shots, linear in half floats."""
+        return self._clips(
+            "flickering", self.stage_one, lambda network, number: network(self.bare_shot(number), number)
+        )
+
+    @cached_property
+    def _flickering(self) -> list[Tensor]:
+        return self.flickering()
 
     def deflicker(self) -> ConditionedModel:
         """Stage 2: return the deflicker network, trained on eq. 4's composites."""
@@ -146,23 +185,21 @@ class Toy:
 
     def deflicker_student(self) -> ConditionedModel:
         """Return a one-step deflicker network, taught straight from eq. 4's pairs."""
-        return self._network("deflicker-student", "deflicker", self.scale.deflicker_steps, "stage two", True)
+        return self._network(
+            "deflicker-student", "deflicker", self.scale.deflicker_student_steps, "stage two", True
+        )
 
     def steady(self) -> list[Tensor]:
         """Stage 2: return stage 1's clips after the one-step deflicker network, linear in half floats; outside the mask
         the known background."""
-        path = self.folder / "steady" / "clips.safetensors"
-        if not path.is_file():
-            model, codec = self.deflicker_student(), self.vae()
-            made = {}
-            for number in tqdm(range(self.shots), desc="steady"):
-                shot = self.shot(number)
-                clip = run_sample(model, codec, pairs.stage_one_sample(shot), self.scale.once)
-                made[f"{number:06d}"] = torch.from_numpy(
-                    pairs.composite(clip, shot.background, shot.mask)
-                ).half()
-            save_tensors(path, made)
-        return [clip for _, clip in sorted(load_file(path).items())]
+
+        def calmed(model: ConditionedModel, number: int) -> Float32:
+            shot = self.shot(number)
+            clip = run_sample(model, codec, pairs.stage_one_sample(shot), self.scale.once)
+            return pairs.composite(clip, shot.background, shot.mask)
+
+        codec = self.vae()
+        return self._clips("steady", self.deflicker_student, calmed)
 
     def harmovid(self) -> ConditionedModel:
         """Stage 3: return HarmoVid, trained on both paths with steady clips."""
@@ -180,6 +217,15 @@ class Toy:
         """The ablation by the paper's loss."""
         return self._network("no-stage-two-many", "harmovid", self.scale.harmovid_steps, "flickering")
 
+    def _clips(self, name: str, network: Callable[[], object], make: Callable[..., Float32]) -> list[Tensor]:
+        """Return a part that is one clip for each training shot, made by a network if it is not there."""
+        path = self.folder / name / "clips.safetensors"
+        if not path.is_file():
+            model = network()
+            numbers = tqdm(range(self.shots), desc=name)
+            save_tensors(path, {f"{one:06d}": torch.from_numpy(make(model, one)).half() for one in numbers})
+        return [clip for _, clip in sorted(load_file(path).items())]
+
     def _network(
         self, name: str, conditioning: str, steps: int, source: str, one_step: bool = False
     ) -> ConditionedModel:
@@ -189,16 +235,26 @@ class Toy:
             return load_checkpoint(folder)
         config = self._config(name, conditioning, steps, one_step)
         model = make_model(CONDITIONINGS[conditioning], HEIGHT, WIDTH, self.scale.frames, self.scale.seed)
-        loss = objectives.latent_regression if one_step else objectives.diffusion
-        losses = train(config, model, self._kept(source, model), loss, folder)
+        loss = objectives.latent_and_edges if one_step else objectives.diffusion
+        self._trained(folder, model, config, self._kept(source, model), loss)
+        return model.eval()
+
+    def _trained(
+        self,
+        folder: Path,
+        model: ConditionedModel,
+        config: TrainConfig,
+        batches: Kept,
+        loss: objectives.Objective,
+    ) -> None:
+        """Train a network and write its checkpoint."""
+        losses = train(config, model, batches, loss, folder)
         tail = float(np.mean(losses[-20:])) if losses else float("nan")
-        metrics = {"training loss, last 20": tail}
-        data = (*DATA, *self.real.licences)
         told = f"scenes 0 to {self.scale.scenes - 1}" + (
             f", index {self.real.hash}" if self.real.clips else ""
         )
-        save_checkpoint(folder, model, Card(asdict(config), data, told, metrics))
-        return model.eval()
+        data = (*DATA, *self.real.licences)
+        save_checkpoint(folder, model, Card(asdict(config), data, told, {"training loss, last 20": tail}))
 
     def _kept(self, source: str, model: ConditionedModel) -> Kept:
         """Return a source's samples as latents; those of the newest source stay, for the next network of the chain."""
@@ -206,8 +262,9 @@ class Toy:
             self._latents.clear()
             samples: Samples = self._stage_two_sample
             if source != "stage two":
-                clips = self.steady() if source == "steady" else None
-                samples = partial(self._stage_three_sample, clips=clips)
+                samples = partial(
+                    self._stage_three_sample, clips=self.steady() if source == "steady" else None
+                )
             count = self.shots if source == "stage two" else 2 * self.shots
             encoded = Encoded(samples, self.vae(), model.conditioning, model.geometry)
             self._latents[source] = Kept(encoded, count, partial(tqdm, desc=f"{source}: encoding"))
@@ -219,7 +276,7 @@ class Toy:
             name=name, size="toy", conditioning=conditioning, objective="latent" if one_step else "diffusion",
             iterations=steps, batch=scale.batch, frames=scale.frames, height=HEIGHT, width=WIDTH,
             learning_rate=scale.learning_rate, warmup=max(steps // 20, 1),
-            decay=True, weight_decay=0.0, ema=0.98, precision="no", checkpointing=False, save_every=300, workers=0,
+            decay=True, weight_decay=0.0, ema=0.98, precision="no", checkpointing=False, save_every=100, workers=0,
             gpus=1, seed=scale.seed,
         )  # fmt: skip
 
@@ -227,7 +284,7 @@ class Toy:
         shot = self.shot(index)
         return pairs.deflicker_sample(graded(shot, index) if index % 2 else shot)
 
-    def _stage_three_sample(self, index: int, clips: list[Tensor] | None) -> Sample:
+    def _stage_three_sample(self, index: int, clips: Sequence[Tensor] | None) -> Sample:
         number, path = divmod(index, 2)
         shot = self.shot(number)
         shot = replace(shot, steady=clips[number].float().numpy() if clips else shot.synthetic)
@@ -240,13 +297,15 @@ size than one of two threads."""
 
 
 def make_all(toy: Toy) -> None:
-    """Make all parts that are not there, the chains side by side."""
-    toy.vae()
+    """Make all parts that are not there: stage 1 first, then the chains side by side."""
     chains = [[part for part in chain if not _there(toy.folder / part.replace("_", "-"))] for chain in CHAINS]
-    if any(chains):
-        with ProcessPoolExecutor(len(chains), mp_context=get_context("spawn")) as pool:
-            for done in [pool.submit(_make_chain, toy, chain) for chain in chains]:
-                done.result()
+    if not any(chains):
+        return
+    torch.set_num_threads(1)
+    toy.flickering()
+    with ProcessPoolExecutor(len(chains), mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(_make_chain, toy, chain) for chain in chains]:
+            done.result()
 
 
 def _there(folder: Path) -> bool:

@@ -1,185 +1,161 @@
-"""The toy's tables: Table 2 in small (deflickering), Table 3 in small (what each stage gives), a table of sampler
-steps, and where real clips are given the first two tests on them.
+"""The toy's tables: Table 2 in small (deflickering), Table 3 in small (what each stage gives) on three sets, sampler
+steps, and where real clips are given the paper's two LUT sets on them.
 
-Numbers are of the foreground only, means over clips, against exact truth. "Field" rows take a network's picture the way
-the product does (`classical.through_field`). Flicker is the roughness of the foreground's mean log2 light over time
-(second differences, stops).
+Numbers are of the foreground only, means over clips with 95 % bootstrap intervals, against exact truth. "Field" rows
+take a network's picture the way the product does: its change of light on the input's own pixels; "confident" ones as
+much of it as `confidence.py` believes. Flicker is the roughness of the foreground's mean log2 light over time (second
+differences, stops); DIS motion is the distance of optical flows from the truth's, in pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Iterable, Mapping
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Iterable, Sequence
 
 import numpy as np
-import torch
-from harmovid.pixels.colour.model_space import from_model
+from tqdm import tqdm
 
 from harmovid_training.clips.index import Index
+from harmovid_training.files import save_json
 from harmovid_training.inference.shot import Settings
-from harmovid_training.metrics.degrade import DEGRADATIONS, curves
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
-from harmovid_training.models.space import from_vae
 from harmovid_training.stages import pairs
-from harmovid_training.stages.pairs import Float32, Sample, Shot
-from harmovid_training.toy.classical import measures, through_field, trajectory
-from harmovid_training.toy.recipe import Scale, Toy, run_sample
-from harmovid_training.toy.shots import (
-    HELD_OUT,
-    RealShots,
-    matched_statistics,
-    toy_shot,
-    toy_steady,
-    toy_truth,
-)
+from harmovid_training.toy.cases import Case, look_case, lut_case, relit_case, stage_one_case
+from harmovid_training.toy.classical import COLUMNS, Measures
+from harmovid_training.toy.confidence import FULL, Confidence, Known, applied, change_of, fitted
+from harmovid_training.toy.intervals import interval
+from harmovid_training.toy.recipe import Toy, run_sample
+from harmovid_training.toy.shots import CALIBRATION, HELD_OUT, RealShots, looked, toy_shot
 
-COLUMNS = ("PSNR", "PSNR-g", "stops", "flicker")
+LOOK_FRAMES = 17
+"""Frames of a clip of the one-look sets and of the confidence's."""
 
-
-@dataclass(frozen=True)
-class Table:
-    """A title, and rows of name and one value per column."""
-
-    title: str
-    rows: list[tuple[str, tuple[float, ...]]]
-    columns: tuple[str, ...] = COLUMNS
-
-    def markdown(self) -> str:
-        """Return the table as Markdown."""
-        lines = [f"### {self.title}", "", "| method | " + " | ".join(self.columns) + " |", "|---" * 5 + "|"]
-        lines += [
-            f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
-            for name, values in self.rows
-        ]
-        return "\n".join(lines) + "\n"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A held-out clip.
-
-    Attributes:
-        truth, mask: what is compared with, and where.
-        plain: results of methods that are no networks, by name.
-        task: what networks are given: the sample, and the clip that a field is applied to.
-        other: the same for networks of the other kind, the deflicker network in Table 3.
-    """
-
-    truth: Float32
-    mask: Float32
-    plain: Mapping[str, Float32]
-    task: tuple[Sample, Float32]
-    other: tuple[Sample, Float32] | None = None
+FULL_ROW, NO_TWO, NO_THREE = "full", "without stage 2", "without stage 3: stage 1 + deflicker network"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A network in a table; `other` says which of a case's tasks is its own."""
+    """A network in a table.
+
+    Attributes:
+        shown: which of `pixels`, `field`, `confident` are rows.
+        stage_two: whether it is the deflicker network, which is given stage 1's clip.
+    """
 
     name: str
     model: ConditionedModel
     settings: Settings
-    other: bool = False
+    confidence: Confidence = FULL
+    shown: tuple[str, ...] = ("pixels", "field")
+    stage_two: bool = False
+
+    def answer(self, case: Case, codec: Codec) -> np.ndarray:
+        """Return the network's own pixels."""
+        sample = case.stage_two if self.stage_two and case.stage_two is not None else case.sample
+        return run_sample(self.model, codec, sample, self.settings)
 
 
-def compared(title: str, cases: Iterable[Case], codec: Codec, networks: Iterable[Row]) -> Table:
-    """Return the table of plain methods and networks, each network's pixels and through the field."""
+@dataclass(frozen=True)
+class Table:
+    """A title, and for each method one row of values per clip."""
+
+    title: str
+    rows: dict[str, list[tuple[float, ...]]]
+    compared: tuple[tuple[str, str], ...] = ()
+
+    def markdown(self) -> str:
+        """Return means with intervals, and below them paired differences, as Markdown."""
+        count = len(next(iter(self.rows.values())))
+        head = "| " + " | ".join(("method", *COLUMNS)) + " |"
+        lines = [f"### {self.title} ({count} clips)", "", head, "|---" * (len(COLUMNS) + 1) + "|"]
+        lines += [_line(name, np.array(values)) for name, values in self.rows.items()]
+        lines += [
+            _line(f"*{one} minus {other}*", np.array(self.rows[one]) - np.array(self.rows[other]))
+            for one, other in self.compared
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _line(name: str, values: np.ndarray) -> str:
+    cells = (interval(column) for column in values.T)
+    told = (f"{mean:.3f} ({low:.3f}, {high:.3f})" for mean, low, high in cells)
+    return f"| {name} | " + " | ".join(told) + " |"
+
+
+def compared(
+    title: str,
+    cases: Iterable[Case],
+    codec: Codec,
+    networks: Sequence[Row],
+    pairs_of: Sequence[tuple[str, str]] = (),
+) -> Table:
+    """Return the table of plain methods and networks."""
     rows: dict[str, list[tuple[float, ...]]] = {}
-    chosen = list(networks)
-    for case in cases:
-        results = dict(case.plain)
-        for row in chosen:
-            task = case.other if row.other else case.task
-            if task is not None:
-                made = run_sample(row.model, codec, task[0], row.settings)
-                results[f"{row.name}, pixels"] = made
-                results[f"{row.name}, field"] = through_field(task[1], made, case.mask)
-        for name, result in results.items():
-            rows.setdefault(name, []).append(measures(result, case.truth, case.mask))
-    return Table(title, [(name, tuple(np.mean(values, axis=0).tolist())) for name, values in rows.items()])
-
-
-def lut_case(shot: Shot, seed: int) -> Case:
-    """A clip whose foreground a random curve throws off in every frame: the paper's per-frame LUT set."""
-    bad = DEGRADATIONS["curves-fg"].apply(shot.real, shot.mask, seed)
-    task = pairs.deflicker_sample(replace(shot, synthetic=bad)), bad
-    return Case(shot.real, shot.mask, _deflickered(bad, shot.mask), task)
-
-
-def stage_one_case(shot: Shot, steady: Float32) -> Case:
-    """Stage 1's clip against what it would be without the error of single frames: the paper's second set."""
-    task = pairs.stage_one_sample(shot), pairs.composite(shot.synthetic, shot.background, shot.mask)
-    return Case(steady, shot.mask, _deflickered(task[1], shot.mask), task)
-
-
-def harmonizing_case(shot: Shot, truth: Float32, codec: Codec) -> Case:
-    """A composite against the figure in the new set's light, and stage 1's answer beside it."""
-    given = pairs.composite(shot.real, shot.background, shot.mask)
-    stage_one = pairs.composite(shot.synthetic, shot.background, shot.mask)
-    plain = {
-        "composite as it is": given,
-        "mean and deviation of the background": matched_statistics(given, shot.background, shot.mask),
-        "stage 1 as it is": stage_one,
-        "the VAE's picture of the truth": _reconstructed(codec, truth, harmonizing_task(shot).anchor),
-    }
-    task, other = (harmonizing_task(shot), given), (pairs.stage_one_sample(shot), stage_one)
-    return Case(truth, shot.mask, plain, task, other)
-
-
-def look_case(shot: Shot, seed: int) -> Case:
-    """A clip whose foreground one random curve throws off in all frames, over its own background: the paper's
-    uniform LUT set."""
-    shape = shot.real.shape
-    bent = curves(shot.real.reshape(1, -1, *shape[2:]), np.random.default_rng(seed)).reshape(shape)
-    given = pairs.composite(bent, shot.real, shot.mask)
-    plain = {
-        "composite as it is": given,
-        "mean and deviation of the background": matched_statistics(given, shot.plate, shot.mask),
-    }
-    task = harmonizing_task(replace(shot, real=bent, background=shot.plate))
-    return Case(shot.real, shot.mask, plain, (task, given))
+    for case in tqdm(cases, desc=title):
+        measure = Measures(case.truth, case.mask)
+        for name, result in case.plain.items():
+            rows.setdefault(name, []).append(measure(result))
+        for row in networks:
+            made = row.answer(case, codec)
+            change = change_of(case.given, made, case.mask)
+            results = {
+                "pixels": lambda made=made: made,
+                "field": lambda change=change, case=case: applied(case.given, change, FULL, case.mask),
+                "confident": lambda change=change, case=case, row=row: applied(
+                    case.given, change, row.confidence, case.mask
+                ),
+            }
+            for kind in row.shown:
+                rows.setdefault(f"{row.name}, {kind}", []).append(measure(results[kind]()))
+    return Table(title, rows, tuple(pairs_of))
 
 
 def table_two(toy: Toy) -> list[Table]:
     """Return Table 2 in small: per-frame LUTs, and stage 1's flicker, before and after deflickering."""
-    scale, codec = toy.scale, toy.vae()
-    shots = _held_out(scale)
+    scale, codec, stage_one = toy.scale, toy.vae(), toy.stage_one()
     rows = _deflickers(toy)
-    luts = (lut_case(shot, seed) for seed, shot in shots)
-    steady = (stage_one_case(shot, toy_steady(seed, scale.test_frames)) for seed, shot in shots)
+    seeds, frames = _held_out(toy), scale.test_frames
+    luts = (lut_case(toy_shot(seed, frames), seed) for seed in seeds)
+    steady = (stage_one_case(seed, frames, stage_one) for seed in seeds)
+    against = [(f"{row.name}, field", "no-op") for row in rows]
     return [
-        compared("Table 2 in small: per-frame LUT", luts, codec, rows),
-        compared("Table 2 in small: per-frame harmonization", steady, codec, rows),
+        compared("Table 2 in small: per-frame LUT", luts, codec, rows, against),
+        compared("Table 2 in small: per-frame harmonization", steady, codec, rows, against),
     ]
 
 
 def table_three(toy: Toy) -> list[Table]:
-    """Return Table 3 in small: the ablation of stages 2 and 3 on rendered composites with exact truth."""
-    scale, codec = toy.scale, toy.vae()
-    cases = (
-        harmonizing_case(shot, toy_truth(seed, scale.test_frames), codec) for seed, shot in _held_out(scale)
-    )
-    rows = [
-        Row(
-            "without stage 3: stage 1 + deflicker network, one step",
-            toy.deflicker_student(),
-            scale.once,
-            True,
-        ),
-        Row("without stage 2, one step", toy.no_stage_two(), scale.once),
-        Row(f"without stage 2, {scale.steps} steps", toy.no_stage_two_many(), scale.sampling),
-        Row("full, one step", toy.student(), scale.once),
-        Row(f"full, {scale.steps} steps", toy.harmovid(), scale.sampling),
+    """Return Table 3 in small: the ablation of stages 2 and 3 on composites in another light, and the one-step networks
+    on clips with one strong and one mild look."""
+    scale, codec, stage_one = toy.scale, toy.vae(), toy.stage_one()
+    once, many = _stages(toy)
+    seeds = _held_out(toy)
+    cases = (relit_case(seed, scale.test_frames, stage_one, codec) for seed in seeds)
+    tables = [
+        compared(
+            "Table 3 in small: what each stage gives",
+            cases,
+            codec,
+            [*once, *many],
+            [*_against(once), *_against(many)],
+        )
     ]
-    return [compared("Table 3 in small: what each stage gives", cases, codec, rows)]
+    for strong, name in ((True, "of at least a stop"), (False, "that is mild")):
+        looks = (look_case(seed, min(LOOK_FRAMES, scale.test_frames), stage_one, strong) for seed in seeds)
+        rows = [replace(row, shown=("field", "confident")) for row in once]
+        chosen = [*_against(once), (f"{once[-1].name}, confident", "composite as it is")]
+        tables.append(compared(f"One look {name}", looks, codec, rows, chosen))
+    return tables
 
 
 def table_steps(toy: Toy) -> list[Table]:
     """Return the many-step network at several numbers of steps and the student, through the same door."""
-    scale, codec, model = toy.scale, toy.vae(), toy.harmovid()
-    shots = _held_out(scale)[: max(scale.test_scenes // 2, 1)]
-    cases = (harmonizing_case(shot, toy_truth(seed, scale.test_frames), codec) for seed, shot in shots)
+    scale, codec, model, stage_one = toy.scale, toy.vae(), toy.harmovid(), toy.stage_one()
+    seeds = _held_out(toy)[: max(scale.test_scenes // 4, 1)]
+    cases = (relit_case(seed, scale.test_frames, stage_one, codec) for seed in seeds)
     rows = [
         Row(f"DDIM, {steps} steps", model, replace(scale.sampling, steps=steps))
         for steps in scale.compared_steps
@@ -189,22 +165,61 @@ def table_steps(toy: Toy) -> list[Table]:
 
 def tables_real(toy: Toy, clips: Index) -> list[Table]:
     """Return the paper's two LUT sets on held-out real clips, a window of each; networks as they are trained."""
-    scale, codec = toy.scale, toy.vae()
+    scale, codec, stage_one = toy.scale, toy.vae(), toy.stage_one()
     made = RealShots(clips, scale.test_frames, scale.seed)
-    shots = [(number, made(number)) for number in range(len(clips.clips))]
-    looks = (look_case(shot, seed) for seed, shot in shots)
-    full = [Row(f"full, {scale.steps} steps", toy.harmovid(), scale.sampling),
-            Row("full, one step", toy.student(), scale.once)]  # fmt: skip
-    luts = (lut_case(shot, seed) for seed, shot in shots)
+    shots = [made(number) for number in range(len(clips.clips))]
+    full = _stages(toy)[0][-1]
+    luts = (lut_case(shot, seed) for seed, shot in enumerate(shots))
+    looks = (_real_look(shot, seed, stage_one) for seed, shot in enumerate(shots))
     return [
         compared("Real clips: per-frame LUT", luts, codec, _deflickers(toy)),
-        compared("Real clips: one LUT", looks, codec, full),
+        compared("Real clips: one LUT", looks, codec, [full]),
     ]
 
 
-def harmonizing_task(shot: Shot) -> Sample:
-    """Return what HarmoVid is given at test time: the first path's input; its target is not looked at."""
-    return pairs.real_to_synthetic(replace(shot, steady=shot.real))
+def confidence_of(toy: Toy, row: Row) -> Confidence:
+    """Return a network's confidence, found on scenes of its own and kept beside the tables."""
+    path = toy.folder / "confidence" / f"{row.name.replace(' ', '-').replace(':', '')}.json"
+    if not path.is_file():
+        codec, stage_one, frames = toy.vae(), toy.stage_one(), min(LOOK_FRAMES, toy.scale.test_frames)
+        known = []
+        for seed in tqdm(range(CALIBRATION, CALIBRATION + toy.scale.calibration_scenes), desc=row.name):
+            cases = [relit_case(seed, frames, stage_one, codec)]
+            cases += [look_case(seed, frames, stage_one, strong) for strong in (True, False)]
+            for case in cases:
+                change = change_of(case.given, row.answer(case, codec), case.mask)
+                known.append(Known(case.given, change, case.mask, case.truth))
+        save_json(path, asdict(fitted(known)))
+    return Confidence(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _stages(toy: Toy) -> tuple[list[Row], list[Row]]:
+    """Return the rows of Table 3: the one-step networks, and those of the paper's own loss; the full recipe last."""
+    scale = toy.scale
+    shown = ("pixels", "field", "confident")
+    once = [
+        Row(f"{NO_THREE}, one step", toy.deflicker_student(), scale.once, shown=shown, stage_two=True),
+        Row(f"{NO_TWO}, one step", toy.no_stage_two(), scale.once, shown=shown),
+        Row(f"{FULL_ROW}, one step", toy.student(), scale.once, shown=shown),
+    ]
+    many = [
+        Row(f"{NO_THREE}, paper's loss", toy.deflicker(), scale.sampling, shown=shown[1:], stage_two=True),
+        Row(f"{NO_TWO}, paper's loss", toy.no_stage_two_many(), scale.sampling, shown=shown[1:]),
+        Row(f"{FULL_ROW}, paper's loss", toy.harmovid(), scale.sampling, shown=shown[1:]),
+    ]
+    return tuple([replace(row, confidence=confidence_of(toy, row)) for row in rows] for rows in (once, many))  # type: ignore[return-value]
+
+
+def _against(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return the comparisons of the last row, the full recipe, with the others."""
+    return [(f"{rows[-1].name}, confident", f"{row.name}, confident") for row in rows[:-1]]
+
+
+def _real_look(shot: pairs.Shot, seed: int, stage_one: object) -> Case:
+    given = replace(shot, real=looked(shot, seed, strong=False), background=shot.plate)
+    sample = pairs.real_to_synthetic(replace(given, steady=given.real))
+    made = pairs.composite(given.real, shot.plate, shot.mask)
+    return Case(shot.real, shot.mask, made, sample, {"composite as it is": made})
 
 
 def _deflickers(toy: Toy) -> list[Row]:
@@ -215,16 +230,5 @@ def _deflickers(toy: Toy) -> list[Row]:
     ]
 
 
-def _deflickered(bad: Float32, mask: Float32) -> dict[str, Float32]:
-    return {"no-op": bad, "classical (mean and deviation)": trajectory(bad, mask)}
-
-
-def _reconstructed(codec: Codec, truth: Float32, anchor: float) -> Float32:
-    video = torch.from_numpy(pairs.encoded(truth, anchor)).permute(3, 0, 1, 2)[None]
-    made = torch.cat(list(codec.decode(codec.encode([video]))), dim=2)[0].permute(1, 2, 3, 0)
-    return from_model(from_vae(np.ascontiguousarray(made.numpy())), anchor)
-
-
-def _held_out(scale: Scale) -> list[tuple[int, Shot]]:
-    seeds = range(HELD_OUT, HELD_OUT + scale.test_scenes)
-    return [(seed, toy_shot(seed, scale.test_frames)) for seed in seeds]
+def _held_out(toy: Toy) -> list[int]:
+    return list(range(HELD_OUT, HELD_OUT + toy.scale.test_scenes))
