@@ -13,7 +13,7 @@ from harmovid.errors import InputError
 from harmovid_evaluate import table
 from harmovid_evaluate.cases import Case, slug
 from harmovid_evaluate.entrants import AS_IS, CLASSICAL, ORIGINAL, Plain
-from harmovid_evaluate.evaluation import Evaluation
+from harmovid_evaluate.evaluation import HELD, Evaluation
 from harmovid_evaluate.measures import MEASURES, Extras
 from harmovid_evaluate.testsets import Makers
 
@@ -119,3 +119,13 @@ def test_tables_mark_the_best_method_and_never_the_original(tmp_path: Path) -> N
     assert "RMSE of light, stops ↓" in text
     assert "Light-A-Video was not run" in text
     assert json.loads(json.dumps(report)) == report
+
+
+def test_few_clips_are_in_memory_at_once(tmp_path: Path) -> None:
+    """However many clips there are, a set that borrows backgrounds holds a few at a time."""
+    clips = write_clips(tmp_path / "clips", tuple("abcdef"), count=3)
+    rows = [each for each in CLASSICAL.values() if each.name == AS_IS]
+    evaluation = little_evaluation(clips, tmp_path / "out", ("harmonized",), entrants=rows)
+    held = [len(evaluation._materials) for _ in evaluation.run()]
+    assert len(held) == 6
+    assert max(held) <= HELD

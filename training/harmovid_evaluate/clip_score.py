@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, List
 
 import numpy as np
+from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import Array
 from harmovid_training.metrics.weights import NotAtHand
 
@@ -30,7 +31,8 @@ class ClipScore:
     """
 
     def __init__(self, model: Any, identity: str = "") -> None:
-        self._model = model.eval()
+        self._device = best_device()
+        self._model = model.eval().to(self._device)
         self._size = int(model.config.vision_config.image_size)
         self.identity = identity
 
@@ -56,7 +58,7 @@ class ClipScore:
         import torch
 
         with torch.no_grad():
-            found = self._model.get_image_features(pixel_values=self.prepared(shown))
+            found = self._model.get_image_features(pixel_values=self.prepared(shown).to(self._device))
         vector = getattr(found, "pooler_output", found)[0]
         return vector / vector.norm()
 

@@ -155,21 +155,24 @@ def _methods(group: Any) -> None:
         "--ic-light", type=Path, metavar="FILE", help="iclight_sd15_fbc.safetensors: run IC-Light"
     )
     group.add_argument(
-        "--ic-light-base", default="stable-diffusion-v1-5/stable-diffusion-v1-5", metavar="NAME|DIR",
+        "--ic-light-base", default="stablediffusionapi/realistic-vision-v51", metavar="NAME|DIR",
         help="Stable Diffusion 1.5, by name or folder",
     )  # fmt: skip
 
 
 def _weights(group: Any) -> None:
     group.add_argument(
-        "--lpips", action="append", type=Path, default=[], metavar="FILE",
-        help="LPIPS: torchvision's AlexNet or VGG-16, and the published linear layers (repeat)",
+        "--lpips", action="append", default=[], metavar="NAME|FILE",
+        help="LPIPS: alex or vgg where they are installed, or the files of both parts (repeat)",
     )  # fmt: skip
     group.add_argument(
         "--clip", default="", metavar="NAME|DIR", help="CLIP score: a CLIP model, by name or folder"
     )
     group.add_argument(
-        "--raft", type=Path, metavar="FILE", help="RAFT: weights of torchvision's raft_large or small"
+        "--raft",
+        default="",
+        metavar="NAME|FILE",
+        help="RAFT: raft-large or raft-small of torch's hub, or a file",
     )
 
 

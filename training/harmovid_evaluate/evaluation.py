@@ -31,6 +31,8 @@ from harmovid_evaluate.measures import MEASURES, Extras, Judged, Measure, Result
 from harmovid_evaluate.testsets import ClipSet, Makers, NotThisClip, make
 
 ROW = "row.json"
+HELD = 3
+"""Clips in memory at once: the one at work, and two whose background may be borrowed."""
 VERSION = 2
 """Of what the measures mean; a change makes all rows be measured again."""
 
@@ -156,13 +158,15 @@ class Evaluation:
         }  # fmt: skip
         key = fingerprint(cases.FORMAT, head, footage.digest, borrowed)
         if cases.read_head(folder).get("key") != key:
-            others = [self._material(one) for one in self.footage] if borrowed else []
+            others = (self._material(one) for one in self.footage) if borrowed else iter(())
             made = make(each.name, self._material(footage), others, self.makers)
             cases.save_case(folder, {**head, "key": key}, made)
         return folder
 
     def _material(self, footage: Footage) -> Material:
         if footage.name not in self._materials:
+            while len(self._materials) >= HELD:
+                del self._materials[next(iter(self._materials))]
             self._materials[footage.name] = footage.load()
         return self._materials[footage.name]
 

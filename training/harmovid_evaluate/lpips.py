@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import Array
 from harmovid_training.metrics.weights import NotAtHand, fingerprint, read_tensors
 
@@ -72,13 +73,14 @@ class Lpips:
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], identity: str = "") -> None:
+        self._device = best_device()
         features: Dict[Tuple[int, str], Tensor] = {}
         self._linear: Dict[int, Tensor] = {}
         for name, value in tensors.items():
             if found := FEATURE.fullmatch(name):
-                features[int(found[1]), found[2]] = value.float()
+                features[int(found[1]), found[2]] = value.float().to(self._device)
             elif found := LINEAR.fullmatch(name):
-                self._linear[int(found[1])] = value.float().reshape(-1)
+                self._linear[int(found[1])] = value.float().reshape(-1).to(self._device)
         first = features.get((0, "weight"))
         fitting = [each for each in (ALEX, VGG) if first is not None and first.shape[-1] == each.kernel]
         if not fitting:
@@ -114,7 +116,7 @@ class Lpips:
         values, shares = [], []
         with torch.no_grad():
             for index in range(len(truth)):
-                matte = None if mask is None else torch.from_numpy(mask[index])[None, None]
+                matte = None if mask is None else torch.from_numpy(mask[index])[None, None].to(self._device)
                 distance, share = self._distance(shown[index], truth[index], matte)
                 values.append(distance * share)
                 shares.append(share)
@@ -141,8 +143,8 @@ class Lpips:
         from torch.nn import functional as nnf
 
         picture = torch.from_numpy(np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32))[None] * 2 - 1
-        shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
-        x = (picture - shift) / scale
+        shift, scale = (torch.tensor(values).view(1, 3, 1, 1).to(self._device) for values in (SHIFT, SCALE))
+        x = (picture.to(self._device) - shift) / scale
         taps = []
         for number, stride, padding in self.layout.convolutions:
             if number in self.layout.pools:

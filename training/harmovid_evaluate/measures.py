@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from harmovid_training.metrics.degrade import Array
@@ -20,7 +19,7 @@ from harmovid_training.metrics.flows import FlowDistance, Raft, dis_flow
 from harmovid_training.metrics.quality import Judge, view
 from harmovid_training.metrics.structure import Motion, ssim
 from harmovid_training.metrics.traces import foreground_level, roughness
-from harmovid_training.metrics.weights import NotAtHand
+from harmovid_training.metrics.weights import NotAtHand, named_files
 
 from harmovid_evaluate.boundary import seam
 from harmovid_evaluate.clip_score import ClipScore
@@ -207,8 +206,9 @@ class Extras:
     raft: Optional[Raft] = None
 
 
-def load_extras(lpips: Sequence[Path] = (), clip: str = "", raft: Optional[Path] = None) -> Extras:
-    """Return the weighted measures for what the user named: files of LPIPS, a CLIP model, a file of RAFT."""
+def load_extras(lpips: Sequence[str] = (), clip: str = "", raft: str = "") -> Extras:
+    """Return the weighted measures for what the user named: LPIPS and RAFT by `weights.KNOWN` or by files, a CLIP model
+    by name or folder."""
     measures: List[Measure] = []
     missing: List[str] = []
     flow: Optional[Raft] = None
@@ -223,19 +223,21 @@ def load_extras(lpips: Sequence[Path] = (), clip: str = "", raft: Optional[Path]
             missing.append(f"{name} was left out. {error}")
 
     def of_lpips() -> None:
-        measures.extend(lpips_measures(Lpips.from_files(lpips)))
+        measures.extend(
+            lpips_measures(Lpips.from_files([file for name in lpips for file in named_files(str(name))]))
+        )
 
     def of_clip() -> None:
         measures.append(clip_measure(ClipScore.load(clip)))
 
     def of_raft() -> None:
         nonlocal flow
-        flow = Raft.from_file(raft or Path())
+        flow = Raft.from_file(named_files(str(raft))[0])
         measures.append(raft_measure(flow))
 
-    attempt("LPIPS", lpips, "--lpips FILE, twice: features and linear layers", of_lpips)
+    attempt("LPIPS", lpips, "--lpips alex or vgg, or FILE twice: features and linear layers", of_lpips)
     attempt("CLIP score", clip, "--clip NAME or folder", of_clip)
-    attempt("Motion preservation with RAFT", raft, "--raft FILE", of_raft)
+    attempt("Motion preservation with RAFT", raft, "--raft raft-large, raft-small or FILE", of_raft)
     return Extras(tuple(measures), tuple(missing), flow)
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 import numpy as np
 from harmovid.errors import InputError
 from harmovid.pixels.apply.fast import apply_field
-from harmovid.pixels.colour.model_space import exposure_anchor, from_model
 from harmovid.pixels.fitting.fit import fit_field
 from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import Array
@@ -31,10 +30,12 @@ if TYPE_CHECKING:
     from harmovid_training.inference.shot import Settings
     from harmovid_training.models.codec import Codec
     from harmovid_training.models.model import ConditionedModel
-    from harmovid_training.stages.frame_harmonizers import IcLight
+    from harmovid_training.stages.ic_light import IcLight
 
 TASKS = {"harmovid": HARMONIZE, "deflicker": DEFLICKER}
 """By a checkpoint's conditioning."""
+BATCH = 8
+"""Frames that IC-Light takes at once."""
 SIDE_PX = 16
 """Sides of pictures are padded to multiples of this: 8 of the VAE, 2 of the transformer's patches."""
 
@@ -81,18 +82,17 @@ class Network:
 
     def _run(self, case: Case) -> Array:
         from harmovid_training.inference.shot import run_clip
-        from harmovid_training.models.space import from_vae
-        from harmovid_training.stages.pairs import encoded
+        from harmovid_training.models.space import anchor_of, decode, encode
 
         model, codec = self._loaded()
-        anchor = exposure_anchor(case.composite)
+        anchor = anchor_of(case.composite, model.space)
         size = case.mask.shape[1:]
-        pictures = {"composite": encoded(padded(case.composite, SIDE_PX), anchor)}
+        pictures = {"composite": encode(padded(case.composite, SIDE_PX), anchor, model.space)}
         if self.task == HARMONIZE:
-            pictures["background"] = encoded(padded(case.plate, SIDE_PX), anchor)
+            pictures["background"] = encode(padded(case.plate, SIDE_PX), anchor, model.space)
         mask = padded(case.mask[..., None], SIDE_PX)[..., 0]
         made = run_clip(model, codec, pictures, np.asarray(mask, np.float32), self.settings)
-        return np.asarray(from_model(from_vae(made), anchor), np.float32)[:, : size[0], : size[1]]
+        return np.asarray(decode(made, anchor, model.space), np.float32)[:, : size[0], : size[1]]
 
     def _loaded(self) -> Tuple[ConditionedModel, Codec]:
         if self._model is None or self._codec is None:
@@ -170,11 +170,10 @@ class IcLightFrames:
 
     def run(self, case: Case) -> Array:
         """See `Entrant`; its frames count inside the foreground, over the plate's own background."""
-        from harmovid_training.stages.frame_harmonizers import IcLight
+        from harmovid_training.stages.frame_harmonizers import harmonize_frames
+        from harmovid_training.stages.ic_light import IcLight
 
         if not self._loaded:
-            if not self.offset.is_file():
-                raise InputError(f"there is no {self.offset}.", fix="Give iclight_sd15_fbc.safetensors.")
             self._loaded.append(IcLight.from_pretrained(self.offset, self.base))
-        frames = [self._loaded[0](*frame) for frame in zip(case.composite, case.plate, case.mask)]
-        return only_foreground(case, np.stack(frames))
+        made = harmonize_frames(case.composite, case.plate, case.mask, self._loaded[0], BATCH)
+        return only_foreground(case, made)

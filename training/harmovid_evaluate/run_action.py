@@ -30,6 +30,9 @@ SMALLEST_LINES = 48
 FEWEST_FRAMES = 3
 """Below them the measures over time and the features of LPIPS mean nothing."""
 
+BATCH = 8
+"""Frames that IC-Light takes at once."""
+
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the evaluation; return 0, or 1 where a row failed (the others are written)."""
@@ -80,13 +83,14 @@ def _makers(args: argparse.Namespace, servers: Servers) -> Makers:
     if args.harmonizer == ENGINE:
         name = f"our engine harmonize, version {servers.info(HARMONIZE).version}"
         return Makers(args.seed, args.look, cubes, EngineFrames(HARMONIZE, servers), name)
-    from harmovid_training.stages.frame_harmonizers import CommandHarmonizer, IcLight
+    from harmovid_training.stages.frame_harmonizers import CommandHarmonizer
+    from harmovid_training.stages.ic_light import IcLight
 
     if args.harmonizer == IC_LIGHT:
         if not args.ic_light:
             raise InputError("--harmonizer ic-light needs its weights.", fix="Add --ic-light FILE.")
         loaded = IcLight.from_pretrained(args.ic_light, args.ic_light_base)
-        return Makers(args.seed, args.look, cubes, loaded, f"IC-Light, {args.ic_light.name}")
+        return Makers(args.seed, args.look, cubes, loaded, f"IC-Light, {args.ic_light.name}", BATCH)
     words = shlex.split(args.harmonizer)
     if not any("{out}" in word for word in words):
         raise InputError("--harmonizer is neither stand-in, engine nor ic-light, nor a command with {out}.")

@@ -14,7 +14,7 @@ clip's name, so a clip's input does not depend on which other clips are there.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 from zlib import crc32
 
 import cv2
@@ -66,8 +66,9 @@ class Makers:
         seed: of all draws.
         look: procedural look of `lut` where there are no LUTs: a name of `LOOKS`.
         cubes: LUTs; empty for procedural looks.
-        harmonizer: of `harmonized`, one frame at a time; None for the stand-in.
+        harmonizer: of `harmonized`, each frame as if alone; None for the stand-in.
         harmonizer_name: of it, for the record.
+        batch: frames that it is given at once; 0 for all.
     """
 
     seed: int = 0
@@ -75,6 +76,7 @@ class Makers:
     cubes: List[Cube] = field(default_factory=list)
     harmonizer: Optional[FrameHarmonizer] = None
     harmonizer_name: str = "stand-in: statistics with an error of light in every frame"
+    batch: int = 0
 
     def describe(self, name: str) -> Dict[str, object]:
         """Return what the inputs of a set depend on beside the clips."""
@@ -118,11 +120,11 @@ SETS: Tuple[ClipSet, ...] = (
 )  # fmt: skip
 
 
-def make(name: str, material: Material, others: List[Material], makers: Makers) -> Made:
+def make(name: str, material: Material, others: Iterable[Material], makers: Makers) -> Made:
     """Return a set's input from a clip.
 
     Args:
-        others: clips whose background may be borrowed, for `harmonized`.
+        others: clips whose background may be borrowed, for `harmonized`; looked at one after the other.
 
     Raises:
         NotThisClip: the clip lacks what the set needs.
@@ -163,11 +165,11 @@ def _many_looks(frames: Array, mask: Array, rng: np.random.Generator, makers: Ma
 
 
 def _harmonized(
-    material: Material, mask: Array, others: List[Material], makers: Makers, rng: np.random.Generator
+    material: Material, mask: Array, others: Iterable[Material], makers: Makers, rng: np.random.Generator
 ) -> Made:
     frames = material.clip.frames
     background, where = _background(material, mask, others)
-    made = harmonize_frames(frames, background, mask, makers.harmonizer or StandIn(rng))
+    made = harmonize_frames(frames, background, mask, makers.harmonizer or StandIn(rng), makers.batch)
     # The motion to keep is the original foreground's; over the new background, as the paper measures it.
     reference = composite(frames, background, mask)
     return Made(made, background, mask, reference, None, f"{makers.harmonizer_name}, over {where}")
@@ -187,7 +189,10 @@ class StandIn:
         self._rng = rng
 
     def __call__(self, foreground: Array, background: Array, mask: Array) -> Array:
-        """Return one harmonized frame `(H, W, 3)`."""
+        """Return harmonized frames `(N, H, W, 3)`."""
+        return np.stack([self._frame(*one) for one in zip(foreground, background, mask)])
+
+    def _frame(self, foreground: Array, background: Array, mask: Array) -> Array:
         rng = self._rng
         level = rng.normal(0, self.EXPOSURE_STOPS) + rng.normal(0, self.COLOUR_STOPS, 3)
         angle, steep = rng.uniform(0, 2 * np.pi), rng.normal(0, self.GRADIENT_STOPS)
@@ -204,13 +209,13 @@ class StandIn:
         return (right * np.exp2(stops)).astype(np.float32)
 
 
-def _background(material: Material, mask: Array, others: List[Material]) -> Tuple[Array, str]:
+def _background(material: Material, mask: Array, others: Iterable[Material]) -> Tuple[Array, str]:
     """Return the new background at the clip's size, and whose it is."""
     if material.background is not None:
         return material.background, "its own new background"
-    usable = [each for each in others if not each.clip.cut_out and each.clip.masks is not None]
-    for each in usable:
-        if each.clip.name != material.clip.name and each.clip.masks is not None:
+    for each in others:
+        usable = not each.clip.cut_out and each.clip.name != material.clip.name
+        if usable and each.clip.masks is not None:
             plate = _plate(each, each.clip.masks)
             index = _there_and_back(len(plate), len(mask))
             return np.stack([covering(plate[k], mask.shape[1:]) for k in index]), each.clip.name

@@ -1,10 +1,31 @@
-"""Where other people's networks run: on the GPU where torch finds one."""
+"""Where networks run: on this process's own GPU where torch finds one."""
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+PATIENCE = timedelta(hours=24)
+"""How long processes wait for each other: they rewrite clips of unequal length between two meetings."""
+
 
 def best_device() -> str:
-    """Return `cuda` or `cpu`."""
+    """Return `cpu`, `cuda`, or among several processes this one's own GPU, `cuda:3`."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if rank is not None else "cuda"
+
+
+def process_state() -> PartialState:
+    """Return what this process is among all. To be called before any network is made: it chooses the GPU."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)

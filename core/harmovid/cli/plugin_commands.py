@@ -14,6 +14,8 @@ from harmovid.errors import InputError
 KNOWN: Dict[str, Tuple[str, str]] = {
     "serve": ("server", "run a server"),
     "evaluate": ("training", "measure methods on clips with masks; preference study"),
+    "train": ("training", "train networks: index, stages 1 to 3, rendered clips, costs, the toy"),
+    "generate": ("training", "run a checkpoint that training wrote on footage"),
 }
 """Our own commands of this kind: the extra of the package that brings what they need, and what they do.
 

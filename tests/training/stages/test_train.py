@@ -221,10 +221,31 @@ def test_encoded_batches_hold_what_the_equations_say():
     torch.testing.assert_close(kept([8, 4]).clean, batch.clean, rtol=1e-5, atol=1e-5)
 
 
+def test_a_network_that_takes_latents_in_pairs_trains(tmp_path):
+    """CogVideoX 1.5 at a legal length: 9 frames are 3 latents, padded in front to 4 by the first one, as in diffusers;
+    the loop trains on them, and 81 frames of the real size stand for 85."""
+    model = tiny_model("tiny-1.5")
+    encoded = Encoded(samples, tiny_codec(), HARMOVID, model.geometry)
+    batch = encoded([0])
+    plain = Encoded(samples, tiny_codec(), HARMOVID, tiny_model("tiny-5b").geometry)([0])
+    assert batch.padding == 1
+    assert torch.equal(batch.clean[:, :, 1:], plain.clean)
+    assert torch.equal(batch.clean[:, :, 0], plain.clean[:, :, 0])
+    assert torch.equal(batch.conditions[:, :, 1:], plain.conditions)
+    config = replace(QUICK, size="tiny-1.5", iterations=1, batch=1)
+    assert np.isfinite(train(config, model, encoded, objectives.diffusion, tmp_path, progress=False)).all()
+    geometry = make("cogvideox-1.5-5b", device="meta").geometry
+    latents_of_81 = geometry.latents(81)
+    assert geometry.temporal * (latents_of_81 + geometry.front_padding(latents_of_81)) - 3 == 85
+
+
 def test_the_papers_setting_is_named():
     """1,200 iterations of 8 clips on 8 GPUs, windows next to the paper's 85 frames; every setting names a real size."""
     paper = CONFIGS["paper-harmovid"]
     assert (paper.iterations, paper.gpus, paper.frames, paper.conditioning) == (1200, 8, 81, "harmovid")
+    assert paper.ema > 0
+    assert paper.new_rate > paper.learning_rate
+    assert CONFIGS["paper-1.5-harmovid"].size == "cogvideox-1.5-5b"
     for config in CONFIGS.values():
         assert make(config.size, device="meta").geometry.legal_frames(config.frames) == config.frames
         assert config.batch % (config.accumulate * config.gpus) == 0

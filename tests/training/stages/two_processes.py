@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
-from accelerate import PartialState
+from accelerate import FullyShardedDataParallelPlugin, PartialState
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from harmovid_training.stages import objectives
 from harmovid_training.stages.batches import step_indices
 from harmovid_training.stages.ema import Ema
@@ -26,15 +29,16 @@ CONFIG = {"name": "spread"}
 
 
 class Spread:
-    """A model whose weights are spread over all processes, with what the loop keeps beside it."""
+    """A model whose weights are spread over all processes by Accelerate's own preparation for FSDP 2, read by the first
+    process and sent to the other, with what the loop keeps beside it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.model = folder, tiny_model("tiny-5b")
-        self.schedule = self.model.schedule
-        mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-        for block in self.model.backbone.transformer.transformer_blocks:
-            fully_shard(block, mesh=mesh)
-        fully_shard(self.model, mesh=mesh)
+        self.folder = folder
+        save_checkpoint(folder.with_name(f"{folder.name}-{dist.get_rank()}"), tiny_model("tiny-5b"), Card({}))
+        kept = folder.with_name(f"{folder.name}-{dist.get_rank()}")
+        model = load_checkpoint(kept, empty=dist.get_rank() > 0)
+        self.schedule = model.schedule
+        self.model = fsdp2_prepare_model(accelerator(), model)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), QUICK.learning_rate, BETAS, weight_decay=QUICK.weight_decay
         )
@@ -65,9 +69,25 @@ class Spread:
         return load_state(self.folder, self.model, self.optimizer, self.ema, CONFIG)
 
 
+def accelerator() -> SimpleNamespace:
+    """Return what `fsdp2_prepare_model` asks an Accelerator for: Accelerate itself makes one on accelerators only."""
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=True,
+        reshard_after_forward=True,
+    )  # fmt: skip
+    mesh = {("shard",): init_device_mesh("cpu", (dist.get_world_size(),))}
+    return SimpleNamespace(
+        state=SimpleNamespace(fsdp_plugin=plugin), mixed_precision="no", device=torch.device("cpu"),
+        is_main_process=dist.get_rank() == 0, torch_device_mesh=mesh,
+        parallelism_config=SimpleNamespace(fsdp_dim_names=["shard"]),
+    )  # fmt: skip
+
+
 def spread_losses(folder: Path) -> list[float]:
     """Return six losses: three of one spread model, three of another that goes on from its state."""
     first = Spread(folder)
+    blocks = first.model.backbone.transformer.transformer_blocks
+    assert all(isinstance(block, FSDPModule) for block in blocks), "not spread block by block"
     losses = [first.step(step) for step in range(3)]
     first.save(3)
     second = Spread(folder)

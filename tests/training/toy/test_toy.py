@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from harmovid.errors import InputError
-from harmovid.pixels.colour.model_space import from_model
 from harmovid_training.clips.index import make_clip, write_index
 from harmovid_training.clips.read import Source, write_exr
-from harmovid_training.models.space import from_vae
+from harmovid_training.metrics.quality import psnr
+from harmovid_training.metrics.traces import roughness_stops
 from harmovid_training.stages import pairs
+from harmovid_training.stages.pairs import Shot
 from harmovid_training.toy.__main__ import main
-from harmovid_training.toy.classical import measures, through_field, trajectory
+from harmovid_training.toy.classical import Measures, trajectory
 from harmovid_training.toy.codec import CHANNELS, fit_codec, load_codec, save_codec
+from harmovid_training.toy.confidence import FULL, Change, Known, applied, change_of, fitted, size_of
+from harmovid_training.toy.intervals import interval
 from harmovid_training.toy.recipe import Scale, Toy
-from harmovid_training.toy.scenes import Scene, draw_light, nudged
-from harmovid_training.toy.shots import HELD_OUT, graded, matched_statistics, toy_shot, toy_steady, toy_truth
+from harmovid_training.toy.scenes import Scene, draw_light
+from harmovid_training.toy.shots import (
+    CALIBRATION,
+    HELD_OUT,
+    STAGE_ONE,
+    graded,
+    looked,
+    matched_statistics,
+    toy_shot,
+)
+from harmovid_training.toy.stage_one import frame_sample
 
 MICRO = Scale(
-    scenes=2, frames=9, deflicker_steps=2, harmovid_steps=2, student_steps=2, batch=2, steps=2,
-    test_scenes=1, test_frames=13, compared_steps=(2, 1),
+    scenes=2, frames=9, stage_one_scenes=2, stage_one_steps=2, stage_one_batch=2, deflicker_steps=2,
+    deflicker_student_steps=2, harmovid_steps=2, student_steps=2, batch=2, steps=1, test_scenes=1, test_frames=9,
+    calibration_scenes=1, compared_steps=(1,),
 )  # fmt: skip
 
 
@@ -48,17 +61,35 @@ def test_light_is_linear_in_its_sources():
     )
 
 
-def test_stage_one_flickers_and_truth_does_not():
-    """The stand-in's foreground is rough over time, and on average what it is without its error of single frames;
-    nudging by nothing changes nothing."""
-    shot, truth = toy_shot(HELD_OUT + 1, 33), toy_truth(HELD_OUT + 1, 33)
-    steady = toy_steady(HELD_OUT + 1, 33)
-    assert measures(shot.synthetic, truth, shot.mask)[3] > 5 * measures(truth, truth, shot.mask)[3]
-    inside = shot.mask > 0
-    assert abs(np.log2(shot.synthetic[inside] / steady[inside]).mean()) < 0.3
-    light = draw_light(np.random.default_rng(0))
-    same = nudged(light, np.random.default_rng(0), 0.0)
-    np.testing.assert_allclose(same.sun, light.sun, rtol=1e-6)
+def test_stage_one_is_told_nothing(tmp_path):
+    """Stage 1 is a network that sees one frame: its clip depends on frame and noise only, each frame's noise is its own
+    and comes back, outside the mask stands the new background, and its training scenes are no others'."""
+    toy = Toy(tmp_path, MICRO)
+    network, shot = toy.stage_one(), toy_shot(HELD_OUT, 5)
+    made = network(shot, 7)
+    assert np.array_equal(made, network(shot, 7))
+    assert not np.allclose(made, network(shot, 8))
+    still = Shot(*(np.repeat(each[:1], 5, axis=0) for each in (
+        shot.real, shot.mask, shot.background, shot.synthetic, shot.plate, shot.alpha)))  # fmt: skip
+    twice = network(still, 7)
+    assert not np.allclose(twice[0], twice[1])
+    assert np.array_equal(made[shot.mask == 0], shot.background[shot.mask == 0])
+    assert MICRO.scenes < CALIBRATION < HELD_OUT < STAGE_ONE
+    assert np.array_equal(frame_sample(1).target, frame_sample(1).target)
+
+
+def test_looks_are_mild_or_strong():
+    """A mild look is under half a stop, a strong one about a stop and more; both on the foreground only, for all frames
+    the same."""
+    for seed in range(3):
+        shot = toy_shot(HELD_OUT + seed, 3)
+        mild, strong = (looked(shot, seed, one) for one in (False, True))
+        inside = shot.mask > 0
+        away = [np.log2(each[inside] / shot.real[inside]) for each in (mild, strong)]
+        assert np.abs(away[0]).mean() < 0.8 < np.abs(away[1]).mean() < 3
+        assert np.array_equal(strong[~inside], shot.real[~inside])
+        again = looked(replace(shot, real=shot.real[[0, 0, 0]], mask=shot.mask[[0, 0, 0]]), seed, True)
+        assert np.array_equal(again[0], again[2])
 
 
 def test_every_second_shot_of_the_deflicker_network_is_graded(tmp_path):
@@ -68,12 +99,14 @@ def test_every_second_shot_of_the_deflicker_network_is_graded(tmp_path):
     made = graded(shot, 1)
     outside = shot.mask == 0
     assert np.array_equal(made.synthetic[outside], shot.real[outside])
-    assert measures(made.synthetic, shot.real, shot.mask)[3] > 0.1
+    assert roughness_stops(made.synthetic, shot.mask) > 0.1
     toy = Toy(tmp_path, MICRO)
+    toy.flickering()
+    shot, made = toy.shot(1), graded(toy.shot(1), 1)
     odd, even = toy._stage_two_sample(1), toy._stage_two_sample(0)
     assert np.array_equal(odd.pictures["composite"], pairs.deflicker_sample(made).pictures["composite"])
     assert np.array_equal(
-        even.pictures["composite"], pairs.deflicker_sample(toy_shot(0, 9)).pictures["composite"]
+        even.pictures["composite"], pairs.deflicker_sample(toy.shot(0)).pictures["composite"]
     )
 
 
@@ -83,7 +116,7 @@ def test_the_classical_row_calms_exposure_flicker():
     gain = np.exp2(np.random.default_rng(0).normal(0, 0.3, 33)).astype(np.float32)[:, None, None, None]
     bad = np.where(shot.mask[..., None] > 0, shot.real * gain, shot.real)
     calm = trajectory(bad, shot.mask)
-    assert measures(calm, shot.real, shot.mask)[3] < 0.4 * measures(bad, shot.real, shot.mask)[3]
+    assert roughness_stops(calm, shot.mask) < 0.4 * roughness_stops(bad, shot.mask)
     assert np.array_equal(calm[shot.mask == 0], bad[shot.mask == 0])
 
 
@@ -92,9 +125,35 @@ def test_a_field_carries_the_change_of_light_and_keeps_the_detail():
     shot = toy_shot(HELD_OUT + 3, 3)
     truth = np.where(shot.mask[..., None] > 0, shot.real * 1.7, shot.real).astype(np.float32)
     soft = (truth + np.roll(truth, 2, 1) + np.roll(truth, 2, 2)) / 3
-    carried = through_field(shot.real, soft, shot.mask)
-    assert measures(carried, truth, shot.mask)[0] > measures(soft, truth, shot.mask)[0] + 1
+    change = change_of(shot.real, soft, shot.mask)
+    carried = applied(shot.real, change, FULL, shot.mask)
+    measure = Measures(truth, shot.mask)
+    assert measure(carried)[0] > measure(soft)[0] + 1
     assert np.array_equal(carried[shot.mask == 0], shot.real[shot.mask == 0])
+    assert size_of(change, shot.mask) == pytest.approx(np.log2(1.7), abs=0.2)
+
+
+def test_confidence_leaves_small_wrong_changes_and_takes_large_right_ones():
+    """Fitted on clips where small changes are wrong and large ones right, it takes nothing of the first kind and most
+    of the second."""
+    shot, known = toy_shot(HELD_OUT + 3, 5), []
+    for stops, right in ((0.25, 0.0), (1.5, 1.5), (-0.3, 0.0), (-1.4, -1.4)):
+        whole = np.where(shot.mask[..., None] > 0, np.float32(stops), 0).repeat(3, -1)
+        truth = np.where(shot.mask[..., None] > 0, shot.real * 2.0**right, shot.real).astype(np.float32)
+        known.append(Known(shot.real, Change(whole, np.zeros_like(whole)), shot.mask, truth))
+    found = fitted(known)
+    assert found.strength(0.25) < 0.1
+    assert found.strength(1.45) > 0.9
+
+
+def test_intervals_are_paired_and_come_back():
+    """A difference that is the same on every clip has no width, a scattered one holds its mean; the same each time."""
+    assert interval([0.5] * 24) == (0.5, 0.5, 0.5)
+    values = np.random.default_rng(0).normal(1, 1, 24)
+    mean, low, high = interval(values)
+    assert low < mean < high
+    assert (high - low) == pytest.approx(4 * values.std() / np.sqrt(24), rel=0.25)
+    assert interval(values) == (mean, low, high)
 
 
 def test_the_vae_keeps_what_training_clips_hold(tmp_path):
@@ -111,8 +170,8 @@ def test_the_vae_keeps_what_training_clips_hold(tmp_path):
     assert torch.equal(latents, torch.cat(list(loaded.encode([video])), dim=2))
     assert 0.5 < float(latents.std()) < 2
     made = torch.cat(list(loaded.decode([latents[:, :, :2], latents[:, :, 2:]])), dim=2)
-    linear = from_model(from_vae(np.ascontiguousarray(made[0].permute(1, 2, 3, 0).numpy())), sample.anchor)
-    assert measures(linear, shot.real, shot.mask)[0] > 28
+    linear = sample.light(np.ascontiguousarray(made[0].permute(1, 2, 3, 0).numpy()))
+    assert psnr(linear, shot.real, shot.mask) > 28
     with pytest.raises(InputError, match="no toy VAE"):
         load_codec(tmp_path / "nowhere")
 
@@ -161,6 +220,7 @@ def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
     for title in (
         "Table 2 in small: per-frame LUT", "Table 2 in small: per-frame harmonization", "Table 3", "Steps",
         "Real clips: per-frame LUT", "Real clips: one LUT", "without stage 2", "student, 1 step",
+        "One look that is mild",
     ):  # fmt: skip
         assert title in text
     assert "1 clips: CC0" in (tmp_path / "harmovid" / "README.md").read_text()
@@ -169,8 +229,12 @@ def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
 
 def test_a_longer_run_takes_more_scenes_and_steps_and_nothing_else():
     """Scenes and steps are multiplied; batches and sampling stay; less than once is refused."""
-    assert Scale().longer(4) == replace(
-        Scale(), scenes=1536, deflicker_steps=600, harmovid_steps=600, student_steps=2800
-    )
+    plain, longer = Scale(), Scale().longer(4)
+    changed = {name for name, value in asdict(plain).items() if asdict(longer)[name] != value}
+    assert changed == {
+        "scenes", "stage_one_scenes", "stage_one_steps", "deflicker_steps", "deflicker_student_steps", "harmovid_steps",
+        "student_steps",
+    }  # fmt: skip
+    assert longer.student_steps == 4 * plain.student_steps
     with pytest.raises(SystemExit):
         main(["--times", "0"], MICRO)

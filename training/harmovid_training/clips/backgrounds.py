@@ -17,6 +17,7 @@ import numpy.typing as npt
 from harmovid.errors import InputError
 from harmovid.pixels.colour.srgb import srgb_decode
 
+from harmovid_training.clips.read import VIDEOS, Source, count_frames, read_frames
 from harmovid_training.data.panorama import read_panorama, view
 from harmovid_training.device import best_device
 
@@ -84,6 +85,34 @@ class PanoramaBackgrounds:
         ease = 0.5 - 0.5 * np.cos(np.pi * np.arange(frames) / max(frames - 1, 1))
         moves = [(start + pan * t, pitch + tilt * t, fov * zoom**t) for t in ease]
         return np.stack([view(panorama, *move, size[0], size[1]) for move in moves]).astype(np.float32)
+
+
+class FolderBackgrounds:
+    """Clips of a folder: videos or folders of frames, cut or played there and back to the length that is asked for.
+
+    Raises:
+        InputError: no clip there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        self._sources = [
+            Source(entry) for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEOS
+        ]
+        if not self._sources:
+            raise InputError(
+                f"there is no background in {folder}.", fix="Put videos or folders of frames there."
+            )
+
+    def __call__(self, seed: int, frames: int, size: tuple[int, int]) -> Float32:
+        """See `BackgroundProvider`."""
+        rng = np.random.default_rng([seed, 7])
+        source = self._sources[int(rng.integers(len(self._sources)))]
+        there = count_frames(source)
+        first = int(rng.integers(max(there - frames, 0) + 1))
+        clip = read_frames(source, first, min(there, frames), size)
+        period = max(2 * (len(clip) - 1), 1)
+        return clip[[min(k % period, period - k % period) for k in range(frames)]]
 
 
 class TextBackgrounds:

@@ -1,4 +1,4 @@
-"""Footage to a clip index: `python -m harmovid_training.clips.build FOOTAGE --out clips.jsonl --masks grounded-sam2`
+"""Footage to a clip index: `harmovid train index FOOTAGE --out clips.jsonl --masks grounded-sam2 --test 200`
 
 FOOTAGE holds one clip per entry: a video file, a folder of frames, or a folder with `real/` (frames) and `mask/`
 (mattes). A video `NAME.mp4` takes its mattes from a folder `NAME.mask`, a folder of frames from its own `mask/`. Where
@@ -9,6 +9,7 @@ what is there already is not made again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,9 @@ from harmovid.pixels.colour.model_space import MID_GREY, exposure_anchor
 from harmovid.pixels.colour.srgb import srgb_encode
 from tqdm import tqdm
 
-from harmovid_training.clips.index import Clip, Float32, make_clip, write_index
+from harmovid_training.clips.index import Clip, Float32, make_clip, read_index, write_index
 from harmovid_training.clips.read import STILLS, VIDEOS, Source, count_frames, read_frames, save_role
+from harmovid_training.clips.shards import Rejected, Shard, each_or_rejected
 from harmovid_training.masks.providers import (
     PROMPT,
     Grounded,
@@ -98,8 +100,54 @@ def _masks(name: str, real: Source, provider: MaskProvider | None) -> Float32:
         raise InputError(f"{name}: {error}") from error
 
 
+def split(path: Path, count: int) -> None:
+    """Write an index's test clips to NAME.test.jsonl and the others to NAME.train.jsonl.
+
+    Args:
+        count: of test clips (the paper's 200). Which ones depends on their ids only, so an index that grows keeps most.
+    """
+    clips = read_index(path).clips
+    held = sorted(clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest())[:count]
+    kept = {clip.id for clip in held}
+    for name, chosen in (("test", held), ("train", [clip for clip in clips if clip.id not in kept])):
+        write_index(path.with_suffix(f".{name}{path.suffix}"), chosen)
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Write the index; return 0, or 1 where a clip is no good."""
+    """Write the index; return 0, or 1 where no clip is any good."""
+    given = _grammar().parse_args(words)
+    try:
+        shard = Shard.parse(given.shard)
+        provider = (
+            Grounded(GroundingDino.from_pretrained(prompt=given.prompt), SEGMENTERS[given.masks]())
+            if given.masks
+            else None
+        )
+        rows = list(found_clips(given.footage))
+        share = shard.of(rows)
+        make = partial(indexed, folder=given.out.parent / "masks", provider=provider, licence=given.licence)
+
+        def attempt(row: tuple[str, Path, Path | None]) -> tuple[list[Clip], list[Rejected]]:
+            return each_or_rejected([row], lambda one: one[0], lambda one: make(*one))
+
+        # Files are read and videos counted side by side; a network on a GPU takes one clip after the other.
+        with ThreadPoolExecutor(1 if provider else max(given.workers, 1)) as pool:
+            found = list(tqdm(pool.map(attempt, share), desc="clips", total=len(share)))
+        clips, rejected = (
+            [clip for made, _ in found for clip in made],
+            [one for _, left in found for one in left],
+        )
+        for one in rejected:
+            sys.stderr.write(f"{one.id} was left out: {one.reason}\n")
+        if shard.finish(given.out, [row[0] for row in rows], clips, rejected) and given.test:
+            split(given.out, given.test)
+    except HarmoVidError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0 if clips else 1
+
+
+def _grammar() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,36 +156,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--masks", choices=SEGMENTERS, help="find masks for clips that have none")
     parser.add_argument("--prompt", default=PROMPT, help="what to look for")
     parser.add_argument("--licence", default="", help="of the footage, as it goes into the model card")
+    parser.add_argument("--shard", default="", help="look at this share only, 1/8 to 8/8")
+    parser.add_argument(
+        "--test", type=int, default=0, metavar="N", help="keep N clips for testing (the paper: 200)"
+    )
     parser.add_argument(
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
         help="clips looked at side by side (default: one a core)",
     )
-    given = parser.parse_args(words)
-    try:
-        provider = (
-            Grounded(GroundingDino.from_pretrained(prompt=given.prompt), SEGMENTERS[given.masks]())
-            if given.masks
-            else None
-        )
-        folder = given.out.parent / "masks"
-        rows = list(found_clips(given.footage))
-        # Files are read and videos counted side by side; a network on a GPU takes one clip after the other.
-        with ThreadPoolExecutor(1 if provider else max(given.workers, 1)) as pool:
-            names, frames, masks = zip(*rows)
-            lines = pool.map(
-                partial(indexed, folder=folder, provider=provider, licence=given.licence),
-                names,
-                frames,
-                masks,
-            )
-            clips = list(tqdm(lines, desc="clips", total=len(rows)))
-        write_index(given.out, clips)
-    except HarmoVidError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping
@@ -68,13 +69,18 @@ class Index:
         return tuple(f"{count[name]} clips: {name}" for name in names)
 
 
-def make_clip(name: str, sources: Mapping[str, Source], licence: str = "") -> Clip:
+def make_clip(name: str, sources: Mapping[str, Source], licence: str = "", most: int = 0) -> Clip:
     """Return a clip of sources, counting their frames.
 
-    Errors:
+    Args:
+        most: frames that are used, from the first; 0 takes all, and then all sources must be of one length.
+
+    Raises:
         InputError: sources of different lengths.
     """
     counts = {role: count_frames(source) for role, source in sources.items()}
+    if most:
+        counts = {role: min(count, most) for role, count in counts.items()}
     if len(set(counts.values())) != 1:
         told = ", ".join(f"{role} {count}" for role, count in counts.items())
         raise InputError(f"the sources of {name} differ in length: {told}.", fix="Cut them to one length.")
@@ -176,11 +182,19 @@ def _columns(clip: Clip, folder: Path) -> dict[str, Any]:
     return {**row, "sources": json.dumps(row["sources"])}
 
 
+def _relative(path: Path, folder: Path) -> Path:
+    """Return a path as the index in `folder` names it: relative to it, or whole where it was given whole and lies
+    elsewhere (another disk keeps its place when the index moves)."""
+    whole, base = (Path(os.path.abspath(one)) for one in (path, folder))
+    if path.is_absolute() and not whole.is_relative_to(base):
+        return whole
+    return Path(os.path.relpath(whole, base))
+
+
 def _line(clip: Clip, folder: Path) -> str:
     sources: dict[str, dict[str, Any]] = {}
     for role, source in clip.sources.items():
-        path = source.path.relative_to(folder) if source.path.is_relative_to(folder) else source.path
-        sources[role] = {"path": path.as_posix()}
+        sources[role] = {"path": _relative(source.path, folder).as_posix()}
         if source.colorspace:
             sources[role]["colorspace"] = source.colorspace
         if source.matte:

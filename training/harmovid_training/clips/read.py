@@ -129,14 +129,15 @@ def write_exr(path: Path, frame: Float32, half: bool = False) -> None:
 
 
 def save_role(folder: Path, make: Callable[[], Float32]) -> Path:
-    """Write a clip `(T, H, W, C)` as a folder of EXRs unless it is there, whole or not at all; return the folder."""
+    """Write a clip `(T, H, W, C)` as a folder of half-float EXRs unless it is there, whole or not at all; return the
+    folder."""
     if folder.is_dir():
         return folder
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for index, frame in enumerate(make()):
-        write_exr(part / f"{index:05d}.exr", frame)
+        write_exr(part / f"{index:05d}.exr", frame, half=True)
     part.replace(folder)
     return folder
 

@@ -40,6 +40,7 @@ from harmovid_training.data.meshes import Mesh, read_glb, read_obj
 from harmovid_training.data.panorama import LIGHT_COLUMNS, light, read_panorama, view
 from harmovid_training.data.pose import Motion, posed_together
 from harmovid_training.data.relight import SKINS, irradiance
+from harmovid_training.words import size_of
 
 Float32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -261,10 +262,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--licence", default="rendered; licences of the models and panoramas apply")
     given = parser.parse_args(words)
     try:
-        rows, _, columns = given.size.partition("x")
-        if not (rows.isdecimal() and columns.isdecimal()):
-            parser.error(f"--size is HEIGHTxWIDTH, not {given.size!r}")
-        size = (int(rows), int(columns))
+        size = size_of(given.size)
         actors = read_actors(given.material / "models")
         panoramas = _panoramas(given.material / "hdri", given.held_out)
         made = []

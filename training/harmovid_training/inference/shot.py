@@ -131,7 +131,8 @@ def sample(model: ConditionedModel, conditions: Tensor, settings: Settings) -> T
     if settings.sampler == "one-step" and settings.steps != 1:
         raise OptionError(f"a one-step student cannot take {settings.steps} steps.", fix="Set steps to 1.")
     padding = geometry.front_padding(conditions.shape[2])
-    conditions = torch.cat([conditions[:, :, :1]] * padding + [conditions], dim=2)
+    if padding:
+        conditions = torch.cat([conditions[:, :, :1]] * padding + [conditions], dim=2)
     total = conditions.shape[2]
     noise = seeded_noise((geometry.channels, *conditions.shape[3:]), total, settings.seed)
     sampler = model.schedule.sampler(settings.sampler, settings.steps)

@@ -16,6 +16,7 @@ from typing import Any, Callable, List, Optional
 import cv2
 import numpy as np
 
+from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import LUMA, Array
 from harmovid_training.metrics.weights import NotAtHand, fingerprint, read_tensors
 
@@ -64,7 +65,8 @@ class Raft:
     """
 
     def __init__(self, network: Any, identity: str = "") -> None:
-        self._network = network.eval()
+        self._device = best_device()
+        self._network = network.eval().to(self._device)
         self.identity = identity
 
     @classmethod
@@ -106,5 +108,5 @@ class Raft:
             wide = np.pad(frame, ((0, pads[0]), (0, pads[1]), (0, 0)), mode="edge")
             both.append(torch.from_numpy(np.ascontiguousarray(wide.transpose(2, 0, 1)))[None] * 2 - 1)
         with torch.no_grad():
-            flow = self._network(*both)[-1][0]
-        return np.asarray(flow.permute(1, 2, 0).numpy()[:height, :width], np.float32)
+            flow = self._network(*(each.to(self._device) for each in both))[-1][0]
+        return np.asarray(flow.permute(1, 2, 0).cpu().numpy()[:height, :width], np.float32)

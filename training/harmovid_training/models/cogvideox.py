@@ -20,7 +20,7 @@ from harmovid.errors import InputError
 from torch import Tensor, nn
 
 from harmovid_training.models.attention import JointAttention
-from harmovid_training.models.backbone import Backbone, Geometry
+from harmovid_training.models.backbone import Backbone, Geometry, loaded
 from harmovid_training.models.schedule import ONE_STEP_TIME, VSchedule
 from harmovid_training.models.widen import widened_conv, widened_linear
 
@@ -69,15 +69,18 @@ class CogVideoX(Backbone):
         transformer.set_attn_processor(JointAttention())
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, dtype: torch.dtype = torch.bfloat16) -> CogVideoX:
+    def from_pretrained(
+        cls, source: str | Path, dtype: torch.dtype = torch.bfloat16, empty: bool = False
+    ) -> CogVideoX:
         """Load public weights by name or from a local folder in diffusers' layout.
 
-        Errors:
-            OSError: of diffusers, where the name or the folder holds no such model.
+        Args:
+            empty: without the weights, see `backbone.loaded`.
+
+        Raises:
+            InputError: the name or the folder holds no such model.
         """
-        transformer = CogVideoXTransformer3DModel.from_pretrained(
-            source, subfolder="transformer", torch_dtype=dtype
-        )
+        transformer = loaded(CogVideoXTransformer3DModel, source, dtype, empty)
         scheduler = CogVideoXDDIMScheduler.load_config(source, subfolder="scheduler")
         vae = AutoencoderKLCogVideoX.load_config(source, subfolder="vae")
         known = {key: value for key, value in scheduler.items() if not key.startswith("_")}
@@ -171,7 +174,7 @@ class CogVideoX(Backbone):
         Rotary positions of 1.0 are the grid stretched to the size it was trained at, of 1.5 a part of a larger one.
 
         Raises:
-            InputError: learned positions, at another size than theirs.
+            InputError: learned positions, at another size or length than theirs.
         """
         made = self._rotary(latents, rows, columns, device)
         if "embedding" not in self.position_names:
@@ -180,13 +183,11 @@ class CogVideoX(Backbone):
         frames = (latents - 1) * embed.temporal_compression_ratio + 1
         if (rows, columns, frames) == (embed.sample_height, embed.sample_width, embed.sample_frames):
             joint = embed.pos_embedding.to(device)
-        elif embed.use_learned_positional_embeddings and (rows, columns) != (
-            embed.sample_height, embed.sample_width,
-        ):  # fmt: skip
+        elif embed.use_learned_positional_embeddings:
             raise InputError(
-                f"this model has learned positions for latents of {embed.sample_width}x{embed.sample_height}, "
-                f"these are {columns}x{rows}.",
-                fix="Use the size it was trained at, or a model without learned positions.",
+                f"this model has learned positions for {embed.sample_frames} frames and latents of "
+                f"{embed.sample_width}x{embed.sample_height}, these are {frames} frames and {columns}x{rows}.",
+                fix="Use the size and length it was trained at, or a model without learned positions.",
             )
         else:
             joint = embed._get_positional_embeddings(rows, columns, frames, device=device)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from harmovid_training.models.backbone import Backbone, Geometry
 from harmovid_training.models.conditioning import Conditioning
 from harmovid_training.models.schedule import Schedule
+from harmovid_training.models.space import ACESCCT
 
 
 class ConditionedModel(nn.Module):
@@ -20,6 +21,9 @@ class ConditionedModel(nn.Module):
 
     Args:
         text: `(1, length, width)` embedding of the empty prompt, `text.empty_prompt`.
+
+    Attributes:
+        space: of the pictures it was trained on, see `models.space`.
     """
 
     text: Tensor
@@ -35,6 +39,9 @@ class ConditionedModel(nn.Module):
         if backbone.input_channels != channels:
             backbone.widen(channels)
         self.backbone = backbone
+        self.space = ACESCCT
+        # What Accelerate reads to spread the weights block by block.
+        self._no_split_modules = backbone.block_names
         self.conditioning = conditioning
         self.register_buffer("text", text, persistent=False)
 

@@ -125,8 +125,12 @@ def make(name: str, device: str = "cpu", **changes: Any) -> Backbone:
         )
 
 
-def load(name: str, source: str = "", dtype: torch.dtype = torch.bfloat16) -> Backbone:
-    """Return a backbone with the public weights of a size, from `source` (a name or folder) if given."""
+def load(name: str, source: str = "", dtype: torch.dtype = torch.bfloat16, empty: bool = False) -> Backbone:
+    """Return a backbone with the public weights of a size, from `source` (a name or folder) if given.
+
+    Args:
+        empty: without the weights, see `backbone.loaded`.
+    """
     size = size_named(name)
     adapter = Wan if size.kind == "wan" else CogVideoX
-    return adapter.from_pretrained(source or size.source, dtype)
+    return adapter.from_pretrained(source or size.source, dtype, empty)

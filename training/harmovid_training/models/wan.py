@@ -18,7 +18,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 from harmovid.errors import InputError
 from torch import Tensor, nn
 
-from harmovid_training.models.backbone import Backbone, Geometry
+from harmovid_training.models.backbone import Backbone, Geometry, loaded
 from harmovid_training.models.schedule import FlowSchedule
 from harmovid_training.models.widen import widened_conv
 
@@ -64,12 +64,16 @@ class Wan(Backbone):
         self.per_token_time = per_token_time
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, dtype: torch.dtype = torch.bfloat16) -> Wan:
+    def from_pretrained(
+        cls, source: str | Path, dtype: torch.dtype = torch.bfloat16, empty: bool = False
+    ) -> Wan:
         """Load public weights by name or from a local folder in diffusers' layout.
 
-        Errors:
-            InputError: Wan 2.2 14B, which has two transformers.
-            OSError: of diffusers, where the name or the folder holds no such model.
+        Args:
+            empty: without the weights, see `backbone.loaded`.
+
+        Raises:
+            InputError: Wan 2.2 14B, which has two transformers, or no such model there.
         """
         index = diffusers.WanPipeline.load_config(source)
         if index.get("boundary_ratio") is not None:
@@ -77,9 +81,7 @@ class Wan(Backbone):
                 f"{source} is a pair of transformers for high and low noise.",
                 fix="Use Wan 2.1 (1.3B, 14B) or Wan 2.2 TI2V 5B.",
             )
-        transformer = WanTransformer3DModel.from_pretrained(
-            source, subfolder="transformer", torch_dtype=dtype
-        )
+        transformer = loaded(WanTransformer3DModel, source, dtype, empty)
         config = FlowMatchEulerDiscreteScheduler.load_config(source, subfolder="scheduler")
         scheduler = getattr(diffusers, config["_class_name"])
         vae = diffusers.AutoencoderKLWan.load_config(source, subfolder="vae")

@@ -31,12 +31,14 @@ class LatentBatch:
         conditions: `(B, channels - C, T, h, w)`.
         composite: `(B, C, T, h, w)`, where a one-step student starts.
         indices: of the samples, for their noise.
+        padding: latents in front that stand for no frame (`Geometry.front_padding`).
     """
 
     clean: Tensor
     conditions: Tensor
     composite: Tensor
     indices: tuple[int, ...]
+    padding: int = 0
 
 
 class Samples(Protocol):
@@ -72,11 +74,20 @@ class Encoded:
         mask = torch.from_numpy(np.stack([sample.mask for sample in samples]))[:, None]
         clean = self._encode([sample.target for sample in samples])
         conditions = self._conditioning.assemble(latents, latent_mask(mask, self._geometry).to(clean))
-        return LatentBatch(clean, conditions, latents["composite"], tuple(indices))
+        padding = self._geometry.front_padding(clean.shape[2])
+        clean, conditions, composite = (
+            front_padded(each, padding) for each in (clean, conditions, latents["composite"])
+        )
+        return LatentBatch(clean, conditions, composite, tuple(indices), padding)
 
     def _encode(self, clips: Sequence[Float32]) -> Tensor:
         video = torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)
         return torch.cat(list(self._codec.encode([video])), dim=2).float()
+
+
+def front_padded(latents: Tensor, count: int) -> Tensor:
+    """Return `(B, C, T, h, w)` with the first latent repeated `count` times in front, as diffusers pads 1.5."""
+    return torch.cat([latents[:, :, :1]] * count + [latents], dim=2) if count else latents
 
 
 class Kept:
@@ -89,6 +100,7 @@ class Kept:
         rows = [encoded([index]) for index in progress(range(count))]
         self._clean = torch.cat([row.clean for row in rows])
         self._conditions = torch.cat([row.conditions for row in rows])
+        self._padding = rows[0].padding if rows else 0
 
     def __call__(self, indices: Sequence[int]) -> LatentBatch:
         """Return a batch."""
@@ -96,7 +108,11 @@ class Kept:
         conditions = self._conditions[rows]
         # The composite is the first picture of both networks (`conditioning.py`).
         return LatentBatch(
-            self._clean[rows], conditions, conditions[:, : self._clean.shape[1]], tuple(indices)
+            self._clean[rows],
+            conditions,
+            conditions[:, : self._clean.shape[1]],
+            tuple(indices),
+            self._padding,
         )
 
 

@@ -26,6 +26,8 @@ class TrainConfig:
         accumulate: backward passes per step.
         frames, height, width: of a training clip; frames after the chunk rule.
         learning_rate, warmup, weight_decay, clip_norm: of AdamW (betas 0.9, 0.95); constant after a linear warm-up.
+        new_rate: learning rate of the channels that widening has added, which start at zero and have further to go;
+            0 gives them the others'.
         decay: let the learning rate fall to zero along half a cosine, from the warm-up to the last iteration.
         ema: decay of the averaged weights that a checkpoint holds; 0 keeps none.
         precision: `bf16` or `no`.
@@ -35,6 +37,10 @@ class TrainConfig:
         workers: processes that read and prepare clips, per rank.
         gpus: processes the setting is meant for; the loop takes what it is started with.
         seed: of data, noise and times.
+        space: of the pictures: `acescct`, ours, or `srgb`, the paper's (`models.space`).
+        steady: role that stage 3 learns from: `steady`, or `synthetic` for the ablation without stage 2.
+        pseudo_alpha: soften the foreground's edge on the way from synthetic to real; false for that ablation.
+        crop: side in pixels of what a student's pixel stage decodes; 0 decodes whole pictures.
     """
 
     name: str
@@ -49,6 +55,7 @@ class TrainConfig:
     width: int = 720
     learning_rate: float = 1e-5
     warmup: int = 50
+    new_rate: float = 0.0
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     decay: bool = False
@@ -61,6 +68,10 @@ class TrainConfig:
     workers: int = 4
     gpus: int = 8
     seed: int = 0
+    space: str = "acescct"
+    steady: str = "steady"
+    pseudo_alpha: bool = True
+    crop: int = 0
 
     def rate(self, step: int) -> float:
         """Return the learning rate of step `step`, counted from 0; a function of the step, so that runs resume."""
@@ -71,17 +82,22 @@ class TrainConfig:
         return self.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * gone))
 
 
-_PAPER = TrainConfig(name="paper-harmovid", size="cogvideox-5b", conditioning=HARMOVID.name)
+_PAPER = TrainConfig(
+    name="paper-harmovid", size="cogvideox-5b", conditioning=HARMOVID.name, new_rate=2e-4, ema=0.99
+)
 """From the paper: CogVideoX, L2 diffusion loss, 1,200 iterations, 8 GPUs (A100, 8 hours), 100 frames per
 clip, MultiDiffusion beyond 85 frames. Our choice, as it does not say: 5B, 480x720 (the backbone's own size),
-81 frames (the legal length next to 85), one clip per GPU, AdamW at 1e-5 after 50 steps of warm-up, no
-averaged weights."""
+81 frames, one clip per GPU, AdamW at 1e-5 after 50 steps of warm-up, 2e-4 for the new channels, averaged
+weights. The paper's 85 are most likely the 81 frames of CogVideoX 1.5, whose 21 latents diffusers pads to 22, which
+stand for 85 frames: `paper-1.5-harmovid` is that reading."""
 
 CONFIGS = {
     config.name: config
     for config in (
         _PAPER,
         replace(_PAPER, name="paper-deflicker", conditioning=DEFLICKER.name),
+        replace(_PAPER, name="paper-1.5-harmovid", size="cogvideox-1.5-5b"),
+        replace(_PAPER, name="paper-1.5-deflicker", size="cogvideox-1.5-5b", conditioning=DEFLICKER.name),
         replace(_PAPER, name="2b-harmovid", size="cogvideox-2b", learning_rate=2e-5),
         replace(_PAPER, name="2b-deflicker", size="cogvideox-2b", learning_rate=2e-5, conditioning=DEFLICKER.name),
         replace(
@@ -89,11 +105,15 @@ CONFIGS = {
         ),
         replace(
             _PAPER, name="student-latent", objective="latent", iterations=10_000, batch=16, frames=25,
-            height=320, width=640, learning_rate=2e-5,
+            height=320, width=640, learning_rate=2e-5, new_rate=0.0,
         ),
         replace(
             _PAPER, name="student-pixel", objective="pixel", iterations=500, batch=16, frames=25,
-            height=320, width=640, learning_rate=5e-6,
+            height=320, width=640, learning_rate=5e-6, new_rate=0.0, crop=192,
+        ),
+        replace(
+            _PAPER, name="student-deflicker", objective="latent", conditioning=DEFLICKER.name, iterations=3000,
+            batch=16, frames=25, height=320, width=640, learning_rate=2e-5, new_rate=0.0,
         ),
         replace(_PAPER, name="wan-harmovid", size="wan-2.1-1.3b", learning_rate=2e-5),
     )

@@ -1,4 +1,4 @@
-"""What a configuration costs, from counts: `python -m harmovid_training.stages.cost paper-harmovid`
+"""What a configuration costs, from counts: `harmovid train cost paper-harmovid`
 
 One training step (loss, backward pass, AdamW) and one MultiDiffusion step of a long shot are run on the meta device,
 where tensors have shapes and no values (`models.counts`). The VAE is not in it.
@@ -16,9 +16,14 @@ from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.counts import Counts, LongStep, count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS, TrainConfig
+from harmovid_training.stages.recipe_cost import HEADER as HEADER_OF_STEPS
+from harmovid_training.stages.recipe_cost import recipe
 
 STATE_BYTES = 16
 """Per trained weight under mixed precision: weight, gradient and AdamW's two averages in float32."""
+
+EMA_BYTES = 4
+"""Per trained weight for the averaged copy, where a configuration keeps one."""
 
 LONG_FRAMES = 1000
 """Length of the shot whose MultiDiffusion step is counted; windows overlap by a quarter."""
@@ -83,14 +88,23 @@ def cost_of(config: TrainConfig) -> Cost:
     long = count_multidiffusion(config.size, conditioning, frames=LONG_FRAMES, settings=settings, **size)
     flops = float(step.flops) * config.iterations * config.batch
     hours = flops / (A100_TFLOPS * 1e12) / 3600
-    return Cost(step, inference, long, flops, STATE_BYTES * step.parameters, hours)
+    return Cost(
+        step, inference, long, flops, (STATE_BYTES + EMA_BYTES * bool(config.ema)) * step.parameters, hours
+    )
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print the cost of configurations; all of them where none is named."""
     parser = argparse.ArgumentParser(prog="python -m harmovid_training.stages.cost", description=__doc__)
     parser.add_argument("config", nargs="*", default=list(CONFIGS), help=f"of: {', '.join(CONFIGS)}")
-    names = parser.parse_args(words).config
+    parser.add_argument(
+        "--recipe", action="store_true", help="the whole recipe at the size of the paper, instead"
+    )
+    given = parser.parse_args(words)
+    if given.recipe:
+        sys.stdout.write(HEADER_OF_STEPS + "".join(step.row(A100_TFLOPS) for step in recipe()))
+        return 0
+    names = given.config
     unknown = [name for name in names if name not in CONFIGS]
     if unknown:
         parser.error(f"there is no configuration {unknown[0]!r}")

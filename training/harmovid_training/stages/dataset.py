@@ -1,10 +1,12 @@
 """The clip index as training samples: windows of an index become shots, shots become samples of a path.
 
 stage 2 reads    real, mask, synthetic
-stage 3 reads    real, mask, background, synthetic, plate, alpha, steady
+stage 3 reads    real, mask, background, plate, steady (or `synthetic`, without stage 2), alpha where it is given
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from harmovid_training.stages.pairs import Sample, Shot
 
 ROLES = {
     "deflicker": ("real", "mask", "synthetic"),
-    "harmovid": ("real", "mask", "background", "plate", "steady"),
+    "harmovid": ("real", "mask", "background", "plate"),
 }
 """What must stand in the index for each network's training. `alpha` is made from `mask` where it is not given."""
 
@@ -30,16 +32,21 @@ class IndexSamples:
     def __init__(self, index: Index, config: TrainConfig) -> None:
         self._config = config
         roles = ROLES[config.conditioning]
-        if all("alpha" in clip.sources for clip in index.clips) and config.conditioning == "harmovid":
-            roles = (*roles, "alpha")
+        if config.conditioning == "harmovid":
+            soft = config.pseudo_alpha and all("alpha" in clip.sources for clip in index.clips)
+            roles = (*roles, config.steady, *(("alpha",) if soft else ()))
         self._windows = Windows(index, roles, config.frames, (config.height, config.width), config.seed)
 
     def __call__(self, index: int) -> Sample:
         """Return sample `index`."""
-        shot = shot_of(self._windows(index))
-        if self._config.conditioning == "deflicker":
-            return pairs.deflicker_sample(shot)
-        return pairs.dual_path(shot, np.random.default_rng([self._config.seed, 2, index]))
+        config = self._config
+        clips = self._windows(index)
+        if config.conditioning == "deflicker":
+            return pairs.deflicker_sample(shot_of(clips), config.space)
+        shot = shot_of({**clips, "steady": clips[config.steady]})
+        if not config.pseudo_alpha:
+            shot = replace(shot, alpha=shot.mask)
+        return pairs.dual_path(shot, np.random.default_rng([config.seed, 2, index]), config.space)
 
 
 def shot_of(clips: dict[str, pairs.Float32]) -> Shot:

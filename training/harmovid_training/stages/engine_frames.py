@@ -107,7 +107,10 @@ class EngineFrames:
         self._engine, self._servers = engine, servers
 
     def __call__(self, foreground: Array, background: Array, mask: Array) -> Array:
-        """Return one harmonized frame `(H, W, 3)`."""
+        """Return harmonized frames `(N, H, W, 3)`."""
+        return np.stack([self._frame(*one) for one in zip(foreground, background, mask)])
+
+    def _frame(self, foreground: Array, background: Array, mask: Array) -> Array:
         given = {"fg": foreground, "bg": background, "matte": mask[..., None]}
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)

@@ -7,19 +7,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.colour.model_space import MID_GREY, from_model
+from harmovid.pixels.colour.model_space import MID_GREY
 from harmovid.pixels.colour.srgb import srgb_encode
 
-from harmovid_training.models.space import from_vae
+from harmovid_training.models.space import ACESCCT, decode
 from harmovid_training.stages.pairs import Float32
 
 COLUMNS = 5
 GAP_PX = 2
 
 
-def shown(pictures: Float32) -> Float32:
+def shown(pictures: Float32, space: str = ACESCCT) -> Float32:
     """Return display values in 0..1 of pictures in the VAE's range, exposed with the anchor at mid grey."""
-    return np.clip(srgb_encode(from_model(from_vae(pictures), MID_GREY)), 0, 1).astype(np.float32)
+    return np.clip(srgb_encode(decode(pictures, MID_GREY, space)), 0, 1).astype(np.float32)
 
 
 def save_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
@@ -30,11 +30,11 @@ def save_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     part.replace(path)
 
 
-def grid(rows: list[Float32]) -> npt.NDArray[np.uint8]:
+def grid(rows: list[Float32], space: str = ACESCCT) -> npt.NDArray[np.uint8]:
     """Return `(h, w, 3)`: for each clip `(T, H, W, 3)` in the VAE's range a row of `COLUMNS` frames, evenly spread."""
     made = []
     for clip in rows:
         picked = np.linspace(0, len(clip) - 1, min(COLUMNS, len(clip))).round().astype(int)
-        frames = [np.pad(shown(clip[index]), ((0, GAP_PX), (0, GAP_PX), (0, 0))) for index in picked]
+        frames = [np.pad(shown(clip[index], space), ((0, GAP_PX), (0, GAP_PX), (0, 0))) for index in picked]
         made.append(np.concatenate(frames, axis=1))
     return (np.concatenate(made) * 255).round().astype(np.uint8)

@@ -14,9 +14,10 @@ from typing import Callable
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from harmovid_training.inference.windows import Predictor
-from harmovid_training.models.codec import Codec
+from harmovid_training.models.codec import Cache, Codec
 from harmovid_training.models.schedule import Schedule
 from harmovid_training.stages.batches import LatentBatch
 
@@ -66,26 +67,51 @@ def latent_and_edges(model: Predictor, schedule: Schedule, batch: LatentBatch, s
     )
 
 
-def pixel_regression(codec: Codec) -> Objective:
-    """Return the student's second loss: decoded pictures and their differences over time, mean square error each."""
+def pixel_regression(codec: Codec, crop: int = 0) -> Objective:
+    """Return the student's second loss: decoded pictures and their differences over time, mean square error each.
+
+    Chunks of the decoder are computed again in the backward pass, so that one chunk's activations are held at a time.
+
+    Args:
+        crop: side in pixels of the part that is decoded, at a place drawn from the sample's number; 0 decodes all.
+    """
 
     def loss(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
-        made = _decoded(codec, one_step(model, schedule, batch))
+        made, clean = (
+            each[:, :, batch.padding :] for each in (one_step(model, schedule, batch), batch.clean)
+        )
+        if crop:
+            rows, columns = _window(made.shape[-2:], crop // codec.spatial, seed, batch.indices[0])
+            made, clean = made[..., rows, columns], clean[..., rows, columns]
+        made = decoded(codec, made)
         with torch.no_grad():
-            truth = _decoded(codec, batch.clean)
+            truth = decoded(codec, clean)
         picture = (made - truth).square().mean()
         return picture + (made.diff(dim=2) - truth.diff(dim=2)).square().mean()
 
     return loss
 
 
-def _decoded(codec: Codec, latents: Tensor) -> Tensor:
-    """Return pictures with gradients, chunk by chunk like `Codec.decode`, which has none."""
+def decoded(codec: Codec, latents: Tensor) -> Tensor:
+    """Return pictures with gradients, chunk by chunk like `Codec.decode`, which has none; on the latents' device."""
     weight = next(codec.vae.parameters())
-    whole = codec.unscaled(latents.to(weight.dtype))
+    whole = codec.unscaled(latents.to(weight.device, weight.dtype))
     cuts = [0, *range(codec.first_latents, whole.shape[2], codec.next_latents), whole.shape[2]]
-    cache, parts = None, []
+    cache: Cache = None
+    parts = []
     for start, stop in zip(cuts, cuts[1:]):
-        pictures, cache = codec.decode_chunk(whole[:, :, start:stop], cache)
+        if torch.is_grad_enabled() and whole.requires_grad:
+            pictures, cache = checkpoint(
+                codec.decode_chunk, whole[:, :, start:stop], cache, use_reentrant=False
+            )
+        else:
+            pictures, cache = codec.decode_chunk(whole[:, :, start:stop], cache)
         parts.append(pictures)
-    return torch.cat(parts, dim=2).float()
+    return torch.cat(parts, dim=2).float().to(latents.device)
+
+
+def _window(size: torch.Size, side: int, seed: int, index: int) -> tuple[slice, slice]:
+    """Return rows and columns of a part of `side` latents, or of all where there are fewer."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
+    starts = [int(torch.randint(max(whole - side, 0) + 1, (), generator=generator)) for whole in size]
+    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)

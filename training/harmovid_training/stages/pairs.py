@@ -20,9 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import InputError
-from harmovid.pixels.colour.model_space import exposure_anchor, to_model
 
-from harmovid_training.models.space import to_vae
+from harmovid_training.models.space import ACESCCT, anchor_of, decode, encode
 
 Float32 = npt.NDArray[np.float32]
 
@@ -49,12 +48,18 @@ class Sample:
         mask: as the network sees it.
         target: what it is to make.
         anchor: linear value at mid grey of this sample's encoding.
+        space: of the pictures, see `models.space`.
     """
 
     pictures: dict[str, Float32]
     mask: Float32
     target: Float32
     anchor: float
+    space: str = ACESCCT
+
+    def light(self, pictures: Float32) -> Float32:
+        """Return the scene-linear light of a network's pictures for this sample."""
+        return decode(pictures, self.anchor, self.space)
 
 
 def composite(foreground: Float32, background: Float32, mask: Float32) -> Float32:
@@ -78,41 +83,36 @@ def padded(clip: Float32, multiple: int) -> Float32:
     return np.pad(clip, ((0, 0), (0, down), (0, right), (0, 0)), mode="edge")
 
 
-def deflicker_sample(shot: Shot) -> Sample:
+def deflicker_sample(shot: Shot, space: str = ACESCCT) -> Sample:
     """Stage 2: the flickering, differently lit foreground back over the real background; the target is the
     real clip."""
-    return _sample(composite(shot.synthetic, shot.real, shot.mask), None, shot.mask, shot.real)
+    return _sample(composite(shot.synthetic, shot.real, shot.mask), None, shot.mask, shot.real, space)
 
 
-def stage_one_sample(shot: Shot) -> Sample:
+def stage_one_sample(shot: Shot, space: str = ACESCCT) -> Sample:
     """What the trained deflicker network is given to make `steady`: stage 1's clip as it is. It has no target."""
     made = composite(shot.synthetic, shot.background, shot.mask)
-    return _sample(made, None, shot.mask, made)
+    return _sample(made, None, shot.mask, made, space)
 
 
-def real_to_synthetic(shot: Shot) -> Sample:
+def real_to_synthetic(shot: Shot, space: str = ACESCCT) -> Sample:
     """Stage 3, first path: real foreground over a new background, binary mask, towards the steady synthetic clip."""
     made = composite(shot.real, shot.background, shot.mask)
-    return _sample(made, shot.background, shot.mask, _steady(shot))
+    return _sample(made, shot.background, shot.mask, _steady(shot), space)
 
 
-def synthetic_to_real(shot: Shot) -> Sample:
+def synthetic_to_real(shot: Shot, space: str = ACESCCT) -> Sample:
     """Stage 3, second path: relit foreground over the real plate with the pseudo alpha, towards the real clip.
 
     The alpha is the mask of the composite and of the conditioning alike: real clips have true edges to learn from.
     """
     made = composite(_steady(shot), shot.plate, shot.alpha)
-    return _sample(made, shot.plate, shot.alpha, shot.real)
+    return _sample(made, shot.plate, shot.alpha, shot.real, space)
 
 
-def dual_path(shot: Shot, rng: np.random.Generator) -> Sample:
+def dual_path(shot: Shot, rng: np.random.Generator, space: str = ACESCCT) -> Sample:
     """Stage 3: one of the two paths, evenly drawn."""
-    return real_to_synthetic(shot) if rng.random() < 0.5 else synthetic_to_real(shot)
-
-
-def encoded(linear: Float32, anchor: float) -> Float32:
-    """Return scene-linear pictures in the VAE's range."""
-    return to_vae(to_model(linear, anchor))
+    return real_to_synthetic(shot, space) if rng.random() < 0.5 else synthetic_to_real(shot, space)
 
 
 def _steady(shot: Shot) -> Float32:
@@ -123,9 +123,9 @@ def _steady(shot: Shot) -> Float32:
     return shot.steady
 
 
-def _sample(made: Float32, background: Float32 | None, mask: Float32, target: Float32) -> Sample:
-    anchor = exposure_anchor(made)
-    pictures = {"composite": encoded(made, anchor)}
+def _sample(made: Float32, background: Float32 | None, mask: Float32, target: Float32, space: str) -> Sample:
+    anchor = anchor_of(made, space)
+    pictures = {"composite": encode(made, anchor, space)}
     if background is not None:
-        pictures["background"] = encoded(background, anchor)
-    return Sample(pictures, mask.astype(np.float32), encoded(target, anchor), anchor)
+        pictures["background"] = encode(background, anchor, space)
+    return Sample(pictures, mask.astype(np.float32), encode(target, anchor, space), anchor, space)

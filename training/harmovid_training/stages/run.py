@@ -6,6 +6,7 @@ run_training(config, index, source, out)
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Sequence
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from harmovid.errors import InputError, OptionError
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.utils.tensorboard import SummaryWriter
 
 from harmovid_training.clips.index import Index, read_index
-from harmovid_training.device import best_device
+from harmovid_training.device import best_device, process_state
 from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
@@ -31,7 +33,6 @@ from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.dataset import IndexSamples
 from harmovid_training.stages.grids import grid, save_picture
 from harmovid_training.stages.objectives import Objective
-from harmovid_training.stages.state import whole
 from harmovid_training.stages.teacher import Taught
 from harmovid_training.stages.train import Batches, train
 
@@ -45,26 +46,53 @@ VALIDATION_STEPS = 8
 """Sampler steps of a validation picture: enough to see, cheap enough to do often."""
 
 
-def build(config: TrainConfig, source: str, cache: Path) -> tuple[ConditionedModel, Codec]:
-    """Return the pretrained model, conditioned, and its VAE; weights in float32, which mixed precision wants.
+def build(
+    config: TrainConfig, source: str, cache: Path, state: PartialState, start: Path | None = None
+) -> tuple[ConditionedModel, Codec]:
+    """Return the model, conditioned, and its VAE on this process's device; weights in float32, for mixed precision.
 
     Args:
         source: name or folder of the public weights; empty takes the size's own.
         cache: where the empty prompt's embedding is kept.
+        state: what this process is among all. The first one encodes the prompt and, where FSDP spreads the weights,
+            is the only one that reads them.
+        start: checkpoint of ours to begin from.
     """
     size = size_named(config.size)
     chosen = source or size.source
-    backbone = load(config.size, chosen, torch.float32)
-    text = empty_prompt(size.kind, chosen, backbone.text_shape[0], cache)
-    model = ConditionedModel(backbone, CONDITIONINGS[config.conditioning], text)
+    empty = sent_weights() and not state.is_main_process
+    if start is not None:
+        model = load_checkpoint(start, empty=empty)
+    else:
+        backbone = load(config.size, chosen, torch.float32, empty)
+        with state.main_process_first():
+            text = empty_prompt(size.kind, chosen, backbone.text_shape[0], cache)
+        model = ConditionedModel(backbone, CONDITIONINGS[config.conditioning], text)
+    model.space = config.space
     return model, codec_of(size.kind, chosen)
 
 
+def sent_weights() -> bool:
+    """Return whether Accelerate sends all processes the weights that the first one has read."""
+    words = ("ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING")
+    return all(os.environ.get(word, "").lower() in ("1", "true") for word in words)
+
+
 def codec_of(kind: str, source: str) -> Codec:
-    """Return the VAE of a backbone's kind, on the GPU where there is one."""
+    """Return the VAE of a backbone's kind, on this process's own GPU where there is one.
+
+    Raises:
+        InputError: there is none of that name, or in that folder.
+    """
     device = best_device()
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    made: Codec = (WanCodec if kind == "wan" else CogVideoXCodec).from_pretrained(source, dtype)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    try:
+        made: Codec = (WanCodec if kind == "wan" else CogVideoXCodec).from_pretrained(source, dtype)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{source} has no VAE that can be loaded: {' '.join(str(error).split())[:240]}",
+            fix="Give a folder in diffusers' layout with vae/, or the model's name.",
+        ) from error
     made.vae.to(device)
     return made
 
@@ -87,12 +115,10 @@ def run_training(
     Errors:
         InputError: a teacher for a run that is no student, or one that sees other conditions.
     """
-    model, codec = build(config, source, out / "cache")
-    if start is not None:
-        model = load_checkpoint(start)
+    state = process_state()
+    model, codec = build(config, source, out / "cache", state, start)
     samples = IndexSamples(index, config)
     encoded = Encoded(samples, codec, model.conditioning, model.geometry)
-    state = PartialState(cpu=not torch.cuda.is_available())
     rank, world = state.process_index, state.num_processes
     batches: Batches = Ahead(
         encoded, config.iterations, config.batch, config.accumulate, rank, world, config.workers
@@ -109,7 +135,9 @@ def run_training(
         base=source or size_named(config.size).source,
         base_source=source or size_named(config.size).source,
     )
-    weights = {name: whole(value) for name, value in model.backbone.transformer.state_dict().items()}
+    weights: Any = get_model_state_dict(
+        model.backbone.transformer, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
     if state.is_main_process:
         save_checkpoint(out, model, card, weights)
     state.wait_for_everyone()
@@ -137,7 +165,7 @@ def objective_of(config: TrainConfig, codec: Codec) -> Objective:
     known: dict[str, Objective] = {
         "diffusion": objectives.diffusion,
         "latent": objectives.latent_regression,
-        "pixel": objectives.pixel_regression(codec),
+        "pixel": objectives.pixel_regression(codec, config.crop),
     }
     if config.objective not in known:
         raise OptionError(
@@ -170,7 +198,7 @@ class Validation:
         if self._config.objective != "diffusion":
             settings = replace(settings, sampler="one-step", steps=1)
         made = run_clip(model, self._codec, sample.pictures, sample.mask, settings)
-        picture: Any = grid([sample.pictures["composite"], made, sample.target])
+        picture: Any = grid([sample.pictures["composite"], made, sample.target], sample.space)
         error = float(np.square(made - sample.target).mean())
         self.metrics = {"square error of sample 0, a training clip, in the VAE's range": error}
         if writer is not None:
@@ -179,14 +207,8 @@ class Validation:
             save_picture(self._folder / f"step-{step:06d}.png", picture)
 
 
-def parse(
-    words: Sequence[str] | None, prog: str, about: str | None, config: str
-) -> tuple[Any, TrainConfig, Index]:
-    """Return the arguments that all training scripts have, the configuration they name, and the index.
-
-    Errors:
-        OptionError: no such configuration, or a setting that it does not have.
-    """
+def grammar(prog: str, about: str | None, config: str) -> argparse.ArgumentParser:
+    """Return the arguments that all training scripts have."""
     parser = argparse.ArgumentParser(
         prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -205,6 +227,15 @@ def parse(
         metavar="NAME=VALUE",
         help="change a setting, e.g. iterations=100",
     )
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> tuple[Any, TrainConfig, Index]:
+    """Return a script's arguments, the configuration they name, and the index.
+
+    Raises:
+        OptionError: no such configuration, or a setting that it does not have.
+    """
     given = parser.parse_args(words)
     if given.config not in CONFIGS:
         raise OptionError(

@@ -1,80 +1,106 @@
-"""Stage 2: `accelerate launch -m harmovid_training.stages.stage2 --index synthetic/clips.jsonl --out runs/deflicker`
+"""Stage 2: `harmovid train --gpus 8 stage2 --index synthetic/clips.jsonl --out runs/deflicker`
 
-Trains the deflicker network on the index (eq. 2 to 4), then rewrites stage 1's clips with it: role `steady`
-as EXR folders in `--out`/steady and a new index, `clips.jsonl`, for stage 3. Outside the mask the known
-background is put back.
+Trains the deflicker network on the index (eq. 2 to 4), then rewrites stage 1's clips with it: role `steady` as EXR
+folders in `--out`/steady and a new index, `clips.jsonl`, for stage 3. Outside the mask the known background is put
+back. What was rewritten by other weights or settings is made again: the folder's name holds their fingerprint.
+
+`--rewrite-only CHECKPOINT` rewrites with a network that is there, for instance the one-step student of
+`--config student-deflicker --start runs/deflicker`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Sequence
 
 import torch
-from accelerate import PartialState
 from harmovid.errors import HarmoVidError
-from harmovid.pixels.colour.model_space import from_model
 from tqdm import tqdm
 
-from harmovid_training.clips.index import Clip, Index, make_clip, write_index
+from harmovid_training.clips.index import Clip, Index, make_clip
 from harmovid_training.clips.read import Source, read_frames, save_role
-from harmovid_training.device import best_device
+from harmovid_training.clips.shards import Shard, each_or_rejected
+from harmovid_training.device import best_device, process_state
 from harmovid_training.inference.shot import Settings, run_clip
-from harmovid_training.models.checkpoint import load_checkpoint
+from harmovid_training.models.checkpoint import fingerprint, load_checkpoint
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import size_named
-from harmovid_training.models.space import from_vae
 from harmovid_training.stages import pairs
+from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.dataset import shot_of
-from harmovid_training.stages.run import codec_of, expect, parse, run_training
+from harmovid_training.stages.run import codec_of, expect, grammar, parsed, run_training
 
-STEPS = 50
-"""Sampler steps when clips are rewritten: CogVideoX's own default."""
+STEPS = 8
+"""Sampler steps when clips are rewritten: 10,000 clips at 50 would take eight A100 a week and more (`stages.cost`)."""
 
 
-def rewrite(
-    index: Index, model: ConditionedModel, codec: Codec, out: Path, size: tuple[int, int], settings: Settings
-) -> list[Clip]:
-    """Return the index's clips with the role `steady`, made where it is not there.
+def rewritten(
+    clip: Clip, model: ConditionedModel, codec: Codec, out: Path, size: tuple[int, int], settings: Settings
+) -> Clip:
+    """Return the clip with the role `steady`, made where it is not there.
 
     Args:
         size: height and width that the network was trained at.
     """
-    made = []
-    for clip in tqdm(index.clips, desc="steady"):
 
-        def steady(clip: Clip = clip) -> pairs.Float32:
-            roles = ("real", "mask", "background", "synthetic")
-            shot = shot_of({role: read_frames(clip.sources[role], 0, clip.frames, size) for role in roles})
-            sample = pairs.stage_one_sample(shot)
-            result = run_clip(model, codec, sample.pictures, sample.mask, settings)
-            return pairs.composite(from_model(from_vae(result), sample.anchor), shot.background, shot.mask)
+    def steady() -> pairs.Float32:
+        roles = ("real", "mask", "background", "synthetic")
+        shot = shot_of({role: read_frames(clip.sources[role], 0, clip.frames, size) for role in roles})
+        sample = pairs.stage_one_sample(shot, model.space)
+        made = run_clip(model, codec, sample.pictures, sample.mask, settings)
+        return pairs.composite(sample.light(made), shot.background, shot.mask)
 
-        source = Source(save_role(out / clip.id, steady))
-        made.append(make_clip(clip.id, {**clip.sources, "steady": source}, clip.licence))
-    return made
+    source = Source(save_role(out / clip.id, steady))
+    return make_clip(clip.id, {**clip.sources, "steady": source}, clip.licence, clip.frames)
+
+
+def rewrite(index: Index, checkpoint: Path, source: str, out: Path, config: TrainConfig, steps: int) -> None:
+    """Rewrite an index's clips with a checkpoint and write the new index; each process takes its share.
+
+    Args:
+        source: of the VAE.
+        steps: of the sampler; a student takes one.
+    """
+    device = best_device()
+    model = load_checkpoint(checkpoint, torch.float32 if device == "cpu" else torch.bfloat16).to(device)
+    settings = rewriting(model, config, steps)
+    size = size_named(config.size)
+    codec = codec_of(size.kind, source or size.source)
+    told = f"{fingerprint(checkpoint)} {settings} {config.height}x{config.width} {index.hash}"
+    folder = out / "steady" / hashlib.sha256(told.encode()).hexdigest()[:12]
+    shard = Shard.parse("")
+    clips, rejected = each_or_rejected(
+        tqdm(shard.of(index.clips), desc="steady"), lambda clip: clip.id,
+        lambda clip: rewritten(clip, model, codec, folder, (config.height, config.width), settings),
+    )  # fmt: skip
+    for one in rejected:
+        sys.stderr.write(f"{one.id} was left out: {one.reason}\n")
+    shard.finish(out / "clips.jsonl", [clip.id for clip in index.clips], clips, rejected)
+
+
+def rewriting(model: ConditionedModel, config: TrainConfig, steps: int) -> Settings:
+    """Return how clips are sampled: in one step by a student's configuration."""
+    if config.objective != "diffusion":
+        return Settings("one-step", 1, config.seed, config.frames)
+    return Settings(model.schedule.samplers[0], steps, config.seed, config.frames)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the script."""
+    parser = grammar("stage2", __doc__, "paper-deflicker")
+    parser.add_argument("--rewrite-only", type=Path, metavar="CHECKPOINT", help="train nothing")
+    parser.add_argument("--rewrite-steps", type=int, default=STEPS, help=f"of the sampler (default {STEPS})")
     try:
-        given, config, index = parse(words, "stage2", __doc__, "paper-deflicker")
+        given, config, index = parsed(parser, words)
         expect(config, "deflicker")
-        run_training(config, index, given.weights, given.out, given.start, teacher=given.teacher)
-        # Every process has a whole model of its own from here on, and rewrites its share of the clips.
-        model = load_checkpoint(given.out).to(best_device())
-        size = size_named(config.size)
-        settings = Settings(model.schedule.samplers[0], STEPS, config.seed, config.frames)
-        codec = codec_of(size.kind, given.weights or size.source)
-        state = PartialState(cpu=not torch.cuda.is_available())
-        share = Index(index.clips[state.process_index :: state.num_processes], index.folder)
-        task = model, codec, given.out / "steady", (config.height, config.width), settings
-        rewrite(share, *task)
+        state = process_state()
+        if not given.rewrite_only:
+            run_training(config, index, given.weights, given.out, given.start, teacher=given.teacher)
+        rewrite(index, given.rewrite_only or given.out, given.weights, given.out, config, given.rewrite_steps)
         state.wait_for_everyone()
-        if state.is_main_process:
-            write_index(given.out / "clips.jsonl", rewrite(index, *task))
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from harmovid.errors import InputError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -45,7 +46,11 @@ def save_state(
     call this."""
     weights: Any = get_model_state_dict(model, options=_WHOLE)
     optimizing: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
-    average = {name: whole(value) for name, value in ema.average.items()} if ema else {}
+    average = {}
+    for name, value in ema.average.items() if ema else ():
+        gathered = whole(value)  # by all processes, but only one keeps it
+        if main:
+            average[name] = gathered
     if not main:
         return
     target = folder / f"step-{step:06d}"
@@ -73,7 +78,17 @@ def load_state(
     states = sorted(folder.glob("step-*"))
     if not states:
         return 0
-    kept = json.loads((states[-1] / "state.json").read_text(encoding="utf-8"))
+    try:
+        kept = json.loads((states[-1] / "state.json").read_text(encoding="utf-8"))
+        weights, moments, average = (
+            load_file(states[-1] / f"{name}.safetensors") if name != "ema" or ema else {}
+            for name in ("weights", "optimizer", "ema")
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(
+            f"the state in {states[-1]} cannot be read: {error}.",
+            fix="Remove that folder; the run then goes on from the state before it.",
+        ) from error
     free = {"save_every", "validate_every", "workers", "gpus"}
     if not config.get("decay"):  # else the learning rate of every step depends on the last one's number
         free.add("iterations")
@@ -83,13 +98,13 @@ def load_state(
             f"{states[-1]} was trained with another {', '.join(other)}.",
             fix="Give the run another name, or its own configuration back.",
         )
-    set_model_state_dict(model, load_file(states[-1] / "weights.safetensors"), options=_LOAD)
+    set_model_state_dict(model, weights, options=_LOAD)
     # Gathered in one piece only the main process would have it, and every process needs the groups.
     current: Any = get_optimizer_state_dict(model, optimizer, options=_SPREAD)
-    current["state"] = _nested(load_file(states[-1] / "optimizer.safetensors"))
+    current["state"] = _nested(moments)
     set_optimizer_state_dict(model, optimizer, current, options=_LOAD)
     if ema:
-        ema.load(load_file(states[-1] / "ema.safetensors"))
+        ema.load(average)
     return int(kept["step"])
 
 

@@ -20,11 +20,13 @@ from harmovid.errors import InputError
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from harmovid_training.device import process_state
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.stages.batches import LatentBatch, step_indices
 from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.ema import Ema
 from harmovid_training.stages.lora import add_lora
+from harmovid_training.stages.new_channels import NewChannels
 from harmovid_training.stages.objectives import Objective
 from harmovid_training.stages.state import load_state, save_state
 
@@ -56,9 +58,11 @@ def train(
     Errors:
         InputError: a batch that the processes and accumulations cannot share, or a state of another configuration.
     """
+    process_state()
     accelerator = Accelerator(
         mixed_precision=config.precision, gradient_accumulation_steps=1, cpu=not torch.cuda.is_available()
     )
+    refuse_first_fsdp(accelerator)
     if config.batch % (config.accumulate * accelerator.num_processes):
         raise InputError(
             f"a batch of {config.batch} cannot be shared by {accelerator.num_processes} processes "
@@ -86,6 +90,20 @@ def train(
     return losses
 
 
+def refuse_first_fsdp(accelerator: Accelerator) -> None:
+    """Refuse the first version of FSDP, with which weights have no names of their own to save and average.
+
+    Raises:
+        InputError: so it is.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.fsdp_version == 1:
+        raise InputError(
+            "this configuration spreads weights with FSDP version 1.",
+            fix="Set fsdp_version: 2, or start with: harmovid train --gpus 8 stage3 ...",
+        )
+
+
 class _Run:
     """What lives as long as a run: prepared model, optimizer, average, and the step it has reached."""
 
@@ -104,7 +122,11 @@ class _Run:
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, config.learning_rate, BETAS, weight_decay=config.weight_decay)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        self._plain: torch.nn.Module = accelerator.unwrap_model(self.model)
+        self._plain: ConditionedModel = accelerator.unwrap_model(self.model)
+        backbone = self._plain.backbone
+        self._boost = (
+            NewChannels(backbone, config.new_rate / config.learning_rate) if config.new_rate else None
+        )
         self.ema = Ema(self._plain.named_parameters(), config.ema) if config.ema else None
         self._states = folder / "state"
         self._inner: torch.optim.Optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
@@ -127,7 +149,11 @@ class _Run:
             accelerator.backward(loss)
             total += loss.detach()
         accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        if self._boost:
+            self._boost.before()
         self.optimizer.step()
+        if self._boost:
+            self._boost.after()
         self.optimizer.zero_grad()
         if self.ema:
             self.ema.update(self._plain.named_parameters(), step)
@@ -171,5 +197,9 @@ class _Averaged:
 
 def _moved(batch: LatentBatch, device: torch.device) -> LatentBatch:
     return LatentBatch(
-        batch.clean.to(device), batch.conditions.to(device), batch.composite.to(device), batch.indices
+        batch.clean.to(device),
+        batch.conditions.to(device),
+        batch.composite.to(device),
+        batch.indices,
+        batch.padding,
     )

@@ -7,11 +7,10 @@ from typing import Mapping
 
 import numpy as np
 import torch
-from harmovid.pixels.colour.model_space import from_model
 
 from harmovid_training.metrics.degrade import DEGRADATIONS
 from harmovid_training.models.codec import Codec
-from harmovid_training.models.space import from_vae
+from harmovid_training.models.space import decode, encode
 from harmovid_training.stages import pairs
 from harmovid_training.stages.pairs import Float32, Sample, Shot
 from harmovid_training.toy.classical import trajectory
@@ -70,9 +69,9 @@ def stage_one_case(seed: int, frames: int, stage_one: FrameByFrame) -> Case:
 
 def reconstructed(codec: Codec, truth: Float32, anchor: float) -> Float32:
     """Return what the VAE makes of a clip: the ceiling of a network's pixels."""
-    video = torch.from_numpy(pairs.encoded(truth, anchor)).permute(3, 0, 1, 2)[None]
+    video = torch.from_numpy(encode(truth, anchor)).permute(3, 0, 1, 2)[None]
     made = torch.cat(list(codec.decode(codec.encode([video]))), dim=2)[0].permute(1, 2, 3, 0)
-    return from_model(from_vae(np.ascontiguousarray(made.numpy())), anchor)
+    return decode(np.ascontiguousarray(made.numpy()), anchor)
 
 
 def _harmonizing(shot: Shot, truth: Float32, stage_one: FrameByFrame, seed: int) -> Case:

@@ -18,7 +18,7 @@ from typing import Sequence
 import numpy as np
 from harmovid.pixels.apply.fast import field_stops
 from harmovid.pixels.field.exr_channels import global_part
-from harmovid.pixels.field.fit import fit_field
+from harmovid.pixels.fitting.fit import fit_field
 
 from harmovid_training.metrics.degrade import to_stops
 from harmovid_training.metrics.quality import view

@@ -23,7 +23,6 @@ from typing import Callable, Sequence
 
 import numpy as np
 import torch
-from harmovid.pixels.colour.model_space import from_model
 from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
@@ -35,7 +34,6 @@ from harmovid_training.models.checkpoint import Card, load_checkpoint, save_chec
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
-from harmovid_training.models.space import from_vae
 from harmovid_training.stages import objectives, pairs
 from harmovid_training.stages.batches import Encoded, Kept, Samples
 from harmovid_training.stages.config import TrainConfig
@@ -79,10 +77,10 @@ class Scale:
     stage_one_scenes: int = 1536
     stage_one_steps: int = 800
     stage_one_batch: int = 16
-    deflicker_steps: int = 250
-    deflicker_student_steps: int = 500
-    harmovid_steps: int = 400
-    student_steps: int = 1000
+    deflicker_steps: int = 150
+    deflicker_student_steps: int = 400
+    harmovid_steps: int = 200
+    student_steps: int = 700
     batch: int = 4
     learning_rate: float = 2e-3
     steps: int = 4
@@ -321,4 +319,4 @@ def _make_chain(toy: Toy, parts: list[str]) -> None:
 def run_sample(model: ConditionedModel, codec: Codec, sample: Sample, settings: Settings) -> Float32:
     """Return a network's result as scene-linear light, `(T, H, W, 3)`."""
     made = run_clip(model, codec, sample.pictures, sample.mask, settings)
-    return from_model(from_vae(made), sample.anchor)
+    return sample.light(made)

@@ -14,22 +14,20 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from harmovid.pixels.colour.model_space import from_model
 from torch import Tensor
 
 from harmovid_training.inference.windows import over_windows
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
-from harmovid_training.models.space import from_vae
 from harmovid_training.stages import pairs
 from harmovid_training.stages.batches import Encoded
 from harmovid_training.stages.pairs import Float32, Sample, Shot
 from harmovid_training.toy.shots import STAGE_ONE, toy_shot, toy_truth
 
 
-def frame_sample(number: int) -> Sample:
-    """Return training sample `number`: a composite of one frame, and the figure in the set's light."""
-    seed = STAGE_ONE + number
+def frame_sample(index: int) -> Sample:
+    """Return training sample `index`: a composite of one frame, and the figure in the set's light."""
+    seed = STAGE_ONE + index
     return pairs.real_to_synthetic(replace(toy_shot(seed, 1), steady=toy_truth(seed, 1)))
 
 
@@ -56,7 +54,7 @@ class FrameByFrame:
         )
         latents = self._sampled(encoded(range(count)).conditions, number)
         pictures = torch.cat(list(self._codec.decode([latents])), dim=2)[:, :, 0].permute(0, 2, 3, 1).numpy()
-        made = [from_model(from_vae(one), sample.anchor) for one, sample in zip(pictures, samples)]
+        made = [sample.light(one) for one, sample in zip(pictures, samples)]
         return pairs.composite(np.stack(made), shot.background, shot.mask)
 
     def _sampled(self, conditions: Tensor, number: int) -> Tensor:

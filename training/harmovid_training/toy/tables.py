@@ -101,15 +101,12 @@ def compared(
         for row in networks:
             made = row.answer(case, codec)
             change = change_of(case.given, made, case.mask)
-            results = {
-                "pixels": lambda made=made: made,
-                "field": lambda change=change, case=case: applied(case.given, change, FULL, case.mask),
-                "confident": lambda change=change, case=case, row=row: applied(
-                    case.given, change, row.confidence, case.mask
-                ),
-            }
             for kind in row.shown:
-                rows.setdefault(f"{row.name}, {kind}", []).append(measure(results[kind]()))
+                result = made
+                if kind != "pixels":
+                    believed = row.confidence if kind == "confident" else FULL
+                    result = applied(case.given, change, believed, case.mask)
+                rows.setdefault(f"{row.name}, {kind}", []).append(measure(result))
     return Table(title, rows, tuple(pairs_of))
 
 

@@ -1,0 +1,105 @@
+"""A set of clips worked on by several processes without a word between them.
+
+Each takes its share of the index and writes a part, and whoever finds all parts written puts them together.
+
+    shard = Shard.parse("3/8")                            # or by the launcher's RANK and WORLD_SIZE
+    shard.finish(out / "clips.jsonl", order, clips, rejected)
+
+A clip that cannot be used does not end the run: it stands in `rejected.jsonl` with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterable, Sequence, TypeVar
+
+from harmovid.errors import HarmoVidError, OptionError
+
+from harmovid_training.clips.index import Clip, read_index, write_index
+from harmovid_training.files import save_text
+
+T = TypeVar("T")
+REJECTED = "rejected.jsonl"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A clip that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share `number`, counted from 0, of `count`."""
+
+    number: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Return the share that `3/8` names, counted from 1; an empty text asks the launcher's environment.
+
+        Raises:
+            OptionError: no such share.
+        """
+        if not text:
+            return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+        first, _, second = text.partition("/")
+        if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+            raise OptionError(f"there is no share {text!r}.", fix="Write it as 1/8 to 8/8.")
+        return cls(int(first) - 1, int(second))
+
+    def of(self, items: Sequence[T]) -> Sequence[T]:
+        """Return this share of the items."""
+        return items[self.number :: self.count]
+
+    def part(self, path: Path) -> Path:
+        """Return the file of this share: `clips.3-of-8.jsonl` of `clips.jsonl`; the file itself where all is one."""
+        return _part(path, self.number, self.count)
+
+    def finish(
+        self, path: Path, order: Sequence[str], clips: Iterable[Clip], rejected: Iterable[Rejected]
+    ) -> bool:
+        """Write this share's index and rejected clips; return whether all shares are there and one index was written.
+
+        Args:
+            path: of the whole index.
+            order: the ids of all shares, as they shall stand in it.
+        """
+        write_index(self.part(path), clips)
+        save_text(self.part(path.with_name(REJECTED)), "".join(_told(one) for one in rejected))
+        parts = [_part(path, number, self.count) for number in range(self.count)]
+        if not all(part.is_file() for part in parts):
+            return False
+        if self.count > 1:
+            known = {clip.id: clip for part in parts for clip in read_index(part).clips}
+            write_index(path, [known[name] for name in order if name in known])
+            left = [_part(path.with_name(REJECTED), number, self.count) for number in range(self.count)]
+            save_text(path.with_name(REJECTED), "".join(one.read_text(encoding="utf-8") for one in left))
+        return True
+
+
+def each_or_rejected(
+    items: Iterable[T], name: Callable[[T], str], make: Callable[[T], Clip]
+) -> tuple[list[Clip], list[Rejected]]:
+    """Return what `make` gives for each item, and the items that it could not be given for."""
+    clips, rejected = [], []
+    for item in items:
+        try:
+            clips.append(make(item))
+        except (HarmoVidError, OSError) as error:
+            rejected.append(Rejected(name(item), str(error)))
+    return clips, rejected
+
+
+def _part(path: Path, number: int, count: int) -> Path:
+    return path if count == 1 else path.with_name(f"{path.stem}.{number + 1}-of-{count}{path.suffix}")
+
+
+def _told(one: Rejected) -> str:
+    return json.dumps({"id": one.id, "reason": one.reason}) + "\n"

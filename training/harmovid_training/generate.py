@@ -1,0 +1,176 @@
+"""A checkpoint on footage: `harmovid generate runs/harmovid --fg fg/ --bg bg/ --mask mask/ --out out/ --vae NAME`
+
+FG, BG and MASK are folders of EXRs or pictures, or videos, of one length; a deflicker network takes FG and MASK alone.
+The shot passes in blocks: what is held for all of it are latents. The answer is the foreground's light as the product
+takes it, a lighting field per frame on the input's own pixels (half-float EXR, scene-linear), or with `--pixels` what
+the network itself has drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Iterator, Sequence
+
+import numpy as np
+import torch
+from harmovid.cli.console import Console
+from harmovid.cli.parser import Parser
+from harmovid.errors import InputError
+from harmovid.pixels.apply.fast import apply_field
+from harmovid.pixels.colour.model_space import ANCHOR_FRAMES
+from harmovid.pixels.fitting.fit import fit_field
+from torch import Tensor
+from tqdm import tqdm
+
+from harmovid_training.clips.read import Source, count_frames, read_frames, write_exr
+from harmovid_training.device import best_device
+from harmovid_training.inference.shot import BLOCK_FRAMES, Settings, Streams, run_shot
+from harmovid_training.models.checkpoint import load_checkpoint, read_config
+from harmovid_training.models.space import anchor_of, decode, encode
+from harmovid_training.stages.pairs import Float32, composite, padded
+from harmovid_training.stages.run import codec_of
+from harmovid_training.words import size_of
+
+SIDE_PX = 16
+"""Sides are padded to multiples of this: 8 of the VAE, 2 of the transformer's patches."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A shot's sources; frames come as they are asked for.
+
+    Attributes:
+        background: None for a deflicker network, whose foreground is the whole picture.
+        size: height and width to read at; the files' own where None.
+    """
+
+    foreground: Source
+    background: Source | None
+    mask: Source
+    count: int
+    size: tuple[int, int] | None
+
+    def block(self, first: int, count: int) -> tuple[Float32, Float32, Float32]:
+        """Return composite, background and mask of some frames; without a background the foreground is both."""
+        given = read_frames(self.foreground, first, count, self.size)
+        mask = read_frames(self.mask, first, count, self.size)
+        if self.background is None:
+            return given, given, mask
+        behind = read_frames(self.background, first, count, self.size)
+        return composite(given, behind, mask), behind, mask
+
+    def blocks(self) -> Iterator[int]:
+        """Yield the first frames of blocks."""
+        return iter(range(0, self.count, BLOCK_FRAMES))
+
+    def length(self, first: int) -> int:
+        """Return how many frames the block that begins there has."""
+        return min(BLOCK_FRAMES, self.count - first)
+
+
+def run(words: Sequence[str], console: Console) -> int:
+    """Run `harmovid generate WORDS`; return 0.
+
+    Raises:
+        InputError: a checkpoint, a VAE or footage that cannot be used, or results that are there already.
+    """
+    given = _grammar().parse_args(list(words))
+    config = read_config(given.checkpoint)
+    footage = _footage(given, str(config["conditioning"]))
+    if given.out.is_dir() and any(given.out.iterdir()) and not given.overwrite:
+        raise InputError(f"{given.out} is not empty.", fix="Give another --out, or --overwrite.")
+    device = best_device()
+    model = load_checkpoint(given.checkpoint, torch.float32 if device == "cpu" else torch.bfloat16).to(device)
+    sampler = given.sampler or ("one-step" if given.steps == 1 else model.schedule.samplers[0])
+    settings = Settings(sampler, given.steps, given.seed, given.window)
+    codec = codec_of(str(config["kind"]), given.vae)
+    anchor = anchor_of(footage.block(0, min(ANCHOR_FRAMES, footage.count))[0], model.space)
+    pictures = {
+        name: partial(_stream, footage, number, anchor, model.space)
+        for number, name in enumerate(("composite", "background"))
+        if name in model.conditioning.pictures
+    }
+    streams = Streams(
+        footage.count, {name: make() for name, make in pictures.items()}, _stream(footage, 2, anchor, "")
+    )
+    made = run_shot(model, codec, streams, settings)
+    given.out.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=footage.count, desc="frames", disable=console.quiet, file=console.err) as bar:
+        for index, frame in enumerate(_answers(footage, made, anchor, model.space, given.pixels)):
+            write_exr(given.out / f"{index:05d}.exr", frame, half=True)
+            bar.update()
+    console.text(str(given.out))
+    return 0
+
+
+def _grammar() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="harmovid generate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="a folder that training wrote")
+    parser.add_argument(
+        "--fg", type=Path, required=True, help="foreground; for a deflicker network the picture"
+    )
+    parser.add_argument("--bg", type=Path, help="new background")
+    parser.add_argument("--mask", type=Path, required=True, help="the foreground's matte")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--vae", required=True, help="name or folder of the model whose VAE it was trained with"
+    )
+    parser.add_argument("--size", type=size_of, help="HEIGHTxWIDTH to work at (default: the files')")
+    parser.add_argument("--frames", type=int, default=0, help="most frames (default: all)")
+    parser.add_argument("--steps", type=int, default=50, help="of the sampler; 1 for a student (default 50)")
+    parser.add_argument("--sampler", default="", help="of the checkpoint's schedule (default: its first)")
+    parser.add_argument("--window", type=int, default=81, help="frames of a window (default 81)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pixels", action="store_true", help="write what the network has drawn")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    return parser
+
+
+def _footage(given: argparse.Namespace, conditioning: str) -> Footage:
+    """Return the shot's sources; all must be of one length."""
+    if (conditioning == "harmovid") != (given.bg is not None):
+        needs = "needs --bg" if conditioning == "harmovid" else "takes no --bg"
+        raise InputError(f"{given.checkpoint} is a {conditioning} network and {needs}.")
+    sources = {"--fg": Source(given.fg), "--mask": Source(given.mask, matte=True)}
+    if given.bg:
+        sources["--bg"] = Source(given.bg)
+    counts = {flag: count_frames(source) for flag, source in sources.items()}
+    if given.frames:
+        counts = {flag: min(count, given.frames) for flag, count in counts.items()}
+    if len(set(counts.values())) != 1:
+        told = ", ".join(f"{flag} {count}" for flag, count in counts.items())
+        raise InputError(
+            f"the sources differ in length: {told}.", fix="Cut them to one length, or give --frames."
+        )
+    background = sources.get("--bg")
+    return Footage(sources["--fg"], background, sources["--mask"], counts["--fg"], given.size)
+
+
+def _stream(footage: Footage, number: int, anchor: float, space: str) -> Iterator[Tensor]:
+    """Yield blocks `(1, C, t, H, W)` of the composite (0), the background (1) or the mask (2)."""
+    for first in footage.blocks():
+        clip = footage.block(first, footage.length(first))[number]
+        shown = clip[..., None] if number == 2 else encode(clip, anchor, space)
+        yield torch.from_numpy(np.ascontiguousarray(padded(shown, SIDE_PX).transpose(3, 0, 1, 2)))[None]
+
+
+def _answers(
+    footage: Footage, made: Iterator[Tensor], anchor: float, space: str, pixels: bool
+) -> Iterator[Float32]:
+    """Yield the shot's frames `(H, W, 3)`: what was drawn, or its change of light on the composite's own pixels."""
+    drawn = (frame for block in made for frame in block[0].float().cpu().permute(1, 2, 3, 0).numpy())
+    for first in footage.blocks():
+        before, _, mask = footage.block(first, footage.length(first))
+        height, width = mask.shape[1:]
+        for plate, matte in zip(before, mask):
+            light = decode(np.ascontiguousarray(next(drawn)[:height, :width]), anchor, space)
+            if pixels:
+                yield light
+            else:
+                field = fit_field(plate, light, box=(0, 0, width, height), weights=matte, trusted=False)
+                yield apply_field(plate, field, origin=(0, 0), mask=matte)[0]

@@ -1,0 +1,102 @@
+"""What the whole recipe costs at the size of the paper, step by step: `harmovid train cost --recipe`.
+
+10,000 clips of 100 frames at 480x720. FLOPs are counted on the meta device (`models.counts`); VAEs, masks, text, files
+and the temporal median are not in them. Hours are at `cost.A100_TFLOPS` on eight A100.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from harmovid_training.inference.shot import Settings
+from harmovid_training.models.conditioning import CONDITIONINGS
+from harmovid_training.models.counts import count_multidiffusion
+from harmovid_training.models.sizes import make
+from harmovid_training.stages.config import CONFIGS
+from harmovid_training.stages.ic_light import LARGE_SIDE_PX, SIDE_PX, Demo
+
+CLIPS, FRAMES, SIZE = 10_000, 100, (480, 720)
+"""The paper's clips, and the size of our configurations."""
+
+GPUS = 8
+TEXT = (77, 768)
+"""Length and width of Stable Diffusion 1.5's prompt."""
+
+HALF_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the recipe.
+
+    Attributes:
+        name: in words.
+        flops: of all clips.
+        stored: bytes that it writes, before the EXRs' own compression.
+    """
+
+    name: str
+    flops: float
+    stored: float = 0.0
+
+    def row(self, tflops: float) -> str:
+        """Return a row of `HEADER`'s table."""
+        hours = self.flops / (tflops * 1e12) / 3600
+        stored = f"{self.stored / 1e12:.1f} TB" if self.stored else ""
+        return f"| {self.name} | {self.flops / 1e18:.1f} EFLOP | {hours:,.0f} | {hours / GPUS:.1f} | {stored} |\n"
+
+
+HEADER = "| step | all clips | A100 hours | hours on eight | written, uncompressed |\n|---|---|---|---|---|\n"
+
+
+def recipe() -> list[Step]:
+    """Return the recipe's steps."""
+    demo, pixels = Demo(), SIZE[0] * SIZE[1]
+    large = tuple(round(side * demo.larger / LARGE_SIDE_PX) * LARGE_SIDE_PX for side in SIZE)
+    count = CLIPS * FRAMES
+    first = 2.0 * demo.steps * unet_flops(SIZE) * count
+    second = 2.0 * demo.steps * unet_flops(large) * count
+    written = CLIPS * FRAMES * pixels * HALF_BYTES * 3.0
+    return [
+        Step(f"stage 1: IC-Light, {demo.steps} steps, one pass", first, 3 * written),
+        Step(f"stage 1: the demo's second, larger pass, {demo.steps} steps more", second),
+        Step("stage 2: training", training("paper-deflicker")),
+        Step("stage 2: rewriting in 8 steps", rewriting("paper-deflicker", 8), written),
+        Step("stage 2: rewriting in 50 steps", rewriting("paper-deflicker", 50)),
+        Step("stage 2: rewriting with the one-step student", rewriting("student-deflicker", 1)),
+        Step("stage 3: training", training("paper-harmovid")),
+    ]
+
+
+def unet_flops(size: tuple[int, ...]) -> int:
+    """Return one forward pass of IC-Light's U-Net on one picture."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(in_channels=12, cross_attention_dim=TEXT[1]).to(torch.bfloat16)
+        sample = torch.empty(1, 12, *(side // SIDE_PX for side in size), dtype=torch.bfloat16)
+        text = torch.empty(1, *TEXT, dtype=torch.bfloat16)
+        time = torch.zeros(1, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        unet(sample, time, text)
+    return int(counter.get_total_flops())
+
+
+def training(name: str) -> float:
+    """Return the FLOPs of a configuration's training."""
+    from harmovid_training.stages.cost import cost_of
+
+    return cost_of(CONFIGS[name]).flops
+
+
+def rewriting(name: str, steps: int) -> float:
+    """Return the FLOPs of rewriting all clips in that many steps."""
+    config = replace(CONFIGS[name], frames=CONFIGS["paper-deflicker"].frames)
+    sampler = make(config.size, device="meta").schedule.samplers[0]
+    long = count_multidiffusion(
+        config.size, CONDITIONINGS[config.conditioning], frames=FRAMES,
+        settings=Settings(sampler, max(steps, 2), window_frames=config.frames), height=SIZE[0], width=SIZE[1],
+    )  # fmt: skip
+    return float(long.flops) * steps * CLIPS
