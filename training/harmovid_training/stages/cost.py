@@ -102,7 +102,10 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(words)
     if given.recipe:
-        sys.stdout.write(HEADER_OF_STEPS + "".join(step.row(A100_TFLOPS) for step in recipe()))
+        sys.stdout.write(HEADER_OF_STEPS)
+        for step in recipe():
+            sys.stdout.write(step.row(A100_TFLOPS))
+            sys.stdout.flush()
         return 0
     names = given.config
     unknown = [name for name in names if name not in CONFIGS]

@@ -6,7 +6,8 @@ and the temporal median are not in them. Hours are at `cost.A100_TFLOPS` on eigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Iterator
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.conditioning import CONDITIONINGS
-from harmovid_training.models.counts import count_multidiffusion
+from harmovid_training.models.counts import count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.ic_light import LARGE_SIDE_PX, SIDE_PX, Demo
@@ -53,23 +54,22 @@ class Step:
 HEADER = "| step | all clips | A100 hours | hours on eight | written, uncompressed |\n|---|---|---|---|---|\n"
 
 
-def recipe() -> list[Step]:
-    """Return the recipe's steps."""
+def recipe() -> Iterator[Step]:
+    """Yield the recipe's steps, each once it is counted."""
     demo, pixels = Demo(), SIZE[0] * SIZE[1]
     large = tuple(round(side * demo.larger / LARGE_SIDE_PX) * LARGE_SIDE_PX for side in SIZE)
     count = CLIPS * FRAMES
     first = 2.0 * demo.steps * unet_flops(SIZE) * count
     second = 2.0 * demo.steps * unet_flops(large) * count
     written = CLIPS * FRAMES * pixels * HALF_BYTES * 3.0
-    return [
-        Step(f"stage 1: IC-Light, {demo.steps} steps, one pass", first, 3 * written),
-        Step(f"stage 1: the demo's second, larger pass, {demo.steps} steps more", second),
-        Step("stage 2: training", training("paper-deflicker")),
-        Step("stage 2: rewriting in 8 steps", rewriting("paper-deflicker", 8), written),
-        Step("stage 2: rewriting in 50 steps", rewriting("paper-deflicker", 50)),
-        Step("stage 2: rewriting with the one-step student", rewriting("student-deflicker", 1)),
-        Step("stage 3: training", training("paper-harmovid")),
-    ]
+    yield Step(f"stage 1: IC-Light, {demo.steps} steps, one pass", first, 3 * written)
+    yield Step(f"stage 1: the demo's second, larger pass, {demo.steps} steps more", second)
+    yield Step("stage 2: training", training("paper-deflicker"))
+    many = rewriting("paper-deflicker")
+    yield Step("stage 2: rewriting in 8 steps", 8 * many, written)
+    yield Step("stage 2: rewriting in 50 steps", 50 * many)
+    yield Step("stage 2: rewriting with the one-step student", many)
+    yield Step("stage 3: training", training("paper-harmovid"))
 
 
 def unet_flops(size: tuple[int, ...]) -> int:
@@ -85,18 +85,21 @@ def unet_flops(size: tuple[int, ...]) -> int:
 
 
 def training(name: str) -> float:
-    """Return the FLOPs of a configuration's training."""
-    from harmovid_training.stages.cost import cost_of
-
-    return cost_of(CONFIGS[name]).flops
-
-
-def rewriting(name: str, steps: int) -> float:
-    """Return the FLOPs of rewriting all clips in that many steps."""
-    config = replace(CONFIGS[name], frames=CONFIGS["paper-deflicker"].frames)
-    sampler = make(config.size, device="meta").schedule.samplers[0]
-    long = count_multidiffusion(
-        config.size, CONDITIONINGS[config.conditioning], frames=FRAMES,
-        settings=Settings(sampler, max(steps, 2), window_frames=config.frames), height=SIZE[0], width=SIZE[1],
+    """Return the FLOPs of a configuration's training: steps times clips times one clip's step."""
+    config = CONFIGS[name]
+    latents = make(config.size, device="meta").geometry.latents(config.frames)
+    step = count_step(
+        config.size, CONDITIONINGS[config.conditioning], latents=latents, height=config.height, width=config.width,
+        training=True, checkpointing=config.checkpointing,
     )  # fmt: skip
-    return float(long.flops) * steps * CLIPS
+    return float(step.flops) * config.iterations * config.batch
+
+
+def rewriting(name: str) -> float:
+    """Return the FLOPs of one sampler step of all clips."""
+    config = CONFIGS[name]
+    settings = Settings(make(config.size, device="meta").schedule.samplers[0], window_frames=config.frames)
+    long = count_multidiffusion(
+        config.size, CONDITIONINGS[config.conditioning], frames=FRAMES, settings=settings, height=SIZE[0], width=SIZE[1]
+    )  # fmt: skip
+    return float(long.flops) * CLIPS

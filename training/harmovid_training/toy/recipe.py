@@ -85,9 +85,9 @@ class Scale:
     learning_rate: float = 2e-3
     steps: int = 4
     test_scenes: int = 24
-    test_frames: int = 33
-    calibration_scenes: int = 8
-    compared_steps: tuple[int, ...] = (50, 8, 4, 1)
+    test_frames: int = 21
+    calibration_scenes: int = 6
+    compared_steps: tuple[int, ...] = (50, 4, 1)
     seed: int = 0
 
     def longer(self, times: int) -> Scale:
