@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from evaluate.little import COUNT, LINES, write_clips
 from harmovid.cli import exits, main
 from harmovid_evaluate.cases import load_case
+from harmovid_training.stages import ic_light
 from training.stages.tiny_ic_light import tiny_ic_light
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
@@ -40,12 +42,14 @@ def test_from_clips_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.exr")} == times
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # diffusers' own scheduler, under numpy 2
 def test_the_harmonized_set_is_made_by_our_engine_or_by_ic_light(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--harmonizer engine` and `ic-light` (tiny, random) make the set frame by frame, each another one, and say so."""
     clips = write_clips(tmp_path / "clips", count=3)
     offset, base = tiny_ic_light(tmp_path / "weights")
+    monkeypatch.setattr(ic_light, "Demo", partial(ic_light.Demo, steps=2, strength=0.0))
     light = ("--ic-light", offset, "--ic-light-base", base)
     row = ("--method", "composite as it is", "--set", "harmonized", "--lines", 48, "--frames", 3, "--json")
     made, notes = {}, {}

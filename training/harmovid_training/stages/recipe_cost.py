@@ -59,11 +59,11 @@ def recipe() -> Iterator[Step]:
     demo, pixels = Demo(), SIZE[0] * SIZE[1]
     large = tuple(round(side * demo.larger / LARGE_SIDE_PX) * LARGE_SIDE_PX for side in SIZE)
     count = CLIPS * FRAMES
-    first = 2.0 * demo.steps * unet_flops(SIZE) * count
-    second = 2.0 * demo.steps * unet_flops(large) * count
+    first, second = (2.0 * unet_flops(size) * count for size in (SIZE, large))  # with and without the prompt
     written = CLIPS * FRAMES * pixels * HALF_BYTES * 3.0
-    yield Step(f"stage 1: IC-Light, {demo.steps} steps, one pass", first, 3 * written)
-    yield Step(f"stage 1: the demo's second, larger pass, {demo.steps} steps more", second)
+    yield Step("stage 1: IC-Light, 16 steps, one pass", 16 * first, 3 * written)
+    yield Step(f"stage 1: IC-Light, the demo's {demo.steps} steps, one pass", demo.steps * first)
+    yield Step(f"stage 1: the demo's second, larger pass, {demo.steps} steps more", demo.steps * second)
     yield Step("stage 2: training", training("paper-deflicker"))
     many = rewriting("paper-deflicker")
     yield Step("stage 2: rewriting in 8 steps", 8 * many, written)
