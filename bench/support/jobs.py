@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
-from harmovid.client import Client
-from harmovid.frames import FramePattern, FrameRange
-from harmovid.job import JobSpec
-from harmovid.storage.files import DirectorySink, DirectorySource
-from harmovid.storage.journal import Journal
-from harmovid.transport.runner import JobResult
+from harmovid import Client, JobFiles, JobResult
 
 
 def run_job(address: str, engine: str, folder: Path, out: Path, count: int) -> JobResult:
@@ -20,13 +14,10 @@ def run_job(address: str, engine: str, folder: Path, out: Path, count: int) -> J
     Raises:
         SystemExit: not every frame came back.
     """
-    frames = FrameRange(range(1, count + 1))
-    source = DirectorySource({"plate": FramePattern.parse(str(folder / "plate.#.exr"))})
-    pattern = FramePattern.parse(str(out / "plate.#.exr"))
-    journal = Journal.open(pattern.folder, uuid.uuid4().hex, pattern.path)
-    spec = JobSpec(journal.job_id, engine, str(frames), ("plate",))
     with Client(address) as client:
-        result = client.run(spec, source, DirectorySink(pattern, frames, source, journal))
+        inputs, results = {"plate": str(folder / "plate.#.exr")}, str(out / "plate.#.exr")
+        job = JobFiles.prepare(client.engine(engine), inputs, results, frames=f"1-{count}", overwrite=True)
+        result = client.start(job).result()
     if result.failed or result.progress.delivered != count:
         raise SystemExit(f"not every frame came back: {result}")
     return result

@@ -11,23 +11,17 @@ Without keys, as a server and a client on one machine may be, or with keys of it
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Dict, List, Optional, Type
 
-from harmovid.client import Client
-from harmovid.errors import WireError
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret
+from harmovid.server_process import ServerProcess
 
-START_S = 120.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -44,7 +38,7 @@ class LocalServer:
             with_keys: make keys, and have the server ask for them.
         """
         self._settings = list(settings)
-        self._program = [script] if script else ["-m", "harmovid_server"]
+        self._command = [sys.executable, *([script] if script else ["-m", "harmovid_server"])]
         self._with_keys = with_keys
         self.keys: Optional[KeyPair] = None
         self.address = ""
@@ -53,22 +47,19 @@ class LocalServer:
     def __enter__(self) -> LocalServer:
         self._temporary = tempfile.TemporaryDirectory(prefix="harmovid-bench-")
         self.folder = Path(self._temporary.name)
-        ready = self.folder / "ready.json"
         if self._with_keys:
             self._make_keys()
-        state = str(self.folder / "state")
-        command = [sys.executable, *self._program, "--port", "0", "--state", state, "--log-level", "warning"]
-        command += ["--ready-file", str(ready), *self._settings]
-        self._process = subprocess.Popen(command)
-        end = time.monotonic() + START_S
-        while not ready.exists():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise SystemExit("the server did not start")
-            time.sleep(0.05)
-        self.address = json.loads(ready.read_text())["endpoint"]
-        with Client(self.address, self.keys) as client:
-            while not _answers(client):
-                time.sleep(0.05)
+        flags = (
+            "--state",
+            str(self.folder / "state"),
+            "--drain-s",
+            "0",
+            "--log-level",
+            "warning",
+            *self._settings,
+        )
+        self._server = ServerProcess(self._temporary.name, *flags, command=self._command)
+        self.address = self._server.start()["endpoint"]
         return self
 
     def __exit__(
@@ -77,10 +68,7 @@ class LocalServer:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        for _ in range(2):  # drain, then stop
-            self._process.send_signal(signal.SIGTERM)
-            time.sleep(1.1)
-        self._process.wait(30)
+        self._server.stop()
         self._temporary.cleanup()
 
     def _make_keys(self) -> None:
@@ -91,9 +79,12 @@ class LocalServer:
         self._settings += ["--authorized-keys", str(self.folder / "authorized_keys")]
         self.keys = replace(client, server=server.public)
 
+    def _pid(self) -> int:
+        return self._server.process.pid if self._server.process is not None else 0
+
     def pids(self) -> List[int]:
         """Return the server's process ids, children and their children."""
-        return tree(self._process.pid)
+        return tree(self._pid())
 
     def cpu_s(self) -> float:
         """Return the processor time that all its processes have taken."""
@@ -107,13 +98,6 @@ class LocalServer:
                 name = _role(pid)
                 found[name] = found.get(name, 0) + rss_bytes(pid)
         return found
-
-
-def _answers(client: Client) -> bool:
-    try:
-        return bool(client.engines())
-    except WireError:
-        return False
 
 
 def tree(pid: int) -> List[int]:

@@ -13,35 +13,33 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.util import find_spec
 from types import TracebackType
-from typing import IO, Any, Dict, List, Optional, Type
+from typing import Dict, Optional, Type
 
 from harmovid import entry_points
-from harmovid.errors import HarmoVidError, InputError, Unreachable
+from harmovid.errors import InputError
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret, trust_server
+from harmovid.server_process import ServerProcess, serve_command
 
-START_S = 60.0
-"""Imports and engines on a slow disk, the first time."""
-
-STOP_S = 10.0
-LOG_BYTES = 1 << 20
-LOG_LINES = 15
-_POLL_S = 0.02
 PREFIX = "harmovid-embedded-"
 SERVE = "serve"
 NEEDED = ("numpy", "OpenEXR", "cv2")
 
 
 class EmbeddedServer:
-    """A server as a child process. `address` and `keys` are what a `Client` needs to reach it."""
+    """A server as a child process.
+
+    Attributes:
+        address, keys: what a `Client` needs to reach it.
+        key_file: the same key as a file, for `--key` of a command.
+        folder: its private folder.
+    """
 
     def __init__(self, *settings: str, python: str = "") -> None:
         """Remember the settings; nothing is started before `start` or the `with` block.
@@ -52,9 +50,8 @@ class EmbeddedServer:
         """
         self._settings = list(settings)
         self._python = python
-        self._process: Optional[subprocess.Popen[bytes]] = None
-        self._folder = ""
-        self._log: Optional[IO[bytes]] = None
+        self._server: Optional[ServerProcess] = None
+        self.folder = ""
         self.address = ""
         self.keys: Optional[KeyPair] = None
 
@@ -62,31 +59,6 @@ class EmbeddedServer:
         """Start the server; see `start`."""
         self.start()
         return self
-
-    def start(self) -> None:
-        """Start the server and wait until it answers. Does nothing while it runs; starts it anew when it has died.
-
-        Raises:
-            InputError: the server is not installed here, or this is not Linux.
-            Unreachable: it did not start; the message holds the last lines of its log.
-        """
-        if self.running:
-            return
-        self.stop()
-        check_startable(self._python)
-        delete_leftovers()
-        self._folder = tempfile.mkdtemp(prefix=PREFIX)
-        try:
-            self._launch()
-            self.address = self._wait_until_ready()["endpoint"]
-        except BaseException:
-            self.stop()
-            raise
-
-    @property
-    def running(self) -> bool:
-        """Whether the server's process is there."""
-        return self._process is not None and self._process.poll() is None
 
     def __exit__(
         self,
@@ -96,79 +68,60 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _path(self, name: str) -> str:
-        return os.path.join(self._folder, name)
+    @property
+    def process(self) -> Optional[subprocess.Popen[bytes]]:
+        """The child process; None where none is running."""
+        return None if self._server is None else self._server.process
 
-    def _launch(self) -> None:
+    @property
+    def key_file(self) -> str:
+        """The client's secret key file; it is removed with the server."""
+        return os.path.join(self.folder, "client.secret")
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Does nothing while it runs; starts it anew when it has died.
+
+        Raises:
+            InputError: the server is not installed here, or this is not Linux.
+            Unreachable: it did not start; the message holds the last lines of its log.
+        """
+        if self._server is not None and self._server.running:
+            return
+        self.stop()
+        check_startable(self._python)
+        delete_leftovers()
+        self.folder = tempfile.mkdtemp(prefix=PREFIX)
+        try:
+            keys = self._make_keys()
+            self._server = ServerProcess(
+                self.folder,
+                *("--state", self.folder, "--temporary", "--drain-s", "0", *keys, *self._settings),
+                command=serve_command(self._python),
+                environment=_environment(self._python),
+            )
+            self.address = self._server.start()["endpoint"]
+        except BaseException:
+            self.stop()
+            raise
+
+    def _make_keys(self) -> tuple[str, ...]:
+        """Make keys of this server's own; return the flags that name them."""
         server, client = new_pair("embedded"), new_pair("client")
-        save_secret(self._path("server.secret"), server)
-        save_secret(self._path("client.secret"), client)
-        AuthorizedKeys(self._path("authorized_keys")).add("client", client.public)
-        self.keys = trust_server(self._path("client.secret"), server.public)
-        command = [
-            self._python or sys.executable, "-m", "harmovid.cli", SERVE,
-            "--bind", "127.0.0.1", "--port", "0", "--data-port", "0",
-            "--state", self._folder, "--temporary",
-            "--server-key", self._path("server.secret"),
-            "--authorized-keys", self._path("authorized_keys"),
-            "--ready-file", self._path("ready.json"),
-            "--drain-s", "0",
-            "--parent", str(os.getpid()),
-            *self._settings,
-        ]  # fmt: skip
-        # Held open: a server that fails removes its folder, and its last words are wanted all the same.
-        self._log = open(self._path("log"), "w+b")  # noqa: SIM115
-        # A session of its own: Ctrl-C in the terminal is for the command, which then stops the server.
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-            env=_environment(self._python),
-        )
-
-    def _wait_until_ready(self) -> Dict[str, Any]:
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if self._process is not None and self._process.poll() is not None:
-                raise self._failed(f"ended with code {self._process.returncode}")
-            with contextlib.suppress(OSError), open(self._path("ready.json"), "rb") as stream:
-                ready: Dict[str, Any] = json.load(stream)
-                return ready
-            time.sleep(_POLL_S)
-        raise self._failed(f"was not ready within {START_S:.0f} s")
-
-    def _failed(self, what: str) -> HarmoVidError:
-        lines = "\n".join(self.log_lines())
-        return Unreachable(
-            f"the embedded server {what}. Its log ends:\n{lines}\n",
-            fix="Run `harmovid doctor`, or use a running server with --server.",
-        )
-
-    def log_lines(self, at_most: int = LOG_LINES) -> List[str]:
-        """Return the last lines of the server's log."""
-        if self._log is None:
-            return []
-        # Not seek and read: the server writes where this file description stands.
-        data = os.pread(self._log.fileno(), LOG_BYTES, 0)
-        return data.decode("utf-8", "replace").splitlines()[-at_most:]
+        secret, listed = (os.path.join(self.folder, name) for name in ("server.secret", "authorized_keys"))
+        save_secret(secret, server)
+        save_secret(self.key_file, client)
+        AuthorizedKeys(listed).add("client", client.public)
+        self.keys = trust_server(self.key_file, server.public)
+        return ("--server-key", secret, "--authorized-keys", listed)
 
     def stop(self) -> None:
-        """Stop the server (it gets `STOP_S` to end by itself) and remove its folder. Safe to call twice."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Stop the server and remove its folder. May be called again."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = ""
 
 
 def _environment(python: str) -> Dict[str, str]:

@@ -40,7 +40,7 @@ def test_it_answers_its_owner_and_is_gone_afterwards(temporary: Path) -> None:
             assert "null" in [engine.name for engine in client.engines()]
         (folder,) = folders(temporary)
         assert folder.stat().st_mode & 0o077 == 0
-        process = server._process
+        process = server.process
     assert process is not None
     assert process.returncode == 0
     assert folders(temporary) == []
@@ -84,7 +84,7 @@ def test_it_dies_with_its_owner(temporary: Path) -> None:
         f"tempfile.tempdir = {str(temporary)!r}\n"
         "from harmovid.embedded import EmbeddedServer\n"
         "with EmbeddedServer() as server:\n"
-        "    print(server._process.pid, flush=True)\n"
+        "    print(server.process.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -104,12 +104,12 @@ def test_the_next_start_sweeps_up_after_a_killed_server(temporary: Path) -> None
     """A folder whose server was killed is removed by the next one; a living server's folder is not."""
     with EmbeddedServer() as living:
         dead = EmbeddedServer().__enter__()
-        assert dead._process is not None
-        os.killpg(dead._process.pid, signal.SIGKILL)
-        dead._process.wait()
+        assert dead.process is not None
+        os.killpg(dead.process.pid, signal.SIGKILL)
+        dead.process.wait()
         assert len(folders(temporary)) == 2
         delete_leftovers()
-        assert folders(temporary) == [Path(living._folder)]
+        assert folders(temporary) == [Path(living.folder)]
         dead.stop()
         with Client(living.address, living.keys) as client:
             assert client.ping() < 5

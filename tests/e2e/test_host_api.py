@@ -75,11 +75,11 @@ def test_one_private_server_serves_a_client_until_it_is_closed(shot: Path, tmp_p
         assert client.start(job, on_done=done.append).result().progress.delivered == 4
         server = client._private
         assert server is not None
-        assert server._process is not None
-        server._process.kill()
-        server._process.wait()
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
         assert "null" in [engine.name for engine in client.engines()]
-        process, folder = server._process, server._folder
+        process, folder = server.process, server.folder
 
     assert process.poll() is not None
     assert not os.path.exists(folder)

@@ -123,7 +123,7 @@ def _others(args: argparse.Namespace) -> List[Entrant]:
 def _built_in(servers: Servers) -> Tuple[List[Entrant], str]:
     classical: List[Entrant] = list(CLASSICAL.values())
     try:
-        infos = servers.client().engines()
+        infos = servers.engines()
     except HarmoVidError as error:
         return classical, f"Our engines were not run: {error}"
     ours = [Engine(info.name, servers) for info in infos if info.task in (HARMONIZE, DEFLICKER)]

@@ -3,12 +3,11 @@
     with Servers() as servers:
         harmonizer = EngineFrames("harmonize", servers)
 
-The server is embedded, started at the first use and stopped with the `with` block.
+The server is private: started by the first question, stopped with the `with` block.
 """
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +15,9 @@ from typing import Dict, List, Optional, Sequence, Type
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.client import Client
-from harmovid.embedded import EmbeddedServer
-from harmovid.errors import EngineFailed, EngineUnknown
-from harmovid.frames import FramePattern, FrameRange
-from harmovid.job import EngineInfo, JobSpec, OutputSpec, new_job_id
-from harmovid.storage.files import DirectorySink, DirectorySource
+from harmovid import EngineInfo, FrameRange, JobFiles, Settings, connect
+from harmovid.engines import choose
+from harmovid.errors import EngineFailed
 
 from harmovid_training.clips.read import read_exr, write_exr
 
@@ -31,12 +27,11 @@ FRAME = "#####.exr"
 
 
 class Servers:
-    """One embedded server for all engines of a run."""
+    """A private server for all engines of a run; it is started by the first question."""
 
     def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-        self._client: Optional[Client] = None
-        self._infos: Dict[str, EngineInfo] = {}
+        self._client = connect(Settings())
+        self._engines: List[EngineInfo] = []
 
     def __enter__(self) -> Servers:
         return self
@@ -47,32 +42,25 @@ class Servers:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        self._stack.close()
+        self._client.close()
 
-    def client(self) -> Client:
-        """Return a client of the server, which is started if it is not there yet.
+    def engines(self) -> List[EngineInfo]:
+        """Return the descriptions of the server's engines, which are asked for once.
 
         Raises:
             InputError: the server is not installed. Unreachable: it does not start.
         """
-        if self._client is None:
-            server = self._stack.enter_context(EmbeddedServer())
-            self._client = self._stack.enter_context(Client(server.address, server.keys))
-            self._infos = {info.name: info for info in self._client.engines()}
-        return self._client
+        if not self._engines:
+            self._engines = self._client.engines()
+        return self._engines
 
     def info(self, name: str) -> EngineInfo:
         """Return an engine's description.
 
         Raises:
-            EngineUnknown: there is none of that name.
+            EngineUnknown: there is none of that name. InputError, Unreachable: see `engines`.
         """
-        self.client()
-        if name not in self._infos:
-            raise EngineUnknown(
-                f"there is no engine {name!r}.", fix=f"There are: {', '.join(sorted(self._infos))}."
-            )
-        return self._infos[name]
+        return choose(self.engines(), name)
 
     def run(self, name: str, layers: Dict[str, Path], out: Path, numbers: Sequence[int]) -> List[Path]:
         """Run one job over numbered EXRs and return the results' files, in order.
@@ -80,21 +68,18 @@ class Servers:
         Raises:
             EngineFailed: not every frame came back. JobError, WireError: the job did not run.
         """
-        info = self.info(name)
-        frames = FrameRange(numbers)
-        source = DirectorySource(
-            {layer: FramePattern.parse(str(path / FRAME)) for layer, path in layers.items()}
+        job = JobFiles.prepare(
+            self.info(name),
+            {layer: str(path / FRAME) for layer, path in layers.items()},
+            out=str(out / FRAME),
+            frames=FrameRange(numbers),
+            premultiplied=False,
         )
-        pattern = FramePattern.parse(str(out / FRAME))
-        spec = JobSpec(
-            new_job_id(), name, str(frames), tuple(layers), info.check_options({}),
-            output=OutputSpec(premultiplied=False),
-        )  # fmt: skip
-        result = self.client().run(spec, source, DirectorySink(pattern, frames, source))
+        result = self._client.start(job).result()
         if result.failed:
             number, error = sorted(result.failed.items())[0]
             raise EngineFailed(f"the engine {name} failed on frame {number}: {error}")
-        return [Path(pattern.path(number)) for number in numbers]
+        return [Path(job.plan.out.path(number)) for number in numbers]
 
 
 class EngineFrames:
