@@ -18,8 +18,7 @@ from harmovid_server.ipc import IpcClient, die_with_parent
 def enter(arguments: Sequence[str]) -> Tuple[Config, IpcClient]:
     """Do what every child does first: tie its life to main's, read settings, set up its log, open the link.
 
-    Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; ending the children is main's
-    part, so they ignore both.
+    Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; children ignore both, main ends them.
     """
     parser = argparse.ArgumentParser(description="A child process of the HarmoVid server; main starts it.")
     for flag in ("--link", "--name", "--settings"):

@@ -52,7 +52,7 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_roots(text: str) -> Dict[str, str]:
-    """Return {"show": "/srv/show"} for "show=/srv/show", several of them joined by ':'."""
+    """Return {"show": "/srv/show"} for "show=/srv/show", several joined by ':'; raise ValueError for another form."""
     roots: Dict[str, str] = {}
     for item in filter(None, text.split(os.pathsep)):
         name, equals, folder = item.partition("=")
@@ -125,7 +125,7 @@ class Config:
         default=4, metadata=_of(int, "Jobs that one worker runs side by side; more wait in the queue.")
     )
     queued_jobs: int = field(
-        default=100, metadata=_of(int, "Jobs that may wait; one more is told that the server is busy.")
+        default=100, metadata=_of(int, "Jobs that may wait; one more is refused as busy.")
     )
     sessions: int = field(default=64, metadata=_of(int, "Clients that may be connected at once."))
     prefetch_frames: int = field(

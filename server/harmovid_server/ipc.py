@@ -1,8 +1,8 @@
 """The link between main and its children: one ipc ROUTER in main, one DEALER in each child.
 
 A message is one msgpack map with the key "op"; docs/architecture.md 4.1 lists the ops and their fields. The
-link lives in a private folder (mode 0700), so only our own processes speak on it; a message is still checked
-for being a map with an "op", because a bug in a child must not stop main.
+socket lies in a private folder (mode 0700), so only our own processes can use it; a message is still checked for being
+a map with an "op", because a bug in a child must not stop main.
 
     router = IpcRouter(folder / "link")                     # in main
     router.send("worker-0.1", "start", job=..., ...)
@@ -64,7 +64,7 @@ def unpack(data: bytes) -> Optional[Message]:
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when main is gone, whatever main died of.
 
-    The parent may already be gone when this is called; then leave at once.
+    Where the parent is already gone, the process ends at once.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -88,7 +88,7 @@ class IpcRouter:
         self.socket.bind(self.address)
 
     def send(self, name: str, op: str, **fields: Any) -> bool:
-        """Send without waiting; False where the child is not there, which its beats will tell too."""
+        """Send without waiting; False where the child is gone, which missing heartbeats will show too."""
         try:
             self.socket.send_multipart([name.encode(), pack(op, fields)], flags=_NO_WAIT)
         except zmq.ZMQError as error:
@@ -115,7 +115,7 @@ class IpcRouter:
 
 
 class IpcClient:
-    """A child's end. zmq sockets belong to one thread: whoever makes the link sends, receives and beats."""
+    """A child's end. zmq sockets belong to one thread: the one that makes it sends, receives and beats."""
 
     def __init__(self, address: str, name: str) -> None:
         self.name = name
@@ -130,7 +130,7 @@ class IpcClient:
         self._next_beat_s = 0.0
 
     def send(self, op: str, **fields: Any) -> None:
-        """Queue one message; it never blocks, since main reads all the time or is dead and we die with it."""
+        """Queue one message. It never blocks: main reads all the time, or is dead and this process ends with it."""
         self.socket.send(pack(op, fields), flags=_NO_WAIT)
 
     def beat_if_due(self) -> None:
@@ -147,6 +147,6 @@ class IpcClient:
         return unpack(self.socket.recv(flags=_NO_WAIT))
 
     def close(self, linger_ms: int = 200) -> None:
-        """Give what was queued a moment to leave, then close."""
+        """Close, after a moment in which queued messages may leave."""
         self.socket.close(linger=linger_ms)
         self._context.term()

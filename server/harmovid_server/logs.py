@@ -56,7 +56,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(level: str, as_json: bool) -> None:
-    """Send the log of this process to stderr. Called once, at the door of each process."""
+    """Send the log of this process to stderr. Called once, when a process starts."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
     root = logging.getLogger("harmovid")

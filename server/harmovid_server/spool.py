@@ -4,8 +4,8 @@
     SPOOL/<job>/out/<frame>.exr            results, until the client has them
     SPOOL/<job>/state.npz                  the engine's checkpoint, the worker's own
 
-Whoever writes a file writes `<name>.part` in the same folder and renames it, so a name without `.part` is
-always a whole file. Main keeps the account: what lies there, plus what has been asked for and will come.
+A file is written as `<name>.part` in the same folder and then renamed, so a name without `.part` is always a whole
+file. Main keeps the account: what lies there, plus what has been requested and will come.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ DISK_RESERVE_BYTES = 64 << 20
 
 
 def job_folder(spool: Path, job: str) -> Path:
-    """Return a job's folder. Ids come from clients, through the wire's schema, and are checked again."""
+    """Return a job's folder; raise ValueError for what is no job id, since ids come from clients."""
     if not _JOB_ID.match(job):
         raise ValueError(f"{job!r} is not a job id")
     return spool / job
 
 
 def input_path(spool: Path, job: str, layer: str, frame: int) -> Path:
-    """Return where one input of one frame lies."""
+    """Return where one input of one frame lies; raise ValueError for what is no layer name or job id."""
     if not _LAYER.match(layer):
         raise ValueError(f"{layer!r} is not a layer name")
     return job_folder(spool, job) / "in" / f"{layer}.{frame:d}.exr"
@@ -75,7 +75,7 @@ def _job_of(path: Path) -> str:
 
 
 class Spool:
-    """The folder and its account. All sizes in bytes; a promise is room kept for a file that will come."""
+    """The folder and its account. All sizes in bytes; a promise is room reserved for a file that will come."""
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.folder = folder
@@ -93,11 +93,11 @@ class Spool:
         return max(disk.f_bavail * disk.f_frsize - reserve, 0)
 
     def room_bytes(self) -> int:
-        """Return what may still be asked for: the rest of the budget, or of the disk where that is less."""
+        """Return the room for further requests: the rest of the budget, or of the disk where that is less."""
         return min(self.budget_bytes - self.used_bytes, self.disk_free_bytes()) - self._promised_bytes
 
     def all_bytes(self) -> int:
-        """Return what there is to share out: used, promised and free together."""
+        """Return all room there is to divide: used, promised and free together."""
         return self.room_bytes() + self.used_bytes + self._promised_bytes
 
     def held_bytes(self, job: str) -> int:
@@ -105,14 +105,14 @@ class Spool:
         return self._held[job]
 
     def promise(self, path: Path, size: int) -> None:
-        """Keep room for a file that has been asked for, or that will be computed."""
+        """Reserve room for a file that has been requested, or that will be computed."""
         self.release_promise(path)
         self._promises[path] = size
         self._promised_bytes += size
         self._held[_job_of(path)] += size
 
     def release_promise(self, path: Path) -> None:
-        """Give the room back: the file is there, or will not come."""
+        """Give reserved room back: the file is there, or will not come."""
         size = self._promises.pop(path, 0)
         self._promised_bytes -= size
         self._held[_job_of(path)] -= size

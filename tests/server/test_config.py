@@ -42,9 +42,13 @@ def test_roots_come_from_every_source(tmp_path: Path) -> None:
 def test_toml_lists_booleans_and_sizes_have_their_natural_form(tmp_path: Path) -> None:
     """A file may write lists, booleans, numbers and sizes as TOML does."""
     file = tmp_path / "server.toml"
-    file.write_text('engines = ["null", "deflicker"]\nlog_json = true\nspool_bytes = "2GiB"\nfull_s = 1.5\n')
+    file.write_text(
+        'engines = ["null", "deflicker"]\nengine_folders = ["/a", "/b"]\n'
+        'log_json = true\nspool_bytes = "2GiB"\nfull_s = 1.5\n'
+    )
     config = load(["--config", str(file)], {})
     assert config.engines == ("null", "deflicker")
+    assert config.engine_folders == ("/a", "/b")
     assert (config.log_json, config.spool_bytes, config.full_s) == (True, 2 * GIB, 1.5)
 
 
@@ -59,6 +63,10 @@ def test_toml_lists_booleans_and_sizes_have_their_natural_form(tmp_path: Path) -
         (["--root", "../x=/srv"], {}, "../x"),
         (["--log-level", "loud"], {}, "log_level"),
         (["--drain-s", "-1"], {}, "drain_s"),
+        (["--device", "gpu"], {}, "device"),
+        (["--device", "cuda:x"], {}, "device"),
+        (["--precision", "float8"], {}, "precision"),
+        ([], {"HARMOVID_PROVIDERS": "cuda,metal"}, "providers"),
         (["--drain-s", "nan"], {}, "drain_s"),
         (["--config", "/nowhere.toml"], {}, "/nowhere.toml"),
     ],
@@ -79,7 +87,8 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
 
 def test_settings_survive_the_way_to_the_children(tmp_path: Path) -> None:
     """What a child restores equals what main saved."""
-    config = load(["--engines", "null,deflicker", "--root", "a=/a", "--log-json"], {"HARMOVID_PORT": "0"})
+    words = ["--engines", "null,deflicker", "--providers", "cuda", "--root", "a=/a", "--log-json"]
+    config = load(words, {"HARMOVID_PORT": "0"})
     config.save(tmp_path / "settings.json")
     assert restore(tmp_path / "settings.json") == config
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
@@ -48,6 +48,9 @@ def _engines(engines: List[EngineInfo], source: str, console: Console) -> None:
     for line in table(rows, ["ENGINE", "VERSION", "TASK", "WHAT IT DOES"]):
         console.text(line)
     for engine in engines:
+        if engine.runtime:
+            console.text(f"\n{engine.name} runs on {_runtime_text(engine.runtime)}")
+    for engine in engines:
         if not engine.options:
             continue
         console.text(f"\n{engine.name}")
@@ -56,6 +59,12 @@ def _engines(engines: List[EngineInfo], source: str, console: Console) -> None:
         ):
             console.text(line)
     console.text(f"\n* used for its task when --engine names none; {source}")
+
+
+def _runtime_text(runtime: Mapping[str, str]) -> str:
+    """Return what computes an engine, in one line."""
+    text = f"{runtime.get('device', '?')}: {runtime.get('runtime', '?')}, {runtime.get('precision', '?')}"
+    return text + (f" ({runtime['reason']})" if runtime.get("reason") else "")
 
 
 def _option_row(option: Option) -> List[str]:

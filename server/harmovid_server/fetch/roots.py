@@ -8,8 +8,7 @@
 A client names a root and a relative pattern, never a path. Each folder on the way is opened by itself,
 relative to the one before, without following symbolic links (openat with O_NOFOLLOW), so that neither ".."
 nor a link, nor a folder swapped for a link at the wrong moment, leads out of the root. The frame is copied
-into the spool: from there on it is like one that was sent, and nobody else ever opens a file outside the
-spool.
+into the spool; from there on it is like one that was sent. No other process opens a path that a client named.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Roots:
         shown = f"{pattern.root}:{'/'.join((*pattern.folders, name))}"
         handle = -1
         try:
-            # The root itself is the operator's own words and may be a link.
+            # The root itself is the operator's setting and may be a link.
             handle = os.open(self._folders[pattern.root], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             for folder in pattern.folders:
                 inner = os.open(folder, _FOLDER, dir_fd=handle)

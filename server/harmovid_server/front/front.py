@@ -1,8 +1,8 @@
 """The front process: sockets only. Wire in and out, sessions, credit, files into and out of the spool.
 
-It owns no pixels, no engine and no job: what a request means is main's business, over the link. It never
-waits for a peer: every send is non-blocking, and a peer that does not read, does not speak, or speaks what
-the wire does not allow loses its session and nothing else happens.
+It knows no pixels, no engine and no job: main decides what a request means. It never waits for a client: every send is
+non-blocking. A client that does not read, is silent, or sends what the wire does not allow loses its session, and
+nobody else is affected.
 """
 
 from __future__ import annotations

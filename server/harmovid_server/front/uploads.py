@@ -1,7 +1,7 @@
 """One file on its way in: META, chunks straight into a temporary file of the spool, the whole checksum.
 
-Nothing is collected in memory. What does not fit is answered for this file only; the rest of the file is then
-ignored chunk by chunk, because the client may have it on the way already.
+Nothing is collected in memory. An error is answered for this file only; the rest of the file is then ignored chunk by
+chunk, because the client may already have sent it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Upload:
             failure()
 
     def ignore(self) -> None:
-        """Drop what has been written and only count what still comes."""
+        """Delete what has been written and only count what still comes."""
         if self._handle >= 0:
             os.close(self._handle)
             self._part.unlink(missing_ok=True)

@@ -54,20 +54,20 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether a process is in the slot (it may still be starting)."""
+        """Whether there is a process (it may still be starting)."""
         return self._process is not None
 
     def alive(self) -> bool:
-        """Return whether the process in the slot still runs."""
+        """Return whether the process still runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Process id, 0 where the slot is empty."""
+        """Process id, 0 where there is none."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Put a process in the slot; it says `hello` on the link once it is ready."""
+        """Start a process; it sends `hello` on the link once it is ready."""
         self._generation += 1
         self.name = f"{self.slot}.{self._generation}"
         self._started_s, self._heard_s = time.monotonic(), None
@@ -78,7 +78,7 @@ class Child:
         log.info("child started", extra=about(child=self.name, pid=self._process.pid))
 
     def heard(self) -> None:
-        """Note that the child has spoken: any message counts as a beat."""
+        """Note a message of the child: any message counts as a heartbeat."""
         self._heard_s = time.monotonic()
 
     def tend(self, now_s: float) -> bool:
@@ -105,7 +105,7 @@ class Child:
         return now_s - self._heard_s > MISSED_BEATS * BEAT_S
 
     def kill(self) -> None:
-        """End the process at once: children keep nothing that main's store and the spool do not hold.
+        """End the process at once: children hold nothing that the store and the spool do not have.
 
         One that hangs in the kernel (a dead network drive, a stuck driver) is not waited for.
         """

@@ -22,7 +22,7 @@ from harmovid_server.logs import about
 from harmovid_server.main import placement
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.prefetch import Prefetcher, disk_was_full
-from harmovid_server.main.requests import Asker, answer
+from harmovid_server.main.requests import Requester, answer
 from harmovid_server.main.state import ServerState, WorkerSlot
 from harmovid_server.main.store import COMPUTED, RECEIVED, WANT
 
@@ -131,14 +131,14 @@ class LinkDispatcher:
     # From the front (and, for shared inputs, from the fetch process).
 
     def _request(self, _name: str, message: Message) -> None:
-        asker = Asker(message["session"], message["user"])
+        requester = Requester(message["session"], message["user"])
         said_before = self.state.outbox_size()
-        answered = answer(self.state, asker, message["type"], message["body"])
+        answered = answer(self.state, requester, message["type"], message["body"])
         if answered is not None and message.get("ref") is not None:
             kind, body = answered
             # The answer goes first; what it sets off (failed frames, a state) comes after it.
             self.state.send(
-                self.state.front, "reply", session=asker.session, ref=message["ref"], type=kind, body=body,
+                self.state.front, "reply", session=requester.session, ref=message["ref"], type=kind, body=body,
                 at=said_before,
             )  # fmt: skip
 

@@ -20,7 +20,7 @@ DELIVERIES_AHEAD = 8
 """Results given to the front before the client has acked the first: keeps the pipe full at any latency."""
 
 IDLE_ATTACHED_S, IDLE_DETACHED_S = 10.0, 2.0
-"""A job without enough input to go on gives its place in a worker to a waiting one after this long."""
+"""A job without enough input to go on gives its slot in a worker to a waiting job after this long."""
 
 SIZE_SLACK = 1.25
 """Room kept for a layer's next file, as a multiple of the largest one seen (grain makes sizes vary)."""
@@ -47,7 +47,7 @@ _UNTOUCHED = Frame()
 
 
 class Frames(Dict[int, Frame]):
-    """The frames that anything has happened to; the others come into being when they are looked up."""
+    """The frames that something has happened to; others are created when they are looked up."""
 
     def __missing__(self, number: int) -> Frame:
         frame = self[number] = Frame()
@@ -55,7 +55,7 @@ class Frames(Dict[int, Frame]):
 
 
 class Job:
-    """A job that is not at its end. `record` is what the store keeps of it as a whole."""
+    """A job that has not ended. `record` is what the store keeps of it as a whole."""
 
     def __init__(self, record: JobRecord, info: Optional[EngineInfo]) -> None:
         self.record = record
@@ -74,7 +74,7 @@ class Job:
         self.asks_at_s = 0.0
         self.position = 0
         self.dirty = False
-        self.told_s = 0.0
+        self.reported_s = 0.0
         self.layer_bytes: Dict[str, int] = {}
         self.result_bytes = 0
         self.delivering: Set[int] = set()
@@ -90,7 +90,7 @@ class Job:
 
     @property
     def active(self) -> bool:
-        """Whether the job is not at its end."""
+        """Whether the job has not ended."""
         return self.record.state in ACTIVE_STATES
 
     @property
@@ -186,7 +186,7 @@ class Job:
         return layers
 
     def detach(self) -> List[Tuple[int, str]]:
-        """The client is away: what it was asked for will not come, what it was sent may not have arrived.
+        """Note that the client is away: requests to it are void, what it was sent may not have arrived.
 
         Returns:
             The (frame, layer) pairs that it was asked for.

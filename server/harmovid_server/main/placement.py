@@ -31,11 +31,11 @@ CRASH_LIMIT = 3
 """Workers that may crash on a job in a row before it fails."""
 
 PAUSE_S = 1.0
-"""How long a job rests after the disk was full, before it is tried again."""
+"""How long a job pauses after the disk was full, before it is tried again."""
 
 
 def assign(state: ServerState) -> None:
-    """Give free slots in workers to waiting jobs."""
+    """Give free worker slots to waiting jobs."""
     if not state.workers:
         return
     waiting = queue(state)
@@ -53,7 +53,7 @@ def assign(state: ServerState) -> None:
 
 
 def queue(state: ServerState) -> List[Job]:
-    """Return the jobs that want a place in a worker, in the order of their age.
+    """Return the jobs that wait for a slot in a worker, oldest first.
 
     Fresh jobs wait while their client is there; jobs that ran before also when they have enough to go on.
     """
@@ -109,7 +109,7 @@ def start(state: ServerState, job: Job, name: str) -> None:
 
 
 def restart(state: ServerState, job: Job) -> None:
-    """Take a job from its worker, so that it starts again with what is now done; without its checkpoint."""
+    """Take a job from its worker and drop its checkpoint: it starts again with what is done now."""
     state.take_from_worker(job)
     (job_folder(state.spool.folder, job.id) / "state.npz").unlink(missing_ok=True)
 
@@ -122,7 +122,7 @@ def _give_up_slots(state: ServerState, waiting: List[Job]) -> None:
     for job in list(state.jobs.values()):
         patience_s = IDLE_DETACHED_S if job.session is None else IDLE_ATTACHED_S
         if job.worker is not None and job.starved and now - max(job.moved_s, job.placed_s) > patience_s:
-            log.info("job waits for frames and gives its place up", extra=about(job=job.id))
+            log.info("job waits for frames and gives its slot up", extra=about(job=job.id))
             state.take_from_worker(job)
 
 

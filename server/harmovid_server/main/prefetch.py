@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 Need = Tuple[str, int, int]
 """(layer, frame, largest file taken): one item of the link's `need`."""
 
-TELL_S = 0.1
+REPORT_S = 0.1
 """STATE is sent at most this often per job (docs/wire.md, "STATE")."""
 
 RESULT = ""
@@ -66,7 +66,7 @@ class Prefetcher:
         return by_turns(jobs[user] for user in self._turn)
 
     def request_inputs(self) -> None:
-        """Ask clients, and shared storage, for the next frames."""
+        """Request the next frames from clients and from shared storage."""
         now = self.state.now()
         order = [job for job in self.order() if job.paused_until_s <= now and job.asks_at_s <= now]
         self._share_out(order)
@@ -83,7 +83,7 @@ class Prefetcher:
                     self.state.fetch(job, *item)
 
     def _request_one(self, job: Job, needs: List[Need]) -> bool:
-        """Ask for one frame of a job; False where nothing can be asked for now."""
+        """Request one frame of a job; False where nothing can be requested now."""
         config = self.state.config
         number = job.next_to_ask(config.window_frames, config.result_frames)
         if number is None:
@@ -103,9 +103,9 @@ class Prefetcher:
         return True
 
     def _share_out(self, jobs: List[Job]) -> None:
-        """Divide the spool among the users that are served now, and each part among that user's jobs.
+        """Divide the spool equally among users with running jobs, and each part among that user's jobs.
 
-        So a job that comes later finds room at once, and several half-filled windows cannot block each other.
+        So a later job finds room at once, and several half-filled windows cannot block each other.
         """
         of_user = Counter(job.record.user for job in jobs)
         total = self.state.spool.all_bytes()
@@ -114,8 +114,7 @@ class Prefetcher:
     def _limits(self, job: Job, layers: List[str]) -> Dict[str, int] | None:
         """Return the room to keep for each layer of the next frame and for its result, or None: no room.
 
-        While no file of a layer has been seen, one frame is asked for with a generous limit, to learn its
-        size.
+        While no file of a layer has been seen, one frame is requested with a generous limit, to learn its size.
         """
         unknown = [layer for layer in layers if not job.layer_bytes.get(layer)]
         if unknown and job.waits_for_first:
@@ -134,7 +133,7 @@ class Prefetcher:
         return limits
 
     def deliver_results(self) -> None:
-        """Give the front the next results, job by job in turns."""
+        """Hand the next results to the front, round robin over the jobs."""
         jobs = [
             job
             for job in self.state.jobs.values()
@@ -156,18 +155,18 @@ class Prefetcher:
         return True
 
     def report_progress(self) -> None:
-        """Tell clients how far their jobs are, each at most every `TELL_S`."""
+        """Send the progress of jobs to their clients, each at most every `REPORT_S`."""
         now = self.state.now()
         waiting = [job for job in queue(self.state) if job.record.state == QUEUED]
         for position, job in enumerate(waiting, 1):
             if job.position != position:
                 job.position, job.dirty = position, True
         for job in self.state.jobs.values():
-            if job.dirty and job.session is not None and now - job.told_s >= TELL_S:
+            if job.dirty and job.session is not None and now - job.reported_s >= REPORT_S:
                 self.state.push_state(job)
 
     def expire(self) -> None:
-        """End what nobody came back for, forget what ended long ago, fail what found no room in time."""
+        """End jobs whose client stayed away, forget old ones, fail the youngest that found no room in time."""
         now, today, config = self.state.now(), time.time(), self.state.config
         for job in list(self.state.jobs.values()):
             if job.session is None and today - job.record.seen_s > config.detach_s:
@@ -184,7 +183,7 @@ class Prefetcher:
             self._fail_for_room(stuck)
 
     def _fail_for_room(self, stuck: List[Job]) -> None:
-        """Fail the youngest of the jobs that found no room; the others wait anew, with what it held."""
+        """Fail the youngest of the jobs that found no room; the others wait again and have its share."""
         youngest = max(stuck, key=lambda job: job.record.created_s)
         for job in stuck:
             job.full_since_s = self.state.now()
@@ -200,12 +199,12 @@ class Prefetcher:
 
 
 def disk_was_full(state: ServerState, job: Job) -> None:
-    """Let a job rest after something could not be written; `Prefetcher.expire` sees to the end of patience."""
+    """Pause a job after something could not be written; `Prefetcher.expire` fails it after `full_s`."""
     _note_full(state, job)
     job.paused_until_s = state.now() + PAUSE_S
 
 
 def _note_full(state: ServerState, job: Job) -> None:
-    """Remember since when a job finds no room, and have it reported to its client."""
+    """Note since when a job has found no room, and have that reported to its client."""
     if job.full_since_s is None:
         job.full_since_s, job.dirty = state.now(), True

@@ -27,7 +27,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def recover(state: ServerState) -> None:
-    """Fill the state from the store, and bring the spool in line with it."""
+    """Load the state from the store, and make the spool agree with it."""
     boot = BOOT_ID.read_text(encoding="ascii").strip()
     same_boot = state.store.meta("boot_id") == boot
     state.store.put_meta("boot_id", boot)

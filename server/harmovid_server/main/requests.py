@@ -42,35 +42,35 @@ HOLD_S = 1.0
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Who asks: the front's session and the user: the client's public key, or "" without keys."""
+class Requester:
+    """Who asks: the front's session, and the user: the client's public key, or "" without keys."""
 
     session: bytes
     user: str
 
 
-def answer(state: ServerState, asker: Asker, kind: str, body: Body) -> Optional[Answer]:
+def answer(state: ServerState, requester: Requester, kind: str, body: Body) -> Optional[Answer]:
     """Return the answer to one request; None where there is none to give."""
     try:
-        return _ANSWERS[kind](state, asker, body)
+        return _ANSWERS[kind](state, requester, body)
     except HarmoVidError as error:
         return "REJECT", {"error": wire.error_body(error)}
 
 
-def _engines(state: ServerState, _asker: Asker, _body: Body) -> Answer:
+def _engines(state: ServerState, _asker: Requester, _body: Body) -> Answer:
     return "ENGINE_LIST", {"engines": [info.to_dict() for info in state.engines.values()]}
 
 
-def _status(state: ServerState, asker: Asker, body: Body) -> Answer:
+def _status(state: ServerState, requester: Requester, body: Body) -> Answer:
     rows: List[Tuple[JobRecord, Body]] = [
         (job.record, wire.progress_body(job.progress()))
         for job in state.jobs.values()
-        if job.record.user == asker.user
+        if job.record.user == requester.user
     ]
     rows += [
         (ended.record, wire.progress_body(ended.progress))
         for ended in state.ended.values()
-        if ended.record.user == asker.user
+        if ended.record.user == requester.user
     ]
     if "job" in body:
         rows = [row for row in rows if row[0].spec.job_id == body["job"]]
@@ -90,24 +90,24 @@ def _status(state: ServerState, asker: Asker, body: Body) -> Answer:
     return "JOBS", {"jobs": jobs}
 
 
-def _submit(state: ServerState, asker: Asker, body: Body) -> Answer:
+def _submit(state: ServerState, requester: Requester, body: Body) -> Answer:
     spec = JobSpec.from_dict(body["spec"])
     known = state.jobs.get(spec.job_id) or state.ended.get(spec.job_id)
     if known is not None:
-        if known.record.user != asker.user or known.record.spec != spec:
+        if known.record.user != requester.user or known.record.spec != spec:
             raise JobConflict(
                 f"job {spec.job_id} exists already with another specification.",
                 fix="Submit with a new job id.",
             )
         if isinstance(known, Ended):
             return "ACCEPT", wire.progress_body(known.progress)
-        if known.session != asker.session:
-            state.attach(known, asker.session)
+        if known.session != requester.session:
+            state.attach(known, requester.session)
             known.asks_at_s = state.now() + HOLD_S
         return "ACCEPT", wire.progress_body(known.progress())
-    record = JobRecord(spec, asker.user, QUEUED, created_s=time.time(), seen_s=time.time())
+    record = JobRecord(spec, requester.user, QUEUED, created_s=time.time(), seen_s=time.time())
     job = Job(record, _admit(state, spec))
-    job.session = asker.session
+    job.session = requester.session
     try:
         state.add(job)
     except OSError as error:
@@ -148,13 +148,13 @@ def _admit(state: ServerState, spec: JobSpec) -> Any:
     return info
 
 
-def _resume(state: ServerState, asker: Asker, body: Body) -> Answer:
+def _resume(state: ServerState, requester: Requester, body: Body) -> Answer:
     have = wire.unpack_have(body["have"])
     ended = state.ended.get(body["job"])
-    if ended is not None and ended.record.user == asker.user:
-        return _resume_ended(state, asker, ended, have)
-    job = _own(state, asker, body["job"])
-    state.attach(job, asker.session)
+    if ended is not None and ended.record.user == requester.user:
+        return _resume_ended(state, requester, ended, have)
+    job = _own(state, requester, body["job"])
+    state.attach(job, requester.session)
     job.asks_at_s = 0.0
     surprises = [_settle(state, job, number, have.get(number)) for number in job.numbers]
     if any(surprises) and job.worker is not None:
@@ -170,7 +170,7 @@ def _resume(state: ServerState, asker: Asker, body: Body) -> Answer:
 
 
 def _settle(state: ServerState, job: Job, number: int, crc: Optional[int]) -> bool:
-    """Bring one frame in line with what the client has (`crc`, or None); True where the worker must know."""
+    """Match one frame with what the client has (`crc`, or None); True where the worker has to start again."""
     frame = job.frames.get(number)
     if frame is None and crc is None:
         return False
@@ -189,7 +189,7 @@ def _settle(state: ServerState, job: Job, number: int, crc: Optional[int]) -> bo
     return False
 
 
-def _resume_ended(state: ServerState, asker: Asker, ended: Ended, have: Dict[int, int]) -> Answer:
+def _resume_ended(state: ServerState, requester: Requester, ended: Ended, have: Dict[int, int]) -> Answer:
     """Tell the end of a job again: its failed frames and its final state."""
     job_id = ended.record.spec.job_id
     frames = state.store.frames(job_id)
@@ -201,31 +201,31 @@ def _resume_ended(state: ServerState, asker: Asker, ended: Ended, have: Dict[int
     for number, record in sorted(frames.items()):
         if record.state == DEAD:
             body = {"job": job_id, "frame": number, "error": record.error or {}}
-            state.send(state.front, "push", session=asker.session, type="FRAME_FAILED", body=body)
+            state.send(state.front, "push", session=requester.session, type="FRAME_FAILED", body=body)
     final = wire.progress_body(ended.progress)
     if ended.record.error:
         final["error"] = ended.record.error
-    state.send(state.front, "push", session=asker.session, type="STATE", body=final)
+    state.send(state.front, "push", session=requester.session, type="STATE", body=final)
     return "ACCEPT", wire.progress_body(ended.progress)
 
 
-def _cancel(state: ServerState, asker: Asker, body: Body) -> Answer:
+def _cancel(state: ServerState, requester: Requester, body: Body) -> Answer:
     ended = state.ended.get(body["job"])
-    if ended is None or ended.record.user != asker.user:
-        state.end(_own(state, asker, body["job"]), CANCELLED)
+    if ended is None or ended.record.user != requester.user:
+        state.end(_own(state, requester, body["job"]), CANCELLED)
         ended = state.ended[body["job"]]
     return "ACCEPT", wire.progress_body(ended.progress)
 
 
-def _result_bad(state: ServerState, asker: Asker, body: Body) -> None:
-    job = _own(state, asker, body["job"])
-    if job.session == asker.session and body["frame"] in job.numbers:
+def _result_bad(state: ServerState, requester: Requester, body: Body) -> None:
+    job = _own(state, requester, body["job"])
+    if job.session == requester.session and body["frame"] in job.numbers:
         state.fail_frame(job, body["frame"], body["error"])
 
 
-def _own(state: ServerState, asker: Asker, job_id: str) -> Job:
+def _own(state: ServerState, requester: Requester, job_id: str) -> Job:
     job = state.jobs.get(job_id)
-    if job is None or job.record.user != asker.user:
+    if job is None or job.record.user != requester.user:
         raise _unknown(job_id)
     return job
 
@@ -236,7 +236,7 @@ def _unknown(job_id: str) -> JobUnknown:
     )
 
 
-_ANSWERS: Dict[str, Callable[[ServerState, Asker, Body], Optional[Answer]]] = {
+_ANSWERS: Dict[str, Callable[[ServerState, Requester, Body], Optional[Answer]]] = {
     "ENGINES": _engines,
     "STATUS": _status,
     "SUBMIT": _submit,

@@ -1,10 +1,10 @@
-"""The server's life: start, serve, drain, stop. The main process is supervisor and dispatcher at once.
+"""The main process: start, serve, drain, stop. It supervises the other processes and schedules the jobs.
 
     raise SystemExit(serve(load(sys.argv[1:], os.environ)))
 
-Start opens the store, then the link, then the children; the public sockets are bound last, when an engine is
-ready. The first SIGTERM (or Ctrl-C) drains: no new jobs, running ones go on while their clients wait, at most
-`drain_s`; a second one stops at once. Jobs outlive the process: the next one takes them up where they are.
+A start opens the store, then the link, then the children; the public sockets are bound last, when an engine is ready.
+The first SIGTERM (or Ctrl-C) drains: no new jobs, running ones go on while their clients wait, at most `drain_s`; a
+second one stops at once. Jobs outlive the process: the next server continues them.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ log = logging.getLogger("harmovid.main")
 WORKER_MODULE = "harmovid_server.worker"
 POLL_MS = 100
 GOODBYE_S = 1.0
-"""How long the front gets to say goodbye to its clients."""
+"""How long the front may take to say BYE to its clients."""
 
 START_TRIES = 3
-SAME_WISH_S = 1.0
+SAME_SIGNAL_S = 1.0
 """Signals closer together than this are one."""
 
 
@@ -67,10 +67,10 @@ def serve(config: Config) -> int:
 
 
 def check_exposure(config: Config) -> None:
-    """Refuse to be reachable from other machines without keys, and to have keys that let nobody in.
+    """Refuse to be reachable from other machines without keys, and keys that nobody may connect with.
 
     Raises:
-        InputError: it is so; or the address is none.
+        InputError: the settings say so; or the address is no IP address.
         KeyFileError: a key file is no good.
     """
     if not config.server_key:
@@ -102,7 +102,7 @@ def check_bundles(config: Config) -> None:
 
 
 class Server:
-    """The main process: its folders, its store, its link, its children and its clock."""
+    """The main process: its folders, store, link, child processes and clock."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -119,7 +119,7 @@ class Server:
         self._notify_s = 0.0
 
     def __enter__(self) -> Server:
-        """Claim the state folder, open store and spool, bind the link."""
+        """Lock the state folder, open store and spool, bind the link."""
         state = Path(self.config.state)
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the children, close everything, and leave the jobs where they are."""
+        """End the children and close everything; the jobs stay in store and spool."""
         notify("STOPPING=1")
         for child in self.children:
             child.kill()
@@ -174,7 +174,7 @@ class Server:
         log.info("stopped")
 
     def start(self) -> None:
-        """Start all children; they say hello on the link when they are ready."""
+        """Start all children; each sends `hello` on the link when it is ready."""
         for child in self.children:
             child.start()
 
@@ -210,7 +210,7 @@ class Server:
         self.state.delete_unused()
 
     def _give_up_on(self, child: Child) -> None:
-        """End a start that leads nowhere; later a child that keeps dying is only started less and less often."""
+        """End a start in which a child keeps dying; later such a child is restarted less and less often."""
         if not self._announced and child.deaths >= START_TRIES:
             raise EngineFailed(
                 f"the server's {child.slot} process died {START_TRIES} times before it was ready.",
@@ -261,9 +261,9 @@ class Server:
         if number == signal.SIGHUP:
             self._reload = True
         else:
-            # A terminal, `timeout` or a wrapper may deliver one wish twice, to us and to our group.
+            # A terminal, `timeout` or a wrapper may deliver one signal twice, to us and to our group.
             now = time.monotonic()
-            if not self._signals or now - self._first_signal_s > SAME_WISH_S:
+            if not self._signals or now - self._first_signal_s > SAME_SIGNAL_S:
                 self._signals += 1
             if self._signals == 1:
                 self._first_signal_s = now
@@ -291,7 +291,7 @@ class Server:
             self.stopping = True
 
     def _say_goodbye(self) -> None:
-        """Have the front tell its clients, and give it a moment for it."""
+        """Have the front say BYE to its clients, and give it a moment for that."""
         self._speak()
         self._tell_front("bye")
         front = self.children[0]
@@ -305,7 +305,7 @@ class Server:
 
 
 def _claim(state: Path) -> int:
-    """Hold the state folder for this server alone; the kernel lets go of it when we die."""
+    """Lock the state folder for this server; the kernel releases the lock when the process ends."""
     handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -334,7 +334,7 @@ def _write_ready(path: Path, facts: Dict[str, object]) -> None:
 
 
 def notify(message: str) -> None:
-    """Tell systemd (sd_notify(3)) where it listens for it; elsewhere do nothing."""
+    """Send a message to systemd (sd_notify(3)) where it asks for them; elsewhere do nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -40,7 +40,7 @@ class WorkerSlot:
 
 @dataclass
 class Ended:
-    """A job at its end, as it is remembered for `Config.keep_s`."""
+    """A job that has ended, as it is remembered for `Config.keep_s`."""
 
     record: JobRecord
     progress: Progress
@@ -68,7 +68,7 @@ class ServerState:
         self._folders_to_drop: List[str] = []
 
     def outbox_size(self) -> int:
-        """Return how many messages are queued: a place for `send` to put one before later ones."""
+        """Return how many messages are queued: an index at which `send` can insert one later."""
         return len(self._outbox)
 
     def send(self, child: Optional[str], op: str, at: Optional[int] = None, **fields: Any) -> None:
@@ -77,16 +77,16 @@ class ServerState:
             self._outbox.insert(len(self._outbox) if at is None else at, (child, op, fields))
 
     def push(self, job: Job, kind: str, body: Body) -> None:
-        """Tell a job's client something that it did not ask for."""
+        """Send a job's client a message that is no answer."""
         if job.session is not None:
             self.send(self.front, "push", session=job.session, type=kind, body=body)
 
     def push_state(self, job: Job) -> None:
-        """Tell a job's client how far it is."""
+        """Send a job's progress to its client."""
         body = wire.progress_body(job.progress())
         if job.record.state == FAILED and job.record.error:
             body["error"] = job.record.error
-        job.dirty, job.told_s = False, self.now()
+        job.dirty, job.reported_s = False, self.now()
         self.push(job, "STATE", body)
 
     def fetch(self, job: Job, layer: str, number: int, limit: int) -> None:
@@ -101,7 +101,7 @@ class ServerState:
         return outbox
 
     def delete_unused(self) -> None:
-        """Delete what is no longer needed; the store knows already that it is not."""
+        """Delete files that are no longer needed; the store has already recorded that."""
         for path in self._trash:
             self.spool.remove(path)
         for job in self._folders_to_drop:
@@ -128,7 +128,7 @@ class ServerState:
         )  # fmt: skip
 
     def attach(self, job: Job, session: bytes) -> None:
-        """Make a session the one that owns a job; what an earlier one was asked for or sent is void."""
+        """Attach a job to a session; requests to and deliveries for an earlier session are dropped."""
         if job.session is not None and job.session != session:
             self.send(self.front, "forget", job=job.id)
             error = HarmoVidError("another connection has taken this job over.")
@@ -153,7 +153,7 @@ class ServerState:
             self._break_promise(job, number, layer)
 
     def void(self, job: Job, number: int, layer: str) -> None:
-        """Note that one input will not come as asked."""
+        """Note that one input will not come as requested."""
         self._break_promise(job, number, layer)
         job.ask_again(number, [layer])
 
@@ -162,7 +162,7 @@ class ServerState:
         self.spool.release_promise(output_path(self.spool.folder, job.id, number))
 
     def end(self, job: Job, state: str, error: Optional[HarmoVidError] = None) -> None:
-        """Bring a job to its end: tell the client and the worker, forget its files."""
+        """End a job: inform the client and the worker, drop its files."""
         job.record.state, job.record.ended_s = state, time.time()
         job.record.error = wire.error_body(error) if error else None
         self.keep(job)
@@ -181,7 +181,7 @@ class ServerState:
         )
 
     def take_from_worker(self, job: Job) -> None:
-        """Have the worker drop a job, if one has it. The job's folder stays."""
+        """Stop a job in its worker, if it is in one. The job's folder stays."""
         if job.worker is not None:
             self.send(job.worker, "stop", job=job.id)
             if job.worker in self.workers:
@@ -194,7 +194,7 @@ class ServerState:
         self.store.drop_job(job_id)
 
     def moved(self, job: Job) -> None:
-        """Note that a frame of a job went forward; being given to a worker (again) is no progress."""
+        """Note progress: a frame moved to its next state. A new start in a worker is no progress."""
         job.moved_s = self.now()
         job.dirty = True
 
@@ -256,7 +256,7 @@ class ServerState:
         self.moved(job)
 
     def want_again(self, job: Job, number: int) -> None:
-        """A frame that was done has to be made once more: its result is lost."""
+        """A finished frame has to be computed again: its result is lost."""
         job.set_state(number, WANT)
         frame = job.frames[number]
         if len(frame.inputs) == len(job.spec.layers):
@@ -287,7 +287,7 @@ class ServerState:
         self.finish_if_over(job)
 
     def release(self, job: Job, number: int) -> None:
-        """Let the inputs of a frame go; what is still on its way will be thrown away when it comes."""
+        """Delete the inputs of a frame; one that is still on its way is deleted when it arrives."""
         for layer in job.spec.layers:
             path = input_path(self.spool.folder, job.id, layer, number)
             self.spool.release_promise(path)
@@ -297,7 +297,7 @@ class ServerState:
         self.store.drop_inputs(job.id, number)
 
     def release_if_done(self, job: Job, number: int) -> None:
-        """Let the inputs of a frame go, unless its result is still owed."""
+        """Delete the inputs of a frame, unless its result is still to be computed."""
         if job.frames[number].state not in (WANT, RECEIVED):
             self.release(job, number)
 

@@ -274,6 +274,22 @@ def test_a_late_file_of_a_cancelled_job_changes_nothing(rig: DispatcherRig) -> N
     assert rig.state.spool.used_bytes == 0
 
 
+def test_what_an_engine_runs_on_is_in_its_description(rig: DispatcherRig) -> None:
+    """Once a worker has loaded an engine, ENGINES tells what it runs on; of an engine that it has not, nothing."""
+    runtime = {
+        "runtime": "onnxruntime 1",
+        "provider": "cpu",
+        "device": "cpu",
+        "precision": "float32",
+        "reason": "",
+    }
+    rig.hear(WORKER, "activated", engine="echo", runtime=runtime)
+    rig.hear(WORKER, "activated", engine="nothing", runtime=runtime)
+
+    _, body = rig.request("anna", "ENGINES", {})
+    assert {info["name"]: info["runtime"] for info in body["engines"]} == {"echo": runtime, "pool": {}}
+
+
 def test_a_malformed_message_of_a_child_is_survived(rig: DispatcherRig) -> None:
     """A bug in a child is logged; main and its jobs go on."""
     job = rig.submit(frames="1-3")

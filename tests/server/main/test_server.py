@@ -17,10 +17,10 @@ import pytest
 from fakes.peer import Peer, frame_bytes, spec
 from fakes.running import ECHO, RunningServer, alive
 from fakes.waiting import wait_until
-from harmovid.errors import InputError, KeyFileError
+from harmovid.errors import BundleError, InputError, KeyFileError
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret
 from harmovid_server.config import Config
-from harmovid_server.main.server import SAME_WISH_S, check_exposure, notify
+from harmovid_server.main.server import SAME_SIGNAL_S, check_bundles, check_exposure, notify
 
 
 @pytest.fixture
@@ -68,6 +68,15 @@ def test_the_command_refuses_and_says_why(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "without keys" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_engine_folder_without_a_bundle_ends_the_start(tmp_path: Path) -> None:
+    """A folder with no bundle, or one whose manifest cannot be read, is refused before anything is started."""
+    with pytest.raises(BundleError, match="holds no engine bundle"):
+        check_bundles(Config(engine_folders=(str(tmp_path),)))
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(BundleError, match="no manifest of schema 1"):
+        check_bundles(Config(engine_folders=(str(tmp_path),)))
 
 
 def test_help_lists_the_flags() -> None:
@@ -159,7 +168,7 @@ def test_a_second_signal_stops_at_once(server: RunningServer) -> None:
         assert server.process is not None
         server.process.send_signal(signal.SIGINT)
         peer.wait(lambda m: m.type == "DRAIN")
-        time.sleep(SAME_WISH_S + 0.1)  # sooner it is the same signal, delivered twice
+        time.sleep(SAME_SIGNAL_S + 0.1)  # sooner it is the same signal, delivered twice
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(50) == 1  # and not after the 60 s of a drain
     assert server.pids() == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
@@ -21,9 +22,10 @@ from harmovid.pixels import exr
 from harmovid_server import engines
 from harmovid_server.config import Config
 from harmovid_server.ipc import IpcClient, IpcRouter
+from harmovid_server.worker import worker as worker_module
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.engine_host import EngineHost
-from harmovid_server.worker.worker import Worker, codec_children
+from harmovid_server.worker.worker import Worker, codec_children, runtime_settings
 
 JOBS = ("a" * 32, "b" * 32)
 
@@ -121,6 +123,8 @@ def test_hello_then_a_job_then_beats(main, process) -> None:
         data = (folder / "out" / f"{message['frame']}.exr").read_bytes()
         assert (message["size"], message["crc"]) == (len(data), zlib.crc32(data))
         assert same_pixels(exr.read(data), plate(message["frame"]))
+    (activated,) = main.said("activated")
+    assert (activated["engine"], activated["runtime"]["device"]) == ("null", "cpu")
     main.listen(lambda: len(main.said("beat")) >= 3)
 
 
@@ -202,3 +206,15 @@ def test_one_codec_child_per_core_unless_told() -> None:
     """The number of codec children is the setting, or the cores this process may use."""
     assert codec_children(Config(codecs=3)) == 3
     assert codec_children(Config()) == len(os.sched_getaffinity(0))
+
+
+def test_each_worker_takes_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two GPUs and two workers the second worker takes the second GPU; a GPU that is named is every worker's."""
+    monkeypatch.setattr(worker_module, "count_gpus", lambda environ: 2)
+    two = Config(state=str(tmp_path), workers=2, gpu_bytes=1 << 30)
+
+    assert [runtime_settings(two, f"worker-{n}.3").device for n in range(3)] == ["auto:0", "auto:1", "auto:0"]
+    assert runtime_settings(two, "worker-0.1").memory == 1 << 30
+    assert runtime_settings(replace(two, device="cuda:1"), "worker-0.1").device == "cuda:1"
+    assert runtime_settings(replace(two, device="cpu"), "worker-1.1").device == "cpu"
+    assert runtime_settings(replace(two, workers=1), "worker-0.1").device == "auto"
