@@ -27,6 +27,8 @@ def press(name: str) -> None:
 def press_on(group: Any, name: str) -> None:
     """Do what a button of a node says."""
     try:
+        if node.is_newer(group):
+            raise InputError("this node was made by a newer HarmoVid.", fix="Update HarmoVid to change it.")
         _BUTTONS[name](group)
     except HarmoVidError as error:
         message(status.failed(group, error))
@@ -125,7 +127,7 @@ def changed(group: Any, name: str) -> None:
 
 def opened(group: Any) -> None:
     """Look after a node of a script that was opened: an interrupted job is offered to be gone on with."""
-    record = jobs.unfinished(group)
+    record = None if node.is_newer(group) else jobs.unfinished(group)
     if record is None:
         return
     here, total = len(readback.show(group, record)), len(FrameRange.parse(record.wanted))

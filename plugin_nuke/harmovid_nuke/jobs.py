@@ -23,7 +23,7 @@ from harmovid.errors import HarmoVidError, InputError, JobCancelled
 from harmovid.frames import FrameRange
 
 from harmovid_nuke import node as nodes
-from harmovid_nuke import plan, private, readback, record, render, status, threads
+from harmovid_nuke import plan, private, readback, record, render, result_curve, status, threads
 from harmovid_nuke.partial import PartialJob
 from harmovid_nuke.record import Record
 
@@ -228,7 +228,8 @@ def _job(run: Run, client: Any, view: str, bar: Bar) -> None:
         run.reports[frame] = report
         if time.monotonic() - shown_at > SHOW_S:
             shown_at = time.monotonic()
-            threads.later(_follow, run)
+            # The folder is listed here: on slow storage Nuke must not wait for it.
+            threads.later(_follow, run, run.record.present())
 
     handle = client.start(job, on_result=arrived)
     while not handle.wait(LOOK_S):
@@ -289,11 +290,11 @@ class Bar:
         self._said = text
 
 
-def _follow(run: Run) -> None:
+def _follow(run: Run, present: FrameRange) -> None:
     """Show the frames that have arrived. In the main thread."""
     group = nodes.find(run.node, missing_ok=True)
     if group is not None and not run.over:
-        present = readback.show(group, run.record)
+        readback.show(group, run.record, present)
         total = len(FrameRange.parse(run.record.wanted))
         status.tell(group, f"{len(present)} of {total} frames are here ...", status.BUSY)
 
@@ -303,7 +304,8 @@ def _settle(run: Run) -> None:
     if not os.path.isfile(os.path.join(run.record.folder, record.RECORD)):
         return
     if run.reports:
-        run.record.save_reports(run.reports)
+        pattern = run.record.result(run.record.views[0])
+        run.record.save_reports({n: result_curve.noted(pattern, n, said) for n, said in run.reports.items()})
     missing = run.record.missing()
     if run.error is None:
         state = record.PARTLY if missing else record.DONE
@@ -311,8 +313,15 @@ def _settle(run: Run) -> None:
         state = record.CANCELLED if isinstance(run.error, JobCancelled) else record.FAILED
     message = "" if run.error is None else status.words_of(run.error)
     run.record = run.record.save(state=state, message=message)
-    if state == record.DONE and not run.record.keep_inputs:
-        shutil.rmtree(os.path.join(run.record.folder, record.INPUTS), ignore_errors=True)
+    if state == record.DONE:
+        _tidy(run.record)
+
+
+def _tidy(done: Record) -> None:
+    """Remove the frames that were sent for a version that is done, and for older ones that nobody runs any more."""
+    for each in record.versions(os.path.dirname(done.folder)):
+        if each.version <= done.version and each.state != record.RUNNING and not each.keep_inputs:
+            shutil.rmtree(os.path.join(each.folder, record.INPUTS), ignore_errors=True)
 
 
 def _finish(run: Run) -> None:

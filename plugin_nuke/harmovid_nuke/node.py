@@ -16,7 +16,7 @@ import nuke
 from harmovid.errors import InputError
 from harmovid.job import EngineInfo
 
-from harmovid_nuke import knobs, readback, status, template
+from harmovid_nuke import SCHEMA, knobs, readback, status, template
 from harmovid_nuke.knobs import OPTION, pack, unpack
 from harmovid_nuke.record import Record, load
 
@@ -75,6 +75,12 @@ def all_of_ours() -> List[Any]:
         return [one for one in nuke.allNodes("Group") if one.knob("harmovid_kind") is not None]
 
 
+def is_newer(group: Any) -> bool:
+    """Return whether a node was made by a newer plugin, whose knobs this one must not touch."""
+    made_by = str(group["harmovid_schema"].value())
+    return made_by.isdigit() and int(made_by) > int(SCHEMA)
+
+
 def record_of(group: Any) -> Optional[Record]:
     """Return the record of the version that the node shows, as it is on disk, or as the node remembers it."""
     data = unpack(group["job_data"].value())
@@ -90,6 +96,8 @@ def packed(record: Record) -> str:
 
 def take_engine(group: Any, engine: EngineInfo) -> None:
     """Give a node the options of an engine; values of options that it had before are kept."""
+    if is_newer(group):
+        return
     data = pack(engine.to_dict())
     if group["engine_data"].value() == data:
         return

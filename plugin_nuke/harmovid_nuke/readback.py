@@ -6,7 +6,7 @@ Only the main thread may call what takes a node.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import nuke
 from harmovid.frames import FrameRange
@@ -32,9 +32,15 @@ def quietly() -> Iterator[None]:
         nuke.Undo.enable()
 
 
-def show(group: Any, record: Record) -> FrameRange:
-    """Have a node show a result, as far as it is there; return the frames that are."""
-    present = record.present()
+def show(group: Any, record: Record, present: Optional[FrameRange] = None) -> FrameRange:
+    """Have a node show a result, as far as it is there; return the frames that are.
+
+    Args:
+        group: the node.
+        record: of the version.
+        present: the frames that are there, where somebody has looked already.
+    """
+    present = record.present() if present is None else present
     wanted = FrameRange.parse(record.wanted)
     with quietly():
         read = group.node(RESULT)
@@ -84,10 +90,7 @@ def curves(group: Any, record: Record) -> None:
         group["flicker"].fromScript(
             _triples({frame: result_curve.flicker(said) for frame, said in reports.items()})
         )
-        measured = {
-            frame: result_curve.correction(record.result(record.views[0]), frame, said)
-            for frame, said in reports.items()
-        }
+        measured = {frame: result_curve.told(said) for frame, said in reports.items()}
         group["measured"].fromScript(_triples(measured))
         group["correction"].fromScript(_triples(measured))
         for (frame, index), change in edits.items():

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import struct
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from harmovid.frames import FramePattern
 
 Triple = Tuple[float, float, float]
 GRADE = b"harmovid/grade"
-MAX_HEADER = 1 << 20
+OVERALL = "overall_stops"
+USUAL_HEADER, MAX_HEADER = 1 << 15, 1 << 20
 _MAGIC = b"\x76\x2f\x31\x01"
 MIDDLE_GREY = 0.18
 
@@ -26,20 +27,37 @@ def flicker(report: Mapping[str, Any]) -> Optional[Triple]:
     return _told(report, "measured")
 
 
+def told(report: Mapping[str, Any]) -> Optional[Triple]:
+    """Return the overall correction that was noted in a kept report (`noted`); None where none was."""
+    return _triple(report.get(OVERALL))
+
+
+def noted(pattern: str, frame: int, report: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return a report with the frame's overall correction in it, so that nobody has to look it up again."""
+    found = correction(pattern, frame, report)
+    return {**report, **({OVERALL: list(found)} if found is not None else {})}
+
+
 def correction(pattern: str, frame: int, report: Mapping[str, Any]) -> Optional[Triple]:
-    """Return by how many stops a frame was changed on the whole, per channel; None where nothing says so."""
+    """Return by how many stops a frame was changed on the whole, per channel; None where nothing says so.
+
+    Looks into the result's file where the report does not tell.
+    """
     before, after = _told(report, "measured"), _told(report, "corrected")
     if before is not None and after is not None:
         return after[0] - before[0], after[1] - before[1], after[2] - before[2]
     try:
         return at_grey(grade_of(FramePattern.parse(pattern).path(frame)))
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error):
         return None
 
 
 def _told(report: Mapping[str, Any], name: str) -> Optional[Triple]:
     engine = report.get("engine")
-    value = engine.get(name) if isinstance(engine, Mapping) else None
+    return _triple(engine.get(name)) if isinstance(engine, Mapping) else None
+
+
+def _triple(value: Any) -> Optional[Triple]:
     if not isinstance(value, (list, tuple)) or len(value) != 3:
         return None
     if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in value):
@@ -54,7 +72,15 @@ def grade_of(path: str) -> List[Mapping[str, Any]]:
         ValueError, OSError: not an EXR, or one that cannot be read.
     """
     with open(path, "rb") as file:
-        data = file.read(MAX_HEADER)
+        data = file.read(USUAL_HEADER)
+        try:
+            return _grade_in(data)
+        except (IndexError, ValueError, struct.error):  # cut off in the header: it is a long one
+            return _grade_in(data + file.read(MAX_HEADER))
+
+
+def _grade_in(data: bytes) -> List[Mapping[str, Any]]:
+    """Return the curves that the beginning of a file describes."""
     if not data.startswith(_MAGIC):
         raise ValueError("no EXR")
     at = 8

@@ -7,6 +7,7 @@ from typing import Any, Iterator
 
 import pytest
 from fakes.nuke_host import qt
+from fakes.nuke_host.api import Undo
 from fakes.nuke_host.host import Host, install
 
 install()
@@ -31,12 +32,14 @@ def _running(gui: bool, binding: str, folder: Path, monkeypatch: pytest.MonkeyPa
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_PYTHON", "HARMOVID_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     host = Host(gui)
+    Undo.depth = Undo.disabled = 0
     with qt.stand_in(binding):
         try:
             yield host
         finally:
             host.remove()
     assert host.violations == []
+    assert (Undo.depth, Undo.disabled) == (0, 0), "a step of undo was left open"
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def baked(host: Host, nuke: Any, tmp_path: Path) -> Any:
     shots.save(tmp_path / "v001", "result", results)
     made.save(state=record.DONE)
     reports = {n: {"engine": {"measured": [0, 0, 0], "corrected": list(stops)}} for n, stops in STOPS.items()}
-    made.save_reports(reports)
+    made.save_reports({n: result_curve.noted(made.result(""), n, said) for n, said in reports.items()})
     node.show(group, made)
     return group
 

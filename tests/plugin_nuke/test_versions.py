@@ -319,3 +319,23 @@ def test_no_colour_space_is_named(host: Host, shot: Any, nuke: Any, config: str)
     assert exr.load(run.record.input("fg", "") % FIRST).channels["rgba.red"].tobytes() == plate.tobytes()
     assert out.shape == plate.shape
     assert shot.node("Result")["colorspace"].value() == "default"
+
+
+def test_a_node_of_a_newer_plugin_is_left_alone(host: Host, shot: Any) -> None:
+    """A node whose knobs are of a later version says so and is not changed."""
+    shot["harmovid_schema"].setValue("99")
+    before = shot.writeKnobs(0)
+    node.take_engine(shot, ENGINE)
+    assert shot.writeKnobs(0) == before
+    shot["send"].execute()
+    assert "newer HarmoVid" in host.messages[-1]
+
+
+def test_frames_sent_for_failed_versions_go_with_the_next_good_one(host: Host, shot: Any) -> None:
+    """The inputs of a version that failed stay until a later one is done, and no longer."""
+    host.cancel_after_frames = 2
+    failed = sent(host, shot).record
+    assert Path(failed.folder, record.INPUTS).exists()
+    host.cancel_after_frames = None
+    assert sent(host, shot).error is None
+    assert not Path(failed.folder, record.INPUTS).exists()
