@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from typing import Any, Dict
 
 import nuke
@@ -29,23 +28,25 @@ TEMPLATE, VALUES, SCRIPT = "template.json", "parameter_values.json", "script.nk"
 def write_job(group: Any) -> str:
     """Write everything a farm needs into a new version's folder, and return a sentence that says where.
 
+    The artist's own script is not saved, and its node shows what is there, as before.
+
     Raises:
-        InputError: something is missing, or the script is not saved. OutputError: a file cannot be written.
+        InputError: something is missing. OutputError: a file cannot be written.
     """
-    if not nuke.root().name() or nuke.root().name() == "Root":
-        raise InputError("the script has no file.", fix="Save it first.")
     record = plan.placed(plan.make(group)).save(state=WAITING)
-    _expect(group, record)
-    nuke.scriptSave()
     script = f"{record.folder}/{SCRIPT}"
+    on_missing = group["on_missing"].value()
+    _expect(group, record)
     try:
-        shutil.copyfile(nuke.root().name(), script)
+        nuke.scriptSaveToTemp(script)
         write_whole(f"{record.folder}/{TEMPLATE}", _json(template(record)))
         write_whole(f"{record.folder}/{VALUES}", _json(values(record, script)))
-    except OSError as error:
-        raise OutputError(
-            f"{record.folder} cannot be written: {error.strerror}.", fix="Check the folder."
-        ) from error
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{record.folder} cannot be written: {error}.", fix="Check the folder.") from error
+    finally:
+        with readback.quietly():
+            group["on_missing"].setValue(on_missing)
+        readback.show(group, record)
     return (
         f"Ready for the farm: submit {record.folder} (Open Job Description), or run its first step by hand."
     )

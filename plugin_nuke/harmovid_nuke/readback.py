@@ -56,6 +56,7 @@ def show(group: Any, record: Record, present: Optional[FrameRange] = None) -> Fr
             # A knob that is in scripts, but not in every Nuke's list of knobs, must not stop a result.
             if read.knob(name) is not None:
                 _set(read[name], value)
+        _set(read["on_error"], "black")
         _set(group["has_alpha"], record.has_alpha)
         _set(group["version"], record.version)
         group["present"].fromScript(presence(wanted, present))

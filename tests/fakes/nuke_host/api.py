@@ -253,6 +253,12 @@ def scriptSave(filename: Optional[str] = None) -> bool:
 
 
 @main_thread_only
+def scriptSaveToTemp(str: str) -> str:
+    Path(str).write_text(script.write(current().root), encoding="utf-8")
+    return str
+
+
+@main_thread_only
 def scriptClear(*args: Any, **kwargs: Any) -> None:
     host = current()
     host.call_back("onScriptClose", host.root)
@@ -351,7 +357,8 @@ class _Nodes:
 
 FUNCTIONS = (
     executeInMainThread, executeInMainThreadWithResult, createNode, delete, toNode, root, thisNode, thisKnob, allNodes,
-    selectedNodes, nodePaste, execute, scriptOpen, scriptSave, scriptClear, message, ask, views, frame, menu,
+    selectedNodes, nodePaste, execute, scriptOpen, scriptSave, scriptSaveToTemp, scriptClear, message, ask, views, frame,
+    menu,
     pluginAddPath, pluginPath, tprint, error, activeViewer,
 )  # fmt: skip
 EVENTS = (
