@@ -357,9 +357,8 @@ class _Nodes:
 
 FUNCTIONS = (
     executeInMainThread, executeInMainThreadWithResult, createNode, delete, toNode, root, thisNode, thisKnob, allNodes,
-    selectedNodes, nodePaste, execute, scriptOpen, scriptSave, scriptSaveToTemp, scriptClear, message, ask, views, frame,
-    menu,
-    pluginAddPath, pluginPath, tprint, error, activeViewer,
+    selectedNodes, nodePaste, execute, scriptOpen, scriptSave, scriptSaveToTemp, scriptClear, message, ask, views,
+    frame, menu, pluginAddPath, pluginPath, tprint, error, activeViewer,
 )  # fmt: skip
 EVENTS = (
     "KnobChanged",
