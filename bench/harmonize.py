@@ -1,6 +1,6 @@
 """How good harmonizing is, and against what: foregrounds given a wrong look on purpose, truth known.
 
-    python bench/harmonize.py --clips FOLDER [--looks mild strong creative] [--seeds 4] [--only CLIP ...]
+    python bench/harmonize.py --clips FOLDER [--looks mild strong creative] [--seeds 8] [--only CLIP ...]
     python bench/harmonize.py --rendered MATERIAL [--count 18] [--sheet sheet.png]
     python bench/harmonize.py --quick                  # no footage: a small clip made of numbers
 
@@ -34,7 +34,7 @@ from support.harmonize_rows import STATISTICS, Contest, Row
 from support.harmonize_sheet import Sheet
 from support.harmonize_truth import relit_clips
 
-LINES, FRAMES, SEEDS, FIRST_SEED, COUNT = 240, 24, 4, 100, 18
+LINES, FRAMES, SEEDS, FIRST_SEED, COUNT = 240, 24, 8, 100, 18
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
 RENDERED = "rendered"
 
@@ -46,7 +46,7 @@ def main() -> None:
     loaded = {engine.info.name: engine for engine in engines.load([given.engine, STATISTICS])}
     for engine in loaded.values():
         engine.activate(RuntimeSettings())
-    contest = Contest(loaded, given.engine, given.full)
+    contest = Contest(loaded, given.engine, given.full, given.alone)
     rights: List[Dict[str, Any]] = []
     rows = _rendered(given, contest) if given.rendered else _uniform(given, contest, rights)
     if given.sheet is not None:
@@ -85,7 +85,7 @@ def _rendered(given: argparse.Namespace, contest: Contest) -> List[Row]:
     rows: List[Row] = []
     for relit in relit_clips(given.rendered, given.count, given.frames, given.lines):
         motion = Motion(view(relit.clip.frames)) if given.full else None
-        rows.append(contest.compare(relit.clip, RENDERED, relit.composite, motion))
+        rows.append(contest.compare(relit.clip, RENDERED, relit.composite, motion, relit.light))
         print(f"  {relit.clip.name} done", flush=True)
     return rows
 
@@ -99,13 +99,13 @@ def _print(rows: List[Row], looks: List[str]) -> None:
     for look in looks:
         chosen = [row for row in rows if row.look == look]
         print(f"\n{look}: composite as it is {np.mean([row.source_db for row in chosen]):.2f} dB, gain in dB")
-        print(f"  {'':24s}{'mean':>8s}{'worst':>8s}  per clip (mean)")
+        print(f"  {'':24s}{'mean':>8s}{'error':>7s}{'worst':>8s}  per clip (mean)")
         for name in names:
             gains = [row.gains[name] for row in chosen]
             clips = sorted({row.clip for row in chosen})
             each = [np.mean([row.gains[name] for row in chosen if row.clip == clip]) for clip in clips]
             print(
-                f"  {name:24s}{np.mean(gains):8.2f}{min(gains):8.2f}  "
+                f"  {name:24s}{np.mean(gains):8.2f}{np.std(gains) / len(gains) ** 0.5:7.2f}{min(gains):8.2f}  "
                 + " ".join(f"{value:6.2f}" for value in each)
             )
         print("  clips: " + ", ".join(sorted({row.clip for row in chosen})))
@@ -137,6 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--full", action="store_true", help="structure, motion and seam too (slow)")
+    parser.add_argument("--alone", action="store_true", help="leave the classical methods out")
     parser.add_argument("--quick", action="store_true", help="a small made clip, one look of each kind")
     given = parser.parse_args()
     if given.quick:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+from types import MappingProxyType
+from typing import Any, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,31 +15,44 @@ from harmovid_server.engines.base import Engine, ProxyFrame, ShotInfo
 Array = npt.NDArray[np.float32]
 
 FIRST = 1001
+Layers = Mapping[str, Sequence[Array]]
+NO_LAYERS: Layers = MappingProxyType({})
 
 
 def engine_fields(
-    engine: Engine, composite: Array, mask: Array, per_frame: bool = False, **options: Any
+    engine: Engine,
+    composite: Array,
+    mask: Array,
+    per_frame: bool = False,
+    layers: Layers = NO_LAYERS,
+    **options: Any,
 ) -> List[LightingField]:
-    """Return one field per frame of `composite` `(T, H, W, 3)` with foreground `mask` `(T, H, W)`."""
+    """Return one field per frame of `composite` `(T, H, W, 3)` with foreground `mask` `(T, H, W)`.
+
+    `layers` are further inputs by name, one picture a frame, as they are.
+    """
     if per_frame:
         return [
             engine_fields(engine, composite[t : t + 1], mask[t : t + 1], **options)[0]
             for t in range(len(composite))
         ]
     numbers = tuple(range(FIRST, FIRST + len(composite)))
-    session = engine.start(ShotInfo(numbers, engine.info.check_options(options), ("fg", "bg", "matte")))
+    names = ("fg", "bg", "matte", *layers)
+    session = engine.start(ShotInfo(numbers, engine.info.check_options(options), names))
     answers = []
-    for number, frame, matte in zip(numbers, composite, mask):
-        answers += list(session.push(_proxy(engine.proxy_lines, number, frame, matte)))
+    for index, (number, frame, matte) in enumerate(zip(numbers, composite, mask)):
+        more = {name: pictures[index] for name, pictures in layers.items()}
+        answers += list(session.push(_proxy(engine.proxy_lines, number, frame, matte, more)))
     answers += list(session.finish())
     return [answer.field for answer in answers]
 
 
-def _proxy(lines: int, number: int, frame: Array, matte: Array) -> ProxyFrame:
+def _proxy(lines: int, number: int, frame: Array, matte: Array, more: Mapping[str, Array]) -> ProxyFrame:
     height, width = matte.shape
+    lines = min(lines, height)
     bg, fg, small = pair(frame, matte, (round(width * lines / height), lines))
     mattes = {"matte": small, "coverage": np.ones_like(small)}
-    return ProxyFrame(number, {"fg": fg, "bg": bg}, mattes, (0, 0, width, height))
+    return ProxyFrame(number, {"fg": fg, "bg": bg, **more}, mattes, (0, 0, width, height))
 
 
 def applied(composite: Array, mask: Array, fields: List[LightingField], global_only: bool = False) -> Array:

@@ -17,11 +17,13 @@ from harmovid_training.metrics.degrade import Array, to_stops
 from harmovid_training.metrics.quality import psnr, stops_rmse, view
 from harmovid_training.metrics.structure import Motion, ssim
 
-from .harmonize_engine import applied, engine_fields, steps
+from .harmonize_engine import NO_LAYERS, Layers, applied, engine_fields, steps
 
 STATISTICS = "harmonize-statistics"
 OURS, GLOBAL, PER_FRAME = "ours", "ours, global only", "ours, per frame"
-STRENGTHS = (1.5, 2.0)
+VARIANTS = ("cautious", "bold")
+"""Beside the default."""
+KNOWN_LIGHT = "ours, light known"
 ORACLE_GAIN = "oracle gain"
 DARKEST_STOPS = -8.0
 """Temporal error in stops counts light from here up, from middle grey: below is noise."""
@@ -41,11 +43,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Contest:
-    """The loaded engines by name, which one is ours, whether the slow measures are wanted too."""
+    """The loaded engines by name, which one is ours, whether slow measures are wanted too, whether the other methods
+    are left out."""
 
     engines: Dict[str, Any]
     ours: str
     full: bool
+    alone: bool = False
 
     def uniform(self, clip: Clip, look: str, seed: int, motion: Optional[Motion]) -> Row:
         """Give the clip's foreground a look and take it out again by every method."""
@@ -56,8 +60,10 @@ class Contest:
         composite = np.where(mask[..., None] > 0, truth + (changed - truth) * mask[..., None], truth)
         return self.compare(clip, look, composite.astype(np.float32), motion)
 
-    def compare(self, clip: Clip, look: str, composite: Array, motion: Optional[Motion]) -> Row:
-        """Bring a composite nearer to `clip.frames` by every method."""
+    def compare(
+        self, clip: Clip, look: str, composite: Array, motion: Optional[Motion], light: Layers = NO_LAYERS
+    ) -> Row:
+        """Bring a composite nearer to `clip.frames` by every method; `light` are the layers of both places' light."""
         truth, mask = clip.frames, masks_of(clip)
         row = Row(clip.name, look, psnr(composite, truth, mask))
 
@@ -66,7 +72,8 @@ class Contest:
             return result
 
         for method, run in CLASSICAL.items():
-            judge(method, run(composite, mask))
+            if not self.alone:
+                judge(method, run(composite, mask))
         oracles = {method: judge(method, run(composite, mask, truth)) for method, run in ORACLES.items()}
         statistics = engine_fields(self.engines[STATISTICS], composite, mask)
         judge(STATISTICS, applied(composite, mask, statistics))
@@ -74,9 +81,12 @@ class Contest:
         fields = engine_fields(self.engines[self.ours], composite, mask)
         row.facts["ms_per_frame"] = 1000 * (time.process_time() - started) / len(truth)
         result = judge(OURS, applied(composite, mask, fields))
-        for strength in STRENGTHS:
-            stronger = [one.scaled(strength) for one in fields]
-            judge(f"ours, strength {strength:g}", applied(composite, mask, stronger))
+        for variant in self._variants:
+            other = engine_fields(self.engines[self.ours], composite, mask, variant=variant)
+            judge(f"ours, {variant}", applied(composite, mask, other))
+        if light and set(light) <= {layer.name for layer in self.engines[self.ours].info.layers}:
+            exact = engine_fields(self.engines[self.ours], composite, mask, layers=light)
+            judge(KNOWN_LIGHT, applied(composite, mask, exact))
         judge(GLOBAL, applied(composite, mask, fields, global_only=True))
         alone = engine_fields(self.engines[self.ours], composite, mask, per_frame=True)
         by_frame = judge(PER_FRAME, applied(composite, mask, alone))
@@ -93,6 +103,12 @@ class Contest:
             one[len(one) // 2 :][:1] for one in (composite, oracles[ORACLE_GAIN], result, truth)
         )
         return row
+
+    @property
+    def _variants(self) -> Tuple[str, ...]:
+        """The variants that our engine has; others than the default may have none."""
+        known = {option.name: option.choices for option in self.engines[self.ours].info.options}
+        return tuple(one for one in VARIANTS if one in known.get("variant", ()))
 
     def untouched(self, clip: Clip) -> Dict[str, Any]:
         """Return what ours does to a composite that is right: RMS stops over the foreground, and its PSNR."""

@@ -2,21 +2,21 @@
 
 Cameras look where a subject could be shot: a grey card on it reads at most `KEY_LIMIT` stops from how the plate is
 exposed (elsewhere a camera team would move the subject, the lamp or the stop, and nobody could guess which light it
-stands in). Panoramas are those kept out of training (`harmovid_training.data.cache.held_out`); the subjects are not,
-but are painted anew. What the renderer leaves out is said in `harmovid_training.clips.rendered`.
+stands in). Panoramas are those kept for figures alone (`harmovid_training.data.cache.TEST`); the subjects are not, but
+are painted anew. What the renderer leaves out is said in `harmovid_training.clips.rendered`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import torch
 from harmovid_evaluate.clips import Clip
 from harmovid_training.clips.rendered import Performance, Setting, read_actors, render
-from harmovid_training.data.cache import PANORAMA_TYPES, held_out
+from harmovid_training.data.cache import PANORAMA_TYPES, TEST, use_of
 from harmovid_training.data.panorama import read_panorama
 from harmovid_training.data.relight import subject_key
 from harmovid_training.metrics.degrade import Array
@@ -30,10 +30,12 @@ KEY_LIMIT, TRIES = 1.0, 16
 
 @dataclass(frozen=True)
 class Relit:
-    """A clip whose `frames` are the truth, and `(T, H, W, 3)` what the compositor has."""
+    """A clip whose `frames` are the truth, `(T, H, W, 3)` what the compositor has, and what an artist may know: each
+    frame's panorama of the light to come and of that which the subject was shot in, and its normals."""
 
     clip: Clip
     composite: Array
+    light: Mapping[str, Sequence[Array]]
 
 
 def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator[Relit]:
@@ -41,7 +43,7 @@ def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator
     actors = read_actors(material / "models")
     panoramas = sorted(
         path for path in (material / "hdri").iterdir()
-        if path.suffix.lower() in PANORAMA_TYPES and held_out(path)
+        if path.suffix.lower() in PANORAMA_TYPES and use_of(path) == TEST
     )  # fmt: skip
     size = (lines, lines * 4 // 3)
     pairs = [(i, j) for i in range(LIGHTS) for j in range(LIGHTS) if i != j]
@@ -53,9 +55,22 @@ def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator
             _setting(panoramas[int(i)], rng, size) for i in rng.choice(len(panoramas), LIGHTS, replace=False)
         ]
         shown = Performance(actors[performance], rng)
-        yield _relit(
-            f"rendered-{number:03d}", list(render(shown, lights[pair[0]], lights[pair[1]], frames, size, rng))
-        )
+        here, there = lights[pair[0]], lights[pair[1]]
+        made = list(render(shown, here, there, frames, size, rng))
+        yield _relit(f"rendered-{number:03d}", made, _known(shown, here, there, frames, size))
+
+
+def _known(
+    shown: Performance, here: Setting, there: Setting, frames: int, size: Tuple[int, int]
+) -> Mapping[str, Sequence[Array]]:
+    """Return what the renderer knows of a clip's light, as the engine's layers take it."""
+    shares = [index / max(frames - 1, 1) for index in range(frames)]
+    # The renderer's camera looks along +z, an artist's normals point towards the camera.
+    normals = [shown.surfaces(share, size)[1] * np.float32([1, 1, -1]) for share in shares]
+    return {
+        "light_to": [there.light(share) for share in shares], "light_from": [here.light(share) for share in shares],
+        "normals": normals,
+    }  # fmt: skip
 
 
 def _setting(path: Path, rng: np.random.Generator, size: Tuple[int, int]) -> Setting:
@@ -70,11 +85,11 @@ def _setting(path: Path, rng: np.random.Generator, size: Tuple[int, int]) -> Set
     return min(found, key=lambda one: one[0])[1]
 
 
-def _relit(name: str, frames: List[dict[str, Array]]) -> Relit:
+def _relit(name: str, frames: List[dict[str, Array]], light: Mapping[str, Sequence[Array]]) -> Relit:
     real, plate, background, target, mask = (
         np.stack([frame[role] for frame in frames])
         for role in ("real", "plate", "background", "target", "mask")
     )
     # The subject alone, premultiplied, over the new plate.
     composite = np.maximum(real - plate * (1 - mask), 0) + background * (1 - mask)
-    return Relit(Clip(name, target, mask[..., 0]), composite.astype(np.float32))
+    return Relit(Clip(name, target, mask[..., 0]), composite.astype(np.float32), light)

@@ -26,7 +26,7 @@ FINAL_STATES = (DONE, FAILED, CANCELLED, EXPIRED)
 OUTPUT_MODES = ("fg", "comp")
 
 # Kinds of layers.
-IMAGE, MATTE = "image", "matte"
+IMAGE, MATTE, PANORAMA, VECTORS = "image", "matte", "panorama", "vectors"
 # Names of layers that make a composite: what lies under the result, and where the foreground is.
 BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
 
@@ -125,7 +125,9 @@ class LayerInfo:
         name: what travels to the server: "plate", "mask", "measure_mask", "fg", "bg", "matte", or an engine's own.
         required: whether a job needs it.
         help: one sentence: what belongs there.
-        kind: "image", colour that has a colour space, or "matte", one channel from 0 to 1.
+        kind: "image", colour that has a colour space; "matte", one channel from 0 to 1; "panorama", light all around a
+            place, latitude-longitude, an image in a format of its own; or "vectors", three numbers per pixel that are
+            no colour, such as normals.
         label: what a user interface shows; made from the name where it is empty.
     """
 
@@ -211,7 +213,7 @@ class EngineInfo:
         return {name: value for name, value in checked.items() if value is not None}
 
     def layers_of(self, kind: str) -> Tuple[str, ...]:
-        """Return the names of the layers of one kind: "image" or "matte"."""
+        """Return the names of the layers of one kind (`LayerInfo.kind`)."""
         return tuple(layer.name for layer in self.layers if layer.kind == kind)
 
     @property

@@ -1,6 +1,10 @@
-"""The harmonizer's weights as an engine bundle: encoder and head in ONNX, checked against torch, and the manifest.
+"""The harmonizer as an engine bundle: backbone, encoder and head in ONNX, checked against torch, and the manifest.
 
-python -m harmovid_export.harmonizer RUN/harmonizer.pt server/harmovid_server/engines/harmonize/bundle --version 1
+    python -m harmovid_export.harmonizer backbone efficientnet-lite0-57934424.pth FOLDER
+    python -m harmovid_export.harmonizer network RUN/harmonizer.pt FOLDER --version 4 --card card.md
+
+FOLDER is the bundle, `server/harmovid_server/engines/harmonize/bundle` for the one that ships. The first command is
+needed once: the backbone stays as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -19,20 +23,23 @@ import onnxruntime
 import torch
 from harmovid import bundle
 from harmovid.bundle import Manifest, NetworkInfo, TensorInfo
-from harmovid.errors import InputError
+from harmovid.errors import HarmoVidError, InputError
 from harmovid.pixels.colour.model_space import CONTRACT
-from harmovid_training.data.batches import HEIGHT, WIDTH
+from harmovid_training.harmonizer import constants as numbers
 from harmovid_training.harmonizer import network as net
+from harmovid_training.harmonizer.backbone import CHANNELS, PICTURE_SIZE, load_backbone
 from torch import Tensor, nn
 
 OPSET = 18
 PARITY = 2e-4
 """Largest difference between torch and ONNX Runtime in any output, relative to 1 + its size."""
-SHAPES = ((2, 72, 96), (1, 64, 112), (3, 112, 64))
-"""Batch, height and width that are compared; the frame's shape is free."""
+BATCHES = (2, 1, 5)
+"""How many pictures are compared at a time."""
 NAME, KIND, CARD = "harmonize", "harmonizer", "card.md"
-SIDES = {"min": 16, "opt": 96, "max": 432}
-"""Smallest, usual and largest side of the pictures, for runtimes that compile: their area hardly changes."""
+LICENCE = "Apache-2.0"
+"""Of our weights and of the backbone's."""
+BACKBONE, ENCODER, HEAD = ROLES = ("backbone", "encoder", "head")
+Inputs = Dict[str, Tensor]
 
 
 def load_weights(path: Path) -> net.Harmonizer:
@@ -47,41 +54,58 @@ def load_weights(path: Path) -> net.Harmonizer:
     return model.eval()
 
 
-def export(model: net.Harmonizer, folder: Path, version: str) -> Dict[str, float]:
-    """Write networks and manifest into `folder`, which has its model card; return each network's largest difference.
+def export_network(model: net.Harmonizer, folder: Path, version: str) -> Dict[str, float]:
+    """Write encoder, head and manifest into `folder`, which has a backbone and a model card; return each network's
+    largest difference.
 
     Raises:
-        InputError: ONNX Runtime gives other numbers than torch, or there is no card; nothing is left behind then.
+        InputError: ONNX Runtime gives other numbers than torch, or there is no backbone or no card.
     """
-    if not (folder / CARD).is_file():
-        raise InputError(f"{folder / CARD} is not there.", fix="Give the model card: --card FILE.")
-    folder.mkdir(parents=True, exist_ok=True)
-    encoder, head = _inputs(2, HEIGHT, WIDTH)
-    batch, rows, columns = (torch.export.Dim(name) for name in ("n", "h", "w"))
-    plane = {0: batch, 2: rows, 3: columns}
-    errors = {}
-    jobs: Tuple[Tuple[str, nn.Module, Dict[str, Tensor], List[str], Dict[str, Any]], ...] = (
-        ("encoder", model.encoder, encoder, ["vector", "trust", "local_features"],
-         {"codes": plane, "matte": plane, "coverage": plane, "box": {0: batch}}),
-        ("head", model.head, head, ["coeffs", "grid", "gate", "need"], {"vector": {0: batch}, "local": {0: batch}}),
-    )  # fmt: skip
-    for name, part, inputs, outputs, dynamic in jobs:
-        partial = folder / f"{name}.onnx.partial"
-        torch.onnx.export(
-            part, kwargs=inputs, f=str(partial), output_names=outputs, opset_version=OPSET, dynamo=True,
-            dynamic_shapes=dynamic, external_data=False, verbose=False,
-        )  # fmt: skip
-        _strip(partial)
-        errors[name] = max(_difference(part, partial, _inputs(*shape)[name == "head"]) for shape in SHAPES)
-        if errors[name] > PARITY:
-            partial.unlink()
-            raise InputError(
-                f"{name}.onnx differs from torch by {errors[name]:.1e}.", fix="Export with other versions."
-            )
-    for name in errors:
-        os.replace(folder / f"{name}.onnx.partial", folder / f"{name}.onnx")
+    for name, fix in (
+        (f"{BACKBONE}.onnx", "Export the backbone first."),
+        (CARD, "Give the model card: --card FILE."),
+    ):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is not there.", fix=fix)
+    encoder = [_encoder_inputs(n) for n in BATCHES]
+    head = [_head_inputs(n) for n in BATCHES]
+    features, answers = ["vector", "trust", "local_features"], ["coeffs", "grid", "gate", "need", "errors"]
+    errors = {
+        ENCODER: _export(folder / f"{ENCODER}.onnx", model.encoder, encoder, features),
+        HEAD: _export(folder / f"{HEAD}.onnx", model.head, head, answers),
+    }
     bundle.write(folder, manifest(folder, version))
     return errors
+
+
+def export_backbone(weights: Path, folder: Path) -> Dict[str, float]:
+    """Write `backbone.onnx` into `folder` from the package's `weights`; return the largest difference.
+
+    Raises:
+        InputError: the weights are others, or ONNX Runtime gives other numbers than torch.
+    """
+    backbone, rng = load_backbone(weights), torch.Generator().manual_seed(1)
+    examples = [{"picture": torch.rand(n, 3, *PICTURE_SIZE, generator=rng)} for n in BATCHES]
+    outputs = ["stride8", "stride16", "stride32"]
+    return {BACKBONE: _export(folder / f"{BACKBONE}.onnx", backbone, examples, outputs)}
+
+
+def _export(path: Path, part: nn.Module, examples: Sequence[Inputs], outputs: List[str]) -> float:
+    """Write one ONNX file with a free number of pictures; return its largest difference from torch."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    batch = torch.export.Dim("n")
+    torch.onnx.export(
+        part, kwargs=dict(examples[0]), f=str(partial), output_names=outputs, opset_version=OPSET, dynamo=True,
+        dynamic_shapes={name: {0: batch} for name in examples[0]}, external_data=False, verbose=False,
+    )  # fmt: skip
+    _strip(partial)
+    error = max(_difference(part, partial, inputs) for inputs in examples)
+    if error > PARITY:
+        partial.unlink()
+        raise InputError(f"{path.name} differs from torch by {error:.1e}.", fix="Export with other versions.")
+    os.replace(partial, path)
+    return error
 
 
 def manifest(folder: Path, version: str) -> Manifest:
@@ -91,15 +115,16 @@ def manifest(folder: Path, version: str) -> Manifest:
         version=version,
         task="harmonize",
         kind=KIND,
-        networks={name: _network(folder / f"{name}.onnx") for name in ("encoder", "head")},
+        networks={name: _network(folder / f"{name}.onnx") for name in ROLES},
         colour=CONTRACT,
         precision="float32",
         runtime={"onnxruntime": "1.20"},
-        licence="Apache-2.0",
+        licence=LICENCE,
         card=CARD,
         constants={
-            "pixels": HEIGHT * WIDTH, "unit_stops": net.UNIT_STOPS, "low": net.LOW_STOPS, "high": net.HIGH_STOPS,
-            "grid_low": net.GRID_LOW, "grid_high": net.GRID_HIGH,
+            "rows": PICTURE_SIZE[0], "columns": PICTURE_SIZE[1], "brightness": numbers.BRIGHTNESS,
+            "unit_stops": numbers.UNIT_STOPS, "low": numbers.LOW_STOPS, "high": numbers.HIGH_STOPS,
+            "grid_low": numbers.GRID_LOW, "grid_high": numbers.GRID_HIGH, "variants": list(numbers.VARIANTS),
         },
     )  # fmt: skip
 
@@ -111,15 +136,12 @@ def _network(path: Path) -> NetworkInfo:
 
 
 def _tensor(value: onnx.ValueInfoProto, profiled: bool = False) -> TensorInfo:
-    """Return name, dtype and shape; with the shapes to compile for where sizes are free."""
+    """Return name, dtype and shape; with the shapes to compile for: the server gives one picture at a time."""
     tensor = value.type.tensor_type
     shape = tuple(size.dim_param or size.dim_value for size in tensor.shape.dim)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    profile = {
-        key: tuple(1 if size == "n" else side if isinstance(size, str) else size for size in shape)
-        for key, side in SIDES.items()
-    }
-    return TensorInfo(value.name, dtype, shape, profile if profiled else {})
+    one = tuple(1 if isinstance(size, str) else size for size in shape)
+    return TensorInfo(value.name, dtype, shape, dict.fromkeys(("min", "opt", "max"), one) if profiled else {})
 
 
 def _strip(path: Path) -> None:
@@ -131,49 +153,70 @@ def _strip(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _inputs(count: int, rows: int, columns: int) -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
-    """Return example inputs of encoder and head."""
-    rng = torch.Generator().manual_seed(rows)
+def _encoder_inputs(count: int) -> Inputs:
+    """Return example inputs of the encoder."""
+    rng = torch.Generator().manual_seed(count)
+    rows, columns = (size // 2 for size in PICTURE_SIZE)
     matte = torch.zeros(count, 1, rows, columns)
     matte[:, :, rows // 4 : rows // 2, columns // 4 : columns // 2] = 1
-    encoder = {
+    places = numbers.PLACES
+    sizes = (places, places, (5, 6))
+    return {
         "codes": 0.2 + 0.4 * torch.rand(count, 3, rows, columns, generator=rng),
         "matte": matte,
         "coverage": torch.ones_like(matte),
         "box": net.subject_box(matte),
+        "anchor": 0.1 + torch.rand(count, generator=rng),
+        **{
+            f"stride{8 << i}": torch.randn(count, channels, *size, generator=rng)
+            for i, (channels, size) in enumerate(zip(CHANNELS, sizes))
+        },
     }
-    head = {
-        "vector": torch.randn(count, net.VECTOR, generator=rng),
-        "local": torch.randn(count, net.LOCAL, net.GRID_ROWS, net.GRID_COLUMNS, generator=rng),
-    }
-    return encoder, head
 
 
-def _difference(part: nn.Module, path: Path, inputs: Dict[str, Tensor]) -> float:
+def _head_inputs(count: int) -> Inputs:
+    """Return example inputs of the head."""
+    rng = torch.Generator().manual_seed(count)
+    return {
+        "vector": torch.randn(count, numbers.VECTOR, generator=rng),
+        "local": torch.randn(count, numbers.LOCAL, numbers.GRID_ROWS, numbers.GRID_COLUMNS, generator=rng),
+    }
+
+
+def _difference(part: nn.Module, path: Path, inputs: Inputs) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    found: Any = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     with torch.no_grad():
-        wanted = part(**inputs)
+        wanted: Tuple[Tensor, ...] = part(**inputs)
     return max(float((np.abs(a - b.numpy()) / (1 + np.abs(b.numpy()))).max()) for a, b in zip(found, wanted))
 
 
-def main() -> None:
-    """Export a run's weights."""
+def main(words: Optional[List[str]] = None) -> int:
+    """Export the backbone, or a run's weights; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("part", choices=("backbone", "network"))
     parser.add_argument("weights", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--version", required=True)
+    parser.add_argument("--version", default="1", help="of the bundle")
     parser.add_argument("--card", type=Path, help="the model card; the one that is there stays without it")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     if given.card:
         given.folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(given.card, given.folder / CARD)
-    errors = export(load_weights(given.weights), given.folder, given.version)
+    try:
+        if given.part == "backbone":
+            errors = export_backbone(given.weights, given.folder)
+        else:
+            errors = export_network(load_weights(given.weights), given.folder, given.version)
+    except HarmoVidError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     sizes = {name: (given.folder / f"{name}.onnx").stat().st_size for name in errors}
     sys.stdout.write(json.dumps({"largest difference": errors, "bytes": sizes}) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Mapping, Sequence, Tuple
 
 from harmovid.errors import ColourError, FrameError, FrameMismatch, FrameRefused
-from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, PANORAMA, EngineInfo, JobSpec
 from harmovid.pixels import exr
 from harmovid.pixels.apply.compose import union
 from harmovid.pixels.colour.primaries import file_primaries
@@ -49,6 +49,7 @@ class FrameRules:
         target: the input that is relit and returned.
         wants_matte: the engine works on a foreground: its matte is the input "matte", else the target's alpha.
         mattes: the inputs of which one channel is taken, 0..1; all others are pictures.
+        panoramas: the inputs that are light around a place, and have a format of their own.
         premultiplied, comp: as in `OutputSpec`.
         exr_layers: image input to the layer, part or view that is its picture; none is the beauty.
         matte_channels: matte input to its channel; none is found by name and content.
@@ -58,6 +59,7 @@ class FrameRules:
     target: str
     wants_matte: bool = False
     mattes: Tuple[str, ...] = ()
+    panoramas: Tuple[str, ...] = ()
     premultiplied: bool = True
     comp: bool = False
     exr_layers: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class FrameRules:
             target=info.target,
             wants_matte=any(layer.name == FOREGROUND_MATTE for layer in info.layers),
             mattes=info.layers_of(MATTE),
+            panoramas=info.layers_of(PANORAMA),
             premultiplied=spec.output.premultiplied,
             comp=spec.output.mode == "comp",
             exr_layers=dict(spec.exr_layers),
@@ -167,6 +170,8 @@ class FrameRules:
         Raises:
             FrameMismatch: it has not.
         """
+        if name in self.panoramas:
+            return ()
         if part.display_window != target.display_window:
             raise FrameMismatch(
                 f"its display window is {size_text(part.display_window)}, that of {self.target} "

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import BACKGROUND, FOREGROUND_MATTE, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, VECTORS, EngineInfo, JobSpec
 from harmovid.pixels.inputs import FrameRules
 
 
@@ -24,6 +24,7 @@ class Plan:
         wants_matte: the engine works on a foreground: its matte is the layer "matte", else the target's
             alpha.
         mattes: the layers of which one channel is taken, 0..1; all others are pictures.
+        panoramas: the pictures that have a format of their own. vectors: those that are no colour.
         lines: height of the proxies.
         premultiplied, mode, strength, field_layers: as in `OutputSpec`.
         colorspace, exr_layers, matte_channels: as in `JobSpec`.
@@ -39,6 +40,8 @@ class Plan:
     mode: str
     strength: float
     field_layers: bool
+    panoramas: Tuple[str, ...] = ()
+    vectors: Tuple[str, ...] = ()
     colorspace: Mapping[str, str] = field(default_factory=dict)
     exr_layers: Mapping[str, str] = field(default_factory=dict)
     matte_channels: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +62,8 @@ class Plan:
             target=info.target,
             wants_matte=rules.wants_matte,
             mattes=rules.mattes,
+            panoramas=rules.panoramas,
+            vectors=info.layers_of(VECTORS),
             lines=lines,
             premultiplied=output.premultiplied,
             mode=output.mode,
@@ -77,6 +82,7 @@ class Plan:
             target=self.target,
             wants_matte=self.wants_matte,
             mattes=self.mattes,
+            panoramas=self.panoramas,
             premultiplied=self.premultiplied,
             comp=self.mode == "comp",
             exr_layers=self.exr_layers,
@@ -97,4 +103,5 @@ class Plan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
         """Rebuild from `to_dict`'s map, which came from our own parent process."""
-        return cls(**{**data, "layers": tuple(data["layers"]), "mattes": tuple(data["mattes"])})
+        names = ("layers", "mattes", "panoramas", "vectors")
+        return cls(**{**data, **{name: tuple(data[name]) for name in names}})

@@ -58,7 +58,8 @@ def measure(frames: Frames, plan: Plan) -> Measured:
     _measure_target(frames, plan, display, result)
     for name in chosen.images:
         if name != plan.target:
-            _measure_image(name, frames, plan, display, result)
+            own = frames[name].parts[chosen.images[name].part].header.display_window
+            _measure_image(name, frames, plan, own if name in plan.panoramas else display, result)
     for name in chosen.mattes:
         _measure_matte(name, frames, plan, display, chosen, result)
     return result
@@ -91,9 +92,9 @@ def _unassociated(means: Float32) -> Float32:
 def _measure_image(name: str, frames: Frames, plan: Plan, display: Box, result: Measured) -> None:
     planes, window = colour_planes(frames[name], plan, name)
     space, target = space_in(frames, plan, name), space_in(frames, plan, plan.target)
-    rgb = linear_planes(planes, space, None, target)
+    rgb = planes if name in plan.vectors else linear_planes(planes, space, None, target)
     means = area_means(rgb, window, display, proxy_size(display, plan.lines)).means
-    if space.linear:
+    if space.linear and name not in plan.vectors:
         means = convert_primaries(means, space.primaries, target.primaries)
     result.images[name] = means
 

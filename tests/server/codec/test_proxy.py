@@ -166,3 +166,29 @@ def test_a_matte_drawn_in_colour_is_measured_and_told() -> None:
     assert "its channel R is taken, as A is the same everywhere" in small.facts["notes"][0]
     named = measure(frames, plan(layers=("plate", "mask"), matte_channels={"mask": "A"}))
     assert (named.facts["notes"], named.facts["solid"]) == ([], {"mask": "white"})
+
+
+def test_a_panorama_keeps_its_own_format() -> None:
+    """Light around a place is measured in its own format, twice as wide as high, whatever the target's is."""
+    frames = {
+        "fg": frame(R=1.0, G=1.0, B=1.0, A=1.0),
+        "light_to": frame((0, 0, 16, 8), (0, 0, 16, 8), R=3.0, G=2.0, B=1.0),
+    }
+    names = {"layers": ("fg", "light_to"), "target": "fg", "wants_matte": True}
+    small = measure(frames, plan(**names, panoramas=("light_to",)))
+    assert small.images["light_to"].shape == (2, 4, 3)
+    assert small.images["light_to"][1, 3].tolist() == [3, 2, 1]
+    with pytest.raises(FrameMismatch, match="16 x 8"):
+        measure(frames, plan(**names))
+
+
+def test_vectors_are_no_colour() -> None:
+    """Normals come as they are, whatever primaries the target has; pictures are converted to them."""
+    acescg = {"chromaticities": exr.Attribute.of("chromaticities", AP1)}
+    target = frame(R=1.0, G=1.0, B=1.0, A=1.0, attributes=acescg)
+    normals = frame(R=0.5, G=-0.25, B=1.0)
+    names = {"layers": ("fg", "normals"), "target": "fg", "wants_matte": True}
+    kept = measure({"fg": target, "normals": normals}, plan(**names, vectors=("normals",)))
+    converted = measure({"fg": target, "normals": normals}, plan(**names))
+    assert kept.images["normals"][0, 0].tolist() == [0.5, -0.25, 1.0]
+    assert converted.images["normals"][0, 0].tolist() != [0.5, -0.25, 1.0]

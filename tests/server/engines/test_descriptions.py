@@ -19,7 +19,7 @@ def test_layers_are_described(info: EngineInfo) -> None:
     assert info.layers[0].kind == "image"
     assert info.layers[0].required
     for layer in info.layers:
-        assert layer.kind in ("image", "matte")
+        assert layer.kind in ("image", "matte", "panorama", "vectors")
         assert layer.help.endswith(".")
     labels = [layer.label for layer in info.layers]
     assert len(set(labels)) == len(labels)

@@ -13,14 +13,14 @@ from harmovid.pixels.apply.tiles import field_stops
 from harmovid.pixels.field import Curve, Grid
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
-from harmovid_server.engines.harmonize import LOOKAHEAD_FRAMES
+from harmovid_server.engines.harmonize import LOOKAHEAD_FRAMES, VARIANTS
 from harmovid_server.engines.harmonize.network import FOLDER
 from harmovid_server.engines.harmonize.session import HarmonizeSession
 from harmovid_server.runtimes.base import RuntimeSettings
 
 BOX = (0, 0, 1280, 960)
 NUMBERS = tuple(range(1001, 1101))
-LARGEST_BYTES = 12 << 20
+LARGEST_BYTES, LARGEST_FILE = 25_000_000, 16_000_000
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,10 @@ def same(a: Answer, b: Answer) -> bool:
 
 
 def test_shipped_weights_are_small(engine: Any) -> None:
-    """Both graphs together stay under 12 MB, and the engine is the default way to harmonize."""
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.onnx")) < LARGEST_BYTES
+    """All files together stay under 25 MB, each under 16, and the engine is the default way to harmonize."""
+    sizes = [path.stat().st_size for path in FOLDER.iterdir()]
+    assert sum(sizes) < LARGEST_BYTES
+    assert max(sizes) < LARGEST_FILE
     assert engine.info.default
     assert [other.info.name for other in load() if other.info.task == "harmonize" and other.info.default] == [
         "harmonize"
@@ -94,6 +96,18 @@ def test_a_wrong_foreground_moves_towards_its_plate(engine: Any) -> None:
     assert mean[0] > mean[2]
     assert answers[-1].report["decision"] == "harmonized"
     assert 0 <= answers[-1].report["confidence"] <= 1.5
+
+
+def test_variants_come_from_one_inference_and_dare_more(engine: Any) -> None:
+    """The report names the variant, its confidence and the error foretold; the bold one changes most, on the whole."""
+    frames = [frame(n) for n in NUMBERS[:4]]
+    answers = {name: run(start(engine, variant=name), frames)[0] for name in VARIANTS}
+    sizes = {name: float(np.abs(stops(answer, frames[0])).mean()) for name, answer in answers.items()}
+
+    assert sizes["cautious"] < sizes["bold"]
+    assert {answer.report["variant"] for answer in answers.values()} == set(VARIANTS)
+    assert len({answer.report["wrong_stops"] for answer in answers.values()}) == 1
+    assert all(answer.report["error_stops"] > 0 for answer in answers.values())
 
 
 def test_answers_wait_for_the_lookahead_and_never_longer(engine: Any) -> None:

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from harmovid.pixels.colour.model_space import exposure_anchor
-from harmovid_training.data.batches import HEIGHT, WIDTH, Mix, Sampler, anchors, draws
+from harmovid_training.data.batches import HEIGHT, WIDTH, Sampler, anchors, crop_window, subject_box
+from harmovid_training.data.cache import CHOOSE, TEST, TRAIN
 from training.data.world import scenes, subjects
 
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    """Steps 3 and 4 drawn alone are those of a run from 0; another seed draws others."""
-    mix = Mix(4, 0.5, 0.3)
-    whole = list(draws(Sampler(scenes(), subjects(), 5), mix, 0, 5, 0))
-    tail = list(draws(Sampler(scenes(), subjects(), 5), mix, 3, 5, 0))
-    other = list(draws(Sampler(scenes(), subjects(), 6), mix, 3, 5, 0))
+    """Step 3 drawn alone is that of a run from 0; another seed draws another."""
 
-    for (a, frames), (b, again) in zip(whole[3:], tail):
-        assert frames == again
-        assert torch.equal(a.composite, b.composite)
-        assert torch.equal(a.anchor, b.anchor)
-    assert not torch.equal(other[0][0].composite, tail[0][0].composite)
+    def drawn(seed: int, steps: tuple[int, ...]) -> torch.Tensor:
+        sampler = Sampler(scenes(), subjects(), seed)
+        for step in steps:
+            sampler.at(step)
+            composite = sampler.mixed(4, 1, 0.5).composite
+        return composite
+
+    assert torch.equal(drawn(5, (0, 1, 2, 3)), drawn(5, (3,)))
+    assert not torch.equal(drawn(5, (3,)), drawn(6, (3,)))
 
 
-def test_a_loading_process_draws_the_same() -> None:
-    """A batch loaded by another process is the one drawn in this one, but for the last bits: that process has another
-    number of threads, and sums are taken in another order."""
-    mix = Mix(2, 0.5, 0.0)
-    (here, _), (there, _) = (
-        next(draws(Sampler(scenes(4), subjects(), 5), mix, 3, 4, workers)) for workers in (0, 1)
-    )
+def test_a_crop_lies_around_the_subject_inside_the_frame() -> None:
+    """The crop is twice the subject's box, in the frame's shape; at the border it is moved inside, not made smaller."""
+    matte = torch.zeros(1, 1, 90, 120)
+    matte[:, :, 30:60, 50:70] = 1
+    box = subject_box(matte)[0].numpy().astype(float)
+    window = crop_window(box, (90, 120))
+    assert window[3] - window[1] == pytest.approx(2 * (box[3] - box[1]), rel=1e-6)
+    assert window[2] - window[0] == pytest.approx(window[3] - window[1], rel=1e-6)
+    assert (window[:2] < box[:2]).all()
+    assert (window[2:] > box[2:]).all()
 
-    torch.testing.assert_close(here.composite, there.composite, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(here.covered, there.covered, rtol=1e-4, atol=1e-6)
+    corner = crop_window(box - box[[0, 1, 0, 1]], (90, 120))
+    assert (corner >= 0).all()
+    assert (corner <= 1).all()
+    assert corner[2] - corner[0] == pytest.approx(window[2] - window[0], rel=1e-6)
 
 
 def test_only_the_foreground_is_wrong() -> None:
@@ -70,9 +77,9 @@ def test_anchors_are_those_of_serving() -> None:
         assert min(wanted) * 0.97 <= float(found[2 * clip]) <= max(wanted) * 1.03
 
 
-def test_held_out_scenes_are_kept_apart() -> None:
-    """Training and held-out samplers draw from disjoint pictures."""
-    held, trained = Sampler(scenes(), None, 9, held=True), Sampler(scenes(), None, 9)
+def test_scenes_are_for_one_use() -> None:
+    """Samplers for training, choosing and figures draw from disjoint pictures, and from all of them together."""
+    rows = [set(Sampler(scenes(), None, 9, use=use).rows) for use in (TRAIN, CHOOSE, TEST)]
 
-    assert set(held.rows) | set(trained.rows) == set(range(16))
-    assert not set(held.rows) & set(trained.rows)
+    assert set.union(*rows) == set(range(16))
+    assert sum(len(one) for one in rows) == 16

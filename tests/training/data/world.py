@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from harmovid_training.data.cache import HEIGHT, MATTES, WIDTH, Scenes
+from harmovid_training.data.cache import CHOOSE, HEIGHT, MATTES, TEST, TRAIN, WIDTH, Scenes
 from harmovid_training.data.figures import COLUMNS, PAINTED, ROWS, Subjects
 
 
 def scenes(count: int = 16) -> Scenes:
-    """Return `count` pictures, every other one a view of one of two panoramas; every fourth is held out."""
+    """Return `count` pictures, every other one a view of one of two panoramas; uses by turns of two."""
     rng = np.random.default_rng(1)
-    pictures = 0.2 * np.exp2(rng.normal(0, 1, (count, HEIGHT // 16, WIDTH // 16, 3)))
+    pictures = 0.2 * np.exp2(rng.normal(0, 1, (count, HEIGHT // 24, WIDTH // 24, 3)))
     mattes = np.zeros((count, MATTES, HEIGHT, WIDTH), np.uint8)
     mattes[:, 0, 40:100, 60:120] = 255
     views = np.arange(count) % 2
     return Scenes(
-        pictures=np.kron(pictures, np.ones((1, 16, 16, 1))).astype(np.float16),
+        pictures=np.kron(pictures, np.ones((1, 24, 24, 1))).astype(np.float16),
         mattes=mattes,
         counts=np.ones(count, np.int64),
         weights=np.ones(count),
-        held=np.arange(count) % 4 >= 2,
+        use=np.array([TRAIN, TRAIN, CHOOSE, CHOOSE, TRAIN, TRAIN, TEST, TEST])[np.arange(count) % 8],
         lights=np.exp2(rng.normal(0, 1, (2, 16, 32, 3))).astype(np.float16),
         light_of=np.where(views, np.arange(count) // 2 % 2, -1),
         yaws=rng.uniform(0, 6, count).astype(np.float32),

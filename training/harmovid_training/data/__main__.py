@@ -2,6 +2,8 @@
 
 python -m harmovid_training.data check FOLDER        # hashes of your copy against the list
 python -m harmovid_training.data cache FOLDER OUT    # make OUT/scenes.npz and OUT/subjects.npz, minutes
+python -m harmovid_training.data list FOLDER         # make the list anew from FOLDER/SOURCES.csv
+python -m harmovid_training.data credits             # authors who want to be named, by licence, for the model card
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import List, Optional
 from harmovid.errors import HarmoVidError
 
 from harmovid_training.data import cache, figures
-from harmovid_training.data.sources import check, listed
+from harmovid_training.data.sources import LIST, check, credits_of, listed, made, save_list
 
 SCENES, SUBJECTS = "scenes.npz", "subjects.npz"
 
@@ -27,20 +29,37 @@ def main(words: Optional[List[str]] = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="compare a folder with the list of what was trained on")
     checking.add_argument("folder", type=Path, help="holds hdri/, photos/ and models/")
+    checking.set_defaults(run=lambda given: _check(given.folder))
+    listing = commands.add_parser("list", help="make that list anew")
+    listing.add_argument("folder", type=Path, help="holds SOURCES.csv and what it names")
+    listing.add_argument("--to", type=Path, default=LIST, help="the list to write")
+    listing.set_defaults(run=lambda given: _list(given.folder, given.to))
+    crediting = commands.add_parser("credits", help="authors who want to be named, by licence")
+    crediting.set_defaults(run=lambda _: _credits())
     caching = commands.add_parser("cache", help="make the small pictures that training draws from")
     caching.add_argument("folder", type=Path, help="holds hdri/, photos/ and models/")
     caching.add_argument("out", type=Path)
     caching.add_argument("--workers", type=int, default=1, help="processes that share the work")
+    caching.set_defaults(run=lambda given: _cache(given.folder, given.out, given.workers))
     given = parser.parse_args(words)
     try:
-        return (
-            _check(given.folder)
-            if given.command == "check"
-            else _cache(given.folder, given.out, given.workers)
-        )
+        return int(given.run(given))
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _credits() -> int:
+    for line in credits_of(listed()):
+        sys.stdout.write(f"- {line}\n")
+    return 0
+
+
+def _list(folder: Path, path: Path) -> int:
+    sources = made(folder)
+    save_list(sources, path)
+    sys.stdout.write(f"{len(sources)} files listed in {path}.\n")
+    return 0
 
 
 def _check(folder: Path) -> int:

@@ -6,8 +6,9 @@ subjects (`figures.py`, `relight.py`) over views of panoramas give clips whose t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -15,20 +16,36 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as fn
-from torch.utils.data import DataLoader, Dataset
 
-from harmovid_training.data.cache import Scenes
+from harmovid_training.data.cache import TRAIN, Scenes
 from harmovid_training.data.figures import Subjects
-from harmovid_training.data.looks import Looks, apply_looks, draw_looks, draw_whole, film, soften, undo_tone
+from harmovid_training.data.looks import (
+    RENDER_KIND,
+    Looks,
+    apply_looks,
+    draw_looks,
+    draw_whole,
+    film,
+    soften,
+    undo_tone,
+)
 from harmovid_training.data.relight import render_pairs, view_odds
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
-HEIGHT, WIDTH = 72, 96
-"""Size of the network's pictures in training."""
+HEIGHT, WIDTH = 144, 192
+"""Size of the pictures in training: crops around the subject, as serving makes them."""
+REACH = 2.0
+"""How much larger than the subject's box serving's crop is. In training it is drawn around that."""
+REACHES = (1.5, 3.0)
+NEAREST = 0.35
+"""Smallest height of a crop, as a share of the frame's."""
+JITTER, STRETCH = 0.2, 0.08
+"""How far a crop's middle strays from the subject's, in shares of the crop; deviation of its aspect, as a logarithm."""
 SILHOUETTE_SHARE = 0.08
 """Share of clips whose matte is the silhouette of a subject at a random place, not a region of the picture."""
-SLOT_ODDS = (2.5, 1.5, 1.0, 0.8, 0.8)
+SLOT_ODDS = (3.0, 1.0, 0.8, 0.8)
 """How often a picture's first, second ... matte is drawn: people and things come before fragments of a colour."""
 PART_SHARE = 0.12
 """Share of clips of whose plate only a part is to be matched (a second matte)."""
@@ -44,6 +61,7 @@ class Batch:
         composite: what the compositor has: foreground in the wrong light.
         truth: what it should be. matte: as delivered. covered: the true share of foreground.
         seen: the part of the plate to match. anchor: `(n,)` exposure anchor of the clip, of that part.
+        kind: `(n,)` uint8, one of `looks.KINDS`.
     """
 
     composite: Tensor
@@ -52,6 +70,7 @@ class Batch:
     covered: Tensor
     seen: Tensor
     anchor: Tensor
+    kind: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
@@ -64,11 +83,11 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches from cached scenes; `held` picks the held-out scenes instead of those for training, `cut_out` only
-    the first matte of each picture: a person or thing, as people cut out, and no fragment of a colour.
+    """Draws batches from cached scenes: those for `use` (`cache.TRAIN`, `CHOOSE` or `TEST`). `cut_out` draws only the
+    first matte of each picture: a person or thing, as people cut out, and no fragment of a colour.
 
-    `at(step)` sets the random numbers of a step: a batch depends on the seed and its step alone, so that a resumed
-    run, and any number of loading processes, see the same batches.
+    `at(step)` sets the random numbers of a step: a batch depends on the seed and its step alone, so that clips made in
+    several goes are the same as those made in one.
     """
 
     def __init__(
@@ -76,15 +95,15 @@ class Sampler:
         scenes: Scenes,
         subjects: Optional[Subjects],
         seed: int,
-        held: bool = False,
+        use: int = TRAIN,
         cut_out: bool = False,
     ) -> None:
         self._cut_out = cut_out
         self._scenes, self._subjects, self._seed = scenes, subjects, seed
-        chosen = (scenes.held == held) & (scenes.counts > 0)
+        chosen = (scenes.use == use) & (scenes.counts > 0)
         self.rows = np.flatnonzero(chosen)
         self._odds = scenes.weights[self.rows] / scenes.weights[self.rows].sum()
-        self._views = np.flatnonzero((scenes.held == held) & (scenes.light_of >= 0))
+        self._views = np.flatnonzero((scenes.use == use) & (scenes.light_of >= 0))
         self._view_odds = view_odds(scenes, self._views)
         self._lights = np.unique(scenes.light_of[self._views])
         self._rng = self.at(0)
@@ -95,10 +114,6 @@ class Sampler:
         self._torch = torch.Generator().manual_seed(int(self._rng.integers(1 << 60)))
         return self._rng
 
-    def __getstate__(self) -> Dict[str, Any]:
-        """Leave torch's generator behind, which cannot go to another process; `at` makes another."""
-        return {name: value for name, value in vars(self).items() if name != "_torch"}
-
     def regions(self, clips: int, frames: int) -> Batch:
         """Return a batch of regions of pictures under random looks."""
         rows = self._rng.choice(self.rows, clips, p=self._odds)
@@ -106,19 +121,23 @@ class Sampler:
         if self._subjects is not None and not self._cut_out:
             self._put_silhouettes(mattes, self._subjects)
         framed, covered = self._framed(rows, mattes, frames)
-        photo = torch.from_numpy(np.repeat(self._scenes.light_of[rows] < 0, frames))[:, None, None, None]
-        truth = torch.where(photo, undo_tone(framed, self._torch, frames), film(framed, self._torch, frames))
+        photo = torch.from_numpy(np.repeat(self._scenes.light_of[rows] < 0, frames))
+        truth = torch.empty_like(framed)
+        truth[photo] = undo_tone(framed[photo], self._torch, frames)
+        truth[~photo] = film(framed[~photo], self._torch, frames)
         truth = apply_looks(truth, _each(draw_whole(clips, self._torch), frames))
         looks = _each(draw_looks(clips, self._torch), frames)
         covered = (
             fn.avg_pool2d(covered, 3, 1, 1) * 0.5 + covered * 0.5 if self._rng.random() < 0.3 else covered
         )
         composite = truth + (apply_looks(truth, looks) - truth) * covered
-        return self._finished(composite, truth, covered, frames)
+        return self._finished(composite, truth, covered, frames, looks.kind)
 
     def mixed(self, clips: int, frames: int, renders: float) -> Batch:
         """Return a batch of both kinds, `renders` of it rendered: normalisation sees what it will see in use."""
         rendered = round(clips * renders)
+        if not rendered:
+            return self.regions(clips, frames)
         return Batch.joined([self.regions(clips - rendered, frames), self.renders(rendered, frames)])
 
     def _slots(self, rows: npt.NDArray[np.int64]) -> List[int]:
@@ -137,9 +156,12 @@ class Sampler:
         composite, truth, covered = render_pairs(
             self._scenes, self._subjects, rows, self._lights, self._rng, (HEIGHT, WIDTH), frames
         )
-        return self._finished(composite, truth, covered, frames)
+        kind = torch.full((clips * frames,), RENDER_KIND, dtype=torch.uint8)
+        return self._finished(composite, truth, covered, frames, kind)
 
-    def _finished(self, composite: Tensor, truth: Tensor, covered: Tensor, frames: int) -> Batch:
+    def _finished(
+        self, composite: Tensor, truth: Tensor, covered: Tensor, frames: int, kind: Tensor
+    ) -> Batch:
         """Return the batch, with mattes as delivered and, for some clips, a part of the plate to match."""
         matte = soften(covered, self._torch)
         clips, (h, w) = len(matte) // frames, matte.shape[2:]
@@ -153,7 +175,7 @@ class Sampler:
             if edge % 2:
                 seen[index, 0] = seen[index, 0].flip((0, 1))
         seen = seen.repeat_interleave(frames, 0)
-        return Batch(composite, truth, matte, covered, seen, anchors(composite, matte, seen, frames))
+        return Batch(composite, truth, matte, covered, seen, anchors(composite, matte, seen, frames), kind)
 
     def _put_silhouettes(self, mattes: Float32, subjects: Subjects) -> None:
         """Replace some of the mattes `(n, h, w)` by silhouettes of subjects."""
@@ -163,46 +185,69 @@ class Sampler:
                 mattes[index] = shape.numpy()
 
     def _framed(self, rows: npt.NDArray[np.int64], mattes: Float32, frames: int) -> Tuple[Tensor, Tensor]:
-        """Return random crops of pictures and mattes, flipped or not, that keep the foreground in sight."""
+        """Return crops around the foreground of pictures and mattes, flipped or not."""
         pictures = np.empty((len(rows) * frames, HEIGHT, WIDTH, 3), np.float32)
         covered = np.empty((len(rows) * frames, HEIGHT, WIDTH), np.float32)
-        flips = self._rng.choice([-1.0, 1.0], len(rows))
-        zooms = self._rng.uniform(0.55, 1.0, (len(rows), frames))
-        jitters = self._rng.uniform(-0.35, 0.35, (len(rows), frames, 2))
+        flips = self._rng.random(len(rows)) < 0.5
+        low, high = (math.log(reach) for reach in REACHES)
+        reaches = np.exp(self._rng.uniform(low, high, (len(rows), frames)))
+        jitters = self._rng.uniform(-JITTER, JITTER, (len(rows), frames, 2))
+        stretches = np.exp(self._rng.normal(0, STRETCH, len(rows)))
         for clip, row in enumerate(rows):
             whole, matte = self._scenes.pictures[row].astype(np.float32), mattes[clip]
-            middle = _middle(matte)
+            box = subject_box(torch.from_numpy(matte)[None, None])[0].numpy().astype(np.float64)
             for frame in range(frames):
-                place = _crop(middle + jitters[clip, frame], zooms[clip, frame], flips[clip], matte.shape)
-                at = clip * frames + frame
+                window = crop_window(
+                    box, matte.shape, reaches[clip, frame], stretches[clip], jitters[clip, frame]
+                )
+                place, at = _place(window, matte.shape, bool(flips[clip])), clip * frames + frame
                 pictures[at], covered[at] = _read(whole, place), _read(matte, place)
         return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(covered)[:, None]
 
 
-def _middle(matte: Float32) -> npt.NDArray[np.float64]:
-    """Return y, x of a matte's middle, -1..1 over the picture."""
-    h, w = matte.shape
-    total = max(float(matte.sum()), 1.0)
-    y = float(matte.sum(axis=1) @ np.linspace(-1, 1, h)) / total
-    return np.array([y, float(matte.sum(axis=0) @ np.linspace(-1, 1, w)) / total])
+def subject_box(matte: Tensor) -> Tensor:
+    """Return (n, 4): the box of two deviations around the middle of mattes (n, 1, h, w), in shares of the frame."""
+    h, w = matte.shape[2:]
+    total = matte.sum((1, 2, 3)).clamp_min(1e-3)
+    rows = (torch.arange(h, device=matte.device) + 0.5) / h
+    columns = (torch.arange(w, device=matte.device) + 0.5) / w
+    along_y, along_x = matte.sum((1, 3)), matte.sum((1, 2))
+    y, x = (along_y @ rows) / total, (along_x @ columns) / total
+    dy = ((along_y @ rows**2) / total - y**2).clamp_min(1e-4).sqrt() * 2
+    dx = ((along_x @ columns**2) / total - x**2).clamp_min(1e-4).sqrt() * 2
+    return torch.stack([x - dx, y - dy, x + dx, y + dy], 1)
 
 
-def _crop(
-    middle: npt.NDArray[np.float64], zoom: float, flip: float, shape: Tuple[int, ...]
-) -> npt.NDArray[np.float64]:
+def crop_window(
+    box: Float64,
+    shape: Tuple[int, ...],
+    reach: float = REACH,
+    stretch: float = 1.0,
+    jitter: Sequence[float] = (0, 0),
+) -> Float64:
+    """Return the crop `(4,)` x0, y0, x1, y1 in shares of a frame of `shape` (rows, columns) around a subject's `box`.
+
+    It is `reach` times as large as the box, as wide as training's pictures where the frame allows, and inside it.
+    """
+    frame = shape[1] / shape[0] / (WIDTH / HEIGHT)
+    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * reach
+    tall = max(half[1], half[0] * frame, NEAREST / 2)
+    half = np.minimum([tall / frame * stretch, tall], 0.5)
+    middle = np.clip(middle + 2 * half * np.asarray(jitter), half, 1 - half)
+    return np.concatenate([middle - half, middle + half])
+
+
+def _place(window: Float64, shape: Tuple[int, ...], flip: bool) -> Float64:
     """Return the matrix `(2, 3)` from pixels of a crop to pixels of the picture."""
-    reach = 1 - zoom
-    y, x = np.clip(np.clip(middle, -1, 1), -reach, reach)
-    h, w = shape
-    across, down = zoom * w / WIDTH, zoom * h / HEIGHT
-    centre_x, centre_y = (x + 1) / 2 * w - 0.5, (y + 1) / 2 * h - 0.5
-    return np.array([
-        [flip * across, 0, centre_x - flip * across * (WIDTH - 1) / 2], [0, down, centre_y - down * (HEIGHT - 1) / 2],
-    ])  # fmt: skip
+    x0, y0, x1, y1 = window * [shape[1], shape[0], shape[1], shape[0]]
+    if flip:
+        x0, x1 = x1, x0
+    across, down = (x1 - x0) / WIDTH, (y1 - y0) / HEIGHT
+    return np.array([[across, 0, x0 + across / 2 - 0.5], [0, down, y0 + down / 2 - 0.5]])
 
 
-def _read(plane: Float32, place: npt.NDArray[np.float64]) -> Float32:
-    """Return a crop: at most two pixels of the cache fall on one of it, so plain reading hardly aliases."""
+def _read(plane: Float32, place: Float64) -> Float32:
+    """Return a crop: at most one and a half pixels of the cache fall on one of it, so plain reading hardly aliases."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     read = cv2.warpAffine(plane, place, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(read, np.float32)
@@ -233,50 +278,3 @@ def anchors(composite: Tensor, matte: Tensor, seen: Tensor, frames: int) -> Tens
     return torch.where(
         empty, torch.full_like(middle, 0.18), torch.exp2(middle.clamp(-ANCHOR_RANGE, ANCHOR_RANGE))
     )
-
-
-@dataclass(frozen=True)
-class Mix:
-    """What the steps of a run draw: `clips` per batch, the share of rendered clips in each, the share of batches of two
-    frames a clip (half as many clips)."""
-
-    clips: int
-    renders: float
-    pairs: float
-
-
-class Draws(Dataset[Tuple[Batch, int]]):
-    """Step number to (batch, frames per clip); for a `DataLoader`."""
-
-    def __init__(self, sampler: Sampler, mix: Mix) -> None:
-        self._sampler, self._mix = sampler, mix
-
-    def __getitem__(self, step: int) -> Tuple[Batch, int]:
-        frames = 2 if self._sampler.at(step).random() < self._mix.pairs else 1
-        clips = self._mix.clips // frames
-        if self._mix.renders:
-            return self._sampler.mixed(clips, frames, self._mix.renders), frames
-        return self._sampler.regions(clips, frames), frames
-
-
-def draws(sampler: Sampler, mix: Mix, first: int, last: int, workers: int) -> Iterator[Tuple[Batch, int]]:
-    """Yield the batches of steps `first` to `last` (exclusive), loaded ahead by `workers` processes (0: none).
-
-    They are started afresh, each with the sampler's pictures of its own: OpenCV's threads do not survive a fork.
-    """
-    loader: DataLoader[Tuple[Batch, int]] = DataLoader(
-        Draws(sampler, mix), batch_size=None, sampler=range(first, last), num_workers=workers,
-        collate_fn=_as_it_is, prefetch_factor=4 if workers else None, worker_init_fn=_alone,
-        multiprocessing_context="spawn" if workers else None,
-    )  # fmt: skip
-    yield from loader
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
-
-
-def _alone(_: int) -> None:
-    """Begin a loading process: one thread, there are as many processes as wanted."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

@@ -23,6 +23,9 @@ CURVE_LOW, CURVE_HIGH = -9.0, 4.0
 NOTHING, MILD, CREATIVE, PLAIN, LAMPS = 0.12, 0.42, 0.2, 0.15, 0.12
 """Shares of looks that do nothing, are mild, are creative grades; of the others: exposure and balance only; with a
 gradient over the place too."""
+KINDS = ("nothing", "mild", "strong", "creative", "render")
+"""What a clip's foreground was given; `render` is no look but rendered in another light."""
+NOTHING_KIND, MILD_KIND, STRONG_KIND, CREATIVE_KIND, RENDER_KIND = range(5)
 WHOLE_AMOUNT = 0.5
 """Largest amount of what a whole picture is given, foreground and plate alike (`draw_whole`)."""
 
@@ -38,6 +41,7 @@ class Looks:
         display: `(n,)` 1 where the picture is graded in display space (`grade`) instead.
         grade: `(n, 3, 6)` per channel: lift, gain, gamma, S-curve, shadow tint, highlight tint.
         lamp: `(n, 3, 6)` stops as a function of place: 1, x, y, xx, yy, xy per channel.
+        kind: `(n,)` uint8, one of `KINDS`.
     """
 
     amount: Tensor
@@ -50,6 +54,7 @@ class Looks:
     display: Tensor
     grade: Tensor
     lamp: Tensor
+    kind: Tensor
 
 
 def draw_looks(count: int, rng: torch.Generator) -> Looks:
@@ -64,7 +69,10 @@ def draw_looks(count: int, rng: torch.Generator) -> Looks:
     # What a display grade does comes on top.
     amount = torch.where(display > 0, 0.4 * amount, amount)
     lit = (torch.rand(count, generator=rng) < LAMPS).float()
-    return _drawn(amount, plain, display, lit, rng)
+    named = torch.where(display > 0, CREATIVE_KIND, STRONG_KIND)
+    named = torch.where(kind < NOTHING + MILD, MILD_KIND, named)
+    named = torch.where(kind < NOTHING, NOTHING_KIND, named)
+    return replace(_drawn(amount, plain, display, lit, rng), kind=named.to(torch.uint8))
 
 
 def draw_whole(count: int, rng: torch.Generator) -> Looks:
@@ -108,6 +116,7 @@ def _drawn(amount: Tensor, plain: Tensor, display: Tensor, lit: Tensor, rng: tor
         display=display,
         grade=_draw_grade(count, rng),
         lamp=lamp * (lit * rest)[:, None, None],
+        kind=torch.zeros(count, dtype=torch.uint8),
     )
 
 
@@ -189,11 +198,10 @@ def film(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor:
 
 def soften(matte: Tensor, rng: torch.Generator) -> Tensor:
     """Return mattes `(n, 1, h, w)` as artists deliver them: some soft, some a pixel too large or too small."""
-    n = matte.shape[0]
-    kind = torch.rand(n, 1, 1, 1, generator=rng)
-    soft = fn.avg_pool2d(matte, 3, 1, 1)
-    wide = fn.max_pool2d(matte, 3, 1, 1)
-    tight = -fn.max_pool2d(-matte, 3, 1, 1)
-    return torch.where(
-        kind < 0.4, matte, torch.where(kind < 0.65, soft, torch.where(kind < 0.85, wide, tight))
-    )
+    kind = torch.rand(matte.shape[0], generator=rng)
+    soft, wide = (kind >= 0.4) & (kind < 0.65), (kind >= 0.65) & (kind < 0.85)
+    tight, result = kind >= 0.85, matte.clone()
+    result[soft] = fn.avg_pool2d(matte[soft], 3, 1, 1)
+    result[wide] = fn.max_pool2d(matte[wide], 3, 1, 1)
+    result[tight] = -fn.max_pool2d(-matte[tight], 3, 1, 1)
+    return result

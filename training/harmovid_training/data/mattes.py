@@ -17,7 +17,7 @@ Image8 = npt.NDArray[np.uint8]
 Matte8 = npt.NDArray[np.uint8]
 Box = Tuple[int, int, int, int]
 
-SMALLEST_SHARE, LARGEST_SHARE = 0.015, 0.62
+SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.62
 """Share of the picture that a foreground may cover; the rest has to say what the light is."""
 GRABCUT_ROUNDS = 3
 COLOUR_CLASSES = 7

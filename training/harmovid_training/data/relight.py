@@ -216,8 +216,9 @@ def _painted(
     palette[:, SKIN] = (SKINS[low] * (1 - share) + SKINS[low + 1] * share) * np.exp(
         rng.normal(0, 0.08, (count, 3))
     )
-    dark = rng.uniform(0.012, 0.25, (count, 1)) ** 1.5 * 2
-    palette[:, HAIR] = dark * np.array([1.0, 0.72, 0.5])
+    dark = rng.uniform(0.012, 0.4, (count, 1)) ** 1.5 * 2
+    # From grey over brown to red.
+    palette[:, HAIR] = dark * np.array([1.0, 0.72, 0.5]) ** rng.uniform(0.0, 1.8, (count, 1))
     for cloth in (TOP, BOTTOM, SHOES):
         level = rng.uniform(0.15, 0.9, (count, 1)) ** 2
         vivid = rng.uniform(0, 1, (count, 1)) ** 2

@@ -1,6 +1,7 @@
 """What the shipped weights were trained on, file by file: origin, author, licence, hash.
 
     python -m harmovid_training.data check FOLDER      # is FOLDER that material, bit by bit?
+    python -m harmovid_training.data list FOLDER       # make the list anew from FOLDER/SOURCES.csv
 
 `sources.csv` beside this module lists every file; docs/data.md sums it up.
 """
@@ -9,12 +10,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import dataclass
+import os
+import re
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
+
+from harmovid.errors import InputError
 
 LIST = Path(__file__).with_name("sources.csv")
 READ_BYTES = 1 << 20
+FLICKR = "Flickr photo "
+ORIGINS = "SOURCES.csv"
+"""What a folder says of its own files: file, repo, commit-or-blob, path, licence, author, evidence, processing."""
+MASK_ORIGINS = {
+    ".mask.png": (re.compile(r"\bmask: .*?(COCO|Open Images).*?(CC BY 4\.0)"), "annotated"),
+    ".automask.png": (re.compile(r"\bautomask: predicted here by (.*?) \((Apache-2\.0)"), "predicted"),
+}
+"""Endings of subject masks; where the origin of each kind stands in a photo's `processing`; and how it was made."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,49 @@ def listed(path: Path = LIST) -> Tuple[Source, ...]:
         return tuple(Source(**row) for row in csv.DictReader(stream))
 
 
+def made(folder: Path) -> Tuple[Source, ...]:
+    """Return the list of `folder` with hashes as they are, masks after their photo, from its `SOURCES.csv`. What that
+    does not speak of (models/) is taken from the list that is there.
+
+    Raises:
+        InputError: the folder has no such file, or lacks a file that is named there.
+    """
+    origins = folder / ORIGINS
+    if not origins.is_file():
+        raise InputError(f"{origins} is not there.", fix="Name a folder that lists its sources.")
+    found: List[Source] = []
+    with origins.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if not (folder / row["file"]).is_file():
+                raise InputError(f"{folder / row['file']} is not there.", fix=f"Take it out of {origins}.")
+            found.append(Source(
+                row["file"], digest(folder / row["file"]), row["repo"], row["commit-or-blob"], row["path"],
+                row["author"], row["licence"],
+            ))  # fmt: skip
+            found += _masks(folder, row)
+    spoken = {source.file.split("/")[0] for source in found}
+    return (*found, *(source for source in listed() if source.file.split("/")[0] not in spoken))
+
+
+def _masks(folder: Path, row: Dict[str, str]) -> Iterator[Source]:
+    """Yield the masks of a photo with the origin that its row states."""
+    for ending, (pattern, how) in MASK_ORIGINS.items():
+        file = str(Path(row["file"]).with_suffix(ending))
+        stated = pattern.search(row["processing"])
+        if stated and (folder / file).is_file():
+            yield Source(file, digest(folder / file), row["repo"], "", how, stated[1], stated[2])
+
+
+def save_list(sources: Tuple[Source, ...], path: Path = LIST) -> None:
+    """Write the list, under a temporary name first."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(Source)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(source) for source in sources)
+    os.replace(partial, path)
+
+
 def check(folder: Path, sources: Tuple[Source, ...]) -> Iterator[Tuple[Source, str]]:
     """Yield every listed file with what is wrong with the reader's copy: "", "missing" or "differs"."""
     for source in sources:
@@ -54,6 +110,24 @@ def digest(path: Path) -> str:
         while block := stream.read(READ_BYTES):
             total.update(block)
     return total.hexdigest()
+
+
+def credits_of(sources: Tuple[Source, ...]) -> Iterator[str]:
+    """Yield one line per licence that wants its authors named: the licence, then all of them.
+
+    Photos whose author is only known by the photo's number on Flickr are named by it.
+    """
+    named: Dict[str, Set[str]] = {}
+    for source in sources:
+        if "BY" in source.licence:
+            named.setdefault(source.licence.replace("CC-BY", "CC BY").replace("BY-", "BY "), set()).add(
+                source.author
+            )
+    for licence in sorted(named):
+        numbers = sorted(name[len(FLICKR) :] for name in named[licence] if name.startswith(FLICKR))
+        names = sorted(name for name in named[licence] if not name.startswith(FLICKR))
+        photos = [f"the photos {', '.join(numbers)} on Flickr"] if numbers else []
+        yield f"{licence}: " + "; ".join([*names, *photos]) + "."
 
 
 def licences(sources: Tuple[Source, ...]) -> List[Tuple[str, str, int]]:

@@ -1,11 +1,16 @@
 """Train the harmonizer.
 
-    python -m harmovid_training.harmonizer train --data FOLDER --out RUN [--recipe cpu|large] [--minutes N] [--resume]
-    python -m harmovid_training.harmonizer calibrate --data FOLDER --out RUN
+    python -m harmovid_training.harmonizer clips --data CACHE --weights START --backbone FOLDER --clips CLIPS/train
+    python -m harmovid_training.harmonizer clips --data CACHE ... --clips CLIPS/choose --use choose --shards 12
+    python -m harmovid_training.harmonizer train --clips CLIPS/train --check CLIPS/choose --out RUN --start START
+    python -m harmovid_training.harmonizer calibrate --check CLIPS/choose --out RUN
+    python -m harmovid_training.harmonizer judge --check CLIPS/test --out RUN
 
-FOLDER holds hdri/, photos/ and models/ (docs/data.md), or a cache that `python -m harmovid_training.data cache` made of
-them. `train` ends with `calibrate`, writes RUN/harmonizer.pt, which `python -m harmovid_export.harmonizer` turns into
-what the server loads, and RUN/validation.png: composite, answer and truth of held-out scenes.
+CACHE is what `python -m harmovid_training.data cache` made. START are weights (`python -m harmovid_export.reopen`)
+whose compact part measures the pictures, FOLDER holds `backbone.onnx` (the engine's own will do). `clips` and `train`
+run side by side; both go on where they were broken off. `calibrate` fits the confidence and writes RUN/harmonizer.pt,
+which `python -m harmovid_export.harmonizer` turns into what the server loads. `judge` measures it on scenes kept for
+figures.
 """
 
 from __future__ import annotations
@@ -15,35 +20,23 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
+import cv2
 import torch
 from harmovid.errors import HarmoVidError
 
 from harmovid_training.data import cache, figures
 from harmovid_training.data.__main__ import SCENES, SUBJECTS
 from harmovid_training.data.batches import Sampler
-from harmovid_training.data.cache import Scenes
-from harmovid_training.data.figures import Subjects
-from harmovid_training.harmonizer.calibrate import calibrate, collect
-from harmovid_training.harmonizer.grid import validation_grid
+from harmovid_training.harmonizer.calibrate import calibrate, collect, judge
+from harmovid_training.harmonizer.clips import Clips, make_clips, shard_files
+from harmovid_training.harmonizer.features import open_backbone
 from harmovid_training.harmonizer.network import Harmonizer
-from harmovid_training.harmonizer.train import (
-    CHECKPOINT,
-    Recipe,
-    read_checkpoint,
-    save_weights,
-    train,
-    validation_batches,
-)
+from harmovid_training.harmonizer.train import CHECKPOINT, Recipe, read_checkpoint, save_weights, train
 
-WEIGHTS, GRID = "harmonizer.pt", "validation.png"
-RECIPES: Dict[str, Recipe] = {
-    "cpu": Recipe(),
-    "large": Recipe(steps=60000, clips=256, rate=2e-3),
-}
-"""`cpu` takes a good hour of two idle cores; `large` is a proposal that nobody has run yet."""
-CALIBRATION_SEED = 99
+WEIGHTS = "harmonizer.pt"
+USES = {"train": cache.TRAIN, "choose": cache.CHOOSE, "test": cache.TEST}
 GATE = "head.gate"
 
 
@@ -51,69 +44,96 @@ def main(words: Optional[List[str]] = None) -> int:
     """Run one command; return the exit status."""
     given = _arguments(words)
     torch.set_num_threads(given.threads)
-    recipe = RECIPES[given.recipe]
-    for name in ("steps", "minutes", "rate", "decay_from", "seed"):
-        if getattr(given, name) is not None:
-            recipe = replace(recipe, **{name: getattr(given, name)})
+    cv2.setNumThreads(given.threads)
     try:
-        scenes, subjects = _material(given.data, given.out)
-        if given.command == "train":
-            train(
-                given.out, scenes, subjects, recipe, resume=given.resume, start=given.start, loaders=given.loaders,
-                device=given.device,
-            )  # fmt: skip
-        _finish(given.out, scenes, subjects, recipe)
+        given.run(given)
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def _material(data: Path, out: Path) -> Tuple[Scenes, Subjects]:
-    """Return the cached pictures of `data`, making the cache in `out` where `data` is none itself."""
-    held = data if (data / SCENES).is_file() else out / "cache"
-    if not (held / SCENES).is_file():
-        cache.save(held / SCENES, cache.build_scenes(data))
-        figures.save_subjects(held / SUBJECTS, figures.build_subjects(data / "models"))
-    return cache.load(held / SCENES), figures.load_subjects(held / SUBJECTS)
+def _clips(given: argparse.Namespace) -> None:
+    scenes, subjects = cache.load(given.data / SCENES), figures.load_subjects(given.data / SUBJECTS)
+    model = _loaded(given.weights)
+    sampler = Sampler(scenes, subjects, given.seed, use=USES[given.use])
+    make_clips(given.clips, sampler, model.encoder, open_backbone(given.backbone), given.shards, given.keep)
 
 
-def _finish(out: Path, scenes: Scenes, subjects: Subjects, recipe: Recipe) -> None:
-    """Fit the confidence of the run's averaged network, save it, draw the validation grid."""
+def _train(given: argparse.Namespace) -> None:
+    recipe = Recipe()
+    for name in ("steps", "minutes", "rate", "decay_from", "seed"):
+        if getattr(given, name) is not None:
+            recipe = replace(recipe, **{name: getattr(given, name)})
+    train(
+        given.out,
+        given.clips,
+        Clips(shard_files(given.check)),
+        recipe,
+        resume=given.resume,
+        start=given.start,
+    )
+
+
+def _calibrate(given: argparse.Namespace) -> None:
+    """Fit the confidence of the run's averaged network and save it."""
+    model = _loaded(given.out / CHECKPOINT)
+    facts = calibrate(model, collect(model, Clips(shard_files(given.check))))
+    save_weights(given.out / WEIGHTS, model)
+    _print(facts)
+
+
+def _judge(given: argparse.Namespace) -> None:
+    model = _loaded(given.out / WEIGHTS)
+    _print(judge(collect(model, Clips(shard_files(given.check))), model))
+
+
+def _loaded(path: Path) -> Harmonizer:
+    held = read_checkpoint(path)
     model = Harmonizer()
-    # The gate is fitted here: what the checkpoint has of it says nothing yet.
-    trained = {
-        k: v for k, v in read_checkpoint(out / CHECKPOINT)["average"].items() if not k.startswith(GATE)
-    }
-    model.load_state_dict(trained, strict=False)
-    cases = []
-    for cut_out in (False, True):
-        sampler = Sampler(scenes, subjects, CALIBRATION_SEED, held=True, cut_out=cut_out)
-        cases += collect(model, sampler, recipe.renders)
-    facts = calibrate(model, cases)
-    save_weights(out / WEIGHTS, model)
-    validation_grid(out / GRID, model, validation_batches(scenes, subjects, recipe.seed + 1))
-    sys.stdout.write(json.dumps(facts) + "\n")
+    model.load_state_dict(held.get("average", held))
+    return model.eval()
+
+
+def _print(facts: Dict[str, Any]) -> None:
+    sys.stdout.write("".join(json.dumps({name: value}) + "\n" for name, value in facts.items()))
 
 
 def _arguments(words: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("train", "calibrate"))
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", choices=list(RECIPES), default="cpu")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--rate", type=float, help="learning rate instead of the recipe's")
-    parser.add_argument("--decay-from", type=float, help="share of the run after which the rate falls")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--minutes", type=float, help="end by the clock instead of by steps")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--start", type=Path, help="checkpoint whose weights a new run begins with")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--loaders", type=int, default=1, help="processes that make batches")
+    commands = parser.add_subparsers(dest="command", required=True)
+    clips = commands.add_parser("clips", help="make training clips")
+    clips.add_argument("--data", type=Path, required=True, help="cache of harmovid_training.data")
+    clips.add_argument("--weights", type=Path, required=True, help="whose compact part measures the pictures")
+    clips.add_argument("--backbone", type=Path, required=True, help="folder of backbone.onnx")
+    clips.add_argument("--clips", type=Path, required=True, help="folder to write to")
+    clips.add_argument("--use", choices=list(USES), default="train", help="which scenes")
+    clips.add_argument("--shards", type=int, default=1000, help="of 512 clips each, 34 MB")
+    clips.add_argument("--keep", type=int, default=0, help="delete the oldest shards beyond these; 0: none")
+    clips.add_argument("--seed", type=int, default=11)
+    clips.set_defaults(run=_clips)
+    training = commands.add_parser("train", help="train on clips")
+    training.add_argument("--clips", type=Path, nargs="+", required=True, help="folders that `clips` wrote")
+    training.add_argument("--check", type=Path, required=True, help="clips of scenes kept for choosing")
+    training.add_argument("--out", type=Path, required=True)
+    training.add_argument("--steps", type=int, help="instead of the recipe's")
+    training.add_argument("--minutes", type=float, help="end by the clock instead of by steps")
+    training.add_argument("--rate", type=float, help="learning rate instead of the recipe's")
+    training.add_argument("--decay-from", type=float, help="share of the run after which the rate falls")
+    training.add_argument("--seed", type=int)
+    training.add_argument("--resume", action="store_true", help="continue the run in --out")
+    training.add_argument("--start", type=Path, help="weights that a new run begins with")
+    training.set_defaults(run=_train)
+    for name, run, text in (
+        ("calibrate", _calibrate, "fit the confidence"), ("judge", _judge, "measure it on other scenes"),
+    ):  # fmt: skip
+        judging = commands.add_parser(name, help=text)
+        judging.add_argument("--check", type=Path, required=True, help="clips")
+        judging.add_argument("--out", type=Path, required=True, help="folder of the run")
+        judging.set_defaults(run=run)
     return parser.parse_args(words)
 
 

@@ -1,42 +1,51 @@
 """The network's confidence: how much of its answer is worth applying, learned on scenes the answer never saw.
 
 A network is surer on what it was trained on than it should be, so a confidence trained beside it would be too bold.
-Here everything but the gate stays as it is, and the gate learns from held-out scenes to gain as many dB as it can,
-counting harm a fifth more. The answers are computed once, on a few pixels of each clip; the gate is then fitted in a
-minute.
+Here everything but the gate stays as it is, and the gate learns on scenes kept for choosing: from the answer, its size
+and the error that the network foretells, how much of it gains most. Each variant weighs harm in its own way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Dict, List
+from typing import Any, Dict, List, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from harmovid_training.data.batches import Batch, Sampler
-from harmovid_training.harmonizer.losses import NOISE_SQUARE, field_stops, to_codes, view
-from harmovid_training.harmonizer.network import GATE_LIMIT, Fields, Harmonizer, gate_facts, subject_box
+from harmovid_training.data.looks import KINDS, NOTHING_KIND
+from harmovid_training.harmonizer.clips import Clips
+from harmovid_training.harmonizer.constants import GATE_LIMIT, VARIANTS
+from harmovid_training.harmonizer.head import Fields, gate_facts
+from harmovid_training.harmonizer.losses import NOISE_SQUARE, point_stops, view
+from harmovid_training.harmonizer.network import Harmonizer
 
-BATCHES = 80
-CLIPS, FRAMES = 16, 4
-PIXELS = 96
 STEPS = 600
-FIT_CLIPS = 128
-RATE, DECAY = 5e-3, 0.3
-HARM = 0.2
-"""How much a dB lost counts beyond a dB not gained."""
-UNTOUCHED = 10.0
-"""What an RMS stop on a clip that needed nothing costs, in dB."""
+FIT_CLIPS = 256
+RATE, DECAY = 5e-3, 0.1
+COLLECT = 128
 KEPT_BACK = 4
-"""Every so many-th batch checks the fit and takes no part in it."""
+"""Every so many-th clip checks the fit and takes no part in it."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What a variant wants: `harm` is how much a dB lost counts beyond a dB not gained, `untouched` what an RMS stop on
+    a clip that needed nothing costs, in dB."""
+
+    harm: float
+    untouched: float
+
+
+CAUTION = {"cautious": Caution(1.0, 20.0), "expected": Caution(0.3, 8.0), "bold": Caution(0.0, 1.0)}
 
 
 @dataclass
 class Cases:
-    """Clips and the network's answers to them: facts (n, k) for the gate; pixels (n, PIXELS, 3) of the composite and
-    of truth, and the stops that the curve's common part, its colour part and the grid give them."""
+    """Clips and the network's answers to them: facts (n, k) for the gate; pixels (n, 3, p) of the composite and of
+    truth, and the stops that the curve's common part, its colour part and the grid give them; the kind of look (n,)."""
 
     facts: Tensor
     composite: Tensor
@@ -44,6 +53,7 @@ class Cases:
     common: Tensor
     colour: Tensor
     local: Tensor
+    kind: Tensor
 
     def pick(self, chosen: Tensor) -> Cases:
         """Return the clips with these indices."""
@@ -51,37 +61,28 @@ class Cases:
 
 
 @torch.no_grad()
-def collect(model: Harmonizer, sampler: Sampler, renders: float, batches: int = BATCHES) -> List[Cases]:
-    """Return the network's answers to `batches` batches of held-out clips."""
+def collect(model: Harmonizer, clips: Clips) -> Cases:
+    """Return the network's answers to clips."""
     model.eval()
-    found = []
-    for step in tqdm(range(batches), desc="held-out clips"):
-        sampler.at(step)
-        found.append(_cases(model, sampler.mixed(CLIPS, FRAMES, renders), FRAMES))
-    return found
+    found: List[Cases] = []
+    for seen, points, kind in tqdm(
+        clips.batches(COLLECT), total=len(clips) // COLLECT, desc="answers", mininterval=10
+    ):
+        answer = model(seen)
+        mean = answer.coeffs.mean(1, keepdim=True)
+        shared = Fields(mean.expand_as(answer.coeffs), answer.grid, answer.gate, answer.need, answer.errors)
+        curve = point_stops(points, answer, local=False)
+        common = point_stops(points, shared, local=False)
+        grid = point_stops(points, answer) - curve
+        facts = gate_facts(answer.coeffs, answer.grid, answer.need, answer.errors)
+        found.append(Cases(facts, points.composite, points.truth, common, curve - common, grid, kind))
+    return Cases(**{f.name: torch.cat([getattr(one, f.name) for one in found]) for f in fields(Cases)})
 
 
-def _cases(model: Harmonizer, batch: Batch, frames: int) -> Cases:
-    codes = to_codes(batch.composite, batch.anchor)
-    vector, local = model.averaged(codes, batch.matte, batch.seen, subject_box(batch.matte), frames)
-    answer = Fields(*model.head(vector, local))
-    mean = answer.coeffs.mean(1, keepdim=True)
-    shared = Fields(mean.expand_as(answer.coeffs), answer.grid, answer.gate, answer.need)
-    curve = field_stops(batch, answer, frames, local=False)
-    common = field_stops(batch, shared, frames, local=False)
-    grid = field_stops(batch, answer, frames) - curve
-    planes = [batch.composite, batch.truth, common, curve - common, grid]
-    first = slice(None, None, frames)
-    odds = batch.covered[first].flatten(1) + 1e-6
-    spots = torch.multinomial(odds, PIXELS, replacement=True)[:, None].expand(-1, 3, -1)
-    picked = [plane[first].flatten(2).gather(2, spots).transpose(1, 2).contiguous() for plane in planes]
-    return Cases(gate_facts(answer.coeffs, answer.grid, answer.need), *picked)
-
-
-def calibrate(model: Harmonizer, cases: List[Cases], seed: int = 5) -> Dict[str, float]:
-    """Fit `model.head.gate` in place; return what the confidence gains on clips kept back, in dB."""
-    back = _joined([case for i, case in enumerate(cases) if i % KEPT_BACK == 0])
-    seen = _joined([case for i, case in enumerate(cases) if i % KEPT_BACK])
+def calibrate(model: Harmonizer, cases: Cases, seed: int = 5) -> Dict[str, Any]:
+    """Fit `model.head.gate` in place; return what each variant gains on clips kept back, in dB, by kind of look."""
+    number = torch.arange(len(cases.kind))
+    seen, back = cases.pick(number[number % KEPT_BACK != 0]), cases.pick(number[number % KEPT_BACK == 0])
     gate, rng = model.head.gate, torch.Generator().manual_seed(seed)
     gate.train()
     with torch.no_grad():
@@ -95,30 +96,43 @@ def calibrate(model: Harmonizer, cases: List[Cases], seed: int = 5) -> Dict[str,
     optimizer = torch.optim.AdamW(gate.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in tqdm(range(STEPS), desc="confidence", mininterval=10):
-        part = seen.pick(torch.randint(len(seen.facts), (FIT_CLIPS,), generator=rng))
-        value = _cost(part, GATE_LIMIT * torch.sigmoid(gate(part.facts))).mean()
+        part = seen.pick(torch.randint(len(seen.kind), (FIT_CLIPS,), generator=rng))
+        shares = shares_of(model, part)
+        costs = [_cost(part, shares[:, i], CAUTION[name]).mean() for i, name in enumerate(VARIANTS)]
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward([value])
+        torch.autograd.backward([torch.stack(costs).sum()])
         optimizer.step()
         schedule.step()
-    with torch.no_grad():
-        share = GATE_LIMIT * torch.sigmoid(gate(back.facts))
-        wrong = ~_right(back)
-        result = {
-            f"at {scale}": float(_gain(back, torch.full_like(share, scale))[wrong].mean())
-            for scale in (0.5, 0.75, 1.0, 1.25)
-        }
-        gains = _gain(back, share)[wrong]
-        result.update({
-            "gated": float(gains.mean()), "harmed": float((gains < -0.5).float().mean()),
-            "untouched stops": float(_change(back, share)[~wrong].mean()),
-            **{f"mean gate {i}": float(share[:, i].mean()) for i in range(3)},
-        })  # fmt: skip
-    return {name: round(value, 3) for name, value in result.items()}
+    return judge(back, model)
 
 
-def _joined(cases: List[Cases]) -> Cases:
-    return Cases(**{f.name: torch.cat([getattr(case, f.name) for case in cases]) for f in fields(Cases)})
+def shares_of(model: Harmonizer, cases: Cases) -> Tensor:
+    """Return the confidence `(n, len(VARIANTS), 3)` in the answers."""
+    return GATE_LIMIT * torch.sigmoid(model.head.gate(cases.facts)).reshape(-1, len(VARIANTS), 3)
+
+
+@torch.no_grad()
+def judge(cases: Cases, model: Harmonizer) -> Dict[str, Any]:
+    """Return for each variant, and for plain shares of the answer: mean gain and its standard error in dB, how much the
+    worst twentieth loses, by kind of look; and the stops by which clips that need nothing are changed."""
+    shares = shares_of(model, cases)
+    ways = {name: shares[:, i] for i, name in enumerate(VARIANTS)}
+    ways.update({f"share {part}": torch.full_like(shares[:, 0], part) for part in (0.5, 0.75, 1.0)})
+    return {name: _judged(cases, share) for name, share in ways.items()}
+
+
+def _judged(cases: Cases, share: Tensor) -> Dict[str, Any]:
+    gains, right = _gain(cases, share), _right(cases)
+    facts: Dict[str, Any] = {}
+    for number, kind in enumerate(KINDS):
+        chosen = gains[(cases.kind == number) & ~right]
+        if number != NOTHING_KIND and len(chosen) > 1:
+            error = float(chosen.std()) / len(chosen) ** 0.5
+            low = float(np.quantile(chosen.numpy(), 0.05))
+            facts[kind] = (round(float(chosen.mean()), 3), round(error, 3), round(low, 3))
+    facts["untouched stops"] = round(float(_change(cases, share)[right].mean()), 3)
+    facts["mean share"] = [round(float(value), 3) for value in share.mean(0)]
+    return facts
 
 
 def _stops(cases: Cases, share: Tensor) -> Tensor:
@@ -127,10 +141,14 @@ def _stops(cases: Cases, share: Tensor) -> Tensor:
 
 
 def _gain(cases: Cases, share: Tensor) -> Tensor:
+    before, after = _errors(cases, share)
+    return 10 * torch.log10((before + NOISE_SQUARE) / (after + NOISE_SQUARE))
+
+
+def _errors(cases: Cases, share: Tensor) -> Tuple[Tensor, Tensor]:
     wanted = view(cases.truth)
     after = (view(cases.composite * torch.exp2(_stops(cases, share))) - wanted).square().mean((1, 2))
-    before = (view(cases.composite) - wanted).square().mean((1, 2))
-    return 10 * torch.log10((before + NOISE_SQUARE) / (after + NOISE_SQUARE))
+    return (view(cases.composite) - wanted).square().mean((1, 2)), after
 
 
 def _right(cases: Cases) -> Tensor:
@@ -141,6 +159,8 @@ def _change(cases: Cases, share: Tensor) -> Tensor:
     return (_stops(cases, share).square().mean((1, 2)) + 1e-4).sqrt()
 
 
-def _cost(cases: Cases, share: Tensor) -> Tensor:
+def _cost(cases: Cases, share: Tensor, caution: Caution) -> Tensor:
     gain = _gain(cases, share)
-    return torch.where(_right(cases), UNTOUCHED * _change(cases, share), -gain + HARM * (-gain).clamp_min(0))
+    return torch.where(
+        _right(cases), caution.untouched * _change(cases, share), -gain + caution.harm * (-gain).clamp_min(0)
+    )

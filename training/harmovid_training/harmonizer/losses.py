@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from harmovid_training.data.batches import Batch
-from harmovid_training.harmonizer.network import (
+from harmovid_training.data.batches import Batch, subject_box
+from harmovid_training.harmonizer.constants import (
     GRID_HIGH,
     GRID_LEVELS,
     GRID_LOW,
@@ -21,10 +21,8 @@ from harmovid_training.harmonizer.network import (
     LOW_STOPS,
     SMALL_STOPS,
     UNIT_STOPS,
-    Fields,
-    Harmonizer,
-    subject_box,
 )
+from harmovid_training.harmonizer.head import Fields
 
 STOPS_LIMIT = 6.0
 SHOULDER_START = 0.8
@@ -37,7 +35,8 @@ SHARE, LOG_SHARE, L1_SHARE, STOPS_SHARE, GRID_SHARE, NEED_SHARE = 0.3, 0.1, 4.0,
 SHARE_FLOOR = 2e-2
 """Squared error added to what was there before, 17 dB. With 24 dB, clips that are almost right ruled the gradients
 again (docs/log.md)."""
-POINTS = 256
+ERROR_SHARE, FAR = 0.05, 8.0
+"""Weight of the predicted error's likelihood, and the deviations beyond which a miss counts no more."""
 CODE_BREAK, SLOPE, OFFSET = 0.0078125, 10.5402377416545, 0.0729055341958355
 LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -102,24 +101,18 @@ def _placed(batch: Batch, index: Tensor, composite: Tensor, truth: Tensor, weigh
     return Points(composite, truth, weight, x, y, batch.anchor)
 
 
-def predict(model: Harmonizer, batch: Batch, frames: int) -> Fields:
-    """Return the network's answer to a batch, one per clip."""
-    codes = to_codes(batch.composite, batch.anchor)
-    return model(codes, batch.matte, batch.seen, subject_box(batch.matte), frames)
-
-
-def field_stops(batch: Batch, fields: Fields, frames: int, local: bool = True) -> Tensor:
+def field_stops(batch: Batch, fields: Fields, local: bool = True) -> Tensor:
     """Return the stops `(n, 3, h, w)` that an answer gives every pixel, before its gate."""
-    return point_stops(every_point(batch), fields, frames, local).reshape(batch.composite.shape)
+    return point_stops(every_point(batch), fields, local).reshape(batch.composite.shape)
 
 
-def point_stops(points: Points, fields: Fields, frames: int, local: bool = True) -> Tensor:
+def point_stops(points: Points, fields: Fields, local: bool = True) -> Tensor:
     """Return the stops `(n, 3, k)` that an answer gives these pixels, before its gate."""
-    stops = _curve_stops(points, fields.coeffs.repeat_interleave(frames, 0))
+    stops = _curve_stops(points, fields.coeffs)
     if not local:
         return stops
     relit = points.composite * torch.exp2(stops)
-    return stops + _grid_stops(relit, points, fields.grid.repeat_interleave(frames, 0))
+    return stops + _grid_stops(relit, points, fields.grid)
 
 
 def _curve_stops(points: Points, coeffs: Tensor) -> Tensor:
@@ -138,50 +131,62 @@ def _grid_stops(relit: Tensor, points: Points, grid: Tensor) -> Tensor:
     return read[:, :, 0, 0]
 
 
-def squared_error(batch: Batch, stops: Tensor, frames: int) -> Tensor:
-    """Return `(clips,)` mean squared error in view space over the foreground, after relighting by `stops`."""
-    result = view(batch.composite * torch.exp2(stops))
-    square = (result - view(batch.truth)).square().mean(1, keepdim=True)
-    return _masked(square, batch.covered, frames)
+def gain_db(points: Points, stops: Tensor) -> Tensor:
+    """Return `(n,)` dB gained over the composite as it is by `stops`; errors below sight count as just seen."""
+    wanted = view(points.truth)
+    before = (view(points.composite) - wanted).square().mean((1, 2))
+    after = (view(points.composite * torch.exp2(stops)) - wanted).square().mean((1, 2))
+    return 10 * torch.log10((before + NOISE_SQUARE) / (after + NOISE_SQUARE))
 
 
-def gain_db(batch: Batch, stops: Tensor, frames: int) -> Tensor:
-    """Return `(clips,)` dB gained over the composite as it is; errors below sight count as just seen."""
-    before = squared_error(batch, torch.zeros_like(stops), frames) + NOISE_SQUARE
-    return 10 * torch.log10(before / (squared_error(batch, stops, frames) + NOISE_SQUARE))
+def loss(points: Points, fields: Fields) -> Tensor:
+    """Return the training loss: what share of the squared error in view space is left, how far off it is, and how
+    badly the network foretold its own error.
 
-
-def loss(batch: Batch, fields: Fields, frames: int) -> Tensor:
-    """Return the training loss: what share of the squared error in view space is left, and how far off it is.
-
-    The share makes mild and strong looks count alike, as decibels do; where nothing was wrong it counts harm. Judged
-    on `POINTS` pixels of each frame.
+    The share makes mild and strong looks count alike, as decibels do; where nothing was wrong it counts harm.
     """
-    points = drawn_points(batch, POINTS)
-    result = points.composite * torch.exp2(point_stops(points, fields, frames))
+    result = points.composite * torch.exp2(point_stops(points, fields))
     shown, wanted = view(result), view(points.truth)
     apart = (shown - wanted).square()
     before = (view(points.composite) - wanted).square()
     left, found, absolute, unequal = (
-        values.mean((1, 2)).reshape(-1, frames).mean(1)
+        values.mean((1, 2))
         for values in (apart, before, (shown - wanted).abs(), _stops_apart(result, points.truth).abs())
     )
     share = left / (found + SHARE_FLOOR)
     quality = (
         SHARE * share + LOG_SHARE * torch.log(left + LOG_FLOOR) + L1_SHARE * absolute + STOPS_SHARE * unequal
     )
-    wrong = (
-        _stops_apart(points.composite, points.truth).square().mean((1, 2)).reshape(-1, frames).mean(1).sqrt()
-    )
+    wrong = _stops_apart(points.composite, points.truth).square().mean((1, 2)).sqrt()
     missed = (torch.log(fields.need[:, 0]) - torch.log(wrong + SMALL_STOPS)).abs()
-    return quality.mean() + GRID_SHARE * fields.grid.square().mean() + NEED_SHARE * missed.mean()
+    return (
+        quality.mean() + GRID_SHARE * fields.grid.square().mean() + NEED_SHARE * missed.mean()
+        + ERROR_SHARE * unlikelihood(fields.errors, needed(points))
+    )  # fmt: skip
+
+
+def needed(points: Points) -> Tensor:
+    """Return `(n, ERRORS)` what the foreground needs: stops of exposure, of red and of blue over green, and of contrast
+    (twice the slope of stops over log light)."""
+    anchor = points.anchor[:, None, None]
+    now, wanted = (
+        torch.log2((light / anchor).clamp_min(2.0**LOW_STOPS)) for light in (points.composite, points.truth)
+    )
+    change = (wanted - now).mean(2)
+    luma = now.mean(1)
+    spread = luma - luma.mean(1, keepdim=True)
+    slope = ((wanted.mean(1) - luma) * spread).mean(1) / (spread.square().mean(1) + 0.1)
+    red, green, blue = change.unbind(1)
+    return torch.stack([change.mean(1), red - green, blue - green, 2 * slope], 1)
+
+
+def unlikelihood(errors: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean negative log likelihood of `wanted` `(n, ERRORS)` under the predicted errors, of `Fields`."""
+    mean, spread = errors.unbind(1)
+    apart = ((wanted - mean) / torch.exp(spread)).clamp(-FAR, FAR)
+    return (0.5 * apart.square() + spread).mean()
 
 
 def _stops_apart(result: Tensor, truth: Tensor) -> Tensor:
     floor = 2.0**-8
     return torch.log2(result.clamp_min(floor)) - torch.log2(truth.clamp_min(floor))
-
-
-def _masked(values: Tensor, weight: Tensor, frames: int) -> Tensor:
-    total = (values * weight).sum((1, 2, 3)).reshape(-1, frames).sum(1)
-    return total / weight.sum((1, 2, 3)).reshape(-1, frames).sum(1).clamp_min(1e-3)

@@ -1,13 +1,13 @@
-"""Training of the harmonizer: resumable, seeded, with held-out validation. `python -m harmovid_training.harmonizer`."""
+"""Training of the harmonizer on clips from disk: resumable, seeded, validated on scenes kept back for choosing."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -15,19 +15,27 @@ from harmovid.errors import InputError
 from torch import Tensor
 from tqdm import tqdm
 
-from harmovid_training.data.batches import Batch, Mix, Sampler, draws
-from harmovid_training.data.cache import Scenes
-from harmovid_training.data.figures import Subjects
-from harmovid_training.harmonizer.losses import field_stops, gain_db, loss, predict
+from harmovid_training.data.looks import KINDS, NOTHING_KIND, RENDER_KIND
+from harmovid_training.harmonizer.clips import SHARD, Clips, shard_files
+from harmovid_training.harmonizer.losses import gain_db, loss, point_stops
 from harmovid_training.harmonizer.network import Harmonizer
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
-WARM_STEPS = 200
+WARM_STEPS = 100
 GRADIENT_LIMIT = 1.0
-VALIDATION_CLIPS = 256
+VALIDATION_BATCH = 128
+STANDARD_CLIPS = 512
+"""Clips that the backbone's features are standardised by."""
 NEVER = 1 << 40
 """Steps of a run that the clock ends."""
+FROZEN = (
+    "encoder.stem", "encoder.fine", "encoder.middle", "encoder.coarse", "encoder.likeness", "encoder.local",
+    "head.gate",
+)  # fmt: skip
+"""What cached clips cannot train, and the confidence, which is fitted afterwards."""
+NEW = ("encoder.semantic", "encoder.facts", "encoder.plain_facts", "head.errors")
+"""What begins anew where the run starts with the compact part's weights: trained at the full rate."""
 
 
 @dataclass(frozen=True)
@@ -37,33 +45,36 @@ class Recipe:
     Attributes:
         steps: of `clips` clips each. minutes: how long the run takes instead, by the clock, if not 0: the rate then
             falls with the time that has passed, however fast or slow the machine is.
-        rate: of AdamW, with `decay` of the weights. average: kept per step of the mean network that is shipped.
+        rate: of AdamW, with `decay` of the weights. old_share: share of the rate for what `NEW` does not name.
+        average: kept per step of the mean network that is shipped.
         decay_from: share of the run after which the rate falls, as a cosine, to nothing.
-        renders: share of rendered clips. pairs: share of steps with two frames a clip. seed: of everything.
+        seed: of everything.
     """
 
-    steps: int = 14500
+    steps: int = 12000
     minutes: float = 0.0
-    clips: int = 16
-    rate: float = 1.5e-3
+    clips: int = 32
+    rate: float = 1e-3
+    old_share: float = 0.3
     decay: float = 0.03
-    average: float = 0.998
-    decay_from: float = 0.3
-    renders: float = 0.19
-    pairs: float = 0.1
+    average: float = 0.997
+    decay_from: float = 0.4
     seed: int = 7
 
 
 @dataclass
 class Run:
-    """A run in progress: what the checkpoint holds."""
+    """A run in progress: what the checkpoint holds. `files` are the shards of the round of clips that it is in, `at`
+    the place in it, `rounds` how many were begun."""
 
     model: Harmonizer
     average: Harmonizer
     optimizer: torch.optim.Optimizer
-    device: torch.device
     step: int = 0
     seconds: float = 0.0
+    files: List[str] = field(default_factory=list)
+    rounds: int = 0
+    at: int = 0
 
     def share(self, recipe: Recipe) -> float:
         """Return how much of the run is over, 0..1, by the clock or by steps."""
@@ -74,81 +85,105 @@ class Run:
 
 def train(
     out: Path,
-    scenes: Scenes,
-    subjects: Optional[Subjects],
+    folders: Sequence[Path],
+    checks: Clips,
     recipe: Recipe,
     *,
     resume: bool = False,
     start: Optional[Path] = None,
     save_every: int = 250,
-    loaders: int = 1,
     until: Optional[int] = None,
-    device: str = "cpu",
 ) -> Harmonizer:
-    """Train for `recipe.steps` steps or `recipe.minutes`; return the averaged network, on the processor.
+    """Train for `recipe.steps` steps or `recipe.minutes` on the clips of `folders`; return the averaged network.
 
-    Writes `checkpoint.pt` and `log.jsonl` into `out`. A resumed run continues with the same batches; `start` names a
-    checkpoint whose weights a new run begins with; `until` stops at that step, as if broken off. `loaders` processes
-    make batches: one keeps up with one thread, a graphics processor (`device` "cuda") wants eight and more.
+    Clips are taken in rounds: each clip that is there when a round begins, once. Those that are made meanwhile come in
+    the next. Writes `checkpoint.pt` and `log.jsonl` into `out`. A resumed run goes on with the same clips; `start`
+    names weights to begin with; `until` stops at that step, as if broken off.
     """
     out.mkdir(parents=True, exist_ok=True)
-    run = _started(recipe, torch.device(device))
-    if start is not None:
-        # The gate is fitted afterwards (calibrate.py): older files may have another one.
-        held = read_checkpoint(start)
-        begun = {k: v for k, v in held.get("model", held).items() if not k.startswith("head.gate")}
-        run.model.load_state_dict(begun, strict=False)
-        run.average.load_state_dict(run.model.state_dict())
+    run = _started(recipe, folders, start)
     if resume:
         _resume(out / CHECKPOINT, run, recipe)
     steps = NEVER if recipe.minutes else recipe.steps
-    checks = {k: v.to(run.device) for k, v in validation_batches(scenes, subjects, recipe.seed + 1).items()}
     began = time.monotonic() - run.seconds
     recent: List[float] = []
     bar = tqdm(total=None if recipe.minutes else steps, initial=run.step, unit="step", mininterval=10)
-    mix = Mix(recipe.clips, recipe.renders if subjects is not None else 0.0, recipe.pairs)
-    sampler = Sampler(scenes, subjects, recipe.seed)
-    for batch, frames in draws(sampler, mix, run.step, min(steps, until or steps), loaders):
-        recent.append(_step(run, recipe, batch.to(run.device), frames))
+    source = _Rounds(folders, run, recipe)
+    while run.step < min(steps, until or steps) and run.share(recipe) < 1:
+        recent.append(_step(run, recipe, source))
         run.seconds = time.monotonic() - began
         bar.update()
-        over = run.share(recipe) >= 1
-        if run.step % save_every == 0 or over:
+        if run.step % save_every == 0 or run.share(recipe) >= 1:
             facts = {
-                "step": run.step, "minutes": round(run.seconds / 60, 1), "loss": round(float(np.mean(recent)), 4),
-                **validate(run.average, checks),
+                "step": run.step, "minutes": round(run.seconds / 60, 1), "clips": SHARD * len(run.files),
+                "loss": round(float(np.mean(recent)), 4), **validate(run.average, checks),
             }  # fmt: skip
             recent = []
             bar.set_postfix_str(json.dumps(facts))
             with (out / LOG).open("a") as log:
                 log.write(json.dumps(facts) + "\n")
             _save(out / CHECKPOINT, run, recipe)
-        if over:
-            break
     _save(out / CHECKPOINT, run, recipe)
     bar.close()
-    return run.average.cpu().eval()
+    return run.average.eval()
 
 
-def _started(recipe: Recipe, device: torch.device) -> Run:
+class _Rounds:
+    """The clips of a run, round by round, in an order of the seed and the round alone."""
+
+    def __init__(self, folders: Sequence[Path], run: Run, recipe: Recipe) -> None:
+        self._folders, self._run, self._recipe = folders, run, recipe
+        self._clips: Optional[Clips] = None
+        self._order: List[int] = []
+
+    def next(self) -> Any:
+        """Return the next clips, as `Clips.read`."""
+        run, size = self._run, self._recipe.clips
+        if not run.files or run.at + size > SHARD * len(run.files):
+            run.files = [str(path) for path in shard_files(*self._folders)]
+            run.rounds, run.at = run.rounds + 1, 0
+            self._clips = None
+        if self._clips is None:
+            self._clips = Clips([Path(name) for name in run.files])
+            rng = np.random.default_rng([self._recipe.seed, run.rounds])
+            self._order = rng.permutation(len(self._clips)).tolist()
+        rows = self._order[run.at : run.at + size]
+        run.at += size
+        return self._clips.read(rows)
+
+
+def _started(recipe: Recipe, folders: Sequence[Path], start: Optional[Path]) -> Run:
     torch.manual_seed(recipe.seed)
-    model, average = Harmonizer().to(device), Harmonizer().to(device)
+    model, average = Harmonizer(), Harmonizer()
+    if start is not None:
+        held = read_checkpoint(start)
+        model.load_state_dict(held.get("average", held))
+    if bool((model.encoder.semantic.get_buffer("spread0") == 1).all()):
+        clips = Clips(shard_files(*folders))
+        rng = np.random.default_rng(recipe.seed)
+        seen = clips.read(rng.choice(len(clips), min(STANDARD_CLIPS, len(clips)), replace=False).tolist())[0]
+        model.encoder.semantic.standardise((seen.stride8, seen.stride16, seen.stride32))
     average.load_state_dict(model.state_dict())
-    for parameter in model.parameters():
-        if parameter.dim() == 4:
-            # Faster on processors: channels lie together.
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    return Run(model, average.eval(), optimizer, device)
+    groups: Dict[bool, List[Tensor]] = {False: [], True: []}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(FROZEN))
+        if parameter.requires_grad:
+            groups[name.startswith(NEW)].append(parameter)
+    parts = [
+        {"params": groups[new], "lr": 0.0, "share": 1.0 if new else recipe.old_share} for new in (False, True)
+    ]
+    return Run(model, average.eval(), torch.optim.AdamW(parts, weight_decay=recipe.decay))
 
 
-def _step(run: Run, recipe: Recipe, batch: Batch, frames: int) -> float:
+def _step(run: Run, recipe: Recipe, source: _Rounds) -> float:
     """Take one step; return its loss."""
     for group in run.optimizer.param_groups:
-        group["lr"] = recipe.rate * _rate(run, recipe)
+        group["lr"] = recipe.rate * group["share"] * _rate(run, recipe)
     run.model.train()
-    torch.manual_seed(recipe.seed * 1_000_003 + run.step)  # dropout, and which pixels are judged
-    value = loss(batch, predict(run.model, batch, frames), frames)
+    run.model.head.gate.eval()
+    torch.manual_seed(recipe.seed * 1_000_003 + run.step)  # dropout
+    seen, points, _ = source.next()
+    value = loss(points, run.model(seen))
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward([value])
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), GRADIENT_LIMIT)
@@ -167,40 +202,29 @@ def _rate(run: Run, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def _follow(average: Harmonizer, model: Harmonizer, keep: float) -> None:
-    """Move the average a little towards the model: weights and normalisation statistics."""
-    for mean, now in zip(average.state_dict().values(), model.state_dict().values()):
-        if mean.dtype.is_floating_point:
+    """Move the average's weights a little towards the model's."""
+    for mean, now in zip(average.parameters(), model.parameters()):
+        if now.requires_grad:
             mean.lerp_(now, 1 - keep)
-        else:
-            mean.copy_(now)
-
-
-def validation_batches(scenes: Scenes, subjects: Optional[Subjects], seed: int) -> Dict[str, Batch]:
-    """Return fixed batches of held-out scenes: regions and, if there are subjects, renders."""
-    sampler = Sampler(scenes, subjects, seed, held=True)
-    batches = {"regions": sampler.regions(VALIDATION_CLIPS, 1)}
-    if subjects is not None:
-        batches["renders"] = sampler.renders(VALIDATION_CLIPS)
-    return batches
 
 
 @torch.no_grad()
-def validate(model: Harmonizer, batches: Dict[str, Batch]) -> Dict[str, float]:
-    """Return mean dB gained on each batch at scale 1, 0.7, without grid, gated; gated stops where none were needed."""
+def validate(model: Harmonizer, clips: Clips) -> Dict[str, float]:
+    """Return mean dB gained on each kind of look at scale 1, and on all regions at 1, at 0.7 and without the grid."""
     model.eval()
-    facts: Dict[str, float] = {}
-    for name, batch in batches.items():
-        fields = predict(model, batch, 1)
-        stops = field_stops(batch, fields, 1)
-        wrong = (batch.composite - batch.truth).abs().amax((1, 2, 3)) > 0
-        for scale in (1.0, 0.7):
-            facts[f"{name}@{scale}"] = _mean(gain_db(batch, stops * scale, 1)[wrong])
-        facts[f"{name}-global"] = _mean(gain_db(batch, field_stops(batch, fields, 1, local=False), 1)[wrong])
-        gated = field_stops(batch, fields.gated(), 1)
-        facts[f"{name}-gated"] = _mean(gain_db(batch, gated, 1)[wrong])
-        if (~wrong).any():
-            changed = (gated.square() * batch.covered).sum((1, 2, 3)) / (3 * batch.covered.sum((1, 2, 3)))
-            facts[f"{name}-right"] = _mean(changed.sqrt()[~wrong])
+    kinds, gains = [], []
+    for seen, points, kind in clips.batches(VALIDATION_BATCH):
+        fields = model(seen)
+        stops = point_stops(points, fields)
+        plain = point_stops(points, fields, local=False)
+        gains.append(torch.stack([gain_db(points, one) for one in (stops, 0.7 * stops, plain)], 1))
+        kinds.append(kind)
+    kind, gain = torch.cat(kinds), torch.cat(gains)
+    regions = (kind != NOTHING_KIND) & (kind != RENDER_KIND)
+    facts = {name: _mean(gain[kind == number, 0]) for number, name in enumerate(KINDS)}
+    facts.update(
+        zip(("regions", "regions at 0.7", "curve only"), (_mean(gain[regions, i]) for i in range(3)))
+    )
     return facts
 
 
@@ -214,7 +238,7 @@ def _save(path: Path, run: Run, recipe: Recipe) -> None:
         {
             "model": run.model.state_dict(), "average": run.average.state_dict(),
             "optimizer": run.optimizer.state_dict(), "step": run.step, "seconds": run.seconds,
-            "recipe": asdict(recipe),
+            "files": run.files, "rounds": run.rounds, "at": run.at, "recipe": asdict(recipe),
         },
         partial,
     )  # fmt: skip
@@ -245,4 +269,5 @@ def _resume(path: Path, run: Run, recipe: Recipe) -> None:
     run.model.load_state_dict(held["model"])
     run.average.load_state_dict(held["average"])
     run.optimizer.load_state_dict(held["optimizer"])
-    run.step, run.seconds = held["step"], held["seconds"]
+    for name in ("step", "seconds", "files", "rounds", "at"):
+        setattr(run, name, held[name])

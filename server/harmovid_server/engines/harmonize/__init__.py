@@ -13,18 +13,28 @@ from typing import Mapping, Optional
 
 from harmovid.bundle import Manifest
 from harmovid.errors import EngineFailed, OptionError
-from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
+from harmovid.job import MATTE, PANORAMA, VECTORS, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines import bundles
-from harmovid_server.engines.base import Engine, ShotInfo
+from harmovid_server.engines.base import Engine, ShotInfo, ShotSession
 from harmovid_server.engines.harmonize.answer import Controls
+from harmovid_server.engines.harmonize.light import (
+    LIGHT_FROM,
+    LIGHT_TO,
+    NORMALS,
+    LightControls,
+    LightSession,
+)
 from harmovid_server.engines.harmonize.network import FOLDER, Network, check
 from harmovid_server.engines.harmonize.session import LOOKAHEAD_FRAMES, HarmonizeSession
 from harmovid_server.runtimes.base import RuntimeSettings
 
 REFERENCE = "reference_frame"
-PROXY_LINES = 144
-"""The network looks at about 7,000 pixels; twice as many lines are measured, so that edges are mixed well."""
+PROXY_LINES = 288
+"""The network looks at 144 lines around the subject, mostly half of the frame's height."""
+VARIANTS = ("cautious", "expected", "bold")
+SHARES = ("exposure", "colour", "contrast", "direction", "protect_skin", "protect_saturated")
+"""Options that are numbers of `Controls`, in its order."""
 
 
 def _amount(name: str, label: str, what: str) -> Option:
@@ -41,6 +51,13 @@ def _protection(name: str, label: str, what: str) -> Option:
     )  # fmt: skip
 
 
+def _turn(name: str, label: str) -> Option:
+    return Option(
+        name, "float", 0.0, "How far the camera looks to the right of the panorama's middle.", label, "Light",
+        "degrees", -360.0, 360.0, advanced=True,
+    )  # fmt: skip
+
+
 INFO = EngineInfo(
     name="harmonize",
     version="",
@@ -53,8 +70,17 @@ INFO = EngineInfo(
         LayerInfo("matte", False, "Where the foreground is; its own alpha if not given.", MATTE, "Matte"),
         LayerInfo("measure_mask", False, "Which part of the plate to match; all of it if not given.", MATTE,
                   "Measure mask"),
+        LayerInfo(LIGHT_TO, False, "Panorama (HDRI) of the place the foreground goes to, exposed like the plate.",
+                  PANORAMA, "Light to"),
+        LayerInfo(LIGHT_FROM, False, "Panorama (HDRI) of the place it was shot or rendered in, exposed like it.",
+                  PANORAMA, "Light from"),
+        LayerInfo(NORMALS, False, "The foreground's normals in camera space: x right, y up, z towards the camera.",
+                  VECTORS, "Normals"),
     ),
     options=(
+        Option("variant", "choice", "expected",
+               "How far the answer dares to go: cautious hardly ever does harm, bold goes all the way it thinks right.",
+               "Variant", "Amounts", choices=VARIANTS),
         _amount("exposure", "Exposure", "brightness"),
         _amount("colour", "Colour", "colour"),
         _amount("contrast", "Contrast", "contrast"),
@@ -65,6 +91,8 @@ INFO = EngineInfo(
                16, 1000, advanced=True),
         Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
                "Time"),
+        _turn("light_to_turn", "Turn of light to"),
+        _turn("light_from_turn", "Turn of light from"),
     ),
     presets=(
         Preset("gentle", "Gentle", "Half of every change.",
@@ -99,20 +127,43 @@ class HarmonizeEngine:
             self._network.close()
         self._network, self.runtime = None, {}
 
-    def start(self, shot: ShotInfo) -> HarmonizeSession:
-        """Open a session for one shot; `OptionError` for a reference frame that comes too late to wait for."""
+    def start(self, shot: ShotInfo) -> ShotSession:
+        """Open a session for one shot.
+
+        Raises:
+            OptionError: a reference frame that comes too late to wait for, or one panorama without the other.
+        """
         if self._network is None:
             raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
-        options = {name: float(value) for name, value in shot.options.items() if name != REFERENCE}
-        named = shot.options.get(REFERENCE)
-        reference = None if named is None else int(named)
-        smoothing = int(options.pop("smoothing"))
-        if reference is not None and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
-            raise OptionError(
-                f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
-                fix="Name one of them, or begin the job nearer to it.",
-            )
-        return HarmonizeSession(self._network, Controls(**options), smoothing, reference)
+        given = shot.options
+        if {LIGHT_TO, LIGHT_FROM, NORMALS}.intersection(shot.layers):
+            return _known_light(shot)
+        return HarmonizeSession(
+            self._network, Controls(str(given["variant"]), *(float(given[name]) for name in SHARES)),
+            int(given["smoothing"]), _reference(shot),
+        )  # fmt: skip
+
+
+def _known_light(shot: ShotInfo) -> ShotSession:
+    missing = [name for name in (LIGHT_TO, LIGHT_FROM) if name not in shot.layers]
+    if missing:
+        raise OptionError(
+            f"{missing[0]} is not given.",
+            fix="Light is exact from two panoramas: give light_to and light_from.",
+        )
+    names = ("light_to_turn", "light_from_turn", "exposure", "colour", "direction")
+    return LightSession(LightControls(*(float(shot.options[name]) for name in names)))
+
+
+def _reference(shot: ShotInfo) -> Optional[int]:
+    named = shot.options.get(REFERENCE)
+    reference = None if named is None else int(named)
+    if reference is not None and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
+        raise OptionError(
+            f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
+            fix="Name one of them, or begin the job nearer to it.",
+        )
+    return reference
 
 
 def from_bundle(folder: Path, manifest: Manifest) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,9 @@ VIVID_FROM, VIVID_FULL = 1.2, 2.8
 
 @dataclass(frozen=True)
 class Controls:
-    """The engine's options; amounts are shares of the network's answer."""
+    """The engine's options; `variant` says how far the answer dares to go, amounts are shares of it."""
 
+    variant: str
     exposure: float
     colour: float
     contrast: float
@@ -42,15 +43,17 @@ class Found:
 
     Attributes:
         coeffs: `(3, 10)` of `log2(rgb / anchor)`. grid: `(rows, columns, levels, 3)`.
-        confidence: `(3,)` of common, colour and local part. need: stops that seem to be wrong.
+        confidences: of each variant, `(3,)`: in the common, the colour and the local part.
+        need: stops that seem to be wrong. error: stops by which the exposure may be off, one deviation.
         colours: `(n, 3)` typical colours of the foreground, `log2(rgb / anchor)`.
         anchor: linear.
     """
 
     coeffs: Float64
     grid: Array
-    confidence: Array
+    confidences: Mapping[str, Array]
     need: float
+    error: float
     colours: Float64
     anchor: float
 
@@ -71,17 +74,20 @@ def field_of(
     found: Found, controls: Controls, numbers: Numbers, box: Tuple[float, float, float, float]
 ) -> Tuple[LightingField, Dict[str, object]]:
     """Return the field of a frame whose subject lies in `box` (plate pixels), and the facts of the decision."""
-    coeffs = _controlled(found, controls)
+    confidence = found.confidences[controls.variant]
+    coeffs = _controlled(found, confidence, controls)
     terms = curve_terms(np.clip(found.colours, numbers.low, numbers.high))
     if controls.protect_skin or controls.protect_saturated:
         coeffs = protected(coeffs, found.colours, terms, controls)
-    grid = found.grid * (found.confidence[2] * controls.direction)
+    grid = found.grid * (confidence[2] * controls.direction)
     stops = terms @ coeffs.T
     size = float(np.sqrt((stops**2).mean()))
     local = float(np.sqrt((grid**2).mean()))
     facts: Dict[str, object] = {
-        "confidence": round(float(found.confidence[0]), 3),
+        "variant": controls.variant,
+        "confidence": round(float(confidence[0]), 3),
         "wrong_stops": round(found.need, 3),
+        "error_stops": round(found.error, 3),
         "exposure_stops": round(float(stops.mean()), 3),
         "colour_stops": [round(float(v), 3) for v in stops.mean(axis=0) - stops.mean()],
         "local_stops": round(local, 3),
@@ -99,15 +105,15 @@ def field_of(
     return LightingField(tuple(parts)), {"decision": "harmonized", **facts}
 
 
-def _controlled(found: Found, controls: Controls) -> Float64:
+def _controlled(found: Found, confidence: Array, controls: Controls) -> Float64:
     """Return the curve's coefficients with confidence and amounts: exposure, contrast and colour apart.
 
     Exposure is what the channels have in common at the foreground's typical colours, contrast how that changes from
     dark to bright, colour what sets the channels apart.
     """
     common = found.coeffs.mean(axis=0, keepdims=True)
-    colour = (found.coeffs - common) * found.confidence[1]
-    common = common * found.confidence[0]
+    colour = (found.coeffs - common) * confidence[1]
+    common = common * confidence[0]
     level = np.zeros_like(common)
     level[0, 0] = float((curve_terms(found.colours) @ common[0]).mean())
     mixed = level * controls.exposure + (common - level) * controls.contrast + colour * controls.colour

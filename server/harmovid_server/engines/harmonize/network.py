@@ -1,24 +1,27 @@
-"""The harmonizer's networks: a bundle of two, and the numbers they were trained with.
+"""The harmonizer's networks: a bundle of three, and the numbers they were trained with.
 
-`encoder` turns a small picture of one frame into a vector, its trust and local features; `head` turns their means over
-time into a curve, a grid of gains and a confidence. `harmovid_export.harmonizer` makes the bundle; the numbers that
-training and serving must agree on are the manifest's `constants`. docs/harmonize.md.
+`backbone` says what the places of a small picture are; `encoder` turns that and the picture's light into a vector, its
+trust and local features; `head` turns their means over time into a curve, a grid of gains and a confidence.
+`harmovid_export.harmonizer` makes the bundle; the numbers that training and serving must agree on are the manifest's
+`constants`. docs/harmonize.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 import numpy.typing as npt
 from harmovid import bundle
 from harmovid.bundle import Manifest
 from harmovid.errors import BundleError
-from harmovid.pixels.colour.model_space import CONTRACT
+from harmovid.pixels.colour.model_space import CONTRACT, to_model
+from harmovid.pixels.colour.srgb import srgb_encode
 
 from harmovid_server.engines import bundles
+from harmovid_server.engines.harmonize.features import FrameFeatures, halved
 from harmovid_server.runtimes.base import ANY, Facts, RuntimeSettings
 
 Float32 = npt.NDArray[np.float32]
@@ -27,10 +30,14 @@ FOLDER = Path(__file__).resolve().parent / "bundle"
 """The bundle that ships with the package."""
 
 ROLES: Dict[str, Tuple[str, ...]] = {
-    "encoder": ("codes", "matte", "coverage", "box"),
+    "backbone": ("picture",),
+    "encoder": ("codes", "matte", "coverage", "box", "anchor", "stride8", "stride16", "stride32"),
     "head": ("vector", "local"),
 }
 """What the networks are given."""
+
+SHOULDER_START = 0.8
+"""Linear light from which the display rolls off, as in training."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +45,40 @@ class Numbers:
     """What training and serving agree on; stops are log2 light over the shot's anchor.
 
     Attributes:
-        pixels: area of the pictures that the network was trained on.
+        rows, columns: size of the pictures.
+        brightness: what the anchor is shown as to the backbone, linear.
         unit_stops: what reads as 1 in the curve's terms. low, high: the curve's range.
         grid_low, grid_high: range of the grid's luma levels.
+        variants: names of the confidences that the head gives, in its order.
     """
 
-    pixels: int
+    rows: int
+    columns: int
+    brightness: float
     unit_stops: float
     low: float
     high: float
     grid_low: float
     grid_high: float
+    variants: List[str]
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What the head answers.
+
+    Attributes:
+        coeffs: `(3, 10)`. grid: `(3, levels, rows, columns)` in stops.
+        gate: `(variants, 3)`: the share worth applying of common, colour and local part, 0 to 1.5.
+        need: stops that seem to be wrong, RMS.
+        error: deviation of the error that the network expects in its exposure, in stops.
+    """
+
+    coeffs: Float32
+    grid: Float32
+    gate: Float32
+    need: float
+    error: float
 
 
 def check(folder: Path, manifest: Manifest) -> Numbers:
@@ -68,45 +98,59 @@ def check(folder: Path, manifest: Manifest) -> Numbers:
 
 
 class Network:
-    """Both networks, loaded. One thread: a frame takes a few milliseconds on a processor."""
+    """All networks, loaded. One thread: a frame takes a few milliseconds on a processor."""
 
     def __init__(self, folder: Path = FOLDER, settings: RuntimeSettings = ANY) -> None:
         manifest = bundle.read(folder)
         self.numbers = check(folder, manifest)
         self._networks = bundles.open_networks(folder, manifest, settings)
-        self._encoder, self._head = self._networks["encoder"], self._networks["head"]
+        self._backbone, self._encoder, self._head = (self._networks[role] for role in ROLES)
 
     @property
     def facts(self) -> Facts:
         """What really runs them."""
         return bundles.facts_of(self._networks)
 
-    def encode(
-        self, codes: Float32, matte: Float32, seen: Float32, box: Float32
-    ) -> Tuple[Float32, float, Float32]:
+    def encode(self, seen: FrameFeatures, anchor: float) -> Tuple[Float32, float, Float32]:
         """Return vector, trust and local features of one frame.
 
         Args:
-            codes: `(h, w, 3)` model-space codes of the composite. matte, seen: `(h, w)` 0..1.
-            box: `(4,)` the subject's x0, y0, x1, y1 as shares of the frame.
+            anchor: the shot's exposure, linear.
         """
+        shown = display(seen.picture * np.float32(self.numbers.brightness / anchor))
+        places = self._backbone({"picture": _planes(shown)})
         found = self._encoder({
-            "codes": np.ascontiguousarray(np.moveaxis(codes, -1, 0)[None]),
-            "matte": matte[None, None],
-            "coverage": seen[None, None],
-            "box": box[None],
+            "codes": _planes(to_model(halved(seen.picture), anchor)),
+            "matte": halved(seen.matte)[None, None],
+            "coverage": halved(seen.seen)[None, None],
+            "box": seen.box[None],
+            "anchor": np.array([anchor], np.float32),
+            **places,
         })  # fmt: skip
         return found["vector"][0], float(found["trust"][0, 0]), found["local_features"][0]
 
-    def answer(self, vector: Float32, local: Float32) -> Tuple[Float32, Float32, Float32, float]:
-        """Return coeffs `(3, 10)`, grid `(3, levels, rows, columns)` in stops, confidence `(3,)` and need.
-
-        Confidence is the share of them worth applying, 0 to 1.5; need is how many stops seem to be wrong, RMS.
-        """
+    def answer(self, vector: Float32, local: Float32) -> HeadOutputs:
+        """Return what the head makes of the means of vectors and local features."""
         found = self._head({"vector": vector[None], "local": local[None]})
-        return found["coeffs"][0], found["grid"][0], found["gate"][0], float(found["need"][0, 0])
+        return HeadOutputs(
+            found["coeffs"][0], found["grid"][0], found["gate"][0], float(found["need"][0, 0]),
+            float(np.exp(found["errors"][0, 1, 0])),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give memory and threads back."""
         for network in self._networks.values():
             network.close()
+
+
+def display(linear: Float32) -> Float32:
+    """Return display values 0..1 of linear light, a soft shoulder and the sRGB curve: what the backbone is shown."""
+    over = np.maximum(linear - SHOULDER_START, 0)
+    room = 1 - SHOULDER_START
+    soft = np.minimum(linear, SHOULDER_START) + room * over / (over + room)
+    return np.asarray(srgb_encode(np.clip(soft, 0, 1)), np.float32)
+
+
+def _planes(picture: Float32) -> Float32:
+    """Return `(h, w, 3)` as `(1, 3, h, w)`."""
+    return np.ascontiguousarray(np.moveaxis(picture, -1, 0)[None], np.float32)

@@ -12,13 +12,13 @@ from typing import Any, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, exposure_anchor, to_model
+from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, exposure_anchor
 from harmovid.pixels.field import NULL
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.harmonize import cuts
 from harmovid_server.engines.harmonize.answer import Controls, Found, field_of, unscaled
-from harmovid_server.engines.harmonize.look import Look, look
+from harmovid_server.engines.harmonize.features import FrameFeatures, extract_features
 from harmovid_server.engines.harmonize.network import Network
 
 Array = npt.NDArray[Any]
@@ -28,6 +28,8 @@ COLOURS = 384
 """Typical colours of the foreground that are kept, for the controls and the report."""
 BOX_SHARE = 0.5
 """How far the smoothed box of the subject follows each new one: mattes breathe a little."""
+WAITING = ("picture", "matte", "seen", "window", "box", "signature")
+"""What is saved of a frame that waits."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class HarmonizeSession:
         self._network, self._controls = network, controls
         self._window = max(smoothing, LOOKAHEAD_FRAMES)
         self._reference = reference
-        self._waiting: List[Look] = []
+        self._waiting: List[FrameFeatures] = []
         self._before: Optional[Array] = None
         self._cut: Optional[int] = None
         self._forget()
@@ -71,7 +73,8 @@ class HarmonizeSession:
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
         """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
-        seen = look(frame, self._network.numbers.pixels)
+        numbers = self._network.numbers
+        seen = extract_features(frame, (numbers.rows, numbers.columns))
         owed = self._ended(seen)
         if self._anchor is not None:
             self._take(seen)
@@ -79,12 +82,12 @@ class HarmonizeSession:
         self._waiting.append(seen)
         return [*owed, *(self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else [])]
 
-    def _ended(self, seen: Look) -> List[Answer]:
+    def _ended(self, seen: FrameFeatures) -> List[Answer]:
         """Return what is owed to the shot that ends before this frame, if one does; begin anew then.
 
         A job that matches one frame goes on matching it.
         """
-        before, self._before = self._before, cuts.signature(seen.picture)
+        before, self._before = self._before, seen.signature
         if self._reference is not None or before is None or not cuts.is_cut(before, self._before):
             return []
         owed = self.finish()
@@ -107,43 +110,45 @@ class HarmonizeSession:
         self._waiting = []
         return answers
 
-    def _take(self, seen: Look) -> None:
+    def _take(self, seen: FrameFeatures) -> None:
         if self._anchor is None or not seen.says_something:
             return
         if self._reference not in (None, seen.number):
             return
         if not len(self._colours):
             self._colours = _typical([seen], self._anchor)
-        codes = to_model(seen.picture, self._anchor)
-        vector, trust, local = self._network.encode(codes, seen.matte, seen.seen, seen.box)
+        vector, trust, local = self._network.encode(seen, self._anchor)
         if self._memory is None:
             self._memory = Memory(trust, trust * vector, trust * local)
         else:
             self._memory.take(trust, vector, local, self._window)
 
-    def _answer(self, seen: Look) -> Answer:
+    def _answer(self, seen: FrameFeatures) -> Answer:
         if self._anchor is None or self._memory is None or not len(self._colours):
             reason = "no foreground or no background to measure"
             return Answer(seen.number, NULL, {"decision": "nothing", "reason": reason, **self._told(seen)})
         memory = self._memory
         share = np.float32(1 / memory.trust)
-        coeffs, grid, gate, need = self._network.answer(memory.vector * share, memory.local * share)
+        said, numbers = (
+            self._network.answer(memory.vector * share, memory.local * share),
+            self._network.numbers,
+        )
         found = Found(
-            unscaled(coeffs, self._network.numbers.unit_stops), np.transpose(grid, (2, 3, 1, 0)), gate,
-            need, self._colours, self._anchor,
+            unscaled(said.coeffs, numbers.unit_stops), np.transpose(said.grid, (2, 3, 1, 0)),
+            dict(zip(numbers.variants, said.gate)), said.need, said.error, self._colours, self._anchor,
         )  # fmt: skip
-        field, facts = field_of(found, self._controls, self._network.numbers, self._followed(seen))
+        field, facts = field_of(found, self._controls, numbers, self._followed(seen))
         return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._told(seen)})
 
-    def _told(self, seen: Look) -> Dict[str, bool]:
+    def _told(self, seen: FrameFeatures) -> Dict[str, bool]:
         return {"cut": True} if seen.number == self._cut else {}
 
-    def _followed(self, seen: Look) -> Tuple[float, float, float, float]:
+    def _followed(self, seen: FrameFeatures) -> Tuple[float, float, float, float]:
         """Return the subject's smoothed box in plate pixels."""
         if self._box is None:
-            self._box = seen.box
+            self._box = seen.box_in_frame
         elif seen.says_something:
-            self._box = self._box + np.float32(BOX_SHARE) * (seen.box - self._box)
+            self._box = self._box + np.float32(BOX_SHARE) * (seen.box_in_frame - self._box)
         x0, y0, x1, y1 = seen.frame
         a, b, c, d = (float(edge) for edge in self._box)
         return (x0 + a * (x1 - x0), y0 + b * (y1 - y0), x0 + c * (x1 - x0), y0 + d * (y1 - y0))
@@ -159,7 +164,7 @@ class HarmonizeSession:
             state.update(trust=memory.trust, vector=memory.vector, local=memory.local, count=memory.count)
         if self._waiting:
             state["numbers"] = np.array([[seen.number, *seen.frame] for seen in self._waiting], np.int64)
-            for name in ("picture", "matte", "seen", "box"):
+            for name in WAITING:
                 state[f"waiting.{name}"] = np.stack([getattr(seen, name) for seen in self._waiting])
         return state
 
@@ -176,14 +181,14 @@ class HarmonizeSession:
             self._memory = Memory(float(held["trust"]), held["vector"], held["local"], int(held["count"]))
         self._waiting = []
         for i, (number, x0, y0, x1, y1) in enumerate(held.get("numbers", ())):
-            parts = (held[f"waiting.{name}"][i] for name in ("picture", "matte", "seen", "box"))
-            self._waiting.append(Look(int(number), (int(x0), int(y0), int(x1), int(y1)), *parts))
+            parts = (held[f"waiting.{name}"][i] for name in WAITING)
+            self._waiting.append(FrameFeatures(int(number), (int(x0), int(y0), int(x1), int(y1)), *parts))
 
     def close(self) -> None:
         """Do nothing: the networks are the engine's."""
 
 
-def _typical(seen: List[Look], anchor: float) -> npt.NDArray[np.float64]:
+def _typical(seen: List[FrameFeatures], anchor: float) -> npt.NDArray[np.float64]:
     """Return up to `COLOURS` colours of the foreground, `log2(rgb / anchor)`, evenly from all frames."""
     if not seen:
         return np.zeros((0, 3))

@@ -1,0 +1,169 @@
+"""Exact light, where the artist has it: panoramas of the place a foreground was lit in and of the place it goes to.
+
+What falls on a matt surface follows from a panorama in closed form: nine spherical harmonics and the surface's normal
+(Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001). The ratio of
+the two lights is what the foreground lacks, at every normal; without normals it is that of the mean over the sides that
+the camera sees. No network is asked. Shine, cast shadows and light between surfaces are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, List, Mapping, Optional, Tuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from harmovid.pixels.field import NULL, Curve, GainMap, LightingField
+
+from harmovid_server.engines.base import Answer, ProxyFrame, State
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+LIGHT_TO, LIGHT_FROM, NORMALS = "light_to", "light_from", "normals"
+ROWS, COLUMNS = 32, 64
+"""Size at which a panorama is summed: second order asks for no more."""
+ORDERS = np.array([np.pi, *3 * [2 * np.pi / 3], *5 * [np.pi / 4]])
+"""Share of each harmonic that a matt surface sees (the paper's equation 8)."""
+FLOOR = 0.03
+"""Second order rings below zero opposite a lamp: light counts as this share of the mean from all around at least."""
+UNIT = 0.5
+"""Shorter normals are the mean of two surfaces or no surface at all."""
+FILL_PX = 3.0
+"""How far, in proxy pixels, the subject's light is carried beyond its edge, so that edges are not read as half lit."""
+STOPS_LIMIT = 10.0
+
+
+@dataclass(frozen=True)
+class LightControls:
+    """The options that mean something here: how far each panorama is turned, in degrees to the right, and shares of the
+    change in level, in colour, and over the subject's sides."""
+
+    light_to_turn: float
+    light_from_turn: float
+    exposure: float
+    colour: float
+    direction: float
+
+
+class LightSession:
+    """One shot in known light; every frame is answered at once. See `base.ShotSession`."""
+
+    def __init__(self, controls: LightControls) -> None:
+        self._controls = controls
+
+    def push(self, frame: ProxyFrame) -> List[Answer]:
+        """Take one frame; answer it."""
+        to, source = (
+            harmonics_of(frame.images[name], turn)
+            for name, turn in (
+                (LIGHT_TO, self._controls.light_to_turn), (LIGHT_FROM, self._controls.light_from_turn)
+            )
+        )  # fmt: skip
+        if not to[0].any() or not source[0].any():
+            reason = "one of the panoramas is black"
+            return [Answer(frame.number, NULL, {"decision": "nothing", "reason": reason})]
+        mean = np.log2(visible_light(to) / visible_light(source))
+        stops, mean = _over_subject(frame, to, source, mean)
+        return [Answer(frame.number, *self._answered(stops, mean, frame.box))]
+
+    def _answered(
+        self, stops: Optional[Float32], mean: Float64, box: Tuple[int, int, int, int]
+    ) -> Tuple[LightingField, Mapping[str, Any]]:
+        controls, level = self._controls, float(mean.mean())
+        gain = level * controls.exposure + (mean - level) * controls.colour
+        parts: List[Any] = [Curve.gain(*(float(one) for one in gain))]
+        local = 0.0
+        if stops is not None and controls.direction:
+            apart = (stops - mean.astype(np.float32)) * np.float32(controls.direction)
+            local = float(np.sqrt((apart**2).mean()))
+            parts.append(GainMap(apart, box))
+        facts: Mapping[str, Any] = {
+            "decision": "harmonized", "reason": "the light of both places is known",
+            "exposure_stops": round(level, 3), "colour_stops": [round(float(one), 3) for one in mean - level],
+            "local_stops": round(local, 3),
+        }  # fmt: skip
+        return LightingField(tuple(parts)), facts
+
+    def finish(self) -> List[Answer]:
+        """Answer nothing: nothing waits."""
+        return []
+
+    def state(self) -> State:
+        """Return nothing: frames do not depend on each other."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+def harmonics_of(panorama: Float32, turn: float = 0.0) -> Float64:
+    """Return the light of a panorama as nine harmonics of what a matt surface sees, `(9, 3)`.
+
+    Args:
+        panorama: `(h, w, 3)` scene-linear, latitude-longitude: row 0 looks up, the middle column ahead.
+        turn: degrees by which the camera looks to the right of the middle column.
+    """
+    small = cv2.resize(np.maximum(panorama, 0), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+    down = (np.arange(ROWS) + 0.5) / ROWS * np.pi
+    around = ((np.arange(COLUMNS) + 0.5) / COLUMNS - 0.5) * 2 * np.pi - np.radians(turn)
+    sine = np.sin(down)[:, None]
+    directions = np.stack([
+        sine * np.sin(around), np.broadcast_to(np.cos(down)[:, None], (ROWS, COLUMNS)), -sine * np.cos(around),
+    ], -1)  # fmt: skip
+    solid = sine * (np.pi / ROWS) * (2 * np.pi / COLUMNS)
+    sums = np.einsum("hwk,hwc->kc", basis(directions) * solid[..., None], small.astype(np.float64))
+    return np.asarray(sums * (ORDERS / np.pi)[:, None], np.float64)
+
+
+def basis(directions: npt.NDArray[np.floating[Any]]) -> Float64:
+    """Return the nine real spherical harmonics of unit directions `(..., 3)`: x right, y up, z towards the camera."""
+    x, y, z = np.moveaxis(np.asarray(directions, np.float64), -1, 0)
+    return np.stack([
+        np.full_like(x, 0.282095), 0.488603 * y, 0.488603 * z, 0.488603 * x, 1.092548 * x * y, 1.092548 * y * z,
+        0.315392 * (3 * z * z - 1), 1.092548 * x * z, 0.546274 * (x * x - y * y),
+    ], -1)  # fmt: skip
+
+
+def light_on(normals: npt.NDArray[np.floating[Any]], harmonics: Float64) -> Float64:
+    """Return the light `(..., 3)` on matt surfaces with unit `normals` `(..., 3)`, over pi."""
+    seen = basis(normals) @ harmonics
+    return np.asarray(np.maximum(seen, FLOOR * max(float(harmonics[0].mean()) * 0.282095, 1e-9)), np.float64)
+
+
+def visible_light(harmonics: Float64) -> Float64:
+    """Return the mean light `(3,)` on the sides that a camera sees: of a ball, over its disc."""
+    across = (np.arange(32) + 0.5) / 16 - 1
+    x, y = np.meshgrid(across, across)
+    inside = x * x + y * y < 1
+    z = np.sqrt(np.clip(1 - x * x - y * y, 0, 1))
+    return np.asarray(light_on(np.stack([x, y, z], -1)[inside], harmonics).mean(axis=0), np.float64)
+
+
+def _over_subject(
+    frame: ProxyFrame, to: Float64, source: Float64, mean: Float64
+) -> Tuple[Optional[Float32], Float64]:
+    """Return the stops of every proxy pixel `(h, w, 3)` and their mean over the subject, where normals say them."""
+    normals = frame.images.get(NORMALS)
+    if normals is None:
+        return None, mean
+    length = np.sqrt((normals**2).sum(axis=2))
+    weight = np.where(length > UNIT, frame.mattes.get("matte", np.ones_like(length)), np.float32(0))
+    if float(weight.sum()) < 1:
+        return None, mean
+    unit = normals / np.maximum(length, UNIT)[..., None]
+    stops = np.clip(np.log2(light_on(unit, to) / light_on(unit, source)), -STOPS_LIMIT, STOPS_LIMIT)
+    over = np.asarray((stops * weight[..., None]).sum(axis=(0, 1)) / weight.sum(), np.float64)
+    carried = _blurred((stops - over) * weight[..., None])
+    reached = _blurred(weight)[..., None]
+    beyond = over + carried / np.maximum(reached, 1e-3)
+    filled = np.where(weight[..., None] > UNIT, stops, beyond)
+    return np.asarray(filled, np.float32), over
+
+
+def _blurred(plane: npt.NDArray[Any]) -> Float32:
+    return np.asarray(cv2.GaussianBlur(plane.astype(np.float32), (0, 0), FILL_PX), np.float32)

@@ -1,0 +1,50 @@
+"""The confidence: fitting changes nothing else, and the bold variant dares more than the cautious one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from harmovid_training.data.cache import CHOOSE
+from harmovid_training.harmonizer import calibrate as calibration
+from harmovid_training.harmonizer import clips as clip_module
+from harmovid_training.harmonizer.calibrate import Cases, calibrate, collect, shares_of
+from harmovid_training.harmonizer.clips import Clips, shard_files
+from harmovid_training.harmonizer.constants import GATE_FACTS, VARIANTS
+from harmovid_training.harmonizer.network import Harmonizer
+from training.harmonizer.made import clips
+
+
+def test_the_confidence_changes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitting moves the gate's weights only, and says what each variant and plain shares gain."""
+    monkeypatch.setattr(clip_module, "SHARD", 8)
+    monkeypatch.setattr(clip_module, "BATCH", 8)
+    monkeypatch.setattr(calibration, "STEPS", 12)
+    clips(tmp_path, 2, use=CHOOSE)
+    torch.manual_seed(1)
+    model = Harmonizer().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    facts = calibrate(model, collect(model, Clips(shard_files(tmp_path))))
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+    assert changed
+    assert all(name.startswith("head.gate") for name in changed)
+    assert {*VARIANTS, "share 1.0"} <= set(facts)
+
+
+def test_the_bold_dares_more_than_the_cautious() -> None:
+    """Where answers are right three times in four, and harm in the fourth, cautious applies least and bold most."""
+    rng = torch.Generator().manual_seed(2)
+    count = 400
+    composite = 0.1 + 0.2 * torch.rand(count, 3, 16, generator=rng)
+    right = (torch.rand(count, 1, 1, generator=rng) < 0.75).float() * 2 - 1
+    answer, none = torch.full((count, 3, 16), 1.0), torch.zeros(count, 3, 16)
+    facts = torch.randn(count, GATE_FACTS, generator=rng)
+    kind = torch.ones(count, dtype=torch.uint8)
+    model = Harmonizer().eval()
+    cases = Cases(facts, composite, composite * torch.exp2(answer * right), answer, none, none, kind)
+    calibrate(model, cases)
+    cautious, expected, bold = shares_of(model, cases)[:, :, 0].mean(0).tolist()
+
+    assert cautious < expected < bold
