@@ -20,6 +20,7 @@ from typing import Sequence
 
 from harmovid.errors import HarmoVidError
 from harmovid.pixels import exr
+from harmovid.storage import atomic
 
 from harmovid_demo.shot import Shot, generate
 
@@ -46,9 +47,7 @@ def write_clips(folder: Path, count: int, width: int, frames: int) -> Path:
         lines.append(json.dumps({"id": name, "frames": frames, "licence": "Apache-2.0", "sources": sources}))
         sys.stderr.write(f"{name}: {frames} frames of {shot.width}x{shot.height}\n")
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / (INDEX + ".part")
-    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(part, folder / INDEX)
+    atomic.write_whole(str(folder / INDEX), ("\n".join(lines) + "\n").encode())
     return folder / INDEX
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any, Iterator
 
 from harmovid.errors import InputError, JobError
 from harmovid.frames import FramePattern
+from harmovid.storage import atomic
 
 from harmovid_demo.compare import Comparison, compare_foregrounds, compare_plates, figures, table
 from harmovid_demo.jit import is_compiled, on_compiling
@@ -145,14 +145,11 @@ class Demo:
         self._save_report(comparisons, places)
 
     def _save_report(self, comparisons: list[Comparison], places: dict[str, str]) -> None:
-        """Write the figures as `report.json`, through a temporary name."""
+        """Write the figures as `report.json`, whole."""
         report: dict[str, Any] = {comparison.title.lower(): figures(comparison) for comparison in comparisons}
         report["seconds"] = {name: round(value, 2) for name, value in self.seconds.items()}
         report["files"] = places
-        path = self.out / "report.json"
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(temporary, path)
+        atomic.write_whole(str(self.out / "report.json"), (json.dumps(report, indent=2) + "\n").encode())
 
     @contextlib.contextmanager
     def _timed(self, step: str) -> Iterator[None]:

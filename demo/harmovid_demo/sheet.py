@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import Sequence
 
 import numpy as np
+from harmovid.storage import atomic
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
@@ -174,7 +175,7 @@ def draw_pairs(comparisons: Sequence[Comparison]) -> Bytes:
 
 
 def save_png(picture: Bytes, path: Path) -> None:
-    """Write a PNG through a temporary name in the same folder."""
-    temporary = path.with_name(path.name + ".part")
-    Pictures.fromarray(picture).save(temporary, format="PNG", compress_level=6)
-    os.replace(temporary, path)
+    """Write a PNG, whole or not at all."""
+    encoded = io.BytesIO()
+    Pictures.fromarray(picture).save(encoded, format="PNG", compress_level=6)
+    atomic.write_whole(str(path), encoded.getbuffer())

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ import cv2
 import numpy as np
 from harmovid.errors import InputError
 from harmovid.pixels import exr
+from harmovid.storage import atomic
 
 from harmovid_demo import camera, fur, street
 from harmovid_demo.creature import pose
@@ -247,6 +247,4 @@ def generate(
 
 
 def _write_manifest(folder: Path, manifest: Mapping[str, object]) -> None:
-    temporary = folder / (MANIFEST + ".part")
-    temporary.write_text(json.dumps(manifest))
-    os.replace(temporary, folder / MANIFEST)
+    atomic.write_whole(str(folder / MANIFEST), json.dumps(manifest).encode())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 import numpy as np
+from harmovid.storage import atomic
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
@@ -99,10 +101,10 @@ def _write_gif(frames: Sequence[Bytes], path: Path) -> Path:
     height, width = frames[0].shape[:2]
     size = (min(width, GIF_WIDTH), max(round(height * min(width, GIF_WIDTH) / width), 1))
     pictures = [Pictures.fromarray(frame).resize(size) for frame in frames[::GIF_STEP]]
-    temporary = path.with_name(path.name + ".part")
+    encoded = io.BytesIO()
     pictures[0].save(
-        temporary, format="GIF", save_all=True, append_images=pictures[1:],
+        encoded, format="GIF", save_all=True, append_images=pictures[1:],
         duration=round(1000 * GIF_STEP / FRAMES_PER_SECOND), loop=0,
     )  # fmt: skip
-    os.replace(temporary, path)
+    atomic.write_whole(str(path), encoded.getbuffer())
     return path

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional, Set
 
 from harmovid.frames import FrameRange
-from harmovid.storage.files import EXR_MAGIC
+from harmovid.storage.kinds import EXR_MAGIC
 
 
 class PartialJob:

@@ -13,12 +13,12 @@ import struct
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from harmovid.frames import FramePattern
+from harmovid.storage.kinds import EXR_MAGIC
 
 Triple = Tuple[float, float, float]
 GRADE = b"harmovid/grade"
 OVERALL = "overall_stops"
 USUAL_HEADER, MAX_HEADER = 1 << 15, 1 << 20
-_MAGIC = b"\x76\x2f\x31\x01"
 MIDDLE_GREY = 0.18
 
 
@@ -81,7 +81,7 @@ def grade_of(path: str) -> List[Mapping[str, Any]]:
 
 def _grade_in(data: bytes) -> List[Mapping[str, Any]]:
     """Return the curves that the beginning of a file describes."""
-    if not data.startswith(_MAGIC):
+    if not data.startswith(EXR_MAGIC):
         raise ValueError("no EXR")
     at = 8
     while data[at] != 0:

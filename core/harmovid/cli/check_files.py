@@ -20,9 +20,7 @@ from harmovid.errors import (
 )
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.storage.files import check_exr
-
-# As many bytes as the kinds of files are told apart by.
-HEAD_BYTES = 32
+from harmovid.storage.kinds import HEAD_BYTES
 
 
 @dataclass

@@ -25,22 +25,8 @@ from harmovid.frames import FramePattern, FrameRange
 from harmovid.storage.atomic import WholeFile
 from harmovid.storage.checksums import Buffer, crc32
 from harmovid.storage.journal import Journal
+from harmovid.storage.kinds import EXR_DEEP_FLAG, EXR_MAGIC, HEAD_BYTES, other_kind
 
-# OpenEXR file layout: 4 bytes magic, then int32 little-endian version and flags.
-EXR_MAGIC = b"\x76\x2f\x31\x01"
-EXR_DEEP_FLAG = 0x800
-OTHER_KINDS = (
-    (b"\x89PNG", "a PNG"),
-    (b"\xff\xd8\xff", "a JPEG"),
-    (b"II*\0", "a TIFF"),
-    (b"MM\0*", "a TIFF"),
-    (b"SDPX", "a DPX"),
-    (b"XPDS", "a DPX"),
-    (b"BM", "a BMP"),
-    (b"#?RADIANCE", "a Radiance HDR"),
-    (b"\0\0\0\0", "filled with zeros"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
-)
 LISTING_SECONDS = 2.0  # how long a folder listing serves for "the nearest frame is ..."
 
 
@@ -113,8 +99,9 @@ def check_exr(head: bytes, size: int, what: str, frame: int, layer: str) -> None
     if size == 0:
         raise FrameUnreadable(f"{what} is empty.", fix="Render or copy it again.", **where)
     if not head.startswith(EXR_MAGIC):
-        kind = next((name for magic, name in OTHER_KINDS if head.startswith(magic)), "no image file we know")
-        raise FrameUnreadable(f"{what} is not an EXR but {kind}.", fix="Convert it to EXR.", **where)
+        raise FrameUnreadable(
+            f"{what} is not an EXR but {other_kind(head)}.", fix="Convert it to EXR.", **where
+        )
     if len(head) < 8:
         raise FrameUnreadable(f"{what} is cut off in its header.", fix="Render or copy it again.", **where)
     if struct.unpack_from("<I", head, 4)[0] & EXR_DEEP_FLAG:
@@ -153,7 +140,7 @@ class DirectorySource:
                 frame=frame,
                 layer=layer,
             ) from error
-        check_exr(data[:32], len(data), path, frame, layer)
+        check_exr(data[:HEAD_BYTES], len(data), path, frame, layer)
         return data
 
     def fingerprint(self, frames: Iterable[int]) -> int:

@@ -26,6 +26,7 @@ import zmq
 from harmovid import __version__, bundle
 from harmovid.errors import EngineFailed, HarmoVidError, InputError, from_wire
 from harmovid.keys import AuthorizedKeys, load_secret
+from harmovid.storage import atomic
 
 from harmovid_server import logs
 from harmovid_server.config import Config, is_loopback
@@ -328,9 +329,7 @@ def _run_folder(state: Path) -> Path:
 
 
 def _write_ready(path: Path, facts: Dict[str, object]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(facts), encoding="utf-8")
-    os.replace(part, path)
+    atomic.write_whole(str(path), json.dumps(facts).encode())
 
 
 def notify(message: str) -> None:

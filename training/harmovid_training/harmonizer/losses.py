@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from harmovid.pixels.colour import acescct
 from torch import Tensor
 from torch.nn import functional as fn
 
@@ -37,16 +38,17 @@ SHARE_FLOOR = 2e-2
 again (docs/log.md)."""
 ERROR_SHARE, FAR = 0.05, 8.0
 """Weight of the predicted error's likelihood, and the deviations beyond which a miss counts no more."""
-CODE_BREAK, SLOPE, OFFSET = 0.0078125, 10.5402377416545, 0.0729055341958355
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def to_codes(linear: Tensor, anchor: Tensor) -> Tensor:
     """Return model-space codes of linear `(n, 3, h, w)`; the torch twin of `model_space.to_model`."""
     x = linear * (0.18 / anchor)[:, None, None, None]
-    return torch.where(
-        x <= CODE_BREAK, SLOPE * x + OFFSET, (torch.log2(x.clamp_min(CODE_BREAK)) + 9.72) / 17.52
+    curved = (torch.log2(x.clamp_min(acescct.ACESCCT_LINEAR_BREAK)) + acescct.ACESCCT_STOPS_ABOVE) / (
+        acescct.ACESCCT_STOPS_TOTAL
     )
+    straight = acescct.ACESCCT_SLOPE * x + acescct.ACESCCT_OFFSET
+    return torch.where(x <= acescct.ACESCCT_LINEAR_BREAK, straight, curved)
 
 
 def view(linear: Tensor) -> Tensor:

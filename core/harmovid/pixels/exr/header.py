@@ -20,14 +20,15 @@ import numpy.typing as npt
 
 from harmovid.errors import FrameUnreadable, InputError
 from harmovid.pixels.exr.values import Attribute
+from harmovid.storage.kinds import EXR_DEEP_FLAG, EXR_MAGIC
 
 Box = Tuple[int, int, int, int]
 Buffer = Union[bytes, bytearray, memoryview]
 
-MAGIC = b"\x76\x2f\x31\x01"
+MAGIC = EXR_MAGIC
 FLAG_TILED = 0x200
 FLAG_LONG_NAMES = 0x400
-FLAG_DEEP = 0x800
+FLAG_DEEP = EXR_DEEP_FLAG
 FLAG_MULTIPART = 0x1000
 FORMAT_VERSION = 2
 SHORT_NAME_BYTES = 31

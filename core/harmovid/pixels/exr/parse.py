@@ -29,6 +29,7 @@ from harmovid.pixels.exr.header import (
     read_name,
 )
 from harmovid.pixels.exr.values import Attribute
+from harmovid.storage.kinds import HEAD_BYTES, other_kind
 
 FIXES = {
     "damaged": "Write or copy the frame again.",
@@ -36,15 +37,6 @@ FIXES = {
     "chroma": "Convert it to R, G, B first.",
 }
 _KNOWN_FLAGS = FLAG_TILED | FLAG_LONG_NAMES | FLAG_DEEP | FLAG_MULTIPART
-_STRANGERS = (
-    (b"\x89PNG", "a PNG"),
-    (b"\xff\xd8\xff", "a JPEG"),
-    (b"II*\0", "a TIFF"),
-    (b"MM\0*", "a TIFF"),
-    (b"SDPX", "a DPX"),
-    (b"XPDS", "a DPX"),
-    (b"#?RADIAN", "a Radiance HDR"),
-)
 _RANDOM_Y = 2
 _ASPECT_RANGE = (1e-6, 1e6)
 """Pixel aspects that OpenEXR takes (ImfHeader.cpp, sanityCheck)."""
@@ -139,10 +131,9 @@ def _version_flags(buffer: Buffer) -> int:
     if not start:
         raise FrameUnreadable("The file is empty (0 bytes).", fix=FIXES["damaged"])
     if start[:4] != MAGIC[: len(start)]:
-        known = [name for mark, name in _STRANGERS if start.startswith(mark)]
-        what = known[0] if known else "something else"
+        kind = other_kind(bytes(buffer[:HEAD_BYTES]))
         raise FrameUnreadable(
-            f"The file is not an EXR but {what}, whatever its name says.", fix="Send EXR files."
+            f"The file is not an EXR but {kind}, whatever its name says.", fix="Send EXR files."
         )
     if len(start) < 8:
         raise FrameUnreadable("The file ends within its first 8 bytes.", fix=FIXES["damaged"])

@@ -20,7 +20,6 @@ Grids and gain maps are places, not grades: they are left out of all of these.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import List, Mapping
 from xml.sax.saxutils import escape, quoteattr
@@ -35,6 +34,7 @@ from harmovid.pixels.field import LightingField
 from harmovid.pixels.field.exr_channels import global_part
 from harmovid.pixels.fitting.cdl import Cdl, Triple, fit_cdl
 from harmovid.pixels.fitting.nuke_grade import NukeGrade, fit_nuke_grade, nk_text
+from harmovid.storage import atomic
 
 __all__ = [
     "CUBE_SIZE", "Cdl", "NukeGrade", "cube_text", "fit_cdl", "fit_nuke_grade",
@@ -134,11 +134,8 @@ def _triple(numbers: Triple) -> str:
 
 
 def _save(path: Path, text: str) -> None:
-    """Write a text file under a temporary name in its folder and rename it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write a text file, whole or not at all."""
     try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(path)
+        atomic.write_whole(str(path), text.encode("utf-8"))
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror}.", fix="Check the folder.") from error
