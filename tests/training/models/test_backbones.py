@@ -84,7 +84,7 @@ def test_the_forward_pass_is_diffusers_own_bit_for_bit(size, shape, dtype):
     published = CogVideoXTransformer3DModel(**backbone.transformer.config).eval().to(dtype)
     published.load_state_dict(backbone.transformer.state_dict())
     if size == "tiny-5b-i2v":
-        shape = (*shape[:3], 8, 8)  # learned positions are of one size
+        shape = (*shape[:2], 3, 8, 8)  # learned positions are of one size and length
     latents = torch.randn(shape[0], backbone.input_channels, *shape[2:], dtype=dtype)
     text, times = torch.randn(shape[0], *backbone.text_shape, dtype=dtype), torch.full((shape[0],), 321)
     with torch.no_grad():
@@ -102,8 +102,10 @@ def test_positions_are_made_once_per_shape():
     latents = torch.zeros(1, 4, 3, 8, 8)
     assert backbone.positions_for(latents) is backbone.positions_for(latents.clone())
     assert backbone.positions_for(latents[:, :, :2])[0].shape == (2 * 4 * 4, 16)
-    with pytest.raises(InputError, match="latents of 8x8, these are 12x8"):
+    with pytest.raises(InputError, match="latents of 8x8, these are 9 frames and 12x8"):
         make("tiny-5b-i2v").positions_for(torch.zeros(1, 8, 3, 8, 12))
+    with pytest.raises(InputError, match="for 9 frames"):
+        make("tiny-5b-i2v").positions_for(torch.zeros(1, 8, 4, 8, 8))
 
 
 @pytest.mark.parametrize("scheduler", ["euler", "unipc"])
@@ -148,12 +150,15 @@ def test_widening_leaves_the_pretrained_function_unchanged(size):
     """At step 0 a widened model predicts, for any conditioning, exactly what the pretrained one predicts without."""
     torch.manual_seed(0)
     backbone = make(size).eval()
-    noisy, text, time = torch.randn(2, 4, 4, 8, 8), torch.randn(2, 8, 8), torch.tensor([7, 800])
+    count = 3 if size == "tiny-5b-i2v" else 4
+    noisy, text, time = torch.randn(2, 4, count, 8, 8), torch.randn(2, 8, 8), torch.tensor([7, 800])
     pretrained = backbone.input_channels
     with torch.no_grad():
-        bare = predicted(backbone, torch.cat([noisy, torch.zeros(2, pretrained - 4, 4, 8, 8)], 1), time, text)
+        bare = predicted(
+            backbone, torch.cat([noisy, torch.zeros(2, pretrained - 4, count, 8, 8)], 1), time, text
+        )
         backbone.widen(13)
-        wide = predicted(backbone, torch.cat([noisy, torch.randn(2, 9, 4, 8, 8) * 100], 1), time, text)
+        wide = predicted(backbone, torch.cat([noisy, torch.randn(2, 9, count, 8, 8) * 100], 1), time, text)
     assert backbone.input_channels == 13
     torch.testing.assert_close(wide, bare, rtol=1e-5, atol=1e-5)
 

@@ -1,6 +1,6 @@
 """Rendered truth as a dataset of clips: figures that walk and gesture and objects, under pairs of panoramas.
 
-    python -m harmovid_training.clips.rendered MATERIAL --out rendered --clips 100 --frames 49 --size 480x720
+    harmovid train rendered MATERIAL --out rendered --clips 100 --frames 49 --size 480x720
 
 MATERIAL holds `hdri/` and `models/` (docs/data.md). Every clip is one performance seen in two lights, as EXR folders
 (scene-linear) and one line of `clips.jsonl`, which stages 2 and 3 read as it is:

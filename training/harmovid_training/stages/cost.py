@@ -95,7 +95,7 @@ def cost_of(config: TrainConfig) -> Cost:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print the cost of configurations; all of them where none is named."""
-    parser = argparse.ArgumentParser(prog="python -m harmovid_training.stages.cost", description=__doc__)
+    parser = argparse.ArgumentParser(prog="harmovid train cost", description=__doc__)
     parser.add_argument("config", nargs="*", default=list(CONFIGS), help=f"of: {', '.join(CONFIGS)}")
     parser.add_argument(
         "--recipe", action="store_true", help="the whole recipe at the size of the paper, instead"
