@@ -31,12 +31,10 @@ LAYERS: Dict[str, Tuple[Tuple[str, Tuple[int, ...]], ...]] = {
 
 
 def values_of(group: Any) -> Dict[str, Any]:
-    """Return the values of the node's own knobs by name."""
-    found = {}
-    for name, knob in group.knobs().items():
-        if hasattr(knob, "value") and knob.Class() not in ("Tab_Knob", "Text_Knob", "PyScript_Knob"):
-            found[name] = knob.value()
-    return found
+    """Return the values of the node's knobs by name: those that every node has, and the engine's options."""
+    own = [knob.name for knob in knobs.own_knobs(str(group["harmovid_kind"].value())) if knob.default is not None]
+    options = [name for name in group.knobs() if name.startswith(knobs.OPTION)]
+    return {name: group[name].value() for name in (*own, *options)}
 
 
 def engine_of(group: Any) -> Optional[EngineInfo]:
