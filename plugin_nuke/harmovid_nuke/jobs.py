@@ -319,6 +319,7 @@ def _settle(run: Run) -> None:
 
 def _tidy(done: Record) -> None:
     """Remove the frames that were sent for a version that is done, and for older ones that nobody runs any more."""
+    record.remove_leftovers(done.folder)
     for each in record.versions(os.path.dirname(done.folder)):
         if each.version <= done.version and each.state != record.RUNNING and not each.keep_inputs:
             shutil.rmtree(os.path.join(each.folder, record.INPUTS), ignore_errors=True)

@@ -32,7 +32,9 @@ LAYERS: Dict[str, Tuple[Tuple[str, Tuple[int, ...]], ...]] = {
 
 def values_of(group: Any) -> Dict[str, Any]:
     """Return the values of the node's knobs by name: those that every node has, and the engine's options."""
-    own = [knob.name for knob in knobs.own_knobs(str(group["harmovid_kind"].value())) if knob.default is not None]
+    own = [
+        knob.name for knob in knobs.own_knobs(str(group["harmovid_kind"].value())) if knob.default is not None
+    ]
     options = [name for name in group.knobs() if name.startswith(knobs.OPTION)]
     return {name: group[name].value() for name in (*own, *options)}
 

@@ -10,6 +10,7 @@ Plain Python, no host: a farm's job, a terminal and the node read and write the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ OPEN_STATES = (RUNNING, FAILED, CANCELLED, PARTLY)
 """States with which a job can be gone on with."""
 
 _VERSION = re.compile(r"v(\d{3,})")
+_LEFTOVER = re.compile(r"\.(job|reports)\.json\.[0-9a-f]{8}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,14 @@ def new_version(folder: str) -> str:
             f"no folder can be made in {folder}: {error.strerror}.", fix="Set the folder on the Output tab."
         ) from error
     raise OutputError(f"{folder} has too many versions at once.", fix="Send again.")
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove half-written records that a killed Nuke has left behind."""
+    for name in os.listdir(folder):
+        if _LEFTOVER.fullmatch(name):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
 
 
 def _write(path: str, text: str) -> None:

@@ -337,5 +337,7 @@ def test_frames_sent_for_failed_versions_go_with_the_next_good_one(host: Host, s
     failed = sent(host, shot).record
     assert Path(failed.folder, record.INPUTS).exists()
     host.cancel_after_frames = None
-    assert sent(host, shot).error is None
+    run = sent(host, shot)
+    assert run.error is None
     assert not Path(failed.folder, record.INPUTS).exists()
+    assert not list(Path(run.record.folder).glob(".*.tmp"))
