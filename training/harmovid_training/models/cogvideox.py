@@ -156,8 +156,11 @@ class CogVideoX(Backbone):
         """Return `(B, channels, T, h, w)` of predicted tokens; `latents` tell the shape."""
         batch, _, count, rows, columns = latents.shape
         deep, tall, wide = self.geometry.patch
-        cells = tokens.reshape(batch, count // deep, rows // tall, columns // wide, -1, deep, tall, wide)
-        return cells.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(batch, -1, count, rows, columns)
+        channels = self.geometry.channels
+        cells = tokens.reshape(
+            batch, count // deep, rows // tall, columns // wide, channels, deep, tall, wide
+        )
+        return cells.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(batch, channels, count, rows, columns)
 
     @property
     def position_names(self) -> tuple[str, ...]:

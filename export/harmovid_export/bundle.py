@@ -1,0 +1,316 @@
+"""A checkpoint as an engine bundle: all graphs, the prompt, the manifest and the model card, checked against torch.
+
+    export_bundle(Path("runs/harmovid"), vae, out, Request(licence="Apache-2.0", precision="float16"))
+
+The server's engine (`harmovid_server.engines.diffusion`) reads what is written here; docs/export.md lists the fields.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+import onnx
+import torch
+from harmovid import bundle
+from harmovid.bundle import Manifest, NetworkInfo, TensorInfo
+from harmovid.errors import InputError
+from harmovid.pixels.colour.model_space import CONTRACT
+from harmovid_training.models import space
+from harmovid_training.models.checkpoint import load_checkpoint
+from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
+from harmovid_training.models.cogvideox import CogVideoX
+from harmovid_training.models.model import ConditionedModel
+from harmovid_training.toy.codec import load_codec
+
+from harmovid_export.graphs import Bounds, Graph, Shape, graphs_of, shapes_at
+from harmovid_export.onnx.build import build
+from harmovid_export.onnx.check import check
+
+KIND = "diffusion"
+TASKS = {"harmovid": "harmonize", "deflicker": "deflicker"}
+"""A checkpoint's conditioning to the task of the engine."""
+
+RUNTIME = {"onnxruntime": "1.23"}
+"""Attention of opset 23 runs from here on."""
+
+DTYPE_NAMES = {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16"}
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is exported, and what the manifest says of it.
+
+    Attributes:
+        name: of the engine; from the conditioning where empty. version: of the weights.
+        licence: SPDX identifier or a sentence; must be stated.
+        precision: of the weights: float32, float16 or bfloat16.
+        sampler, steps: how the model is meant to be used; the schedule's first and 50 where empty or 0.
+        window, overlap: frames; 81 and a quarter where 0.
+        lines: height of the proxies; the size of training where 0.
+        width: of the widest proxy that compiled plans take; 16:9 and a bit where 0.
+        trusted: whether the VAE's pictures are right pixel by pixel, so that hard shadows are believed.
+        check: compare every graph with torch.
+    """
+
+    licence: str
+    name: str = ""
+    version: str = "1"
+    precision: str = "float32"
+    sampler: str = ""
+    steps: int = 0
+    window: int = 0
+    overlap: int = -1
+    lines: int = 0
+    width: int = 0
+    trusted: bool = False
+    check: bool = True
+
+
+def load_vae(source: str, kind: str) -> Codec:
+    """Return the VAE in a folder or of a public name.
+
+    Args:
+        source: diffusers' layout, or the toy's `vae` folder.
+        kind: of the checkpoint: cogvideox or wan.
+    """
+    if (Path(source) / "vae.safetensors").is_file():
+        return load_codec(Path(source))
+    try:
+        if kind == "wan":
+            return WanCodec.from_pretrained(source, torch.float32)
+        return CogVideoXCodec.from_pretrained(source, torch.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no VAE in {source}: {error}", fix="Name the base model, or a folder that holds its vae."
+        ) from error
+
+
+def export_bundle(
+    checkpoint: Path, vae: str, out: Path, request: Request, tell: Tell = lambda line: None
+) -> Manifest:
+    """Write a bundle and return its manifest. A folder that is there already is replaced once the new one is whole.
+
+    Args:
+        checkpoint: folder that training wrote.
+        vae: see `load_vae`.
+        tell: is given a line for every step.
+
+    Raises:
+        InputError: a checkpoint or VAE that cannot be used, or a graph that does not compute what torch computes.
+    """
+    model = load_checkpoint(checkpoint)
+    codec = load_vae(vae, "cogvideox" if isinstance(model.backbone, CogVideoX) else "wan")
+    if (codec.spatial, codec.channels) != (model.geometry.spatial, model.geometry.channels):
+        raise InputError(
+            f"a VAE of {codec.channels} channels at 1/{codec.spatial} does not fit a transformer of "
+            f"{model.geometry.channels} channels at 1/{model.geometry.spatial}.",
+            fix="Name the VAE of the model that was trained.",
+        )
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        manifest = _written(model, codec, part, request, checkpoint / "README.md", tell)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(out, ignore_errors=True)
+    part.replace(out)
+    return manifest
+
+
+def _written(
+    model: ConditionedModel, codec: Codec, folder: Path, request: Request, card: Path, tell: Tell
+) -> Manifest:
+    shutil.copyfile(card, folder / "card.md")
+    bounds = bounds_of(model, request)
+    networks: Dict[str, NetworkInfo] = {"prompt": _prompt(model, folder)}
+    meta = _meta(codec)
+    for graph, shapes in zip(graphs_of(model, codec), graphs_of(model, meta)):
+        path = build(graph, folder, request.precision)
+        told = ""
+        if request.check:
+            distances = check(graph, path, request.precision)
+            told = f", {max(distances):.1e} from torch (relative L2)"
+        tell(f"{path.name}: {request.precision}{told}")
+        networks[graph.role] = network_info(path, shapes, bounds)
+    return bundle.write(folder, manifest_of(model, codec, networks, request))
+
+
+def _meta(codec: Codec) -> Codec:
+    """Return the codec without values: what shapes it makes costs nothing to ask."""
+    made = copy.copy(codec)
+    made.vae = copy.deepcopy(codec.vae).to("meta")
+    return made
+
+
+def bounds_of(model: ConditionedModel, request: Request) -> Bounds:
+    """Return the sizes that compiled plans are built for."""
+    geometry = model.geometry
+    lines, window, _ = _sizes(model, request)
+    width = request.width or lines * 16 // 9 + geometry.spatial * geometry.patch[2]
+    count = geometry.latents(window)
+    count += geometry.front_padding(count)
+    unit = geometry.spatial * geometry.patch[1], geometry.spatial * geometry.patch[2]
+    rows = -(-lines // unit[0]) * geometry.patch[1]
+    columns = -(-width // unit[1]) * geometry.patch[2]
+    text = model.text.shape[1]
+    least = geometry.patch[0] * -(-2 // geometry.patch[0])
+    return Bounds(
+        min=Shape(1, least, geometry.patch[1] * 2, geometry.patch[2] * 2, text),
+        opt=Shape(1, count, rows, max(columns * 3 // 4 // geometry.patch[2], 2) * geometry.patch[2], text),
+        max=Shape(1, count, rows, columns, text),
+    )
+
+
+def network_info(path: Path, graph: Graph, bounds: Bounds) -> NetworkInfo:
+    """Return what a manifest says of an ONNX file: its tensors and, from a graph without values, its profiles."""
+    held = onnx.load(str(path), load_external_data=False).graph
+    each = {key: shapes_at(graph, shape) for key, shape in bounds.each().items()}
+    inputs = tuple(
+        _tensor(value, {key: shapes[value.name] for key, shapes in each.items()}) for value in held.input
+    )
+    data = {path.name + ".data": ""} if (path.parent / (path.name + ".data")).is_file() else {}
+    return NetworkInfo(path.name, inputs, tuple(_tensor(value, {}) for value in held.output), data=data)
+
+
+def _tensor(value: Any, profile: Dict[str, Tuple[int, ...]]) -> TensorInfo:
+    tensor = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    shape = tuple(size.dim_param or size.dim_value for size in tensor.shape.dim)
+    return TensorInfo(value.name, DTYPE_NAMES[dtype], shape, profile)
+
+
+def _prompt(model: ConditionedModel, folder: Path) -> NetworkInfo:
+    """Write the prompt's embedding as a graph that takes nothing: one more network, no file of its own kind."""
+    text = model.text.detach().float().cpu().numpy().astype(np.float32)
+    shape = list(text.shape)
+    node = onnx.helper.make_node("Constant", [], ["text"], value=onnx.numpy_helper.from_array(text))
+    output = onnx.helper.make_tensor_value_info("text", onnx.TensorProto.FLOAT, shape)
+    graph = onnx.helper.make_graph([node], "prompt", [], [output])
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(made, str(folder / "prompt.onnx"))
+    return NetworkInfo("prompt.onnx", (), (TensorInfo("text", "float32", tuple(shape)),))
+
+
+def manifest_of(
+    model: ConditionedModel, codec: Codec, networks: Dict[str, NetworkInfo], request: Request
+) -> Manifest:
+    """Return the manifest; the hashes are filled in when it is written."""
+    conditioning = model.conditioning.name
+    lines, window, overlap = _sizes(model, request)
+    geometry = model.geometry
+    return Manifest(
+        name=request.name or ("harmovid" if conditioning == "harmovid" else f"{conditioning}-diffusion"),
+        version=request.version,
+        task=TASKS[conditioning],
+        kind=KIND,
+        networks=networks,
+        colour=CONTRACT,
+        precision=request.precision,
+        runtime=RUNTIME,
+        licence=request.licence,
+        card="card.md",
+        constants={
+            "channels": geometry.channels, "spatial": geometry.spatial, "temporal": geometry.temporal,
+            "chunk": geometry.chunk, "patch": list(geometry.patch), "conditions": list(model.conditioning.pictures),
+            "codec": {
+                "frames": [codec.first_frames, codec.next_frames],
+                "latents": [codec.first_latents, codec.next_latents],
+                "tile": None if codec.tiling is None else
+                {"size": list(codec.tiling.size), "overlap": list(codec.tiling.overlap)},
+            },
+            "black": space.BLACK_CODE, "white": space.WHITE_CODE, "positions": positions_of(model),
+            "proxy_lines": lines, "window": window, "overlap": overlap, "trusted": request.trusted,
+            "presets": presets_of(model, request),
+        },
+        scheduler=scheduler_of(model, request),
+    )  # fmt: skip
+
+
+def _sizes(model: ConditionedModel, request: Request) -> Tuple[int, int, int]:
+    """Return proxy lines, window and overlap in frames."""
+    config: Any = model.backbone.transformer.config
+    lines = request.lines or int(getattr(config, "sample_height", 0) or 60) * model.geometry.spatial
+    window = request.window or 81
+    model.geometry.latents(window)
+    return lines, window, window // 4 if request.overlap < 0 else request.overlap
+
+
+def positions_of(model: ConditionedModel) -> Dict[str, Any]:
+    """Return the rule by which a server makes position inputs.
+
+    Raises:
+        InputError: learned positions, which are of one size only.
+    """
+    if not isinstance(model.backbone, CogVideoX):
+        return {"kind": "none"}
+    config: Any = model.backbone.transformer.config
+    if config.use_learned_positional_embeddings:
+        raise InputError(
+            "a model with learned positions takes one picture size only and is not exported.",
+            fix="Train from a text-to-video model.",
+        )
+    spec: Dict[str, Any] = {"patch": list(model.geometry.patch)}
+    if not config.use_rotary_positional_embeddings:
+        width = config.num_attention_heads * config.attention_head_dim
+        return {
+            **spec, "kind": "sinusoidal", "width": width, "spatial_scale": config.spatial_interpolation_scale,
+            "temporal_scale": config.temporal_interpolation_scale,
+        }  # fmt: skip
+    if config.patch_size_t is not None:
+        return {**spec, "kind": "rotary-slice", "head": config.attention_head_dim}
+    base = [config.sample_height // config.patch_size, config.sample_width // config.patch_size]
+    return {**spec, "kind": "rotary-resized", "head": config.attention_head_dim, "base": base}
+
+
+def scheduler_of(model: ConditionedModel, request: Request) -> Dict[str, Any]:
+    """Return the noise schedule as numbers, and how the model is meant to be sampled.
+
+    Raises:
+        InputError: a schedule that the server's samplers do not follow.
+    """
+    schedule: Any = model.schedule
+    flow = schedule.prediction == "flow"
+    samplers = ["euler", "one-step"] if flow else ["ddim", "one-step"]
+    sampler = request.sampler or samplers[0]
+    if sampler not in samplers:
+        raise InputError(f"the server has no sampler {sampler!r}.", fix=f"Use one of: {', '.join(samplers)}.")
+    told: Dict[str, Any] = {
+        "prediction": schedule.prediction, "samplers": samplers, "sampler": sampler,
+        "steps": 1 if sampler == "one-step" else request.steps or 50, "one_step_time": schedule.one_step_time,
+    }  # fmt: skip
+    if flow:
+        return {**told, "shift": schedule.shift}
+    config = schedule.scheduler.config
+    if config.timestep_spacing != "trailing" or not config.set_alpha_to_one:
+        raise InputError(
+            f"a scheduler with the spacing {config.timestep_spacing!r} is not served.",
+            fix="CogVideoX comes with trailing timesteps.",
+        )
+    power: List[float] = [float(value) for value in schedule.scheduler.alphas_cumprod]
+    return {**told, "alphas_cumprod": power}
+
+
+def presets_of(model: ConditionedModel, request: Request) -> Dict[str, Dict[str, Any]]:
+    """Return named option values: faster and finer than the model's own steps; a student has one speed."""
+    sampler = scheduler_of(model, request)
+    if sampler["sampler"] == "one-step":
+        return {}
+    steps = int(sampler["steps"])
+    return {"draft": {"steps": max(steps // 4, 1)}, "final": {"steps": steps}}
+
+
+def read_card(folder: Path, manifest: Manifest) -> Optional[str]:
+    """Return the first heading of a bundle's model card."""
+    for line in (folder / manifest.card).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            return line.lstrip("# ")
+    return None

@@ -1,0 +1,1 @@
+"""Graphs as ONNX files: build, check against torch, map weights back."""

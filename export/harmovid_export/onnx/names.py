@@ -1,0 +1,66 @@
+"""Which weight of a checkpoint an ONNX file's initializer is: for refits, LoRA swaps and reading a file again.
+
+The exporter transposes the weights of linear layers and gives them names of its own. They are found again by their
+values; the map travels in the file's metadata under `KEY`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+KEY = "harmovid.names"
+
+TRANSPOSED = "T:"
+"""Stands before the name of a weight that lies transposed in the file."""
+
+NameMap = Dict[str, List[str]]
+"""Initializer to weights: several where they are equal and the exporter has kept one of them."""
+
+
+def name_map(
+    initializers: Iterable[Tuple[str, npt.NDArray[Any]]], weights: Mapping[str, Tensor], prefix: str
+) -> NameMap:
+    """Return initializer to the names in the checkpoint; constants of the graph are left out.
+
+    Args:
+        weights: of the exported module, in the file's precision.
+        prefix: what their names have beyond those in the checkpoint.
+    """
+    arrays = dict(initializers)
+    known: Dict[str, List[str]] = {}
+    for name, value in weights.items():
+        bare = name[len(prefix) :] if name.startswith(prefix) else name
+        if name not in arrays:
+            known.setdefault(_key(_numpy(value)), []).append(bare)
+            if value.ndim == 2 and value.shape[0] > 1 and value.shape[1] > 1:
+                known.setdefault(_key(_numpy(value.mT)), []).append(TRANSPOSED + bare)
+    found: NameMap = {}
+    for name, array in arrays.items():
+        own = [name[len(prefix) :] if name.startswith(prefix) else name] if name in weights else []
+        equal = known.get(_key(array), []) if array.ndim and array.size > 1 else []
+        if own or equal:
+            found[name] = own + equal
+    return found
+
+
+def dumped(names: NameMap) -> str:
+    """Return a map as it stands in a file's metadata."""
+    return json.dumps(names, sort_keys=True, separators=(",", ":"))
+
+
+def _numpy(value: Tensor) -> npt.NDArray[Any]:
+    value = value.detach().contiguous()
+    # numpy has no bfloat16; its bytes are those of a 16-bit integer.
+    made: npt.NDArray[Any] = (value.view(torch.int16) if value.dtype == torch.bfloat16 else value).numpy()
+    return made
+
+
+def _key(array: npt.NDArray[Any]) -> str:
+    digest = hashlib.blake2b(array.tobytes(), digest_size=16)
+    return f"{'x'.join(map(str, array.shape))}:{digest.hexdigest()}"

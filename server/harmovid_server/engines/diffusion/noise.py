@@ -1,0 +1,52 @@
+"""The noise that torch draws for a seed, without torch: so that a server samples what training samples.
+
+    noise = seeded_noise((16, 60, 90), count=21, seed=0)      # (1, 16, 21, 60, 90)
+
+Each latent's noise depends on the seed and its own number only. torch's generator on the CPU is a Mersenne twister; it
+fills blocks of 16 values with the Box-Muller transform of 24-bit uniforms (ATen, `normal_fill`). A test holds the
+two within a rounding error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+
+SEED_STRIDE = 1_000_003
+"""Between the seeds of two shots' first latents, as training has it."""
+
+BLOCK = 16
+
+
+def seeded_noise(shape: Tuple[int, ...], count: int, seed: int) -> Float32:
+    """Return unit noise `(1, C, count, h, w)` of latents `(C, h, w)`, at least 16 values each."""
+    frames = [normal(int(np.prod(shape)), seed * SEED_STRIDE + number).reshape(shape) for number in range(count)]
+    return np.stack(frames, axis=1)[None]
+
+
+def normal(size: int, seed: int) -> Float32:
+    """Return what `torch.randn(size, generator=torch.Generator().manual_seed(seed))` returns, size 16 or more."""
+    twister: Any = np.random.MT19937()
+    twister._legacy_seeding(seed & 0xFFFFFFFF)
+    whole = size // BLOCK * BLOCK
+    made = _box_muller(_uniforms(twister, size)[:whole])
+    if size == whole:
+        return made
+    # Of a size that is no multiple, the last 16 values are drawn anew.
+    return np.concatenate([made[: size - BLOCK], _box_muller(_uniforms(twister, BLOCK))])
+
+
+def _uniforms(twister: Any, count: int) -> Float32:
+    raw = twister.random_raw(count)
+    return ((raw & np.uint64(0xFFFFFF)).astype(np.float32)) * np.float32(2.0**-24)
+
+
+def _box_muller(values: Float32) -> Float32:
+    blocks = values.reshape(-1, 2, BLOCK // 2)
+    radius = np.sqrt(np.float32(-2) * np.log(np.float32(1) - blocks[:, 0]))
+    angle = np.float32(2 * np.pi) * blocks[:, 1]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1).astype(np.float32)

@@ -1,0 +1,136 @@
+"""Samplers of diffusion models in numpy: what a step makes of a prediction, as training's own samplers do.
+
+    sampler = make_sampler(manifest.scheduler, "ddim", steps=8)
+    timeline = sampler.start(noise, composite)
+    for index, time in enumerate(sampler.times):
+        timeline = sampler.step(index, predict(timeline, time), timeline)
+
+Arrays are latents `(1, C, T, h, w)` float32. The noise schedule stands in the bundle's manifest as numbers, so there
+is nothing here to get wrong but the steps; tests hold them against the training package.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.errors import OptionError
+
+Float32 = npt.NDArray[np.float32]
+
+TRAIN_STEPS = 1000
+"""Timesteps of every schedule's training."""
+
+
+class Sampler(Protocol):
+    """See the module. `times` are the timesteps as the transformer takes them."""
+
+    times: List[float]
+
+    def start(self, noise: Float32, composite: Float32) -> Float32:
+        """Return the timeline before the first step, from unit noise and the encoded composite."""
+
+    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
+        """Return the timeline after step `index`."""
+
+
+class DdimSampler:
+    """DDIM without noise of its own, for networks that predict v (Song et al. 2020; Salimans and Ho 2022).
+
+    Args:
+        signal: `(1000,)` share of the clean signal's power at each timestep ("alphas_cumprod").
+        steps: how many, evenly spaced, the last timestep first ("trailing").
+    """
+
+    def __init__(self, signal: npt.NDArray[np.float64], steps: int) -> None:
+        stride = TRAIN_STEPS / steps
+        self.times = [float(time) for time in np.round(np.arange(TRAIN_STEPS, 0, -stride)) - 1]
+        self._signal = signal
+        self._stride = TRAIN_STEPS // steps
+
+    def start(self, noise: Float32, composite: Float32) -> Float32:
+        """See `Sampler`: noise alone."""
+        return noise
+
+    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
+        """See `Sampler`."""
+        time = int(self.times[index])
+        before = time - self._stride
+        here, there = self._signal[time], self._signal[before] if before >= 0 else 1.0
+        clean = np.float32(here**0.5) * sample - np.float32((1 - here) ** 0.5) * prediction
+        keep = ((1 - there) / (1 - here)) ** 0.5
+        moved = np.float32(keep) * sample + np.float32(there**0.5 - here**0.5 * keep) * clean
+        return np.asarray(moved, np.float32)
+
+
+class EulerSampler:
+    """Euler steps along straight paths, for networks that predict a velocity (flow matching).
+
+    Args:
+        shift: how far the times are moved towards noise.
+    """
+
+    def __init__(self, shift: float, steps: int) -> None:
+        ends = _shifted(np.array([1.0, 1 / TRAIN_STEPS]), shift)
+        sigmas = _shifted(np.linspace(ends[0], ends[1], steps), shift)
+        self.times = [float(time) for time in np.float32(sigmas * TRAIN_STEPS)]
+        self._sigmas = [*np.float32(sigmas), np.float32(0)]
+
+    def start(self, noise: Float32, composite: Float32) -> Float32:
+        """See `Sampler`: noise alone."""
+        return noise
+
+    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
+        """See `Sampler`."""
+        return np.asarray(sample + (self._sigmas[index + 1] - self._sigmas[index]) * prediction, np.float32)
+
+
+class OneStepSampler:
+    """A one-step student: from the encoded composite, without noise, to the answer.
+
+    Args:
+        scheduler: of the manifest.
+    """
+
+    def __init__(self, scheduler: Mapping[str, Any]) -> None:
+        time = int(scheduler["one_step_time"])
+        self.times = [float(time)]
+        if scheduler["prediction"] == "flow":
+            self._signal, self._spread = 1.0, time / TRAIN_STEPS
+        else:
+            power = float(scheduler["alphas_cumprod"][time])
+            self._signal, self._spread = power**0.5, (1 - power) ** 0.5
+
+    def start(self, noise: Float32, composite: Float32) -> Float32:
+        """See `Sampler`: the composite; the noise is not used."""
+        return composite
+
+    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
+        """See `Sampler`."""
+        return np.asarray(np.float32(self._signal) * sample - np.float32(self._spread) * prediction, np.float32)
+
+
+def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int) -> Sampler:
+    """Return a fresh sampler.
+
+    Args:
+        scheduler: of the manifest.
+
+    Raises:
+        OptionError: a sampler that the model does not have, or steps it cannot take.
+    """
+    known = tuple(scheduler["samplers"])
+    if name not in known:
+        raise OptionError(f"there is no sampler {name!r} for this model.", fix=f"Use one of: {', '.join(known)}.")
+    if name == "one-step":
+        if steps != 1:
+            raise OptionError(f"a one-step student cannot take {steps} steps.", fix="Set steps to 1.")
+        return OneStepSampler(scheduler)
+    if name == "euler":
+        return EulerSampler(float(scheduler["shift"]), steps)
+    return DdimSampler(np.asarray(scheduler["alphas_cumprod"], np.float64), steps)
+
+
+def _shifted(sigmas: npt.NDArray[np.float64], shift: float) -> npt.NDArray[np.float64]:
+    return shift * sigmas / (1 + (shift - 1) * sigmas)

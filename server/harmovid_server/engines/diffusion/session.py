@@ -1,0 +1,224 @@
+"""One shot going through a diffusion model: encoded as it comes, sampled when it is whole, decoded chunk by chunk.
+
+    push      proxies wait until they fill a chunk of the VAE; then only their latents, and their packed mattes, are kept
+    finish    the sampler moves the latents of the whole shot, window by window; then chunk by chunk the given and the
+              new pictures are decoded side by side, and each frame's field is fitted to the two
+
+So memory is flat in length but for latents and mattes, about 1/100 of the pictures. The VAE is causal: a shot whose
+length the chunk rule does not allow is prolonged by its last frame. The checkpoint of a shot that is being answered is
+its latents and the number of frames answered: decoding starts again and gives the same pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from harmovid.errors import EngineFailed
+from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, exposure_anchor
+
+from harmovid_server.engines.base import Answer, ProxyFrame, State
+from harmovid_server.engines.diffusion.answer import answer
+from harmovid_server.engines.diffusion.codec import Stream
+from harmovid_server.engines.diffusion.description import COMPOSITE, Description
+from harmovid_server.engines.diffusion.memory import with_less
+from harmovid_server.engines.diffusion.noise import seeded_noise
+from harmovid_server.engines.diffusion.pictures import (
+    CLIPPED,
+    Seen,
+    coverage,
+    from_range,
+    packed,
+    padded,
+    see,
+    to_range,
+    unpacked,
+)
+from harmovid_server.engines.diffusion.positions import positions
+from harmovid_server.engines.diffusion.schedule import make_sampler
+from harmovid_server.engines.diffusion.windows import over_windows, spans
+from harmovid_server.runtimes.base import Network
+
+Array = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The engine's options."""
+
+    sampler: str
+    steps: int
+    seed: int
+    window: int
+    overlap: int
+    detail: str
+
+
+class DiffusionSession:
+    """See the module; `push`, `finish`, `state`, `restore`, `close` as `base.ShotSession` has them.
+
+    Args:
+        networks: role to loaded network.
+        text: `(1, tokens, width)` embedding of the prompt.
+    """
+
+    def __init__(
+        self, networks: Mapping[str, Network], description: Description, text: Float32, controls: Controls
+    ) -> None:
+        self._networks, self._text = networks, text
+        self._description, self._controls = description, controls
+        self._waiting: List[Seen] = []
+        self._encoders: Dict[str, Stream] = {}
+        self._anchor: Optional[float] = None
+        self._kept: List[Tuple[int, Tuple[int, int, int, int], bytes]] = []
+        self._size = (0, 0)
+        self._latents: Dict[str, List[Float32]] = {name: [] for name in (*description.conditions, "mask")}
+        self._sampled: Optional[Float32] = None
+        self._answered = 0
+
+    def push(self, frame: ProxyFrame) -> List[Answer]:
+        """Take one frame. Nothing is answered before the shot is whole."""
+        self._waiting.append(see(frame, self._description.conditions))
+        if len(self._waiting) == self._description.frames[1 if self._encoders else 0]:
+            self._encode(self._waiting)
+            self._waiting = []
+        return []
+
+    def finish(self) -> Iterator[Answer]:
+        """Sample the shot and answer its frames in order, as they are decoded."""
+        if self._sampled is None:
+            self._encode_rest()
+            if not self._kept:
+                return
+            conditions = self._conditions()
+            self._sampled = with_less(
+                lambda window: self._sample(conditions, window), self._controls.window,
+                self._description.frames[0], self._description.chunk,
+            )  # fmt: skip
+        yield from self._decoded(self._sampled)
+
+    def close(self) -> None:
+        """Let go of what the VAE's streams hold on the device."""
+        self._encoders = {}
+
+    def _encode_rest(self) -> None:
+        """Encode what still waits, prolonged by its last frame to a length that the chunk rule allows."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting and not self._kept:
+            return
+        if waiting:
+            count = len(self._kept) + len(waiting)
+            missing = self._description.legal_frames(count) - count
+            self._encode(waiting, prolong=missing)
+
+    def _encode(self, seen: List[Seen], prolong: int = 0) -> None:
+        description = self._description
+        if self._anchor is None:
+            self._anchor = exposure_anchor(one.pictures[COMPOSITE] for one in seen[:ANCHOR_FRAMES])
+        first = not self._encoders
+        self._size = (seen[0].mask.shape[0], seen[0].mask.shape[1])
+        self._kept += [(one.number, one.box, packed(one.mask)) for one in seen]
+        frames = [*seen, *seen[-1:] * prolong]
+        for name in description.conditions:
+            pictures = [
+                padded(to_range(one.pictures[name], self._anchor, description), description.side_unit)
+                for one in frames
+            ]
+            stream = self._encoders.setdefault(name, Stream(self._networks, description, encode=True))
+            self._latents[name].append(stream.push(np.stack(pictures).transpose(3, 0, 1, 2)[None]))
+        masks = np.stack([padded(one.mask, description.side_unit) for one in frames])
+        self._latents["mask"].append(coverage(masks, description, first))
+
+    def _conditions(self) -> Float32:
+        """Return the conditions of the whole shot, `(1, channels - C, T, h, w)`."""
+        return np.concatenate(
+            [np.concatenate(self._latents[name], axis=2) for name in (*self._description.conditions, "mask")], axis=1
+        )
+
+    def _sample(self, conditions: Float32, window: int) -> Float32:
+        """Return the latents `(1, C, T, h, w)` that the sampler finds for the shot, in windows of `window` frames."""
+        description, controls = self._description, self._controls
+        padding = description.front_padding(conditions.shape[2])
+        conditions = np.concatenate([conditions[:, :, :1]] * padding + [conditions], axis=2)
+        size = description.latents_of(window)
+        size += description.front_padding(size)
+        overlap = min(-(-controls.overlap // description.temporal), size - 1)
+        windows = spans(conditions.shape[2], size, overlap)
+        shape = (description.channels, *conditions.shape[3:])
+        noise = seeded_noise(shape, conditions.shape[2], controls.seed)
+        sampler = make_sampler(description.scheduler, controls.sampler, controls.steps)
+        predict = over_windows(self._predict, conditions, windows)
+        timeline = sampler.start(noise, conditions[:, : description.channels])
+        for index, time in enumerate(sampler.times):
+            timeline = sampler.step(index, predict(timeline, time), timeline)
+        return timeline[:, :, padding:]
+
+    def _predict(self, latents: Float32, time: float) -> Float32:
+        placed = positions(self._description.positions, *latents.shape[2:])
+        inputs = {"latents": latents, "times": np.float32([time]), "text": self._text, **placed}
+        return np.asarray(self._networks["transformer"](inputs)["prediction"], np.float32)
+
+    def _decoded(self, sampled: Float32) -> Iterator[Answer]:
+        """Yield the answers not given yet; decoding is causal and always starts with the first chunk."""
+        description = self._description
+        given = np.concatenate(self._latents[COMPOSITE], axis=2)
+        streams = [Stream(self._networks, description, encode=False) for _ in range(2)]
+        done = start = 0
+        while start < sampled.shape[2]:
+            stop = start + description.latents[1 if start else 0]
+            before, after = (
+                stream.push(latents[:, :, start:stop]) for stream, latents in zip(streams, (given, sampled))
+            )
+            for place in range(min(before.shape[2], len(self._kept) - done)):
+                if done + place >= self._answered:
+                    self._answered += 1
+                    yield self._answer(done + place, before[0, :, place], after[0, :, place])
+            done += before.shape[2]
+            start = stop
+
+    def _answer(self, index: int, before: Float32, after: Float32) -> Answer:
+        """Return the answer for a frame from its decoded pictures `(3, H, W)`."""
+        number, box, matte = self._kept[index]
+        rows, columns = self._size
+        pair = [np.clip(one.transpose(1, 2, 0)[:rows, :columns], -1, 1) for one in (before, after)]
+        clipped = np.maximum(pair[0].max(axis=2), pair[1].max(axis=2)) > CLIPPED
+        weights = np.where(clipped, np.float32(0), unpacked(matte, self._size))
+        light = [from_range(one, cast(float, self._anchor), self._description) for one in pair]
+        field, facts = answer(light[0], light[1], weights, box, self._controls.detail)
+        return Answer(number, field, facts)
+
+    def state(self) -> State:
+        """Return everything the session knows.
+
+        A shot that is not sampled yet gives its number of frames only: it is small work to see them again.
+        """
+        if self._sampled is None:
+            return {"pushed": len(self._kept) + len(self._waiting), "answered": 0}
+        mattes = b"".join(matte for _, _, matte in self._kept)
+        return {
+            "answered": self._answered, "anchor": self._anchor, "size": np.array(self._size, np.int64),
+            "sampled": self._sampled, "given": np.concatenate(self._latents[COMPOSITE], axis=2),
+            "frames": np.array([[number, *box, len(matte)] for number, box, matte in self._kept], np.int64),
+            "mattes": np.frombuffer(mattes, np.uint8),
+        }  # fmt: skip
+
+    def restore(self, state: State) -> None:
+        """Become the session whose `state` this is.
+
+        Raises:
+            EngineFailed: the state of a shot that was not sampled yet.
+        """
+        held = cast(Dict[str, Any], state)
+        if "sampled" not in held:
+            raise EngineFailed("this shot was not sampled yet.", fix="It is seen again from its first frame.")
+        self._answered, self._anchor = int(held["answered"]), float(held["anchor"])
+        self._size = (int(held["size"][0]), int(held["size"][1]))
+        self._sampled = np.asarray(held["sampled"], np.float32)
+        self._latents[COMPOSITE] = [np.asarray(held["given"], np.float32)]
+        self._kept, start, mattes = [], 0, held["mattes"].tobytes()
+        for number, x0, y0, x1, y1, length in held["frames"].tolist():
+            self._kept.append((number, (x0, y0, x1, y1), mattes[start : start + length]))
+            start += length
