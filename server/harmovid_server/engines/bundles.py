@@ -29,7 +29,10 @@ from harmovid_server.runtimes.base import (
     load,
 )
 
-KINDS: Dict[str, str] = {"harmonizer": "harmovid_server.engines.harmonize:from_bundle"}
+KINDS: Dict[str, str] = {
+    "harmonizer": "harmovid_server.engines.harmonize:from_bundle",
+    "diffusion": "harmovid_server.engines.diffusion:from_bundle",
+}
 """A manifest's `kind` to "module:function" that makes an engine of it (`Factory`)."""
 
 MIX = "; "
