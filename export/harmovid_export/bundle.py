@@ -11,9 +11,8 @@ import copy
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-import numpy as np
 import onnx
 import torch
 from harmovid import bundle
@@ -37,8 +36,6 @@ TASKS = {"harmovid": "harmonize", "deflicker": "deflicker"}
 
 RUNTIME = {"onnxruntime": "1.23"}
 """Attention of opset 23 runs from here on."""
-
-DTYPE_NAMES = {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16"}
 
 Tell = Callable[[str], None]
 
@@ -88,7 +85,8 @@ def load_vae(source: str, kind: str) -> Codec:
         return CogVideoXCodec.from_pretrained(source, torch.float32)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"there is no VAE in {source}: {error}", fix="Name the base model, or a folder that holds its vae."
+            f"there is no VAE in {source}: {error}",
+            fix="Name the base model, or a folder that holds its vae.",
         ) from error
 
 
@@ -185,12 +183,12 @@ def _tensor(value: Any, profile: Dict[str, Tuple[int, ...]]) -> TensorInfo:
     tensor = value.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     shape = tuple(size.dim_param or size.dim_value for size in tensor.shape.dim)
-    return TensorInfo(value.name, DTYPE_NAMES[dtype], shape, profile)
+    return TensorInfo(value.name, dtype, shape, profile)
 
 
 def _prompt(model: ConditionedModel, folder: Path) -> NetworkInfo:
     """Write the prompt's embedding as a graph that takes nothing: one more network, no file of its own kind."""
-    text = model.text.detach().float().cpu().numpy().astype(np.float32)
+    text = model.text.detach().float().cpu().numpy()
     shape = list(text.shape)
     node = onnx.helper.make_node("Constant", [], ["text"], value=onnx.numpy_helper.from_array(text))
     output = onnx.helper.make_tensor_value_info("text", onnx.TensorProto.FLOAT, shape)
@@ -306,11 +304,3 @@ def presets_of(model: ConditionedModel, request: Request) -> Dict[str, Dict[str,
         return {}
     steps = int(sampler["steps"])
     return {"draft": {"steps": max(steps // 4, 1)}, "final": {"steps": steps}}
-
-
-def read_card(folder: Path, manifest: Manifest) -> Optional[str]:
-    """Return the first heading of a bundle's model card."""
-    for line in (folder / manifest.card).read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            return line.lstrip("# ")
-    return None

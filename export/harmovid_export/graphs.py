@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import torch
 from harmovid_training.models.codec import Codec
@@ -102,7 +102,7 @@ class _Transformer(nn.Module):
         self.backbone = model.backbone
 
     def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: List[Tensor]) -> Tensor:
-        dtype = self.backbone.patch_embedding.weight.dtype
+        dtype = self.backbone.dtype
         made = self.backbone(latents.to(dtype), times, text.to(dtype), tuple(positions))
         return torch.as_tensor(made.float())
 
@@ -213,9 +213,7 @@ def _left(codec: Codec, encode: bool) -> Any:
 
 
 @torch.no_grad()
-def _example(
-    codec: Codec, encode: bool, shape: Shape, steps: int, *, following: bool
-) -> Tuple[Tensor, Any]:
+def _example(codec: Codec, encode: bool, shape: Shape, steps: int, *, following: bool) -> Tuple[Tensor, Any]:
     """Return a random chunk, and the cache of a random first chunk where it follows one."""
     device = next(codec.vae.parameters()).device
     unit = codec.spatial if encode else 1
@@ -257,8 +255,3 @@ def unflattened(like: Any, leaves: Any) -> Any:
 def shapes_at(graph: Graph, shape: Shape) -> Dict[str, Tuple[int, ...]]:
     """Return the full shape of every input at a set of free sizes."""
     return {name: tuple(value.shape) for name, value in graph.example(shape).items()}
-
-
-def names(values: Sequence[str]) -> str:
-    """Return names for a message."""
-    return ", ".join(values)

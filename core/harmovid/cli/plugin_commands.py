@@ -16,6 +16,8 @@ KNOWN: Dict[str, Tuple[str, str]] = {
     "evaluate": ("training", "measure methods on clips with masks; preference study"),
     "train": ("training", "train networks: index, stages 1 to 3, rendered clips, costs, the toy"),
     "generate": ("training", "run a checkpoint that training wrote on footage"),
+    "export": ("training,export", "make an engine bundle of a trained model, and TensorRT plans"),
+    "bundle": ("export", "look into an engine bundle, check it, pack it"),
 }
 """Our own commands of this kind: the extra of the package that brings what they need, and what they do.
 

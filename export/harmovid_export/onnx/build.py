@@ -57,7 +57,7 @@ def exported(graph: Graph, module: nn.Module, opset: int) -> Any:
     for name in inputs:
         if name.startswith("cache."):
             inputs[name] = inputs[name].to(weight.dtype)
-    axes = [{axis: torch.export.Dim.DYNAMIC for axis in graph.free[name]} for name in graph.inputs]
+    axes = [dict.fromkeys(graph.free[name], torch.export.Dim.DYNAMIC) for name in graph.inputs]
     with warnings.catch_warnings():
         # Deprecations inside the exporter are its own business.
         warnings.simplefilter("ignore")

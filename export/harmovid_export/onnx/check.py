@@ -1,6 +1,6 @@
 """Whether an ONNX file computes what torch computes: on shapes that were not traced, in float32 as the truth.
 
-    check(graph, path, "float16")        # {"float16 2x3x...": 7e-4}; InputError beyond LIMITS
+check(graph, path, "float16")        # {"float16 2x3x...": 7e-4}; InputError beyond LIMITS
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ SHAPES = (Shape(1, 2, 8, 4, 7), Shape(3, 6, 4, 8, 3))
 """What is compared; the traced shape is another. bfloat16 runs in a slow interpreter and takes the first only."""
 
 
-def check(
-    graph: Graph, path: Path, precision: str, shapes: Iterable[Shape] = SHAPES
-) -> List[float]:
+def check(graph: Graph, path: Path, precision: str, shapes: Iterable[Shape] = SHAPES) -> List[float]:
     """Return the distance at each shape.
 
     Raises:
@@ -58,14 +56,20 @@ def distance(graph: Graph, run: Any, inputs: Inputs) -> float:
 def relative(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
     """Return the relative L2 distance of two arrays; infinite where one is not finite."""
     difference = np.linalg.norm((found.astype(np.float64) - wanted).ravel())
-    return float(difference / np.linalg.norm(wanted.astype(np.float64).ravel())) if np.isfinite(difference) else np.inf
+    return (
+        float(difference / np.linalg.norm(wanted.astype(np.float64).ravel()))
+        if np.isfinite(difference)
+        else np.inf
+    )
 
 
 def _onnxruntime(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    kinds = {one.name: np.float16 if one.type == "tensor(float16)" else np.float32 for one in session.get_inputs()}
+    kinds = {
+        one.name: np.float16 if one.type == "tensor(float16)" else np.float32 for one in session.get_inputs()
+    }
 
     def run(inputs: Inputs) -> List[npt.NDArray[Any]]:
         made: List[npt.NDArray[Any]] = session.run(
@@ -80,7 +84,10 @@ def _reference(path: Path) -> Any:
     """Return the file in ONNX's own interpreter, which knows every type."""
     model = onnx.load(str(path))
     evaluator = onnx.reference.ReferenceEvaluator(model)
-    kinds = {one.name: onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type) for one in model.graph.input}
+    kinds = {
+        one.name: onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
+        for one in model.graph.input
+    }
 
     def run(inputs: Inputs) -> List[npt.NDArray[Any]]:
         made: Dict[str, Any] = {name: inputs[name].numpy().astype(kind) for name, kind in kinds.items()}

@@ -69,7 +69,11 @@ class ShotSession(Protocol):
         """Take one frame; return the answers that are final now (any number, in frame order)."""
 
     def finish(self) -> Iterable[Answer]:
-        """Return the answers still owed after the last frame."""
+        """Return the answers still owed after the last frame.
+
+        An engine that makes them one after the other returns an iterator: others get their turn in between, and `state`
+        is asked for between two answers.
+        """
 
     def state(self) -> State:
         """Return everything the session knows, as plain values and arrays (stored without pickle)."""

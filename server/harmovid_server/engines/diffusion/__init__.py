@@ -1,7 +1,7 @@
 """Video diffusion models from bundles: HarmoVid's harmonizer and deflicker, without torch. docs/export.md.
 
-A bundle of the kind "diffusion" is an engine. It looks at a whole shot at proxy size, samples its latents in overlapping
-windows, and answers with a lighting field per frame, so the plate's own pixels stay.
+A bundle of the kind "diffusion" is an engine. It looks at a whole shot at proxy size, samples its latents in windows
+that overlap, and answers with a lighting field per frame, so the plate's own pixels stay.
 
     description.py   what the manifest says         session.py   a shot's way through
     codec.py         the VAE, chunk by chunk        schedule.py windows.py noise.py positions.py   the sampler

@@ -20,7 +20,7 @@ Box = Tuple[int, int, int, int]
 
 GLOBAL, LOCAL, SHARP = "global", "local", "sharp"
 DETAILS = (GLOBAL, LOCAL, SHARP)
-"""How fine a field is: one curve for all; with a grid that follows place and brightness; with a map for hard shadows."""
+"""How fine a field is: one curve for all; and a grid over place and brightness; and a map for hard shadows."""
 
 LITTLE_STOPS = 0.005
 """A field that changes the masked pixels by less, in the root mean square, is none."""

@@ -3,8 +3,8 @@
     stream = Stream(networks, description, encode=True)
     latents = stream.push(pictures)              # one chunk (1, 3, t, H, W): `frames[0]` frames first, then `frames[1]`
 
-A stream holds one clip. Pictures beyond a tile are cut, each tile has a cache of its own, and tiles are blended by linear
-ramps, as training does it (`harmovid_training.models.tiles`).
+A stream holds one clip. Pictures beyond a tile are cut, each tile has a cache of its own, and tiles are blended by
+linear ramps, as training does it (`harmovid_training.models.tiles`).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Tiles:
 
     def needed(self, whole: Float32) -> bool:
         """Return whether something is larger than a tile."""
-        return whole.shape[-2] > self._sides[0] or whole.shape[-1] > self._sides[1]
+        return bool(whole.shape[-2] > self._sides[0] or whole.shape[-1] > self._sides[1])
 
     def cut(self, whole: Float32) -> List[List[Float32]]:
         """Return rows of tiles."""
@@ -91,7 +91,9 @@ class _Tiles:
                     _blend(rows[number - 1][place], tile, self._ramps[0], -2)
                 if place:
                     _blend(row[place - 1], tile, self._ramps[1], -1)
-            strips.append(np.concatenate([tile[..., : self._limits[0], : self._limits[1]] for tile in row], axis=-1))
+            strips.append(
+                np.concatenate([tile[..., : self._limits[0], : self._limits[1]] for tile in row], axis=-1)
+            )
         return np.concatenate(strips, axis=-2)
 
 

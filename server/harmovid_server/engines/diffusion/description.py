@@ -74,21 +74,24 @@ class Description:
         """Read a manifest.
 
         Raises:
-            BundleError: another colour encoding, networks that are not a diffusion model's, or numbers that are missing.
+            BundleError: another colour encoding, other networks than a diffusion model's, or a number that is missing.
         """
         check_colour(folder, manifest, CONTRACT)
         try:
             described = cls._read(manifest)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
-                f"{folder}: the manifest of a diffusion model lacks something ({error}).", fix="Export it again."
+                f"{folder}: the manifest of a diffusion model lacks something ({error}).",
+                fix="Export it again.",
             ) from error
         if manifest.task not in CONDITIONS or described.conditions != CONDITIONS[manifest.task]:
             raise BundleError(
-                f"{folder} is for the task {manifest.task!r} with {', '.join(described.conditions)}, which is not served.",
+                f"{folder} is for {manifest.task!r} with {', '.join(described.conditions)}, which is not served.",
                 fix="There are " + ", ".join(CONDITIONS) + ".",
             )
-        placed = {"none": (), "sinusoidal": ("embedding",)}.get(described.positions["kind"], ("cosine", "sine"))
+        placed = {"none": (), "sinusoidal": ("embedding",)}.get(
+            described.positions["kind"], ("cosine", "sine")
+        )
         check_roles(folder, manifest, described._inputs(manifest, placed))
         return described
 
@@ -101,7 +104,7 @@ class Description:
             chunk=int(held["chunk"]), patch=_three(held["patch"]),
             frames=_two(held["codec"]["frames"]), latents=_two(held["codec"]["latents"]),
             conditions=tuple(held["conditions"]),
-            tile=None if tile is None else Tile(_two(tile["size"]), (float(tile["overlap"][0]), float(tile["overlap"][1]))),
+            tile=None if tile is None else _tile(tile),
             black=float(held["black"]), white=float(held["white"]), positions=dict(held["positions"]),
             lines=int(held["proxy_lines"]), window=int(held["window"]), overlap=int(held["overlap"]),
             trusted=bool(held["trusted"]), scheduler=_scheduler(manifest.scheduler), presets=dict(held["presets"]),
@@ -118,7 +121,7 @@ class Description:
         return roles
 
     def legal_frames(self, count: int) -> int:
-        """Return the smallest clip length that the chunk rule allows, holds `count` frames and fills the first chunk."""
+        """Return the smallest legal clip length that holds `count` frames and fills the first chunk."""
         return max(-(-(count - 1) // self.chunk) * self.chunk + 1, self.frames[0])
 
     def latents_of(self, frames: int) -> int:
@@ -133,6 +136,10 @@ class Description:
     def side_unit(self) -> Tuple[int, int]:
         """Pictures are padded to multiples of this many pixels, high and wide."""
         return self.spatial * self.patch[1], self.spatial * self.patch[2]
+
+
+def _tile(held: Mapping[str, Any]) -> Tile:
+    return Tile(_two(held["size"]), (float(held["overlap"][0]), float(held["overlap"][1])))
 
 
 def _two(values: Any) -> Tuple[int, int]:

@@ -24,8 +24,10 @@ BLOCK = 16
 
 def seeded_noise(shape: Tuple[int, ...], count: int, seed: int) -> Float32:
     """Return unit noise `(1, C, count, h, w)` of latents `(C, h, w)`, at least 16 values each."""
-    frames = [normal(int(np.prod(shape)), seed * SEED_STRIDE + number).reshape(shape) for number in range(count)]
-    return np.stack(frames, axis=1)[None]
+    frames = [
+        normal(int(np.prod(shape)), seed * SEED_STRIDE + number).reshape(shape) for number in range(count)
+    ]
+    return np.asarray(np.stack(frames, axis=1)[None], np.float32)
 
 
 def normal(size: int, seed: int) -> Float32:
@@ -42,7 +44,7 @@ def normal(size: int, seed: int) -> Float32:
 
 def _uniforms(twister: Any, count: int) -> Float32:
     raw = twister.random_raw(count)
-    return ((raw & np.uint64(0xFFFFFF)).astype(np.float32)) * np.float32(2.0**-24)
+    return np.asarray((raw & np.uint64(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24), np.float32)
 
 
 def _box_muller(values: Float32) -> Float32:

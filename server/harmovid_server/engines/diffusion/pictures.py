@@ -1,4 +1,4 @@
-"""Proxies as the network sees them, and back: composites in linear light, one exposure anchor per shot, the VAE's range.
+"""Proxies as the network sees them, and back: linear composites, one exposure anchor per shot, the VAE's range.
 
     seen = see(frame, conditions)                        # Seen: composite, background, mask, all scene-linear
     picture = to_range(seen.composite, anchor, description)
@@ -68,13 +68,14 @@ def to_range(linear: Float32, anchor: float, description: Description) -> Float3
     """Return scene-linear pictures in the VAE's range, clipped to -1..1."""
     span = 2.0 / (description.white - description.black)
     scaled = (to_model(linear, anchor) - description.black) * span - 1.0
-    return np.clip(scaled, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(scaled, -1.0, 1.0), np.float32)
 
 
 def from_range(pictures: Float32, anchor: float, description: Description) -> Float32:
     """Return scene-linear pictures of what the VAE made."""
     half = (description.white - description.black) / 2.0
-    return from_model(np.asarray((pictures + 1.0) * half + description.black, np.float32), anchor)
+    codes = np.asarray((pictures + 1.0) * half + description.black, np.float32)
+    return np.asarray(from_model(codes, anchor), np.float32)
 
 
 def padded(picture: Float32, unit: Tuple[int, int]) -> Float32:
@@ -84,7 +85,7 @@ def padded(picture: Float32, unit: Tuple[int, int]) -> Float32:
 
 
 def coverage(masks: Float32, description: Description, first: bool) -> Float32:
-    """Return how much of each latent is covered, `(1, 1, T', h, w)`: means over exactly the pixels and frames it stands for.
+    """Return how much of each latent is covered, `(1, 1, T', h, w)`: a mean over its own pixels and frames.
 
     Args:
         masks: `(T, H, W)`. first: whether frame 0 is the clip's first, which has a latent of its own.
@@ -104,4 +105,6 @@ def packed(mask: Float32) -> bytes:
 
 def unpacked(data: bytes, size: Tuple[int, int]) -> Float32:
     """Return the matte `(h, w)` that `packed` packed."""
-    return np.frombuffer(zlib.decompress(data), np.uint8).reshape(size).astype(np.float32) / np.float32(MATTE_STEPS)
+    return np.frombuffer(zlib.decompress(data), np.uint8).reshape(size).astype(np.float32) / np.float32(
+        MATTE_STEPS
+    )

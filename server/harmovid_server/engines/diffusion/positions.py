@@ -32,7 +32,9 @@ def positions(spec: Mapping[str, Any], latents: int, rows: int, columns: int) ->
     deep, tall, wide = spec["patch"]
     grid = (latents // deep, rows // tall, columns // wide)
     if kind == "sinusoidal":
-        return {"embedding": _sinusoidal(grid, int(spec["width"]), spec["spatial_scale"], spec["temporal_scale"])}
+        return {
+            "embedding": _sinusoidal(grid, int(spec["width"]), spec["spatial_scale"], spec["temporal_scale"])
+        }
     axes = _slice(grid) if kind == "rotary-slice" else _resized(grid, tuple(spec["base"]))
     cosine, sine = _rotary(axes, int(spec["head"]))
     return {"cosine": cosine, "sine": sine}
@@ -69,7 +71,8 @@ def _rotary(axes: Tuple[Array, Array, Array], head: int) -> Tuple[Array, Array]:
     together = np.concatenate(
         [
             np.broadcast_to(
-                angle.reshape(*(len(angle) if axis == i else 1 for i in range(3)), -1), (*shape, angle.shape[1])
+                angle.reshape(*(len(angle) if axis == i else 1 for i in range(3)), -1),
+                (*shape, angle.shape[1]),
             )
             for axis, angle in enumerate(angles)
         ],

@@ -74,8 +74,8 @@ class EulerSampler:
     def __init__(self, shift: float, steps: int) -> None:
         ends = _shifted(np.array([1.0, 1 / TRAIN_STEPS]), shift)
         sigmas = _shifted(np.linspace(ends[0], ends[1], steps), shift)
-        self.times = [float(time) for time in np.float32(sigmas * TRAIN_STEPS)]
-        self._sigmas = [*np.float32(sigmas), np.float32(0)]
+        self.times = [float(time) for time in (sigmas * TRAIN_STEPS).astype(np.float32)]
+        self._sigmas = [*sigmas.astype(np.float32), np.float32(0)]
 
     def start(self, noise: Float32, composite: Float32) -> Float32:
         """See `Sampler`: noise alone."""
@@ -108,7 +108,9 @@ class OneStepSampler:
 
     def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
         """See `Sampler`."""
-        return np.asarray(np.float32(self._signal) * sample - np.float32(self._spread) * prediction, np.float32)
+        return np.asarray(
+            np.float32(self._signal) * sample - np.float32(self._spread) * prediction, np.float32
+        )
 
 
 def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int) -> Sampler:
@@ -122,7 +124,9 @@ def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int) -> Sampler
     """
     known = tuple(scheduler["samplers"])
     if name not in known:
-        raise OptionError(f"there is no sampler {name!r} for this model.", fix=f"Use one of: {', '.join(known)}.")
+        raise OptionError(
+            f"there is no sampler {name!r} for this model.", fix=f"Use one of: {', '.join(known)}."
+        )
     if name == "one-step":
         if steps != 1:
             raise OptionError(f"a one-step student cannot take {steps} steps.", fix="Set steps to 1.")

@@ -1,6 +1,6 @@
 """One shot going through a diffusion model: encoded as it comes, sampled when it is whole, decoded chunk by chunk.
 
-    push      proxies wait until they fill a chunk of the VAE; then only their latents, and their packed mattes, are kept
+    push      proxies wait until they fill a chunk of the VAE; then only their latents and packed mattes are kept
     finish    the sampler moves the latents of the whole shot, window by window; then chunk by chunk the given and the
               new pictures are decoded side by side, and each frame's field is fitted to the two
 
@@ -135,7 +135,8 @@ class DiffusionSession:
     def _conditions(self) -> Float32:
         """Return the conditions of the whole shot, `(1, channels - C, T, h, w)`."""
         return np.concatenate(
-            [np.concatenate(self._latents[name], axis=2) for name in (*self._description.conditions, "mask")], axis=1
+            [np.concatenate(self._latents[name], axis=2) for name in (*self._description.conditions, "mask")],
+            axis=1,
         )
 
     def _sample(self, conditions: Float32, window: int) -> Float32:
@@ -158,7 +159,7 @@ class DiffusionSession:
 
     def _predict(self, latents: Float32, time: float) -> Float32:
         placed = positions(self._description.positions, *latents.shape[2:])
-        inputs = {"latents": latents, "times": np.float32([time]), "text": self._text, **placed}
+        inputs = {"latents": latents, "times": np.array([time], np.float32), "text": self._text, **placed}
         return np.asarray(self._networks["transformer"](inputs)["prediction"], np.float32)
 
     def _decoded(self, sampled: Float32) -> Iterator[Answer]:

@@ -2,8 +2,8 @@
 
     predict = over_windows(network, conditions, spans(total, size, overlap))
 
-Every step predicts in each window and averages where windows overlap, a window's middle weighing most: what a model says
-of the first latents of a window it has no past for. Then one sampler step moves the whole timeline.
+Every step predicts in each window and averages where windows overlap, a window's middle weighing most: of its first
+latents a model sees no past. Then one sampler step moves the whole timeline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def spans(total: int, size: int, overlap: int) -> List[slice]:
     """
     if not 0 <= overlap < size:
         raise OptionError(
-            f"windows of {size} latents cannot overlap by {overlap}.", fix="Let them overlap by less than a window."
+            f"windows of {size} latents cannot overlap by {overlap}.",
+            fix="Let them overlap by less than a window.",
         )
     if total <= size:
         return [slice(0, total)]
@@ -40,7 +41,7 @@ def spans(total: int, size: int, overlap: int) -> List[slice]:
 def weights(window: slice) -> Float32:
     """Return the weights of a window's latents, `(size,)`: a triangle, 1 at both ends."""
     place = np.arange(window.stop - window.start)
-    return np.minimum(place + 1, place[::-1] + 1).astype(np.float32)
+    return np.asarray(np.minimum(place + 1, place[::-1] + 1), np.float32)
 
 
 def over_windows(predict: Predict, conditions: Float32, windows: List[slice]) -> Predict:

@@ -1,0 +1,103 @@
+"""A bundle as one file that travels, and back: a tar with nothing in it but the files that the manifest names.
+
+    path = pack(Path("models/harmovid"), Path("."))          # harmovid-1.tar, the same bytes each time
+    folder = unpack(path, Path("/srv/models"))               # /srv/models/harmovid, verified
+
+Both ends check every hash. Needs no library beyond Python's own.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import List
+
+from harmovid import bundle
+from harmovid.bundle import MANIFEST, Manifest
+from harmovid.errors import BundleError
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+def files_of(manifest: Manifest) -> List[str]:
+    """Return the names of all files of a bundle, its manifest first."""
+    return list(dict.fromkeys([MANIFEST, manifest.card, *(name for name, _ in manifest.files())]))
+
+
+def pack(folder: Path, out: Path) -> Path:
+    """Write `NAME-VERSION.tar` into the folder `out` and return its path.
+
+    Raises:
+        BundleError: a bundle that is not whole, or a name that no file can have.
+    """
+    manifest = bundle.verify(folder)
+    title = f"{manifest.name}-{manifest.version}"
+    if not _SAFE.match(title):
+        raise BundleError(
+            f"{title!r} cannot be a file's name.", fix="Change name or version in manifest.json."
+        )
+    path = out / f"{title}.tar"
+    part = path.with_name(path.name + ".part")
+    try:
+        with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+            for name in files_of(manifest):
+                tar.add(folder / name, f"{manifest.name}/{name}", filter=_plain)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def unpack(path: Path, out: Path) -> Path:
+    """Put a packed bundle as a folder into `out` and return it; one of the same name is replaced.
+
+    Raises:
+        BundleError: no packed bundle, or one that reaches outside its folder, or is not whole.
+    """
+    part = out / f".{path.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        try:
+            with tarfile.open(path, "r:") as tar:
+                for member in tar:
+                    _extract(tar, member, part)
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise BundleError(f"{path} is no packed bundle: {error}.", fix="Copy it again, whole.") from error
+        manifest = bundle.verify(part)
+        extra = sorted({one.name for one in part.iterdir()} - set(files_of(manifest)))
+        if extra:
+            raise BundleError(
+                f"{path} holds {extra[0]}, which its manifest does not name.", fix="Pack it again."
+            )
+        if not _SAFE.match(manifest.name):
+            raise BundleError(f"{path}: {manifest.name!r} cannot be a folder's name.", fix="Pack it again.")
+        folder = out / manifest.name
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+        return folder
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Take out of a member what differs from machine to machine."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime, member.mode = 0, 0o644
+    return member
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    parts = member.name.split("/")
+    if len(parts) != 2 or not all(_SAFE.match(part) for part in parts) or not member.isfile():
+        raise BundleError(
+            f"a packed bundle holds {member.name!r}, which no bundle has.", fix="Pack it again."
+        )
+    source = tar.extractfile(member)
+    if source is None:
+        raise BundleError(f"{member.name} cannot be read.", fix="Copy the file again, whole.")
+    with source, open(folder / parts[1], "wb") as target:
+        shutil.copyfileobj(source, target)

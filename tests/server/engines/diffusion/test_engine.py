@@ -1,0 +1,256 @@
+"""The diffusion engine on a real exported bundle: training's latents, whole shots, windows, tiles, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, List
+
+import numpy as np
+import pytest
+import torch
+from fakes.toy_bundle import HEIGHT, OVERLAP, WIDTH, WINDOW, shot, toy_bundle
+from harmovid.errors import BundleError, EngineFailed, OptionError
+from harmovid.pixels.apply.fast import field_stops
+from harmovid_server.engines import bundles
+from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
+from harmovid_server.engines.diffusion import memory
+from harmovid_server.engines.diffusion.description import Tile
+from harmovid_server.engines.diffusion.session import DiffusionSession
+from harmovid_server.engines.diffusion.windows import spans
+from harmovid_server.runtimes.base import RuntimeSettings
+from harmovid_training.inference import shot as trained
+from harmovid_training.models.checkpoint import load_checkpoint
+from harmovid_training.stages import pairs
+from harmovid_training.toy.codec import load_codec
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy_bundle"), pytest.mark.timeout(900)]
+
+FIRST = 1001
+BOX = (0, 0, 640, 480)
+VISIBLE = 1.2
+"""A field may change across a window's border by this much more than elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the run's HarmoVid toy."""
+    return toy_bundle(tmp_path_factory, "harmovid")
+
+
+@pytest.fixture(scope="module")
+def engine(toy: Any) -> Any:
+    """Return the toy's engine, loaded on the processor."""
+    made = bundles.create(toy.bundle)
+    made.activate(RuntimeSettings(device="cpu"))
+    yield made
+    made.close()
+
+
+def frames(count: int, seed: int = 3) -> List[ProxyFrame]:
+    """Return the proxies of a rendered shot; a long one walks to and fro through a short one."""
+    made = shot(seed, 33)
+    length = len(made.real)
+    there = [number % (2 * length - 2) for number in range(count)]
+    places = [place if place < length else 2 * length - 2 - place for place in there]
+    return [
+        ProxyFrame(
+            FIRST + number,
+            {"fg": made.real[place], "bg": made.background[place]},
+            {"matte": made.mask[place], "coverage": np.ones((HEIGHT, WIDTH), np.float32)},
+            BOX,
+        )
+        for number, place in enumerate(places)
+    ]
+
+
+def start(engine: Any, count: int, **options: Any) -> DiffusionSession:
+    """Return a session for `count` frames."""
+    numbers = tuple(range(FIRST, FIRST + count))
+    return engine.start(ShotInfo(numbers, engine.info.check_options(options), ("fg", "bg")))
+
+
+def run(session: DiffusionSession, proxies: List[ProxyFrame]) -> List[Answer]:
+    """Push all frames and finish."""
+    for one in proxies:
+        assert not list(session.push(one))
+    return list(session.finish())
+
+
+def stops(answers: List[Answer], proxies: List[ProxyFrame]) -> np.ndarray:
+    """Return what each field does to its frame under the matte, `(frames, 3)` mean stops."""
+    made = []
+    for one, proxy in zip(answers, proxies):
+        step = field_stops(proxy.images["fg"], replace_box(one.field), origin=(0, 0))
+        made.append(step[proxy.mattes["matte"] > 0.5].mean(axis=0))
+    return np.array(made)
+
+
+def replace_box(field: Any) -> Any:
+    """Return a field whose local parts lie on the proxy's own pixels."""
+    parts = [
+        replace(part, box=(0, 0, WIDTH, HEIGHT)) if hasattr(part, "box") else part for part in field.parts
+    ]
+    return replace(field, parts=tuple(parts))
+
+
+@pytest.mark.parametrize(("sampler", "steps", "count"), [("ddim", 4, 20), ("one-step", 1, 9), ("ddim", 2, 5)])
+def test_latents_are_those_of_training(toy: Any, engine: Any, sampler: str, steps: int, count: int) -> None:
+    """Conditions to the last bit but one, sampled latents within 1e-5: the torch pipeline, without torch."""
+    session = start(engine, count, sampler=sampler, steps=steps, seed=7)
+    answers = run(session, frames(count))
+    assert [one.number for one in answers] == list(range(FIRST, FIRST + count))
+    made = shot(3, 33)
+    sample = pairs.real_to_synthetic(replace(made, steady=made.synthetic))
+    anchor = pairs.exposure_anchor(pairs.composite(made.real[:8], made.background[:8], made.mask[:8])[:count])
+    pictures = {
+        "composite": pairs.encoded(pairs.composite(made.real, made.background, made.mask)[:count], anchor),
+        "background": pairs.encoded(made.background[:count], anchor),
+    }
+    streams = trained.Streams(
+        count,
+        {name: [torch.from_numpy(clip.transpose(3, 0, 1, 2))[None]] for name, clip in pictures.items()},
+        [torch.from_numpy(sample.mask[:count])[None, None]],
+    )
+    model = load_checkpoint(toy.checkpoint)
+    conditions = trained.shot_conditions(model, load_codec(toy.vae), streams)
+    np.testing.assert_allclose(session._conditions(), conditions.numpy(), atol=1e-5)
+    settings = trained.Settings(sampler, steps, 7, WINDOW, OVERLAP)
+    wanted = trained.sample(model, conditions, settings).numpy()
+    assert np.linalg.norm(session._sampled - wanted) < 1e-5 * np.linalg.norm(wanted)
+
+
+def test_a_long_shot_shows_no_window(engine: Any) -> None:
+    """Over 400 frames the field changes across the borders of windows at most 1.2 times as much as elsewhere."""
+    count, window, overlap = 400, 33, 8
+    proxies = frames(count)
+    answers = run(start(engine, count, window=window, overlap=overlap), proxies)
+    change = np.abs(np.diff(stops(answers, proxies), axis=0)).mean(axis=1)
+    # The toy's VAE knows nothing beyond a latent, so frames change most where one latent ends and the next begins:
+    # borders of windows are compared with such places inside windows. change[4k] is from latent k to latent k + 1.
+    places = np.arange(0, len(change), 4)
+    edges = {edge for span in spans(101, 9, 2) for edge in (span.start - 1, span.stop - 1)}
+    borders = np.array([place // 4 in edges for place in places])
+    assert 20 < borders.sum() < 40
+    assert change[places[borders]].mean() < VISIBLE * change[places[~borders]].mean()
+
+
+def test_what_is_kept_does_not_grow_with_pictures(engine: Any) -> None:
+    """Of a frame that has been encoded only latents and its packed matte are left: a hundredth of its pictures."""
+    session = start(engine, 400)
+    for one in frames(400):
+        list(session.push(one))
+    assert len(session._waiting) < WINDOW
+    kept = sum(len(matte) for _, _, matte in session._kept)
+    latents = sum(block.nbytes for blocks in session._latents.values() for block in blocks)
+    shown = 400 * (2 * 3 + 1) * HEIGHT * WIDTH * 4
+    assert kept < shown / 100
+    # The toy's latents are 24 channels at a quarter of the side; the published VAE's are a sixteenth of that.
+    assert latents < shown / 8
+
+
+def test_a_shot_goes_on_from_a_checkpoint(engine: Any) -> None:
+    """A session that is saved after any answer and restored gives the rest of the answers, byte for byte."""
+    proxies = frames(21)
+    whole = [one.field.to_bytes() for one in run(start(engine, 21), proxies)]
+    session = start(engine, 21)
+    for one in proxies:
+        list(session.push(one))
+    answers = session.finish()
+    for _ in range(12):
+        next(answers)
+    state = session.state()
+    again = start(engine, 21)
+    again.restore(state)
+    assert [one.field.to_bytes() for one in again.finish()] == whole[12:]
+    fresh = start(engine, 21)
+    with pytest.raises(EngineFailed, match="not sampled yet"):
+        again.restore(fresh.state())
+
+
+def test_tiles_give_what_the_whole_gives(engine: Any) -> None:
+    """A VAE that looks at nothing beyond its own patch gives the same latents and pictures in overlapping tiles."""
+    proxies = frames(12)
+    whole = start(engine, 12)
+    wanted = run(whole, proxies)
+    tiled = start(engine, 12)
+    tiled._description = replace(tiled._description, tile=Tile((32, 32), (0.25, 0.25)))
+    found = run(tiled, proxies)
+    np.testing.assert_allclose(tiled._conditions(), whole._conditions(), atol=1e-5)
+    np.testing.assert_allclose(stops(found, proxies), stops(wanted, proxies), atol=1e-4)
+
+
+def test_first_frames_do_not_depend_on_what_follows_their_window(engine: Any) -> None:
+    """In one step, a frame whose latents only windows of a shorter range touch is answered alike in a longer one."""
+    proxies = frames(33)
+    short, long = run(start(engine, 17), proxies[:17]), run(start(engine, 33), proxies)
+    near = stops(short, proxies)[:5] - stops(long, proxies)[:5]
+    assert np.abs(near).max() < 1e-4
+
+
+def test_one_frame_is_answered_as_a_clip_of_that_frame(engine: Any) -> None:
+    """A shot of one frame is nine times that frame, and nothing else."""
+    (proxy, *_) = frames(1)
+    (alone,) = run(start(engine, 1), [proxy])
+    still = run(start(engine, 9), [replace(proxy, number=FIRST + n) for n in range(9)])
+    assert alone.field.to_bytes() == still[0].field.to_bytes()
+
+
+def test_detail_sets_how_fine_a_field_is(engine: Any) -> None:
+    """One curve, a grid, a map: each adds a part."""
+    proxies = frames(9)
+    parts = {
+        detail: [type(part).__name__ for part in run(start(engine, 9, detail=detail), proxies)[4].field.parts]
+        for detail in ("global", "local", "sharp")
+    }
+    assert parts["global"] == ["Curve"]
+    assert parts["local"] == ["Curve", "Grid"]
+    assert parts["sharp"][-1] == "GainMap"
+
+
+def test_options_that_do_not_fit_are_refused(engine: Any) -> None:
+    """A window off the chunk rule, an overlap as long as it, a student in several steps: each in words."""
+    for options, match in (
+        ({"window": 10}, r"8N\+1"),
+        ({"overlap": 9}, "cannot overlap by 9"),
+        ({"steps": 3}, "cannot take 3 steps"),
+    ):
+        with pytest.raises(OptionError, match=match):
+            start(engine, 9, **options)
+
+
+def test_a_foreground_without_matte_is_refused(engine: Any) -> None:
+    """There is nothing to relight where nobody says what the foreground is."""
+    (proxy, *_) = frames(1)
+    with pytest.raises(EngineFailed, match="needs a matte"):
+        start(engine, 1).push(replace(proxy, mattes={"coverage": proxy.mattes["coverage"]}))
+
+
+def test_a_manifest_that_lacks_a_number_is_refused(toy: Any, tmp_path: Path) -> None:
+    """A bundle without its chunk rule, or for other pictures, is refused by name before anything is loaded."""
+    for key, value in (("chunk", None), ("conditions", ["composite"])):
+        folder = tmp_path / key
+        shutil.copytree(toy.bundle, folder)
+        held = json.loads((folder / "manifest.json").read_text())
+        held["constants"][key] = value
+        (folder / "manifest.json").write_text(json.dumps(held))
+        with pytest.raises(BundleError, match=str(folder)):
+            bundles.create(folder)
+
+
+def test_too_little_memory_is_tried_once_more_with_less() -> None:
+    """Half the window after memory ended, then an error that says what to set; other errors are not hidden."""
+    asked: List[int] = []
+
+    def full(window: int) -> int:
+        asked.append(window)
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    with pytest.raises(EngineFailed, match="even with windows of 41 frames"):
+        memory.with_less(full, 81, 9, 8)
+    assert asked == [81, 41]
+    assert memory.with_less(lambda window: full(window) if window > 41 else window, 81, 9, 8) == 41
+    with pytest.raises(ValueError, match="shape"):
+        memory.with_less(lambda window: int("shape"), 81, 9, 8)

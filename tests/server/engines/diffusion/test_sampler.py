@@ -1,0 +1,119 @@
+"""The server's sampler against training's: times, steps, noise, windows and positions, without torch on one side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from harmovid.errors import OptionError
+from harmovid_export.bundle import Request, positions_of, scheduler_of
+from harmovid_server.engines.diffusion import windows
+from harmovid_server.engines.diffusion.noise import normal, seeded_noise
+from harmovid_server.engines.diffusion.positions import positions
+from harmovid_server.engines.diffusion.schedule import make_sampler
+from harmovid_training.inference import shot
+from harmovid_training.inference import windows as trained
+from harmovid_training.models.sizes import make
+from training.inference.tiny import tiny_model
+
+SHAPE = (1, 4, 3, 4, 4)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 30])
+@pytest.mark.parametrize(("size", "sampler"), [("tiny-2b", "ddim"), ("tiny-wan", "euler")])
+def test_steps_are_those_of_training(size: str, sampler: str, steps: int) -> None:
+    """Times agree to a rounding, and what each step makes of any prediction to 1e-6 of its size."""
+    model = tiny_model(size)
+    theirs = model.schedule.sampler(sampler, steps)
+    ours = make_sampler(scheduler_of(model, Request("")), sampler, steps)
+    np.testing.assert_allclose(ours.times, theirs.times.numpy(), rtol=1e-6)
+    generator = torch.Generator().manual_seed(steps)
+    noise = torch.randn(SHAPE, generator=generator)
+    wanted, found = theirs.start(noise, noise), ours.start(noise.numpy(), noise.numpy())
+    for index in range(steps):
+        prediction = torch.randn(SHAPE, generator=generator)
+        wanted = theirs.step(index, prediction, wanted)
+        found = ours.step(index, prediction.numpy(), found)
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", ["tiny-2b", "tiny-wan"])
+def test_a_students_only_step_is_that_of_training(size: str) -> None:
+    """It starts from the composite and takes one step; more are refused."""
+    model = tiny_model(size)
+    theirs, told = model.schedule.sampler("one-step", 1), scheduler_of(model, Request(""))
+    ours = make_sampler(told, "one-step", 1)
+    composite, prediction = torch.randn(SHAPE), torch.randn(SHAPE)
+    found = ours.step(0, prediction.numpy(), ours.start(np.zeros(SHAPE, np.float32), composite.numpy()))
+    np.testing.assert_allclose(found, theirs.step(0, prediction, composite).numpy(), rtol=1e-5, atol=1e-6)
+    with pytest.raises(OptionError, match="cannot take 3 steps"):
+        make_sampler(told, "one-step", 3)
+    with pytest.raises(OptionError, match="no sampler 'dpm'"):
+        make_sampler(told, "dpm", 3)
+
+
+@pytest.mark.parametrize("size", [16, 24, 31, 48, 1000, 3072])
+@pytest.mark.parametrize("seed", [0, 5, 2**31 * 1_000_003 + 7])
+def test_noise_is_torchs(size: int, seed: int) -> None:
+    """The same seed draws the same numbers as torch's generator, to a rounding of its logarithm and cosine."""
+    wanted = torch.randn(size, generator=torch.Generator().manual_seed(seed)).numpy()
+    np.testing.assert_allclose(normal(size, seed), wanted, atol=2e-6)
+
+
+def test_a_shots_noise_is_trainings() -> None:
+    """Each latent's noise depends on the seed and its number, and is what training would draw for it."""
+    np.testing.assert_allclose(
+        seeded_noise((4, 6, 8), 5, 3), shot.seeded_noise((4, 6, 8), 5, 3).numpy(), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("size", ["tiny-5b", "tiny-1.5", "tiny-2b", "tiny-wan"])
+@pytest.mark.parametrize("shape", [(4, 8, 8), (2, 4, 6), (6, 6, 8)])
+def test_positions_are_those_of_the_adapter(size: str, shape: tuple[int, int, int]) -> None:
+    """What the bundle says of positions gives the adapter's own, by name, to a rounding."""
+    model = tiny_model(size)
+    backbone = model.backbone
+    wanted = dict(zip(backbone.position_names, backbone.positions(*shape, torch.device("cpu"))))
+    found = positions(positions_of(model), *shape)
+    assert set(found) == set(wanted)
+    for name, value in found.items():
+        np.testing.assert_allclose(value, wanted[name].float().numpy(), atol=1e-6)
+
+
+def test_learned_positions_are_refused() -> None:
+    """A model whose positions are of one size says so instead of being exported."""
+    from harmovid.errors import InputError
+    from harmovid_training.models.conditioning import HARMOVID
+    from harmovid_training.models.model import ConditionedModel
+
+    backbone = make("tiny-5b-i2v")
+    model = ConditionedModel(backbone, HARMOVID, torch.zeros(1, *backbone.text_shape))
+    with pytest.raises(InputError, match="one picture size only"):
+        positions_of(model)
+
+
+@pytest.mark.parametrize(("total", "size", "overlap"), [(3, 5, 2), (21, 5, 2), (100, 7, 6), (12, 4, 0)])
+def test_windows_are_those_of_training(total: int, size: int, overlap: int) -> None:
+    """Spans, weights and the average over windows agree to a rounding."""
+    found = windows.spans(total, size, overlap)
+    assert found == trained.spans(total, size, overlap)
+    conditions, timeline = torch.randn(1, 3, total, 2, 2), torch.randn(1, 4, total, 2, 2)
+
+    def network(noisy: torch.Tensor, given: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Mean over the window and the place in it: what differs from window to window."""
+        place = torch.arange(noisy.shape[2]).view(1, 1, -1, 1, 1)
+        return noisy + given[:, :1] * place - noisy.mean(2, keepdim=True) * times
+
+    def ours(latents: np.ndarray, time: float) -> np.ndarray:
+        seen = torch.from_numpy(latents)
+        return network(seen[:, :4], seen[:, 4:], torch.tensor(time)).numpy()
+
+    wanted = trained.over_windows(network, conditions, found)(timeline, torch.tensor([0.5]))
+    averaged = windows.over_windows(ours, conditions.numpy(), found)(timeline.numpy(), 0.5)
+    np.testing.assert_allclose(averaged, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_windows_that_do_not_advance_are_refused() -> None:
+    """An overlap as long as the window says what to do."""
+    with pytest.raises(OptionError, match="cannot overlap by 4"):
+        windows.spans(20, 4, 4)
