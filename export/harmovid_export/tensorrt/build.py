@@ -1,0 +1,130 @@
+"""One network as a TensorRT plan, built in a process of its own: a builder that crashes takes nothing with it.
+
+    built = build(folder, network, plan, library="tensorrt_rtx", gpu="sm89")
+
+Some versions of TensorRT crash on bfloat16 networks (NVIDIA/TensorRT issue 4842): here that is an error with the end of the log.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+from harmovid.bundle import NetworkInfo
+from harmovid.errors import BundleError, InputError
+
+from harmovid_export.tensorrt import child
+
+LIBRARIES = ("tensorrt", "tensorrt_rtx")
+PYTHON = "HARMOVID_TENSORRT_PYTHON"
+"""Environment variable: the interpreter that has the library, where it is not this one."""
+
+FIXES = {
+    "library": "Install it: pip install tensorrt-rtx, or tensorrt from NVIDIA's index; then `harmovid doctor`.",
+    "onnx": "Export the bundle again with this version.",
+    "dtype": "Export the bundle again: file and manifest do not belong together.",
+    "profile": "Export again with --lines, --width and --window that fit what will come.",
+    "gpu": "Use --gpu current on the machine that will run it, or a GPU that the library names.",
+    "build": "Try another --precision, or the other library. float32 attention needs a bundle exported here in float32.",
+}
+"""Kind of failure (`child.KINDS`) to what can be done."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that was built: seconds and megabytes, the library's version, and how many layers compute in which type."""
+
+    file: str
+    seconds: float
+    megabytes: float
+    version: str
+    types: Dict[str, int]
+
+
+def library_named(name: str) -> str:
+    """Return the library to use: the named one, or for "auto" the first that is installed.
+
+    Raises:
+        InputError: none is.
+    """
+    if name != "auto":
+        return name
+    if os.environ.get(PYTHON):
+        return "tensorrt_rtx"
+    for one in LIBRARIES:
+        if importlib.util.find_spec(one) is not None:
+            return one
+    raise InputError("neither tensorrt nor tensorrt_rtx is installed.", fix=FIXES["library"])
+
+
+def build(
+    folder: Path, network: NetworkInfo, file: str, *, library: str, gpu: str = "current", workspace: int = 0,
+    tell: Tell = lambda line: None,
+) -> Plan:  # fmt: skip
+    """Build `folder/file` from the network's ONNX file; the log lies beside it as `.log`.
+
+    Args:
+        gpu: current, or "sm89" and the like, for which TensorRT for RTX builds without having it.
+        workspace: megabytes of GPU memory that the builder may use; 0 leaves it to the library.
+
+    Raises:
+        BundleError: it cannot be built; says which kind of thing is wrong and what to do.
+    """
+    log = folder / f"{file}.log"
+    request = {
+        "library": library, "onnx": str(folder / network.file), "plan": str(folder / file), "log": str(log), "gpu": gpu,
+        "workspace": workspace,
+        "inputs": {
+            one.name: {"dtype": one.dtype, **{key: list(shape) for key, shape in one.profile.items()}}
+            for one in network.inputs
+        },
+    }  # fmt: skip
+    last = _run(request, tell)
+    if "built" not in last:
+        (folder / file).unlink(missing_ok=True)
+        kind = last.get("kind", "build")
+        raise BundleError(f"{network.file}: {last.get('failed', 'no plan')} (log: {log}).", fix=FIXES[kind])
+    facts = last["built"]
+    size = round(facts["bytes"] / 2**20, 2)
+    return Plan(file, facts["seconds"], size, facts["version"], facts["types"])
+
+
+def _run(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
+    """Run the child and return its last line; one of our own where it died without."""
+    python = os.environ.get(PYTHON) or sys.executable
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "request.json"
+        path.write_text(json.dumps(request), encoding="utf-8")
+        command = [python, str(child.__file__), str(path)]
+        last: Dict[str, Any] = {}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            for line in process.stdout or ():
+                try:
+                    last = json.loads(line)
+                except ValueError:
+                    continue  # the library prints as well
+                if "progress" in last:
+                    tell(f"{Path(request['onnx']).name}: {last['progress']}")
+        code = process.returncode
+    if "built" in last or "failed" in last:
+        return last
+    return {"failed": f"the builder crashed ({_ended(code)})", "kind": "build"}
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
