@@ -1,1 +1,1 @@
-"""Graphs as TensorRT plans, with `tensorrt` or `tensorrt_rtx`: built in a child process, checked, named in the manifest."""
+"""Graphs as TensorRT plans, by `tensorrt` or `tensorrt_rtx`: built in a child process and checked."""

@@ -2,7 +2,7 @@
 
     built = build(folder, network, plan, library="tensorrt_rtx", gpu="sm89")
 
-Some versions of TensorRT crash on bfloat16 networks (NVIDIA/TensorRT issue 4842): here that is an error with the end of the log.
+Some versions of TensorRT crash on bfloat16 networks (NVIDIA/TensorRT issue 4842): here that is an error in words.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIXES = {
     "dtype": "Export the bundle again: file and manifest do not belong together.",
     "profile": "Export again with --lines, --width and --window that fit what will come.",
     "gpu": "Use --gpu current on the machine that will run it, or a GPU that the library names.",
-    "build": "Try another --precision, or the other library. float32 attention needs a bundle exported here in float32.",
+    "build": "Export in another --precision, or use the other library.",
 }
 """Kind of failure (`child.KINDS`) to what can be done."""
 
@@ -42,7 +42,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that was built: seconds and megabytes, the library's version, and how many layers compute in which type."""
+    """A plan that was built; `types` says how many layers compute in which type."""
 
     file: str
     seconds: float
@@ -107,7 +107,9 @@ def _run(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
         path.write_text(json.dumps(request), encoding="utf-8")
         command = [python, str(child.__file__), str(path)]
         last: Dict[str, Any] = {}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
             for line in process.stdout or ():
                 try:
                     last = json.loads(line)

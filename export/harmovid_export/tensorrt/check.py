@@ -1,7 +1,7 @@
 """Whether a plan gives numbers at all: run once at its usual shape, on the GPU that is here.
 
-FP16 plans have given NaN on some versions and cards (NVIDIA/TensorRT issue 4748), so no plan is named in a manifest unseen
-where it can be run. Without a GPU there is nothing to run, and the answer says so.
+FP16 plans have given NaN on some versions and cards (NVIDIA/TensorRT issue 4748), so every plan is run before
+a manifest names it. Without a GPU there is nothing to run, and the answer says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def check(folder: Path, file: str, network: NetworkInfo) -> str:
     for name, value in made.items():
         if not np.isfinite(np.asarray(value, np.float32)).all():
             raise BundleError(
-                f"{file}: output {name} is not finite.", fix="Use float32 or bfloat16, or another version of TensorRT."
+                f"{file}: output {name} is not finite.",
+                fix="Use float32 or bfloat16, or another version of TensorRT.",
             )
     return "finite"
 

@@ -1,10 +1,10 @@
-"""The process that builds one plan and dies: run as a script, with any Python that has the library; nothing else is needed.
+"""The process that builds one plan and dies: a script for any Python that has the library; it needs nothing else.
 
     python child.py REQUEST.json
 
-The request holds: library, onnx, plan, log, inputs {name: {dtype, min, opt, max}}, gpu, workspace. Lines of JSON on stdout say how
-far it is ({"progress": "...", "done": 3, "total": 9}); the last one is {"built": {...}} or {"failed": "why", "kind": "..."}.
-A builder may crash: the parent then finds no last line, and the log.
+The request holds: library, onnx, plan, log, inputs {name: {dtype, min, opt, max}}, gpu, workspace. Lines of JSON on
+stdout say how far it is ({"progress": "...", "done": 0, "total": 9}); the last one is {"built": {...}} or
+{"failed": "why", "kind": "..."}. A builder may crash: the parent then finds no last line, and the log.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def check_inputs(trt: Any, network: Any, wanted: Dict[str, Any]) -> None:
         raise FailedError("onnx", f"the file takes {', '.join(found)}, the manifest says {', '.join(wanted)}")
     for name, dtype in found.items():
         if dtype != wanted[name]["dtype"]:
-            raise FailedError("dtype", f"{name} is {dtype} in the file and {wanted[name]['dtype']} in the manifest")
+            raise FailedError(
+                "dtype", f"{name} is {dtype} in the file and {wanted[name]['dtype']} in the manifest"
+            )
 
 
 def target(trt: Any, config: Any, gpu: str) -> None:

@@ -37,14 +37,16 @@ def build_plans(
         roles: of the networks; all where empty.
 
     Raises:
-        InputError: a role that is not there, or no library. BundleError: a damaged bundle, or a plan that cannot be built
-            or gives no numbers; the manifest is as it was then.
+        InputError: a role that is not there, or no library.
+        BundleError: a damaged bundle, or a plan that cannot be built or gives no numbers; the manifest stays as it was.
     """
     manifest = bundle.verify(folder)
     wanted = tuple(roles) or tuple(role for role in manifest.networks if role not in LEFT_OUT)
     unknown = [role for role in wanted if role not in manifest.networks]
     if unknown:
-        raise InputError(f"there is no network {unknown[0]!r}.", fix=f"There are {', '.join(manifest.networks)}.")
+        raise InputError(
+            f"there is no network {unknown[0]!r}.", fix=f"There are {', '.join(manifest.networks)}."
+        )
     chosen, told, networks = library_named(library), [], dict(manifest.networks)
     for role in wanted:
         network = networks[role]

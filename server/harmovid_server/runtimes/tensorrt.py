@@ -1,7 +1,7 @@
 """TensorRT plans, of `tensorrt` or `tensorrt_rtx`: loaded on an NVIDIA GPU, called by name, values kept on the device.
 
 A plan says nothing of the library it is for; its file's name does (`transformer.sm89.tensorrt_rtx.plan`), as
-`harmovid export tensorrt` writes it. Memory on the device is torch-free: allocated through CUDA's runtime library by ctypes.
+`harmovid export tensorrt` writes it. Device memory comes from CUDA's runtime library, by ctypes.
 This has not run on a GPU yet: there was none (docs/export.md says what was).
 """
 
@@ -26,7 +26,14 @@ from harmovid_server.runtimes.base import (
 )
 
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
-_NUMPY = {"FLOAT": "float32", "HALF": "float16", "INT64": "int64", "INT32": "int32", "BOOL": "bool", "INT8": "int8"}
+_NUMPY = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT64": "int64",
+    "INT32": "int32",
+    "BOOL": "bool",
+    "INT8": "int8",
+}
 _BYTES = {"BF16": 2, "FLOAT": 4, "HALF": 2, "INT64": 8, "INT32": 4, "BOOL": 1, "INT8": 1, "FP8": 1}
 _TO_DEVICE, _TO_HOST = 1, 2
 
@@ -111,8 +118,13 @@ class TensorrtNetwork:
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
             self._kinds[name] = str(engine.get_tensor_dtype(name)).rpartition(".")[2]
-            shape = tuple(size if size >= 0 else f"{name}.{axis}" for axis, size in enumerate(engine.get_tensor_shape(name)))
-            dtype = _NUMPY.get(self._kinds[name], {"BF16": "bfloat16"}.get(self._kinds[name], self._kinds[name]))
+            shape = tuple(
+                size if size >= 0 else f"{name}.{axis}"
+                for axis, size in enumerate(engine.get_tensor_shape(name))
+            )
+            dtype = _NUMPY.get(
+                self._kinds[name], {"BF16": "bfloat16"}.get(self._kinds[name], self._kinds[name])
+            )
             is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
             (self.inputs if is_input else self.outputs)[name] = Tensor(shape, dtype)
 
@@ -124,11 +136,15 @@ class TensorrtNetwork:
         for name in self.inputs:
             held.append(self._given(name, inputs[name]))
             if not self._context.set_input_shape(name, held[-1].shape):
-                raise ValueError(f"{name} of {held[-1].shape} is outside the shapes that the plan was built for")
+                raise ValueError(
+                    f"{name} of {held[-1].shape} is outside the shapes that the plan was built for"
+                )
             self._context.set_tensor_address(name, held[-1].address)
         made = {}
         for name in self.outputs:
-            made[name] = DeviceArray(self._cuda, tuple(self._context.get_tensor_shape(name)), self._kinds[name])
+            made[name] = DeviceArray(
+                self._cuda, tuple(self._context.get_tensor_shape(name)), self._kinds[name]
+            )
             self._context.set_tensor_address(name, made[name].address)
         if not self._context.execute_async_v3(0):
             raise RuntimeError("TensorRT could not run the plan")
@@ -151,7 +167,11 @@ class TensorrtNetwork:
 
 
 def load(
-    file: Path, settings: RuntimeSettings, *, threads: int = 1, profiles: Optional[Mapping[str, Profile]] = None
+    file: Path,
+    settings: RuntimeSettings,
+    *,
+    threads: int = 1,
+    profiles: Optional[Mapping[str, Profile]] = None,
 ) -> TensorrtNetwork:
     """Load a plan; shapes were fixed when it was built, so `profiles` are not looked at.
 
@@ -169,10 +189,15 @@ def load(
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(file.read_bytes())
     if engine is None:
-        raise RuntimeUnavailableError(f"{file.name} is for another GPU or another version than {name} {trt.__version__}.")
+        raise RuntimeUnavailableError(
+            f"{file.name} is for another GPU or another version than {name} {trt.__version__}."
+        )
     precision = "as in the plan"
     return TensorrtNetwork(
-        trt, engine, cuda, dict(zip(FACTS, (f"{name} {trt.__version__}", "tensorrt", f"cuda:{number}", precision, "")))
+        trt,
+        engine,
+        cuda,
+        dict(zip(FACTS, (f"{name} {trt.__version__}", "tensorrt", f"cuda:{number}", precision, ""))),
     )
 
 
@@ -185,4 +210,6 @@ def library_of(file: Path) -> str:
     for name in LIBRARIES:
         if f".{name}." in file.name:
             return name
-    raise RuntimeUnavailableError(f"{file.name} does not say which library it is for ({' or '.join(LIBRARIES)}).")
+    raise RuntimeUnavailableError(
+        f"{file.name} does not say which library it is for ({' or '.join(LIBRARIES)})."
+    )

@@ -193,19 +193,10 @@ class JobRun:
             frame = self._proxies.take()
             if frame is not None:
                 self._push(frame)
-<<<<<<< HEAD
-        with self._host.turn(self.context.spec.engine, "at the end of the shot"):
-            answers = list(self._session.finish())
-        self._renders.take(answers)
+        self._finish(most)
         self._wait(lambda: not self._renders.open)
         if self._renders.owed:
             name, number = self.context.spec.engine, min(self._renders.owed)
-=======
-        self._finish(most)
-        self._wait(lambda: not self._finishing.open)
-        if self._finishing.owed:
-            name, number = self.course.spec.engine, min(self._finishing.owed)
->>>>>>> d1215db (Checkpoints become engine bundles of ONNX graphs; the server runs diffusion models from bundles)
             raise EngineFailed(f"engine {name} gave no answer for frame {number}.")
 
     def _finish(self, most: int) -> None:
@@ -215,18 +206,18 @@ class JobRun:
             most: answers that may wait for a codec child.
         """
         where = "at the end of the shot"
-        with self._room.turn(self.course.spec.engine, where):
+        with self._host.turn(self.context.spec.engine, where):
             answers = self._session.finish()
         if not isinstance(answers, Iterator):
-            self._finishing.take(answers)
+            self._renders.take(answers)
             return
         while True:
-            self._wait(lambda: self._finishing.open <= most)
-            with self._room.turn(self.course.spec.engine, where):
+            self._wait(lambda: self._renders.open <= most)
+            with self._host.turn(self.context.spec.engine, where):
                 answer = next(answers, None)
             if answer is None:
                 return
-            self._finishing.take([answer])
+            self._renders.take([answer])
 
     def _push(self, frame: ProxyFrame) -> None:
         with self._host.turn(self.context.spec.engine, f"on frame {frame.number}"):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.pixels.apply.fast import field_stops
 from harmovid.pixels.field import NULL, Curve, Faded, LightingField
-from harmovid.pixels.field.fit import fit_field
+from harmovid.pixels.fitting.fit import fit_field
 
 Float32 = npt.NDArray[np.float32]
 Box = Tuple[int, int, int, int]
