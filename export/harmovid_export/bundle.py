@@ -225,7 +225,8 @@ def manifest_of(
                 "tile": None if codec.tiling is None else
                 {"size": list(codec.tiling.size), "overlap": list(codec.tiling.overlap)},
             },
-            "black": space.BLACK_CODE, "white": space.WHITE_CODE, "positions": positions_of(model),
+            "space": model.space, "black": space.BLACK_CODE, "white": space.WHITE_CODE,
+            "positions": positions_of(model),
             "proxy_lines": lines, "window": window, "overlap": overlap, "trusted": request.trusted,
             "presets": presets_of(model, request),
         },

@@ -19,6 +19,8 @@ COMPOSITE, BACKGROUND = "composite", "background"
 CONDITIONS = {"deflicker": (COMPOSITE,), "harmonize": (COMPOSITE, BACKGROUND)}
 """Task to the pictures that a network may be conditioned on."""
 
+ACESCCT, SRGB = SPACES = ("acescct", "srgb")
+
 CODEC_ROLES = ("encode_first", "encode_next", "decode_first", "decode_next")
 
 
@@ -41,7 +43,8 @@ class Description:
         frames: (first, next) frames of a chunk. latents: the same in latents.
         conditions: pictures beside the noisy latents, in order; the mask follows.
         tile: of the VAE; None takes whole pictures.
-        black, white: model-space codes at -1 and +1 of the VAE's range.
+        space: `acescct` (light over the shot's anchor) or `srgb` (display pictures, as in the paper).
+        black, white: model-space codes at -1 and +1 of the VAE's range, of the first.
         positions: see `positions.py`.
         lines: height of the proxies.
         window, overlap: frames of a window, and those it shares with the next.
@@ -59,6 +62,7 @@ class Description:
     latents: Tuple[int, int]
     conditions: Tuple[str, ...]
     tile: Optional[Tile]
+    space: str
     black: float
     white: float
     positions: Mapping[str, Any]
@@ -105,6 +109,7 @@ class Description:
             frames=_two(held["codec"]["frames"]), latents=_two(held["codec"]["latents"]),
             conditions=tuple(held["conditions"]),
             tile=None if tile is None else _tile(tile),
+            space=_space(str(held["space"])),
             black=float(held["black"]), white=float(held["white"]), positions=dict(held["positions"]),
             lines=int(held["proxy_lines"]), window=int(held["window"]), overlap=int(held["overlap"]),
             trusted=bool(held["trusted"]), scheduler=_scheduler(manifest.scheduler), presets=dict(held["presets"]),
@@ -136,6 +141,12 @@ class Description:
     def side_unit(self) -> Tuple[int, int]:
         """Pictures are padded to multiples of this many pixels, high and wide."""
         return self.spatial * self.patch[1], self.spatial * self.patch[2]
+
+
+def _space(name: str) -> str:
+    if name not in SPACES:
+        raise ValueError(f"space {name}")
+    return name
 
 
 def _tile(held: Mapping[str, Any]) -> Tile:

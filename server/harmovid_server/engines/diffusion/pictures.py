@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, Iterable, Tuple
 
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import EngineFailed
-from harmovid.pixels.colour.model_space import from_model, to_model
+from harmovid.pixels.colour.model_space import MID_GREY, exposure_anchor, from_model, to_model
+from harmovid.pixels.colour.srgb import srgb_decode, srgb_encode
 
 from harmovid_server.engines.base import ProxyFrame
-from harmovid_server.engines.diffusion.description import BACKGROUND, COMPOSITE, Description
+from harmovid_server.engines.diffusion.description import BACKGROUND, COMPOSITE, SRGB, Description
 
 Float32 = npt.NDArray[np.float32]
 
@@ -64,8 +65,15 @@ def see(frame: ProxyFrame, conditions: Tuple[str, ...]) -> Seen:
     return Seen(frame.number, frame.box, {COMPOSITE: composite, BACKGROUND: background}, matte)
 
 
+def anchor_of(composites: Iterable[Float32], description: Description) -> float:
+    """Return the exposure anchor of a shot from its first composites; display pictures have a fixed one."""
+    return MID_GREY if description.space == SRGB else exposure_anchor(composites)
+
+
 def to_range(linear: Float32, anchor: float, description: Description) -> Float32:
     """Return scene-linear pictures in the VAE's range, clipped to -1..1."""
+    if description.space == SRGB:
+        return np.asarray(srgb_encode(np.clip(linear, 0, 1)) * 2 - 1, np.float32)
     span = 2.0 / (description.white - description.black)
     scaled = (to_model(linear, anchor) - description.black) * span - 1.0
     return np.asarray(np.clip(scaled, -1.0, 1.0), np.float32)
@@ -73,6 +81,8 @@ def to_range(linear: Float32, anchor: float, description: Description) -> Float3
 
 def from_range(pictures: Float32, anchor: float, description: Description) -> Float32:
     """Return scene-linear pictures of what the VAE made."""
+    if description.space == SRGB:
+        return np.asarray(srgb_decode(np.clip((pictures + 1) / 2, 0, 1)), np.float32)
     half = (description.white - description.black) / 2.0
     codes = np.asarray((pictures + 1.0) * half + description.black, np.float32)
     return np.asarray(from_model(codes, anchor), np.float32)

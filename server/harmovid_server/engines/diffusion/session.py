@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import EngineFailed
-from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, exposure_anchor
+from harmovid.pixels.colour.model_space import ANCHOR_FRAMES
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.diffusion.answer import answer
@@ -28,6 +28,7 @@ from harmovid_server.engines.diffusion.noise import seeded_noise
 from harmovid_server.engines.diffusion.pictures import (
     CLIPPED,
     Seen,
+    anchor_of,
     coverage,
     from_range,
     packed,
@@ -117,7 +118,7 @@ class DiffusionSession:
     def _encode(self, seen: List[Seen], prolong: int = 0) -> None:
         description = self._description
         if self._anchor is None:
-            self._anchor = exposure_anchor(one.pictures[COMPOSITE] for one in seen[:ANCHOR_FRAMES])
+            self._anchor = anchor_of((one.pictures[COMPOSITE] for one in seen[:ANCHOR_FRAMES]), description)
         first = not self._encoders
         self._size = (seen[0].mask.shape[0], seen[0].mask.shape[1])
         self._kept += [(one.number, one.box, packed(one.mask)) for one in seen]

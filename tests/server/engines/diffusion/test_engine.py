@@ -14,6 +14,7 @@ import torch
 from fakes.toy_bundle import HEIGHT, OVERLAP, WIDTH, WINDOW, shot, toy_bundle
 from harmovid.errors import BundleError, EngineFailed, OptionError
 from harmovid.pixels.apply.fast import field_stops
+from harmovid.pixels.colour.model_space import exposure_anchor
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.diffusion import memory
@@ -22,6 +23,7 @@ from harmovid_server.engines.diffusion.session import DiffusionSession
 from harmovid_server.engines.diffusion.windows import spans
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.inference import shot as trained
+from harmovid_training.models import space
 from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.stages import pairs
 from harmovid_training.toy.codec import load_codec
@@ -104,10 +106,10 @@ def test_latents_are_those_of_training(toy: Any, engine: Any, sampler: str, step
     assert [one.number for one in answers] == list(range(FIRST, FIRST + count))
     made = shot(3, 33)
     sample = pairs.real_to_synthetic(replace(made, steady=made.synthetic))
-    anchor = pairs.exposure_anchor(pairs.composite(made.real[:8], made.background[:8], made.mask[:8])[:count])
+    anchor = exposure_anchor(pairs.composite(made.real[:8], made.background[:8], made.mask[:8])[:count])
     pictures = {
-        "composite": pairs.encoded(pairs.composite(made.real, made.background, made.mask)[:count], anchor),
-        "background": pairs.encoded(made.background[:count], anchor),
+        "composite": space.encode(pairs.composite(made.real, made.background, made.mask)[:count], anchor),
+        "background": space.encode(made.background[:count], anchor),
     }
     streams = trained.Streams(
         count,
