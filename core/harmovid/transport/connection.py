@@ -38,6 +38,8 @@ from harmovid.transport import wire
 from harmovid.transport.schema import Buffer
 
 DEFAULT_PORT = 5570
+Clock = Callable[[], float]
+"""Seconds that only go on, as `time.monotonic`."""
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+)(?::([0-9]{1,5}))?/?")
 # Messages taken from one socket in one go: bounds the bulk held in memory, and the other socket's wait.
 _BATCH = 16
@@ -193,8 +195,11 @@ class Connection:
         congested: whether the data socket takes nothing more at the moment.
     """
 
-    def __init__(self, address: str, keys: Optional[KeyPair], wake: Any = None) -> None:
+    def __init__(
+        self, address: str, keys: Optional[KeyPair], wake: Any = None, clock: Clock = time.monotonic
+    ) -> None:
         """Start connecting; use `open` instead."""
+        self._clock = clock
         if keys is not None and not keys.server:
             raise AuthError(
                 f"the key {keys.name} does not say which server to trust.",
@@ -206,7 +211,7 @@ class Connection:
         self._data: Optional[Channel] = None
         self._wake = wake
         self._next_ref = 0
-        self._heard = self._said = time.monotonic()
+        self._heard = self._said = self._clock()
         self.welcome: Dict[str, Any] = {}
         self.credit = 0
 
@@ -220,6 +225,7 @@ class Connection:
         data: bool,
         wake: Any = None,
         stopped: Callable[[], bool] = lambda: False,
+        clock: Clock = time.monotonic,
     ) -> Connection:
         """Connect, say HELLO and, with `data`, ATTACH a data socket.
 
@@ -230,16 +236,17 @@ class Connection:
             data: whether files will be sent.
             wake: a socket that ends `poll` when it can be read (it is not read here).
             stopped: asked now and then; True breaks off with `JobCancelled`.
+            clock: tells the time in seconds; what is silent for how long is judged by it.
 
         Raises:
             Unreachable: nobody answers in time. AuthError: keys. VersionError: no common version.
             ServerBusy, ServerDraining: the server takes no new clients.
         """
-        deadline = time.monotonic() + timeout_s
-        connection = cls(address, keys, wake)
+        deadline = clock() + timeout_s
+        connection = cls(address, keys, wake, clock)
         try:
             hello = {"versions": wire.VERSIONS, "client": f"harmovid/{harmovid.__version__}"}
-            connection.welcome = connection.request("HELLO", hello, deadline - time.monotonic(), stopped).body
+            connection.welcome = connection.request("HELLO", hello, deadline - clock(), stopped).body
             if connection.welcome["version"] != wire.VERSION:
                 raise VersionError(f"the server chose protocol {connection.welcome['version']}.")
             if data:
@@ -285,7 +292,7 @@ class Connection:
     def _post(self, channel: Channel, parts: List[Buffer]) -> None:
         channel.outbox.append(parts)
         channel.flush()
-        self._said = time.monotonic()
+        self._said = self._clock()
 
     def ref(self) -> int:
         """Return a fresh number for a request."""
@@ -306,7 +313,7 @@ class Connection:
         """
         ref = self.ref()
         self.send(kind, body, ref)
-        deadline = time.monotonic() + timeout_s
+        deadline = self._clock() + timeout_s
         answer = self._wait(lambda message: message.ref == ref, kind, deadline, stopped)
         if answer.type == "REJECT":
             raise from_wire(answer.body["error"])
@@ -319,7 +326,7 @@ class Connection:
         deadline: float,
         stopped: Callable[[], bool],
     ) -> wire.Message:
-        while time.monotonic() < deadline:
+        while self._clock() < deadline:
             if stopped():
                 raise JobCancelled("stopped while waiting for the server.")
             for message in self.poll(_TICK_MS):
@@ -361,7 +368,7 @@ class Connection:
         return messages
 
     def _keep_alive(self, heard: bool) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if heard:
             self._heard = now
         elif self.welcome and now - self._heard > wire.SILENT_S:

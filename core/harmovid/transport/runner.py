@@ -26,7 +26,7 @@ from harmovid.job import CANCELLED, EXPIRED, FAILED, FINAL_STATES, QUEUED, JobSp
 from harmovid.keys import KeyPair
 from harmovid.storage.files import Sink, Source
 from harmovid.transport import wire
-from harmovid.transport.connection import Connection
+from harmovid.transport.connection import Clock, Connection
 from harmovid.transport.transfer import Downloader, Uploader
 from harmovid.transport.waker import DaemonExecutor, Waker
 
@@ -70,13 +70,14 @@ class ServerEndpoint:
     """Which server, with which keys, and how patiently.
 
     `timeout_s` bounds a connect and the wait for an answer; `patience_s` how long a lost server is tried
-    again.
+    again. `clock` tells the time by which all of that is judged.
     """
 
     address: str
     keys: Optional[KeyPair] = None
     timeout_s: float = 5.0
     patience_s: float = 60.0
+    clock: Clock = time.monotonic
 
 
 class Runner:
@@ -117,7 +118,7 @@ class Runner:
             HarmoVidError: the job was rejected, failed or cancelled; the server is out of reach; the sink
                 cannot write. The sink keeps what it has, and the job can be resumed unless it is final.
         """
-        begun = time.monotonic()
+        begun = self._server.clock()
         self._waker = Waker()
         self._reading, self._writing = DaemonExecutor("harmovid-read"), DaemonExecutor("harmovid-write")
         try:
@@ -140,7 +141,7 @@ class Runner:
             failed=dict(sorted(self._failed.items())),
             reports=self._down.reports,
             resumed=resumed,
-            elapsed_s=time.monotonic() - begun,
+            elapsed_s=self._server.clock() - begun,
             bytes_sent=self._bytes_sent,
             bytes_received=self._down.bytes_received,
         )
@@ -162,7 +163,7 @@ class Runner:
 
     def _stay_connected(self) -> None:
         """Open session after session until the job is final or patience ends."""
-        lost_at, delay_s = time.monotonic(), wire.RECONNECT_FIRST_S
+        lost_at, delay_s = self._server.clock(), wire.RECONNECT_FIRST_S
         while not self._final:
             try:
                 with self._open() as connection:
@@ -170,7 +171,7 @@ class Runner:
             except (WireError, JobError) as error:
                 # A session that was accepted starts patience anew.
                 if self._accepted_now:
-                    lost_at, delay_s = time.monotonic(), wire.RECONNECT_FIRST_S
+                    lost_at, delay_s = self._server.clock(), wire.RECONNECT_FIRST_S
                 self._check_patience(error, lost_at)
                 self._tell(message="connection lost, trying again")
                 self._pause(delay_s * random.uniform(1.0, 1.5))
@@ -186,12 +187,13 @@ class Runner:
             data=True,
             wake=self._waker,
             stopped=self._cancelled.is_set,
+            clock=server.clock,
         )
 
     def _check_patience(self, error: HarmoVidError, lost_at: float) -> None:
         if not self._accepted or not error.retryable:
             raise error
-        if time.monotonic() - lost_at > self._server.patience_s:
+        if self._server.clock() - lost_at > self._server.patience_s:
             raise Unreachable(
                 f"the server is lost for {self._server.patience_s:.0f} s: {error.message}",
                 fix="The job waits on the server: run the same command again to go on.",
@@ -226,7 +228,7 @@ class Runner:
                 if self._cancelled.is_set() and not cancelling:
                     cancelling = True
                     self._request("CANCEL", {"job": self._spec.job_id})
-                if self._requests and time.monotonic() > self._deadline_s:
+                if self._requests and self._server.clock() > self._deadline_s:
                     raise Unreachable("the server does not answer.", fix="Look at the server's log.")
         finally:
             self._bytes_sent += self._up.bytes_sent
@@ -239,7 +241,7 @@ class Runner:
     def _request(self, kind: str, body: Mapping[str, Any]) -> None:
         ref = self._connection.ref()
         self._requests[ref] = kind
-        self._deadline_s = time.monotonic() + REPLY_S
+        self._deadline_s = self._server.clock() + REPLY_S
         self._connection.send(kind, body, ref)
 
     def _tell(self, **changes: Any) -> None:

