@@ -10,7 +10,8 @@ from harmovid.errors import OptionError
 from harmovid.pixels.apply.tiles import apply_field
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
-from harmovid_server.engines.deflicker.places import slow_part
+from harmovid_server.engines.deflicker.local_gains import slow_part
+from harmovid_server.engines.deflicker.session import Reach
 from harmovid_server.runtimes.base import RuntimeSettings
 
 HEIGHT, WIDTH = 72, 112
@@ -352,8 +353,8 @@ def test_restored_session_answers_as_the_undisturbed_one(stop: int, options: dic
 @pytest.fixture
 def short_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let blocks of eight frames be answered, so that short shots have many."""
-    for name, frames in (("BACK_FRAMES", 12), ("BLOCK_FRAMES", 8), ("AHEAD_FRAMES", 8), ("LATER_FRAMES", 6)):
-        monkeypatch.setattr(f"harmovid_server.engines.deflicker.session.{name}", frames)
+    reach = Reach(block=8, back=12, ahead=8, later=6)
+    monkeypatch.setattr("harmovid_server.engines.deflicker.FULL", reach)
 
 
 @pytest.mark.parametrize("stop", [15, 16, 19, 21, 22, 30])

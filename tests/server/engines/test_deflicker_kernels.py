@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 from harmovid.pixels.field import LUMA
-from harmovid_server.engines.deflicker import kernels, places
+from harmovid_server.engines.deflicker import kernels, local_gains
 from harmovid_server.engines.deflicker.bands import find_wave
-from harmovid_server.engines.deflicker.basis import terms
-from harmovid_server.engines.deflicker.match import Pairs
-from harmovid_server.engines.deflicker.places import BANDS, PATCHES, Lattice, Matched
+from harmovid_server.engines.deflicker.colour_terms import terms
+from harmovid_server.engines.deflicker.local_gains import BANDS, PATCHES, Lattice
+from harmovid_server.engines.deflicker.matching import Link, PairSamples
 
 HEIGHT, WIDTH = 48, 64
-NUMBERS = np.array([1.0, 0.2, 0.04, -6.5, 4.99])
+NUMBERS = np.array([1.0, 0.2, 0.04, 0.3, -6.5, 4.99, -6.2, 4.5])
 
 
 def planes(seed: int = 0) -> list[np.ndarray]:
@@ -48,28 +48,28 @@ def warped(plane: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("step", [1, 3, 6, 8])
 def test_sampling_is_what_numpy_says(step: int) -> None:
-    """Sums over blocks of trusted pixels, of all or of every so-manieth one, are those of the plain formula."""
-    here, there, slope, slope_there, weight, weight_there, forth, back = planes()
+    """Sums over blocks of trusted pixels, of all or of every second or third one, are those of the plain formula."""
+    later, earlier, slope, earlier_slope, weight, earlier_weight, forth, back = planes()
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     x, y = columns + forth[..., 0], rows + forth[..., 1]
-    seen = warped(there, forth)
+    seen = warped(earlier, forth)
     gap = ((forth + warped(back, forth)) ** 2).sum(-1)
-    trust = np.minimum(weight, warped(weight_there, forth)) / (1 + gap) ** 2
+    trust = np.minimum(weight, warped(earlier_weight, forth)) / (1 + gap) ** 2
     trust *= (x >= 0) & (x <= WIDTH - 1) & (y >= 0) & (y <= HEIGHT - 1)
-    for colours in (here, seen):
-        trust *= (colours.min(-1) > -6.5) & (colours.max(-1) < 4.99)
-    trust *= (columns - rows) % kernels.every(step) == 0
-    luma = (here + seen) @ np.array(LUMA) / 2
-    steep = (slope + warped(slope_there, forth)) / 2
-    certain = trust * 2 ** (np.minimum(luma, 1.4) / 1.2) / (0.04**2 + steep * 0.2**2)
+    for colours, low, high in ((later, -6.5, 4.99), (seen, -6.2, 4.5)):
+        trust *= (colours.min(-1) > low) & (colours.max(-1) < high)
+    trust *= (columns - rows) % kernels.stride_of(step) == 0
+    luma = (later + seen) @ np.array(LUMA) / 2
+    steep = (slope + warped(earlier_slope, forth)) / 2
+    certain = trust * 2 ** (np.minimum(luma - 0.3, 1.4) / 1.2) / (0.04**2 + steep * 0.2**2)
     places = np.stack([columns + 0.5, rows + 0.5, x + 0.5, y + 0.5], axis=-1)
-    values = np.concatenate([np.ones((HEIGHT, WIDTH, 1)), here, seen, places], axis=-1) * certain[..., None]
+    values = np.concatenate([np.ones((HEIGHT, WIDTH, 1)), later, seen, places], axis=-1) * certain[..., None]
     values = np.concatenate([values, trust[..., None]], axis=-1)
     down, across = HEIGHT // step, WIDTH // step
     blocks = values[: down * step, : across * step].reshape(down, step, across, step, -1).sum((1, 3))
 
     got = kernels.sample(
-        here, there, (slope, slope_there), (weight, weight_there), (forth, back), NUMBERS, step
+        later, earlier, (slope, earlier_slope), (weight, earlier_weight), (forth, back), NUMBERS, step
     )
 
     np.testing.assert_allclose(got, blocks.reshape(down * across, -1), rtol=1e-4, atol=1e-4)
@@ -95,8 +95,8 @@ def test_rows_read_maps_and_their_transpose_is_what_numpy_says(lattice: Lattice)
     links = []
     for later, earlier in ((1, 0), (2, 1), (2, 0)):
         logs, at = rng.normal(-1, 1, (2, 200, 3)), rng.uniform(0, 1, (2, 200, 2)).astype(np.float32)
-        links.append(Matched(later, earlier, Pairs(*logs, *at, rng.uniform(0, 1, 200), 1.0)))
-    rows = places.rows_of(links, curves, lattice)
+        links.append(Link(later, earlier, PairSamples(*logs, *at, rng.uniform(0, 1, 200), 1.0)))
+    rows = local_gains.rows_of(links, curves, lattice)
     n, cells = len(rows.trust), count * lattice.rows * lattice.columns
     matrix = np.zeros((n, cells))
     for end, sign in ((0, 1.0), (1, -1.0)):
@@ -115,11 +115,11 @@ def test_rows_read_maps_and_their_transpose_is_what_numpy_says(lattice: Lattice)
     np.testing.assert_allclose(rows.push(maps, weights), pushed.reshape(shape), atol=1e-9)
     every = max(1, 200 // (200 // lattice.every))
     for link, start in zip(links, rows.starts):
-        here, there = link.pairs.here[::every], link.pairs.there[::every]
-        plain = there + terms(there) @ curves[link.earlier] - here - terms(here) @ curves[link.later]
+        later, earlier = link.samples.later[::every], link.samples.earlier[::every]
+        plain = earlier + terms(earlier) @ curves[link.earlier] - later - terms(later) @ curves[link.later]
         np.testing.assert_allclose(rows.wanted[start : start + len(plain)], plain, atol=1e-9)
-        read = places.read(maps, link.pairs.at[::every], link.later, lattice)
-        read -= places.read(maps, link.pairs.at_there[::every], link.earlier, lattice)
+        read = local_gains.read(maps, link.samples.later_at[::every], link.later, lattice)
+        read -= local_gains.read(maps, link.samples.earlier_at[::every], link.earlier, lattice)
         np.testing.assert_allclose(rows.gather(maps)[start : start + len(plain)], read, atol=1e-9)
 
 
@@ -127,8 +127,8 @@ def test_diagonal_of_patches_is_what_numpy_says() -> None:
     """How much samples say of a cell by themselves is the sum of their squared shares."""
     rng = np.random.default_rng(6)
     places_of = rng.uniform(0, 1, (2, 50, 2)).astype(np.float32)
-    pairs = Pairs(*rng.normal(-1, 1, (2, 50, 3)), *places_of, np.ones(50), 1.0)
-    rows = places.rows_of([Matched(1, 0, pairs)], np.zeros((2, 10, 3)), PATCHES)
+    pairs = PairSamples(*rng.normal(-1, 1, (2, 50, 3)), *places_of, np.ones(50), 1.0)
+    rows = local_gains.rows_of([Link(1, 0, pairs)], np.zeros((2, 10, 3)), PATCHES)
     weights, expected = rng.uniform(0, 1, (50, 1)), np.zeros(2 * 9 * 16)
     for cell in range(len(expected)):
         one = np.zeros((len(expected), 3))
@@ -138,7 +138,7 @@ def test_diagonal_of_patches_is_what_numpy_says() -> None:
     np.testing.assert_allclose(rows.diagonal(weights, 2).ravel(), expected, atol=1e-9)
 
 
-def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) -> list[Matched]:
+def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) -> list[Link]:
     """Return matched samples of grey frames under bands of a quarter stop: a sine and half as much of its double."""
     rng = np.random.default_rng(2)
 
@@ -152,10 +152,10 @@ def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) ->
             if gap > later:
                 continue
             at = rng.uniform(0, 1, (samples, 2)).astype(np.float32)
-            there = np.clip(at + rng.normal(0, 0.02, at.shape), 0, 1).astype(np.float32)
+            earlier_at = np.clip(at + rng.normal(0, 0.02, at.shape), 0, 1).astype(np.float32)
             light = rng.normal(-2, 1, (samples, 1)) + np.zeros(3)
-            logs = [light + stops(f, p[:, 1])[:, None] for f, p in ((later, at), (later - gap, there))]
-            links.append(Matched(later, later - gap, Pairs(*logs, at, there, np.ones(samples), 1.0)))
+            logs = [light + stops(f, p[:, 1])[:, None] for f, p in ((later, at), (later - gap, earlier_at))]
+            links.append(Link(later, later - gap, PairSamples(*logs, at, earlier_at, np.ones(samples), 1.0)))
     return links
 
 
@@ -189,7 +189,7 @@ def test_a_fade_is_no_wave(frames: int) -> None:
                 light = rng.normal(-2, 1, (120, 1)) + np.zeros(3)
                 noise = rng.normal(0, 0.02, (2, 120, 3))
                 logs = [light + level[f] + noise[i] for i, f in enumerate((later, later - gap))]
-                links.append(Matched(later, later - gap, Pairs(*logs, at, at, np.ones(120), 1.0)))
+                links.append(Link(later, later - gap, PairSamples(*logs, at, at, np.ones(120), 1.0)))
 
     wave = find_wave(links, np.zeros((frames, 10, 3)), rng.normal(0, 0.02, (frames, 96, 1, 3)))
 

@@ -1,9 +1,9 @@
 """The `deflicker` engine: takes flicker of light out of a plate: on the whole frame, in rolling bands, and in places.
 
-`match` follows the picture through the shot, `links` says what happened to the light between two frames, `solve`
-finds one colour transform per frame that makes all of it steady, `trend` tells flicker from the shot's own changes,
-`places` does the same for bands and patches, `window` weighs the evidence, `session` cuts the shot into windows.
-docs/deflicker.md tells how it is used and what it reaches.
+`features` reduces a frame, `motion` and `matching` follow it through the shot, `joint_fit` finds one colour transform
+per frame that makes all of it steady, `trajectories` and `own_changes` tell flicker from the shot's own changes,
+`bands` and `local_gains` do the same for rows and places, `window` weighs the evidence, `session` cuts the shot into
+windows. docs/deflicker.md tells how it is used and what it reaches.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from harmovid.errors import OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Preset
 
 from harmovid_server.engines.base import Engine, ShotInfo
-from harmovid_server.engines.deflicker.session import (
-    AHEAD_FRAMES,
-    BLOCK_FRAMES,
-    LATER_FRAMES,
-    DeflickerSession,
-)
+from harmovid_server.engines.deflicker.session import FULL, QUICK, DeflickerSession
 from harmovid_server.engines.deflicker.trims import parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
@@ -38,7 +33,7 @@ def _amount(name: str, label: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="deflicker",
-    version="5",
+    version="6",
     task="deflicker",
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",
@@ -54,6 +49,8 @@ INFO = EngineInfo(
                "Radius", "Detection", "frames", 0, LARGEST_RADIUS_FRAMES),
         Option("motion", "choice", "follow", "Whether moving things are followed, or taken for misfits (still).",
                "Motion", "Detection", choices=("follow", "still"), advanced=True),
+        Option("quick", "bool", False, "Answers after 24 frames instead of 88, a little less steady.", "Quick",
+               "Detection", advanced=True),
         _amount("luma", "Brightness", "brightness"),
         _amount("chroma", "Colour", "colour"),
         _amount("local", "Local", "local"),
@@ -65,6 +62,8 @@ INFO = EngineInfo(
                "stops", advanced=True),
     ),
     presets=(
+        Preset("quick", "Quick look", "First answers after 24 frames instead of 88, a little less steady.",
+               {"quick": True}),
         Preset("lamps", "Lamps and screens", "Rolling bands of lamps, and exposure.", {"mode": "bands"}),
         Preset("timelapse", "Time-lapse", "Exposure that jumps; moving things are not followed.",
                {"mode": "timelapse"}),
@@ -74,7 +73,7 @@ INFO = EngineInfo(
         Preset("one_level", "One level", "Takes slow changes out as well.", {"hold": 1.0}),
     ),
     default=True,
-    lookahead_frames=BLOCK_FRAMES + AHEAD_FRAMES + LATER_FRAMES,
+    lookahead_frames=FULL.frames,
     waits_for=REFERENCE,
 )  # fmt: skip
 
@@ -109,7 +108,8 @@ class DeflickerEngine:
             _reference(options.get(REFERENCE), shot.frames),
             options["motion"] == "follow",
         )
-        return DeflickerSession(amounts, parse_trims(str(options["trims"])))
+        reach = QUICK if options["quick"] else FULL
+        return DeflickerSession(amounts, parse_trims(str(options["trims"])), reach)
 
 
 def _reference(frame: Optional[OptionValue], frames: Tuple[int, ...]) -> Optional[int]:

@@ -1,6 +1,6 @@
 """Rolling bands as what they are: one wave over the rows that drifts evenly, with its overtones.
 
-    wave = find_wave(links, curves, profiles)      # profiles: what `places` found row by row, frame by frame
+    wave = find_wave(links, curves, profiles)      # profiles: what `local_gains` found row by row, frame by frame
     profiles = wave.profiles(count, rows)          # the same, from a few numbers for the whole window
 
 What all rows of a pair of frames share is left to the curves: a fade is no wave.
@@ -17,9 +17,9 @@ from typing import List, Tuple
 
 import numpy as np
 
-from harmovid_server.engines.deflicker.basis import Array64
-from harmovid_server.engines.deflicker.links import weighted_median
-from harmovid_server.engines.deflicker.places import Matched, Samples, joined
+from harmovid_server.engines.deflicker.colour_terms import Array64
+from harmovid_server.engines.deflicker.local_gains import Samples, joined, weighted_median
+from harmovid_server.engines.deflicker.matching import Link
 
 OVERTONES = 3
 """The wave itself and two more: lamps do not shine as sines."""
@@ -63,12 +63,12 @@ class Wave:
         return stops
 
 
-def find_wave(links: List[Matched], curves: Array64, profiles: Array64) -> Wave:
+def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
     """Return the wave that explains the samples best; one of nothing where there are none.
 
     Args:
         links: matched pairs of frames, in any order.
-        curves: `(count, 10, 3)` over `basis.terms`, the window's corrections so far.
+        curves: `(count, 10, 3)` over `colour_terms.terms`, the window's corrections so far.
         profiles: `(count, rows, 1, 3)` free profiles, which tell where to look.
     """
     samples = joined(links, curves, EVERY)
@@ -136,12 +136,12 @@ def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple
 def _design(cycles: float, drift: float, samples: Samples) -> Tuple[Array64, Tuple[Array64, Array64]]:
     """Return the columns' differences between both frames, and their slopes by spacing and by drift."""
     later, earlier = (each.astype(np.float64) for each in (samples.later, samples.earlier))
-    row, row_there = (each[:, 1].astype(np.float64) for each in (samples.at, samples.at_there))
-    here, slope = _columns(cycles, drift, later, row)
-    there, slope_there = _columns(cycles, drift, earlier, row_there)
-    by_cycles = slope * row[:, None] - slope_there * row_there[:, None]
-    by_drift = slope * later[:, None] - slope_there * earlier[:, None]
-    return here - there, (by_cycles, by_drift)
+    row, earlier_row = (each[:, 1].astype(np.float64) for each in (samples.at, samples.earlier_at))
+    columns, slope = _columns(cycles, drift, later, row)
+    earlier_columns, earlier_slope = _columns(cycles, drift, earlier, earlier_row)
+    by_cycles = slope * row[:, None] - earlier_slope * earlier_row[:, None]
+    by_drift = slope * later[:, None] - earlier_slope * earlier[:, None]
+    return columns - earlier_columns, (by_cycles, by_drift)
 
 
 def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:

@@ -19,7 +19,7 @@ Shares = Tuple[float, float, float, float]
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = 12
-"""Of a block: total weight, its colours here (3) and there (3), places here (2) and there (2), trust."""
+"""Of a block: total weight, colours in the later (3) and earlier frame (3), places in both (2 and 2), trust."""
 
 
 def compiled(function: F) -> F:
@@ -28,8 +28,8 @@ def compiled(function: F) -> F:
 
 
 @compiled
-def every(step: int) -> int:
-    """Return which so-manieth pixel of a row is read in blocks of `step` pixels: large ones need not all of theirs."""
+def stride_of(step: int) -> int:
+    """Return how many pixels of a row lie between two that are read: large blocks need not all of theirs."""
     return 3 if step >= 8 else 2 if step >= 4 else 1
 
 
@@ -58,8 +58,8 @@ def _channel(image: Array32, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares,
 
 @compiled
 def sample(
-    here: Array32,
-    there: Array32,
+    later: Array32,
+    earlier: Array32,
     slopes: Tuple[Array32, Array32],
     weights: Tuple[Array32, Array32],
     flows: Tuple[Array32, Array32],
@@ -69,72 +69,73 @@ def sample(
     """Return `(blocks, 12)` sums over blocks of `step` pixels; see `COLUMNS`. Blocks run along the rows.
 
     Args:
-        here, there: `(h, w, 3)` log2 colours.
+        later, earlier: `(h, w, 3)` log2 colours of both frames.
         slopes: `(h, w)` squared gradients of both frames' brightness, stops^2 per pixel^2.
         weights: `(h, w)` where light may be measured, of both frames.
-        flows: `(h, w, 2)` motion from here to there, and back.
-        numbers: disagreement of the flows in pixels, flow's error in pixels, noise in stops, lowest and highest colour
-            that is no clipping.
+        flows: `(h, w, 2)` motion from the later frame to the earlier, and back.
+        numbers: disagreement of the flows in pixels, flow's error in pixels, noise in stops, the level that counts
+            as middle grey, and for both frames the lowest and highest colour that is no clipping.
         step: size of a block in pixels; what does not fill a block is left out.
     """
-    height, width = here.shape[:2]
-    off_px, error_px, noise, low, high = numbers
+    height, width = later.shape[:2]
+    off_px, error_px, noise, middle, low, high, low_earlier, high_earlier = numbers
     rows, columns = height // step, width // step
     sums = np.zeros((rows * columns, COLUMNS))
-    skip = every(step)
+    skip = stride_of(step)
     for y in range(rows * step):
         for k in range((columns * step - y % skip + skip - 1) // skip):
             column = y % skip + k * skip
             x, px = np.uintp(column), float(column)
-            r, g, b = here[y, x, 0], here[y, x, 1], here[y, x, 2]
+            r, g, b = later[y, x, 0], later[y, x, 1], later[y, x, 2]
             if weights[0][y, x] <= 0 or min(r, g, b) <= low or max(r, g, b) >= high:
                 continue
-            there_x, there_y = px + flows[0][y, x, 0], y + flows[0][y, x, 1]
-            if not (0 <= there_x <= width - 1 and 0 <= there_y <= height - 1):
+            to_x, to_y = px + flows[0][y, x, 0], y + flows[0][y, x, 1]
+            if not (0 <= to_x <= width - 1 and 0 <= to_y <= height - 1):
                 continue
-            x0, x1, fx = _corners(there_x, width)
-            y0, y1, fy = _corners(there_y, height)
+            x0, x1, fx = _corners(to_x, width)
+            y0, y1, fy = _corners(to_y, height)
             shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            r_there = _channel(there, x0, x1, y0, y1, shares, 0)
-            g_there = _channel(there, x0, x1, y0, y1, shares, 1)
-            b_there = _channel(there, x0, x1, y0, y1, shares, 2)
-            if min(r_there, g_there, b_there) <= low or max(r_there, g_there, b_there) >= high:
+            r_earlier = _channel(earlier, x0, x1, y0, y1, shares, 0)
+            g_earlier = _channel(earlier, x0, x1, y0, y1, shares, 1)
+            b_earlier = _channel(earlier, x0, x1, y0, y1, shares, 2)
+            lowest, highest = min(r_earlier, g_earlier, b_earlier), max(r_earlier, g_earlier, b_earlier)
+            if lowest <= low_earlier or highest >= high_earlier:
                 continue
             off_x = flows[0][y, x, 0] + _channel(flows[1], x0, x1, y0, y1, shares, 0)
             off_y = flows[0][y, x, 1] + _channel(flows[1], x0, x1, y0, y1, shares, 1)
             trust = 1 / (1 + (off_x**2 + off_y**2) / off_px**2) ** 2
             trust *= min(weights[0][y, x], _between(weights[1], x0, x1, y0, y1, shares))
-            luma = 0.5 * (LUMA[0] * (r + r_there) + LUMA[1] * (g + g_there) + LUMA[2] * (b + b_there))
+            luma = 0.5 * (LUMA[0] * (r + r_earlier) + LUMA[1] * (g + g_earlier) + LUMA[2] * (b + b_earlier))
             slope = 0.5 * (slopes[0][y, x] + _between(slopes[1], x0, x1, y0, y1, shares))
-            weight = trust * np.exp2(min(luma, 1.4) / 1.2) / (noise**2 + slope * error_px**2)
+            weight = trust * np.exp2(min(luma - middle, 1.4) / 1.2) / (noise**2 + slope * error_px**2)
             block = sums[np.uintp((y // step) * columns + column // step)]
             block[0] += weight
             block[1] += weight * r
             block[2] += weight * g
             block[3] += weight * b
-            block[4] += weight * r_there
-            block[5] += weight * g_there
-            block[6] += weight * b_there
+            block[4] += weight * r_earlier
+            block[5] += weight * g_earlier
+            block[6] += weight * b_earlier
             block[7] += weight * (px + 0.5)
             block[8] += weight * (y + 0.5)
-            block[9] += weight * (there_x + 0.5)
-            block[10] += weight * (there_y + 0.5)
+            block[9] += weight * (to_x + 0.5)
+            block[10] += weight * (to_y + 0.5)
             block[11] += trust
     return sums
 
 
 @compiled
-def likeness(here: npt.NDArray[np.uint8], there: npt.NDArray[np.uint8], flow: Array32) -> float:
+def likeness(later: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], flow: Array32) -> float:
     """Return the correlation -1..1 of two pictures `(h, w)` after motion; 1 where one of them is flat."""
-    height, width = here.shape
+    height, width = later.shape
     n, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     for y in range(height):
         for x in range(y % 2, width, 2):  # a chequerboard says enough
             x0, x1, fx = _corners(x + flow[y, x, 0], width)
             y0, y1, fy = _corners(y + flow[y, x, 1], height)
             shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            other = _between(there, x0, x1, y0, y1, shares)
-            mine = float(here[y, x])
+            other = _between(earlier, x0, x1, y0, y1, shares)
+            mine = float(later[y, x])
             n += 1
             a += mine
             b += other

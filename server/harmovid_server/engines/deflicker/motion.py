@@ -19,7 +19,7 @@ import numpy as np
 from harmovid.pixels.field import Float32
 
 from harmovid_server.engines.deflicker import kernels
-from harmovid_server.engines.deflicker.looks import Bytes, Looks
+from harmovid_server.engines.deflicker.features import Bytes, FrameFeatures
 
 COARSE = 4
 COARSE_LEVEL = 2
@@ -30,6 +30,8 @@ MARGIN_PX = 32
 """Around a small region, in which its motion is looked for."""
 CUT_LIKENESS = 0.4
 """Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
+THUMBNAIL, SAME_STOPS = (16, 9), 0.25
+"""Two pictures that differ by less than this anywhere on so small a scale, exposure aside, are of one shot."""
 LOST_LIKENESS = 0.8
 """Below this the camera may have moved further than flow reaches: it starts anew from a guess."""
 LEAST_OVERLAP = 0.4
@@ -76,25 +78,25 @@ class Motion:
         return self.likeness < CUT_LIKENESS
 
 
-def at_rest(looks: Looks) -> Motion:
+def at_rest(features: FrameFeatures) -> Motion:
     """Return no motion (time-lapse: what moves is too fast to be followed)."""
-    nothing = np.zeros((*looks.plain.shape, 2), np.float32)
+    nothing = np.zeros((*features.plain.shape, 2), np.float32)
     return Motion(nothing, nothing)
 
 
-def follow_far(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Motion:
-    """Return the motion from the later frame `here` to `there`, and back.
+def follow_far(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow] = None) -> Motion:
+    """Return the motion from the later to the earlier frame, and back.
 
     Where only a small region is measured, motion is found in its surroundings alone, and finer.
 
     Args:
         guess: motion found over shorter gaps; far motion is found from there only.
     """
-    height, width = here.plain.shape
-    rows, columns = _region(here, there)
+    height, width = later.plain.shape
+    rows, columns = _region(later, earlier)
     whole = (rows.stop - rows.start) * (columns.stop - columns.start) == height * width
     finest = COARSE_LEVEL if whole else 0
-    first, second = (np.ascontiguousarray(each.plain[rows, columns]) for each in (here, there))
+    first, second = (np.ascontiguousarray(each.plain[rows, columns]) for each in (later, earlier))
     starts = [np.zeros((*first.shape, 2), np.float32) for _ in range(2)]
     if guess is not None:
         large = (cv2.resize(f, (width, height))[rows, columns] for f in (guess.forth, guess.back))
@@ -109,13 +111,13 @@ def follow_far(here: Looks, there: Looks, guess: Optional[Flow] = None) -> Motio
     return Motion(forth, back)
 
 
-def _region(here: Looks, there: Looks) -> Tuple[slice, slice]:
+def _region(later: FrameFeatures, earlier: FrameFeatures) -> Tuple[slice, slice]:
     """Return the rows and columns in which motion is looked for: all, or those around a small measured region."""
-    height, width = here.plain.shape
+    height, width = later.plain.shape
     whole = slice(0, height), slice(0, width)
-    if float(here.weight.mean()) > SMALL_REGION:
+    if float(later.weight.mean()) > SMALL_REGION:
         return whole
-    x, y, w, h = cv2.boundingRect(((here.weight > 0) | (there.weight > 0)).astype(np.uint8))
+    x, y, w, h = cv2.boundingRect(((later.weight > 0) | (earlier.weight > 0)).astype(np.uint8))
     top, bottom = max(y - MARGIN_PX, 0), min(y + h + MARGIN_PX, height)
     left, right = max(x - MARGIN_PX, 0), min(x + w + MARGIN_PX, width)
     if not w or (bottom - top) * (right - left) == height * width:
@@ -132,50 +134,62 @@ def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
     return cast(Float32, finders[finest].calc(first, second, start))
 
 
-def follow(here: Looks, there: Looks, before: Optional[Flow] = None, enough: float = LOST_LIKENESS) -> Motion:
+def follow(
+    later: FrameFeatures, earlier: FrameFeatures, before: Optional[Flow] = None, enough: float = LOST_LIKENESS
+) -> Motion:
     """Return the motion between neighbours as `follow_far`, and how alike the whole pictures are after it.
 
     Args:
-        here: the later frame.
-        there: the earlier frame.
+        later: the later frame.
+        earlier: the earlier frame.
         before: the last neighbours' motion: a pan goes on.
         enough: likeness from which on no other start is tried.
     """
-    if (
-        float(here.weight.mean()) <= SMALL_REGION
-    ):  # its motion is not the camera's, and only cuts are asked for
-        whole = follow(_whole(here), _whole(there), enough=CUT_LIKENESS)
-        return replace(follow_far(here, there), likeness=whole.likeness)
-    found = _judged(here, there, None)
+    if float(later.weight.mean()) <= SMALL_REGION:  # its motion is not the camera's: only cuts are asked for
+        whole = follow(_whole(later), _whole(earlier), enough=CUT_LIKENESS)
+        return replace(follow_far(later, earlier), likeness=whole.likeness)
+    found = _judged(later, earlier, None)
     for start in (before, None):
         if found.likeness >= enough:
             break
-        again = _judged(here, there, start or _camera_move(here, there))
+        again = _judged(later, earlier, start or _camera_move(later, earlier))
         if again.likeness > found.likeness:
             found = again
+    if found.is_cut and _looks_the_same(later, earlier):
+        return at_rest(later)
     return found
 
 
-def _whole(looks: Looks) -> Looks:
-    return replace(looks, weight=np.ones_like(looks.weight))
+def _looks_the_same(later: FrameFeatures, earlier: FrameFeatures) -> bool:
+    """Whether two frames are one picture without detail (card, sky, fog), of which noise alone is unlike."""
+    small = (
+        cv2.resize(each.logs.mean(axis=2), THUMBNAIL, interpolation=cv2.INTER_AREA) - each.level
+        for each in (later, earlier)
+    )
+    return float(np.abs(next(small) - next(small)).max()) < SAME_STOPS
 
 
-def _judged(here: Looks, there: Looks, guess: Optional[Flow]) -> Motion:
+def _whole(features: FrameFeatures) -> FrameFeatures:
+    return replace(features, weight=np.ones_like(features.weight))
+
+
+def _judged(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow]) -> Motion:
     """Return the motion with its likeness, the less of both ways."""
-    found = follow_far(here, there, guess)
-    forth = kernels.likeness(here.plain, there.plain, found.forth)
-    return replace(found, likeness=min(forth, kernels.likeness(there.plain, here.plain, found.back)))
+    found = follow_far(later, earlier, guess)
+    forth = kernels.likeness(later.plain, earlier.plain, found.forth)
+    return replace(found, likeness=min(forth, kernels.likeness(earlier.plain, later.plain, found.back)))
 
 
-def _camera_move(here: Looks, there: Looks) -> Flow:
+def _camera_move(later: FrameFeatures, earlier: FrameFeatures) -> Flow:
     """Return the one shift of the whole picture that makes what both frames show most alike.
 
     Correlation at every shift of the pictures at a quarter of their size, divided by the energy of what overlaps.
     """
-    height, width = here.plain.shape
+    height, width = later.plain.shape
     size = (max(width // COARSE, 1), max(height // COARSE, 1))
     first, second = (
-        cv2.resize(each.plain, size, interpolation=cv2.INTER_AREA) - np.float32(128) for each in (here, there)
+        cv2.resize(each.plain, size, interpolation=cv2.INTER_AREA) - np.float32(128)
+        for each in (later, earlier)
     )
     shape = tuple(cv2.getOptimalDFTSize(2 * n) for n in first.shape)
     one, a, b, aa, bb = (
@@ -189,7 +203,7 @@ def _camera_move(here: Looks, there: Looks) -> Flow:
     alike[overlap < LEAST_OVERLAP * first.size] = -1.0
     at = np.unravel_index(int(alike.argmax()), shape)
     down, across = (int(i) - n if i > n // 2 else int(i) for i, n in zip(at, shape))
-    move = np.full((*here.plain.shape, 2), (COARSE * across, COARSE * down), np.float32)
+    move = np.full((*later.plain.shape, 2), (COARSE * across, COARSE * down), np.float32)
     return Flow(move, -move)
 
 

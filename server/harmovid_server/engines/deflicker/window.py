@@ -11,19 +11,29 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from harmovid_server.engines.deflicker import joint_fit
 from harmovid_server.engines.deflicker.bands import find_wave
-from harmovid_server.engines.deflicker.basis import Array64, terms
-from harmovid_server.engines.deflicker.places import (
+from harmovid_server.engines.deflicker.colour_terms import (
+    CENTRE_STOPS,
+    RIDGE,
+    TERMS,
+    Array64,
+    orthonormal,
+    terms,
+    visibility,
+)
+from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame
+from harmovid_server.engines.deflicker.joint_fit import Batch, Fit, Place
+from harmovid_server.engines.deflicker.local_gains import (
     BANDS,
     PATCHES,
     Lattice,
-    Matched,
-    Places,
+    LocalGains,
     read,
-    solve_places,
+    solve_local,
 )
-from harmovid_server.engines.deflicker.seen import Found, Seen
-from harmovid_server.engines.deflicker.solve import Link, solve
+from harmovid_server.engines.deflicker.matching import Link, shifted
+from harmovid_server.engines.deflicker.trajectories import flicker_of
 
 CURVES, BAND_KIND, PATCH_KIND = "curves", "bands", "patches"
 
@@ -37,6 +47,7 @@ CAUSES: Mapping[str, Tuple[str, ...]] = {
 }
 """What each mode looks for. `timelapse` takes things that move for misfits instead of following them."""
 
+NOTHING_TO_COMPARE = "nothing to compare with"
 SAID = {CURVES: "exposure and colour", BAND_KIND: "rolling bands", PATCH_KIND: "local light"}
 
 # Flicker below the first size (stops, over a window) is called nothing, from the second on it is taken out fully.
@@ -57,7 +68,15 @@ WAVE_SHARE = 0.3
 DEFAULT_PLACE_RADIUS_FRAMES = 12
 COLOURS = 1000
 """About how many of a window's colours are enough to tell what is typical of it."""
-EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.08, 0.2)}
+LOCAL_SCALE_STOPS, LOCAL_RATIO = 0.08, 0.7
+"""A gain with waves over the picture is tried where links leave more than the first, and believed where it leaves less
+than the second of that: then light flickers in places, and curves would only imitate it."""
+GAIN = 1
+"""Terms of a gain."""
+INVERSE_STEPS = 4
+MOST_STOPS = 4.0
+"""No correction is larger: beyond it the inverse of a slow change is a runaway."""
+EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.22, 0.33)}
 """Share of the samples' differences that places must explain to be believed at all, and fully. On real footage bands
 explain 0.7 and more of them; motion that was lost on a small foreground never more than 0.25."""
 
@@ -85,59 +104,115 @@ class Amounts:
         return self.hold > 0 or self.reference is not None
 
 
-def nothing(count: int) -> Found:
+def nothing(count: int) -> Correction:
     """Return what leaves `count` frames as they are."""
     maps = {kind: np.zeros((count, grid.rows, grid.columns, 3)) for kind, grid in LATTICES.items()}
-    return Found(np.zeros((count, 10, 3)), maps)
+    return Correction(np.zeros((count, TERMS, 3)), maps)
 
 
 @dataclass(frozen=True)
 class Solved:
     """What a window says: corrections of its frames, facts of the decision, and colours that are typical of it."""
 
-    found: Found
+    found: Correction
     report: Dict[str, Any]
     colours: Array64
 
 
-def solved(window: List[Seen], inner: Tuple[int, int], amounts: Amounts) -> Solved:
+def level_of(window: List[TrackedFrame]) -> float:
+    """Return the stops to take off a segment's colours, so that its level is that of a common picture."""
+    return float(np.median([frame.middle for frame in window])) - CENTRE_STOPS
+
+
+def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts, shift: float) -> Solved:
     """Return the corrections of the window's frames and the facts of the decision.
 
     Args:
         window: all frames that curves are solved over.
         inner: the first index and the end of the frames that places are solved over.
         amounts: the options.
+        shift: stops to take off all colours: the segment's level.
     """
     links = [
-        Link(i, i - max(g, 1), c)
-        for i, s in enumerate(window)
-        for g, c in s.changes.items()
-        if max(g, 1) <= i
+        Link(i, i - gap, shifted(samples, shift))
+        for i, frame in enumerate(window)
+        for gap, samples in frame.samples.items()
+        if gap <= i and len(samples.weight) >= joint_fit.LEAST_SAMPLES
     ]
-    matched = [Matched(i, i - g, p) for i, s in enumerate(window) for g, p in s.pairs.items() if g <= i]
-    found = nothing(len(window))
-    trust = float(np.mean([link.pairs.trust for link in matched])) if matched else 0.0
+    found = replace(nothing(len(window)), shift=shift)
+    trust = float(np.mean([link.samples.trust for link in links])) if links else 0.0
     report: Dict[str, Any] = {"decision": "nothing", "trust": round(trust, 3)}
-    if not links or not matched:
-        return Solved(found, {**report, "reason": "nothing to compare with"}, np.zeros((1, 3)))
-    colours = np.concatenate([_some(link.pairs.here, COLOURS // len(matched)) for link in matched])
-    courses = solve(links, len(window), amounts.radius_frames, colours)
-    whole, maps, taken = courses.flicker(), dict(found.maps), _Taken()
-    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), whole))
+    if not links:
+        return Solved(found, {**report, "reason": NOTHING_TO_COMPARE}, np.zeros((1, 3)))
+    colours = np.concatenate([_some(link.samples.later, COLOURS // len(links)) for link in links])
+    fit = _fit(window, links, amounts, inner, shift)
+    flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
+    whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
+    curves_found, maps, taken = before(slow, whole, colours), dict(found.maps), _Taken()
+    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves_found))
     share = taken.note(CURVES, size, gate(CURVES, size))
-    curves = weighed(whole * share, amounts.luma, amounts.chroma)
-    near = _within(matched, inner)
+    curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
+    near = _within(links, inner)
     if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
         maps[BAND_KIND], near = _places(BAND_KIND, near, curves, inner, amounts, taken)
-    if not taken.shares.get(BAND_KIND) and not any(seen.small for seen in window):
+    if not taken.shares.get(BAND_KIND) and not any(frame.small for frame in window):
         share = taken.note(CURVES, size, _ramp(size, *FAINT))
-        curves = weighed(whole * share, amounts.luma, amounts.chroma)
+        curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
     if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
         maps[PATCH_KIND], _ = _places(PATCH_KIND, near, curves, inner, amounts, taken)
     report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in taken.sizes.items()})
     report.update(taken.said(amounts.mode))
-    both = np.stack([courses.whole, courses.slow], axis=1) if amounts.holds else None
-    return Solved(Found(curves, maps, both), report, colours)
+    both = np.stack([whole, slow], axis=1) if amounts.holds else None
+    return Solved(replace(found, curves=curves, maps=maps, trajectories=both), report, colours)
+
+
+def _fit(
+    window: List[TrackedFrame], links: List[Link], amounts: Amounts, inner: Tuple[int, int], shift: float
+) -> Fit:
+    """Return the joint fit of curves; of gains alone where light flickers in places or in bands.
+
+    Curves would imitate such light, as far as they can, with colours that happen to be in its way.
+    """
+    helped = {}
+    for i, frame in enumerate(window):
+        own, earlier = frame.quantiles, window[i - 1].quantiles
+        if i and frame.lost and own is not None and earlier is not None:
+            helped[i] = (own - shift, earlier - shift)
+    count, aspect, radius = len(window), window[0].aspect, amounts.radius_frames
+    plain = Place.NOTHING if any(frame.small for frame in window) else Place.LENS
+    batch = Batch.of(links, helped, count, plain, aspect)
+    fit = joint_fit.solve(batch, radius)
+    if fit.residual_stops < LOCAL_SCALE_STOPS or not amounts.local:
+        return fit
+    local = joint_fit.solve(Batch.of(links, helped, count, Place.WAVES, aspect), radius, GAIN)
+    if local.residual_stops < LOCAL_RATIO * fit.residual_stops:
+        return local
+    if BAND_KIND in CAUSES[amounts.mode]:
+        gains = joint_fit.solve(batch, radius, GAIN)
+        taken = _Taken()
+        _places(BAND_KIND, _within(links, inner), gains.curves(gains.trajectories), inner, amounts, taken)
+        if taken.shares[BAND_KIND] == 1:
+            return gains
+    return fit
+
+
+def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
+    """Return the corrections `(count, 10, 3)` that, followed by the slow maps, make the whole ones.
+
+    Changes of light follow each other, they do not add: where the shot's contrast has slowly fallen by a tenth, the
+    measured trajectory shows flicker a tenth smaller than it is.
+    """
+    design = terms(colours)
+    basis = orthonormal(design.T @ design / len(design))
+    plain = whole - slow
+    wanted, guess = colours + design @ whole, colours + design @ plain
+    for _ in range(INVERSE_STEPS):
+        guess = colours + np.clip(wanted - terms(guess) @ slow - colours, -MOST_STOPS, MOST_STOPS)
+    even, seen = design @ basis, visibility(colours.mean(axis=1))[:, None]
+    normal = (even * seen).T @ even + RIDGE * seen.sum() * np.eye(TERMS)
+    more = guess - colours - design @ plain
+    found: Array64 = plain + basis @ np.linalg.solve(normal, (even * seen).T @ more)
+    return found
 
 
 @dataclass
@@ -163,24 +238,24 @@ class _Taken:
         return {"decision": "nothing", "mode": f"{mode}: nothing found", "reason": reason}
 
 
-def _within(matched: List[Matched], inner: Tuple[int, int]) -> List[Matched]:
+def _within(links: List[Link], inner: Tuple[int, int]) -> List[Link]:
     """Return the links between the inner frames, counted from the first of them."""
     first, end = inner
     return [
-        Matched(link.later - first, link.earlier - first, link.pairs)
-        for link in matched
+        Link(link.later - first, link.earlier - first, link.samples)
+        for link in links
         if first <= link.earlier and link.later < end
     ]
 
 
 def _places(
-    kind: str, near: List[Matched], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Taken
-) -> Tuple[Array64, List[Matched]]:
+    kind: str, near: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Taken
+) -> Tuple[Array64, List[Link]]:
     """Return the maps of one kind of place for all frames of a window, and the links as they are after it."""
     first, end = inner
     count, curves = len(curves), curves[first:end]
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
-    places = solve_places(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
+    places = solve_local(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
     if kind == BAND_KIND:
         places = _waved(places, near, curves)
     # Bands drift evenly: their size is their own, not that of white flicker.
@@ -193,22 +268,22 @@ def _places(
     return maps, near
 
 
-def _waved(places: Places, near: List[Matched], curves: Array64) -> Places:
+def _waved(places: LocalGains, near: List[Link], curves: Array64) -> LocalGains:
     """Return an even wave instead of free profiles where it explains them, and nothing where it explains too little."""
     wave = find_wave(near, curves, places.maps)
     if wave.explained > WAVE_BONUS * places.explained:
-        return Places(wave.profiles(len(curves), BANDS.rows), wave.explained)
+        return LocalGains(wave.profiles(len(curves), BANDS.rows), wave.explained)
     if wave.explained < WAVE_SHARE * places.explained:
-        return Places(np.zeros_like(places.maps), 0.0)
+        return LocalGains(np.zeros_like(places.maps), 0.0)
     return places
 
 
-def _after(link: Matched, gains: Array64, lattice: Lattice) -> Matched:
+def _after(link: Link, gains: Array64, lattice: Lattice) -> Link:
     """Return a link's samples as they are once `gains` have been applied."""
-    pairs = link.pairs
-    here = pairs.here + read(gains, pairs.at, link.later, lattice)
-    there = pairs.there + read(gains, pairs.at_there, link.earlier, lattice)
-    return Matched(link.later, link.earlier, replace(pairs, here=here, there=there))
+    samples = link.samples
+    later = samples.later + read(gains, samples.later_at, link.later, lattice)
+    earlier = samples.earlier + read(gains, samples.earlier_at, link.earlier, lattice)
+    return replace(link, samples=replace(samples, later=later, earlier=earlier))
 
 
 def _some(colours: Array64, count: int) -> Array64:

@@ -1,7 +1,7 @@
 """Flicker with a place: what is left after the joint fit, as smooth gains over the picture, one small map per frame.
 
-    maps = solve_places(matched, curves, 12.0, PATCHES, 0.1)     # moving shadows, hot spots
-    rows = solve_places(matched, curves, 12.0, BANDS, 0.3)      # rolling bands: a profile over the rows
+    maps = solve_local(matched, curves, 12.0, PATCHES, 0.1)     # moving shadows, hot spots
+    rows = solve_local(matched, curves, 12.0, BANDS, 0.3)      # rolling bands: a profile over the rows
 
 The same idea as `solve.py` with other unknowns: `rows x columns x 3` stops per frame, read bilinearly at the
 samples' places. Solved by conjugate gradients, since each sample touches only four cells.
@@ -16,10 +16,9 @@ from typing import Callable, List, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_server.engines.deflicker import rows_numba
-from harmovid_server.engines.deflicker.basis import CENTRE_STOPS, Array64
-from harmovid_server.engines.deflicker.links import weighted_median
-from harmovid_server.engines.deflicker.match import Pairs, thinned
+from harmovid_server.engines.deflicker import gain_kernels
+from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, Array64
+from harmovid_server.engines.deflicker.matching import Link, thinned
 
 ROUNDS = 3
 RIDGE_STOPS = 0.5
@@ -28,6 +27,7 @@ INDEPENDENT_SHARE = 0.06
 # A map has more to say than one curve: its samples count as this many times more independent ones.
 SHARPER = 10.0
 SMALLEST_SCALE_STOPS = 0.02
+HELD_OUT_GAP = 2
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,13 @@ BANDS = Lattice(96, 1, 0.1, steps=50, every=4)
 
 
 @dataclass(frozen=True)
-class Places:
+class LocalGains:
     """What was found: `maps` `(count, rows, columns, 3)` in stops, and the share 0..1 of the samples' differences that
     they explain. Differences that have another cause (motion that was lost, reflections) fit no map of light.
     """
 
     maps: Array64
     explained: float
-
-
-@dataclass(frozen=True)
-class Matched:
-    """Two frames of a window, by index, and what was matched between them; `later > earlier`."""
-
-    later: int
-    earlier: int
-    pairs: Pairs
 
 
 Cells = npt.NDArray[np.int32]
@@ -108,7 +99,7 @@ class Samples:
     """Samples of all links that have places, one link after the other.
 
     Attributes:
-        later, earlier: `(n,)` int32, both frames by index; at, at_there: `(n, 2)`, places in them.
+        later, earlier: `(n,)` int32, both frames by index; at, earlier_at: `(n, 2)`, places in them.
         wanted: `(n, 3)` stops by which they differ under the curves.
         trust: `(n,)` the samples' own weights; starts: where each link's samples begin, and the end.
     """
@@ -116,30 +107,30 @@ class Samples:
     later: Cells
     earlier: Cells
     at: npt.NDArray[np.float32]
-    at_there: npt.NDArray[np.float32]
+    earlier_at: npt.NDArray[np.float32]
     wanted: Array64
     trust: Array64
     starts: List[int]
 
 
-def joined(links: List[Matched], curves: Array64, every: int) -> Samples:
+def joined(links: List[Link], curves: Array64, every: int) -> Samples:
     """Return every so-manieth sample of all links, and what `curves` `(count, 10, 3)` leave of their differences."""
-    links = [link for link in links if link.pairs.trust > 0 and len(link.pairs.here)]
-    kept = [thinned(link.pairs, len(link.pairs.here) // every) for link in links]
+    links = [link for link in links if link.samples.trust > 0 and len(link.samples.weight)]
+    kept = [thinned(link.samples, len(link.samples.weight) // every) for link in links]
     if not kept:
         none, places = np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
         return Samples(none, none, places, places, np.zeros((0, 3)), np.zeros(0), [0])
-    counts = [len(pairs.weight) for pairs in kept]
+    counts = [len(samples.weight) for samples in kept]
     later, earlier = (
         np.repeat(np.array([getattr(link, end) for link in links], np.int32), counts)
         for end in ("later", "earlier")
     )
-    here, there, at, at_there, trust = (
-        np.concatenate([getattr(pairs, name) for pairs in kept])
-        for name in ("here", "there", "at", "at_there", "weight")
+    colours, earlier_colours, at, earlier_at, trust = (
+        np.concatenate([getattr(samples, name) for samples in kept])
+        for name in ("later", "earlier", "later_at", "earlier_at", "weight")
     )
-    wanted = rows_numba.wanted(here, there, later, earlier, curves, CENTRE_STOPS)
-    return Samples(later, earlier, at, at_there, wanted, trust, [0, *np.cumsum(counts).tolist()])
+    wanted = gain_kernels.wanted(colours, earlier_colours, later, earlier, curves, CENTRE_STOPS)
+    return Samples(later, earlier, at, earlier_at, wanted, trust, [0, *np.cumsum(counts).tolist()])
 
 
 def corners(
@@ -178,7 +169,7 @@ class Rows:
     """The samples of all links as rows of one sparse system: four cells of two maps each, and what they should give.
 
     Attributes:
-        first, inside: `(n, 2)` cells and `(n, 4)` shares here and there, see `rows_numba`; wanted: `(n, 3)` stops;
+        first, inside: `(n, 2)` cells and `(n, 4)` shares in both frames, see `gain_kernels`; wanted: `(n, 3)` stops;
         starts: where each link's samples begin, and the end; trust: `(n,)` the samples' own weights.
     """
 
@@ -191,13 +182,13 @@ class Rows:
 
     def gather(self, maps: Array64) -> Array64:
         """Return `(n, 3)`: what `maps` give to every row."""
-        read: Array64 = rows_numba.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
+        read: Array64 = gain_kernels.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
         return read
 
     def scatter(self, values: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 3)`: the transpose of `gather`."""
         total = count * self.lattice.rows * self.lattice.columns
-        flat: Array64 = rows_numba.scatter(self.first, self.inside, *self._steps, values, total)
+        flat: Array64 = gain_kernels.scatter(self.first, self.inside, *self._steps, values, total)
         return flat.reshape(count, self.lattice.rows, self.lattice.columns, 3)
 
     def push(self, maps: Array64, weights: Array64) -> Array64:
@@ -207,25 +198,37 @@ class Rows:
             (self.first[part], self.inside[part], *self._steps, weights[part, 0], flat)
             for part in (slice(half), slice(half, None))
         )
-        other = _SECOND.submit(rows_numba.push, *next(parts))
-        pushed: Array64 = (rows_numba.push(*next(parts)) + other.result()).reshape(maps.shape)
+        other = _SECOND.submit(gain_kernels.push, *next(parts))
+        pushed: Array64 = (gain_kernels.push(*next(parts)) + other.result()).reshape(maps.shape)
         return pushed
 
     def diagonal(self, weights: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 1)`: how much the samples alone say of each cell."""
         total = count * self.lattice.rows * self.lattice.columns
-        sums: Array64 = rows_numba.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
+        sums: Array64 = gain_kernels.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
         return sums.reshape(count, self.lattice.rows, self.lattice.columns, 1)
 
     @property
     def _steps(self) -> Tuple[int, int]:
         return self.lattice.right, self.lattice.columns
 
-    def explained(self, maps: Array64) -> float:
-        """Return the share of the rows' brightness differences that `maps` take away."""
+    def held_out(self) -> npt.NDArray[np.bool_]:
+        """Return `(n,)` which rows the first fit does not see: links over `HELD_OUT_GAP` frames.
+
+        Light is a frame's own, and explains differences over any gap; motion that was lost is wrong anew in each link.
+        Of profiles over rows none is held out: they are sparse, and a wave tells whether they are bands.
+        """
+        cells = self.lattice.rows * self.lattice.columns
+        gap = self.first[:, 0] // cells - self.first[:, 1] // cells
+        held: npt.NDArray[np.bool_] = (gap == HELD_OUT_GAP) & (self.lattice.columns > 1)
+        return held
+
+    def explained(self, maps: Array64, among: npt.NDArray[np.bool_]) -> float:
+        """Return the share of the brightness differences of some rows (of all, if none) that `maps` take away."""
+        trust = self.trust if not among.any() else self.trust * among
         before, after = (np.abs(one.mean(axis=1)) for one in (self.wanted, self.wanted - self.gather(maps)))
-        total = float((self.trust * before).sum())
-        return max(0.0, 1.0 - float((self.trust * after).sum()) / total) if total > 0 else 0.0
+        total = float((trust * before).sum())
+        return max(0.0, 1.0 - float((trust * after).sum()) / total) if total > 0 else 0.0
 
     def weights(self, left: Array64) -> Array64:
         """Return `(n, 1)` robust weights for the rows' residuals, each link at its own scale."""
@@ -233,9 +236,9 @@ class Rows:
         return SHARPER * np.concatenate(parts)[:, None]
 
 
-def solve_places(
-    links: List[Matched], curves: Array64, radius_frames: float, lattice: Lattice, least: float
-) -> Places:
+def solve_local(
+    links: List[Link], curves: Array64, radius_frames: float, lattice: Lattice, least: float
+) -> LocalGains:
     """Return the stops that remove what `curves` (`(count, 10, 3)` over `basis.terms`) leave.
 
     Args:
@@ -249,12 +252,15 @@ def solve_places(
     rows = rows_of(links, curves, lattice)
     maps = np.zeros((count, lattice.rows, lattice.columns, 3))
     if not len(rows.first):
-        return Places(maps, 0.0)
+        return LocalGains(maps, 0.0)
     stiff, slow = 1 / lattice.smooth_stops**2, slow_part(count, radius_frames)
+    held_out, explained, fast = rows.held_out(), 0.0, maps
     for round_ in range(ROUNDS):
         # The first round trusts all samples alike: what flickers most would look like a misfit.
         left = rows.wanted - rows.gather(maps) if round_ else np.zeros_like(rows.wanted)
         weights = rows.weights(left)
+        if not round_:
+            weights[held_out] = 0
 
         def normal(guess: Array64, weights: Array64 = weights) -> Array64:
             return rows.push(guess, weights) + _rough(guess) * stiff + guess / RIDGE_STOPS**2
@@ -262,17 +268,18 @@ def solve_places(
         size = rows.diagonal(weights, count) + 4 * stiff + 1 / RIDGE_STOPS**2
         right = rows.scatter(rows.wanted * weights, count)
         maps = _conjugate_gradients(normal, right, maps, size, lattice.steps)
-        fast: Array64 = maps - np.tensordot(slow, maps, 1)
-        explained = rows.explained(fast)
+        fast = maps - np.tensordot(slow, maps, 1)
+        if not round_:
+            explained = rows.explained(fast, held_out)
         if explained < least / 2:  # better weights do not double it
             break
-    return Places(fast, explained)
+    return LocalGains(fast, explained)
 
 
-def rows_of(links: List[Matched], curves: Array64, lattice: Lattice) -> Rows:
+def rows_of(links: List[Link], curves: Array64, lattice: Lattice) -> Rows:
     """Return the rows of all links, with what the curves leave as the wanted stops."""
     samples = joined(links, curves, lattice.every)
-    ends = corners(samples.at, samples.later, lattice), corners(samples.at_there, samples.earlier, lattice)
+    ends = corners(samples.at, samples.later, lattice), corners(samples.earlier_at, samples.earlier, lattice)
     first = np.stack([cells for cells, _ in ends], axis=1)
     inside = np.concatenate([shares for _, shares in ends], axis=1)
     return Rows(first, inside, samples.wanted, samples.trust, samples.starts, lattice)
@@ -311,3 +318,10 @@ def _conjugate_gradients(
         before, power = power, float((left * even).sum())
         direction = even + (power / before) * direction
     return found
+
+
+def weighted_median(values: Array64, weight: Array64) -> float:
+    """Return the value below which half of the weight lies."""
+    order = np.argsort(values)
+    running = np.cumsum(weight[order])
+    return float(values[order][min(int(np.searchsorted(running, running[-1] / 2)), len(values) - 1)])

@@ -23,29 +23,23 @@ TERMS = 10
 CENTRE_STOPS = -1.5
 """Where brightness is counted from: about the middle of a natural picture, in stops from middle grey."""
 
-EXPECTED_STOPS = np.array([0.4, 0.12, 0.15, 0.15, 0.03, 0.05, 0.05, 0.05, 0.05, 0.05])
-"""Size that flicker's coefficients have, in stops per unit of the term: what grades and lamps do."""
+OUTPUTS: Array64 = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
+"""Brightness and the two colour differences of a change of r, g, b."""
+CHANNELS: Array64 = np.asarray(np.linalg.inv(OUTPUTS), np.float64)
+
+RIDGE = 1e-4
+"""Added to the mean squares of the terms, so that a grey or flat shot still has an orthonormal basis."""
 
 _PRODUCTS: Tuple[Tuple[int, int], ...] = ((1, 1), (2, 2), (3, 3), (1, 2), (1, 3), (2, 3))
 
 
 def terms(logs: Array64) -> Array64:
-    """Return `(n, 10)` terms of `(n, 3)` log2 colours; each term's column lies in one piece."""
-    r, g, b = logs.T
+    """Return `(..., 10)` terms of `(..., 3)` log2 colours."""
+    r, g, b = logs[..., 0], logs[..., 1], logs[..., 2]
     light, u, v = (r + g + b) / 3 - CENTRE_STOPS, r - g, b - g
     first = (light, u, v)
     products = [first[i - 1] * first[j - 1] for i, j in _PRODUCTS]
-    return np.stack([np.ones_like(light), light, u, v, *products]).T
-
-
-def _identity() -> Array64:
-    """Return `(10, 3)`: the coefficients that give back the colour itself, r, g and b."""
-    coeffs = np.zeros((TERMS, 3))
-    coeffs[0] = CENTRE_STOPS
-    coeffs[1] = 1.0
-    coeffs[2] = (2 / 3, -1 / 3, -1 / 3)
-    coeffs[3] = (-1 / 3, -1 / 3, 2 / 3)
-    return coeffs
+    return np.stack([np.ones_like(light), light, u, v, *products], axis=-1)
 
 
 def _expansion() -> Array64:
@@ -74,9 +68,6 @@ def _place(place: Dict[str, int], first: str, second: str) -> int:
     return place[first + second] if first + second in place else place[second + first]
 
 
-IDENTITY: Array64 = _identity()
-"""`terms(y) @ IDENTITY == y`."""
-
 to_curve_terms: Array64 = _expansion()
 """`to_curve_terms @ coeffs` are the coefficients over `CURVE_TERMS` of the same polynomial."""
 
@@ -87,3 +78,13 @@ def visibility(light: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """
     seen: npt.NDArray[Any] = np.exp2(np.minimum(light, 1.4) / 1.2)
     return seen
+
+
+def orthonormal(mean: Array64) -> Array64:
+    """Return `(10, 10)`: columns combine the terms into ones of mean square 1, each free of those before it.
+
+    Args:
+        mean: of the products of the terms, `(10, 10)`.
+    """
+    basis: Array64 = np.linalg.inv(np.linalg.cholesky(mean + RIDGE * np.eye(TERMS))).T
+    return basis

@@ -1,13 +1,13 @@
 """A level to hold: the shot's own slow change taken out too, and the whole shot brought to one frame's light.
 
-    level = Level(amounts, trims)
-    courses = level.aligned(first, courses)     # each window of a segment, in order
+    level = ReferenceLevel(amounts, trims)
+    trajectories = level.aligned(first, trajectories)     # each window of a segment, in order
     answers = level.answers(block)              # each block
     answers += level.finish()                   # at the segment's end
 
-Windows know their courses up to a constant of their own. Frames that two windows share tell the two constants apart,
-so the light of a frame long gone can be held through a shot of any length. Frames before the reference wait for it:
-of each, what it takes to answer it is kept (a few kB).
+Windows know their trajectories up to a constant of their own. Frames that two windows share tell the two constants
+apart, so the light of a frame long gone can be held through a shot of any length. Frames before the reference wait for
+it: of each, what it takes to answer it is kept (a few kB).
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 import numpy as np
 
 from harmovid_server.engines.base import Answer, State
-from harmovid_server.engines.deflicker import store
-from harmovid_server.engines.deflicker.basis import Array64
-from harmovid_server.engines.deflicker.seen import Found, Seen, answer
-from harmovid_server.engines.deflicker.solve import before
-from harmovid_server.engines.deflicker.window import Amounts, weighed
+from harmovid_server.engines.deflicker import saved_state
+from harmovid_server.engines.deflicker.colour_terms import Array64
+from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame, answer
+from harmovid_server.engines.deflicker.window import Amounts, before, weighed
 
 WHOLE, SLOW = 0, 1
 COLOURS = 300
@@ -34,13 +33,13 @@ COLOURS = 300
 class Waiting:
     """A block of frames that is solved, but whose level may not be known yet."""
 
-    frames: List[Seen]
-    found: Found
+    frames: List[TrackedFrame]
+    found: Correction
     report: Mapping[str, Any]
     colours: Array64
 
 
-class Level:
+class ReferenceLevel:
     """The light that each segment of a shot is brought to.
 
     Args:
@@ -56,43 +55,45 @@ class Level:
     def _begin(self) -> None:
         self._waiting: List[Waiting] = []
         self._before: Optional[Tuple[int, Array64]] = None
-        self._held: Optional[Array64] = None  # (2, 10, 3): whole and slow course where the level comes from
+        self._held: Optional[Array64] = (
+            None  # (2, 10, 3): whole and slow trajectory where the level comes from
+        )
         self._from: Optional[int] = None  # the reference, once it has been seen
 
-    def aligned(self, first: int, courses: Array64) -> Array64:
-        """Return a window's courses `(n, 2, 10, 3)` with the constant of the windows before it.
+    def aligned(self, first: int, trajectories: Array64) -> Array64:
+        """Return a window's trajectories `(n, 2, 10, 3)` with the constant of the windows before it.
 
         Args:
             first: the window's first frame, by index in the segment.
         """
         if self._before is not None:
             start, earlier = self._before
-            shared = earlier[first - start :][: len(courses)]
+            shared = earlier[first - start :][: len(trajectories)]
             if len(shared):
-                courses = courses + (shared - courses[: len(shared)])[:, WHOLE].mean(axis=0)
-        self._before = (first, courses)
-        return courses
+                trajectories = trajectories + (shared - trajectories[: len(shared)])[:, WHOLE].mean(axis=0)
+        self._before = (first, trajectories)
+        return trajectories
 
     def answers(self, block: Waiting) -> List[Answer]:
-        """Take the next block, with aligned courses; return what can be answered now."""
-        frames = [replace(seen, pairs={}, changes={}) for seen in block.frames]
+        """Take the next block, with aligned trajectories; return what can be answered now."""
+        frames = [replace(frame, samples={}) for frame in block.frames]
         colours = block.colours[:: max(1, len(block.colours) // COLOURS)]
         self._waiting.append(Waiting(frames, block.found, block.report, colours))
-        for seen, courses in zip(frames, _courses(block.found)):
-            self._read(seen.number, courses)
+        for frame, trajectories in zip(frames, _trajectories(block.found)):
+            self._read(frame.number, trajectories)
         return self._released() if self._held is not None else []
 
-    def _read(self, number: int, courses: Array64) -> None:
+    def _read(self, number: int, trajectories: Array64) -> None:
         reference = self._amounts.reference
         if number == reference:
-            self._held, self._from = courses, number
+            self._held, self._from = trajectories, number
         elif self._held is None and (reference is None or number > reference):
             self._settle()
 
     def _settle(self) -> None:
         """The reference is not in the segment: its first frame gives the level."""
         if self._held is None and self._waiting:
-            self._held = _courses(self._waiting[0].found)[0]
+            self._held = _trajectories(self._waiting[0].found)[0]
 
     def finish(self) -> List[Answer]:
         """The segment is over: answer what still waits."""
@@ -105,23 +106,23 @@ class Level:
         answers: List[Answer] = []
         for block in self._waiting:
             curves = weighed(self._curves(block), self._amounts.luma, self._amounts.chroma)
-            found, report = replace(block.found, curves=curves), {**block.report, **self._said()}
+            found, report = replace(block.found, curves=curves), {**block.report, **self._facts()}
             answers += [
-                answer(seen, found, i, report, self._trims.get(seen.number, 0.0))
-                for i, seen in enumerate(block.frames)
+                answer(frame, found, i, report, self._trims.get(frame.number, 0.0))
+                for i, frame in enumerate(block.frames)
             ]
         self._waiting = []
         return answers
 
     def _curves(self, block: Waiting) -> Array64:
-        courses, held = _courses(block.found), cast(Array64, self._held)
+        trajectories, held = _trajectories(block.found), cast(Array64, self._held)
         share = self._amounts.hold
-        slow = (1 - share) * courses[:, SLOW] + share * held[SLOW]
+        slow = (1 - share) * trajectories[:, SLOW] + share * held[SLOW]
         if self._from is not None:  # the reference itself is left as it is, flicker and all
             slow = slow + held[WHOLE] - held[SLOW]
-        return before(slow, courses[:, WHOLE], block.colours)
+        return before(slow, trajectories[:, WHOLE], block.colours)
 
-    def _said(self) -> Dict[str, Any]:
+    def _facts(self) -> Dict[str, Any]:
         level = "start of the shot" if self._from is None else f"frame {self._from}"
         return {"decision": "corrected", "level": level, "hold": self._amounts.hold}
 
@@ -135,9 +136,9 @@ class Level:
         for i, block in enumerate(self._waiting):
             state[f"waiting.{i}.report"] = json.dumps(dict(block.report))
             state[f"waiting.{i}.colours"] = block.colours
-            state.update(store.pack_found(f"waiting.{i}.found", block.found))
-            for k, seen in enumerate(block.frames):
-                state.update(store.pack_seen(f"waiting.{i}.seen.{k}", seen))
+            state.update(saved_state.pack_correction(f"waiting.{i}.found", block.found))
+            for k, frame in enumerate(block.frames):
+                state.update(saved_state.pack_frame(f"waiting.{i}.frame.{k}", frame))
         return state
 
     def restore(self, state: State) -> None:
@@ -151,14 +152,15 @@ class Level:
             name = f"waiting.{len(self._waiting)}"
             self._waiting.append(
                 Waiting(
-                    store.unpack_all_seen(f"{name}.seen", state, ()),
-                    cast(Found, store.unpack_found(f"{name}.found", state)),
+                    saved_state.unpack_frames(f"{name}.frame", state),
+                    cast(Correction, saved_state.unpack_correction(f"{name}.found", state)),
                     json.loads(cast(str, state[f"{name}.report"])),
                     cast(Array64, state[f"{name}.colours"]),
                 )
             )
 
 
-def _courses(found: Found) -> Array64:
-    courses: Array64 = found.courses if found.courses is not None else np.zeros((len(found.curves), 2, 10, 3))
-    return courses
+def _trajectories(found: Correction) -> Array64:
+    if found.trajectories is None:
+        return np.zeros((len(found.curves), 2, *found.curves.shape[1:]))
+    return found.trajectories

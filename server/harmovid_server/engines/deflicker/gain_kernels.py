@@ -1,8 +1,8 @@
-"""The inner loops of the local fit, compiled: maps to samples and back. `places.Rows` holds their meaning.
+"""The inner loops of the local fit, compiled: maps to samples and back. `local_gains.Rows` holds their meaning.
 
-Every sample reads two maps, here with a plus and there with a minus, each between the four cells around its place:
-`first` `(n, 2)` are the upper left ones, `inside` `(n, 4)` how far right and down of their middles it lies in both,
-`right` and `down` the steps to the neighbours. `maps` is `(cells, 3)`. No Python lock is held.
+Every sample reads two maps, the later frame's with a plus and the earlier's with a minus, each between the four cells
+around its place: `first` `(n, 2)` are the upper left ones, `inside` `(n, 4)` how far right and down of their middles it
+lies in both, `right` and `down` the steps to the neighbours. `maps` is `(cells, 3)`. No Python lock is held.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> floa
 
 @compiled
 def wanted(
-    here: Array64, there: Array64, later: Index, earlier: Index, curves: Array64, centre: float
+    colours: Array64, earlier_colours: Array64, later: Index, earlier: Index, curves: Array64, centre: float
 ) -> Array64:
-    """Return `(n, 3)`: by how many stops colours there, moved by their frame's curve, differ from those here."""
-    result = np.zeros((len(here), 3))
-    for i in range(len(here)):
+    """Return `(n, 3)`: by how many stops earlier colours differ from later ones, each after its frame's curve."""
+    result = np.zeros((len(colours), 3))
+    for i in range(len(colours)):
         for c in range(3):
-            mine = _moved(here[i], curves[later[i]], centre, c)
-            result[i, c] = _moved(there[i], curves[earlier[i]], centre, c) - mine
+            own = _moved(colours[i], curves[later[i]], centre, c)
+            result[i, c] = _moved(earlier_colours[i], curves[earlier[i]], centre, c) - own
     return result
 
 
@@ -75,10 +75,10 @@ def gather(first: Index, inside: Array32, right: int, down: int, maps: Array64) 
     """Return `(n, 3)`: what the maps give to every sample."""
     result = np.zeros((len(first), 3))
     for i in range(len(first)):
-        here, there = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
+        later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
         for c in range(3):
-            plus = _read(maps, first[i, 0], here, right, down, c)
-            result[i, c] = plus - _read(maps, first[i, 1], there, right, down, c)
+            plus = _read(maps, first[i, 0], later, right, down, c)
+            result[i, c] = plus - _read(maps, first[i, 1], earlier, right, down, c)
     return result
 
 
@@ -87,10 +87,10 @@ def scatter(first: Index, inside: Array32, right: int, down: int, values: Array6
     """Return `(total, 3)`: the transpose of `gather`, of `(n, 3)` values."""
     sums = np.zeros((total, 3))
     for i in range(len(first)):
-        here, there = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
+        later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
         r, g, b = values[i, 0], values[i, 1], values[i, 2]
-        _add(sums, first[i, 0], here, right, down, r, g, b)
-        _add(sums, first[i, 1], there, right, down, -r, -g, -b)
+        _add(sums, first[i, 0], later, right, down, r, g, b)
+        _add(sums, first[i, 1], earlier, right, down, -r, -g, -b)
     return sums
 
 
@@ -99,14 +99,14 @@ def push(first: Index, inside: Array32, right: int, down: int, weights: Array64,
     """Return `scatter(gather(maps) * weights)` in one pass; weights are `(n,)`."""
     sums = np.zeros_like(maps)
     for i in range(len(first)):
-        here, there = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
+        later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
         a, b, weight = first[i, 0], first[i, 1], weights[i]
-        red = _read(maps, a, here, right, down, 0) - _read(maps, b, there, right, down, 0)
-        green = _read(maps, a, here, right, down, 1) - _read(maps, b, there, right, down, 1)
-        blue = _read(maps, a, here, right, down, 2) - _read(maps, b, there, right, down, 2)
+        red = _read(maps, a, later, right, down, 0) - _read(maps, b, earlier, right, down, 0)
+        green = _read(maps, a, later, right, down, 1) - _read(maps, b, earlier, right, down, 1)
+        blue = _read(maps, a, later, right, down, 2) - _read(maps, b, earlier, right, down, 2)
         red, green, blue = red * weight, green * weight, blue * weight
-        _add(sums, a, here, right, down, red, green, blue)
-        _add(sums, b, there, right, down, -red, -green, -blue)
+        _add(sums, a, later, right, down, red, green, blue)
+        _add(sums, b, earlier, right, down, -red, -green, -blue)
     return sums
 
 

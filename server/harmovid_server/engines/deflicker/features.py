@@ -1,6 +1,6 @@
 """What is kept of one frame while it may still be matched: its light, and a picture that flicker does not change.
 
-looks = look(frame)
+features = extract_features(frame)
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from harmovid_server.engines.base import ProxyFrame
 Bytes = npt.NDArray[np.uint8]
 
 _LUMA: Float32 = np.array(LUMA, np.float32)
-# log2 light is clipped to this range around middle grey: below it is noise, above it are lamps.
-LOW_STOPS, HIGH_STOPS = -7.0, 5.0
+DARKEST = 2.0**-40
+"""Linear light at or below this is none."""
+LOW_STOPS, HIGH_STOPS = -5.5, 6.5
+"""Light is clipped to this range around the frame's own level: below it is noise, above it are lamps."""
+FLAT_STOPS = 0.01
+"""A frame that varies by less than this holds no picture."""
 CONTRAST_SIGMA_PX = 6.0
 QUANTILES = np.linspace(0.03, 0.97, 24)
 QUANTILE_PIXELS = 4000
@@ -27,16 +31,18 @@ QUANTILE_PIXELS = 4000
 
 
 @dataclass(frozen=True)
-class Looks:
+class FrameFeatures:
     """What is kept of one frame while it may still be matched.
 
     Attributes:
         number: the frame's number.
-        logs: `(h, w, 3)` float32, log2 of scene-linear over middle grey, clipped.
+        logs: `(h, w, 3)` float32, log2 of scene-linear over middle grey, clipped around `level`.
         plain: `(h, w)` uint8, luma without exposure and local contrast.
         weight: `(h, w)` float32, where light may be measured, 0..1.
         slope: `(h, w)` float32, squared gradient of log2 luma per pixel.
         box: the display window in plate pixels.
+        level: median of log2 luma where light is measured.
+        spread: how far log2 luma varies there, in stops; below 0 where there is no light at all.
     """
 
     number: int
@@ -45,20 +51,45 @@ class Looks:
     weight: Float32
     slope: Float32
     box: Tuple[int, int, int, int]
+    level: float
+    spread: float
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether nothing that is measured gives any light."""
+        return self.spread < 0
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the frame is one single colour: it may be a card, or no picture."""
+        return self.spread < FLAT_STOPS
 
 
-def look(frame: ProxyFrame) -> Looks:
+def extract_features(frame: ProxyFrame) -> FrameFeatures:
     """Reduce a proxy frame to what matching needs. The mask, if any, says where light is measured."""
     image = frame.images["plate"].astype(np.float32)
-    logs = np.log2(np.maximum(image, np.float32(MID_GREY * 2.0**LOW_STOPS)) / np.float32(MID_GREY))
-    np.minimum(logs, HIGH_STOPS, out=logs)
     weight = frame.mattes["coverage"].astype(np.float32)
     for name in ("measure_mask", "mask"):
         if name in frame.mattes:
             weight = weight * frame.mattes[name]
             break
+    level, spread = _level(image, weight)
+    darkest = np.float32(max(MID_GREY * 2.0 ** (level + LOW_STOPS), DARKEST))
+    logs = np.log2(np.maximum(image, darkest) / np.float32(MID_GREY))
+    np.minimum(logs, np.float32(level + HIGH_STOPS), out=logs)
     luma = logs @ _LUMA
-    return Looks(frame.number, logs, _plain(luma), weight, slope_of(luma), frame.box)
+    return FrameFeatures(frame.number, logs, _plain(luma), weight, slope_of(luma), frame.box, level, spread)
+
+
+def _level(image: Float32, weight: Float32) -> Tuple[float, float]:
+    """Return the median of log2 luma where light is measured, and how far it varies (-1 where there is none)."""
+    skip = max(1, int(np.sqrt(np.count_nonzero(weight > 0.5) / QUANTILE_PIXELS)))
+    luma = (image[::skip, ::skip] @ _LUMA)[weight[::skip, ::skip] > 0.5]
+    lit = luma[luma > DARKEST]
+    if len(lit) < max(1, len(luma) // 100):
+        return 0.0, -1.0
+    low, middle, high = np.quantile(np.log2(lit / np.float32(MID_GREY)), (0.01, 0.5, 0.99))
+    return float(middle), float(high - low)
 
 
 def slope_of(luma: Float32) -> Float32:
@@ -74,10 +105,10 @@ def _plain(luma: Float32) -> Bytes:
     return (128 + 48 * detail / (power + 0.08)).clip(0, 255).astype(np.uint8)
 
 
-def quantiles(looks: Looks) -> Optional[Float64]:
+def quantiles(features: FrameFeatures) -> Optional[Float64]:
     """Return the `(q, 3)` brightness quantiles per channel of what is measured, None with too little of it."""
-    skip = max(1, int(np.sqrt(np.count_nonzero(looks.weight > 0.5) / QUANTILE_PIXELS)))
-    inside = looks.logs[::skip, ::skip][looks.weight[::skip, ::skip] > 0.5]
+    skip = max(1, int(np.sqrt(np.count_nonzero(features.weight > 0.5) / QUANTILE_PIXELS)))
+    inside = features.logs[::skip, ::skip][features.weight[::skip, ::skip] > 0.5]
     if len(inside) < 4 * len(QUANTILES):
         return None
     return np.quantile(inside.astype(np.float64), QUANTILES, axis=0)

@@ -1,0 +1,177 @@
+"""What of a measured change is flicker and what is the shot's own: the model of time.
+
+Fades and steps are taken off first (`own_changes`). What is left of every coefficient of the measured light is a sum of
+three parts: flicker (independent from frame to frame), a slow walk (clouds, iris, the picture's own content) and a
+steady drift (sunset). Their sizes are found per window by maximum likelihood among `WALKS` x `DRIFTS`, with a prior for
+the walks that natural shots have: a few frames of strong flicker look like a walk by chance, and believing that costs
+more than anything else. A few frames that stand out (flashes, dropped exposures) do not move the others.
+
+`covariances(T)` holds, for each pair of ratios to the flicker's size, the inverse of the covariance of `T` frames; the
+flicker in a measured trajectory `x` is then `inverse @ x` (Gaussian regression).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import List, Tuple
+
+import numpy as np
+
+from harmovid_server.engines.deflicker.colour_terms import Array64
+from harmovid_server.engines.deflicker.own_changes import own_changes
+
+WALKS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+DRIFTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)
+"""Standard deviation per frame of the slow walk, and of the change of drift, as ratios to the flicker's."""
+LEVEL = 30.0
+"""The trajectory's level is unknown: this many times the flicker's size."""
+START_DRIFT = 5.0
+"""The drift at the start is unknown: this many times its change per frame."""
+DRIFT_COST = 4.0
+"""Log likelihood that a drift must bring before it is believed."""
+PRIOR_WEIGHT = 3.0
+SMALLEST_STOPS = 1e-4
+
+Part = Tuple[int, int]
+"""A coefficient: number of its (orthonormal) term, number of its output (0 brightness, 1 and 2 colour)."""
+
+GROUPS: Tuple[Tuple[Tuple[Part, ...], float], ...] = (
+    (((0, 0),), 0.12),
+    (((0, 1), (0, 2)), 0.05),
+    (tuple((k, 0) for k in range(1, 10)), 0.03),
+    (tuple((k, o) for k in range(1, 10) for o in (1, 2)), 0.02),
+)
+"""Coefficients that share their ratios, with the walk that natural shots show in a frame, as a share of what their
+links leave unexplained: where nothing fits well (a dancer who turns in the light) the light of the whole runs as well.
+Measured on parts of clean clips that were not used for choosing anything else: gain, colour, contrast, all else."""
+NATURAL_DRIFT = 0.15
+"""The natural change of drift per frame, as a share of the natural walk."""
+SMALLEST_WALK_STOPS = 1e-4
+OWN_TERMS = 4
+"""Fades and steps change gain, colour and contrast: the first so many terms."""
+OUTLIER, ROBUST_ROUNDS = 3.0, 6
+"""A frame that is so many times further from the slow change than frames commonly are tells little of it."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """How trajectories run.
+
+    Attributes:
+        flicker: its size in stops, `(10, 3)`.
+        inverse: `(4, T, T)` per group, the inverse covariance of a trajectory whose flicker has size 1.
+    """
+
+    flicker: Array64
+    inverse: Array64
+
+    def inverse_of(self, term: int, output: int) -> Array64:
+        """Return the `(T, T)` inverse covariance for a coefficient."""
+        one: Array64 = self.inverse[_group(term, output)]
+        return one
+
+
+def _group(term: int, output: int) -> int:
+    return (0 if term == 0 else 2) + (output > 0)
+
+
+@lru_cache(maxsize=8)
+def covariances(count: int) -> Tuple[Array64, Array64]:
+    """Return `(walks, drifts, count, count)` inverse covariances, and `(walks, drifts)` log determinants."""
+    at = np.arange(count, dtype=np.float64)
+    low, high = np.minimum(at[:, None], at), np.maximum(at[:, None], at)
+    walk, drift = low, low * low * (3 * high - low) / 6
+    drift = drift + START_DRIFT**2 * np.outer(at - at.mean(), at - at.mean())
+    size = np.array(WALKS)[:, None, None, None] ** 2 * walk + np.array(DRIFTS)[:, None, None] ** 2 * drift
+    whole = size + np.eye(count) + LEVEL**2
+    inverse = np.linalg.inv(whole)
+    inverse = (inverse + inverse.swapaxes(-1, -2)) / 2
+    return inverse, np.linalg.slogdet(whole)[1]
+
+
+def expected(count: int) -> Model:
+    """Return a model that holds little back, for a first look at the trajectories of `count` frames."""
+    flicker = np.full((10, 3), 0.04)
+    flicker[0], flicker[1] = (0.3, 0.1, 0.1), (0.1, 0.05, 0.05)
+    return Model(flicker, np.repeat(covariances(count)[0][3, 2][None], len(GROUPS), axis=0))
+
+
+def likeliest(found: Array64, radius_frames: float, residual_stops: float) -> Model:
+    """Return the model of measured trajectories `(T, 10, 3)`: the mean over all ratios, weighted by their likelihood.
+
+    Args:
+        found: coefficients over orthonormal terms, in stops, outputs brightness and two colours.
+        radius_frames: 0 finds the walk; else changes slower than about this are the shot's own.
+        residual_stops: what a typical link leaves unexplained.
+    """
+    count = len(found)
+    inverse, logdet = covariances(count)
+    flicker, mixed = np.zeros((10, 3)), np.zeros((len(GROUPS), count, count))
+    walks = _allowed(radius_frames)
+    for group, (parts, natural) in enumerate(GROUPS):
+        walk = max(natural * residual_stops, SMALLEST_WALK_STOPS)
+        x = np.stack([found[:, k, o] for k, o in parts], axis=1)
+        power = np.einsum("abtp,tp->abp", inverse[walks] @ x, x) / max(count - 1, 1)
+        size = np.sqrt(power + SMALLEST_STOPS**2)
+        cost = (count - 1) * np.log(size).sum(-1) + 0.5 * len(parts) * logdet[walks]
+        cost += _prior(np.sqrt((size**2).mean(-1)), walks, walk)
+        share = np.exp(cost.min() - cost)
+        share /= share.sum()
+        mixed[group] = np.tensordot(share, inverse[walks], 2)
+        for (k, o), one in zip(parts, np.tensordot(share, size, 2)):
+            flicker[k, o] = one
+    # Both colour outputs get one size, so that they share a matrix.
+    flicker[:, 1:] = np.sqrt((flicker[:, 1:] ** 2).mean(axis=1, keepdims=True))
+    return Model(flicker, mixed)
+
+
+def _allowed(radius_frames: float) -> List[int]:
+    if radius_frames <= 0:
+        return list(range(len(WALKS)))
+    # A walk of ratio q is followed with exponential windows of 1 / q frames to either side.
+    return [int(np.abs(np.log(np.maximum(WALKS, 1e-3)) + np.log(radius_frames)).argmin())]
+
+
+def _prior(size: Array64, walks: List[int], natural_walk: float) -> Array64:
+    ratios = np.maximum(np.array(WALKS)[walks], 0.005)[:, None]
+    cost = 0.5 * PRIOR_WEIGHT * np.log(ratios * size / natural_walk) ** 2
+    drifts = np.array(DRIFTS)[1:]
+    cost[:, 1:] += (
+        DRIFT_COST + 0.5 * PRIOR_WEIGHT * np.log(drifts * size[:, 1:] / (NATURAL_DRIFT * natural_walk)) ** 2
+    )
+    return np.asarray(cost)
+
+
+def flicker_of(found: Array64, radius_frames: float, residual_stops: float) -> Array64:
+    """Return the flicker in measured trajectories `(T, 10, 3)`: what is neither a slow change, a fade nor a step.
+
+    Args:
+        found, radius_frames, residual_stops: as of `likeliest`.
+    """
+    own = np.zeros_like(found)
+    for k, o in np.ndindex(OWN_TERMS, found.shape[2]):
+        own[:, k, o] = own_changes(found[:, k, o])
+    rest = found - own
+    model = likeliest(rest, radius_frames, residual_stops)
+    flicker = np.empty_like(rest)
+    for group, inverse in enumerate(model.inverse):
+        slow = np.linalg.inv(inverse) - np.eye(len(rest))
+        for k, o in GROUPS[group][0]:
+            flicker[:, k, o] = _robust_flicker(rest[:, k, o], slow)
+    return flicker
+
+
+def _robust_flicker(trajectory: Array64, slow: Array64) -> Array64:
+    """Return the flicker of one trajectory `(T,)`; the slow change is what most frames have, whatever a few do.
+
+    Args:
+        trajectory: in stops.
+        slow: `(T, T)` covariance of the slow change, for flicker of size 1.
+    """
+    variance, flicker = np.ones(len(trajectory)), trajectory
+    for _ in range(ROBUST_ROUNDS):
+        flicker = variance * np.linalg.solve(slow + np.diag(variance), trajectory)
+        common = max(1.5 * float(np.median(np.abs(flicker))), SMALLEST_STOPS)
+        variance = 1 + (flicker / (OUTLIER * common)) ** 2
+    return flicker
