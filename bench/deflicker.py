@@ -6,6 +6,9 @@
 FOLDER holds a folder per clip with frames/ and masks/ (stills); films lie in `flicker` beside it, or where --films
 says. Without --clips the footage of ../shared/data is taken where it is, else the made clip.
 
+--peers names a Python file with `joint`, `mean_std` and `midway` (frames, mask -> frames): yardsticks outside the
+project, that stand in every row. --seeds 1 2 3 draws every flicker so many times.
+
 Tests: six degradations made in scene-linear light from clean clips (harmovid_training.metrics.degrade); fade, steady,
 cut and bands, which say what must not happen; film, without truth, in still tiles and along its motion; speed at
 1080p. The figure that counts is the last column: psnr_g (dB in view space after the one best colour transform of the
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import chain
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
@@ -27,23 +31,25 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the server's workers
 import cv2
 from harmovid_evaluate.clips import Clip, clip_folders, film_paths, load_clip, synthetic_clip
 from harmovid_evaluate.ffmpeg import ffmpeg_available
-from harmovid_evaluate.methods import BASELINES, FFMPEG, Method, Run
+from harmovid_evaluate.methods import BASELINES, FFMPEG, Method, Run, Setting
 from harmovid_server.engines import deflicker
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.metrics.degrade import DEGRADATIONS
 from support import deflicker_rows as extra
 from support import deflicker_speed
-from support.deflicker_compare import Row, Truth
+from support.deflicker_compare import PEER_PREFIX, Row, Truth
 from support.deflicker_engine import engine_run
 from support.deflicker_films import film_ratio, film_rows
 from support.deflicker_table import print_details, print_head, print_means, print_row
 
-LINES, FRAMES, SEED = 240, 40, 1
+LINES, FRAMES, SEED = 240, 32, 1
 EXTRAS = ("fade", "steady", "cut", "bands", "film", "speed")
 TESTS = (*DEGRADATIONS, *EXTRAS)
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
-TUNED_ON = ("car-shadow", "parkour")
-"""The clips that the engine was tuned on, by part of their name; figures of the others are told apart."""
+TUNED_ON = ("car-shadow", "dance-twirl", "parkour", "scooter-black")
+"""The clips that the engine was made with, by part of their name; figures of the others are told apart."""
+PEERS = Path(__file__).resolve().parents[2] / "shared" / "peers" / "deflicker_peers.py"
+PEER_NAMES = ("mean_std", "midway", "joint")
 SPEED_FRAMES = 24
 
 
@@ -56,19 +62,21 @@ def main() -> None:
     engine.activate(RuntimeSettings())
     reports: List[Mapping[str, Any]] = []
     ours = engine_run(engine, reports)
-    methods = _methods(given.quick)
+    methods = [*_methods(given.quick or given.brief), *_peers(given)]
     rows: List[Row] = []
     degradations = [DEGRADATIONS[name] for name in given.tests if name in DEGRADATIONS]
     if degradations:
         print_head([method.name for method in methods])
     for clip in clips if degradations else []:
-        truth = Truth(clip, given.cores)
+        truth = Truth(clip, given.cores, given.brief)
         for test in degradations:
             if test.foreground if clip.cut_out else (clip.masks is not None or not test.foreground):
-                rows.append(truth.compare(test, SEED, methods, ours, reports))
-                print_row(rows[-1])
+                for seed in given.seeds:
+                    rows.append(truth.compare(test, seed, methods, ours, reports))
+                    print_row(rows[-1])
     print_means(rows, TUNED_ON)
-    print_details(rows)
+    if not given.brief:
+        print_details(rows)
     others = _extras(given, clips, ours)
     ratios = {number: film_ratio(others, number) for number in ("local_stops", "along_stops")}
     if ratios["local_stops"] is not None:
@@ -82,7 +90,7 @@ def main() -> None:
         print("  speed     " + ", ".join(f"{name} {value:.2f}" for name, value in speed.items()))
     lines = clips[0].frames.shape[1] if clips else LINES
     print(json.dumps({
-        "bench": "deflicker", "engine": engine.info.version, "lines": lines, "seed": SEED,
+        "bench": "deflicker", "engine": engine.info.version, "lines": lines, "seeds": given.seeds,
         "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": ratios["local_stops"],
         "film_ratio_along": ratios["along_stops"], "speed": speed,
     }))  # fmt: skip
@@ -98,6 +106,13 @@ def _arguments() -> argparse.Namespace:
                         help=f"of {', '.join(TESTS)} (default all)")  # fmt: skip
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="clips and films whose name holds one of these"
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[SEED], help=f"of the flicker (default {SEED})"
+    )
+    parser.add_argument("--peers", type=Path, help=f"file of yardsticks (default {PEERS} where it is)")
+    parser.add_argument(
+        "--first-settings", action="store_true", help="one setting per method, not the best of all"
     )
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"per clip (default {FRAMES})")
     parser.add_argument(
@@ -140,6 +155,17 @@ def _methods(quick: bool) -> List[Method]:
     if len(there) < len(BASELINES):
         print("imageio-ffmpeg is not installed: no comparison with ffmpeg")
     return [Method(method.name, method.settings[:1]) for method in there] if quick else there
+
+
+def _peers(given: argparse.Namespace) -> List[Method]:
+    """Return the yardsticks of --peers, each with its one setting; none where there is no such file."""
+    path = given.peers or (PEERS if PEERS.is_file() and not given.quick else None)
+    spec = None if path is None else spec_from_file_location("peers", path)
+    if spec is None or spec.loader is None:
+        return []
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [Method(f"{PEER_PREFIX} {name}", (Setting("", getattr(module, name)),)) for name in PEER_NAMES]
 
 
 def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Run) -> extra.Rows:

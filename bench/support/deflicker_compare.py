@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from harmovid_evaluate.clips import Clip
 from harmovid_evaluate.methods import Method, Run
-from harmovid_training.metrics.degrade import Degradation
+from harmovid_server.engines.deflicker.colour_terms import terms
+from harmovid_training.metrics.degrade import Degradation, to_stops
 from harmovid_training.metrics.quality import Judge, laplacian_energy, view
 from harmovid_training.metrics.structure import Motion, ssim
 from harmovid_training.metrics.traces import local_roughness_stops, roughness_stops
@@ -20,6 +21,9 @@ Array = npt.NDArray[np.float32]
 
 OURS = "HarmoVid"
 FFMPEG_PREFIX = "ffmpeg"
+PEER_PREFIX = "peer"
+ORACLE = "oracle"
+"""The best transform of each frame within the family that engine and yardsticks use, fitted to the truth."""
 CHOOSING_STRIDE = 3
 """Among settings one is chosen on every third row and column; the chosen one then gets the whole picture."""
 
@@ -35,27 +39,35 @@ class Row:
 
     clip: str
     test: str
+    seed: int = 1
     scores: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     said: Mapping[str, Any] = field(default_factory=dict)
     ms: float = 0.0
 
-    def best_ffmpeg(self, number: str = "psnr_g") -> Optional[float]:
-        """Return the better of ffmpeg's filters, or None where there is no ffmpeg."""
-        found = [each[number] for name, each in self.scores.items() if name.startswith(FFMPEG_PREFIX)]
-        return max(found) if found else None
+    def margin_over(self, prefix: str) -> Optional[float]:
+        """By how many dB of `psnr_g` the engine is better than the best method of such a name; None without."""
+        found = [each["psnr_g"] for name, each in self.scores.items() if name.startswith(prefix)]
+        return float(self.scores[OURS]["psnr_g"] - max(found)) if found else None
 
     @property
     def margin(self) -> Optional[float]:
-        """By how many dB of `psnr_g` the engine is better than the better of ffmpeg's filters."""
-        best = self.best_ffmpeg()
-        return None if best is None else float(self.scores[OURS]["psnr_g"] - best)
+        """By how many dB the engine is better than the better of ffmpeg's filters."""
+        return self.margin_over(FFMPEG_PREFIX)
+
+    @property
+    def margin_over_peers(self) -> Optional[float]:
+        """By how many dB the engine is better than the best yardstick."""
+        return self.margin_over(PEER_PREFIX)
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the row as a part of the JSON line."""
         scores = {name: _rounded(each) for name, each in self.scores.items()}
-        margin = None if self.margin is None else round(self.margin, 3)
-        return {"clip": self.clip, "test": self.test, "margin_db": margin, "scores": scores,
-                "ms": round(self.ms, 1), "said": dict(self.said)}  # fmt: skip
+        ffmpeg, peers = (
+            None if each is None else round(each, 3) for each in (self.margin, self.margin_over_peers)
+        )
+        return {"clip": self.clip, "test": self.test, "seed": self.seed, "margin_db": ffmpeg,
+                "margin_over_peers_db": peers, "scores": scores, "ms": round(self.ms, 1),
+                "said": dict(self.said)}  # fmt: skip
 
 
 def thinned(clip: Array) -> Array:
@@ -69,13 +81,14 @@ class Truth:
     Args:
         clip: the truth.
         workers: how many settings are tried at once.
+        brief: psnr alone is measured.
     """
 
-    def __init__(self, clip: Clip, workers: int = 1) -> None:
+    def __init__(self, clip: Clip, workers: int = 1, brief: bool = False) -> None:
         self.clip = clip
         self._workers = workers
         self._shown = view(clip.frames)
-        self._motion = Motion(self._shown)
+        self._motion = None if brief else Motion(self._shown)
 
     def compare(
         self,
@@ -97,10 +110,12 @@ class Truth:
         flickering = test.apply(frames, self.clip.masks, seed)
         judge = Judge(frames, mask)
         energy = laplacian_energy(view(flickering))
-        row = Row(self.clip.name, test.name)
+        row = Row(self.clip.name, test.name, seed)
         for method in methods:
             label, result = self._best(method, flickering, mask)
             row.scores[method.name] = {**self._numbers(judge, result, mask, energy), "setting": label}
+        best = oracle(flickering, frames, mask)
+        row.scores[ORACLE] = self._numbers(judge, best, mask, energy)
         start = time.perf_counter()
         result = ours(flickering, mask)
         row.ms = (time.perf_counter() - start) * 1e3 / len(frames)
@@ -121,6 +136,8 @@ class Truth:
 
     def _numbers(self, judge: Judge, result: Array, mask: Optional[Array], energy: float) -> Dict[str, Any]:
         """Return every measure of a result; `energy` is the flickering clip's, for the detail that is kept."""
+        if self._motion is None:
+            return judge.scores(result)
         shown = view(result)
         return {
             **judge.scores(result, shown),
@@ -130,6 +147,20 @@ class Truth:
             "rough_local": local_roughness_stops(result, mask),
             "detail": laplacian_energy(shown) / energy,
         }
+
+
+def oracle(frames: Array, truth: Array, mask: Optional[Array]) -> Array:
+    """Return the frames after the one quadratic in log2 light per frame that is nearest to the truth."""
+    out = frames.copy()
+    for index, (frame, wanted) in enumerate(zip(frames, truth)):
+        inside = np.ones(frame.shape[:2], bool) if mask is None else mask[index] > 0
+        if inside.any():
+            logs = to_stops(frame[inside])
+            design, seen = terms(logs.astype(np.float64)), view(wanted[inside]).mean(axis=-1, keepdims=True)
+            coeffs = np.linalg.lstsq(design * seen, (to_stops(wanted[inside]) - logs) * seen, rcond=1e-6)[0]
+            stops = np.clip(design @ coeffs, -8, 8) * (1.0 if mask is None else mask[index][inside][:, None])
+            out[index][inside] *= np.exp2(stops).astype(np.float32)
+    return out
 
 
 def _rounded(numbers: Mapping[str, Any]) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from support.deflicker_compare import FFMPEG_PREFIX, OURS, Row
+from support.deflicker_compare import FFMPEG_PREFIX, ORACLE, OURS, Row
 
 SHORT = {"ffmpeg deflicker": "deflicker", "ffmpeg tmidequalizer": "tmidequal"}
 DETAILS = ("psnr", "ssim", "rmse", "stops", "warped", "rough", "rough_local", "detail")
@@ -14,16 +14,19 @@ DETAILS = ("psnr", "ssim", "rmse", "stops", "warped", "rough", "rough_local", "d
 
 def print_head(methods: Sequence[str]) -> None:
     """Print the names of the columns."""
-    names = [SHORT.get(name, name) for name in (*methods, OURS)]
-    print("psnr_g, dB; the last column is the margin over the better ffmpeg filter (deflicker, tmidequal)")
-    print(f"  {'clip':20s}{'test':11s}" + "".join(f"{name:>10s}" for name in names) + f"{'margin':>9s}")
+    names = [SHORT.get(name, name) for name in (*methods, ORACLE, OURS)]
+    print("psnr_g, dB; the last columns are the margins over the better ffmpeg filter and over the best peer")
+    print(f"  {'clip':20s}{'test':11s}" + "".join(f"{name:>11s}" for name in names) + "   ffmpeg     peer")
 
 
 def print_row(row: Row) -> None:
     """Print one clip and test."""
-    numbers = "".join(f"{each['psnr_g']:10.2f}" for each in row.scores.values())
+    numbers = "".join(f"{each['psnr_g']:11.2f}" for each in row.scores.values())
     mode = row.said.get("mode") or row.said.get("decision") or ""
-    print(f"  {row.clip[-19:]:20s}{row.test:11s}{numbers}{_signed(row.margin)}  {mode}"[:200], flush=True)
+    margins = _signed(row.margin) + _signed(row.margin_over_peers)
+    print(
+        f"  {row.clip[-19:]:20s}{row.test + f' {row.seed}':11s}{numbers}{margins}  {mode}"[:240], flush=True
+    )
 
 
 def print_means(rows: Sequence[Row], tuned_on: Sequence[str]) -> None:
@@ -43,7 +46,7 @@ def _print_mean(kind: str, rows: Sequence[Row]) -> None:
     margin = float(np.mean(margins)) if margins else None
     over_noop = min(row.scores[OURS]["psnr_g"] - row.scores["no-op"]["psnr_g"] for row in rows)
     worst = f"  worst {min(margins):+.2f}, over no-op {over_noop:+.2f}" if margins else ""
-    text = "".join(f"{number:10.2f}" for number in numbers)
+    text = "".join(f"{number:11.2f}" for number in numbers)
     print(f"  {f'{kind} ({len(rows)})':20s}{rows[0].test:11s}{text}{_signed(margin)}{worst}")
 
 

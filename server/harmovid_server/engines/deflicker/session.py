@@ -279,7 +279,9 @@ class DeflickerSession:
         self._level.restore(state)
 
     def close(self) -> None:
-        """Do nothing: nothing is held outside Python's memory."""
+        """Let its threads end."""
+        for threads in (self._matcher, self._solver):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _tracked(features: FrameFeatures, *, after_cut: bool) -> TrackedFrame:
