@@ -111,9 +111,7 @@ def _arguments() -> argparse.Namespace:
         "--seeds", nargs="+", type=int, default=[SEED], help=f"of the flicker (default {SEED})"
     )
     parser.add_argument("--peers", type=Path, help=f"file of yardsticks (default {PEERS} where it is)")
-    parser.add_argument(
-        "--first-settings", action="store_true", help="one setting per method, not the best of all"
-    )
+    parser.add_argument("--brief", action="store_true", help="one setting per method, and psnr_g alone")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"per clip (default {FRAMES})")
     parser.add_argument(
         "--cores", type=int, default=2, help="to use: settings tried at once, OpenCV, speed (default 2)"

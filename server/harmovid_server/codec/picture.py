@@ -89,8 +89,8 @@ class Picture:
     def of(cls, frames: Frames, plan: Plan) -> Picture:
         """Look at a frame.
 
-        A plate that is no foreground may carry an alpha channel of zeros (a scan written as RGBA): that alpha
-        says nothing and is not used.
+        The alpha of a plate that is no foreground is not used: light counts whether or not it hides anything (fire and
+        glows have alpha 0, scans are written as RGBA), and in every frame alike.
 
         Raises:
             FrameRefused: no such picture, or a foreground without any matte.
@@ -101,8 +101,7 @@ class Picture:
         own = frame.parts[layer.part].channels[layer.alpha] if layer.alpha else None
         given = matte_plane(frames["matte"], plan, "matte", window) if "matte" in frames else None
         if not plan.wants_matte:
-            used = own if plan.premultiplied and own is not None and _any(own) else None
-            return cls(layer, rgb, window, used, used is not None, None, None)
+            return cls(layer, rgb, window, None, False, None, None)
         matte = own if given is None else given
         if matte is None:
             raise FrameRefused(
@@ -112,8 +111,3 @@ class Picture:
         if plan.premultiplied and own is not None:
             return cls(layer, rgb, window, own, True, matte, given)
         return cls(layer, rgb, window, matte, plan.premultiplied, matte, None)
-
-
-def _any(alpha: npt.NDArray[Any]) -> bool:
-    """Return whether an alpha holds anything but zeros; row by row, as most are answered by the first."""
-    return any(bool(row.any()) for row in alpha)

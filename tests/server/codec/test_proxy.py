@@ -27,15 +27,18 @@ def test_premultiplied_colours_are_divided_by_alpha_weighted() -> None:
     """Half-transparent and opaque pixels of one colour average to that colour; empty ones have none."""
     alpha = np.tile(np.array([1, 0.5, 1, 0.25, 0, 0, 0, 0], np.float16), (4, 1))
     colours = {name: (alpha * value).astype(np.float16) for name, value in zip("RGB", (1, 2, 4))}
-    small = measure({"plate": frame(A=alpha, **colours)}, plan())
-    np.testing.assert_allclose(small.images["plate"][:, :2], np.tile([1, 2, 4], (2, 2, 1)), rtol=1e-3)
-    assert not small.images["plate"][:, 2:].any()
+    small = measure({"fg": frame(A=alpha, **colours)}, plan(layers=("fg",), target="fg", wants_matte=True))
+    np.testing.assert_allclose(small.images["fg"][:, :2], np.tile([1, 2, 4], (2, 2, 1)), rtol=1e-3)
+    assert not small.images["fg"][:, 2:].any()
 
 
-def test_a_plates_alpha_of_zeros_says_nothing() -> None:
-    """A scan written as RGBA with an empty alpha is measured like one without alpha."""
-    small = measure({"plate": frame(R=0.5, G=0.5, B=0.5, A=0.0)}, plan())
-    assert small.images["plate"].min() == 0.5
+@pytest.mark.parametrize("stray", [0, 1, 8])
+def test_a_plates_alpha_says_nothing(stray: int) -> None:
+    """Light with alpha 0 (a fire, a scan written as RGBA) counts, also in frames with some alpha."""
+    alpha = np.zeros((4, 8), np.float16)
+    alpha.ravel()[:stray] = 1
+    small = measure({"plate": frame(R=0.5, G=0.5, B=0.5, A=alpha)}, plan())
+    assert small.images["plate"].min() == small.images["plate"].max() == 0.5
 
 
 def test_the_foregrounds_alpha_is_its_matte() -> None:

@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.pixels.field import Float32
 
-from harmovid_server.engines.deflicker import trajectories
 from harmovid_server.engines.deflicker.colour_terms import (
     CHANNELS,
     OUTPUTS,
@@ -35,6 +34,7 @@ from harmovid_server.engines.deflicker.colour_terms import (
     terms,
 )
 from harmovid_server.engines.deflicker.matching import Link, thinned
+from harmovid_server.engines.deflicker.trajectories import Model, expected, likeliest
 
 Index = npt.NDArray[np.int64]
 
@@ -162,7 +162,7 @@ class Fit:
     """
 
     trajectories: Array64
-    model: trajectories.Model
+    model: Model
     basis: Array64
     residual_stops: float
 
@@ -180,7 +180,7 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
         radius_frames: 0 finds what is the shot's own change; else what is slower than about this is kept.
         order: the first so many terms are used: 1 is a gain.
     """
-    count, model = batch.count, trajectories.expected(batch.count)
+    count, model = batch.count, expected(batch.count)
     raw = np.zeros((count, TERMS, 3))
     y_terms, z_terms = terms(batch.y), terms(batch.z)
     basis, explained, scale = np.eye(TERMS), np.zeros_like(batch.y), np.full(len(batch.y), FIRST_SCALE_STOPS)
@@ -204,7 +204,7 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
         system, right, explained = _system(batch, y, z, left, share, scale, basis)
         _add_quantiles(batch, raw, basis, system, right)
         if round_ == PRIOR_ROUNDS:
-            model = trajectories.likeliest(found, radius_frames, float(scale[0]))
+            model = likeliest(found, radius_frames, float(scale[0]))
         found = _step(system, right @ OUTPUTS.T, model, found, order)
         found[:, 1:] = np.clip(found[:, 1:], -MOST_STOPS, MOST_STOPS)
         raw = basis @ found @ CHANNELS.T
@@ -274,7 +274,7 @@ def _add_quantiles(batch: Batch, raw: Array64, basis: Array64, system: Array64, 
         right[frame - 1] -= z.T @ left * trust
 
 
-def _step(system: Array64, right: Array64, model: trajectories.Model, found: Array64, order: int) -> Array64:
+def _step(system: Array64, right: Array64, model: Model, found: Array64, order: int) -> Array64:
     """Return the trajectories after one step of Gauss and Newton, by output."""
     count, size = len(found), len(found) * order
     matrix = np.ascontiguousarray(system[..., :order, :order].transpose(0, 2, 1, 3))

@@ -154,12 +154,12 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
     near = _within(links, inner)
     if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
-        maps[BAND_KIND], near = _places(BAND_KIND, near, curves, inner, amounts, taken)
+        maps[BAND_KIND], near = _places(BAND_KIND, near, whole, inner, amounts, taken)
     if not taken.shares.get(BAND_KIND) and not any(frame.small for frame in window):
         share = taken.note(CURVES, size, _ramp(size, *FAINT))
         curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
     if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
-        maps[PATCH_KIND], _ = _places(PATCH_KIND, near, curves, inner, amounts, taken)
+        maps[PATCH_KIND], _ = _places(PATCH_KIND, near, whole, inner, amounts, taken)
     report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in taken.sizes.items()})
     report.update(taken.said(amounts.mode))
     both = np.stack([whole, slow], axis=1) if amounts.holds else None
@@ -251,7 +251,10 @@ def _within(links: List[Link], inner: Tuple[int, int]) -> List[Link]:
 def _places(
     kind: str, near: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Taken
 ) -> Tuple[Array64, List[Link]]:
-    """Return the maps of one kind of place for all frames of a window, and the links as they are after it."""
+    """Return the maps of one kind of place for all frames of a window, and the links as they are after it.
+
+    Places are found beside all changes of the whole picture, `curves`: a fade is no light of a place.
+    """
     first, end = inner
     count, curves = len(curves), curves[first:end]
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
