@@ -2,9 +2,8 @@
 
     source = DirectorySource({"plate": FramePattern.parse("shots/plate.####.exr")})
     out = FramePattern.parse("out/plate.####.exr")
-    journal = Journal.open(out.folder, job_digest(spec, source, frames, out.text), out.path)
-    sink = DirectorySink(out, frames, source, journal)
-    client.run(replace(spec, job_id=journal.job_id), source, sink)
+    sink = DirectorySink(out, frames, source)
+    client.run(spec, source, sink)
 
 `Source` and `Sink` are what `harmovid.client` needs; hosts may bring their own. `read` and `write` are
 called from threads of their own, never two calls of one at once. Files are passed on as bytes: only the

@@ -1,5 +1,6 @@
 """The main process: start, serve, drain, stop. It supervises the other processes and schedules the jobs.
 
+    from harmovid_server.config import load
     raise SystemExit(serve(load(sys.argv[1:], os.environ)))
 
 A start opens the store, then the link, then the children; the public sockets are bound last, when an engine is ready.

@@ -2,6 +2,7 @@
 
     frame = with_field(frame, field_stops(...), field)   # harmovid.R/G/B, attribute "harmovid/grade"
     stops = read_stops(frame)
+    from harmovid.pixels.apply.tiles import apply_stops
     result, _ = apply_stops(plate_rgb, stops)            # the delivered picture again
 
 The stops are what was applied at every pixel, strength and masks included, so `plate * 2 ** stops` needs
