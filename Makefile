@@ -12,7 +12,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_STAMP := .venv/.installed-demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-DEMO_ARGS := $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
+TOY_BUNDLES := out/toy-bundles
+DEMO_ARGS := $(if $(filter toy,$(ENGINE)),--bundles $(TOY_BUNDLES)) $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
 
 .PHONY: help demo test check format bench train-toy clean
 
@@ -37,8 +38,12 @@ $(STAMP): pyproject.toml constraints.txt | .venv/bin/python
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(DEMO_STAMP)
 
-demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP)) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own)
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP)) $(if $(filter toy,$(ENGINE)),$(TOY_BUNDLES)) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own; ENGINE=toy takes diffusion models trained here)
 	$(BIN)/python -m harmovid_demo --out out/demo $(DEMO_ARGS)
+
+# The toy's one-step models as engine bundles; trained first where `make train-toy` has not run.
+$(TOY_BUNDLES): $(STAMP)
+	$(BIN)/python -m harmovid_export.toy --toy out/toy --out $@
 
 test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS="-k wire" narrows it, FRESH=1 draws new examples
 	$(if $(FRESH),HARMOVID_TEST_PROFILE=fresh )$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)

@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fg", default="", metavar="FG", help="harmonize your own foreground (with --bg)")
     add("--bg", default="", metavar="BG", help="the background for --fg")
     add("--server", default="", metavar="ADDR", help="use a running server instead of starting one")
+    add("--bundles", type=Path, metavar="DIR", help="engine bundles to use for the tasks that they are for")
     add("--width", type=int, default=Shot.width, help="width of the rendered shot (default %(default)s)")
     add("--frames", type=int, default=Shot.count, help="frames of the rendered shot (default %(default)s)")
     return parser
@@ -37,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the demo and return 0, or 1 where anything failed (its message is on stderr)."""
     args = _parser().parse_args(words)
-    demo = Demo(args.out, args.server)
+    demo = Demo(args.out, args.server, args.bundles)
     try:
         if args.plate or args.fg or args.bg:
             check_frames(args.plate, args.fg, args.bg)

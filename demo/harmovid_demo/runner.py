@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator
 
+from harmovid import bundle
 from harmovid.errors import InputError, JobError
 from harmovid.frames import FramePattern
 from harmovid.storage import atomic
@@ -37,11 +38,13 @@ class Demo:
     Attributes:
         out: folder for everything that is made.
         server: address of a running server; empty starts one for this run.
+        bundles: folder of engine bundles that take the tasks they are for; None takes the engines that ship.
         seconds: how long each step took, in order.
     """
 
     out: Path
     server: str = ""
+    bundles: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def own_shot(self, shot: Shot) -> list[Comparison]:
@@ -103,7 +106,7 @@ class Demo:
             address = self.server
             if not address:
                 with self._timed("start the server"):
-                    address = stack.enter_context(running_server(self.out))
+                    address = stack.enter_context(running_server(self.out, self.bundles))
                 if not all(map(is_compiled, server_loops())):
                     _say(
                         "  numba compiles the server's pixel loops, once: the first frames take up to a minute"
@@ -121,6 +124,8 @@ class Demo:
         result = str(folder / Path(inputs[0]).name)
         report = str(folder) + ".json"
         words = [task, *inputs, "-o", result, "--server", address, "--overwrite", "--report", report]
+        engine = _engines(self.bundles).get(task) if self.bundles else None
+        words += ["--engine", engine] if engine else []
         _say("\n$ " + shlex.join(["harmovid", *words]))
         code = subprocess.run(harmovid(*words), check=False).returncode
         if code:
@@ -167,6 +172,12 @@ def check_frames(plate: str, fg: str, bg: str) -> None:
     for pattern in (plate, fg, bg):
         if pattern:
             FramePattern.parse(pattern).expand()
+
+
+def _engines(bundles: Path) -> dict[str, str]:
+    """Return task to the engine of the last bundle that is for it."""
+    manifests = (bundle.read(folder) for folder in bundle.find(bundles))
+    return {manifest.task: manifest.name for manifest in manifests}
 
 
 def _say(line: str) -> None:

@@ -25,13 +25,17 @@ def server_loops() -> list[Path]:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path) -> Iterator[str]:
+def running_server(folder: Path, bundles: Path | None = None) -> Iterator[str]:
     """Serve until the `with` block ends; yields the address. State and log lie in `folder` (the log stays).
+
+    Args:
+        bundles: a folder of engine bundles to serve as well.
 
     Raises:
         Unreachable: the server ended or did not answer in time; the message holds the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = str(folder / "server")
-    with ServerProcess(str(folder), "--state", state, "--temporary", "--drain-s", "0") as ready:
+    more = ("--engine-folders", str(bundles)) if bundles else ()
+    with ServerProcess(str(folder), "--state", state, "--temporary", "--drain-s", "0", *more) as ready:
         yield str(ready["endpoint"])

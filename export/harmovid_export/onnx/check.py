@@ -19,7 +19,8 @@ from harmovid.errors import InputError
 from harmovid_export.graphs import Graph, Inputs, Shape
 
 LIMITS = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2}
-"""Largest relative L2 distance of any output from torch in float32. Measured on random weights: 4e-7, 1e-3, 1e-2."""
+"""Largest relative L2 distance of any output from torch in float32. Tiny random networks measured at most 9e-7, 1.2e-3
+and 1.5e-2."""
 
 SHAPES = (Shape(1, 2, 8, 4, 7), Shape(3, 6, 4, 8, 3))
 """What is compared; the traced shape is another. bfloat16 runs in a slow interpreter and takes the first only."""

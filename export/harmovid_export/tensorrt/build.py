@@ -42,13 +42,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that was built; `types` says how many layers compute in which type."""
+    """A plan that was built; `types` says how many layers compute in which type, `peak_mb` what the builder took."""
 
     file: str
     seconds: float
     megabytes: float
     version: str
     types: Dict[str, int]
+    peak_mb: float
 
 
 def library_named(name: str) -> str:
@@ -96,7 +97,9 @@ def build(
         raise BundleError(f"{network.file}: {last.get('failed', 'no plan')} (log: {log}).", fix=FIXES[kind])
     facts = last["built"]
     size = round(facts["bytes"] / 2**20, 2)
-    return Plan(file, facts["seconds"], size, facts["version"], facts["types"])
+    return Plan(
+        file, facts["seconds"], size, facts["version"], facts["types"], round(facts["peak_kb"] / 1024, 1)
+    )
 
 
 def _run(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ stdout say how far it is ({"progress": "...", "done": 0, "total": 9}); the last 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from importlib import import_module
@@ -69,7 +70,8 @@ def build(request: Dict[str, Any]) -> Dict[str, Any]:
         raise FailedError("profile" if "rofile" in log.last() else "build", log.last())
     data = bytes(plan)
     Path(request["plan"]).write_bytes(data)
-    return {"version": str(trt.__version__), "bytes": len(data), "types": types_of(network)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"version": str(trt.__version__), "bytes": len(data), "types": types_of(network), "peak_kb": peak}
 
 
 def load(name: str) -> Any:
