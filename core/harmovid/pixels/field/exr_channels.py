@@ -1,15 +1,15 @@
 """A lighting field inside an EXR: its stops as channels, its global part as an attribute, and both read back.
 
+    from harmovid.pixels.apply.fast import apply_stops, field_stops
     frame = with_field(frame, field_stops(...), field)   # harmovid.R/G/B, attribute "harmovid/grade"
     stops = read_stops(frame)
-    from harmovid.pixels.apply.tiles import apply_stops
     result, _ = apply_stops(plate_rgb, stops)            # the delivered picture again
 
 The stops are what was applied at every pixel, strength and masks included, so `plate * 2 ** stops` needs
 nothing else: in a comp they can be scaled, masked and blurred first. With `apply_stops` the result has the
 same bits as the delivered one; any other program's `plate * pow(2, stops)` is within `REPRODUCE_RTOL`
 (float32) or one rounding (half). The attribute holds the curves alone, as JSON, so that a grade can be
-exported where no server is (`grade.py`).
+exported where no server is (`harmovid.pixels.fitting.grade`).
 """
 
 from __future__ import annotations
