@@ -13,12 +13,20 @@ from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
 
 from harmovid.errors import InputError, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange, sequences_in
-from harmovid.job import IMAGE, LayerInfo
+from harmovid.job import IMAGE, MATTE, LayerInfo
+from harmovid.sequences import NUMBER_AT_END
 
 EXTENSION = ".exr"
+OTHER_EXTENSIONS = (
+    ".avi", ".bmp", ".cin", ".dng", ".dpx", ".exrs", ".gif", ".hdr", ".iff", ".jp2", ".jpeg", ".jpg", ".mkv", ".mov",
+    ".mp4", ".mxf", ".pic", ".png", ".psd", ".rat", ".rgb", ".sgi", ".sxr", ".tga", ".tif", ".tiff", ".tx", ".webm",
+    ".webp",
+)  # fmt: skip
+"""Extensions of pictures and films: an output of that name is a slip, and not a folder."""
 LISTED = 5
 Roots = Sequence[Tuple[Path, str]]
-Colorspace = Union[str, Mapping[str, str]]
+Choice = Union[str, Mapping[str, str]]
+Colorspace = Choice
 Frames = Union[str, FrameRange, None]
 
 
@@ -31,6 +39,8 @@ class FilePlan:
         out: the results.
         frames: the job's frames.
         colorspace: layer to OpenColorIO name, for images that were given one.
+        exr_layers: image to the layer, part or view in its files, where one was chosen.
+        matte_channels: matte to the channel in its files, where one was chosen.
         shared: layers that the server reads itself, to "root:relative/pattern.####.exr".
     """
 
@@ -39,6 +49,8 @@ class FilePlan:
     frames: FrameRange
     colorspace: Dict[str, str] = field(default_factory=dict)
     shared: Dict[str, str] = field(default_factory=dict)
+    exr_layers: Dict[str, str] = field(default_factory=dict)
+    matte_channels: Dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -49,6 +61,8 @@ class FilePlan:
         frames: Frames = None,
         colorspace: Colorspace = "",
         roots: Roots = (),
+        exr_layers: Choice = "",
+        matte_channels: Choice = "",
     ) -> FilePlan:
         """Return the plan.
 
@@ -59,6 +73,8 @@ class FilePlan:
             frames: "1001-1100x2,1150", a `FrameRange`, or None for all frames of the first image that is a sequence.
             colorspace: OpenColorIO name of all images, or layer to name; without one files say it themselves.
             roots: local folders that the server mounts under a root name, the longest first.
+            exr_layers: the layer, part or view that is the picture, of all images or by layer; else the beauty.
+            matte_channels: the channel that is the matte, of all mattes or by layer; else by name and content.
 
         Raises:
             InputError: a required input is missing, or one that the engine does not take; a matte with a colour space.
@@ -69,11 +85,20 @@ class FilePlan:
         _check_inputs(infos, inputs)
         layers = {name: input_pattern(text) for name, text in given.items()}
         images = [info.name for info in infos if info.kind == IMAGE and info.name in layers]
+        mattes = [info.name for info in infos if info.kind == MATTE and info.name in layers]
         numbers = _frames(frames, layers, images)
         results = _output(out, next(iter(layers.values())), numbers)
         _refuse_inputs_as_output(results, numbers, layers)
         spaces = _colorspace(colorspace, infos, images)
-        return cls(layers, results, numbers, spaces, _shared(layers, roots))
+        return cls(
+            layers,
+            results,
+            numbers,
+            spaces,
+            _shared(layers, roots),
+            _chosen(exr_layers, images, "image", "a layer"),
+            _chosen(matte_channels, mattes, "matte", "a channel"),
+        )
 
     def existing(self) -> FrameRange:
         """Return the job's frames whose results are there already.
@@ -86,12 +111,26 @@ class FilePlan:
         except PatternError as error:
             raise OutputError(error.message, fix="Check the output folder.") from error
 
+    def odd_names(self) -> Dict[str, Tuple[List[str], List[str]]]:
+        """Return, by layer, the files that almost fit its pattern: those that are taken, and those that are left out.
+
+        See `FramePattern.files` and `near_misses`.
+        """
+        found: Dict[str, Tuple[List[str], List[str]]] = {}
+        for layer, pattern in self.layers.items():
+            near = pattern.near_misses()
+            if near:
+                files = pattern.files()
+                used = {files[frame] for frame in self.frames if frame in files}
+                found[layer] = ([n for n in near if n in used], [n for n in near if n not in used])
+        return found
+
     def gaps(self) -> Dict[str, FrameRange]:
         """Return the frames of the job that have no file, for each layer where there are any."""
         found: Dict[str, FrameRange] = {}
         for layer, pattern in self.layers.items():
             if not pattern.is_single:
-                there = set(pattern.existing())
+                there = pattern.files()
                 missing = [frame for frame in self.frames if frame not in there]
                 if missing:
                     found[layer] = FrameRange(missing)
@@ -132,11 +171,14 @@ def _frames(wanted: Frames, layers: Mapping[str, FramePattern], images: Sequence
     asked = FrameRange.parse(wanted) if isinstance(wanted, str) and wanted else wanted or None
     leader = next((layers[name] for name in images if not layers[name].is_single), layers[images[0]])
     for pattern in layers.values():
-        pattern.expand()  # refuses, with a hint, a pattern that fits no file at all
-    frames = leader.expand(asked if isinstance(asked, FrameRange) else None)
-    found = leader.existing()
-    if not leader.is_single and not any(frame in found for frame in frames):
-        raise PatternError(f"none of the frames {frames} is there.", fix=f"{leader.text} has {found}.")
+        if not pattern.files():
+            pattern.expand()  # refuses, with a hint, a pattern that fits no file at all
+    frames = asked if isinstance(asked, FrameRange) else leader.found()
+    files = leader.files()
+    if not leader.is_single and not any(frame in files for frame in frames):
+        raise PatternError(
+            f"none of the frames {frames} is there.", fix=f"{leader.text} has {leader.found()}."
+        )
     return frames
 
 
@@ -144,9 +186,10 @@ def _output(text: str, source: FramePattern, frames: FrameRange) -> FramePattern
     """Return the pattern of the results: `text` itself, or in the folder `text` the input's own name."""
     is_folder = os.path.isdir(text) or text.endswith(("/", os.sep)) or not text.lower().endswith(EXTENSION)
     if is_folder:
+        _refuse_other_results(text)
         name = source.text[len(source.folder) :]
         if source.is_single and len(frames) > 1:
-            name = f"{os.path.splitext(name)[0]}.####{EXTENSION}"
+            name = _numbered(name)
         return FramePattern.parse(os.path.join(text, name))
     pattern = FramePattern.parse(text)
     if pattern.is_single and len(frames) > 1:
@@ -154,6 +197,30 @@ def _output(text: str, source: FramePattern, frames: FrameRange) -> FramePattern
             f"{text} is one file, but there are {len(frames)} frames.", fix="Write it like out.####.exr."
         )
     return pattern
+
+
+def _refuse_other_results(text: str) -> None:
+    """Raise `PatternError` for what is no folder but names no EXR files either: res.####.tif, res.mov, res.####."""
+    if os.path.isdir(text) or text.endswith(("/", os.sep)):
+        return
+    stem, extension = os.path.splitext(text)
+    pattern = FramePattern.parse(text)
+    if pattern.is_single and extension.lower() not in OTHER_EXTENSIONS:
+        return
+    # ".####" is no extension: res.#### only lacks one.
+    known = extension and not set("#@%$") & set(extension)
+    raise PatternError(
+        f"{text} is no EXR file; results are EXR files.",
+        fix=f"Write {stem if known else text}{EXTENSION}, or a folder with / at its end.",
+    )
+
+
+def _numbered(name: str) -> str:
+    """Return the pattern for the results of one file that stands for many frames: fg.1001.exr gives fg.####.exr."""
+    match = NUMBER_AT_END.match(name)
+    if match is None:
+        return f"{os.path.splitext(name)[0]}.####{EXTENSION}"
+    return f"{match['prefix']}{'#' * max(len(match['number']), 4)}{match['suffix']}"
 
 
 def _refuse_inputs_as_output(
@@ -165,7 +232,7 @@ def _refuse_inputs_as_output(
         return
     taken: Set[Tuple[int, int]] = set()
     for pattern in layers.values():
-        taken.update(_identity(pattern.path(frame)) for frame in pattern.existing())
+        taken.update(_identity(pattern.folder + name) for name in pattern.files().values())
     for frame in present:
         if _identity(out.path(frame)) in taken:
             raise OutputError(
@@ -196,10 +263,37 @@ def _colorspace(given: Colorspace, infos: Sequence[LayerInfo], images: Sequence[
     return {layer: name for layer, name in given.items() if name}
 
 
+def _chosen(given: Choice, layers: Sequence[str], kind: str, what: str) -> Dict[str, str]:
+    """Return what was chosen for each input of a kind; one text is for all of them, "" means no choice.
+
+    Raises:
+        InputError: an input that is none of that kind, or not given.
+    """
+    if isinstance(given, str):
+        if given and not layers:
+            raise InputError(
+                f"no {kind} is given to choose {what} of.", fix=f"Give the {kind}, or no choice."
+            )
+        return dict.fromkeys(layers, given) if given else {}
+    for layer in given:
+        if layer not in layers:
+            raise InputError(
+                f"there is no {kind} {layer!r} to choose {what} of.",
+                fix="There are " + ", ".join(layers) + "." if layers else f"Give the {kind}, or no choice.",
+            )
+    return {layer: name for layer, name in given.items() if name}
+
+
 def _shared(layers: Mapping[str, FramePattern], roots: Roots) -> Dict[str, str]:
-    """Return the layers that lie under a mapped folder, as the server's root and the path in it."""
+    """Return the layers that lie under a mapped folder, as the server's root and the path in it.
+
+    A path that is not UTF-8 cannot be told to the server, and a name that does not fit its pattern is not found there:
+    such files are sent.
+    """
     found: Dict[str, str] = {}
     for layer, pattern in layers.items():
+        if any(pattern.name(frame) != name for frame, name in pattern.files().items()):
+            continue
         folder = Path(os.path.abspath(pattern.folder or "."))
         name = pattern.prefix + "#" * (pattern.width or 0) + pattern.suffix
         for local, root in roots:
@@ -207,6 +301,16 @@ def _shared(layers: Mapping[str, FramePattern], roots: Roots) -> Dict[str, str]:
                 inside = folder.relative_to(os.path.abspath(local))
             except ValueError:
                 continue
-            found[layer] = f"{root}:{(inside / name).as_posix()}"
+            if _is_utf8(str(inside / name)):
+                found[layer] = f"{root}:{(inside / name).as_posix()}"
             break
     return found
+
+
+def _is_utf8(path: str) -> bool:
+    """Return whether a path is UTF-8: other bytes are lone surrogates in Python (PEP 383)."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

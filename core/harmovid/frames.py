@@ -26,6 +26,7 @@ from harmovid.sequences import NUMBER_AT_END, find
 # 11.5 hours at 24/s: whatever is longer is a slip of the finger, not a shot.
 MAX_FRAMES = 1_000_000
 LISTED_NAMES = 20_000
+_SEPARATORS = ("", ".", "_", "-", " ")
 MIN_NUMBER, MAX_NUMBER = -(2**31), 2**31 - 1
 _PART = re.compile(r"(-?[0-9]+)(?:-(-?[0-9]+)(?:x([0-9]+))?)?")
 
@@ -217,6 +218,73 @@ class FramePattern:
         if not re.fullmatch(r"-?[0-9]{1,10}", digits) or self.name(int(digits)) != name:
             return None
         return int(digits) if MIN_NUMBER <= int(digits) <= MAX_NUMBER else None
+
+    def files(self) -> Dict[int, str]:
+        """Return the file name of each frame that is there.
+
+        A frame without a file of the right name may have one of another padding or sign (`p.-0001.exr`, `p.2.exr` for
+        `p.####.exr`), as other programs write them: that one is meant then.
+
+        Raises:
+            PatternError: the folder cannot be read.
+        """
+        if self.width is None:
+            return dict.fromkeys(self.existing(), self.prefix)
+        names = sorted(_names(self.folder))
+        found = {number: name for name in names for number in [self.number_in(name)] if number is not None}
+        for name in names:
+            number = self._spelt_otherwise(name)
+            if number is not None:
+                found.setdefault(number, name)
+        return found
+
+    def found(self) -> FrameRange:
+        """Return the frames of the sequence that is there: those of the right names, and what joins them.
+
+        A file of another padding or sign belongs to the sequence where its number lies within it or goes on from its
+        ends; elsewhere it is another sequence. All of `files` where none has the right name.
+        """
+        files, proper = self.files(), self.existing()
+        if self.width is None or not proper:
+            return FrameRange(files)
+        first, last = proper[0], proper[-1]
+        while first - 1 in files:
+            first -= 1
+        while last + 1 in files:
+            last += 1
+        return FrameRange(number for number in files if first <= number <= last)
+
+    def near_misses(self) -> List[str]:
+        """Return the names in the folder that differ from this pattern's only in padding, sign or letters' case.
+
+        Frames between frames are among them (`p.0001.5.exr`). By number.
+
+        Raises:
+            PatternError: the folder cannot be read.
+        """
+        if self.width is None:
+            return []
+        numbers = {name: self._nearly(name) for name in _names(self.folder)}
+        found = {name: number for name, number in numbers.items() if number is not None}
+        return sorted(found, key=lambda name: (found[name], name))
+
+    def _spelt_otherwise(self, name: str) -> Optional[int]:
+        """Return the number in a name that differs from this pattern's in padding or sign alone."""
+        if not name.startswith(self.prefix) or not name.endswith(self.suffix):
+            return None
+        digits = name[len(self.prefix) : len(name) - len(self.suffix)]
+        return int(digits) if re.fullmatch(r"[+-]?[0-9]{1,10}", digits) else None
+
+    def _nearly(self, name: str) -> Optional[int]:
+        """Return the number, rounded down, in a name that is almost one of this pattern's."""
+        prefix, suffix, plain = self.prefix.casefold(), self.suffix.casefold(), name.casefold()
+        if not plain.startswith(prefix) or not plain.endswith(suffix) or self.number_in(name) is not None:
+            return None
+        digits = plain[len(prefix) : len(plain) - len(suffix)]
+        # "p.0001.5.exr" is a frame between two, but "p2.0001.exr" is another sequence than p####.exr.
+        form = r"([+-]?[0-9]{1,10})(?:[.][0-9]+)?" if prefix[-1:] in _SEPARATORS else r"([+-]?[0-9]{1,10})"
+        match = re.fullmatch(form, digits)
+        return int(match.group(1)) if match else None
 
     def expand(self, wanted: Optional[FrameRange] = None) -> FrameRange:
         """Return `wanted` as it is, or all existing frames when None is asked for.

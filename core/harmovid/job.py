@@ -6,6 +6,7 @@ the wire as msgpack maps (`to_dict` / `from_dict`); nothing here touches sockets
 
 from __future__ import annotations
 
+import re
 import secrets
 from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
@@ -56,6 +57,7 @@ class Option:
         unit: shown beside the number ("stops", "frames"), "" for none.
         minimum, maximum: bounds of a number, inclusive; None for none.
         choices: the values of a choice.
+        pattern: regular expression that a text fits as a whole, "" for any text.
         advanced: hidden at first; few users need it.
     """
 
@@ -70,6 +72,7 @@ class Option:
     maximum: Optional[float] = None
     choices: Tuple[str, ...] = ()
     advanced: bool = False
+    pattern: str = ""
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -93,6 +96,8 @@ class Option:
             raise self._bad(value, "text")
         if self.kind == "choice" and value not in self.choices:
             raise self._bad(value, "one of " + ", ".join(self.choices))
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            raise OptionError(f"option {self.name} is {value!r}, which cannot be read.", fix=self.help)
         return value
 
     def _number(self, value: Any) -> OptionValue:
@@ -232,6 +237,20 @@ class EngineInfo:
                 return preset
         known = ", ".join(preset.name for preset in self.presets) or "none"
         raise OptionError(f"engine {self.name} has no preset {name!r}.", fix=f"It has {known}.")
+
+    def check_frames(self, options: Mapping[str, Any], frames: Sequence[int]) -> None:
+        """Raise `OptionError` where the frame that is waited for will never come.
+
+        Args:
+            options: the job's, checked.
+            frames: the job's frame numbers, in order.
+        """
+        value = options.get(self.waits_for)
+        if value is not None and value not in frames:
+            raise OptionError(
+                f"option {self.waits_for} is {value}, which is no frame of the shot.",
+                fix=f"Name one from {frames[0]} to {frames[-1]}, or none.",
+            )
 
     def check_layers(self, layers: Tuple[str, ...]) -> None:
         """Raise `InputError` if a required input is missing or one is given that the engine does not take."""

@@ -15,11 +15,13 @@ from dataclasses import replace
 from typing import Any, List, Mapping, Optional, Tuple
 
 from harmovid.errors import InputError, OutputError
-from harmovid.file_plan import Colorspace, FilePlan, Frames, Roots
+from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
 from harmovid.frames import FrameRange
 from harmovid.job import DONE, EngineInfo, JobSpec, OutputSpec, new_job_id
+from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource
 from harmovid.storage.journal import Journal, job_digest, journal_path
+from harmovid.transport.wire import LABEL_BYTES, clip_text
 
 
 class JobFiles:
@@ -61,6 +63,8 @@ class JobFiles:
         overwrite: bool = False,
         label: str = "",
         roots: Roots = (),
+        exr_layers: Choice = "",
+        matte_channels: Choice = "",
     ) -> JobFiles:
         """Check everything about a job that can be checked here, and return it ready to start. Writes nothing.
 
@@ -78,12 +82,18 @@ class JobFiles:
             overwrite: replace results that are there already and are not this job's own.
             label: the job's name in lists; by default the engine's and the results' names.
             roots: `client.roots`: local folders that the server reads itself.
+            exr_layers: the layer, part or view that is the picture, of all images or by layer; by default the beauty.
+            matte_channels: the channel that is the matte, of all mattes or by layer; by default by name and content.
 
         Raises:
             InputError: an input, range or pattern that cannot be used (`PatternError`), or an option (`OptionError`).
             OutputError: a result would replace an input, or one that is there already.
         """
-        plan = FilePlan.make(engine.layers, inputs, out, frames, colorspace, roots)
+        plan = FilePlan.make(
+            engine.layers, inputs, out, frames, colorspace, roots, exr_layers, matte_channels
+        )
+        checked = engine.check_options(options or {})
+        engine.check_frames(checked, plan.frames)
         if output == "comp" and not engine.composites:
             raise InputError(
                 f"engine {engine.name} has no background to put the result over.",
@@ -95,11 +105,13 @@ class JobFiles:
             engine=engine.name,
             frames=str(plan.frames),
             layers=tuple(plan.layers),
-            options=engine.check_options(options or {}),
+            options=checked,
             colorspace=plan.colorspace,
             output=OutputSpec(output, strength, field, premultiplied),
             shared=plan.shared,
-            label=label or f"{engine.name} {name}",
+            label=clip_text(label or f"{engine.name} {name}", LABEL_BYTES),
+            exr_layers=plan.exr_layers,
+            matte_channels=plan.matte_channels,
         )
         return cls(engine, plan, spec, overwrite)
 
@@ -124,7 +136,7 @@ class JobFiles:
         if self._sink is None:
             journal = self._open_journal()
             try:
-                self._sink = DirectorySink(self.plan.out, self.frames, self.source, journal)
+                self._sink = DirectorySink(self.plan.out, self.frames, self.source, journal, self._overwrite)
             except BaseException:
                 journal.close()
                 raise
@@ -145,8 +157,17 @@ class JobFiles:
         """Return the warnings, or raise for results that are in the way already now."""
         said: List[str] = []
         for layer, missing in self.plan.gaps().items():
-            label = next(info.label for info in self.engine.layers if info.name == layer)
-            said.append(f"{label}: {len(missing)} of {len(self.frames)} frames have no file: {missing}.")
+            said.append(
+                f"{self._label(layer)}: {len(missing)} of {len(self.frames)} frames have no file: {missing}."
+            )
+        for layer, (taken, left_out) in self.plan.odd_names().items():
+            for names, what in ((taken, "taken although"), (left_out, "left out, as")):
+                if names:
+                    shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+                    said.append(
+                        f"{self._label(layer)}: {len(names)} files are {what} their padding, sign or letters do not "
+                        f"fit {self.plan.layers[layer].text}: {shown}."
+                    )
         existing = self.plan.existing()
         if existing and self._overwrite:
             said.append(f"{len(existing)} results are there already and will be replaced: frames {existing}.")
@@ -154,21 +175,23 @@ class JobFiles:
             raise self._in_the_way(existing)
         return said
 
+    def _label(self, layer: str) -> str:
+        return next(info.label for info in self.engine.layers if info.name == layer)
+
     def _open_journal(self) -> Journal:
         """Open the job's journal; refuse results of other jobs in its place, unless they may be replaced."""
-        folder = self.plan.out.folder
-        resumes = os.path.exists(journal_path(folder, self._digest))
-        journal = Journal.open(folder, self._digest, self.plan.out.path)
+        plan = self.plan
+        is_new = not os.path.exists(journal_path(plan.out.folder, self._digest))
+        journal = Journal.open(plan.out.folder, self._digest, plan.out.path, Claim(plan.out, plan.frames))
         written = journal.begin(journal.job_id)
         self.resumed = FrameRange(written)
-        foreign = FrameRange(frame for frame in self.plan.existing() if frame not in written)
-        # A run that was killed may have put one result in its place without having noted it any more.
-        if len(foreign) <= (1 if resumes else 0) or self._overwrite:
+        foreign = FrameRange(frame for frame in plan.existing() if frame not in written)
+        if not foreign or self._overwrite:
             return journal
-        if resumes:
-            journal.close()
+        if is_new:
+            journal.finish(DONE)  # it must not stay behind
         else:
-            journal.finish(DONE)  # it was made just now: it must not stay behind
+            journal.close()
         raise self._in_the_way(foreign)
 
     def _in_the_way(self, frames: FrameRange) -> OutputError:

@@ -111,7 +111,12 @@ def load_secret(path: Path) -> KeyPair:
     Raises:
         KeyFileError: missing, malformed, open to others, or the two halves do not belong together.
     """
-    body = _read_json(path, private=True)
+    body = _read_json(path, private=not _is_public(path))
+    if "secret" not in body and KEY.fullmatch(str(body.get("public", ""))):
+        raise KeyFileError(
+            f"{os.fspath(path)} is the public half of a key, which is given away.",
+            fix="Name the .secret file of the pair.",
+        )
     pair = KeyPair(
         _text(path, body, "name", NAME),
         _text(path, body, "public", KEY),
@@ -207,6 +212,11 @@ class AuthorizedKeys:
 
     def _lines(self) -> list[str]:
         return _read(self.path, private=False).splitlines() if os.path.lexists(self.path) else []
+
+
+def _is_public(path: Path) -> bool:
+    """Return whether a file is named as the half that others may read."""
+    return os.fspath(path).endswith(".public")
 
 
 def open_to_others(path: Path) -> bool:

@@ -4,6 +4,7 @@
 
 Numbers with leading zeros share a padding; longer numbers without zeros go on with it, as 0999 and 1000 do. Numbers
 without any leading zero are padded to the shortest of them where all have four digits or more, as 1001 and 1002 have.
+What macOS writes beside a file on foreign disks (`._p.0001.exr`) belongs to no sequence.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ NUMBER_AT_END = re.compile(r"^(?P<prefix>.*?)(?P<number>(?:(?<=[._])-)?[0-9]+)(?
 """A file name whose last number stands before the extension."""
 
 LONG, MAX_DIGITS = 4, 10
+APPLE_DOUBLE = "._"
 
 
 def find(names: Iterable[str]) -> Dict[str, List[int]]:
     """Return the sequences among file names: pattern with one # per digit, to frame numbers in rising order."""
     groups: Dict[Tuple[str, str], List[str]] = {}
     for name in names:
-        match = NUMBER_AT_END.match(name)
+        match = NUMBER_AT_END.match(name) if not name.startswith(APPLE_DOUBLE) else None
         if match and len(match["number"]) <= MAX_DIGITS:
             groups.setdefault((match["prefix"], match["suffix"]), []).append(match["number"])
     found: Dict[str, List[int]] = {}

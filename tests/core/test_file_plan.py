@@ -145,3 +145,74 @@ def test_mapped_folders_become_paths_in_the_servers_root(shot: Path) -> None:
         "bg": "plates:bg.####.exr",
         "matte": "show:mask.exr",
     }
+
+
+@pytest.mark.parametrize(
+    ("out", "fix"),
+    [
+        ("a/res.####.tif", "a/res.####.exr"),
+        ("res.%04d.png", "res.%04d.exr"),
+        ("res.####.sxr", "res.####.exr"),
+        ("res.####", "res.####.exr"),
+        ("res_$F4", "res_$F4.exr"),
+        ("res@@@@.dpx", "res@@@@.exr"),
+        ("res.mov", "res.exr"),
+        ("out/res.TIFF", "out/res.exr"),
+    ],
+)
+def test_results_that_are_no_exr_files_are_refused(shot: Path, out: str, fix: str) -> None:
+    """A pattern or file of another kind is a slip, and not a folder of that name; the message says what to write."""
+    with pytest.raises(PatternError, match="results are EXR files") as caught:
+        plan({"fg": shot / "fg" / "fg.####.exr", "bg": shot / "mask.exr"}, shot / out)
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize("out", ["v001", "comp_v1.2", "sh010.final", "res.####.tif/", "made.tif"])
+def test_folders_may_have_dots_in_their_names(shot: Path, out: str) -> None:
+    """Names that are no picture's, end in a slash or are folders already are folders."""
+    (shot / "made.tif").mkdir()
+    found = plan({"fg": shot / "fg" / "fg.####.exr", "bg": shot / "mask.exr"}, f"{shot}/{out}")
+    assert Path(found.out.text) == shot / out / "fg.####.exr"
+
+
+@pytest.mark.parametrize(
+    ("name", "want"), [("fg.1001.exr", "fg.####.exr"), ("fg_7.exr", "fg_####.exr"), ("fg.exr", "fg.####.exr")]
+)
+def test_one_file_over_a_sequence_gives_its_name_one_number(shot: Path, name: str, want: str) -> None:
+    """The number in the name of a single file gives way to that of each frame."""
+    (shot / name).touch()
+    touch(shot / "seq", "bg.0001.exr", "bg.0002.exr")
+    found = plan({"fg": shot / name, "bg": shot / "seq" / "bg.####.exr"}, shot / "out")
+    assert Path(found.out.text).name == want
+    assert Path(found.out.path(2)).name == want.replace("####", "0002")
+
+
+def test_odd_names_are_told_apart(shot: Path) -> None:
+    """Files of another padding within the shot are taken, others left out; both are listed by layer."""
+    touch(shot / "odd", "p.0001.exr", "p.0002.exr", "p.003.exr", "p.-9.exr", "P.0004.exr")
+    found = plan({"fg": shot / "odd" / "p.####.exr", "bg": shot / "mask.exr"}, shot / "out")
+    assert str(found.frames) == "1-3"
+    assert found.odd_names() == {"fg": (["p.003.exr"], ["p.-9.exr", "P.0004.exr"])}
+    assert found.gaps() == {}
+
+
+def test_what_the_server_cannot_find_by_its_pattern_is_sent(shot: Path) -> None:
+    """A mapped input with a file of another padding, or a path that is not UTF-8, is not read by the server."""
+    roots = [(shot, "show")]
+    fine = {"fg": shot / "fg" / "fg.####.exr", "bg": shot / "mask.exr"}
+    assert set(plan(fine, shot / "out", roots=roots).shared) == {"fg", "bg"}
+    touch(shot / "odd", "p.0001.exr", "p.2.exr")
+    touch(shot / os.fsdecode(b"pl\xe9te"), "p.0001.exr")
+    for folder in ("odd", os.fsdecode(b"pl\xe9te")):
+        odd = {"fg": shot / folder / "p.####.exr", "bg": shot / "mask.exr"}
+        assert set(plan(odd, shot / "out", roots=roots).shared) == {"bg"}
+
+
+def test_layers_and_channels_are_chosen_for_all_or_one(shot: Path) -> None:
+    """One name is for all images, or all mattes, that are given; a choice for what is not there is refused."""
+    inputs = {"fg": shot / "fg" / "fg.####.exr", "bg": shot / "mask.exr"}
+    assert plan(inputs, shot / "out", exr_layers="left").exr_layers == {"fg": "left", "bg": "left"}
+    assert plan(inputs, shot / "out", exr_layers={"bg": "d", "fg": ""}).exr_layers == {"bg": "d"}
+    for more in ({"matte_channels": "R"}, {"matte_channels": {"bg": "R"}}, {"exr_layers": {"matte": "x"}}):
+        with pytest.raises(InputError, match="to choose a"):
+            plan(inputs, shot / "out", **more)

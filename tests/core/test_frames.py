@@ -193,3 +193,38 @@ def test_a_pattern_that_fits_nothing_says_what_is_there(tmp_path: Path, pattern:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PatternError, match=re.escape(fix)):
         FramePattern.parse(f"{tmp_path}/{pattern}").expand()
+
+
+def touched(folder: Path, *names: str) -> FramePattern:
+    """Make empty files and return the pattern p.####.exr in their folder."""
+    for name in names:
+        (folder / name).touch()
+    return FramePattern.parse(str(folder / "p.####.exr"))
+
+
+@pytest.mark.parametrize("odd", ["p.-0001.exr", "p.2.exr", "p.002.exr", "p.00002.exr", "p.+0002.exr"])
+def test_a_file_of_another_padding_or_sign_joins_its_sequence(tmp_path: Path, odd: str) -> None:
+    """Where no file has the right name, one with the same number is the frame's; it is told as a near miss."""
+    number = int(odd[2:-4])
+    p = touched(tmp_path, "p.0000.exr", "p.0001.exr", odd)
+    assert p.files() == {0: "p.0000.exr", 1: "p.0001.exr", number: odd}
+    assert p.found() == FrameRange([0, 1, number])
+    assert p.near_misses() == [odd]
+    assert p.existing() == FrameRange([0, 1])
+
+
+def test_the_right_name_goes_first_and_far_numbers_are_another_sequence(tmp_path: Path) -> None:
+    """A second spelling of a frame, a lone number elsewhere, other letters and part frames are left out."""
+    odd = ["p.3.exr", "P.0004.EXR", "p.0005.5.exr", "p.5.exr", "p.900.exr"]
+    p = touched(tmp_path, "p.0003.exr", "p.0006.exr", *odd, "p2.0001.exr", "p.x.exr", "q.0001.exr")
+    assert p.found() == FrameRange([3, 5, 6])
+    assert p.files()[900] == "p.900.exr"
+    assert p.near_misses() == odd
+    assert FramePattern.parse(str(tmp_path / "p#.exr")).near_misses() == []
+
+
+def test_a_folder_of_odd_names_alone_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Where no file fits exactly, those that nearly do are the sequence."""
+    p = touched(tmp_path, "p.01.exr", "p.02.exr", "p.9.exr")
+    assert p.found() == FrameRange([1, 2, 9])
+    assert p.existing() == FrameRange()

@@ -19,6 +19,7 @@ ENGINE = EngineInfo(
     "null", "1", "any", "", "plate",
     (LayerInfo("plate", True, "", label="Plate"), LayerInfo("mask", False, "", MATTE)),
     (Option("amount", "float", 1.0, "", maximum=1.0), Option("reference_frame", "frame", None, "")),
+    waits_for="reference_frame",
 )  # fmt: skip
 PLAIN = replace(ENGINE, options=())
 
@@ -49,7 +50,7 @@ def test_keyword_arguments_become_the_specification(plate: Path) -> None:
     assert (spec.options, spec.colorspace) == ({"amount": 1.0}, {"plate": "ACEScg"})
     assert (spec.output.mode, spec.output.strength) == ("fg", 0.5)
     assert (spec.output.field_layers, spec.output.premultiplied) == (True, False)
-    assert prepare(plate, options={"reference_frame": -2}).spec.options["reference_frame"] == -2
+    assert prepare(plate, options={"reference_frame": 2}).spec.options["reference_frame"] == 2
 
 
 def test_preparing_writes_nothing(plate: Path) -> None:
@@ -66,6 +67,11 @@ def test_preparing_writes_nothing(plate: Path) -> None:
     [
         ({"frames": "9-5"}, PatternError),
         ({"options": {"amount": 2.0}}, OptionError),
+        ({"options": {"reference_frame": 7}}, OptionError),
+        ({"options": {"reference_frame": 5}, "frames": "1-4"}, OptionError),
+        ({"matte_channels": "R"}, InputError),
+        ({"matte_channels": {"plate": "R"}}, InputError),
+        ({"exr_layers": {"mask": "left"}}, InputError),
         ({"options": {"speed": 2}}, OptionError),
         ({"strength": 7.0}, OptionError),
         ({"output": "comp"}, InputError),

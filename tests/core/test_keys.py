@@ -151,3 +151,15 @@ def test_mistakes_with_authorized_keys_are_told(tmp_path: Path) -> None:
         file.write("bob\n")
     with pytest.raises(KeyFileError, match="line 2"):
         listed.load()
+
+
+def test_the_public_half_is_named_as_such(secret: Path, tmp_path: Path) -> None:
+    """Who shows the .public file for a key is told that it is the half to give away, and which to name instead."""
+    public = tmp_path / "anna.public"
+    keys.save_public(public, keys.load_secret(secret))
+    renamed = tmp_path / "renamed.secret"
+    renamed.write_bytes(public.read_bytes())
+    renamed.chmod(0o600)
+    for path in (public, renamed):
+        with pytest.raises(KeyFileError, match=r"is the public half .* \.secret file"):
+            keys.load_secret(path)

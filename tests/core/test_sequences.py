@@ -27,3 +27,8 @@ def test_names_are_grouped_by_what_is_around_the_number(
     """Padding is read from the names; what has no number before its extension belongs to nothing."""
     assert find(names) == found
     assert find(reversed(names)) == found
+
+
+def test_what_macos_writes_beside_files_is_no_sequence() -> None:
+    """`._` files hold Finder's notes, not frames."""
+    assert find(["._p.0001.exr", "p.0001.exr", "._p.0002.exr"]) == {"p.####.exr": [1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -328,3 +329,66 @@ def test_serve_refuses_to_be_open_to_the_world_without_keys() -> None:
 
     assert done.returncode == 2
     assert "harmovid keys" in done.stderr
+
+
+def test_names_of_any_bytes_and_length_go_through(
+    shot: Path, server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Latin-1 names and names of 255 bytes: check and run end with 0, with every switch that writes a file."""
+    for stem in (os.fsdecode(b"pl\xe9te."), "n" * 246 + "."):
+        folder = tmp_path / str(len(stem))
+        folder.mkdir()
+        for frame in FRAMES:
+            (folder / f"{stem}{frame}.exr").symlink_to(shot / "plate" / f"plate.{frame}.exr")
+        words = ["deflicker", folder / f"{stem}####.exr", "-o", folder / "out", "--server", server.endpoint]
+        assert harmovid(capsys, "check", *words)[0] == 0
+        code, answer = harmovid(
+            capsys, *words, "--report", folder / os.fsdecode(b"r\xe9.json"), "--diagnostics", folder / "look"
+        )
+        assert code == 0, answer
+        assert answer["frames"]["written"] == len(FRAMES)
+        assert sorted(os.listdir(folder / "out")) == [f"{stem}{frame}.exr" for frame in FRAMES]
+        # A frame without a file is told over the wire, its name in the message.
+        code, answer = harmovid(capsys, *words, "--overwrite", "--frames", "1001-1007")
+        assert (code, [failed["frame"] for failed in answer["failed"]]) == (3, [1007])
+
+
+def test_both_eyes_come_back_steady(
+    shot: Path, server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stereo file is measured on its default view; the other gets the same correction, and a warning says so."""
+    for frame in FRAMES:
+        eye = exr.read(shot / "plate" / f"plate.{frame}.exr")
+        eyes = [
+            exr.with_attributes(eye, {k: exr.Attribute.of("string", view) for k in ("name", "view")}).parts[0]
+            for view in ("left", "right")
+        ]
+        exr.write(exr.ExrFrame(tuple(eyes)), tmp_path / f"s.{frame}.exr")
+    words = ["deflicker", tmp_path / "s.####.exr", "-o", tmp_path / "out", "--server", server.endpoint]
+    code, answer = harmovid(capsys, *words)
+    assert code == 0
+    assert any("the view right gets the same correction" in line for line in answer["warnings"])
+    for frame in FRAMES:
+        left, right = exr.read(tmp_path / "out" / f"s.{frame}.exr").parts
+        assert left.channels["G"].tobytes() == right.channels["G"].tobytes()
+    assert flicker(tmp_path / "out", "s") < 0.1 * flicker(shot / "plate", "plate")
+
+
+def test_the_channel_of_a_matte_can_be_named(
+    shot: Path, server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--mask-channel takes the named channel; a matte that is white everywhere in all frames is a warning."""
+    matte = {name: np.zeros((32, 48), np.float16) for name in "RGB"}
+    matte["G"][:, :24] = 1
+    matte["A"] = np.ones((32, 48), np.float16)
+    exr.write(exr.make_frame(exr.PartHeader.make(DISPLAY), matte), tmp_path / "m.exr")
+    words = ["deflicker", shot / "plate", "--mask", tmp_path / "m.exr", "--server", server.endpoint]
+    for channel, colour in (("A", "white"), ("B", "black"), ("G", "")):
+        code, answer = harmovid(capsys, *words, "-o", tmp_path / channel, "--mask-channel", f"mask={channel}")
+        assert code == 0
+        told = [line for line in answer["warnings"] if "everywhere in all frames" in line]
+        assert told == ([] if not colour else told)
+        assert not colour or told[0].startswith(f"mask is {colour} everywhere")
+    before, after = (exr.read(f / "plate.1002.exr").channels["G"] for f in (shot / "plate", tmp_path / "G"))
+    assert after[:, 28:].tobytes() == before[:, 28:].tobytes()
+    assert after[:, :28].tobytes() != before[:, :28].tobytes()

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from harmovid.cli import exits
-from harmovid.cli.check_files import LayerFacts, examine_layer, header_lines, pixel_library
+from harmovid.cli.arguments import ocio_remark, prepare
+from harmovid.cli.check_files import LayerFacts, examine, has_pixel_libraries, header_lines
 from harmovid.cli.console import Console, human_bytes
 from harmovid.cli.engine_choice import Choice
-from harmovid.cli.parser import colorspace_of, layers_of, options_of
-from harmovid.errors import FrameMismatch, FrameRefused, HarmoVidError, OutputError
+from harmovid.cli.parser import colorspace_of, exr_layers_of, layers_of, matte_channels_of, options_of
+from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan
-from harmovid.job import FOREGROUND_MATTE, IMAGE, EngineInfo, OutputSpec
+from harmovid.job import FOREGROUND_MATTE, MATTE, EngineInfo, OutputSpec
 from harmovid.settings import Settings
 from harmovid.storage.journal import has_journals
 
@@ -31,7 +32,10 @@ LISTED_PROBLEMS = 10
 
 @dataclass
 class Findings:
-    """Everything the check has found; `problems` are those that no layer owns."""
+    """Everything the check has found.
+
+    `problems` are those that no layer owns; `waits_for_journal` says that results are there which may be this job's.
+    """
 
     plan: Optional[FilePlan] = None
     layers: List[LayerFacts] = field(default_factory=list)
@@ -39,6 +43,7 @@ class Findings:
     notes: List[str] = field(default_factory=list)
     needed_bytes: int = 0
     free_bytes: int = 0
+    waits_for_journal: bool = False
 
     def all_problems(self) -> List[HarmoVidError]:
         """Return the layers' problems and the others."""
@@ -65,11 +70,11 @@ def run(
     if engine is not None:
         _plan(found, args, engine, settings)
     if found.plan is not None and engine is not None:
-        _files(found, found.plan, engine)
-        _colour(found, found.plan, private=not settings.server)
+        _files(found, found.plan, engine, args)
+        _colour(found, found.plan, settings)
         _output(found, found.plan, args)
-        if choice.engine is not None:
-            _options(found, choice.engine, args)
+        _options(found, engine, args)
+        _prepared(found, engine, args, settings)
     code = exits.JOB_FAILED if found.all_problems() else exits.OK
     _print(found, choice, console)
     console.result(_answer(found, choice, code))
@@ -85,38 +90,46 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             args.frames,
             colorspace_of(args, engine),
             settings.roots if settings.server else (),
+            exr_layers_of(args, engine),
+            matte_channels_of(args, engine),
         )
         OutputSpec(getattr(args, "mode", "fg"), args.strength)
     except HarmoVidError as error:
         found.problems.append(error)
 
 
-def _files(found: Findings, plan: FilePlan, engine: EngineInfo) -> None:
-    for layer, pattern in plan.layers.items():
-        if layer in plan.shared:
-            found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
-        found.layers.append(examine_layer(layer, pattern, plan.frames, layer in engine.layers_of(IMAGE)))
-    if pixel_library() is None:
+def _files(found: Findings, plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> None:
+    for layer in plan.shared:
+        found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
+    rules = _rules(plan, engine, args) if has_pixel_libraries() else None
+    found.layers += examine(plan, rules)
+    found.notes += [f"{facts.layer}: {remark}" for facts in found.layers for remark in facts.remarks]
+    if rules is None:
         found.notes.append(
             "windows, channels and colour are not checked: harmovid[server] is not installed here"
         )
-    target = found.layers[0]
-    for facts in found.layers[1:]:
-        _same_format(facts, target)
-    takes_matte = any(layer.name == FOREGROUND_MATTE for layer in engine.layers)
-    if takes_matte and FOREGROUND_MATTE not in plan.layers and target.header:
-        names = target.header["channels"]
-        if "A" not in names and not any(name.lower().endswith("alpha") for name in names):
-            found.problems.append(
-                FrameRefused(
-                    "it has no alpha.", fix="Give a --matte, or write the alpha.", layer=engine.target
-                )
-            )
 
 
-def _colour(found: Findings, plan: FilePlan, private: bool) -> None:
+def _rules(plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> Any:
+    """Return the rules by which the server will judge the job's files."""
+    from harmovid.pixels.inputs import FrameRules
+
+    return FrameRules(
+        target=engine.target,
+        wants_matte=any(layer.name == FOREGROUND_MATTE for layer in engine.layers),
+        mattes=engine.layers_of(MATTE),
+        premultiplied=args.premultiplied,
+        comp=getattr(args, "mode", "fg") == "comp",
+        exr_layers=plan.exr_layers,
+        matte_channels=plan.matte_channels,
+        colorspace=plan.colorspace,
+    )
+
+
+def _colour(found: Findings, plan: FilePlan, settings: Settings) -> None:
     """Look the named colour spaces up here; another server may have another configuration."""
-    if pixel_library() is None:
+    found.notes += ocio_remark(settings, plan.colorspace)
+    if not has_pixel_libraries():
         return
     from harmovid.pixels.colour.spaces import space_of
 
@@ -125,21 +138,10 @@ def _colour(found: Findings, plan: FilePlan, private: bool) -> None:
             space_of(name)
         except HarmoVidError as error:
             error.layer = layer
-            if private:
-                found.problems.append(error)
-            else:
+            if settings.server:
                 found.notes.append(f"here: {error}; the server's own configuration decides")
-
-
-def _same_format(facts: LayerFacts, target: LayerFacts) -> None:
-    if facts.header and target.header and facts.header["display_window"] != target.header["display_window"]:
-        facts.problems.append(
-            FrameMismatch(
-                f"its format is {facts.header['format']}, that of {target.layer} {target.header['format']}.",
-                fix="Render all inputs in one format.",
-                layer=facts.layer,
-            )
-        )
+            else:
+                found.problems.append(error)
 
 
 def _output(found: Findings, plan: FilePlan, args: argparse.Namespace) -> None:
@@ -168,6 +170,7 @@ def _existing(found: Findings, plan: FilePlan, overwrite: bool) -> None:
         return
     said = f"{len(existing)} results are there already, frames {existing}"
     if has_journals(plan.out.folder):
+        found.waits_for_journal = True
         found.notes.append(f"{said}; if they are of this job, interrupted, it goes on, else it is refused")
     else:
         found.problems.append(OutputError(f"{said}.", fix="Add --overwrite, or write to another folder."))
@@ -187,9 +190,25 @@ def _needed_bytes(found: Findings, plan: FilePlan, field_layers: bool) -> int:
 
 def _options(found: Findings, engine: EngineInfo, args: argparse.Namespace) -> None:
     try:
-        engine.check_options(options_of(args, engine))
+        options = engine.check_options(options_of(args, engine))
+        if found.plan is not None:
+            engine.check_frames(options, found.plan.frames)
     except HarmoVidError as error:
         found.problems.append(error)
+
+
+def _prepared(found: Findings, engine: EngineInfo, args: argparse.Namespace, settings: Settings) -> None:
+    """Prepare the job as the run would: what it refuses and nothing above has found is a problem, too."""
+    try:
+        warnings = prepare(args, engine, settings).warnings
+    except OutputError as error:
+        if not found.waits_for_journal and not any(isinstance(p, OutputError) for p in found.problems):
+            found.problems.append(error)
+    except HarmoVidError as error:
+        if not found.problems:
+            found.problems.append(error)
+    else:
+        found.notes += warnings
 
 
 def _print(found: Findings, choice: Choice, console: Console) -> None:

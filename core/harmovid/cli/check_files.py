@@ -1,25 +1,25 @@
 """What `harmovid check` finds in the files themselves: gaps, kinds, headers, sizes. No pixel is decoded.
 
-The first bytes of every file are looked at with nothing but the standard library; where the pixel libraries
-are installed the headers are read as well, by the code that the server uses.
+The first bytes of every file are looked at with nothing but the standard library. Where the pixel libraries are
+installed, headers are read and judged as well, by the code that the server uses (`harmovid.pixels.inputs`).
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from harmovid.errors import (
-    ColourError,
     FrameError,
     FrameMismatch,
     FrameMissing,
     FrameUnreadable,
     HarmoVidError,
 )
+from harmovid.file_plan import FilePlan
 from harmovid.frames import FramePattern, FrameRange
-from harmovid.storage.files import check_exr
+from harmovid.storage.files import DirectorySource, check_exr
 from harmovid.storage.kinds import HEAD_BYTES
 
 
@@ -32,6 +32,7 @@ class LayerFacts:
         size_bytes: of all found files together; a single file counts once.
         header: facts of the first readable frame's header, empty without the pixel libraries.
         problems: one error per frame that the server would refuse or miss.
+        remarks: what is left alone or chosen in the files, each sentence once.
     """
 
     layer: str
@@ -40,6 +41,7 @@ class LayerFacts:
     size_bytes: int = 0
     header: Dict[str, Any] = field(default_factory=dict)
     problems: List[HarmoVidError] = field(default_factory=list)
+    remarks: List[str] = field(default_factory=list)
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the facts as a part of the JSON answer."""
@@ -53,34 +55,117 @@ class LayerFacts:
         }
 
 
-def pixel_library() -> Optional[Any]:
-    """Return `harmovid.pixels.exr`, or None where the pixel libraries are not installed."""
+def has_pixel_libraries() -> bool:
+    """Return whether headers can be read here."""
     try:
-        from harmovid.pixels import exr
+        import harmovid.pixels.inputs  # noqa: F401
     except ImportError:
-        return None
-    return exr
+        return False
+    return True
 
 
-def examine_layer(layer: str, pattern: FramePattern, frames: FrameRange, is_image: bool) -> LayerFacts:
-    """Return what the files of one layer show, every frame of the job looked at; mattes need one channel only."""
-    facts, library = LayerFacts(layer, pattern), pixel_library()
-    good: List[int] = []
-    windows: Dict[Tuple[int, ...], int] = {}
-    for frame in frames[:1] if pattern.is_single else frames:
+def examine(plan: FilePlan, rules: Optional[Any]) -> List[LayerFacts]:
+    """Return what the files of a job show, every frame looked at; the layer that is relit comes first.
+
+    Args:
+        plan: the job's files.
+        rules: the job's `harmovid.pixels.inputs.FrameRules`; None looks at the files' first bytes alone.
+    """
+    facts = {layer: LayerFacts(layer, pattern) for layer, pattern in plan.layers.items()}
+    view = _Headers(facts, rules, DirectorySource(plan.layers))
+    for frame in plan.frames:
+        view.look(frame)
+    for layer, each in facts.items():
+        missing = {problem.frame for problem in each.problems if isinstance(problem, FrameMissing)}
+        frames = view.singles.get(layer, plan.frames)
+        each.found = FrameRange(frame for frame in frames if frame not in missing)
+    return list(facts.values())
+
+
+class _Headers:
+    """Looks at one frame's files after the other."""
+
+    def __init__(self, facts: Mapping[str, LayerFacts], rules: Optional[Any], files: DirectorySource) -> None:
+        self.singles: Dict[str, Tuple[int, ...]] = {}
+        self._facts, self._rules, self._files = facts, rules, files
+        self._kept: Dict[str, Tuple[Any, ...]] = {}
+        self._first: Optional[Tuple[int, Any]] = None
+
+    def look(self, frame: int) -> None:
+        """Look at the files of a frame by themselves, then judge them together."""
+        headers = {layer: header for layer in self._facts for header in self._header(layer, frame)}
+        if self._rules is None or self._rules.target not in headers:
+            return
         try:
-            facts.size_bytes += _head(pattern.path(frame), frame, layer)
-            if library is not None:
-                _header(facts, library, frame, windows, is_image)
-            good.append(frame)
-        except (FrameError, ColourError) as error:
-            error.frame, error.layer = frame, layer
-            facts.problems.append(error)
-    missing = [problem.frame for problem in facts.problems if isinstance(problem, FrameMissing)]
-    facts.found = FrameRange(
-        frame for frame in (good if pattern.is_single else frames) if frame not in missing
-    )
-    return facts
+            chosen = self._rules.judge(headers)
+            self._same_format(frame, headers, chosen)
+        except FrameError as error:
+            self._note(error.layer or self._rules.target, frame, error)
+            return
+        for layer, header in headers.items():
+            self._take_facts(layer, header, chosen)
+        for remark in chosen.remarks:
+            layer, _, said = remark.partition(": ")
+            if said not in self._facts[layer].remarks:
+                self._facts[layer].remarks.append(said)
+
+    def _header(self, layer: str, frame: int) -> Tuple[Any, ...]:
+        """Return the header of one file, none where it cannot be read; a single file is read once."""
+        facts = self._facts[layer]
+        if layer in self.singles:
+            return self._kept.get(layer, ())
+        if facts.pattern.is_single:
+            self.singles[layer] = ()
+        try:
+            path = self._files.path(layer, frame)
+            facts.size_bytes += _head(path, frame, layer)
+            found: Tuple[Any, ...] = () if self._rules is None else (_read_header(path),)
+        except FrameError as error:
+            self._note(layer, frame, error)
+            return ()
+        if facts.pattern.is_single:
+            self.singles[layer] = (frame,)
+            self._kept[layer] = found
+        return found
+
+    def _note(self, layer: str, frame: int, error: FrameError) -> None:
+        """Note a problem of a file; one of a single file is not repeated for every frame."""
+        problems = self._facts[layer].problems
+        if self._facts[layer].pattern.is_single and any(p.message == error.message for p in problems):
+            return
+        error.frame, error.layer = frame, layer
+        problems.append(error)
+
+    def _same_format(self, frame: int, headers: Mapping[str, Any], chosen: Any) -> None:
+        """Raise `FrameMismatch` where the shot's format changes from its first good frame to this one."""
+        window = _part(headers, chosen, self._rules.target).display_window if self._rules else ()
+        if self._first is None:
+            self._first = (frame, window)
+        number, first = self._first
+        if window != first:
+            raise FrameMismatch(
+                f"its format is {size_text(window)}, that of frame {number} is {size_text(first)}.",
+                fix="Render all frames with one format.",
+            )
+
+    def _take_facts(self, layer: str, header: Any, chosen: Any) -> None:
+        facts = self._facts[layer]
+        if not facts.header:
+            picture = chosen.images.get(layer)
+            matte = chosen.mattes.get(layer)
+            names = [matte.channel] if picture is None else [*picture.rgb, *filter(None, [picture.alpha])]
+            facts.header = _described(_part({layer: header}, chosen, layer), len(header.parts), names)
+
+
+def _part(headers: Mapping[str, Any], chosen: Any, layer: str) -> Any:
+    """Return the header of the part that a layer is taken from."""
+    return headers[layer].parts[(chosen.images.get(layer) or chosen.mattes[layer]).part]
+
+
+def _read_header(path: str) -> Any:
+    from harmovid.pixels import exr
+
+    return exr.read_header(path)
 
 
 def _head(path: str, frame: int, layer: str) -> int:
@@ -101,43 +186,22 @@ def _head(path: str, frame: int, layer: str) -> int:
     return size
 
 
-def _header(
-    facts: LayerFacts, library: Any, frame: int, windows: Dict[Tuple[int, ...], int], is_image: bool
-) -> None:
-    """Read one header: keep the first one's facts, hold the others against it."""
-    header = library.read_header(facts.pattern.path(frame))
-    main = header.main_header
-    if is_image:
-        library.find_layer(header)
-    else:
-        library.find_matte(header)
-    format_ = tuple(main.display_window)
-    if not facts.header:
-        facts.header = _facts(main, len(header.parts))
-        windows[format_] = frame
-    elif format_ not in windows:
-        first = next(iter(windows.values()))
-        raise FrameMismatch(
-            f"its format is {size_text(format_)}, that of frame {first} is {facts.header['format']}.",
-            fix="Render all frames with one format.",
-        )
-
-
-def _facts(main: Any, parts: int) -> Dict[str, Any]:
+def _described(part: Any, parts: int, taken: Sequence[str]) -> Dict[str, Any]:
     """Return one part's header as plain facts."""
-    channels = {name: _type_name(channel.dtype) for name, channel in main.channels.items()}
-    facts: Dict[str, Any] = {
-        "format": size_text(main.display_window),
-        "display_window": list(main.display_window),
-        "data_window": list(main.data_window),
+    channels = {name: _type_name(channel.dtype) for name, channel in part.channels.items()}
+    return {
+        "format": size_text(part.display_window),
+        "display_window": list(part.display_window),
+        "data_window": list(part.data_window),
         "channels": channels,
-        "compression": main.compression,
-        "tiled": bool(main.tiled),
+        "taken": list(taken),
+        "part": part.name,
+        "compression": part.compression,
+        "tiled": bool(part.tiled),
         "parts": parts,
-        "pixel_aspect": main.pixel_aspect,
+        "pixel_aspect": part.pixel_aspect,
+        "primaries": _gamut(part.chromaticities),
     }
-    facts["primaries"] = _gamut(main.chromaticities)
-    return facts
 
 
 def _gamut(chromaticities: Any) -> str:
@@ -146,8 +210,8 @@ def _gamut(chromaticities: Any) -> str:
 
     if chromaticities is None:
         return "Rec. 709 (the file states none)"
-    stated = primaries.file_primaries(chromaticities)
-    named = [name for name, known in primaries.GAMUTS.items() if primaries.same_gamut(stated, known)]
+    stated = tuple(float(value) for value in chromaticities)
+    named = [name for name, known in primaries.GAMUTS.items() if primaries.same_gamut(stated, known)]  # type: ignore[arg-type]
     return named[0] if named else " ".join(f"{value:.4g}" for value in stated)
 
 
@@ -176,8 +240,10 @@ def header_lines(header: Dict[str, Any]) -> List[str]:
         f", {header['parts']} parts" if header["parts"] > 1 else ""
     )
     aspect = "" if header["pixel_aspect"] == 1 else f", pixel aspect {header['pixel_aspect']:g}"
+    where = f" of the part {header['part']}" if header["parts"] > 1 else ""
     return [
         f"format {header['format']}, data window {data}{aspect}, {header['compression']}{extra}",
         "channels " + "; ".join(f"{', '.join(names)} ({kind})" for kind, names in by_type.items()),
+        f"taken {', '.join(header['taken'])}{where}",
         f"primaries {header['primaries']}",
     ]

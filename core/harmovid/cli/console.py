@@ -5,6 +5,7 @@ Errors print as three short lines: what went wrong and where, then what to do.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import Any, Dict, List, Optional, Sequence, TextIO
@@ -30,6 +31,10 @@ class Console:
         self.quiet = quiet
         self.out = out or sys.stdout
         self.err = err or sys.stderr
+        # A file name may hold what the terminal's encoding lacks, or no text at all; it is shown, not stumbled over.
+        for stream in (self.out, self.err):
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="backslashreplace")
 
     def text(self, line: str = "") -> None:
         """Print a line of the answer that was asked for."""

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Sequence
 
 from harmovid.cli import diagnostics, parser, progress
+from harmovid.cli.arguments import ocio_remark, prepare
 from harmovid.cli.cancel import CancelOnInterrupt
 from harmovid.cli.console import Console, describe
 from harmovid.cli.engine_choice import Choice, ask_engine, stand_in
 from harmovid.cli.report import Outcome
 from harmovid.client import connect
 from harmovid.errors import HarmoVidError
-from harmovid.job import EngineInfo
 from harmovid.job_files import JobFiles
 from harmovid.settings import Settings, load_settings
 
@@ -56,34 +56,15 @@ def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
     return _run(prepare(args, engine, config), args, config, console)
 
 
-def prepare(args: argparse.Namespace, engine: EngineInfo, config: Settings) -> JobFiles:
-    """Return the job of a command line.
-
-    Raises:
-        InputError, OptionError, OutputError: see `JobFiles.prepare`.
-    """
-    return JobFiles.prepare(
-        engine,
-        parser.layers_of(args),
-        args.out,
-        frames=args.frames,
-        options=parser.options_of(args, engine),
-        output=getattr(args, "mode", "fg"),
-        strength=args.strength,
-        field=args.field,
-        colorspace=parser.colorspace_of(args, engine),
-        premultiplied=args.premultiplied,
-        overwrite=args.overwrite,
-        label=args.label,
-        roots=config.roots if config.server else (),
-    )
-
-
 def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Console) -> int:
     folder = getattr(args, "diagnostics", None)  # only deflicker has it
     if folder:
         diagnostics.prepare(folder)
+    remarks = [*job.warnings, *ocio_remark(config, job.spec.colorspace)]
+    for remark in remarks:
+        console.note(f"warning: {remark}")
     outcome = run_job(job, config, console)
+    outcome.remarks = remarks
     written = diagnostics.write(folder, job, outcome) if folder else []
     return _tell(outcome, args, written, console)
 

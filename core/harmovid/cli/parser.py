@@ -8,7 +8,7 @@ reads just enough to know which server to ask, `build(engine)` then reads everyt
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, List, NoReturn, Optional, Sequence
+from typing import Any, Container, Dict, List, NoReturn, Optional, Sequence
 
 from harmovid import __version__
 from harmovid.cli import exits, host_plugins, plugin_commands
@@ -189,6 +189,14 @@ def _job_flags(parser: argparse.ArgumentParser, dry: bool) -> None:
     parser.add_argument(
         "--colorspace", action="append", default=[], metavar="[LAYER=]NAME",
         help="OpenColorIO space of all images or of one input (default scene-linear as the file says)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--layer", action="append", default=[], metavar="[INPUT=]LAYER",
+        help="layer, part or view that is the picture, of all images or of one input (default the beauty)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mask-channel", action="append", default=[], metavar="[INPUT=]CHANNEL",
+        help="channel that is the matte, of all mattes or of one input (default by name and content)",
     )  # fmt: skip
     alpha = parser.add_mutually_exclusive_group()
     alpha.add_argument(
@@ -377,23 +385,57 @@ def colorspace_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str
     Raises:
         InputError: a text that cannot be read, or a matte.
     """
-    images, given = engine.layers_of(IMAGE), layers_of(args)
-    everywhere: Dict[str, str] = {}
-    single: Dict[str, str] = {}
-    for text in args.colorspace:
-        layer, equals, name = text.partition("=")
-        if equals and layer in engine.layers_of(MATTE):
+    mattes = engine.layers_of(MATTE)
+    for layer in (text.partition("=")[0] for text in args.colorspace if "=" in text):
+        if layer in mattes:
             raise InputError(
                 f"{layer} is a matte and has no colour space.", fix="Leave it out of --colorspace."
             )
-        if equals and layer in images and name:
-            single[layer] = name
+    return _by_input("--colorspace", args.colorspace, engine.layers_of(IMAGE), layers_of(args))
+
+
+def exr_layers_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str]:
+    """Return the layer of each image that one is chosen of; `LAYER` alone means all images that are given.
+
+    Raises:
+        InputError: a text that cannot be read, or an input that is no image.
+    """
+    return _by_input("--layer", args.layer, engine.layers_of(IMAGE), layers_of(args))
+
+
+def matte_channels_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str]:
+    """Return the channel of each matte that one is chosen of; `CHANNEL` alone means all mattes that are given.
+
+    Raises:
+        InputError: a text that cannot be read, an input that is no matte, or no matte at all.
+    """
+    given, mattes = layers_of(args), engine.layers_of(MATTE)
+    if args.mask_channel and not any(matte in given for matte in mattes):
+        raise InputError("--mask-channel is given, but no matte.", fix="Give the matte as well.")
+    return _by_input("--mask-channel", args.mask_channel, mattes, given)
+
+
+def _by_input(
+    flag: str, texts: Sequence[str], inputs: Sequence[str], given: Container[str]
+) -> Dict[str, str]:
+    """Return the values of a flag that is written `VALUE`, for all inputs that are given, or `INPUT=VALUE`.
+
+    Raises:
+        InputError: a text that cannot be read.
+    """
+    everywhere: Dict[str, str] = {}
+    single: Dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name in inputs and value:
+            single[name] = value
         elif text and not equals:
-            everywhere.update((image, text) for image in images if image in given)
+            everywhere.update((each, text) for each in inputs if each in given)
         else:
+            what = {"--colorspace": "NAME", "--layer": "LAYER"}.get(flag, "CHANNEL")
             raise InputError(
-                f"--colorspace {text!r} cannot be read.",
-                fix="Write NAME or " + " or ".join(f"{image}=NAME" for image in images) + ".",
+                f"{flag} {text!r} cannot be read.",
+                fix=f"Write {what} or " + " or ".join(f"{each}={what}" for each in inputs) + ".",
             )
     return {**everywhere, **single}
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import List, Sequence, Tuple
 
-from harmovid.cli.check_files import pixel_library
+from harmovid.cli.check_files import has_pixel_libraries
 from harmovid.cli.curves import CORRECTED, FAILED, FrameCurve
 from harmovid.errors import FrameError
 from harmovid.job_files import JobFiles
@@ -35,7 +35,7 @@ def write_previews(folder: str, job: JobFiles, rows: Sequence[FrameCurve]) -> Tu
     Raises:
         OutputError: a picture cannot be written.
     """
-    if pixel_library() is None:
+    if not has_pixel_libraries():
         return [], "Previews need the pixel libraries: pip install 'harmovid[server]'."
     if job.plan.colorspace:
         # The stored values are then no linear light, and their ratio is no number of stops.

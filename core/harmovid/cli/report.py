@@ -23,7 +23,12 @@ WARNINGS = {
     "nan": "pixels that are not numbers (NaN), left as they came",
     "inf": "infinite pixels, left as they came",
     "clamped_values": "values too large for their pixel type, clamped",
+    "added_light_pixels": "pixels of light with alpha 0, added to the background "
+    "(is the foreground premultiplied? otherwise --unpremultiplied)",
+    "left_out_light_pixels": "pixels of light with alpha 0 outside the matte that was given, left out",
 }
+# What a matte of one colour comes to.
+SOLID = {"white": "it limits nothing", "black": "nothing is changed or measured"}
 # An engine's decision that left the frame as it was.
 NOTHING = "nothing"
 # Frames that failed for one reason are listed up to this many; the JSON report has all.
@@ -34,7 +39,8 @@ LISTED_FRAMES = 20
 class Outcome:
     """The frames of one job as they came to an end.
 
-    `frames` maps a frame to its report (what engine and pixels said of it), `failures` to its error.
+    `frames` maps a frame to its report (what engine and pixels said of it), `failures` to its error; `remarks` are
+    the warnings that were known before the start.
     """
 
     total: int
@@ -46,6 +52,7 @@ class Outcome:
     frames: Dict[int, Mapping[str, Any]] = field(default_factory=dict)
     failures: Dict[int, HarmoVidError] = field(default_factory=dict)
     error: Optional[HarmoVidError] = None
+    remarks: List[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -64,7 +71,20 @@ class Outcome:
                 lines.append(f"{sum(counts.values())} {meaning} (frames {FrameRange(hit)})")
         for said, frames in self._sayings().items():
             lines.append(f"{said} (frames {FrameRange(frames)})")
-        return lines
+        return lines + self._solid_mattes()
+
+    def _solid_mattes(self) -> List[str]:
+        """Return a sentence for each matte that says nothing: white, or black, everywhere in all frames."""
+        found = [report.get("solid") for report in self.frames.values()]
+        maps = [each for each in found if isinstance(each, dict)]
+        if not maps or len(maps) < len(found):
+            return []
+        alike = {name: colour for name, colour in maps[0].items() if all(m.get(name) == colour for m in maps)}
+        return [
+            f"{name} is {colour} everywhere in all frames: {SOLID[colour]}; --mask-channel chooses another channel"
+            for name, colour in alike.items()
+            if colour in SOLID
+        ]
 
     def _sayings(self) -> Dict[str, List[int]]:
         """Return what the reports say in words, each with its frames: compressions, why nothing was done."""
@@ -72,6 +92,9 @@ class Outcome:
         for frame, report in self.frames.items():
             if report.get("compression"):
                 found.setdefault(f"written as {report['compression']}", []).append(frame)
+            notes = report.get("notes")
+            for note in notes if isinstance(notes, list) else []:
+                found.setdefault(str(note), []).append(frame)
             engine = report.get("engine")
             # What a server writes into a report is checked to be plain, no more.
             if isinstance(engine, dict) and engine.get("decision") == NOTHING:
@@ -114,7 +137,7 @@ class Outcome:
             "out": self.out,
             "frames": {"total": self.total, "written": len(self.frames), "resumed": self.resumed},
             "failed": [error.to_wire() for _, error in sorted(self.failures.items())],
-            "warnings": self.warnings(),
+            "warnings": [*self.remarks, *self.warnings()],
             "seconds": round(self.seconds, 3),
         }
         if self.error is not None:

@@ -20,7 +20,8 @@ from harmovid.pixels import exr
 from harmovid.pixels.apply.compose import union
 from harmovid.pixels.colour.primaries import file_primaries
 from harmovid.pixels.exr.choice import beauty_prefix, is_named_beauty
-from harmovid.pixels.exr.mattes import check_full
+from harmovid.pixels.exr.layers import layer_at
+from harmovid.pixels.exr.mattes import check_full, is_full
 
 ASPECT_TOLERANCE = 1e-3
 """Relative difference of two pixel aspects that programs write for the same format."""
@@ -89,6 +90,25 @@ class FrameRules:
         """
         return exr.find_layer(header, self.exr_layers.get(name, ""))
 
+    def companions(self, header: exr.ExrHeader) -> Dict[str, exr.Layer]:
+        """Return the other views of the target that get the same correction, by their names.
+
+        They do unless the user has chosen one picture, or a composite is made: what is right for one eye is right for
+        the other, and both stay alike. A view whose channels cannot be relit is none of them.
+        """
+        if self.comp or self.exr_layers.get(self.target):
+            return {}
+        layer = self.layer(header, self.target)
+        views = exr.other_views(header.parts, layer.part, _prefix(layer))
+        found = {view.name: layer_at(header, view.part, view.prefix) for view in views if view.alike}
+        return {name: each for name, each in found.items() if self._can_relight(header, each, layer)}
+
+    def _can_relight(self, header: exr.ExrHeader, layer: exr.Layer, like: exr.Layer) -> bool:
+        part = header.parts[layer.part]
+        names = [*layer.rgb, *([layer.alpha] if layer.alpha and self.wants_matte else [])]
+        same = not self.wants_matte or (layer.alpha is None) == (like.alpha is None)
+        return same and all(is_full(part, name) for name in names)
+
     def matte(self, header: exr.ExrHeader, name: str) -> exr.Matte:
         """Return the channel of a matte input.
 
@@ -146,14 +166,21 @@ class FrameRules:
     def _uses_alpha(self, name: str, has_matte: bool) -> bool:
         """Return whether an image's own alpha is read: to divide by, as the matte, or to compose with."""
         if name == self.target:
-            return self.premultiplied or (self.wants_matte and not has_matte)
+            return self.wants_matte and (self.premultiplied or not has_matte)
         return self.comp and name == BACKGROUND
 
     def _remarks(self, name: str, header: exr.ExrHeader, layer: exr.Layer) -> Tuple[str, ...]:
         """Return what is left alone in an image's file: other views, and parts that could be the picture."""
-        prefix = layer.rgb[0].rpartition(".")[0]
-        views = exr.other_views(header.parts, layer.part, prefix)
-        remarks = [f"{name}: the view {view} is left as it is; --layer {view} chooses it" for view in views]
+        remarks = []
+        relit = self.companions(header) if name == self.target else {}
+        for view in (each.name for each in exr.other_views(header.parts, layer.part, _prefix(layer))):
+            if view in relit:
+                said = (
+                    f"the view {view} gets the same correction; --layer {view} measures and corrects it alone"
+                )
+            else:
+                said = f"the view {view} is left as it is; --layer {view} chooses it"
+            remarks.append(f"{name}: {said}")
         pictures = [part.name for part in header.parts if beauty_prefix(part) is not None]
         unsure = not is_named_beauty(header.parts[layer.part]) and not self.exr_layers.get(name)
         if len(pictures) > 1 and unsure:
@@ -198,6 +225,10 @@ class FrameRules:
                 fix="Write it at full size, or crop the foreground.",
                 layer=BACKGROUND,
             )
+
+
+def _prefix(layer: exr.Layer) -> str:
+    return layer.rgb[0].rpartition(".")[0]
 
 
 def size_text(box: Sequence[int]) -> str:

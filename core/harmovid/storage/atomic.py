@@ -1,16 +1,41 @@
 """Files that are there whole or not at all: written to a temporary name in the same folder, fsynced, renamed.
 
-The temporary name is hidden, ends in `.tmp` and is removed again when anything goes wrong.
+The temporary name is hidden, ends in `.tmp` and is removed again when anything goes wrong. Names may be as long as the
+file system takes (255 bytes), and need not be UTF-8: a name that leaves no room for more has a digest in its place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
+import re
 import secrets
-from typing import Union
+from typing import Optional, Union
 
 Buffer = Union[bytes, bytearray, memoryview]
+
+LONGEST_NAME_BYTES = 255
+"""What Linux, macOS and Windows file systems take as one name."""
+
+_RANDOM_BYTES = 4
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+# What a file system answers that has no hard links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+
+
+def stem_of(name: str) -> str:
+    """Return what the temporary names of a file begin with, behind the dot: its name, or a digest of a long one."""
+    added = len(f"..{'0' * 2 * _RANDOM_BYTES}.tmp")
+    raw = os.fsencode(name)
+    return name if len(raw) + added <= LONGEST_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
+
+
+def temporary_stem(name: str) -> Optional[str]:
+    """Return the stem in a temporary name, or None where `name` is none."""
+    match = _TEMPORARY.fullmatch(name)
+    return match.group(1) if match else None
 
 
 class WholeFile:
@@ -33,7 +58,9 @@ class WholeFile:
         """
         self._path = path
         self._folder, name = os.path.split(path)
-        self._temporary = os.path.join(self._folder, f".{name}.{secrets.token_hex(4)}.tmp")
+        self._temporary = os.path.join(
+            self._folder, f".{stem_of(name)}.{secrets.token_hex(_RANDOM_BYTES)}.tmp"
+        )
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(self._temporary, flags, mode)
 
@@ -43,11 +70,18 @@ class WholeFile:
         while view:
             view = view[os.write(self._descriptor, view) :]
 
-    def commit(self) -> None:
-        """Give the file its final name, replacing what was there; return when it is on the disk."""
+    def commit(self, replace: bool = True) -> None:
+        """Give the file its final name; return when it is on the disk.
+
+        Args:
+            replace: what is there may go; otherwise a file of that name is `FileExistsError`, whenever it appeared.
+        """
         os.fsync(self._descriptor)
         self._close()
-        os.replace(self._temporary, self._path)
+        if replace:
+            os.replace(self._temporary, self._path)
+        else:
+            _rename_to_free_name(self._temporary, self._path)
         sync_folder(self._folder)
 
     def drop(self) -> None:
@@ -60,6 +94,25 @@ class WholeFile:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _rename_to_free_name(source: str, target: str) -> None:
+    """Rename a file; raise `FileExistsError` where the new name is taken."""
+    if os.name == "nt":
+        os.rename(source, target)  # Windows never replaces here
+        return
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
+        os.replace(source, target)
+    else:
+        os.unlink(source)
 
 
 def write_whole(path: str, data: Buffer, mode: int = 0o666) -> None:

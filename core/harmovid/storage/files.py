@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import struct
 import time
 from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Set, Tuple
 
 from harmovid.errors import FrameMissing, FrameRefused, FrameUnreadable, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange
-from harmovid.storage.atomic import WholeFile
+from harmovid.storage.atomic import WholeFile, stem_of, temporary_stem
 from harmovid.storage.checksums import Buffer, crc32
 from harmovid.storage.journal import Journal
 from harmovid.storage.kinds import EXR_DEEP_FLAG, EXR_MAGIC, HEAD_BYTES, other_kind
@@ -112,7 +111,7 @@ class DirectorySource:
 
     def __init__(self, patterns: Mapping[str, FramePattern]) -> None:
         self.patterns = dict(patterns)
-        self._listed: Dict[str, Tuple[float, FrameRange]] = {}
+        self._listed: Dict[str, Tuple[float, Dict[int, str]]] = {}
 
     def read(self, layer: str, frame: int) -> bytes:
         """Return the frame's file.
@@ -126,7 +125,7 @@ class DirectorySource:
             FrameRefused: a deep EXR.
         """
         pattern = self.patterns[layer]
-        path = pattern.path(frame)
+        path = self.path(layer, frame)
         try:
             with open(path, "rb") as file:
                 data = file.read()
@@ -142,12 +141,20 @@ class DirectorySource:
         check_exr(data[:HEAD_BYTES], len(data), path, frame, layer)
         return data
 
+    def path(self, layer: str, frame: int) -> str:
+        """Return the path of a frame's file: the pattern's own, or else one of another padding or sign."""
+        pattern = self.patterns[layer]
+        path = pattern.path(frame)
+        if pattern.is_single or os.path.exists(path):
+            return path
+        return pattern.folder + self._existing(pattern).get(frame, pattern.name(frame))
+
     def fingerprint(self, frames: Iterable[int]) -> int:
         """Return a CRC-32 over names, sizes and times of all input files: other inputs are another job."""
         crc = 0
         for layer, pattern in sorted(self.patterns.items()):
             for frame in (0,) if pattern.is_single else frames:
-                path = os.path.abspath(pattern.path(frame))
+                path = os.path.abspath(self.path(layer, frame))
                 try:
                     status = os.stat(path)
                     line = f"{layer} {path} {status.st_size} {status.st_mtime_ns}\n"
@@ -157,18 +164,20 @@ class DirectorySource:
         return crc
 
     def _missing(self, pattern: FramePattern, layer: str, frame: int) -> FrameMissing:
-        nearest = None if pattern.is_single else self._existing(pattern).nearest(frame)
-        fix = pattern.hint() if nearest is None else f"The nearest is {pattern.name(nearest)}."
+        files = {} if pattern.is_single else self._existing(pattern)
+        nearest = FrameRange(files).nearest(frame)
+        fix = pattern.hint() if nearest is None else f"The nearest is {files[nearest]}."
         return FrameMissing(f"there is no file {pattern.path(frame)}.", fix=fix, frame=frame, layer=layer)
 
-    def _existing(self, pattern: FramePattern) -> FrameRange:
+    def _existing(self, pattern: FramePattern) -> Dict[int, str]:
+        """Return the names of a layer's files by frame, as they were a moment ago."""
         now = time.monotonic()
         listed = self._listed.get(pattern.text)
         if listed is None or now - listed[0] > LISTING_SECONDS:
             try:
-                listed = (now, pattern.existing())
+                listed = (now, pattern.files())
             except PatternError:
-                listed = (now, FrameRange())
+                listed = (now, {})
             self._listed[pattern.text] = listed
         return listed[1]
 
@@ -182,6 +191,7 @@ class DirectorySink:
         frames: FrameRange,
         source: Optional[DirectorySource] = None,
         journal: Optional[Journal] = None,
+        overwrite: bool = False,
     ) -> None:
         """Make the output folder.
 
@@ -190,13 +200,17 @@ class DirectorySink:
             frames: all frames of the job.
             source: the inputs, none of which may be written over.
             journal: remembers what is written, for resuming; it must belong to the same pattern.
+            overwrite: results may replace files that are not of this job.
 
         Raises:
             PatternError: one file name for several frames.
             OutputError: a result would replace an input, or the folder cannot be made.
         """
         self.pattern = pattern
+        self._frames = frames
         self._journal = journal
+        self._overwrite = overwrite
+        self._own: Set[int] = set()
         if pattern.is_single and len(frames) > 1:
             raise PatternError(
                 f"{pattern.text} is one file, but there are {len(frames)} frames.",
@@ -213,13 +227,16 @@ class DirectorySink:
 
     def begin(self, job_id: str) -> Mapping[int, int]:
         """Return what earlier runs of the same job have written and is still as it was written."""
-        return {} if self._journal is None else self._journal.begin(job_id)
+        written = {} if self._journal is None else self._journal.begin(job_id)
+        self._own.update(written)
+        return written
 
     def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
         """Write one result and note it in the journal, with the checksum that `report` has.
 
         Raises:
-            OutputError: disk full, no permission, folder gone; no temporary file stays behind.
+            OutputError: disk full, no permission, folder gone, or a file that is not of this job has the result's
+                name; no temporary file stays behind.
         """
         receiver = self.receive(frame, len(data))
         try:
@@ -235,7 +252,35 @@ class DirectorySink:
         Raises:
             OutputError: the folder is gone, or no file can be made in it.
         """
-        return _FileReceiver(self.pattern.path(frame), frame, size, self._journal)
+        return _FileReceiver(self, frame, size)
+
+    def put(self, frame: int, file: WholeFile, size: int, crc: int) -> None:
+        """Give a whole result its name and note it in the journal.
+
+        Args:
+            frame: whose result it is.
+            file: the result, written.
+            size: its length in bytes.
+            crc: its CRC-32.
+
+        Raises:
+            OutputError: a file that is not of this job has the name.
+            OSError: it cannot be renamed or noted.
+        """
+        path = self.pattern.path(frame)
+        if self._journal is not None:
+            self._journal.announce(frame, size, crc)
+        try:
+            file.commit(replace=self._overwrite or frame in self._own)
+        except FileExistsError as error:
+            raise OutputError(
+                f"{path} has appeared since the job began, and is not of this job.",
+                fix="Allow it to be replaced (--overwrite), or write to another folder.",
+                frame=frame,
+            ) from error
+        self._own.add(frame)
+        if self._journal is not None:
+            self._journal.record(frame, path, crc)
 
     def finish(self, state: str) -> None:
         """Close the journal; it is removed when there is nothing to go on with."""
@@ -245,24 +290,22 @@ class DirectorySink:
     def _remove_leftovers(self) -> None:
         """Remove temporary files of a killed earlier run; the journal's lock says that none is running."""
         folder = self.pattern.folder or "."
+        stems = {stem_of(self.pattern.name(frame)) for frame in self._frames}
         for name in os.listdir(folder):
-            match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.tmp", name)
-            if match and (
-                match.group(1) == self.pattern.name(0) or self.pattern.number_in(match.group(1)) is not None
-            ):
+            if temporary_stem(name) in stems:
                 os.unlink(os.path.join(folder, name))
 
 
 class _FileReceiver:
     """One result on its way into a file of the output folder."""
 
-    def __init__(self, path: str, frame: int, size: int, journal: Optional[Journal]) -> None:
-        self._path, self._frame, self._size = path, frame, size
-        self._journal = journal
+    def __init__(self, sink: DirectorySink, frame: int, size: int) -> None:
+        self._sink, self._frame, self._size = sink, frame, size
+        self._path = sink.pattern.path(frame)
         try:
-            self._file = WholeFile(path)
+            self._file = WholeFile(self._path)
         except OSError as error:
-            raise output_error(error, path, size, frame) from error
+            raise output_error(error, self._path, size, frame) from error
 
     def write(self, data: Buffer) -> None:
         """See `Receiver`."""
@@ -274,9 +317,7 @@ class _FileReceiver:
     def commit(self, report: Mapping[str, Any]) -> None:
         """See `Receiver`."""
         try:
-            self._file.commit()
-            if self._journal is not None:
-                self._journal.record(self._frame, self._path, report["crc"])
+            self._sink.put(self._frame, self._file, self._size, report["crc"])
         except OSError as error:
             raise output_error(error, self._path, self._size, self._frame) from error
 

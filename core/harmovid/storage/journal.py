@@ -9,10 +9,13 @@ result that was written, fsynced and renamed. The digest is made of the specific
 output: another command has another journal.
 
     harmovid-journal 1 <job id> <digest>
+    results <frames> <pattern, percent-encoded>
+    put <frame> <size> <crc32 in hex>
     <frame> <size> <crc32 in hex> <mtime in ns>
 
-A line that was cut off by a crash is ignored. While a run holds the journal it is locked, so that two runs
-of one command cannot write the same files.
+`put` says what is about to get a result's name: a run that was killed before the next line knows its own file again.
+A line that was cut off by a crash is ignored. While a run holds the journal it is locked, so that two runs of one
+command, or two jobs with the same results, cannot write the same files.
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 from harmovid.errors import OutputError
 from harmovid.job import DONE, JobSpec, new_job_id
 from harmovid.storage.checksums import crc32
+from harmovid.storage.claims import Claim, exclusive, other_journals
 from harmovid.storage.locks import lock_file
 
 _HEADER = re.compile(r"harmovid-journal 1 ([0-9a-f]{32}) ([0-9a-f]{32})")
-_LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) ([0-9]{1,20})")
+_LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) (-?[0-9]{1,20})")
+_PUT = re.compile(r"put (-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8})")
 _READ_BYTES = 1 << 20
 
 
@@ -90,15 +95,18 @@ def has_journals(folder: str) -> bool:
 class Journal:
     """One job's journal, open and locked. `job_id` is the id under which the job is to be submitted."""
 
-    def __init__(self, path: str, descriptor: int, digest: str) -> None:
+    def __init__(self, path: str, descriptor: int, digest: str, claim: Optional[Claim] = None) -> None:
         self.path = path
         self._digest = digest
+        self._claim = claim
         self._file: Optional[int] = descriptor
         self._written: Dict[int, Written] = {}
         self.job_id = new_job_id()
 
     @classmethod
-    def open(cls, folder: str, digest: str, path_of: Callable[[int], str]) -> Journal:
+    def open(
+        cls, folder: str, digest: str, path_of: Callable[[int], str], claim: Optional[Claim] = None
+    ) -> Journal:
         """Open or make the journal in `folder`, and check which of its results are still there unchanged.
 
         Where one is gone, the server may have forgotten it as well: the job then gets a new id, and what is
@@ -108,26 +116,38 @@ class Journal:
             folder: the output folder; made when missing.
             digest: `job_digest` of the job.
             path_of: frame number to the path of its result.
+            claim: the results that the job will write; no other job may be writing one of them.
 
         Raises:
-            OutputError: another run holds it, or it cannot be written.
+            OutputError: another run holds it, another job writes the same results, or it cannot be written.
         """
         path = journal_path(folder, digest)
         try:
             os.makedirs(folder or ".", exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-            journal = cls(path, os.open(path, flags, 0o666), digest)
+            with exclusive(folder):
+                is_new = not os.path.exists(path)
+                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+                journal = cls(path, os.open(path, flags, 0o666), digest, claim)
+                journal._take(folder, path_of, is_new)
+                return journal
         except OSError as error:
             raise OutputError(
                 f"{path} cannot be written: {error.strerror or error}.", fix="Check the output folder."
             ) from error
+
+    def _take(self, folder: str, path_of: Callable[[int], str], is_new: bool) -> None:
+        """Lock the journal, refuse to write what another job is writing, and read what is there."""
         try:
-            journal._lock()
-            journal._load(path_of)
+            self._lock()
+            if self._claim is not None:
+                _refuse_clash(folder, self.path, self._claim)
+            self._load(path_of)
         except BaseException:
-            journal.close()
+            self.close()
+            if is_new:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
             raise
-        return journal
 
     def begin(self, job_id: str) -> Mapping[int, int]:
         """Take `job_id` as the job's id from now on and return `{frame: crc}` of what is written."""
@@ -135,6 +155,15 @@ class Journal:
             self.job_id = job_id
             self._rewrite()
         return {frame: entry.crc for frame, entry in self._written.items()}
+
+    def announce(self, frame: int, size: int, crc: int) -> None:
+        """Note what is about to get the name of a frame's result.
+
+        Raises:
+            OSError: the journal cannot be written.
+        """
+        # Not synced: a killed process leaves what it wrote; after a power cut the file may count as a stranger's.
+        self._append(f"put {frame} {size} {crc:08x}\n", sync=False)
 
     def record(self, frame: int, path: str, crc: int) -> None:
         """Note one result that is on the disk under its final name.
@@ -183,6 +212,11 @@ class Journal:
         for match in filter(None, map(_LINE.fullmatch, lines[1:-1])):
             frame, size, crc, mtime_ns = match.groups()
             found[int(frame)] = Written(int(size), int(crc, 16), int(mtime_ns))
+        for match in filter(None, map(_PUT.fullmatch, lines[1:-1])):
+            frame, size, crc = match.groups()
+            put = Written(int(size), int(crc, 16), -1)
+            if int(frame) not in found and put.is_still(path_of(int(frame))):
+                found[int(frame)] = put
         self._written = {frame: entry for frame, entry in found.items() if entry.is_still(path_of(frame))}
         if header and header.group(2) == self._digest and len(self._written) == len(found):
             self.job_id = header.group(1)
@@ -190,21 +224,51 @@ class Journal:
 
     def _rewrite(self) -> None:
         text = f"harmovid-journal 1 {self.job_id} {self._digest}\n"
+        text += f"{self._claim.line()}\n" if self._claim is not None else ""
         text += "".join(_line(frame, entry) for frame, entry in self._written.items())
         os.ftruncate(self._descriptor(), 0)
         self._append(text)
 
-    def _append(self, text: str) -> None:
+    def _append(self, text: str, sync: bool = True) -> None:
         descriptor, data = self._descriptor(), text.encode("ascii")
         os.lseek(descriptor, 0, os.SEEK_END)
         while data:
             data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
 
     def _descriptor(self) -> int:
         if self._file is None:
             raise OutputError(f"{self.path} is closed.", fix="Open a new journal for a new run.")
         return self._file
+
+
+def _refuse_clash(folder: str, own: str, claim: Claim) -> None:
+    """Raise `OutputError` where a running job has claimed one of the results that `claim` names."""
+    for path in other_journals(folder, own):
+        other = _running_claim(path)
+        common = claim.clash(other) if other is not None else ()
+        if common:
+            raise OutputError(
+                f"another job is writing {claim.pattern.text}, frames {common}, at this moment.",
+                fix="Wait for it, stop it, or write to another folder.",
+            )
+
+
+def _running_claim(path: str) -> Optional[Claim]:
+    """Return what the job of another journal has claimed, or None where no run holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None  # it has just ended
+    try:
+        lock_file(descriptor)
+    except OSError:
+        claims = map(Claim.parse, _read_all(descriptor).split("\n"))
+        return next((claim for claim in claims if claim is not None), None)
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _line(frame: int, entry: Written) -> str:

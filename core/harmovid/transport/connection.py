@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
@@ -61,6 +62,20 @@ def parse_address(address: str) -> Tuple[str, int]:
     if match is None or not 1 <= port <= 65535:
         raise InputError(f"{address!r} is not a server address.", fix="Write it like tcp://render01:5570.")
     return match.group(1), port
+
+
+def _check_name(endpoint: str) -> None:
+    """Raise `Unreachable` where nobody answers because the host's name leads nowhere; ZeroMQ does not say so."""
+    if not endpoint.startswith("tcp://"):
+        return
+    host, port = parse_address(endpoint)
+    try:
+        socket.getaddrinfo(host.strip("[]"), port)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(
+            f"the name {host} cannot be resolved to an address.",
+            fix="Check its spelling, or write the machine's number, like tcp://10.0.0.7:5570.",
+        ) from error
 
 
 def _reachable(host: str, path: str) -> bool:
@@ -332,6 +347,8 @@ class Connection:
             for message in self.poll(_TICK_MS):
                 if wanted(message):
                     return message
+        if not self.welcome:
+            _check_name(self._control.endpoint)
         raise Unreachable(f"the server at {self._control.endpoint} does not answer {what}.", fix=_NO_ANSWER)
 
     def poll(self, timeout_ms: int) -> List[wire.Message]:

@@ -74,6 +74,7 @@ TO_CLIENT_CONTROL, TO_CLIENT_DATA = "control to client", "data to client"
 SESSION_UNKNOWN = "session"  # the ERROR code that means: say HELLO again
 SCOPES = ("message", "session", "job")
 
+LABEL_BYTES = 256
 JOB_ID = text(32, "[0-9a-f]{32}")
 LAYER = text(32, "[a-z][a-z0-9_]{0,31}")
 FRAME = integer(MIN_NUMBER, MAX_NUMBER)
@@ -110,12 +111,12 @@ SPEC = record(
         "colorspace": map_of(LAYER, text(128), LAYERS_PER_JOB),
         "output": record({}, _OUTPUT),
         "shared": map_of(LAYER, text(1024), LAYERS_PER_JOB),
-        "label": text(256),
+        "label": text(LABEL_BYTES),
         "exr_layers": map_of(LAYER, text(256), LAYERS_PER_JOB),
         "matte_channels": map_of(LAYER, text(512), LAYERS_PER_JOB),
     },
 )  # fmt: skip
-JOB_ROW = record(_PROGRESS, {"engine": text(64), "label": text(256), "age_s": number(0, 1e12)})
+JOB_ROW = record(_PROGRESS, {"engine": text(64), "label": text(LABEL_BYTES), "age_s": number(0, 1e12)})
 
 
 def _have(value: Any, where: str) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict
 
 import numpy as np
 from harmovid.errors import OutputError, SpoolFull
@@ -65,8 +65,12 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
         frame, part, window = over.frame, over.part, over.window
     else:
         part, window = relit.picture.layer.part, relit.picture.window
-        changes = _changed(relit)
-        frame = exr.with_channels(frames[plan.target], changes, part)[0] if changes else frames[plan.target]
+        frame = _relit_in(frames[plan.target], relit)
+        for view in plan.rules.companions(frame.headers).values():
+            other = relight(frames, plan, light, view)
+            frame = _relit_in(frame, other)
+            for name, count in other.counts.items():
+                report[name] = report.get(name, 0) + count
     if relit.stops is not None:
         stops = exr.moved(relit.stops, relit.picture.window, window)
         frame = with_field(frame, stops, light.scaled(plan.strength), part)
@@ -74,10 +78,11 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
     return Finished(len(data), _save(data, target), report)
 
 
-def _changed(relit: Relit) -> Mapping[str, exr.Pixels]:
-    """Return the channels that are other arrays than before."""
-    names, new, old = relit.picture.layer.rgb, relit.stored, relit.picture.rgb
-    return {name: fresh for name, fresh, before in zip(names, new, old) if fresh is not before}
+def _relit_in(frame: exr.ExrFrame, relit: Relit) -> exr.ExrFrame:
+    """Return the frame with a relit picture in its place; the frame itself where no channel is another array."""
+    layer, new, old = relit.picture.layer, relit.stored, relit.picture.rgb
+    changes = {name: fresh for name, fresh, before in zip(layer.rgb, new, old) if fresh is not before}
+    return exr.with_channels(frame, changes, layer.part)[0] if changes else frame
 
 
 def _attributes(plan: Plan, light: LightingField) -> Dict[str, exr.Attribute]:

@@ -49,7 +49,11 @@ def _named(name: str, read: Callable[[Path], Read], path: Path) -> Read:
 
 def colour_planes(frame: exr.ExrFrame, plan: Plan, name: str) -> Tuple[RGB, Box]:
     """Return the three planes of an image input's picture, in their own types, and their data window."""
-    layer = plan.rules.layer(frame.headers, name)
+    return layer_planes(frame, plan.rules.layer(frame.headers, name))
+
+
+def layer_planes(frame: exr.ExrFrame, layer: exr.Layer) -> Tuple[RGB, Box]:
+    """Return the three planes of a layer, in their own types, and their data window."""
     part = frame.parts[layer.part]
     red, green, blue = (part.channels[channel] for channel in layer.rgb)
     return (red, green, blue), part.header.data_window
@@ -86,18 +90,23 @@ class Picture:
     gate: Optional[Plane]
 
     @classmethod
-    def of(cls, frames: Frames, plan: Plan) -> Picture:
+    def of(cls, frames: Frames, plan: Plan, view: Optional[exr.Layer] = None) -> Picture:
         """Look at a frame.
 
         The alpha of a plate that is no foreground is not used: light counts whether or not it hides anything (fire and
         glows have alpha 0, scans are written as RGBA), and in every frame alike.
 
+        Args:
+            frames: its decoded inputs.
+            plan: the job's.
+            view: the picture of another view of the target; None is the one that is measured.
+
         Raises:
             FrameRefused: no such picture, or a foreground without any matte.
         """
         frame = frames[plan.target]
-        layer = plan.rules.layer(frame.headers, plan.target)
-        rgb, window = colour_planes(frame, plan, plan.target)
+        layer = view or plan.rules.layer(frame.headers, plan.target)
+        rgb, window = layer_planes(frame, layer)
         own = frame.parts[layer.part].channels[layer.alpha] if layer.alpha else None
         given = matte_plane(frames["matte"], plan, "matte", window) if "matte" in frames else None
         if not plan.wants_matte:

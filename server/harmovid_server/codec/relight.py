@@ -12,6 +12,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
+from harmovid.pixels import exr
 from harmovid.pixels.apply.fast import apply_field, apply_stops, field_stops
 from harmovid.pixels.apply.tiles import ApplyReport
 from harmovid.pixels.colour.spaces import Space
@@ -44,14 +45,20 @@ class Relit:
     counts: Dict[str, int]
 
 
-def relight(frames: Frames, plan: Plan, light: LightingField) -> Relit:
+def relight(frames: Frames, plan: Plan, light: LightingField, view: Optional[exr.Layer] = None) -> Relit:
     """Return the target with the field applied as the plan says.
+
+    Args:
+        frames: decoded inputs of one frame.
+        plan: the job's.
+        light: the engine's answer.
+        view: the picture of another view of the target, which gets the same field; None is the one measured.
 
     Raises:
         FrameError: a layer without the channels it needs.
         ColourError: a colour space that the configuration does not know.
     """
-    picture = Picture.of(frames, plan)
+    picture = Picture.of(frames, plan, view)
     space = space_in(frames, plan, plan.target)
     divisor = picture.alpha if picture.divide else None
     linear = linear_planes(picture.rgb, space, divisor)

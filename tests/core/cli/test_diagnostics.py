@@ -124,7 +124,7 @@ def test_without_pixel_libraries_there_are_curves_all_the_same(
     job: JobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a light client the four files are there, and the page says how to get previews."""
-    monkeypatch.setattr(previews, "pixel_library", lambda: None)
+    monkeypatch.setattr(previews, "has_pixel_libraries", lambda: False)
 
     assert diagnostics.write(str(tmp_path), job, outcome()) == [
         "curves.csv",

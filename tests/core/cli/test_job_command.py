@@ -131,19 +131,24 @@ def test_a_job_that_broke_off_is_resumed_by_the_same_command(deflicker: Command)
     assert deflicker.results() == [f"plate.{frame}.exr" for frame in range(1001, 1011)]
 
 
-def test_a_result_that_was_not_noted_any_more_is_done_again(deflicker: Command) -> None:
-    """Killed between placing a result and noting it, the same line still resumes and replaces that one result."""
+@pytest.mark.parametrize("own", [True, False])
+def test_a_result_that_was_not_noted_any_more_is_known_again(deflicker: Command, own: bool) -> None:
+    """Killed between placing a result and noting it, the same line knows it; a stranger's file is not replaced."""
     in_the_way = deflicker.out / "plate.1006.exr"
     in_the_way.mkdir(parents=True)
     deflicker("--overwrite")
     in_the_way.rmdir()
-    in_the_way.write_bytes(b"placed, not noted")
+    data = tiny_exr(value=1006 / 2048) if own else b"painted over"
+    in_the_way.write_bytes(data)
 
     code, answer = deflicker()
 
-    assert code == 0
-    assert 5 <= answer["frames"]["resumed"] <= 9
-    assert in_the_way.read_bytes() == tiny_exr(value=1006 / 2048)
+    assert code == (0 if own else 6)
+    assert in_the_way.read_bytes() == data
+    if own:
+        assert 6 <= answer["frames"]["resumed"] <= 10
+    else:
+        assert "frames 1006" in answer["error"]["message"]
 
 
 def test_a_lost_connection_is_found_again(deflicker: Command) -> None:

@@ -29,6 +29,24 @@ def test_warnings_sum_up_counts_and_reasons() -> None:
     ]
 
 
+def test_what_was_left_alone_or_chosen_is_told_once() -> None:
+    """Notes of frames are grouped; a matte of one colour is told only where it is so in every frame."""
+    outcome = report.Outcome(total=3, remarks=["2 files are left out"])
+    note = "plate: the view right gets the same correction"
+    for frame in (1, 2, 3):
+        solid = {"mask": "white", "measure_mask": "black" if frame < 3 else "white"}
+        outcome.frames[frame] = {"notes": [note], "solid": solid, "added_light_pixels": 5}
+
+    said = outcome.warnings()
+    assert said[0].startswith("15 pixels of light with alpha 0, added to the background")
+    assert said[1] == f"{note} (frames 1-3)"
+    assert said[2].startswith("mask is white everywhere in all frames: it limits nothing")
+    assert len(said) == 3
+    assert outcome.to_dict()["warnings"] == ["2 files are left out", *said]
+    outcome.frames[2] = {"solid": "nonsense", "notes": "nonsense"}
+    assert not any("everywhere" in line for line in outcome.warnings())
+
+
 def test_failures_are_grouped_and_carry_their_fix() -> None:
     """Frames that failed for the same reason share a line and its fix; another reason has its own."""
     outcome = report.Outcome(total=5, out="out.####.exr")

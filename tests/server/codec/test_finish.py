@@ -249,3 +249,42 @@ def test_a_composite_leaves_the_backgrounds_subsampled_channels(tmp_path) -> Non
     result, _ = done(tmp_path, {"fg": frame(R=0.5, G=0.5, B=0.5, A=1.0), "bg": background}, comp_plan(), NULL)
     assert result.channels["half.Z"].shape == (2, 4)
     assert (result.channels["R"] == 0.5).all()
+
+
+def stereo(**views: exr.ExrFrame) -> exr.ExrFrame:
+    """Return a file with one part per view."""
+    parts = []
+    for name, each in views.items():
+        texts = {key: exr.Attribute.of("string", name) for key in ("name", "view")}
+        parts.append(exr.with_attributes(each, texts).parts[0])
+    return exr.ExrFrame(tuple(parts))
+
+
+def test_every_view_gets_the_correction(tmp_path) -> None:
+    """Both eyes are relit by the field measured on one, each with its own alpha; other channels keep their bits."""
+    alpha = np.tile(np.array([0, 1], np.float16), (4, 4))
+    eyes = stereo(left=frame(R=0.5, G=0.5, B=0.5, A=1.0), right=frame(R=0.25, G=0.25, B=0.25, A=alpha, Z=3.0))
+    chosen = plan(target="fg", layers=("fg",), wants_matte=True)
+    result, report = done(tmp_path, {"fg": eyes}, chosen)
+    left, right = (part.channels for part in result.parts)
+    assert (left["R"] == 1).all()
+    assert right["R"][0].tolist() == [0.25, 0.5] * 4
+    assert (right["Z"] == 3).all()
+    assert report["changed_pixels"] == 32 + 16
+
+
+def test_a_chosen_view_is_relit_alone(tmp_path) -> None:
+    """With a view chosen by name the other one keeps its bits."""
+    eyes = stereo(left=frame(R=0.5, G=0.5, B=0.5), right=frame(R=0.5, G=0.5, B=0.5))
+    result, _ = done(tmp_path, {"plate": eyes}, plan(exr_layers={"plate": "right"}))
+    assert [float(part.channels["R"].max()) for part in result.parts] == [0.5, 1.0]
+
+
+def test_a_view_that_cannot_be_relit_is_left(tmp_path) -> None:
+    """A view of whole numbers, or without the alpha that the first one has, is left as it is."""
+    ids = np.ones((4, 8), np.uint32)
+    for other in (frame(R=ids, G=ids, B=ids, A=1.0), frame(R=0.5, G=0.5, B=0.5)):
+        eyes = stereo(left=frame(R=0.5, G=0.5, B=0.5, A=1.0), right=other)
+        result, _ = done(tmp_path, {"fg": eyes}, plan(target="fg", layers=("fg",), wants_matte=True))
+        assert result.parts[1].channels["R"].tobytes() == other.channels["R"].tobytes()
+        (tmp_path / "7.exr").unlink()

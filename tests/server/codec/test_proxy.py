@@ -143,7 +143,7 @@ def test_an_input_of_another_pixel_aspect_is_refused_or_told() -> None:
 
 
 def test_another_view_is_told_and_can_be_chosen() -> None:
-    """The view that is left alone is a note; chosen by name it is what engines see."""
+    """The view that is not measured is a note; chosen by name it is what engines see, and the other one is told."""
     left, right = frame(R=0.25, G=0.25, B=0.25), frame(R=0.5, G=0.5, B=0.5)
     parts = tuple(
         exr.with_attributes(each, {n: exr.Attribute.of("string", v) for n, v in (("name", name), ("view", name))})
@@ -155,7 +155,10 @@ def test_another_view_is_told_and_can_be_chosen() -> None:
         measure({"plate": stereo}, plan()),
         measure({"plate": stereo}, plan(exr_layers={"plate": "right"})),
     )
-    assert first.facts["notes"] == ["plate: the view right is left as it is; --layer right chooses it"]
+    assert first.facts["notes"] == [
+        "plate: the view right gets the same correction; --layer right measures and corrects it alone"
+    ]
+    assert second.facts["notes"] == ["plate: the view left is left as it is; --layer left chooses it"]
     assert (first.images["plate"].max(), second.images["plate"].min()) == (0.25, 0.5)
 
 

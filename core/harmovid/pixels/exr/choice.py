@@ -8,6 +8,7 @@ A part is judged by its name, its view and the names of its channels; no pixel i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import AbstractSet, Dict, Optional, Sequence, Tuple
 
 from harmovid.pixels.exr.header import PartHeader
@@ -106,20 +107,45 @@ def main_part(parts: Tuple[PartHeader, ...]) -> int:
     )
 
 
-def other_views(parts: Sequence[PartHeader], part: int, prefix: str) -> Tuple[str, ...]:
-    """Return the views of a file that have a picture and are not the one in `prefix` of `part`.
+@dataclass(frozen=True)
+class View:
+    """One picture of another view.
 
-    Views are what `multiView`, a part's `view`, or the plain words "left" and "right" in a name say.
+    Attributes:
+        name: the view's.
+        part, prefix: where its channels are.
+        alike: it is the same picture as the chosen one, seen from elsewhere.
+    """
+
+    name: str
+    part: int
+    prefix: str
+    alike: bool
+
+
+def other_views(parts: Sequence[PartHeader], part: int, prefix: str) -> Tuple[View, ...]:
+    """Return one picture for each view of a file but the one in `prefix` of `part`.
+
+    Views are what `multiView`, a part's `view`, or the plain words "left" and "right" in a name say. Of several
+    pictures of a view the one that is named as the chosen one is returned, else the first.
     """
     default = default_view(parts)
     known = {name for each in parts for name in view_names(each)} | SPOKEN_VIEWS
     chosen = _view_of(parts[part], prefix, known) or default
-    found: Dict[str, None] = {}
-    for header in parts:
-        for name, roles in colour_layers(header).items():
-            if is_picture(roles):
-                found.setdefault(_view_of(header, name, known) or default)
-    return tuple(view for view in found if view and view != chosen)
+    wanted = _bare(parts[part]), _base(prefix, chosen)
+    found: Dict[str, View] = {}
+    for index, header in enumerate(parts):
+        for each, roles in colour_layers(header).items():
+            view = _view_of(header, each, known) or default
+            alike = (_bare(header), _base(each, view)) == wanted
+            if is_picture(roles) and view not in ("", chosen) and (alike or view not in found):
+                found[view] = View(view, index, each, alike)
+    return tuple(found.values())
+
+
+def _base(prefix: str, view: str) -> str:
+    """Return a layer's name without its view: "diffuse" of "diffuse.right", "" of "right"."""
+    return ".".join(word for word in prefix.split(".") if word != view)
 
 
 def _view_of(header: PartHeader, prefix: str, known: AbstractSet[str]) -> str:

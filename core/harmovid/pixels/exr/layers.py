@@ -87,13 +87,18 @@ def find_layer(header: ExrHeader, layer: str = "") -> Layer:
         beauty = beauty_prefix(header.main_header)
         loose.append((header.main, "" if beauty is None else beauty))
     for index, prefix in (*exact, *loose):
-        roles = colour_layers(header.parts[index]).get(prefix, {})
-        if is_picture(roles):
-            return Layer(index, (roles[0], roles[1], roles[2]), roles.get(3))
+        if is_picture(colour_layers(header.parts[index]).get(prefix, {})):
+            return layer_at(header, index, prefix)
     known = ", ".join(name or "R, G, B" for name in layer_names(header)) or "none"
     wanted = f"layer {layer!r}" if layer else "channels R, G, B"
     fix = "Choose one of its layers by name (--layer)." if layer_names(header) else "Write it as R, G, B."
     raise FrameRefused(f"The file has no {wanted}. Its colour layers: {known}.", fix=fix)
+
+
+def layer_at(header: ExrHeader, part: int, prefix: str) -> Layer:
+    """Return the layer of that prefix in a part, which has red, green and blue."""
+    roles = colour_layers(header.parts[part])[prefix]
+    return Layer(part, (roles[0], roles[1], roles[2]), roles.get(3))
 
 
 def _candidates(header: ExrHeader, layer: str, form: Callable[[str], str]) -> List[Tuple[int, str]]:

@@ -15,7 +15,7 @@ from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Pres
 
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.deflicker.session import FULL, QUICK, DeflickerSession
-from harmovid_server.engines.deflicker.trims import parse_trims
+from harmovid_server.engines.deflicker.trims import FORM, parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
@@ -59,7 +59,7 @@ INFO = EngineInfo(
         Option(REFERENCE, "frame", None, "A frame that stays as it is and gives the level.", "Reference frame",
                "Level"),
         Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05.", "Trims", "Level",
-               "stops", advanced=True),
+               "stops", advanced=True, pattern=FORM),
     ),
     presets=(
         Preset("quick", "Quick look", "First answers after 24 frames instead of 88, a little less steady.",

@@ -24,6 +24,9 @@ from harmovid_server.engines.deflicker.features import Bytes, FrameFeatures
 COARSE = 4
 COARSE_LEVEL = 2
 """Of the pyramid, at which the motion of a whole picture is fine enough."""
+SMALLEST_PX, PATCH_PX = 12, 8
+"""Sides that OpenCV's dense inverse search needs: on the whole, and in its finest level. It refuses what is smaller, or
+crashes on strips of 20 x 300 (opencv-python 5.0.0)."""
 SMALL_REGION = 0.5
 """A measured region smaller than this share of the picture moves with its subject."""
 MARGIN_PX = 32
@@ -126,12 +129,21 @@ def _region(later: FrameFeatures, earlier: FrameFeatures) -> Tuple[slice, slice]
 
 
 def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
+    """Return the motion `(h, w, 2)` from the first to the second picture; a picture too small is enlarged for it."""
+    height, width = first.shape
+    needed = max(SMALLEST_PX, PATCH_PX << finest)
+    edges = (0, max(needed - height, 0), 0, max(needed - width, 0))
+    if any(edges):
+        first, second, start = (
+            cast(Any, cv2.copyMakeBorder(each, *edges, cv2.BORDER_REPLICATE))
+            for each in (first, second, start)
+        )
     # DIS keeps buffers: one of each kind for each thread.
     finders: Dict[int, Any] = _FINDERS.__dict__.setdefault("by_level", {})
     if finest not in finders:
         finders[finest] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         finders[finest].setFinestScale(finest)
-    return cast(Float32, finders[finest].calc(first, second, start))
+    return cast(Float32, finders[finest].calc(first, second, start)[:height, :width])
 
 
 def follow(

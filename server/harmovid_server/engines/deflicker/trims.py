@@ -13,6 +13,11 @@ from harmovid.errors import OptionError
 
 LARGEST_STOPS = 8.0
 MOST_FRAMES = 100_000
+FORM = (
+    r"\s*|(\s*\d{1,9}(-\d{1,9})?\s*:\s*[+-]?0*([0-7](\.\d*)?|8(\.0*)?)\s*,)*"
+    r"\s*\d{1,9}(-\d{1,9})?\s*:\s*[+-]?0*([0-7](\.\d*)?|8(\.0*)?)\s*"
+)
+"""What an option's text has to look like; hosts check it before a job is sent."""
 _ONE = re.compile(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*:\s*([+-]?\d+(?:\.\d*)?)\s*\Z")
 
 

@@ -65,7 +65,8 @@ def test_views_left_alone_are_named(parts: list, layer: str, left_alone: tuple) 
     """Every view with a picture that is not the chosen one is told; layers that are no views are not."""
     file = header(*parts)
     found = exr.find_layer(file, layer)
-    assert exr.other_views(file.parts, found.part, found.rgb[0].rpartition(".")[0]) == left_alone
+    views = exr.other_views(file.parts, found.part, found.rgb[0].rpartition(".")[0])
+    assert tuple(view.name for view in views) == left_alone
 
 
 def test_names_of_the_beauty_find_it_where_nothing_else_has_them() -> None:
@@ -82,3 +83,32 @@ def test_every_name_that_is_offered_is_found() -> None:
     assert [exr.find_layer(file, name).part for name in exr.layer_names(file)] == [0, 1, 2, 2]
     with pytest.raises(FrameRefused, match="no layer 'spec'"):
         exr.find_layer(file, "spec")
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (
+            [part("rgba.left", "left"), part("albedo.right", "right"), part("rgba.right", "right")],
+            (2, "", True),
+        ),
+        ([part("rgba.left", "left"), part("albedo.right", "right")], (1, "", False)),
+        (
+            [
+                part(
+                    channels="R G B d.right.R d.right.G d.right.B right.R right.G right.B",
+                    views=("left", "right"),
+                )
+            ],
+            (0, "right", True),
+        ),
+        (
+            [part(channels="R G B d.right.R d.right.G d.right.B", views=("left", "right"))],
+            (0, "d.right", False),
+        ),
+    ],
+)
+def test_the_same_picture_of_another_view_is_told_from_other_pictures(parts: list, found: tuple) -> None:
+    """Of several pictures of a view the one named as the chosen one is meant; another picture is not alike."""
+    (view,) = exr.other_views(parts, 0, "")
+    assert (view.part, view.prefix, view.alike) == found
