@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Type
 
@@ -25,6 +26,10 @@ from harmovid_server.logs import about
 from harmovid_server.runtimes.base import ANY, RuntimeSettings
 
 log = logging.getLogger("harmovid.worker")
+
+
+IDLE_S = 600.0
+"""An engine that no job has used for this long gives its networks and memory back; the next job loads it again."""
 
 
 class FairLock:
@@ -70,16 +75,26 @@ class EngineHost:
         on_activated: called with an engine's name and what it really runs on, once it is loaded.
     """
 
-    def __init__(self, engines: Iterable[Engine], settings: RuntimeSettings = ANY) -> None:
+    def __init__(
+        self,
+        engines: Iterable[Engine],
+        settings: RuntimeSettings = ANY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take engines that have not been activated.
 
         Args:
             settings: what they may run on.
+            clock: tells seconds.
         """
         self.settings = settings
         self.on_activated: Callable[[str, Mapping[str, str]], None] = lambda name, runtime: None
         self._engines: Dict[str, Engine] = {engine.info.name: engine for engine in engines}
         self._active: Set[str] = set()
+        self._clock = clock
+        self._sessions: Dict[str, int] = dict.fromkeys(self._engines, 0)
+        self._used_s: Dict[str, float] = {}
+        self._closing: Optional[threading.Thread] = None
         self._lock = FairLock()
 
     def infos(self) -> List[EngineInfo]:
@@ -108,14 +123,49 @@ class EngineHost:
                 self._active.add(name)
                 log.info("engine loaded", extra=about(engine=name, **engine.runtime))
                 self.on_activated(name, dict(engine.runtime))
-            return engine.start(shot)
+            session = engine.start(shot)
+            self._sessions[name] += 1
+            return session
+
+    def end(self, name: str, session: ShotSession) -> None:
+        """Close a session that `start` has opened; what goes wrong now is logged and changes nothing."""
+        with suppress(HarmoVidError), self.turn(name, "while its session was closed"):
+            try:
+                session.close()
+            finally:
+                self._sessions[name] -= 1
+                self._used_s[name] = self._clock()
+
+    def close_idle(self) -> Optional[threading.Thread]:
+        """Close engines that no job has used for `IDLE_S`, in a thread: a call that goes on may have to be waited for.
+
+        Returns:
+            the thread, where there is something to close.
+        """
+        if self._closing is not None and self._closing.is_alive():
+            return self._closing
+        due = [name for name in list(self._active) if self._is_idle(name)]
+        if not due:
+            return None
+        self._closing = threading.Thread(target=self._close, args=(due, self._is_idle), daemon=True)
+        self._closing.start()
+        return self._closing
+
+    def _is_idle(self, name: str) -> bool:
+        return not self._sessions[name] and self._clock() - self._used_s.get(name, self._clock()) >= IDLE_S
 
     def close(self) -> None:
         """Close every engine that was activated; no job may use one any more."""
-        for name in sorted(self._active):
-            with self.turn(name, "while it was closed"):
-                self._engines[name].close()
-        self._active.clear()
+        self._close(sorted(self._active), lambda name: True)
+
+    def _close(self, names: Iterable[str], still: Callable[[str], bool]) -> None:
+        """Close the engines that are active and of which `still` holds when their turn has come."""
+        for name in names:
+            with suppress(HarmoVidError), self.turn(name, "while it was closed"):
+                if name in self._active and still(name):
+                    self._active.discard(name)
+                    self._engines[name].close()
+                    log.info("engine closed", extra=about(engine=name))
 
     @contextmanager
     def turn(self, name: str, where: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Callable, Iterator, List, Optional
 
 from harmovid.errors import EngineFailed, HarmoVidError, OutputError, SpoolFull
@@ -148,16 +148,8 @@ class JobRun:
         context = self.context
         shot = ShotInfo(tuple(context.numbers), self._options, context.spec.layers)
         session = self._host.start(context.spec.engine, shot)
-        self._sessions.callback(self._close, session)
+        self._sessions.callback(self._host.end, context.spec.engine, session)
         return session
-
-    def _close(self, session: ShotSession) -> None:
-        """Have a session give back what it holds; what goes wrong now is logged and changes nothing."""
-        with (
-            suppress(HarmoVidError),
-            self._host.turn(self.context.spec.engine, "while its session was closed"),
-        ):
-            session.close()
 
     def _restore(self, found: Checkpoint) -> bool:
         """Put the session where the checkpoint was; False where the engine will not have it."""

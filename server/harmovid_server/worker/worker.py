@@ -93,6 +93,7 @@ class Worker:
     def turn(self) -> None:
         """Wait for messages in either direction, at most `POLL_MS`, and pass all of them on."""
         self._link.beat_if_due()
+        self._host.close_idle()
         self._poller.poll(POLL_MS)
         while (message := self._link.receive()) is not None:
             self.take(message)

@@ -15,7 +15,7 @@ from harmovid_server import engines
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.engine_host import IDLE_S, EngineHost
 
 JOBS = 50
 
@@ -32,6 +32,28 @@ def test_an_engine_is_loaded_once_and_told() -> None:
         host.start("memory", shot).close()
     assert [name for name, _ in told] == ["memory"]
     assert told[0][1]["device"] == "cpu"
+    assert engine.activations == 1
+    host.close()
+    assert engine.activations == 0
+
+
+def test_an_engine_that_nobody_uses_is_closed_and_loaded_again() -> None:
+    """After ten idle minutes an engine is closed, not while a session is open; the next job activates it anew."""
+    engine, now = MemoryEngine(), [0.0]
+    host = EngineHost([engine], clock=lambda: now[0])
+    shot = ShotInfo((1, 2), engine.info.check_options({}), ("plate",))
+    session = host.start("memory", shot)
+    now[0] += 2 * IDLE_S
+    assert host.close_idle() is None
+    host.end("memory", session)
+    now[0] += IDLE_S - 1
+    assert host.close_idle() is None
+    now[0] += 1
+    thread = host.close_idle()
+    assert thread is not None
+    thread.join()
+    assert engine.activations == 0
+    host.end("memory", host.start("memory", shot))
     assert engine.activations == 1
     host.close()
     assert engine.activations == 0
