@@ -10,13 +10,15 @@ that overlap, and answers with a lighting field per frame, so the plate's own pi
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
+from harmovid import bundle
 from harmovid.bundle import Manifest
-from harmovid.errors import EngineFailed, OptionError
+from harmovid.errors import BundleError, EngineFailed, OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines import bundles
@@ -24,7 +26,12 @@ from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.diffusion.answer import DETAILS, LOCAL, SHARP
 from harmovid_server.engines.diffusion.description import Description
 from harmovid_server.engines.diffusion.session import Controls, DiffusionSession
-from harmovid_server.runtimes.base import Network, RuntimeSettings
+from harmovid_server.logs import about
+from harmovid_server.runtimes.base import ANY, Network, RuntimeSettings
+
+log = logging.getLogger("harmovid.worker")
+
+Signature = Tuple[Tuple[str, int, int], ...]
 
 WHOLE_SHOT = 1_000_000
 """Frames it may have to see before the first answer: all of them."""
@@ -57,9 +64,12 @@ class DiffusionEngine:
         self.proxy_lines = self._description.lines
         self.runtime: Mapping[str, str] = {}
         self._networks: Dict[str, Network] = {}
+        self._settings = ANY
+        self._seen: Signature = ()
 
     def activate(self, settings: RuntimeSettings) -> None:
         """Load the networks; raise `BundleError` where they are damaged or cannot be run here."""
+        self._settings, self._seen = settings, _signature(self._folder)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._networks = bundles.open_networks(self._folder, self._manifest, settings, threads)
         self.runtime = bundles.facts_of(self._networks)
@@ -76,9 +86,41 @@ class DiffusionEngine:
             raise EngineFailed(
                 f"{self.info.name} was started before it was activated.", fix="Report this as a bug."
             )
+        self._reload()
         controls = _controls(shot.options, self._description)
         text = np.asarray(self._networks["prompt"]({})["text"], np.float32)
         return DiffusionSession(self._networks, self._description, text, controls)
+
+    def _reload(self) -> None:
+        """Take a new version of the bundle where its files have changed; one that cannot be used changes nothing.
+
+        Shots on their way keep the networks that they began with.
+        """
+        seen = _signature(self._folder)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            manifest = bundle.read(self._folder)
+            if manifest.name != self.info.name:
+                raise BundleError(
+                    f"{self._folder} is another engine now, {manifest.name}.", fix="Restart the server."
+                )
+            fresh = DiffusionEngine(self._folder, manifest)
+            fresh.activate(self._settings)
+        except BundleError as error:
+            log.warning("old version serves on", extra=about(engine=self.info.name, error=str(error)))
+            return
+        log.info("new version", extra=about(engine=fresh.info.name, version=fresh.info.version))
+        self._manifest, self._description, self.info = manifest, fresh._description, fresh.info
+        self.proxy_lines, self._networks, self.runtime = fresh.proxy_lines, fresh._networks, fresh.runtime
+
+
+def _signature(folder: Path) -> Signature:
+    """Return what tells whether the files of a folder are others than before: names, sizes, times."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries]
+    return tuple(sorted(found))
 
 
 def _controls(options: Mapping[str, Any], description: Description) -> Controls:

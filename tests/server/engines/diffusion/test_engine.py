@@ -242,6 +242,26 @@ def test_a_manifest_that_lacks_a_number_is_refused(toy: Any, tmp_path: Path) -> 
             bundles.create(folder)
 
 
+def test_a_new_version_is_taken_and_a_damaged_one_is_not(toy: Any, tmp_path: Path) -> None:
+    """The next shot after the files have changed runs the new version; where that is damaged the old one serves on."""
+    folder = tmp_path / "models"
+    shutil.copytree(toy.bundle, folder)
+    engine = bundles.create(folder)
+    engine.activate(RuntimeSettings(device="cpu"))
+    session = start(engine, 9)
+    held = json.loads((folder / "manifest.json").read_text())
+    held["version"] = "2"
+    (folder / "manifest.json").write_text(json.dumps(held))
+    run(start(engine, 9), frames(9))
+    assert engine.info.version == "2"
+    (folder / "manifest.json").write_text(json.dumps({**held, "version": "3"}))
+    (folder / "transformer.onnx").write_bytes(b"half a file")
+    run(start(engine, 9), frames(9))
+    assert engine.info.version == "2"
+    assert len(run(session, frames(9))) == 9
+    engine.close()
+
+
 def test_too_little_memory_is_tried_once_more_with_less() -> None:
     """Half the window after memory ended, then an error that says what to set; other errors are not hidden."""
     asked: List[int] = []
