@@ -1,4 +1,4 @@
-"""CURVE key files: who a client is, which server it trusts, and whom a server lets in.
+"""CURVE key files: who a client is, which server it trusts, which clients a server admits.
 
     anna.secret       name, public and secret half, and (a client's) the public key of its server; mode 0600
     anna.public       name and public half; this is what one sends to the server's keeper

@@ -88,7 +88,7 @@ def _ended(words: Sequence[str], console: Console) -> int:
 
 
 def _forget_output() -> None:
-    """Lead the streams that can be written no more to nowhere, so that the interpreter closes them in peace."""
+    """Point streams that can no longer be written to the null device, so that the interpreter can close them."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

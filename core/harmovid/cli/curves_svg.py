@@ -20,7 +20,7 @@ COLOURS = (("red", "#d62728"), ("green", "#2ca02c"), ("blue", "#1f77b4"))
 MEASURED_COLOUR = "#444"
 SHADES = {NOTHING: "#d9d9d9", FAILED: "#f4b6b0"}
 LEAST_SPAN_STOPS = 0.5
-"""A steady shot shall look steady: an axis never spans less."""
+"""The least span of an axis, so that a steady shot looks steady."""
 TICKS_Y, TICKS_X = 4, 10
 
 Point = Tuple[float, float]

@@ -1,7 +1,8 @@
 """`harmovid deflicker` and `harmonize`: from the command line to frames on disk; after `check`, only look.
 
-The command line is read in two stages: first whom to ask, then all of it, with the engine's inputs and options. What
-it says becomes the arguments of `JobFiles.prepare`; what comes of the job becomes text, JSON and an exit code.
+The command line is read in two stages: first which server to ask, then all of it, with the engine's inputs and
+options. What it says becomes the arguments of `JobFiles.prepare`; what comes of the job becomes text, JSON and an
+exit code.
 """
 
 from __future__ import annotations

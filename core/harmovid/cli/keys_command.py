@@ -1,4 +1,4 @@
-"""`harmovid keys`: make, show and list key pairs; which server a client trusts, whom a server lets in.
+"""`harmovid keys`: make, show and list key pairs; which server a client trusts, which clients a server admits.
 
 Pairs lie in the user's key folder (`keys` in `settings.config_folder()`), or where `--folder` says.
 The server's list is `authorized_keys` in the same folder, or what `HARMOVID_AUTHORIZED_KEYS` names.

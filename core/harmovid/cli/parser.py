@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def early(words: Sequence[str]) -> argparse.Namespace:
-    """Read what decides whom to ask for engines: `server`, `key`, `engine`, `help`; skip everything else.
+    """Read what decides which server describes the engines: `server`, `key`, `engine`, `help`; skip everything else.
 
     Raises:
         InputError: if one of these flags stands without its value.
@@ -259,10 +259,10 @@ def _add_keys(commands: Any) -> None:
     new.add_argument("name", metavar="NAME", help="whose or what it is for: anna, render01")
     show = actions.add_parser("show", help="print a key's public half")
     show.add_argument("name", metavar="NAME")
-    listing = actions.add_parser("list", help="list key pairs and whom the server lets in")
-    authorize = actions.add_parser("authorize", help="let a client's public key in")
+    listing = actions.add_parser("list", help="list key pairs, and the clients that the server admits")
+    authorize = actions.add_parser("authorize", help="admit a client by its public key")
     authorize.add_argument("file", metavar="FILE", help="the client's public key file")
-    remove = actions.add_parser("remove", help="shut a client out")
+    remove = actions.add_parser("remove", help="remove a client from the list")
     remove.add_argument("name", metavar="NAME")
     trust = actions.add_parser("trust", help="tell a key pair which server it is for")
     trust.add_argument("name", metavar="NAME", help="the client's pair")

@@ -29,7 +29,7 @@ class View(Protocol):
         """Show how far the job is. Called from the client's thread, often."""
 
     def note(self, line: str) -> None:
-        """Print one line without spoiling what is drawn."""
+        """Print one line and keep the drawing intact."""
 
     def close(self) -> None:
         """Leave the terminal as it was found."""

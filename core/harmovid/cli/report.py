@@ -69,7 +69,7 @@ class Outcome:
             hit = [frame for frame, count in counts.items() if count]
             if hit:
                 lines.append(f"{sum(counts.values())} {meaning} (frames {FrameRange(hit)})")
-        for said, frames in self._sayings().items():
+        for said, frames in self._remarks().items():
             lines.append(f"{said} (frames {FrameRange(frames)})")
         return lines + self._solid_mattes()
 
@@ -86,7 +86,7 @@ class Outcome:
             if colour in SOLID
         ]
 
-    def _sayings(self) -> Dict[str, List[int]]:
+    def _remarks(self) -> Dict[str, List[int]]:
         """Return what the reports say in words, each with its frames: compressions, why nothing was done."""
         found: Dict[str, List[int]] = {}
         for frame, report in self.frames.items():

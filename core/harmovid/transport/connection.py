@@ -178,19 +178,21 @@ class Channel:
                 raise Unreachable(f"nobody listens at {self.endpoint}.", fix=_NO_ANSWER)
 
     def _not_understood(self, reason: int) -> HarmoVidError:
-        """Return the error for a peer that shakes hands in another way than we do."""
+        """Return the error for a peer whose handshake is not ours."""
         if reason != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
             return Unreachable(f"{self.endpoint} is no HarmoVid server.", fix="Check the port.")
         differs = "needs no key but we show one" if self._keys else "wants a key"
         return AuthError(f"the server at {self.endpoint} {differs}.", fix=_KEYS_DIFFER)
 
     def _cut_off(self) -> HarmoVidError:
-        """Return the error for a peer that hangs up while shaking hands.
+        """Return the error for a peer that closes the connection during the handshake.
 
         Mostly it is about keys; a server that dies at this moment looks the same, hence `retryable`.
         """
         reason = "does not hold the key that we trust, or needs no key" if self._keys else "wants a key"
-        error = AuthError(f"the server at {self.endpoint} hangs up: it {reason}.", fix=_KEYS_DIFFER)
+        error = AuthError(
+            f"the server at {self.endpoint} closes the connection: it {reason}.", fix=_KEYS_DIFFER
+        )
         error.retryable = True
         return error
 
@@ -226,7 +228,7 @@ class Connection:
         self._data: Optional[Channel] = None
         self._wake = wake
         self._next_ref = 0
-        self._heard = self._said = self._clock()
+        self._received_s = self._sent_s = self._clock()
         self.welcome: Dict[str, Any] = {}
         self.credit = 0
 
@@ -307,7 +309,7 @@ class Connection:
     def _post(self, channel: Channel, parts: List[Buffer]) -> None:
         channel.outbox.append(parts)
         channel.flush()
-        self._said = self._clock()
+        self._sent_s = self._clock()
 
     def ref(self) -> int:
         """Return a fresh number for a request."""
@@ -387,10 +389,10 @@ class Connection:
     def _keep_alive(self, heard: bool) -> None:
         now = self._clock()
         if heard:
-            self._heard = now
-        elif self.welcome and now - self._heard > wire.SILENT_S:
+            self._received_s = now
+        elif self.welcome and now - self._received_s > wire.SILENT_S:
             raise Unreachable(f"the server at {self._control.endpoint} is silent.", fix=_NO_ANSWER)
-        if self.welcome and now - self._said > wire.PING_S:
+        if self.welcome and now - self._sent_s > wire.PING_S:
             self.send("PING", ref=self.ref())
 
     def _end_of_session(self, message: wire.Message) -> None:

@@ -1,4 +1,4 @@
-"""The wire's messages, version 1, as docs/wire.md lays them down. Shared by client and server; no sockets.
+"""The wire's messages, version 1, as docs/wire.md specifies them. Shared by client and server; no sockets.
 
     parts = encode("CANCEL", {"job": job_id}, ref=7)    # [header, payload], ready for send_multipart
     message = decode(parts, TO_SERVER_CONTROL)          # Message("CANCEL", {"job": ...}, ref=7)
