@@ -1,0 +1,60 @@
+"""The toy recipe with several seeds, networks retrained: its tables over all clips of all seeds.
+
+    python -m harmovid_training.toy.seeds --seeds 3 --out out/toy-seeds
+
+Each seed has a folder of its own and is skipped where it is done. A clip's value is its mean over the seeds, so that
+the intervals are over clips; beside them stands how far the seeds' means lie apart. About an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import numpy as np
+
+from harmovid_training.toy.__main__ import main as train
+from harmovid_training.toy.classical import COLUMNS
+from harmovid_training.toy.tables import Table
+
+Values = Mapping[str, Sequence[Sequence[float]]]
+"""Of one table: for each method a row of values per clip."""
+
+
+def merged(title: str, seeds: Sequence[Values]) -> str:
+    """Return a table of the means over seeds, and below it the deviation of the seeds' means, as Markdown."""
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    apart = []
+    for name in seeds[0]:
+        every = np.array([seed[name] for seed in seeds])  # seeds, clips, columns
+        rows[name] = [tuple(row) for row in every.mean(0).tolist()]
+        spread = every.mean(1).std(0, ddof=1) if len(seeds) > 1 else np.zeros(every.shape[-1])
+        apart.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in spread) + " |")
+    head = "| deviation between seeds | " + " | ".join(COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|"
+    return "\n".join([Table(title, rows).markdown(), head, *apart, ""])
+
+
+def main() -> int:
+    """Train what is not there and print the merged tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("out/toy-seeds"))
+    given = parser.parse_args()
+    found: list[dict[str, Values]] = []
+    for seed in range(given.seeds):
+        folder = given.out / f"seed-{seed}"
+        if not (folder / "tables.json").is_file() and train(["--out", str(folder), "--seed", str(seed)]):
+            return 1
+        found.append(json.loads((folder / "tables.json").read_text(encoding="utf-8")))
+    for title in found[0]:
+        sys.stdout.write(merged(title, [one[title] for one in found]) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
