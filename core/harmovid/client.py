@@ -18,7 +18,7 @@ from typing import Any, Callable, List, Mapping, Optional, Protocol
 
 from harmovid import engines
 from harmovid.embedded import EmbeddedServer
-from harmovid.errors import InputError, ProtocolError
+from harmovid.errors import InputError, ProtocolError, Unreachable
 from harmovid.file_plan import Roots
 from harmovid.frames import FrameRange
 from harmovid.job import FINAL_STATES, EngineInfo, JobSpec, Progress
@@ -307,5 +307,10 @@ class Client:
         )
 
     def _ask(self, kind: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        with self._connection() as connection:
+            try:
+                return connection.request(kind, body, self._server.timeout_s).body
+            except Unreachable:
+                pass  # welcomed, then silence: a busy machine, mostly, and every question may be asked again
         with self._connection() as connection:
             return connection.request(kind, body, self._server.timeout_s).body

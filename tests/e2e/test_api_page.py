@@ -55,7 +55,7 @@ def test_every_example_runs(shots: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_table_of_arguments_is_the_functions_own() -> None:
     """The page lists each argument of `JobFiles.prepare`, in order, and no others."""
     section = PAGE.split("## Preparing a job")[1].split("\n## ")[0]
-    names = re.findall(r"^\| `([a-z]+)` \|", section, re.MULTILINE)
+    names = re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)
 
     code = JobFiles.prepare.__code__
     count = code.co_argcount + code.co_kwonlyargcount
