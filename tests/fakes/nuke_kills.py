@@ -22,8 +22,6 @@ FIRST, LAST = -3, 20
 LONGEST_S = 1.2
 """Up to this long after the job's begin the process is killed."""
 
-START_S = 60.0
-
 
 @dataclass
 class Tally:

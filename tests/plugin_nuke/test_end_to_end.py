@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import pytest
@@ -113,3 +113,31 @@ def test_a_script_without_the_plugin_renders(host: Host, shot: Any, nuke: Any, t
         sys.modules.update(ours)
     assert {n: (tmp_path / f"final.{n}.exr").read_bytes() for n in first} == first
     assert run.error is None
+
+
+def test_frames_appear_as_they_arrive(
+    host: Host, nuke: Any, tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the job runs the node shows the frames that are there, and passes the input on the others."""
+    from harmovid_nuke import jobs, readback
+
+    seen: List[Tuple[int, bool]] = []
+    plain = readback.show
+
+    def show(group: Any, made: Any, present: Any = None) -> Any:
+        found = plain(group, made, present)
+        without = [n for n in range(1, 31) if n not in found]
+        if found and without:
+            out, plate = (
+                picture(each, without[-1], "main").channels["rgba.red"] for each in (group, group.input(0))
+            )
+            seen.append((len(found), out.tobytes() == plate.tobytes()))
+        return found
+
+    monkeypatch.setattr(jobs, "SHOW_S", 0.0)
+    monkeypatch.setattr(readback, "show", show)
+    run = sent(host, harmonize(nuke, tmp_path, server.endpoint, 1, 30))
+    assert run.error is None
+    assert seen
+    assert all(passes for _, passes in seen)
+    assert [count for count, _ in seen] == sorted(count for count, _ in seen)

@@ -12,8 +12,8 @@ from fakes.nuke_host import tcl
 from harmovid_nuke import template
 
 TABLE: Dict[str, Any] = json.loads((Path(__file__).parent / "node_classes.json").read_text(encoding="utf-8"))
-DRAWN = {"datatype", "version"}
-"""Knobs that the published data lacks: EXR's own come with the file type, and a Read's reload counter is hidden."""
+DRAWN = {"version", "origset"}
+"""Knobs of scripts that the published data may lack: a Read's counter of reloads, and that its range was looked up."""
 
 
 @pytest.mark.parametrize("kind", ["harmonize", "deflicker"])
