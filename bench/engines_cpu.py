@@ -75,12 +75,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--heads", type=int, default=4, help="of the block; 30 is the 2b model's")
+    parser.add_argument("--graphs", default="", help="roles, comma between (default: all five)")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     found = {}
     with TemporaryDirectory() as folder:
-        for graph in graphs(given.heads):
+        wanted = [name for name in given.graphs.split(",") if name]
+        for graph in (one for one in graphs(given.heads) if not wanted or one.role in wanted):
             best = measure(runners(graph, Path(folder), given.threads))
             found[graph.role] = {
                 name: round(best["eager"] / best[name], 3) for name in ("compile", "onnxruntime")
