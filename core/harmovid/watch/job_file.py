@@ -99,12 +99,13 @@ class JobFile:
         """Where the results go: as said, or the folder beside the job file."""
         return self._at(self.words.get("out", "")) or str(self.path.with_suffix(OUT_SUFFIX))
 
-    def prepare(self, engine: EngineInfo, roots: Roots = ()) -> JobFiles:
+    def prepare(self, engine: EngineInfo, roots: Roots = (), again: bool = False) -> JobFiles:
         """Return the job, ready to start.
 
         Args:
             engine: the engine that `self.engine` names.
             roots: `client.roots`.
+            again: an earlier run of this very job did not tell its end: the results that are there are its own.
 
         Raises:
             InputError: a word that is not known, or has a value that cannot be used; see also `JobFiles.prepare`.
@@ -128,7 +129,7 @@ class JobFile:
             field=self._yes("field", default=False),
             colorspace=self.words.get("colorspace", ""),
             premultiplied=self._yes("premultiplied", default=True),
-            overwrite=self._yes("overwrite", default=False),
+            overwrite=again or self._yes("overwrite", default=False),
             label=self.path.stem,
             roots=roots,
         )

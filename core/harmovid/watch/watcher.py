@@ -107,7 +107,7 @@ class Watcher:
     def _ready(self, path: Path) -> Optional[_Ready]:
         """Return the job if it can be run now; otherwise say in its status what it waits for."""
         before = states.load(path)
-        status = Status(states.WAITING)
+        status, again = Status(states.WAITING), False
         try:
             said = JobFile.read(path)
             status = replace(status, digest=said.digest, results=said.out)
@@ -115,7 +115,9 @@ class Watcher:
                 before = None
             if self._clock() < self._retry_at.get(path, 0.0):
                 return None
-            job = said.prepare(self._client.engine(said.engine), self._client.roots)
+            # Killed after its last result, before it could say so: the results in its place are its own.
+            again = before is not None and (before.state, before.digest) == (states.RUNNING, said.digest)
+            job = said.prepare(self._client.engine(said.engine), self._client.roots, again)
         except HarmoVidError as error:
             self._blocked(path, status, error, before)
             return None
@@ -126,7 +128,8 @@ class Watcher:
         settled = self._seen.get(path) == key
         self._seen[path] = key
         if not settled:
-            self._tell(path, status, before)
+            if not again:  # that it was running has to be known until it runs
+                self._tell(path, status, before)
             return None
         return _Ready(said, job, replace(status, warnings=tuple(job.warnings)))
 
