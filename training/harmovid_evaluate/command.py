@@ -1,6 +1,6 @@
 """`harmovid evaluate`: the words of the command line, and what they start.
 
-The core finds `run` through the entry point group `harmovid.commands`, so that it imports nothing of this room.
+The core finds `run` through the entry point group `harmovid.commands`, so that it imports nothing of this package.
 """
 
 from __future__ import annotations

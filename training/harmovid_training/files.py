@@ -40,7 +40,7 @@ def save_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_parquet(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a Parquet file.
 
-    Errors:
+    Raises:
         InputError: it is none.
     """
     try:

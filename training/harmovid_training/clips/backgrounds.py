@@ -61,7 +61,7 @@ def lighting_prompt(seed: int) -> str:
 class PanoramaBackgrounds:
     """Slow camera moves through panoramas of a folder (`.exr`, `.hdr`): pan, tilt and zoom that ease in and out.
 
-    Errors:
+    Raises:
         InputError: no panorama there.
     """
 
@@ -142,7 +142,7 @@ class TextBackgrounds:
     def __call__(self, seed: int, frames: int, size: tuple[int, int]) -> Float32:
         """See `BackgroundProvider`; the model is asked for lengths and sides that it can make, and they are cut.
 
-        Errors:
+        Raises:
             InputError: the model made fewer frames.
         """
         import torch

@@ -46,7 +46,7 @@ SEGMENTERS: dict[str, Callable[[], Sam2 | Sam2Package]] = {
 def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield name, frames and mattes (None where there are none) of every clip of a folder, by name.
 
-    Errors:
+    Raises:
         InputError: no folder, or nothing in it.
     """
     seen = 0
@@ -79,7 +79,7 @@ def indexed(
 ) -> Clip:
     """Return a clip's line; masks that are not there are found and written to a folder of the clip's name in `folder`.
 
-    Errors:
+    Raises:
         InputError: no mask and no provider, or a provider that finds nothing; with the clip's name.
     """
     real = Source(frames)

@@ -23,7 +23,7 @@ def exchange(command: Sequence[str], folder: Path, given: Mapping[str, Float32],
         folder: to work in.
         given: clips `(T, H, W, C)` float32; one channel is written as Y, three as RGB.
 
-    Errors:
+    Raises:
         InputError: a command that is not there, fails, or does not write all frames; with its last words.
     """
     places = {name: folder / name for name in [*given, "out"]}

@@ -98,7 +98,7 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
 def read_index(path: Path) -> Index:
     """Read an index.
 
-    Errors:
+    Raises:
         InputError: no file, a line or row that is no clip, or an id that stands there twice; with the line's number.
     """
     if not path.is_file():

@@ -50,7 +50,7 @@ class Source:
 def frame_files(path: Path) -> list[Path]:
     """Return a folder's frames in the order of their names.
 
-    Errors:
+    Raises:
         InputError: no folder, or none of our kinds in it.
     """
     kinds = (".exr", *STILLS)
@@ -82,7 +82,7 @@ def read_frames(
     Returns:
         `(T, H, W, 3)` scene-linear float32; a matte `(T, H, W)` in 0..1.
 
-    Errors:
+    Raises:
         FrameMissing: the source ends before that.
         FrameError: a frame that cannot be read, with its number.
     """

@@ -178,7 +178,7 @@ def _palette(rng: Rng) -> Float32:
 def read_actors(folder: Path) -> list[Actor]:
     """Return the figures and objects of a folder of models.
 
-    Errors:
+    Raises:
         InputError: none there.
     """
     people = [

@@ -57,7 +57,7 @@ class Settings:
     def windows(self, geometry: Geometry, total: int) -> list[slice]:
         """Return the windows over `total` latents (padding included).
 
-        Errors:
+        Raises:
             InputError: a window that the chunk rule does not allow.
         """
         size = geometry.latents(self.window_frames)
@@ -85,7 +85,7 @@ class Streams:
 def run_shot(model: ConditionedModel, codec: Codec, streams: Streams, settings: Settings) -> Iterator[Tensor]:
     """Yield the model's pictures `(1, 3, t, H, W)`, `streams.count` frames in all. See the module.
 
-    Errors:
+    Raises:
         InputError: streams of different lengths or sizes, or a conditioning that is not given.
         OptionError: a sampler that the model does not have, or steps it cannot take.
     """

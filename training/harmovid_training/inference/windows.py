@@ -31,7 +31,7 @@ def spans(total: int, size: int, overlap: int) -> list[slice]:
 
     The last one ends with the timeline, so it may overlap more; a timeline not longer than a window is one window.
 
-    Errors:
+    Raises:
         InputError: windows that do not advance.
     """
     if not 0 <= overlap < size:

@@ -30,7 +30,7 @@ def pseudo_alpha(mask: Float32, width_px: float | None = None) -> Float32:
         mask: `(T, H, W)`, foreground above 0.5.
         width_px: over how many pixels it falls from 1 to 0; `WIDTH_SHARE` of the height where None.
 
-    Errors:
+    Raises:
         InputError: a width of 0 or less, or a mask that is no clip.
     """
     if mask.ndim != 3:

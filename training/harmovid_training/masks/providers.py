@@ -56,7 +56,7 @@ class UserMattes:
     def __call__(self, frames: Image8) -> Float32:
         """See `MaskProvider`.
 
-        Errors:
+        Raises:
             InputError: another number or size of frames.
         """
         if self._mattes.shape != frames.shape[:3]:
@@ -77,7 +77,7 @@ class Grounded:
     def __call__(self, frames: Image8) -> Float32:
         """See `MaskProvider`.
 
-        Errors:
+        Raises:
             InputError: nothing was found on any frame.
         """
         for index, frame in enumerate(frames):
@@ -186,7 +186,7 @@ class Sam2Package:
     def from_pretrained(cls, source: str = "facebook/sam2.1-hiera-large") -> Sam2Package:
         """Load public weights.
 
-        Errors:
+        Raises:
             InputError: the package is not installed.
         """
         try:

@@ -75,7 +75,7 @@ class Geometry:
     def latent_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the latent height and width of a picture.
 
-        Errors:
+        Raises:
             InputError: a side that is no multiple of the pixels of one token.
         """
         unit = (self.spatial * self.patch[1], self.spatial * self.patch[2])

@@ -101,7 +101,7 @@ SIZES = {
 def size_named(name: str) -> Size:
     """Return a size.
 
-    Errors:
+    Raises:
         OptionError: no such name.
     """
     if name not in SIZES:

@@ -65,7 +65,7 @@ class Sample:
 def composite(foreground: Float32, background: Float32, mask: Float32) -> Float32:
     """Return C(F, B, M), eq. 4: unassociated foreground over background, in linear light.
 
-    Errors:
+    Raises:
         InputError: clips that do not fit together.
     """
     if foreground.shape != background.shape or mask.shape != foreground.shape[:3]:

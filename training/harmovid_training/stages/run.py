@@ -112,7 +112,7 @@ def run_training(
         start: checkpoint of ours to begin from, for a student or a second training.
         teacher: checkpoint of ours whose samples are a student's targets; without one the pairs' own.
 
-    Errors:
+    Raises:
         InputError: a teacher for a run that is no student, or one that sees other conditions.
     """
     state = process_state()
@@ -159,7 +159,7 @@ def _teacher(folder: Path, config: TrainConfig) -> tuple[ConditionedModel, Setti
 def objective_of(config: TrainConfig, codec: Codec) -> Objective:
     """Return a configuration's loss.
 
-    Errors:
+    Raises:
         OptionError: no such objective.
     """
     known: dict[str, Objective] = {
@@ -247,7 +247,7 @@ def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> tupl
 def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     """Return a configuration with `name=value` settings changed.
 
-    Errors:
+    Raises:
         OptionError: no such setting, or a value of another type.
     """
     kinds = {field.name: type(getattr(config, field.name)) for field in fields(config)}
@@ -267,7 +267,7 @@ def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
 def expect(config: TrainConfig, conditioning: str) -> None:
     """Refuse a configuration of the other network.
 
-    Errors:
+    Raises:
         InputError: so it is.
     """
     if config.conditioning != conditioning:

@@ -72,7 +72,7 @@ def load_state(
 ) -> int:
     """Take over the newest state and return how many steps it has; 0 where there is none.
 
-    Errors:
+    Raises:
         InputError: the state is of another configuration (its length and its saving may differ).
     """
     states = sorted(folder.glob("step-*"))

@@ -55,7 +55,7 @@ def train(
         validate: called with model, step and, on the main process, a writer, with averaged weights in the model. Every
             process calls it, since a model that FSDP has spread needs them all.
 
-    Errors:
+    Raises:
         InputError: a batch that the processes and accumulations cannot share, or a state of another configuration.
     """
     process_state()

@@ -133,7 +133,7 @@ def save_codec(folder: Path, codec: PatchCodec) -> None:
 def load_codec(folder: Path) -> PatchCodec:
     """Return the codec of a folder.
 
-    Errors:
+    Raises:
         InputError: none there.
     """
     path = folder / "vae.safetensors"
