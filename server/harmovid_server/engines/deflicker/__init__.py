@@ -8,18 +8,23 @@ windows. docs/deflicker.md tells how it is used and what it reaches.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from threading import Thread
 from typing import Mapping, Optional, Tuple
 
+import numpy as np
 from harmovid.errors import OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Preset
 
-from harmovid_server.engines.base import Engine, ShotInfo
+from harmovid_server.engines.base import Engine, ProxyFrame, ShotInfo
 from harmovid_server.engines.deflicker.session import FULL, QUICK, DeflickerSession
 from harmovid_server.engines.deflicker.trims import FORM, parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
 PROXY_LINES = 240
+COMPILE_LINES = 48
+"""Size of the pictures that are run through once to have the loops compiled."""
 LARGEST_RADIUS_FRAMES = 24
 REFERENCE = "reference_frame"
 
@@ -86,7 +91,8 @@ class DeflickerEngine:
     runtime: Mapping[str, str] = cpu_facts("numba")
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Do nothing: there is nothing to load."""
+        """Begin to compile the inner loops, beside the reading of the first frames; once in a process."""
+        _compile_once()
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
@@ -110,6 +116,30 @@ class DeflickerEngine:
         )
         reach = QUICK if options["quick"] else FULL
         return DeflickerSession(amounts, parse_trims(str(options["trims"])), reach)
+
+
+@lru_cache(maxsize=1)
+def _compile_once() -> Thread:
+    """Run a small shot through a session, in a thread of its own: what is compiled is kept beside the package."""
+    thread = Thread(target=_compile, name="deflicker-compile", daemon=True)
+    thread.start()
+    return thread
+
+
+def _compile() -> None:
+    rng, shape = np.random.default_rng(0), (COMPILE_LINES, COMPILE_LINES)
+    picture = rng.uniform(0.05, 0.5, (*shape, 3)).astype(np.float32)
+    session = DeflickerSession(Amounts(1.0, 1.0, 1.0, 0, "auto"), {})
+    for number in range(3):
+        frame = ProxyFrame(
+            number,
+            {"plate": picture * (1 + number % 2)},
+            {"coverage": np.ones(shape, np.float32)},
+            (0, 0, *shape),
+        )
+        session.push(frame)
+    session.finish()
+    session.close()
 
 
 def _reference(frame: Optional[OptionValue], frames: Tuple[int, ...]) -> Optional[int]:
