@@ -99,7 +99,7 @@ class Rig:
         with self._changed:
             return [fields for name, fields in self.heard if name == op]
 
-    def wait(self, op: str, count: int = 1, timeout_s: float = 120.0) -> List[Dict[str, Any]]:
+    def wait(self, op: str, count: int = 1, timeout_s: float = 400.0) -> List[Dict[str, Any]]:
         """Wait for the `count`-th message of one kind; a job that ends otherwise is an error."""
         until = time.monotonic() + timeout_s
         with self._changed:

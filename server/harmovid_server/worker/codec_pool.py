@@ -41,7 +41,9 @@ COMMAND = (sys.executable, "-m", "harmovid_server.codec")
 TASK_S = 120.0
 """Longest time for one task. An 8K frame with forty channels takes about 20 s; the rest is a slow machine."""
 
-START_S = 60.0
+START_S = 300.0
+"""Longest start: the first one after an installation compiles its loops, beside whatever else the machine does."""
+
 START_TRIES = 3
 """A child that does not come up this often in a row is not a matter of bad luck."""
 

@@ -92,12 +92,12 @@ def test_with_keys_only_listed_clients_are_served(tmp_path: Path) -> None:
     """A listed key runs a job; another key gets nothing, on either socket; a removed key loses its session."""
     pair, anna, flags = keys(tmp_path)
     with RunningServer(tmp_path, *flags) as server:
+        for wrong in (Peer(server.endpoint, new_pair("mallory"), pair.public), Peer(server.endpoint)):
+            with wrong, pytest.raises(TimeoutError):
+                wrong.hello(1.0)
         with Peer(server.endpoint, anna, pair.public).start() as peer:
             peer.submit(job := spec("1-5"))
             assert peer.run_to_end(job["job_id"])["state"] == "DONE"
-            for wrong in (Peer(server.endpoint, new_pair("mallory"), pair.public), Peer(server.endpoint)):
-                with wrong, pytest.raises(TimeoutError):
-                    wrong.hello(1.0)
             AuthorizedKeys(tmp_path / "keys").remove("anna")
             os.kill(server.process.pid, signal.SIGHUP)  # type: ignore[union-attr]
             assert peer.wait(lambda m: m.type == "ERROR").body["error"]["code"] == "auth"

@@ -67,7 +67,7 @@ class Main:
         assert self.router.send(self.name, op, **fields)
 
     def listen(
-        self, until: Callable[[], bool], turn: Callable[[], None] = lambda: None, timeout_s: float = 120
+        self, until: Callable[[], bool], turn: Callable[[], None] = lambda: None, timeout_s: float = 400
     ) -> None:
         """Take messages until something is true."""
         end = time.monotonic() + timeout_s
