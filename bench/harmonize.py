@@ -137,7 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--full", action="store_true", help="structure, motion and seam too (slow)")
-    parser.add_argument("--alone", action="store_true", help="leave the classical methods out")
+    parser.add_argument("--alone", action="store_true", help="ours and its variants beside oracle gain only")
     parser.add_argument("--quick", action="store_true", help="a small made clip, one look of each kind")
     given = parser.parse_args()
     if given.quick:

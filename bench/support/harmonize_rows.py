@@ -71,24 +71,29 @@ class Contest:
             row.gains[method] = psnr(result, truth, mask) - row.source_db
             return result
 
-        for method, run in CLASSICAL.items():
-            if not self.alone:
-                judge(method, run(composite, mask))
-        oracles = {method: judge(method, run(composite, mask, truth)) for method, run in ORACLES.items()}
-        statistics = engine_fields(self.engines[STATISTICS], composite, mask)
-        judge(STATISTICS, applied(composite, mask, statistics))
+        ours = self.engines[self.ours]
         started = time.process_time()
-        fields = engine_fields(self.engines[self.ours], composite, mask)
+        fields = engine_fields(ours, composite, mask)
         row.facts["ms_per_frame"] = 1000 * (time.process_time() - started) / len(truth)
         result = judge(OURS, applied(composite, mask, fields))
         for variant in self._variants:
-            other = engine_fields(self.engines[self.ours], composite, mask, variant=variant)
+            other = engine_fields(ours, composite, mask, variant=variant)
             judge(f"ours, {variant}", applied(composite, mask, other))
-        if light and set(light) <= {layer.name for layer in self.engines[self.ours].info.layers}:
-            exact = engine_fields(self.engines[self.ours], composite, mask, layers=light)
+        if light and set(light) <= {layer.name for layer in ours.info.layers}:
+            exact = engine_fields(ours, composite, mask, layers=light)
             judge(KNOWN_LIGHT, applied(composite, mask, exact))
         judge(GLOBAL, applied(composite, mask, fields, global_only=True))
-        alone = engine_fields(self.engines[self.ours], composite, mask, per_frame=True)
+        oracle = judge(ORACLE_GAIN, ORACLES[ORACLE_GAIN](composite, mask, truth))
+        row.shown = tuple(one[len(one) // 2 :][:1] for one in (composite, oracle, result, truth))
+        if self.alone:
+            return row
+        for method, run in CLASSICAL.items():
+            judge(method, run(composite, mask))
+        for method in set(ORACLES) - {ORACLE_GAIN}:
+            judge(method, ORACLES[method](composite, mask, truth))
+        statistics = engine_fields(self.engines[STATISTICS], composite, mask)
+        judge(STATISTICS, applied(composite, mask, statistics))
+        alone = engine_fields(ours, composite, mask, per_frame=True)
         by_frame = judge(PER_FRAME, applied(composite, mask, alone))
         row.facts.update(_steadiness(composite, mask, fields, alone))
         row.facts.update(
@@ -99,9 +104,6 @@ class Contest:
             row.facts.update(_moving(composite, result, by_frame, mask, motion))
         if self.full:
             row.facts.update(_borders(composite, result, truth, mask))
-        row.shown = tuple(
-            one[len(one) // 2 :][:1] for one in (composite, oracles[ORACLE_GAIN], result, truth)
-        )
         return row
 
     @property

@@ -2,8 +2,9 @@
 
 Cameras look where a subject could be shot: a grey card on it reads at most `KEY_LIMIT` stops from how the plate is
 exposed (elsewhere a camera team would move the subject, the lamp or the stop, and nobody could guess which light it
-stands in). Panoramas are those kept for figures alone (`harmovid_training.data.cache.TEST`); the subjects are not, but
-are painted anew. What the renderer leaves out is said in `harmovid_training.clips.rendered`.
+stands in). Panoramas are those kept out of training (`harmovid_training.data.cache.held_out`; most of them helped to
+fit the confidence); the subjects are not, but are painted anew. What the renderer leaves out is said in
+`harmovid_training.clips.rendered`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from harmovid_evaluate.clips import Clip
 from harmovid_training.clips.rendered import Performance, Setting, read_actors, render
-from harmovid_training.data.cache import PANORAMA_TYPES, TEST, use_of
+from harmovid_training.data.cache import PANORAMA_TYPES, held_out
 from harmovid_training.data.panorama import read_panorama
 from harmovid_training.data.relight import subject_key
 from harmovid_training.metrics.degrade import Array
@@ -43,7 +44,7 @@ def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator
     actors = read_actors(material / "models")
     panoramas = sorted(
         path for path in (material / "hdri").iterdir()
-        if path.suffix.lower() in PANORAMA_TYPES and use_of(path) == TEST
+        if path.suffix.lower() in PANORAMA_TYPES and held_out(path)
     )  # fmt: skip
     size = (lines, lines * 4 // 3)
     pairs = [(i, j) for i in range(LIGHTS) for j in range(LIGHTS) if i != j]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from fakes.benches import run_bench
 from harmovid_training.clips.read import write_exr
-from harmovid_training.data.cache import TEST, use_of
+from harmovid_training.data.cache import held_out
 from harmovid_training.data.figures import FIGURES
 
 
@@ -39,7 +39,7 @@ def test_rendered_truth_and_its_sheet(repo: Path, tmp_path: Path) -> None:
     for name in FIGURES[0]:
         (figures / name).write_text(CUBE)
     names = (f"light{i}.exr" for i in range(200))
-    kept_back = [name for name in names if use_of(Path(name)) == TEST][:3]
+    kept_back = [name for name in names if held_out(Path(name))][:3]
     for level, name in zip((0.3, 1.0, 4.0), kept_back):
         around = np.full((32, 64, 3), 0.2 * level, np.float32) * np.float32([level, 1, 1 / level]) ** 0.2
         around[4:12, 20:30] = 4 * level

@@ -39,7 +39,7 @@ class Caution:
     untouched: float
 
 
-CAUTION = {"cautious": Caution(1.0, 20.0), "expected": Caution(0.3, 8.0), "bold": Caution(0.0, 1.0)}
+CAUTION = {"cautious": Caution(1.0, 40.0), "expected": Caution(0.5, 16.0), "bold": Caution(0.0, 1.0)}
 
 
 @dataclass
