@@ -122,3 +122,8 @@ def test_quick_answers_after_24_frames() -> None:
 
     assert counts.index(8) == 23
     assert np.ptp(levels(clip, answered(clip, quick=True), still(1, noise=0)[0])) < 0.05
+
+
+def test_the_report_says_which_frames_the_level_is_of() -> None:
+    """A part of a shot has a level of its own: the report names the frames that it was found from."""
+    assert answered(still(5))[2].report["level"] == "frames 1 to 5 alone"

@@ -12,6 +12,7 @@ from functools import lru_cache
 from threading import Thread
 from typing import Mapping, Optional, Tuple
 
+import cv2
 import numpy as np
 from harmovid.errors import OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Preset
@@ -92,6 +93,8 @@ class DeflickerEngine:
 
     def activate(self, settings: RuntimeSettings) -> None:
         """Begin to compile the inner loops, beside the reading of the first frames; once in a process."""
+        # Within one search OpenCV's threads would make the answer depend on their turns; both ways run side by side.
+        cv2.setNumThreads(1)
         _compile_once()
 
     def close(self) -> None:
@@ -115,7 +118,8 @@ class DeflickerEngine:
             options["motion"] == "follow",
         )
         reach = QUICK if options["quick"] else FULL
-        return DeflickerSession(amounts, parse_trims(str(options["trims"])), reach)
+        measured = f"frames {shot.frames[0]} to {shot.frames[-1]} alone" if shot.frames else ""
+        return DeflickerSession(amounts, parse_trims(str(options["trims"])), reach, measured)
 
 
 @lru_cache(maxsize=1)

@@ -66,14 +66,18 @@ QUICK = Reach(block=8, back=24, ahead=12, later=4, places=12, join=4)
 class DeflickerSession:
     """See the module; `push`, `finish`, `state`, `restore` as `base.ShotSession` wants them."""
 
-    def __init__(self, amounts: Amounts, trims: Mapping[int, float], reach: Reach = FULL) -> None:
+    def __init__(
+        self, amounts: Amounts, trims: Mapping[int, float], reach: Reach = FULL, measured: str = ""
+    ) -> None:
         """Open a session.
 
         Args:
             amounts: the options.
             trims: stops by frame number, added to what is found.
             reach: how far it looks.
+            measured: the frames that the level is found from, in words: a part of a shot has a level of its own.
         """
+        self._measured = {"level": measured} if measured else {}
         self._amounts, self._trims, self._reach = amounts, trims, reach
         self._level = ReferenceLevel(amounts, trims)
         self._still = amounts.mode == "timelapse" or not amounts.follow
@@ -238,7 +242,7 @@ class DeflickerSession:
             answers = self._level.answers(Waiting(frames, owed, what.report, what.colours))
         else:
             answers = [
-                answer(frame, owed, i, what.report, self._trims.get(frame.number, 0.0))
+                answer(frame, owed, i, {**what.report, **self._measured}, self._trims.get(frame.number, 0.0))
                 for i, frame in enumerate(frames)
             ]
         self._answered = end
