@@ -79,7 +79,7 @@ INFO = EngineInfo(
     ),
     options=(
         Option("variant", "choice", "expected",
-               "How far the answer dares to go: cautious changes and harms least, bold goes all the way it thinks right.",
+               "How far the answer dares to go: cautious changes and harms least, bold goes all the way.",
                "Variant", "Amounts", choices=VARIANTS),
         _amount("exposure", "Exposure", "brightness"),
         _amount("colour", "Colour", "colour"),
