@@ -16,7 +16,7 @@ from harmovid_server.engines.harmonize import cuts
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-ENOUGH_PX = 56.0
+ENOUGH_PX = 100.0
 """With less foreground or plate, in pixels of the picture, a frame says nothing."""
 DEVIATIONS = 2.0
 """The subject's box reaches this many deviations of the matte to each side, as in training."""

@@ -69,7 +69,8 @@ class HeadOutputs:
 
     Attributes:
         coeffs: `(3, 10)`. grid: `(3, levels, rows, columns)` in stops.
-        gate: `(variants, 3)`: the share worth applying of common, colour and local part, 0 to 1.5.
+        gate: `(variants, 3)`: the share worth applying of common, colour and local part, 0 to 1.5; never less for a
+            bolder variant.
         need: stops that seem to be wrong, RMS.
         error: deviation of the error that the network expects in its exposure, in stops.
     """
@@ -132,8 +133,11 @@ class Network:
     def answer(self, vector: Float32, local: Float32) -> HeadOutputs:
         """Return what the head makes of the means of vectors and local features."""
         found = self._head({"vector": vector[None], "local": local[None]})
+        cautious, expected, bold = found["gate"][0]
+        # Fitted apart, they may cross where nothing like it was trained on.
+        gate = np.stack([np.minimum(cautious, expected), expected, np.maximum(bold, expected)])
         return HeadOutputs(
-            found["coeffs"][0], found["grid"][0], found["gate"][0], float(found["need"][0, 0]),
+            found["coeffs"][0], found["grid"][0], gate, float(found["need"][0, 0]),
             float(np.exp(found["errors"][0, 1, 0])),
         )  # fmt: skip
 
