@@ -32,7 +32,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | .venv/bin/python
 	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt | .venv/bin/python
-	@echo "== Installing into .venv what tests, training and export need, once: downloads about 0.7 GB, takes about 2.7 GB"
+	@echo "== Installing into .venv what tests, training and export need, once: downloads about 0.7 GB, takes about 2.9 GB"
 	@echo "   of disk, where the package index offers torch for the CPU (2.13.0+cpu); else torch brings CUDA: 3 GB and 6.4 GB."
 	@echo "   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test   asks for the small one."
 	@$(INSTALL) -e '.[dev]'
