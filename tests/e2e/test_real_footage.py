@@ -111,7 +111,7 @@ def test_a_comp_keeps_the_plate_bit_identical(server, real_data, tmp_path):
 
 @pytest.mark.parametrize("engine", [[], ["--engine", "null"]])
 def test_windows_that_move_come_back_as_they_went(server, real_data, tmp_path, engine):
-    """The beach ball's 20 channels, moving data windows and attributes survive; only its beauty may change."""
+    """The beach ball's 20 channels, moving data windows and attributes survive; only its beauty, of both eyes, changes."""
     plate = str(real_data / "exr" / "beachball" / "singlepart.####.exr")
     result = run(server, "deflicker", [plate], tmp_path / "out", *engine)
     windows = set()
@@ -120,7 +120,7 @@ def test_windows_that_move_come_back_as_they_went(server, real_data, tmp_path, e
         assert (back.data_window, back.display_window) == (sent.data_window, sent.display_window)
         assert list(back.channels) == list(sent.channels)
         for name, pixels in sent.channels.items():
-            if engine or name not in "RGB":
+            if engine or name.removeprefix("left.") not in ("R", "G", "B"):
                 np.testing.assert_array_equal(back.channels[name], pixels, err_msg=name)
         for name, attribute in sent.header.attributes.items():
             assert back.header.attributes[name] == attribute, name

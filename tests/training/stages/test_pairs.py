@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from harmovid.errors import InputError
+from harmovid_training.models.space import encode
 from harmovid_training.stages import pairs
 from harmovid_training.stages.grids import grid
-from harmovid_training.stages.pairs import Shot, composite, encoded
+from harmovid_training.stages.pairs import Shot, composite
 
 
 def shot() -> Shot:
@@ -24,7 +25,7 @@ def shot() -> Shot:
 
 def code(level: float, anchor: float) -> float:
     """Return the VAE value of a linear level."""
-    return float(encoded(np.full((1, 1, 1, 3), level, np.float32), anchor)[0, 0, 0, 0])
+    return float(encode(np.full((1, 1, 1, 3), level, np.float32), anchor)[0, 0, 0, 0])
 
 
 def test_eq_4_composites_in_linear_light():
@@ -79,7 +80,7 @@ def test_the_dual_path_draws_both_evenly_and_needs_stage_2():
 
 def test_validation_grid():
     """A grid has a row per clip and five frames per row, mid grey shown as sRGB mid grey."""
-    clip = encoded(np.full((9, 16, 16, 3), 0.18, np.float32), 0.18)
+    clip = encode(np.full((9, 16, 16, 3), 0.18, np.float32), 0.18)
     made = grid([clip, clip])
     assert made.shape == (2 * 18, 5 * 18, 3)
     assert made[0, 0, 0] == pytest.approx(118, abs=1)
