@@ -111,7 +111,7 @@ def test_a_comp_keeps_the_plate_bit_identical(server, real_data, tmp_path):
 
 @pytest.mark.parametrize("engine", [[], ["--engine", "null"]])
 def test_windows_that_move_come_back_as_they_went(server, real_data, tmp_path, engine):
-    """The beach ball's 20 channels, moving data windows and attributes survive; only its beauty, of both eyes, changes."""
+    """The beach ball's 20 channels, moving windows and attributes survive; only the beauty of both eyes changes."""
     plate = str(real_data / "exr" / "beachball" / "singlepart.####.exr")
     result = run(server, "deflicker", [plate], tmp_path / "out", *engine)
     windows = set()
