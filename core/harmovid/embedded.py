@@ -26,6 +26,7 @@ from harmovid import entry_points
 from harmovid.errors import InputError
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret, trust_server
 from harmovid.server_process import ServerProcess, serve_command
+from harmovid.storage.locks import lock_file
 
 PREFIX = "harmovid-embedded-"
 SERVE = "serve"
@@ -139,11 +140,9 @@ def delete_leftovers() -> None:
 
     A folder without a lock file is just being started by somebody else, and stays.
     """
-    import fcntl
-
     for folder in glob.glob(os.path.join(tempfile.gettempdir(), PREFIX + "*")):
         with contextlib.suppress(OSError), open(os.path.join(folder, "lock"), "rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock.fileno())
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,7 +10,6 @@ second one stops at once. Jobs outlive the process: the next server continues th
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from harmovid import __version__, bundle
 from harmovid.errors import EngineFailed, HarmoVidError, InputError, from_wire
 from harmovid.keys import AuthorizedKeys, load_secret
 from harmovid.storage import atomic
+from harmovid.storage.locks import lock_file
 
 from harmovid_server import logs
 from harmovid_server.config import Config, is_loopback
@@ -310,7 +310,7 @@ def _claim(state: Path) -> int:
     """Lock the state folder for this server; the kernel releases the lock when the process ends."""
     handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(handle)
     except BlockingIOError as error:
         os.close(handle)
         raise InputError(
