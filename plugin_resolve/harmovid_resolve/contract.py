@@ -1,0 +1,254 @@
+"""What the part in Resolve and the client process say to each other: tasks, requests and events, as plain JSON.
+
+Two programs, one language. What runs in Resolve's own Python is the standard library alone: it finds clips, has Resolve
+write frames, and brings results back. The client process has an environment of its own with `harmovid` in it: it talks
+to the server. `client.ClientProcess` starts it and speaks lines of JSON over its standard input and output:
+
+    to the client      {"id": 3, "op": "run", "engine": "deflicker", "inputs": {...}, ...}
+    from the client    {"id": 3, "event": "progress", "done": 4, "total": 24, "text": "24 frames sent"}
+    from the client    {"id": 3, "event": "done", "report": {...}, "missing_frames": ""}
+
+`ClientProcess.request(op, **fields)` sends one request and returns an iterator of its events, without the `id`.
+
+| op | fields | events, the last one last |
+|---|---|---|
+| `engines` | `server` (text, may be empty: the user's settings) | `described {engines}` or `failed` |
+| `check` | those of `run` | `warning`..., `done {report, missing_frames}` or `failed`: nothing is written |
+| `run` | `RunRequest` | `queued`, `progress`..., `frame`..., `warning`..., `done` or `failed` |
+| `cancel` | `job` | `done`; the `run` of that job ends with `failed {code: "cancelled"}` |
+| `history` | `folder` (the output folder, or one below) | `done {report: {"versions": [Record...]}}` or `failed` |
+
+| event | fields |
+|---|---|
+| `described` | `engines`: list of `EngineInfo.to_dict()` |
+| `queued` | `text`: where in the queue |
+| `progress` | `done`, `total` (frames), `text`. While a `run` goes on one comes every half second |
+| `frame` | `frame`, `path`: this result is on the disk |
+| `warning` | `text`: a sentence, with the frame where there is one |
+| `done` | `report` (dict), `missing_frames` (text like `1005,1009-1010`, empty when all are there) |
+| `failed` | `error`, `fix` (sentences), `code` (of `harmovid.errors`, or `client` where the process itself broke) |
+
+Every request ends with exactly one `done`, `described` or `failed`. A process that dies, or a line that is no JSON,
+ends it with `failed {code: "client"}`; `request` itself raises nothing. `cancel` is sent while the `run` is still read
+(its iterator goes on to its end); `close()` ends the process and with it all that it does.
+
+The report of a `run` holds `frames` (frame text to what engine and pixels said of it) and, for the output `cdl`, `cdl`:
+`{"slope": [r, g, b], "offset": [r, g, b], "power": [r, g, b], "saturation": s}` in the space of the pixels sent.
+
+Three kinds of output come back in three ways:
+
+- `result`: an EXR sequence; `readback` brings it into the project.
+- `cdl`: no pixels; `harmovid_resolve.cdl.apply(session, clip, report, version)` puts it on the clip.
+- `field`: an EXR sequence of `harmovid.R/G/B`; `harmovid_resolve.comp.apply(session, clip, pattern, numbers, task,
+  version)` makes a Fusion composition of it.
+
+Both return a list of warnings, raise `HostError`, and leave the clip as it was when they raise: `batch` calls them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, Mapping, Type, TypeVar
+
+from harmovid_resolve.errors import HostError
+
+__all__ = [
+    "FAILED", "DONE", "DESCRIBED", "QUEUED", "PROGRESS", "FRAME", "WARNING", "ENDS",
+    "OUTPUTS", "RANGES", "RECORD", "SELECTIONS", "SOURCES", "STATES", "WAYS",
+    "Colour", "Record", "RunRequest", "Task",
+]  # fmt: skip
+
+DESCRIBED, QUEUED, PROGRESS, FRAME = "described", "queued", "progress", "frame"
+WARNING, DONE, FAILED = "warning", "done", "failed"
+RECORD = "harmovid.json"
+STATES = ("running", "returned", "partly", "failed", "cancelled")
+"""`partly`: frames are missing, so nothing went back into the project yet; they can be made and returned later."""
+ENDS = (DESCRIBED, DONE, FAILED)
+"""Events that end a request."""
+
+OUTPUTS = ("result", "field", "cdl")
+RANGES = ("clip", "in_out")
+SOURCES = ("source", "graded")
+WAYS = ("take", "track", "pool")
+SELECTIONS = ("playhead", "selected", "colour")
+
+MOST_HANDLES, MOST_STRENGTH = 240, 2.0
+
+_T = TypeVar("_T", bound="_Plain")
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A dataclass that is plain JSON outside."""
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls: Type[_T], data: Mapping[str, Any]) -> _T:
+        """Rebuild from plain data; what a newer version adds is left out.
+
+        Raises:
+            HostError: a value is of another kind than it should be.
+        """
+        known = {one.name for one in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in data.items() if name in known})
+        except TypeError as error:
+            raise HostError(f"this {cls.__name__.lower()} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True)
+class Task(_Plain):
+    """What the user asked for, as the panel holds it; one for all clips of a batch.
+
+    Attributes:
+        engine: the engine's name, as the server describes it.
+        options: the engine's options by name; those left out have the engine's defaults.
+        layers: engine layer to where it comes from, `clip` or `below` (what lies under the clip on the next lower
+            track). The first is the one that is relit, and comes from the clip.
+        strength, luma, chroma: how much of the change, of its brightness, of its colour; 0 to 2.
+        output: one of `OUTPUTS`.
+        handles: frames before and after the range that the engine sees too, as far as the source has them.
+        range: the whole clip, or what lies between the timeline's marks.
+        selection: which clips: under the playhead, selected (Resolve 21.0.4), or those of `clip_colour`.
+        clip_colour: the clip colour as Resolve names it, `Orange`.
+        source: the clip's own pixels, or what its grade makes of them.
+        way: as a take on the clip, on a new top track, or only into the media pool.
+        folder: where results go; a folder per clip and in it one per version is made there.
+        version: name of the version; empty: the next of v001, v002, ...
+        colour_space: OpenColorIO name of the pixels; empty: the project's settings say it (`colour.py`).
+        server: address of the server; empty: the user's settings.
+    """
+
+    engine: str = "deflicker"
+    options: Dict[str, Any] = field(default_factory=dict)
+    layers: Dict[str, str] = field(default_factory=lambda: {"plate": "clip"})
+    strength: float = 1.0
+    luma: float = 1.0
+    chroma: float = 1.0
+    output: str = "result"
+    handles: int = 0
+    range: str = "clip"
+    selection: str = "playhead"
+    clip_colour: str = ""
+    source: str = "source"
+    way: str = "take"
+    folder: str = ""
+    version: str = ""
+    colour_space: str = ""
+    server: str = ""
+
+    def checked(self) -> Task:
+        """Return the task itself when Resolve's part can do it.
+
+        Raises:
+            HostError: a value is none that can be chosen; the message names it.
+        """
+        for name, known in (
+            ("output", OUTPUTS),
+            ("range", RANGES),
+            ("selection", SELECTIONS),
+            ("source", SOURCES),
+            ("way", WAYS),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise HostError(f"{name} is {value!r}.", fix="It is one of: " + ", ".join(known) + ".")
+        for name, highest in (
+            ("strength", MOST_STRENGTH),
+            ("luma", MOST_STRENGTH),
+            ("chroma", MOST_STRENGTH),
+            ("handles", MOST_HANDLES),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= highest:
+                raise HostError(f"{name} is {value!r}.", fix=f"It is a number from 0 to {highest:g}.")
+        if not self.folder:
+            raise HostError("there is no folder for the results.", fix="Choose an output folder.")
+        if self.selection == "colour" and not self.clip_colour:
+            raise HostError("no clip colour is chosen.", fix="Choose the colour of the clips, like Orange.")
+        if next(iter(self.layers.values()), "") != "clip" or set(self.layers.values()) - {"clip", "below"}:
+            raise HostError(
+                f"layers come from {sorted(set(self.layers.values()))}.",
+                fix="The first layer comes from the clip, the others from the clip or below.",
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Colour(_Plain):
+    """What the pixels sent are in, and how the project came to that.
+
+    Attributes:
+        space: OpenColorIO name for the server; empty: the EXR files say it themselves.
+        science: the project's `colorScienceMode`.
+        timeline, output, input: the project's and the clip's spaces, as Resolve names them.
+        guess: a sentence where something was assumed; empty where it was not.
+    """
+
+    space: str = ""
+    science: str = ""
+    timeline: str = ""
+    output: str = ""
+    input: str = ""
+    guess: str = ""
+
+
+@dataclass(frozen=True)
+class RunRequest(_Plain):
+    """The fields of the op `run`, and of `check`.
+
+    Attributes:
+        engine, options, strength, luma, chroma, output, server: as in `Task`.
+        inputs: engine layer to the pattern of its EXR files, with `####` for the number; the first is relit.
+        out: pattern of the results, in a folder that is there.
+        frames: frames to make, handles included, as text: `1001-1024`.
+        colour: `Colour.to_dict()`, of all inputs.
+        overwrite: results that are there already are replaced.
+        job: a name of ours for the run; `cancel` names it.
+        label: what the server's list of jobs shows.
+    """
+
+    engine: str
+    inputs: Dict[str, str]
+    out: str
+    frames: str
+    job: str
+    options: Dict[str, Any] = field(default_factory=dict)
+    strength: float = 1.0
+    luma: float = 1.0
+    chroma: float = 1.0
+    output: str = "result"
+    colour: Dict[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    label: str = ""
+    server: str = ""
+
+
+@dataclass(frozen=True)
+class Record(_Plain):
+    """What is known of one version, in the file `RECORD` beside its results; the history shows these.
+
+    Attributes:
+        clip: the clip's name; `item` the timeline item's id, `timeline` that of its timeline.
+        version: the version's name, and its folder's.
+        task: `Task.to_dict()`.
+        request: `RunRequest.to_dict()`.
+        wanted: frames that go back into the project, as text; `request["frames"]` has the handles, too.
+        started: local time, `2026-11-29 14:05`.
+        state: one of `STATES`.
+        message: the last word on it.
+    """
+
+    clip: str
+    version: str
+    item: str = ""
+    timeline: str = ""
+    task: Dict[str, Any] = field(default_factory=dict)
+    request: Dict[str, Any] = field(default_factory=dict)
+    wanted: str = ""
+    started: str = ""
+    state: str = "running"
+    message: str = ""

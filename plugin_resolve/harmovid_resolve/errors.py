@@ -1,0 +1,28 @@
+"""The one error of Resolve's part: what went wrong and what to do about it.
+
+Resolve's own Python has no `harmovid`, so this stands beside the tree of `harmovid.errors`. It has the same parts: what
+the client process reports arrives with that tree's codes.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CANCELLED", "HostError"]
+
+CANCELLED = "cancelled"
+
+
+class HostError(Exception):
+    """Something cannot be done, here or on the server.
+
+    Args:
+        message: what went wrong, with the values that disagree.
+        fix: what the reader can do about it; may be empty.
+        code: `host` for what Resolve refused or was asked wrongly; otherwise a code of `harmovid.errors`.
+    """
+
+    def __init__(self, message: str, *, fix: str = "", code: str = "host") -> None:
+        super().__init__(message)
+        self.message, self.fix, self.code = message, fix, code
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".strip()

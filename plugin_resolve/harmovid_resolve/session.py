@@ -1,0 +1,146 @@
+"""The Resolve that runs this script: found, recognised, and refused in one sentence where it cannot be used.
+
+    session = session_of(find(globals()))
+    session.timeline()          # what the user looks at
+
+Edition and version are looked at before anything else: a call that the free edition lacks opens a window there that
+makes every later call fail.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from harmovid_resolve.calls import act, ask, has, tell
+from harmovid_resolve.errors import HostError
+
+__all__ = ["OLDEST", "WITHOUT_PLUGIN", "Session", "find", "session_of"]
+
+OLDEST = (18, 5)
+STUDIO = "DaVinci Resolve Studio"
+WITHOUT_PLUGIN = (
+    "Without it: export frames, run `harmovid watch FOLDER` on their folder, import what appears there."
+)
+
+# Where Blackmagic's own description of the interface says that the library lies.
+_LIBRARIES = {
+    "darwin": "/Applications/DaVinci Resolve/DaVinci Resolve.app/Contents/Libraries/Fusion/fusionscript.so",
+    "win32": r"C:\Program Files\Blackmagic Design\DaVinci Resolve\fusionscript.dll",
+    "linux": "/opt/resolve/libs/Fusion/fusionscript.so",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A Resolve Studio with an open project.
+
+    Attributes:
+        resolve, project, pool: objects of Resolve.
+        product, version: what it calls itself, and its version's numbers.
+        project_name: the name as it is now.
+    """
+
+    resolve: Any
+    project: Any
+    pool: Any
+    product: str
+    version: Tuple[int, ...]
+    project_name: str
+
+    def timeline(self) -> Any:
+        """Return the timeline that is open.
+
+        Raises:
+            HostError: none is.
+        """
+        timeline = tell(self.project, "GetCurrentTimeline")
+        if not timeline:
+            raise HostError("no timeline is open.", fix="Open the timeline with the clip.")
+        return timeline
+
+    def setting(self, name: str) -> str:
+        """Return a setting of the project as text; empty where there is none."""
+        return str(tell(self.project, "GetSetting", name) or "")
+
+    @property
+    def version_text(self) -> str:
+        """The version as people write it."""
+        return ".".join(map(str, self.version))
+
+
+def find(injected: Mapping[str, Any]) -> Any:
+    """Return the Resolve object: a global of the script, or else from Blackmagic's library.
+
+    Args:
+        injected: the globals of the script that Resolve started; `resolve`, `app` and `bmd` are there.
+
+    Raises:
+        HostError: no Resolve answers.
+    """
+    found = injected.get("resolve")
+    app = injected.get("app")
+    if not found and app is not None and has(app, "GetResolve"):
+        found = app.GetResolve()
+    script = injected.get("bmd") or (None if found else _library())
+    if not found and script is not None and has(script, "scriptapp"):
+        found = script.scriptapp("Resolve")
+    if not found:
+        raise HostError(
+            "no DaVinci Resolve answers.",
+            fix="Start this from Workspace > Scripts in DaVinci Resolve Studio. " + WITHOUT_PLUGIN,
+        )
+    return found
+
+
+def session_of(resolve: Any) -> Session:
+    """Return the session of a Resolve that can be used.
+
+    Raises:
+        HostError: the free edition, a version before 18.5, or no open project.
+    """
+    product = str(tell(resolve, "GetProductName") or "")
+    version = _version(resolve)
+    named = f"{product or 'an unknown program'} {'.'.join(map(str, version))}".strip()
+    if product != STUDIO or version[:2] < OLDEST:
+        raise HostError(f"this is {named}; {STUDIO} 18.5 or newer is needed.", fix=WITHOUT_PLUGIN)
+    project = tell(act(resolve, "GetProjectManager"), "GetCurrentProject")
+    if not project:
+        raise HostError("no project is open.", fix="Open the project with the clip.")
+    return Session(
+        resolve, project, act(project, "GetMediaPool"), product, version, str(ask(project, "GetName"))
+    )
+
+
+def _version(resolve: Any) -> Tuple[int, ...]:
+    """Return the numbers of the version; of what cannot be read none."""
+    fields = tell(resolve, "GetVersion")
+    if isinstance(fields, dict):
+        fields = [fields[key] for key in sorted(fields)]
+    numbers = []
+    for one in list(fields or [])[:3]:
+        if not isinstance(one, (int, float)):
+            break
+        numbers.append(int(one))
+    return tuple(numbers)
+
+
+def _library(environ: Optional[Dict[str, str]] = None) -> Any:
+    """Return Blackmagic's module `fusionscript`, or None where it is not."""
+    given = os.environ if environ is None else environ
+    path = given.get("RESOLVE_SCRIPT_LIB", "") or _LIBRARIES.get(sys.platform, "")
+    if not os.path.isfile(path):
+        return None
+    spec = importlib.util.spec_from_file_location("fusionscript", path)
+    if spec is None or spec.loader is None:
+        return None
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except ImportError:
+        return None
+    return module
