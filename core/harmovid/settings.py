@@ -19,9 +19,9 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from harmovid.errors import InputError
 
@@ -30,22 +30,48 @@ SECRET, PUBLIC = ".secret", ".public"
 SECTIONS = ("client", "map")
 
 
+def _setting(default: Any, key: str, flag: str, variable: str, help_text: str) -> Any:
+    """Return the field of one setting, with how it is set and what docs/settings.md says of it."""
+    told = {"key": key, "flag": flag, "variable": variable, "help": help_text}
+    return field(default=default, metadata=told)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What a client needs to know of its surroundings.
+    """What a client needs to know of its surroundings; docs/settings.md is made from this.
 
-    Attributes:
-        server: the server's address, or "" for a private one.
-        key: a secret key file's path, or the name of a pair in the user's key folder; "" for none.
-        roots: `(local folder, root name)` pairs, the longest folder first: the first that fits is right.
-        python: the Python interpreter that runs a private server, one in which `harmovid[server]` is installed. ""
-            means the one that runs this process; inside a host that is the host itself, so hosts need this setting.
+    `roots` are `(local folder, root name)` pairs, the longest folder first: the first that fits is right.
     """
 
-    server: str = ""
-    key: str = ""
-    roots: Tuple[Tuple[Path, str], ...] = ()
-    python: str = ""
+    server: str = _setting(
+        "",
+        "server",
+        "--server ADDR",
+        "HARMOVID_SERVER",
+        "The server's address, tcp://host:port; empty for a private server on this machine.",
+    )
+    key: str = _setting(
+        "",
+        "key",
+        "--key FILE",
+        "HARMOVID_KEY",
+        "A secret key file, or the name of a pair in the user's key folder; empty for none.",
+    )
+    roots: Tuple[Tuple[Path, str], ...] = _setting(
+        (),
+        "[map]",
+        "--map LOCALPREFIX=ROOT",
+        "",
+        "Local folders that the server mounts as well, each with the server's name for that root; repeatable.",
+    )
+    python: str = _setting(
+        "",
+        "python",
+        "",
+        "HARMOVID_PYTHON",
+        "The Python interpreter that runs a private server, one with harmovid[server]; empty for the one that runs "
+        "this process. Inside a host that is the host itself, so hosts need this setting.",
+    )
 
 
 def config_folder(environ: Optional[Mapping[str, str]] = None) -> Path:

@@ -4,8 +4,8 @@
 
 A setting `spool_bytes` is the flag `--spool-bytes`, the variable `HARMOVID_SPOOL_BYTES` and the TOML key
 `spool_bytes`. Sizes take K, M, G, T or KiB..TiB (all of 1024). Named roots are the TOML table `[roots]`, the
-repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/server.md lists
-all settings; a test holds the two equal. Nothing is read at import.
+repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/settings.md is made from
+this (`harmovid_server.settings_page`). Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import tomllib
 from harmovid.errors import InputError
+from harmovid.sizes import GIB, MIB, parse_bytes
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-_UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _ROOT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
@@ -33,14 +32,6 @@ PRECISIONS = ("auto", "float32", "float16")
 PROVIDERS = ("tensorrt", "cuda", "cpu")
 
 Parse = Callable[[str], Any]
-
-
-def parse_bytes(text: str) -> int:
-    """Return the number of bytes in "20GiB", "512M" or "1048576"; raise ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not match:
-        raise ValueError(f"{text!r} is not a size such as 20GiB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def parse_bool(text: str) -> bool:
@@ -67,110 +58,139 @@ def parse_names(text: str) -> Tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _of(parse: Parse, help_text: str) -> Dict[str, Any]:
-    return {"parse": parse, "help": help_text}
+def _setting(default: Any, parse: Parse, help_text: str, unit: str = "") -> Any:
+    """Return the field of one setting.
+
+    Args:
+        default: its value where nobody sets it.
+        parse: reads its text; raises ValueError.
+        help_text: what `--help` and docs/settings.md say of it.
+        unit: what a number counts; by default what its name ends in says.
+    """
+    return field(default=default, metadata={"parse": parse, "help": help_text, "unit": unit})
 
 
 @dataclass(frozen=True)
 class Config:
     """The server's settings. Units are in the names; the help texts are what `--help` prints."""
 
-    bind: str = field(
-        default="127.0.0.1", metadata=_of(str, "Address to listen on. Anything but loopback needs keys.")
+    bind: str = _setting("127.0.0.1", str, "IP address to listen on. Anything but loopback needs keys.")
+    port: int = _setting(5570, int, "Control port; 0 takes a free one.")
+    data_port: int = _setting(0, int, "Data port; 0 takes the control port + 1 (a free one where port is 0).")
+    state: str = _setting(
+        "",
+        str,
+        "Folder of the job store and the spool. Default: $STATE_DIRECTORY "
+        "(systemd), else $XDG_STATE_HOME/harmovid, else ~/.local/state/harmovid.",
     )
-    port: int = field(default=5570, metadata=_of(int, "Control port; 0 takes a free one."))
-    data_port: int = field(
-        default=0, metadata=_of(int, "Data port; 0 takes the control port + 1 (a free one where port is 0).")
+    server_key: str = _setting(
+        "",
+        str,
+        "The server's secret key file, mode 0600 (`harmovid keys new` makes it).",
     )
-    state: str = field(
-        default="",
-        metadata=_of(
-            str,
-            "Folder of the job store and the spool. Default: $STATE_DIRECTORY, "
-            "else $XDG_STATE_HOME/harmovid, else ~/.local/state/harmovid.",
-        ),
+    authorized_keys: str = _setting(
+        "",
+        str,
+        "The public keys that may connect; read again when it changes, and on SIGHUP.",
     )
-    server_key: str = field(
-        default="", metadata=_of(str, "The server's secret key file (`harmovid keys` makes it).")
+    workers: int = _setting(
+        1,
+        int,
+        "Engine processes; with several GPUs each takes one of its own unless device names one.",
+        "processes",
     )
-    authorized_keys: str = field(
-        default="", metadata=_of(str, "The public keys that may connect; read again when it changes.")
+    codecs: int = _setting(
+        0,
+        int,
+        "EXR decode and encode processes per worker; 0 takes one per core.",
+        "processes",
     )
-    workers: int = field(default=1, metadata=_of(int, "Engine processes."))
-    codecs: int = field(
-        default=0, metadata=_of(int, "EXR decode and encode processes per worker; 0 takes one per core.")
+    engines: Tuple[str, ...] = _setting(
+        (),
+        parse_names,
+        "Engines to offer, by name, comma between; all where empty.",
     )
-    engines: Tuple[str, ...] = field(
-        default=(), metadata=_of(parse_names, "Engines to offer, by name, comma between; all where empty.")
+    engine_folders: Tuple[str, ...] = _setting(
+        (),
+        parse_names,
+        "Folders of engine bundles to offer too, comma between (docs/server.md).",
     )
-    engine_folders: Tuple[str, ...] = field(
-        default=(),
-        metadata=_of(parse_names, "Folders of engine bundles to offer too, comma between (docs/server.md)."),
+    device: str = _setting(
+        "auto",
+        str,
+        "Where networks run: auto, cpu, cuda or cuda:N. auto takes a GPU that works, else the "
+        "processor; a GPU that is named is used or the job fails.",
     )
-    device: str = field(
-        default="auto",
-        metadata=_of(str, f"Where networks run: {DEVICES}. auto takes a GPU that works, else the processor."),
+    precision: str = _setting(
+        "auto",
+        str,
+        "auto, float32 or float16, as far as a runtime can choose; auto keeps the precision of the file.",
     )
-    precision: str = field(
-        default="auto", metadata=_of(str, "auto, float32 or float16, as far as a runtime can choose.")
+    providers: Tuple[str, ...] = _setting(
+        (),
+        parse_names,
+        "ONNX Runtime providers to try, comma between: tensorrt, cuda, cpu; all in this order where empty.",
     )
-    providers: Tuple[str, ...] = field(
-        default=(),
-        metadata=_of(parse_names, "ONNX Runtime providers to try: tensorrt, cuda, cpu; all where empty."),
+    gpu_bytes: int = _setting(0, parse_bytes, "GPU memory that one network may take; 0 sets no limit.")
+    active_jobs: int = _setting(4, int, "Jobs that one worker runs side by side; more wait in the queue.")
+    queued_jobs: int = _setting(
+        100,
+        int,
+        "Jobs that may wait; one more is told that the server is busy, and when to try again.",
     )
-    gpu_bytes: int = field(
-        default=0, metadata=_of(parse_bytes, "GPU memory that one network may take; 0 sets no limit.")
+    sessions: int = _setting(64, int, "Clients that may be connected at once.", "clients")
+    prefetch_frames: int = _setting(
+        0,
+        int,
+        "Frames per job fetched beyond what its engine looks ahead; 0 takes 4, and 2 per codec process.",
     )
-    active_jobs: int = field(
-        default=4, metadata=_of(int, "Jobs that one worker runs side by side; more wait in the queue.")
+    result_frames: int = _setting(64, int, "Results per job that wait for the client; then the job pauses.")
+    spool_bytes: int = _setting(20 * GIB, parse_bytes, "Disk that frames and results may take together.")
+    frame_bytes: int = _setting(
+        GIB,
+        parse_bytes,
+        "Largest file of one frame; larger ones fail as that frame's error.",
     )
-    queued_jobs: int = field(
-        default=100, metadata=_of(int, "Jobs that may wait; one more is refused as busy.")
+    credit_bytes: int = _setting(
+        256 * MIB,
+        parse_bytes,
+        "Upload bytes on their way, of all clients together (and at least 2 MiB each).",
     )
-    sessions: int = field(default=64, metadata=_of(int, "Clients that may be connected at once."))
-    prefetch_frames: int = field(
-        default=0,
-        metadata=_of(
-            int,
-            "Frames per job fetched beyond what its engine looks ahead; 0 takes 4, and 2 per codec process.",
-        ),
+    full_s: float = _setting(
+        60.0,
+        float,
+        "How long a job waits for disk space while nothing moves, before it fails.",
     )
-    result_frames: int = field(
-        default=64, metadata=_of(int, "Results per job that wait for the client; then the job pauses.")
+    drain_s: float = _setting(60.0, float, "How long jobs may go on after SIGTERM.")
+    detach_s: float = _setting(
+        86400.0,
+        float,
+        "How long a job, and its frames in the spool, are kept while its client is away.",
     )
-    spool_bytes: int = field(
-        default=20 * GIB, metadata=_of(parse_bytes, "Disk that frames and results may take together.")
+    keep_s: float = _setting(
+        86400.0,
+        float,
+        "How long finished jobs are remembered, the last 1000 at most; their frames go at once.",
     )
-    frame_bytes: int = field(default=GIB, metadata=_of(parse_bytes, "Largest file of one frame."))
-    credit_bytes: int = field(
-        default=256 * MIB, metadata=_of(parse_bytes, "Upload bytes on their way, of all clients together.")
-    )
-    full_s: float = field(
-        default=60.0, metadata=_of(float, "How long a job waits for disk space before it fails.")
-    )
-    drain_s: float = field(default=60.0, metadata=_of(float, "How long jobs may go on after SIGTERM."))
-    detach_s: float = field(
-        default=86400.0, metadata=_of(float, "How long a job is kept while its client is away.")
-    )
-    keep_s: float = field(default=86400.0, metadata=_of(float, "How long finished jobs are remembered."))
-    log_level: str = field(default="info", metadata=_of(str, "debug, info, warning or error."))
-    log_json: bool = field(default=False, metadata=_of(parse_bool, "Log JSON lines instead of text."))
+    log_level: str = _setting("info", str, "debug, info, warning or error.")
+    log_json: bool = _setting(False, parse_bool, "Log JSON lines instead of text.")
     roots: Dict[str, str] = field(
         default_factory=dict,
-        metadata=_of(parse_roots, "A named folder on shared storage that jobs may read from; repeatable."),
+        metadata={
+            "parse": parse_roots,
+            "help": "Named folders on shared storage that jobs may read from: [roots] in the file, --root "
+            "show=/srv/show as a flag, repeatable.",
+            "unit": "",
+        },
     )
-    ready_file: str = field(
-        default="", metadata=_of(str, "File to write once the server answers: JSON with endpoint and pid.")
+    ready_file: str = _setting("", str, "File to write once the server answers: JSON with endpoint and pid.")
+    parent: int = _setting(
+        0,
+        int,
+        "Stop once the parent process is not this one (embedded servers).",
+        "process id",
     )
-    parent: int = field(
-        default=0,
-        metadata=_of(int, "Stop once the parent process is not this one (embedded servers)."),
-    )
-
-    temporary: bool = field(
-        default=False,
-        metadata=_of(parse_bool, "Remove the state folder at the end (embedded servers)."),
-    )
+    temporary: bool = _setting(False, parse_bool, "Remove the state folder at the end (embedded servers).")
 
     def __post_init__(self) -> None:
         for name, low, high in (

@@ -1,14 +1,15 @@
-"""Settings: precedence, forms, limits, and that the documentation lists exactly what there is."""
+"""Settings: precedence, forms and limits."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 from harmovid.errors import InputError
-from harmovid_server.config import GIB, MIB, Config, load, parse_bytes, restore
+from harmovid.sizes import GIB, MIB, parse_bytes
+from harmovid_server.config import Config, load, restore
 
 
 def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None:
@@ -103,22 +104,3 @@ def test_settings_cannot_be_changed() -> None:
     """The configuration is frozen."""
     with pytest.raises(FrozenInstanceError):
         Config().port = 1  # type: ignore[misc]
-
-
-def test_the_documentation_lists_every_setting_with_its_default(repo: Path) -> None:
-    """docs/server.md has one row per setting, no others, with the default the code has."""
-    text = (repo / "docs" / "server.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", text, re.MULTILINE))
-    assert list(rows) == [item.name for item in fields(Config)]
-    for name, shown in rows.items():
-        default = getattr(Config(), name)
-        if name == "state":
-            continue
-        if name.endswith("_bytes"):
-            assert parse_bytes(shown.strip("` ")) == default, name
-        elif isinstance(default, bool):
-            assert shown.strip() == ("yes" if default else "no"), name
-        elif isinstance(default, (int, float)):
-            assert float(shown.strip("` ")) == default, name
-        else:
-            assert shown.strip("` ") == (default or ""), name
