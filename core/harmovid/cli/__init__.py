@@ -1,4 +1,4 @@
-"""The command `harmovid`: deflicker, harmonize, check, serve, engines, status, cancel, keys, grade, doctor, ...
+"""The command `harmovid`: deflicker, harmonize, check, serve, engines, presets, benchmark, status, keys, doctor, ...
 
     from harmovid.cli import main
     exit_code = main(["engines", "--json"])
@@ -24,6 +24,8 @@ from harmovid.errors import HarmoVidError, JobCancelled, OutputError
 # differently.
 _MODULES = {
     "engines": "harmovid.cli.server_commands",
+    "presets": "harmovid.cli.presets",
+    "benchmark": "harmovid.cli.benchmark",
     "status": "harmovid.cli.server_commands",
     "cancel": "harmovid.cli.server_commands",
     "keys": "harmovid.cli.keys_command",
@@ -43,7 +45,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # The streams must be known before the words are understood: complaints about them go there.
-    console = Console(machine="--json" in words, quiet="-q" in words or "--quiet" in words)
+    console = Console(
+        machine="--json" in words, quiet="-q" in words or "--quiet" in words, events="--events" in words
+    )
     try:
         try:
             return _ended(words, console)

@@ -1,4 +1,5 @@
-"""What the user sees: plain text on stdout, errors and progress on stderr, or one JSON object with `--json`.
+"""What the user sees: plain text on stdout, errors and progress on stderr; or one JSON object with `--json`, or one per
+event with `--events`.
 
 Errors print as three short lines: what went wrong and where, then what to do.
 """
@@ -16,8 +17,9 @@ from harmovid.errors import HarmoVidError, OutputError
 class Console:
     """The two streams of one command.
 
-    With `machine`, text is dropped and the one object handed to `result` is all that stdout carries; with
-    `quiet`, notes are dropped and only errors and asked-for tables remain.
+    With `machine`, text is dropped and the one object handed to `result` is all that stdout carries; with `events`,
+    stdout carries what is handed to `event`, a line each; with `quiet`, notes are dropped and only errors and asked-for
+    tables remain.
     """
 
     def __init__(
@@ -26,8 +28,10 @@ class Console:
         quiet: bool = False,
         out: Optional[TextIO] = None,
         err: Optional[TextIO] = None,
+        events: bool = False,
     ) -> None:
         self.machine = machine
+        self.events = events
         self.quiet = quiet
         self.out = out or sys.stdout
         self.err = err or sys.stderr
@@ -38,7 +42,7 @@ class Console:
 
     def text(self, line: str = "") -> None:
         """Print a line of the answer that was asked for."""
-        if not self.machine:
+        if not self.machine and not self.events:
             _print(line, self.out)
 
     def note(self, line: str) -> None:
@@ -50,6 +54,11 @@ class Console:
         """Print the machine's answer; does nothing without `--json`."""
         if self.machine:
             _print(json.dumps(data, indent=2, sort_keys=False, default=str), self.out, flush=True)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Print one event as a line of JSON; does nothing without `--events`. May be called from any thread."""
+        if self.events:
+            _print(json.dumps({"event": name, **facts}, default=str), self.out, flush=True)
 
     def flush(self) -> None:
         """Write out what is held back.
@@ -67,8 +76,10 @@ class Console:
                 raise _lost(error) from error
 
     def error(self, error: HarmoVidError, exit_code: int) -> None:
-        """Say what ended the command: as text on stderr, or as the JSON object on stdout."""
-        if self.machine:
+        """Say what ended the command: as text on stderr, or on stdout as the JSON object or the event "failed"."""
+        if self.events:
+            self.event("failed", ok=False, exit=exit_code, error=error.to_wire())
+        elif self.machine:
             self.result({"ok": False, "exit": exit_code, "error": error.to_wire()})
         else:
             _print(describe(error), self.err, flush=True)
@@ -82,7 +93,10 @@ def _print(line: str, stream: TextIO, flush: bool = False) -> None:
         OutputError: the stream cannot be written for another reason, a full disk for one.
     """
     try:
-        print(line, file=stream, flush=flush)
+        # One write for the whole line: events come from several threads.
+        stream.write(line + "\n")
+        if flush:
+            stream.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -12,13 +12,14 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 from harmovid.cli import diagnostics, parser, progress
 from harmovid.cli.arguments import ocio_remark, prepare
 from harmovid.cli.cancel import CancelOnInterrupt
 from harmovid.cli.console import Console, describe
 from harmovid.cli.engine_choice import Choice, ask_engine, stand_in
+from harmovid.cli.events import JobEvents
 from harmovid.cli.report import Outcome
 from harmovid.client import connect
 from harmovid.errors import HarmoVidError
@@ -62,16 +63,24 @@ def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Con
     if folder:
         diagnostics.prepare(folder)
     remarks = [*job.warnings, *ocio_remark(config, job.spec.colorspace)]
+    events = JobEvents(console)
     for remark in remarks:
         console.note(f"warning: {remark}")
-    outcome = run_job(job, config, console)
+        events.warning(remark)
+    outcome = run_job(job, config, console, events)
     outcome.remarks = remarks
     written = diagnostics.write(folder, job, outcome) if folder else []
-    return _tell(outcome, args, written, console)
+    return _tell(outcome, args, written, console, events)
 
 
-def run_job(job: JobFiles, config: Settings, console: Console) -> Outcome:
+def run_job(job: JobFiles, config: Settings, console: Console, events: JobEvents) -> Outcome:
     """Run the job to its end and return what became of it; a job that fails is an outcome, too.
+
+    Args:
+        job: made ready to run.
+        config: which server.
+        console: where its progress is shown.
+        events: hears of each result.
 
     Raises:
         OutputError: the results are there already, or cannot be written.
@@ -79,8 +88,14 @@ def run_job(job: JobFiles, config: Settings, console: Console) -> Outcome:
     outcome = Outcome(total=len(job.frames), out=job.plan.out.text)
     view = progress.view(console, job.spec.label)
     begun_s = time.monotonic()
+
+    def arrived(frame: int, report: Mapping[str, Any]) -> None:
+        outcome.frames[frame] = report
+        events.frame(frame)
+
     with contextlib.closing(view), connect(config) as client:
-        handle = client.start(job, on_progress=view.update, on_result=outcome.frames.__setitem__)
+        events.queued(job)
+        handle = client.start(job, on_progress=view.update, on_result=arrived)
         outcome.job_id, outcome.resumed = job.spec.job_id, len(job.resumed)
         with CancelOnInterrupt(console.quiet) as cancelled:
             while not handle.wait(WAIT_S):
@@ -98,8 +113,10 @@ def run_job(job: JobFiles, config: Settings, console: Console) -> Outcome:
     return outcome
 
 
-def _tell(outcome: Outcome, args: argparse.Namespace, diagnosed: Sequence[str], console: Console) -> int:
-    """Print the summary or the JSON answer, write the report, and return the exit code.
+def _tell(
+    outcome: Outcome, args: argparse.Namespace, diagnosed: Sequence[str], console: Console, events: JobEvents
+) -> int:
+    """Print the summary, the JSON answer or the last events, write the report, and return the exit code.
 
     Args:
         diagnosed: names of the files in the diagnostics' folder.
@@ -111,9 +128,10 @@ def _tell(outcome: Outcome, args: argparse.Namespace, diagnosed: Sequence[str], 
             console.note(line)
     if diagnosed:
         console.note(f"diagnostics: {os.path.join(args.diagnostics, 'index.html')}")
-    if outcome.error is not None and not console.machine:
+    if outcome.error is not None and not console.machine and not console.events:
         print(describe(outcome.error), file=console.err, flush=True)
     console.result({**outcome.to_dict(), **({"diagnostics": list(diagnosed)} if diagnosed else {})})
+    events.ended(outcome)
     return outcome.exit_code
 
 

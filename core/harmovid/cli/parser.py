@@ -20,6 +20,7 @@ PROGRAM = "harmovid"
 JOB_COMMANDS = ("deflicker", "harmonize")
 # Where inputs and options of an engine keep their values in the namespace, apart from the command's own.
 LAYER_PREFIX, OPTION_PREFIX = "engine_layer_", "engine_option_"
+BENCHMARK_SIZES = ("540p", "1080p", "4K")
 FRAMES_HELP = "Frames are written plate.####.exr, plate.%%04d.exr, one file for all frames, or a folder."
 
 EPILOG = "exit codes:\n" + "\n".join(f"  {code:<4} {text}" for code, text in exits.MEANINGS.items())
@@ -226,7 +227,7 @@ def _job_flags(parser: argparse.ArgumentParser, dry: bool) -> None:
             "--report", metavar="FILE.json", help="write everything that is known of every frame"
         )
         parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
-    _talk(parser)
+    _talk(parser, events=not dry)
 
 
 def _connection(parser: argparse.ArgumentParser) -> None:
@@ -236,18 +237,35 @@ def _connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", metavar="FILE", help="key file to show to the server")
 
 
-def _talk(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+def _talk(parser: argparse.ArgumentParser, events: bool = False) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    if events:
+        form.add_argument("--events", action="store_true", help="a line of JSON on stdout for each event")
     parser.add_argument("--debug", action="store_true", help="show where in the program an error arose")
 
 
 def _add_server_commands(commands: Any) -> None:
     engines = commands.add_parser("engines", help="list the engines and their options")
+    presets = commands.add_parser("presets", help="list the presets of the engines")
+    presets.add_argument("engine", metavar="ENGINE", nargs="?", help="an engine or a task (default all)")
+    benchmark = commands.add_parser("benchmark", help="measure what this machine does, per engine and size")
+    benchmark.add_argument(
+        "--engine", action="append", default=[], metavar="E", help="an engine (default all; may be repeated)"
+    )
+    benchmark.add_argument(
+        "--size", action="append", default=[], choices=BENCHMARK_SIZES, metavar="S",
+        help=f"{', '.join(BENCHMARK_SIZES)} (default 540p and 1080p; may be repeated)",
+    )  # fmt: skip
+    benchmark.add_argument(
+        "--frames", type=int, default=16, metavar="N", help="frames of a job that is timed (default 16)"
+    )
+    benchmark.add_argument("-q", "--quiet", action="store_true", help="no notes of what is being measured")
     status = commands.add_parser("status", help="show a job, or all of yours")
     status.add_argument("job", metavar="JOB", nargs="?", help="job id (or its beginning)")
     cancel = commands.add_parser("cancel", help="stop a job")
     cancel.add_argument("job", metavar="JOB", help="job id (or its beginning)")
-    for parser in (engines, status, cancel):
+    for parser in (engines, presets, benchmark, status, cancel):
         _connection(parser)
         _talk(parser)
 
@@ -302,7 +320,7 @@ def _add_local_commands(commands: Any) -> None:
         help="inputs under this folder are read by the server from its own root of that name",
     )  # fmt: skip
     _connection(watch)
-    _talk(watch)
+    _talk(watch, events=True)
     doctor = commands.add_parser("doctor", help="check the installation and say how to fix it")
     _connection(doctor)
     _talk(doctor)

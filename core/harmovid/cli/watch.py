@@ -6,12 +6,15 @@ import argparse
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Mapping, Optional
 
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result
+from harmovid.cli.events import JobEvents
+from harmovid.cli.report import Outcome
 from harmovid.client import connect
-from harmovid.errors import InputError
+from harmovid.errors import HarmoVidError, InputError
+from harmovid.job_files import JobFiles
 from harmovid.settings import load_settings
 from harmovid.storage.locks import LockedFile
 from harmovid.watch import status as states
@@ -32,12 +35,43 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise InputError(f"--every is {args.every:g}.", fix="It must be more than 0 seconds.")
     stopped = threading.Event()
     with connect(load_settings(args.server, args.key, args.map)) as client:
-        watcher = Watcher(folder, client, console.note)
+        watcher = Watcher(
+            folder, client, console.note, listener=_Listener(console) if console.events else None
+        )
         with LockedFile.take(str(folder / LOCK), "another watcher is at work in this folder"):
             _on_signals(watcher, stopped)
             console.note(f"watching {folder}; drop job files (docs/watch.md). Ctrl-C stops.")
             _watch(watcher, args, stopped)
     return _end(folder, console)
+
+
+class _Listener:
+    """Tells the events of each job, with the name of its job file."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._jobs: Dict[Path, JobEvents] = {}
+        self._outcomes: Dict[Path, Outcome] = {}
+
+    def started(self, path: Path, job: JobFiles) -> None:
+        """Begin a job's events."""
+        events = self._jobs[path] = JobEvents(self._console, job_file=path.name)
+        for warning in job.warnings:
+            events.warning(warning)
+        events.queued(job)
+        outcome = Outcome(len(job.frames), job.spec.job_id, job.plan.out.text, resumed=len(job.resumed))
+        self._outcomes[path] = outcome
+
+    def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
+        """Tell a result."""
+        self._outcomes[path].frames[frame] = report
+        self._jobs[path].frame(frame)
+
+    def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
+        """Tell the end; a job whose results cannot even be begun has had no other event."""
+        outcome = self._outcomes.pop(path, Outcome(0))
+        outcome.failures, outcome.error = dict(failed), error
+        self._jobs.pop(path, JobEvents(self._console, job_file=path.name)).ended(outcome)
 
 
 def _watch(watcher: Watcher, args: argparse.Namespace, stopped: threading.Event) -> None:

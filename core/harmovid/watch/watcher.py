@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 
 from harmovid.client import Client
 from harmovid.errors import HarmoVidError, InputError
@@ -31,6 +31,19 @@ SAVE_S = 1.0
 WAIT_S = 0.1
 
 Say = Callable[[str], None]
+
+
+class JobListener(Protocol):
+    """Hears the course of each job that a watcher runs; called from the job's thread and from the watcher's."""
+
+    def started(self, path: Path, job: JobFiles) -> None:
+        """A job file's job is about to be sent."""
+
+    def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
+        """A result is on the disk."""
+
+    def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
+        """The job is over: its failed frames, and the error that ended it before its time, if one did."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Watcher:
         client: Client,
         say: Say = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
+        listener: Optional[JobListener] = None,
     ) -> None:
         """Remember the folder.
 
@@ -59,6 +73,7 @@ class Watcher:
             client: runs the jobs; its owner closes it.
             say: gets a line whenever a job's state changes.
             clock: seconds, for retries.
+            listener: hears what becomes of each job.
 
         Raises:
             InputError: there is no such folder.
@@ -66,6 +81,7 @@ class Watcher:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}.", fix="Make it, or name another.")
         self._folder, self._client, self._say, self._clock = folder, client, say, clock
+        self._listener = listener
         self._seen: Dict[Path, Any] = {}
         self._retry_at: Dict[Path, float] = {}
         self._stopped = False
@@ -146,13 +162,21 @@ class Watcher:
         path, status = ready.said.path, replace(ready.status, state=states.RUNNING)
         self._tell(path, status, None)
         reports: Dict[str, Any] = {}
+
+        def arrived(frame: int, report: Mapping[str, Any]) -> None:
+            reports[str(frame)] = dict(report)
+            if self._listener is not None:
+                self._listener.frame(path, frame, report)
+
         try:
-            self._handle = self._client.start(
-                ready.job, on_result=lambda frame, report: reports.update({str(frame): dict(report)})
-            )
+            if self._listener is not None:
+                self._listener.started(path, ready.job)
+            self._handle = self._client.start(ready.job, on_result=arrived)
             self._follow(path, status)
             result = self._handle.result()
         except HarmoVidError as error:
+            if self._listener is not None:
+                self._listener.ended(path, {}, error)
             if self._stopped:
                 return
             if error.retryable:
@@ -162,6 +186,8 @@ class Watcher:
             return
         finally:
             self._handle = None
+        if self._listener is not None:
+            self._listener.ended(path, result.failed, None)
         failed = {str(frame): str(error) for frame, error in sorted(result.failed.items())}
         self._tell(
             path,

@@ -65,11 +65,11 @@ def test_flags_are_those_of_the_page(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "own"), [("deflicker", {"--diagnostics"}), ("harmonize", set())])
 def test_check_takes_the_jobs_flags_but_those_that_write(name: str, own: set[str]) -> None:
-    """`check` takes what the job takes, but for --report, --diagnostics and --quiet, as the page says."""
+    """`check` takes what the job takes, but for --report, --diagnostics, --events and --quiet, as the page says."""
     check = flags(_choices(_choices(parser.build(_engine(name)))["check"])[name])
     job = flags(commands()[name])
 
-    assert job - check == {"--report", "-q", "--quiet"} | own
+    assert job - check == {"--report", "--events", "-q", "--quiet"} | own
     assert check <= job
 
 
