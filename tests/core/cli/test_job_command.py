@@ -11,7 +11,7 @@ import pytest
 from core.reference_server import ReferenceServer
 from core.tiny_exr import tiny_exr
 from harmovid import errors
-from harmovid.cli import main
+from harmovid.cli import exits, main
 
 
 @pytest.fixture(autouse=True)
@@ -270,3 +270,30 @@ def test_quiet_says_nothing_when_all_is_well(
     assert main([str(word) for word in line]) == 0
 
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_configuration_of_colour_here_does_not_count_for_a_server_elsewhere(
+    deflicker: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `--server` and a named colour space, run and check both say that this machine's $OCIO is not used."""
+    monkeypatch.setenv("OCIO", "ocio://cg-config-latest")
+    words = ("--frames", "1001-1002", "--colorspace", "ACEScg")
+    line = [deflicker.plate, "-o", deflicker.out, "--engine", "null", "--json"]
+    check = ["check", "deflicker", *line, "--server", deflicker.server.address, *words]
+
+    main([str(word) for word in check])
+    assert [note for note in json.loads(capsys.readouterr().out)["notes"] if "$OCIO" in note]
+    assert [warning for warning in deflicker(*words)[1]["warnings"] if "$OCIO" in warning]
+
+    monkeypatch.delenv("OCIO")
+    answer = deflicker(*words, "--overwrite")[1]
+    assert not [warning for warning in answer["warnings"] if "$OCIO" in warning]
+
+
+def test_a_server_whose_name_leads_nowhere_is_no_silent_server(deflicker: Command) -> None:
+    """A host name that cannot be resolved is said as such, at once, with the way out."""
+    code, answer = deflicker("--server", "tcp://no-such-host.invalid:5570")
+
+    assert code == exits.UNREACHABLE
+    assert "no-such-host.invalid cannot be resolved" in answer["error"]["message"]
+    assert "tcp://10.0.0.7:5570" in answer["error"]["fix"]

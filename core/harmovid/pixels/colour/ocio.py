@@ -57,7 +57,7 @@ class ColourConfig:
     def canonical(self, name: str) -> str:
         """Return the configuration's own spelling of a colour space, alias or role.
 
-        Errors:
+        Raises:
             ColourError: it knows no such space; the error names near ones.
         """
         found = str(self._config.resolve(name))
@@ -107,7 +107,7 @@ class ColourConfig:
         A pixel with NaN or infinity in one channel may have it in all three afterwards. Spaces that the
         configuration makes from tables (Canon Log, ADX) end where their tables end.
 
-        Errors:
+        Raises:
             ColourError: it knows no such space, or cannot convert between the two.
         """
         picture = OpenImageIO.ImageBuf(np.ascontiguousarray(rgb, np.float32))
@@ -131,7 +131,7 @@ def load_config(source: str = "") -> ColourConfig:
     Args:
         source: path or `ocio://` name; empty takes `$OCIO`, and where that is unset `DEFAULT_CONFIG`.
 
-    Errors:
+    Raises:
         ColourError: it cannot be read, or has no scene_linear role.
     """
     return _loaded(source or os.environ.get("OCIO", "") or DEFAULT_CONFIG)

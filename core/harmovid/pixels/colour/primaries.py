@@ -64,7 +64,7 @@ def file_primaries(chromaticities: Optional[Sequence[float]]) -> Primaries:
     Args:
         chromaticities: the EXR attribute's eight numbers, or None.
 
-    Errors:
+    Raises:
         ColourError: they do not span a gamut.
     """
     if chromaticities is None:
@@ -89,7 +89,7 @@ def rgb_to_xyz(primaries: Primaries) -> Float64:
     """Return the `(3, 3)` matrix M with XYZ = M @ RGB and Y = 1 for RGB = (1, 1, 1) (SMPTE RP 177-1993,
     section 3.3).
 
-    Errors:
+    Raises:
         ColourError: the primaries lie on a line, or the white has y = 0.
     """
     xy = np.array(primaries, np.float64).reshape(4, 2)
@@ -114,7 +114,7 @@ def rgb_to_rgb(source: Primaries, target: Primaries) -> Float64:
 
     Whites are adapted, so that white (1, 1, 1) stays white, unless one of the two is `CIE_XYZ`.
 
-    Errors:
+    Raises:
         ColourError: one of them does not span a gamut.
     """
     if same_gamut(source, target):

@@ -66,7 +66,7 @@ class Space:
             rgb: as stored, unassociated where the space is not linear.
             primaries: in which primaries; None is the space's own. `rgb` itself where nothing is to be done.
 
-        Errors:
+        Raises:
             ColourError: the configuration cannot convert the space.
         """
         config = self.config
@@ -95,7 +95,7 @@ def space_of(
         a space. A named linear space whose primaries the configuration tells needs no transform: its values
         are used as they are. Any other is taken to the configuration's scene_linear role and back.
 
-    Errors:
+    Raises:
         ColourError: no such colour space, one that holds data and not colour, or chromaticities that span no
             gamut.
     """
