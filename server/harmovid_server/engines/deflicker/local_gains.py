@@ -16,7 +16,7 @@ from typing import Callable, List, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_server.engines.deflicker import gain_kernels
+from harmovid_server.engines.deflicker import kernels
 from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, Array64
 from harmovid_server.engines.deflicker.matching import Link, thinned
 
@@ -129,7 +129,7 @@ def joined(links: List[Link], curves: Array64, every: int) -> Samples:
         np.concatenate([getattr(samples, name) for samples in kept])
         for name in ("later", "earlier", "later_at", "earlier_at", "weight")
     )
-    wanted = gain_kernels.wanted(colours, earlier_colours, later, earlier, curves, CENTRE_STOPS)
+    wanted = kernels.wanted(colours, earlier_colours, later, earlier, curves, CENTRE_STOPS)
     return Samples(later, earlier, at, earlier_at, wanted, trust, [0, *np.cumsum(counts).tolist()])
 
 
@@ -169,7 +169,7 @@ class Rows:
     """The samples of all links as rows of one sparse system: four cells of two maps each, and what they should give.
 
     Attributes:
-        first, inside: `(n, 2)` cells and `(n, 4)` shares in both frames, see `gain_kernels`; wanted: `(n, 3)` stops;
+        first, inside: `(n, 2)` cells and `(n, 4)` shares in both frames, see `kernels`; wanted: `(n, 3)` stops;
         starts: where each link's samples begin, and the end; trust: `(n,)` the samples' own weights.
     """
 
@@ -182,13 +182,13 @@ class Rows:
 
     def gather(self, maps: Array64) -> Array64:
         """Return `(n, 3)`: what `maps` give to every row."""
-        read: Array64 = gain_kernels.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
+        read: Array64 = kernels.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
         return read
 
     def scatter(self, values: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 3)`: the transpose of `gather`."""
         total = count * self.lattice.rows * self.lattice.columns
-        flat: Array64 = gain_kernels.scatter(self.first, self.inside, *self._steps, values, total)
+        flat: Array64 = kernels.scatter(self.first, self.inside, *self._steps, values, total)
         return flat.reshape(count, self.lattice.rows, self.lattice.columns, 3)
 
     def push(self, maps: Array64, weights: Array64) -> Array64:
@@ -198,14 +198,14 @@ class Rows:
             (self.first[part], self.inside[part], *self._steps, weights[part, 0], flat)
             for part in (slice(half), slice(half, None))
         )
-        other = _SECOND.submit(gain_kernels.push, *next(parts))
-        pushed: Array64 = (gain_kernels.push(*next(parts)) + other.result()).reshape(maps.shape)
+        other = _SECOND.submit(kernels.push, *next(parts))
+        pushed: Array64 = (kernels.push(*next(parts)) + other.result()).reshape(maps.shape)
         return pushed
 
     def diagonal(self, weights: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 1)`: how much the samples alone say of each cell."""
         total = count * self.lattice.rows * self.lattice.columns
-        sums: Array64 = gain_kernels.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
+        sums: Array64 = kernels.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
         return sums.reshape(count, self.lattice.rows, self.lattice.columns, 1)
 
     @property
