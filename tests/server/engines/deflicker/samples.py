@@ -32,9 +32,7 @@ def links_of(
     """Return the links of a still shot of `count` frames."""
     colours, at = scene(seed=seed)
     rng = np.random.default_rng(seed + 1)
-    frames = [
-        seen(t, colours, at) + noise_stops * rng.normal(0, 1, colours.shape) for t in range(count)
-    ]
+    frames = [seen(t, colours, at) + noise_stops * rng.normal(0, 1, colours.shape) for t in range(count)]
     weight = np.full(len(at), 1 / 0.04**2)
     return [
         Link(t, t - gap, PairSamples(frames[t].copy(), frames[t - gap].copy(), at, at, weight, 1.0))

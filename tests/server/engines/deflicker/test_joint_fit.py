@@ -123,7 +123,9 @@ def test_quantiles_help_where_nothing_could_be_followed() -> None:
     alone, helped = (
         solve(Batch.of(links, given, COUNT, Place.NOTHING, 1.0), 0) for given in ({}, {8: (own, before)})
     )
-    assert left(helped.curves(helped.trajectories), curves) < 0.5 * left(alone.curves(alone.trajectories), curves)
+    assert left(helped.curves(helped.trajectories), curves) < 0.5 * left(
+        alone.curves(alone.trajectories), curves
+    )
 
 
 def test_the_weighted_median_is_the_weighted_median() -> None:
