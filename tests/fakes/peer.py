@@ -9,6 +9,7 @@ It waits a limited time for everything, supplies what is NEEDed while it `run`s,
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 import zlib
@@ -39,9 +40,12 @@ def spec(frames: str = "1-10", engine: str = "echo", **more: Any) -> Dict[str, A
 
 
 def _post(socket: zmq.Socket[bytes], parts: Sequence[Any]) -> None:
-    if not socket.poll(SEND_S * 1000, zmq.POLLOUT):
-        raise TimeoutError(f"nobody took a message within {SEND_S} s")
-    socket.send_multipart(parts)
+    until_s = time.monotonic() + SEND_S
+    while socket.poll(max(0.0, until_s - time.monotonic()) * 1000, zmq.POLLOUT):
+        # Who could take it may be refused between the look and the send, which then would wait for ever.
+        with contextlib.suppress(zmq.Again):
+            return socket.send_multipart(parts, zmq.NOBLOCK)
+    raise TimeoutError(f"nobody took a message within {SEND_S} s")
 
 
 class Peer:
