@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 TOY_BUNDLES := out/toy-bundles
 DEMO_ARGS := $(if $(filter toy,$(ENGINE)),--bundles $(TOY_BUNDLES)) $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
 
-.PHONY: help demo test check format bench train-toy clean
+.PHONY: help demo test check format bench train-toy sbom clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -63,6 +63,10 @@ bench: $(STAMP) ## run the benchmarks, one after the other (minutes; on an other
 
 train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 takes as many times the scenes and steps)
 	$(BIN)/python -m harmovid_training.toy --out out/toy $(if $(CLIPS),--clips $(CLIPS)) $(if $(TEST_CLIPS),--test-clips $(TEST_CLIPS)) $(if $(TIMES),--times $(TIMES))
+
+sbom: $(STAMP) ## write out/sbom.json, what a server is made of (CycloneDX), and check that the packages fit together
+	$(BIN)/python deploy/sbom.py $(or $(EXTRAS),server dashboard) --out out/sbom.json
+	$(BIN)/python -m pip check
 
 clean: ## remove what make made
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,6 +14,11 @@ from harmovid.job import BACKGROUND, FOREGROUND_MATTE, VECTORS, EngineInfo, JobS
 from harmovid.pixels.inputs import FrameRules
 
 
+def title(info: EngineInfo) -> str:
+    """Return how an engine and its version are written into results."""
+    return f"{info.name} {info.version}"
+
+
 @dataclass(frozen=True)
 class Plan:
     """See the module.
@@ -72,7 +77,7 @@ class Plan:
             colorspace=rules.colorspace,
             exr_layers=rules.exr_layers,
             matte_channels=rules.matte_channels,
-            engine=f"{info.name} {info.version}",
+            engine=title(info),
         )
 
     @property

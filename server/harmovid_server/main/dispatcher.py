@@ -12,7 +12,6 @@ No sockets and no processes here (`server.py` has them), so that every decision 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any, Callable, Dict, Optional
 
 from harmovid.errors import EngineFailed, from_wire
@@ -122,10 +121,10 @@ class LinkDispatcher:
         log.info("child ready", extra=about(child=name))
 
     def _activated(self, name: str, message: Message) -> None:
-        """An engine is loaded: from now on its description says what it runs on."""
+        """An engine is loaded, or has taken a new version: its description says so, and what it runs on."""
         slot = self.state.workers.get(name)
-        if slot is not None and message["engine"] in slot.engines:
-            info = replace(slot.engines[message["engine"]], runtime=dict(message["runtime"]))
+        info = EngineInfo.from_dict(message["engine"])
+        if slot is not None and info.name in slot.engines:
             slot.engines[info.name] = self.state.engines[info.name] = info
 
     # From the front (and, for shared inputs, from the fetch process).

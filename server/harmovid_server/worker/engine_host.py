@@ -15,8 +15,9 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Type
+from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional, Set, Type
 
 from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
@@ -72,7 +73,8 @@ class EngineHost:
     """The loaded engines by name. Every method may be called from any thread.
 
     Attributes:
-        on_activated: called with an engine's name and what it really runs on, once it is loaded.
+        on_activated: called with an engine's description and what it really runs on in it, once it is loaded, and
+            again when it has taken a new version of its bundle.
     """
 
     def __init__(
@@ -88,9 +90,10 @@ class EngineHost:
             clock: tells seconds.
         """
         self.settings = settings
-        self.on_activated: Callable[[str, Mapping[str, str]], None] = lambda name, runtime: None
+        self.on_activated: Callable[[EngineInfo], None] = lambda info: None
         self._engines: Dict[str, Engine] = {engine.info.name: engine for engine in engines}
         self._active: Set[str] = set()
+        self._told: Dict[str, EngineInfo] = {}
         self._clock = clock
         self._sessions: Dict[str, int] = dict.fromkeys(self._engines, 0)
         self._used_s: Dict[str, float] = {}
@@ -122,10 +125,17 @@ class EngineHost:
                 engine.activate(self.settings)
                 self._active.add(name)
                 log.info("engine loaded", extra=about(engine=name, **engine.runtime))
-                self.on_activated(name, dict(engine.runtime))
             session = engine.start(shot)
+            self._tell(engine)
             self._sessions[name] += 1
             return session
+
+    def _tell(self, engine: Engine) -> None:
+        """Pass on what the engine says of itself where that is news."""
+        info = replace(engine.info, runtime=dict(engine.runtime))
+        if self._told.get(info.name) != info:
+            self._told[info.name] = info
+            self.on_activated(info)
 
     def end(self, name: str, session: ShotSession) -> None:
         """Close a session that `start` has opened; what goes wrong now is logged and changes nothing."""

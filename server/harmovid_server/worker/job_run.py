@@ -22,6 +22,7 @@ from typing import Callable, Iterator, List, Optional
 
 from harmovid.errors import EngineFailed, HarmoVidError, OutputError, SpoolFull
 
+from harmovid_server.codec.plan import Plan, title
 from harmovid_server.engines.base import ProxyFrame, ShotInfo, ShotSession
 from harmovid_server.logs import about
 from harmovid_server.spool import DISK_FULL, file_is
@@ -109,6 +110,8 @@ class JobRun:
     def _open(self) -> None:
         """Start the session, and take up the checkpoint of an earlier attempt if there is one."""
         self._session = self._start_session()
+        if title(self.context.engine.info) != self.context.plan.engine:
+            self._session = self._with_new_version()
         found = checkpoint.load(self.context.folder / checkpoint.STATE, self.context.plan.engine)
         if found is not None:
             self._tell_again(found)
@@ -143,6 +146,13 @@ class JobRun:
                 log.warning("checkpoint is beyond a lost result", extra=about(job=context.job, frame=number))
                 return False
         return True
+
+    def _with_new_version(self) -> ShotSession:
+        """Return a session anew: starting one made the engine take a new version, with its own defaults."""
+        context, engine = self.context, self.context.engine
+        context.plan = Plan.of(context.spec, engine.info, engine.proxy_lines)
+        self._options = engine.info.check_options(context.spec.options)
+        return self._start_session()
 
     def _start_session(self) -> ShotSession:
         context = self.context

@@ -83,9 +83,7 @@ class Worker:
         self._pool = pool
         self._outbox = Outbox()
         self._runs: Dict[str, Running] = {}
-        host.on_activated = lambda engine, runtime: self._outbox.send(
-            "activated", engine=engine, runtime=runtime
-        )
+        host.on_activated = lambda info: self._outbox.send("activated", engine=info.to_dict())
         self._poller = zmq.Poller()
         self._poller.register(link.socket, zmq.POLLIN)
         self._poller.register(self._outbox.wake, zmq.POLLIN)

@@ -4,10 +4,11 @@ sockets."""
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.dispatcher_rig import FRONT, WORKER, DispatcherRig
+from fakes.dispatcher_rig import ENGINES, FRONT, WORKER, DispatcherRig
 from fakes.peer import spec
 from harmovid.errors import FrameMissing
 from harmovid_server.main import prefetch
@@ -283,11 +284,13 @@ def test_what_an_engine_runs_on_is_in_its_description(rig: DispatcherRig) -> Non
         "precision": "float32",
         "reason": "",
     }
-    rig.hear(WORKER, "activated", engine="echo", runtime=runtime)
-    rig.hear(WORKER, "activated", engine="nothing", runtime=runtime)
+    for name in ("echo", "nothing"):
+        info = replace(ENGINES[0], name=name, version="2", runtime=runtime)
+        rig.hear(WORKER, "activated", engine=info.to_dict())
 
     _, body = rig.request("anna", "ENGINES", {})
-    assert {info["name"]: info["runtime"] for info in body["engines"]} == {"echo": runtime, "pool": {}}
+    told = {info["name"]: (info["version"], info["runtime"]) for info in body["engines"]}
+    assert told == {"echo": ("2", runtime), "pool": ("1", {})}
 
 
 def test_a_malformed_message_of_a_child_is_survived(rig: DispatcherRig) -> None:

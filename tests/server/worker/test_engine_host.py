@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from fakes.engines_for_tests import MemoryEngine
 from fakes.exr_files import plate
 from fakes.waiting import wait_until
 from fakes.worker_rig import Rig
+from harmovid.job import EngineInfo
 from harmovid_server import engines
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.runtimes.base import RuntimeSettings
@@ -24,14 +25,14 @@ def test_an_engine_is_loaded_once_and_told() -> None:
     """The first job activates the engine, what it runs on is told then, and `close` undoes it."""
     engine = MemoryEngine()
     host = EngineHost([engine], RuntimeSettings(device="cpu"))
-    told: List[Tuple[str, Mapping[str, str]]] = []
-    host.on_activated = lambda name, runtime: told.append((name, runtime))
+    told: List[EngineInfo] = []
+    host.on_activated = told.append
     shot = ShotInfo((1, 2), engine.info.check_options({}), ("plate",))
 
     for _ in range(3):
         host.start("memory", shot).close()
-    assert [name for name, _ in told] == ["memory"]
-    assert told[0][1]["device"] == "cpu"
+    assert [info.name for info in told] == ["memory"]
+    assert told[0].runtime["device"] == "cpu"
     assert engine.activations == 1
     host.close()
     assert engine.activations == 0

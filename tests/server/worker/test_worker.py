@@ -124,7 +124,7 @@ def test_hello_then_a_job_then_beats(main, process) -> None:
         assert (message["size"], message["crc"]) == (len(data), zlib.crc32(data))
         assert same_pixels(exr.read(data), plate(message["frame"]))
     (activated,) = main.said("activated")
-    assert (activated["engine"], activated["runtime"]["device"]) == ("null", "cpu")
+    assert (activated["engine"]["name"], activated["engine"]["runtime"]["device"]) == ("null", "cpu")
     main.listen(lambda: len(main.said("beat")) >= 3)
 
 
