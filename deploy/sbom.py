@@ -75,7 +75,7 @@ def closure(extras: Iterable[str]) -> dict[str, set[str]]:
 
 
 def licences(found: metadata.Distribution) -> list[dict[str, Any]]:
-    """Return what a package says of its licence: an expression (PEP 639), classifiers, a short text, or files."""
+    """Return what a package says of its licence: an expression (PEP 639), classifiers, or a short text."""
     facts = found.metadata
     if expression := facts.get("License-Expression"):
         return [{"expression": expression}]
@@ -87,8 +87,6 @@ def licences(found: metadata.Distribution) -> list[dict[str, Any]]:
     text = (facts.get("License") or "").strip()
     if not names and text and "\n" not in text:
         names = [text]
-    if not names:
-        names = [f"stated in its file {name}" for name in facts.get_all("License-File") or ()]
     return [{"license": {"name": name}} for name in names]
 
 
@@ -145,6 +143,9 @@ def main(words: list[str]) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(f"{out}: {len(told['components'])} packages")
+    silent = [part["name"] for part in told["components"] if "licenses" not in part]
+    if silent:
+        print(f"no licence in the metadata of: {', '.join(silent)}")
     return 0
 
 

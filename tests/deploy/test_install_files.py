@@ -105,5 +105,6 @@ def test_the_bill_of_materials_names_what_is_installed(tmp_path: Path) -> None:
     named = [bill["metadata"]["component"], *bill["components"]]
     assert set(depends) == {part["bom-ref"] for part in named}
     assert all(ref in depends for refs in depends.values() for ref in refs)
-    without = [name for name, part in parts.items() if "licenses" not in part]
-    assert without == [], f"packages that state no licence: {without}"
+    silent = sorted(name for name, part in parts.items() if "licenses" not in part)
+    assert ("no licence in the metadata of: " + ", ".join(silent) in result.stdout) == bool(silent)
+    assert len(silent) < len(parts) / 2
