@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from harmovid.errors import InputError
 from harmovid_training.clips.read import covering
-from harmovid_training.masks.removal import temporal_median
+from harmovid_training.clips.removal import temporal_median
 from harmovid_training.metrics.degrade import DEGRADATIONS, Array
 from harmovid_training.stages.frame_harmonizers import FrameHarmonizer, harmonize_frames
 from harmovid_training.stages.pairs import composite

@@ -67,10 +67,11 @@ def test_bfloat16_in_the_reference_interpreter(tmp_path):
     assert max(check.check(graph, path, "bfloat16")) < check.LIMITS["bfloat16"]
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_the_vaes_chunks_equal_torch(tmp_path, precision):
+# Each graph of the VAE takes the exporter half a minute: in half precision two of the four stand for all.
+@pytest.mark.parametrize(("precision", "every"), [("float32", 1), ("float16", 3)])
+def test_the_vaes_chunks_equal_torch(tmp_path, precision, every):
     """First and next chunk, both ways, with caches as inputs and outputs, at sizes and batches that were not traced."""
-    for graph in codec_graphs(tiny_codec()):
+    for graph in codec_graphs(tiny_codec())[::every]:
         path = build(graph, tmp_path, precision)
         assert max(check.check(graph, path, precision)) < check.LIMITS[precision], graph.role
         assert_free(path, graph)

@@ -23,7 +23,7 @@ from harmovid_training.models.sizes import make
 from harmovid_training.stages import objectives
 from harmovid_training.stages.batches import Encoded, Kept, LatentBatch, prefetched, step_indices
 from harmovid_training.stages.config import CONFIGS, TrainConfig
-from harmovid_training.stages.lora import add_lora
+from harmovid_training.models.lora import add_lora
 from harmovid_training.stages.pairs import Sample
 from harmovid_training.stages.teacher import Taught
 from harmovid_training.stages.train import train

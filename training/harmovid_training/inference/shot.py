@@ -23,7 +23,7 @@ import torch
 from harmovid.errors import InputError, OptionError
 from torch import Tensor
 
-from harmovid_training.inference.samplers import DpmSampler
+from harmovid_training.models.samplers import DpmSampler
 from harmovid_training.inference.windows import over_windows, spans
 from harmovid_training.models.backbone import Geometry
 from harmovid_training.models.codec import Codec, rechunked

@@ -105,7 +105,7 @@ def load_checkpoint(
         return model.eval()
     rank = int(config["lora_rank"])
     if rank:
-        from harmovid_training.stages.lora import add_lora
+        from harmovid_training.models.lora import add_lora
 
         add_lora(model, rank)
     try:

@@ -20,7 +20,7 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler, FlowMatchEu
 from harmovid.errors import InputError, OptionError
 from torch import Tensor
 
-from harmovid_training.inference.samplers import DdimSampler, DpmSampler, FlowSampler, OneStepSampler, Sampler
+from harmovid_training.models.samplers import DdimSampler, DpmSampler, FlowSampler, OneStepSampler, Sampler
 
 TRAIN_STEPS = 1000
 """Timesteps of both schedules' training."""

@@ -1,7 +1,7 @@
 """What a configuration costs, from counts: `harmovid train cost paper-harmovid`
 
 One training step (loss, backward pass, AdamW) and one MultiDiffusion step of a long shot are run on the meta device,
-where tensors have shapes and no values (`models.counts`). The VAE is not in it.
+where tensors have shapes and no values (`stages.counts`). The VAE is not in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Sequence
 
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.conditioning import CONDITIONINGS
-from harmovid_training.models.counts import Counts, LongStep, count_multidiffusion, count_step
+from harmovid_training.stages.counts import Counts, LongStep, count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.recipe_cost import HEADER as HEADER_OF_STEPS

@@ -1,6 +1,6 @@
 """What the whole recipe costs at the size of the paper, step by step: `harmovid train cost --recipe`.
 
-10,000 clips of 100 frames at 480x720. FLOPs are counted on the meta device (`models.counts`); VAEs, masks, text, files
+10,000 clips of 100 frames at 480x720. FLOPs are counted on the meta device (`stages.counts`); VAEs, masks, text, files
 and the temporal median are not in them. Hours are at `cost.A100_TFLOPS` on eight A100.
 """
 
@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.conditioning import CONDITIONINGS
-from harmovid_training.models.counts import count_multidiffusion, count_step
+from harmovid_training.stages.counts import count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.ic_light import LARGE_SIDE_PX, SIDE_PX, Demo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from harmovid_training.models.conditioning import DEFLICKER, HARMOVID
-from harmovid_training.models.counts import count_step
+from harmovid_training.stages.counts import count_step
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harmovid.errors import InputError
-from harmovid_training.masks.removal import CommandRemoval, temporal_median
+from harmovid_training.clips.removal import CommandRemoval, temporal_median
 from harmovid_training.toy.scenes import Scene, draw_light
 
 
