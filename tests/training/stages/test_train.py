@@ -18,12 +18,12 @@ from harmovid.errors import InputError
 from harmovid_training.inference.shot import Settings, sample
 from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from harmovid_training.models.conditioning import HARMOVID
+from harmovid_training.models.lora import add_lora
 from harmovid_training.models.model import ConditionedModel, diffusion_loss
 from harmovid_training.models.sizes import make
 from harmovid_training.stages import objectives
 from harmovid_training.stages.batches import Encoded, Kept, LatentBatch, prefetched, step_indices
 from harmovid_training.stages.config import CONFIGS, TrainConfig
-from harmovid_training.models.lora import add_lora
 from harmovid_training.stages.pairs import Sample
 from harmovid_training.stages.teacher import Taught
 from harmovid_training.stages.train import train

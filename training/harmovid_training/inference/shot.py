@@ -23,12 +23,12 @@ import torch
 from harmovid.errors import InputError, OptionError
 from torch import Tensor
 
-from harmovid_training.models.samplers import DpmSampler
 from harmovid_training.inference.windows import over_windows, spans
 from harmovid_training.models.backbone import Geometry
 from harmovid_training.models.codec import Codec, rechunked
 from harmovid_training.models.conditioning import latent_mask
 from harmovid_training.models.model import ConditionedModel
+from harmovid_training.models.samplers import DpmSampler
 
 Float32 = npt.NDArray[np.float32]
 

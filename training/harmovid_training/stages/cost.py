@@ -13,9 +13,9 @@ from typing import Sequence
 
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.conditioning import CONDITIONINGS
-from harmovid_training.stages.counts import Counts, LongStep, count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS, TrainConfig
+from harmovid_training.stages.counts import Counts, LongStep, count_multidiffusion, count_step
 from harmovid_training.stages.recipe_cost import HEADER as HEADER_OF_STEPS
 from harmovid_training.stages.recipe_cost import recipe
 

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harmovid_training.inference.shot import Settings
 from harmovid_training.models.conditioning import CONDITIONINGS
-from harmovid_training.stages.counts import count_multidiffusion, count_step
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS
+from harmovid_training.stages.counts import count_multidiffusion, count_step
 from harmovid_training.stages.ic_light import LARGE_SIDE_PX, SIDE_PX, Demo
 
 CLIPS, FRAMES, SIZE = 10_000, 100, (480, 720)

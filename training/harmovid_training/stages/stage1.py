@@ -30,9 +30,9 @@ from harmovid_training.clips.backgrounds import (
 )
 from harmovid_training.clips.index import Clip, make_clip, read_index
 from harmovid_training.clips.read import Source, read_frames, save_role
+from harmovid_training.clips.removal import CommandRemoval, Remover, temporal_median
 from harmovid_training.clips.shards import Shard, each_or_rejected
 from harmovid_training.files import save_json
-from harmovid_training.clips.removal import CommandRemoval, Remover, temporal_median
 from harmovid_training.stages.engine_frames import EngineFrames, Servers
 from harmovid_training.stages.frame_harmonizers import CommandHarmonizer, FrameHarmonizer, harmonize_frames
 from harmovid_training.stages.ic_light import BASE, Demo, IcLight

@@ -21,11 +21,11 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from harmovid_training.device import process_state
+from harmovid_training.models.lora import add_lora
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.stages.batches import LatentBatch, step_indices
 from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.ema import Ema
-from harmovid_training.models.lora import add_lora
 from harmovid_training.stages.new_channels import NewChannels
 from harmovid_training.stages.objectives import Objective
 from harmovid_training.stages.state import load_state, save_state

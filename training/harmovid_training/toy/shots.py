@@ -16,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 
 from harmovid_training.clips.index import Index, Windows
-from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.clips.removal import temporal_median
+from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.metrics.degrade import DEGRADATIONS, curves, gained
 from harmovid_training.stages.pairs import Float32, Shot
 from harmovid_training.toy.scenes import HEIGHT, WIDTH, Light, Scene, draw_light, nudged
