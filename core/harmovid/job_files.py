@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import AbstractSet, Any, List, Mapping, Optional, Tuple
 
 from harmovid.errors import InputError, OutputError
 from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
@@ -34,12 +34,20 @@ class JobFiles:
         warnings: sentences that a user should see before the start: frames without a file, results that will go.
     """
 
-    def __init__(self, engine: EngineInfo, plan: FilePlan, spec: JobSpec, overwrite: bool) -> None:
+    def __init__(
+        self,
+        engine: EngineInfo,
+        plan: FilePlan,
+        spec: JobSpec,
+        overwrite: bool,
+        own: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Use `prepare`."""
         self.engine, self.plan = engine, plan
         self.source = DirectorySource(plan.layers)
         self._spec = spec
         self._overwrite = overwrite
+        self._own = own
         self._digest = job_digest(spec, self.source, plan.frames, plan.out.text)
         self._sink: Optional[DirectorySink] = None
         self._journal: Optional[Journal] = None
@@ -65,6 +73,7 @@ class JobFiles:
         roots: Roots = (),
         exr_layers: Choice = "",
         matte_channels: Choice = "",
+        own: AbstractSet[str] = frozenset(),
     ) -> JobFiles:
         """Check everything about a job that can be checked here, and return it ready to start. Writes nothing.
 
@@ -84,6 +93,7 @@ class JobFiles:
             roots: `client.roots`: local folders that the server reads itself.
             exr_layers: the layer, part or view that is the picture, of all images or by layer; by default the beauty.
             matte_channels: the channel that is the matte, of all mattes or by layer; by default by name and content.
+            own: absolute paths of results of an earlier run of the caller's: these may be replaced.
 
         Raises:
             InputError: an input, range or pattern that cannot be used (`PatternError`), or an option (`OptionError`).
@@ -113,7 +123,7 @@ class JobFiles:
             exr_layers=plan.exr_layers,
             matte_channels=plan.matte_channels,
         )
-        return cls(engine, plan, spec, overwrite)
+        return cls(engine, plan, spec, overwrite, own)
 
     @property
     def frames(self) -> FrameRange:
@@ -126,6 +136,16 @@ class JobFiles:
         return self._spec
 
     @property
+    def journal_path(self) -> str:
+        """The path of the journal that lies beside the results while the job runs."""
+        return journal_path(self.plan.out.folder, self._digest)
+
+    def _strangers(self, frames: FrameRange) -> FrameRange:
+        """Return the frames whose results there are not the caller's own."""
+        own = self._own
+        return FrameRange(n for n in frames if os.path.abspath(self.plan.out.path(n)) not in own)
+
+    @property
     def sink(self) -> DirectorySink:
         """Where the results are written; the first use makes the folder and locks its journal for this job.
 
@@ -136,7 +156,9 @@ class JobFiles:
         if self._sink is None:
             journal = self._open_journal()
             try:
-                self._sink = DirectorySink(self.plan.out, self.frames, self.source, journal, self._overwrite)
+                self._sink = DirectorySink(
+                    self.plan.out, self.frames, self.source, journal, self._overwrite, self._replaceable()
+                )
             except BaseException:
                 journal.close()
                 raise
@@ -169,11 +191,18 @@ class JobFiles:
                         f"fit {self.plan.layers[layer].text}: {shown}."
                     )
         existing = self.plan.existing()
-        if existing and self._overwrite:
+        strangers = self._strangers(existing)
+        resuming = os.path.exists(self.journal_path)
+        if strangers and not self._overwrite and not resuming:
+            raise self._in_the_way(strangers)
+        if existing and (self._overwrite or not resuming):
             said.append(f"{len(existing)} results are there already and will be replaced: frames {existing}.")
-        elif existing and not os.path.exists(journal_path(self.plan.out.folder, self._digest)):
-            raise self._in_the_way(existing)
         return said
+
+    def _replaceable(self) -> FrameRange:
+        existing = self.plan.existing()
+        strangers = self._strangers(existing)
+        return FrameRange(frame for frame in existing if frame not in strangers)
 
     def _label(self, layer: str) -> str:
         return next(info.label for info in self.engine.layers if info.name == layer)
@@ -181,11 +210,11 @@ class JobFiles:
     def _open_journal(self) -> Journal:
         """Open the job's journal; refuse results of other jobs in its place, unless they may be replaced."""
         plan = self.plan
-        is_new = not os.path.exists(journal_path(plan.out.folder, self._digest))
+        is_new = not os.path.exists(self.journal_path)
         journal = Journal.open(plan.out.folder, self._digest, plan.out.path, Claim(plan.out, plan.frames))
         written = journal.begin(journal.job_id)
         self.resumed = FrameRange(written)
-        foreign = FrameRange(frame for frame in plan.existing() if frame not in written)
+        foreign = self._strangers(FrameRange(frame for frame in plan.existing() if frame not in written))
         if not foreign or self._overwrite:
             return journal
         if is_new:

@@ -192,6 +192,7 @@ class DirectorySink:
         source: Optional[DirectorySource] = None,
         journal: Optional[Journal] = None,
         overwrite: bool = False,
+        own: Iterable[int] = (),
     ) -> None:
         """Make the output folder.
 
@@ -201,6 +202,7 @@ class DirectorySink:
             source: the inputs, none of which may be written over.
             journal: remembers what is written, for resuming; it must belong to the same pattern.
             overwrite: results may replace files that are not of this job.
+            own: frames whose files are this job's own and may be replaced.
 
         Raises:
             PatternError: one file name for several frames.
@@ -210,7 +212,7 @@ class DirectorySink:
         self._frames = frames
         self._journal = journal
         self._overwrite = overwrite
-        self._own: Set[int] = set()
+        self._own: Set[int] = set(own)
         if pattern.is_single and len(frames) > 1:
             raise PatternError(
                 f"{pattern.text} is one file, but there are {len(frames)} frames.",

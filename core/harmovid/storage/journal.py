@@ -87,6 +87,21 @@ def journal_path(folder: str, digest: str) -> str:
     return os.path.join(folder or ".", f".harmovid-{digest[:12]}.journal")
 
 
+def entries_of(path: str) -> Dict[int, Written]:
+    """Return what a journal says was written, or was about to be, without locking it; nothing where there is none.
+
+    Whether a file is still what was written `Written.is_still` tells.
+    """
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().decode("ascii", "replace").split("\n")
+    except OSError:
+        return {}
+    found = _announced(lines)
+    found.update(_recorded(lines))
+    return found
+
+
 def has_journals(folder: str) -> bool:
     """Return whether any job's journal lies in an output folder: one was interrupted there, or is running."""
     return bool(glob.glob(os.path.join(glob.escape(folder or "."), ".harmovid-*.journal")))
@@ -207,16 +222,10 @@ class Journal:
     def _load(self, path_of: Callable[[int], str]) -> None:
         lines = _read_all(self._descriptor()).split("\n")
         header = _HEADER.fullmatch(lines[0])
-        found: Dict[int, Written] = {}
-        # The last piece has no newline behind it: empty, or cut off by a crash.
-        for match in filter(None, map(_LINE.fullmatch, lines[1:-1])):
-            frame, size, crc, mtime_ns = match.groups()
-            found[int(frame)] = Written(int(size), int(crc, 16), int(mtime_ns))
-        for match in filter(None, map(_PUT.fullmatch, lines[1:-1])):
-            frame, size, crc = match.groups()
-            put = Written(int(size), int(crc, 16), -1)
-            if int(frame) not in found and put.is_still(path_of(int(frame))):
-                found[int(frame)] = put
+        found = _recorded(lines)
+        for frame, put in _announced(lines).items():
+            if frame not in found and put.is_still(path_of(frame)):
+                found[frame] = put
         self._written = {frame: entry for frame, entry in found.items() if entry.is_still(path_of(frame))}
         if header and header.group(2) == self._digest and len(self._written) == len(found):
             self.job_id = header.group(1)
@@ -241,6 +250,19 @@ class Journal:
         if self._file is None:
             raise OutputError(f"{self.path} is closed.", fix="Open a new journal for a new run.")
         return self._file
+
+
+def _recorded(lines: List[str]) -> Dict[int, Written]:
+    """Return the results that are noted as written."""
+    # The last piece has no newline behind it: empty, or cut off by a crash.
+    found = (match.groups() for match in filter(None, map(_LINE.fullmatch, lines[1:-1])))
+    return {int(frame): Written(int(size), int(crc, 16), int(mtime)) for frame, size, crc, mtime in found}
+
+
+def _announced(lines: List[str]) -> Dict[int, Written]:
+    """Return the results that were about to get their names; their time of change is -1."""
+    found = (match.groups() for match in filter(None, map(_PUT.fullmatch, lines[1:-1])))
+    return {int(frame): Written(int(size), int(crc, 16), -1) for frame, size, crc in found}
 
 
 def _refuse_clash(folder: str, own: str, claim: Claim) -> None:

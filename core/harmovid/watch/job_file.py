@@ -10,6 +10,7 @@
 
 `[job]` takes `task` or `engine`, the engine's inputs by name, and the other words of `KEYS`; `[options]` the engine's
 options. Paths are relative to the job file. Without `out` the results of `shot010.job` go to the folder `shot010.out`.
+An input may be a film (`harmovid.watch.films`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import configparser
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import AbstractSet, Any, Dict, Mapping
 
 from harmovid.errors import InputError
-from harmovid.file_plan import Roots
-from harmovid.job import EngineInfo, Option
+from harmovid.file_plan import FilePlan, Roots
+from harmovid.job import IMAGE, EngineInfo, Option
 from harmovid.job_files import JobFiles
+from harmovid.storage.files import DirectorySource
 
 SUFFIX = ".job"
 OUT_SUFFIX = ".out"
@@ -35,11 +37,18 @@ KEYS = {
     "output": "fg or comp",
     "strength": "share of the change that is applied, 0 to 2",
     "field": "yes: add the lighting field as channels, in stops",
-    "colorspace": "OpenColorIO name of all images",
+    "colorspace": "OpenColorIO name of all images; colorspace.bg = that of one input",
     "premultiplied": "no: colours are not multiplied by alpha",
     "overwrite": "yes: replace results that are there already",
+    "film": "the results as a film as well: name.mov, name.mkv or name.mp4, where the plate is a film",
+    "first": "number of a film's first frame (default 1)",
+    "matrix": "bt709, bt601, bt2020: how a film's colours are coded, where it does not say or is wrong",
+    "keep_frames": "yes: keep a film's decoded frames",
 }
 """The words of `[job]` that are no inputs."""
+SPACE_OF = "colorspace."
+MATRICES = {"": "", "bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
+"""The words for a film's matrix, and what ffmpeg calls them."""
 
 
 @dataclass(frozen=True)
@@ -99,39 +108,112 @@ class JobFile:
         """Where the results go: as said, or the folder beside the job file."""
         return self._at(self.words.get("out", "")) or str(self.path.with_suffix(OUT_SUFFIX))
 
-    def prepare(self, engine: EngineInfo, roots: Roots = (), again: bool = False) -> JobFiles:
+    @property
+    def film(self) -> str:
+        """The film of the results that is asked for, "" for none."""
+        return self._at(self.words.get("film", ""))
+
+    @property
+    def first(self) -> int:
+        """The number of a film's first frame.
+
+        Raises:
+            InputError: it is no whole number.
+        """
+        text = self.words.get("first", "1")
+        try:
+            return int(text)
+        except ValueError as error:
+            raise self._bad("first", text, "a whole number") from error
+
+    @property
+    def matrix(self) -> str:
+        """By which matrix a film's colours are coded, as ffmpeg names it; "" as the film says.
+
+        Raises:
+            InputError: it is none that is known.
+        """
+        text = self.words.get("matrix", "")
+        if text not in MATRICES:
+            raise self._bad("matrix", text, "one of " + ", ".join(filter(None, MATRICES)))
+        return MATRICES[text]
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether results that are there already may be replaced."""
+        return self._yes("overwrite", default=False)
+
+    @property
+    def keep_frames(self) -> bool:
+        """Whether a film's decoded frames stay when the job is done."""
+        return self._yes("keep_frames", default=False)
+
+    def space_of(self, layer: str) -> str:
+        """Return the colour space that is named for an input, "" where none is."""
+        return self.words.get(SPACE_OF + layer, self.words.get("colorspace", ""))
+
+    def inputs(self, engine: EngineInfo) -> Dict[str, str]:
+        """Return the engine's inputs as they are given, as seen from here: layer to pattern, file, folder or film.
+
+        Raises:
+            InputError: a word under [job] that is not known.
+        """
+        layers = [layer.name for layer in engine.layers]
+        known = {*KEYS, *layers, *(SPACE_OF + layer for layer in engine.layers_of(IMAGE))}
+        for word in self.words:
+            if word not in known:
+                raise InputError(
+                    f"{self.path.name} has an unknown word {word!r} under [job].",
+                    fix="It takes " + ", ".join([*layers, *KEYS]) + ".",
+                )
+        return {layer: self._at(self.words[layer]) for layer in layers if self.words.get(layer)}
+
+    def fingerprint(self, engine: EngineInfo) -> int:
+        """Return a number that changes when the job's input files or its frames do; films are not looked at.
+
+        Raises:
+            InputError, OutputError: see `harmovid.file_plan.FilePlan.make`.
+        """
+        plan = FilePlan.make(
+            engine.layers, self.inputs(engine), self._folder_out(), self.words.get("frames") or None
+        )
+        return DirectorySource(plan.layers).fingerprint(plan.frames)
+
+    def prepare(
+        self,
+        engine: EngineInfo,
+        roots: Roots = (),
+        own: AbstractSet[str] = frozenset(),
+        decoded: Mapping[str, str] = {},
+    ) -> JobFiles:
         """Return the job, ready to start.
 
         Args:
             engine: the engine that `self.engine` names.
             roots: `client.roots`.
-            again: an earlier run of this very job did not tell its end: the results that are there are its own.
+            own: paths of results that an earlier run of this very job wrote: these may be replaced.
+            decoded: the patterns of inputs that are films.
 
         Raises:
             InputError: a word that is not known, or has a value that cannot be used; see also `JobFiles.prepare`.
         """
-        inputs = {layer.name: self._at(self.words.get(layer.name, "")) for layer in engine.layers}
-        known = {**KEYS, **inputs}
-        for word in self.words:
-            if word not in known:
-                raise InputError(
-                    f"{self.path.name} has an unknown word {word!r} under [job].",
-                    fix="It takes " + ", ".join([*inputs, *KEYS]) + ".",
-                )
+        given = {**self.inputs(engine), **decoded}
+        spaces = {layer: self.space_of(layer) for layer in engine.layers_of(IMAGE) if layer in given}
         return JobFiles.prepare(
             engine,
-            {name: text for name, text in inputs.items() if text},
+            given,
             self._folder_out(),
             frames=self.words.get("frames") or None,
             options=self._options(engine),
             output=self.words.get("output", "fg"),
             strength=self._number("strength", 1.0),
             field=self._yes("field", default=False),
-            colorspace=self.words.get("colorspace", ""),
+            colorspace={layer: space for layer, space in spaces.items() if space},
             premultiplied=self._yes("premultiplied", default=True),
-            overwrite=again or self._yes("overwrite", default=False),
+            overwrite=self.overwrite,
             label=self.path.stem,
             roots=roots,
+            own=own,
         )
 
     def _folder_out(self) -> str:

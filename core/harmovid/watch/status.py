@@ -6,14 +6,15 @@ folder resumable: a job whose status says that it ended, for the same job file a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from harmovid.errors import HarmoVidError, OutputError
-from harmovid.storage.atomic import write_whole
+from harmovid.storage.atomic import temporary_stem, write_whole
 
 SUFFIX = ".status.json"
 WAITING, BLOCKED, RUNNING = "waiting", "blocked", "running"
@@ -36,6 +37,10 @@ class Status:
         warnings: what a user should look at.
         error, fix: why it is blocked or failed, and what to do.
         reports: frame to what engine and pixels said of it.
+        step: what a running job is at: decoding a film, writing one; "" otherwise.
+        pattern, journal: where the results lie, and the journal that lists those of a job that has not ended.
+        written: frame to size, CRC-32 and time of change in ns of each result, once the job has ended.
+        film: the film of the results: its path, size, CRC-32 and time of change.
     """
 
     state: str
@@ -49,6 +54,11 @@ class Status:
     error: str = ""
     fix: str = ""
     reports: Mapping[str, Any] = field(default_factory=dict)
+    step: str = ""
+    pattern: str = ""
+    journal: str = ""
+    written: Mapping[str, List[int]] = field(default_factory=dict)
+    film: Sequence[Any] = ()
 
     def because(self, state: str, error: HarmoVidError) -> Status:
         """Return this status with another state and the error that is the reason."""
@@ -74,6 +84,15 @@ def load(job_file: Path) -> Optional[Status]:
     try:
         plain: Dict[str, Any] = json.loads(job_file.with_suffix(SUFFIX).read_text(encoding="utf-8"))
         known = {name: plain[name] for name in Status.__dataclass_fields__ if name in plain}
-        return Status(**{**known, "warnings": tuple(known.get("warnings", ()))})
+        lists = {name: tuple(known.get(name, ())) for name in ("warnings", "film")}
+        return Status(**{**known, **lists})
     except (OSError, ValueError, TypeError):
         return None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a watcher that was killed while it wrote a status has left; no other may be at work there."""
+    for path in folder.glob(".*.tmp"):
+        if (temporary_stem(path.name) or "").endswith(SUFFIX):
+            with contextlib.suppress(OSError):
+                path.unlink()

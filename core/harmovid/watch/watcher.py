@@ -13,46 +13,23 @@ being copied are not taken. What is killed in the middle goes on at the next sta
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
+from typing import Any, Callable, Dict, List, Optional
 
 from harmovid.client import Client
-from harmovid.errors import HarmoVidError, InputError
-from harmovid.job_files import JobFiles
-from harmovid.job_handle import JobHandle
+from harmovid.errors import HarmoVidError, InputError, OutputError
 from harmovid.watch import status as states
+from harmovid.watch.films import Films
 from harmovid.watch.job_file import SUFFIX, JobFile
+from harmovid.watch.ledger import forget, own_results
+from harmovid.watch.run import JobListener, JobRun, Ready
 from harmovid.watch.status import Status
 
 RETRY_S = 30.0
 """How long a job waits for its next try after an error that may pass, such as a server that is away."""
-SAVE_S = 1.0
-WAIT_S = 0.1
 
 Say = Callable[[str], None]
-
-
-class JobListener(Protocol):
-    """Hears the course of each job that a watcher runs; called from the job's thread and from the watcher's."""
-
-    def started(self, path: Path, job: JobFiles) -> None:
-        """A job file's job is about to be sent."""
-
-    def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
-        """A result is on the disk."""
-
-    def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
-        """The job is over: its failed frames, and the error that ended it before its time, if one did."""
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A job that can be run."""
-
-    said: JobFile
-    job: JobFiles
-    status: Status
 
 
 class Watcher:
@@ -84,14 +61,14 @@ class Watcher:
         self._listener = listener
         self._seen: Dict[Path, Any] = {}
         self._retry_at: Dict[Path, float] = {}
-        self._stopped = False
-        self._handle: Optional[JobHandle] = None
+        self._stopped = self._looked = False
+        self._running: Optional[JobRun] = None
 
     def stop(self) -> None:
         """Let the running job go, to be taken up again by the next watcher; may be called from any thread."""
         self._stopped = True
-        if self._handle is not None:
-            self._handle.cancel()
+        if self._running is not None:
+            self._running.stop()
 
     def step(self) -> List[Path]:
         """Look at the folder once and run every job that is ready; return the job files that were run.
@@ -100,6 +77,9 @@ class Watcher:
             OutputError: a status cannot be written.
         """
         ran: List[Path] = []
+        if not self._looked:
+            self._looked = True
+            states.remove_leftovers(self._folder)
         for path in self._job_files():
             if self._stopped:
                 break
@@ -120,94 +100,95 @@ class Watcher:
                     continue  # it was taken away just now
         return [path for _, path in sorted(found)]
 
-    def _ready(self, path: Path) -> Optional[_Ready]:
+    def _ready(self, path: Path) -> Optional[Ready]:
         """Return the job if it can be run now; otherwise say in its status what it waits for."""
         before = states.load(path)
-        status, again = Status(states.WAITING), False
+        status, earlier = Status(states.WAITING), None
         try:
             said = JobFile.read(path)
             status = replace(status, digest=said.digest, results=said.out)
-            if before is not None and before.state in states.ENDED and before.digest != said.digest:
-                before = None
+            if before is not None and before.digest == said.digest:
+                earlier = before
+                # What is its own has to be known until the end is told, whatever comes in between.
+                status = replace(
+                    status,
+                    pattern=before.pattern,
+                    journal=before.journal,
+                    written=before.written,
+                    film=before.film,
+                )
             if self._clock() < self._retry_at.get(path, 0.0):
                 return None
-            # Killed after its last result, before it could say so: the results in its place are its own.
-            again = before is not None and (before.state, before.digest) == (states.RUNNING, said.digest)
-            job = said.prepare(self._client.engine(said.engine), self._client.roots, again)
+            ready = self._prepared(said, status, earlier)
         except HarmoVidError as error:
-            self._blocked(path, status, error, before)
+            self._blocked(path, status, error, before, earlier)
             return None
-        status = replace(status, inputs=job.source.fingerprint(job.frames), frames=len(job.frames))
-        if before is not None and before.state in states.ENDED and before.inputs == status.inputs:
+        if ready is None:
             return None
-        key = (status.digest, status.inputs)
+        key = (status.digest, ready.status.inputs)
         settled = self._seen.get(path) == key
         self._seen[path] = key
         if not settled:
-            if not again:  # that it was running has to be known until it runs
-                self._tell(path, status, before)
+            self._tell(path, ready.status, before)
             return None
-        return _Ready(said, job, replace(status, warnings=tuple(job.warnings)))
+        return ready
 
-    def _blocked(self, path: Path, status: Status, error: HarmoVidError, before: Optional[Status]) -> None:
-        """Say why a job cannot start. One that has ended stays as it is, whatever became of its inputs."""
-        if before is not None and before.state in states.ENDED:
+    def _prepared(self, said: JobFile, status: Status, earlier: Optional[Status]) -> Optional[Ready]:
+        """Return the job, prepared as far as it can be; None where it has ended and nothing has changed since."""
+        engine = self._client.engine(said.engine)
+        films = Films.of(said, engine)
+        inputs = said.fingerprint(engine) if films is None else films.fingerprint()
+        if earlier is not None and earlier.state in states.ENDED and earlier.inputs == inputs:
+            if earlier.state != states.FAILED:
+                forget(earlier.journal)
+            return None
+        status = replace(status, inputs=inputs)
+        if films is not None:
+            return Ready(said, engine, None, films, status)
+        job = said.prepare(engine, self._client.roots, own_results(earlier))
+        return Ready(said, engine, job, None, replace(status, frames=len(job.frames)))
+
+    def _blocked(
+        self,
+        path: Path,
+        status: Status,
+        error: HarmoVidError,
+        before: Optional[Status],
+        earlier: Optional[Status],
+    ) -> None:
+        """Say why a job cannot start. One that has ended stays as it is when its inputs went away."""
+        if earlier is not None and earlier.state in states.ENDED and not isinstance(error, OutputError):
             return
         if error.retryable:
             self._retry_at[path] = self._clock() + RETRY_S
         self._tell(path, status.because(states.BLOCKED, error), before)
 
-    def _run(self, ready: _Ready) -> None:
+    def _run(self, ready: Ready) -> None:
         """Run one job to its end and write what became of it."""
-        path, status = ready.said.path, replace(ready.status, state=states.RUNNING)
-        self._tell(path, status, None)
-        reports: Dict[str, Any] = {}
-
-        def arrived(frame: int, report: Mapping[str, Any]) -> None:
-            reports[str(frame)] = dict(report)
-            if self._listener is not None:
-                self._listener.frame(path, frame, report)
-
+        path = ready.said.path
+        run = JobRun(self._client, ready, lambda status: status.save(path), self._clock, self._listener)
+        self._tell(path, run.status, None)
+        self._running = run
         try:
-            if self._listener is not None:
-                self._listener.started(path, ready.job)
-            self._handle = self._client.start(ready.job, on_result=arrived)
-            self._follow(path, status)
-            result = self._handle.result()
+            ended = run.run()
         except HarmoVidError as error:
-            if self._listener is not None:
-                self._listener.ended(path, {}, error)
-            if self._stopped:
-                return
-            if error.retryable:
-                self._retry_at[path] = self._clock() + RETRY_S
-            state = states.BLOCKED if error.retryable else states.FAILED
-            self._tell(path, replace(status.because(state, error), reports=reports), status)
+            if not self._stopped:
+                self._failed(path, run, error)
             return
         finally:
-            self._handle = None
-        if self._listener is not None:
-            self._listener.ended(path, result.failed, None)
-        failed = {str(frame): str(error) for frame, error in sorted(result.failed.items())}
-        self._tell(
-            path,
-            replace(
-                status,
-                state=states.INCOMPLETE if failed else states.DONE,
-                delivered=status.frames - len(failed),
-                failed=failed,
-                reports=reports,
-            ),
-            status,
-        )
+            self._running = None
+        self._tell(path, ended, None)
+        forget(ended.journal)
+        if ready.films is not None and ended.state == states.DONE:
+            ready.films.clean()
 
-    def _follow(self, path: Path, status: Status) -> None:
-        """Keep the counts in the status while the job runs."""
-        handle, saved_s = self._handle, self._clock()
-        while handle is not None and not handle.wait(WAIT_S):
-            if self._clock() - saved_s >= SAVE_S:
-                replace(status, delivered=handle.progress.delivered).save(path)
-                saved_s = self._clock()
+    def _failed(self, path: Path, run: JobRun, error: HarmoVidError) -> None:
+        """Say that a job failed, or that it will be tried again: when its server or its place for results is back."""
+        passes = error.retryable or isinstance(error, OutputError)
+        if passes:
+            self._retry_at[path] = self._clock() + RETRY_S
+        state = states.BLOCKED if passes else states.FAILED
+        self._tell(path, replace(run.status.because(state, error), step="", reports=run.reports), None)
 
     def _tell(self, path: Path, status: Status, before: Optional[Status]) -> None:
         """Write the status, and say it where it is new."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from core.reference_server import ReferenceServer
 from core.tiny_exr import tiny_exr
+from fakes.watch_kills import kill_often
 from harmovid.cli import main
 from harmovid.storage.locks import LockedFile
 from harmovid.watch import status as states
@@ -97,3 +98,16 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         assert found == [f"p.{frame:04d}.exr" for frame in range(1, FRAMES + 1)]
         for name in found:
             assert (Path(status.results) / name).read_bytes() == (job.with_suffix("") / name).read_bytes()
+
+
+@pytest.mark.fault
+@pytest.mark.slow
+def test_kill_9_loses_nothing_of_films(tmp_path: Path, server: ReferenceServer) -> None:
+    """Killed while films are decoded, run and written again, the watcher ends with every frame and film as it should.
+
+    `bench/watch_kills.py` does it as often as asked.
+    """
+    tally = kill_often(tmp_path, server.address, kills=6, seed=11)
+
+    assert tally.kills == 6
+    assert tally.wrong == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,22 +168,6 @@ def test_a_job_that_was_killed_goes_on(tmp_path: Path, client: Client) -> None:
 
     assert watcher.step() == [job]
     assert state_of(job) == states.DONE
-
-
-def test_a_job_that_was_killed_after_its_last_result_is_no_other_job(tmp_path: Path, client: Client) -> None:
-    """Results of a job whose status still says running are its own: it ends as done, and they are whole."""
-    job = drop(tmp_path)
-    watcher = Watcher(tmp_path, client)
-    watcher.step(), watcher.step()
-    ended = states.load(job)
-    assert ended is not None
-    replace(ended, state=states.RUNNING).save(job)
-
-    watcher = Watcher(tmp_path, client)
-    assert [watcher.step(), watcher.step()] == [[], [job]]
-
-    assert state_of(job) == states.DONE
-    assert (tmp_path / "shot.out" / "p.0002.exr").read_bytes() == tiny_exr(value=2 / 64)
 
 
 def test_status_is_whole_json(tmp_path: Path, client: Client) -> None:

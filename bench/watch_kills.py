@@ -1,0 +1,45 @@
+"""kill -9 of `harmovid watch` at random moments, over films and EXR folders: what is lost, half or left over.
+
+    python bench/watch_kills.py [--kills 100] [--seed 1] [--json FILE]
+
+The server is the tests' reference server, whose engine gives the plate back: every result has to have the bytes of its
+input, and every film that is written the numbers of the film that was dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+
+
+def main() -> int:
+    """Run it, print the tally, and return 1 when anything is wrong."""
+    grammar = argparse.ArgumentParser(description="Kills of a watcher in the middle of its jobs.")
+    grammar.add_argument("--kills", type=int, default=100)
+    grammar.add_argument("--seed", type=int, default=1)
+    grammar.add_argument("--json", metavar="FILE")
+    args = grammar.parse_args()
+    sys.path.insert(0, str(TESTS))
+    from core.reference_server import ReferenceServer
+    from fakes.watch_kills import kill_often
+
+    with tempfile.TemporaryDirectory() as work, ReferenceServer() as server:
+        tally = kill_often(Path(work), server.address, args.kills, args.seed)
+    print(f"{tally.kills} kills in {tally.rounds} rounds")
+    print("found after a kill: " + ", ".join(f"{at} ({n}x)" for at, n in sorted(tally.kills_at.items())))
+    print(f"missing, half, changed or left over: {len(tally.wrong)}")
+    for each in tally.wrong:
+        print(f"  {each}")
+    if args.json:
+        Path(args.json).write_text(json.dumps(asdict(tally), indent=1) + "\n", encoding="utf-8")
+    return 1 if tally.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""One job of a watched folder, from its ready inputs to its end: films decoded, run by the server, a film written.
+
+ended = JobRun(client, ready, save).run()          # the status to be written; raises what went wrong
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
+
+from harmovid.client import Client
+from harmovid.errors import HarmoVidError, OutputError
+from harmovid.job import EngineInfo
+from harmovid.job_files import JobFiles
+from harmovid.job_handle import JobHandle
+from harmovid.storage.journal import Written
+from harmovid.watch import status as states
+from harmovid.watch.films import Films, crc_of
+from harmovid.watch.job_file import JobFile
+from harmovid.watch.ledger import KeptJob, own_results, written_in
+from harmovid.watch.status import Status
+
+SAVE_S = 1.0
+WAIT_S = 0.1
+
+
+class JobListener(Protocol):
+    """Hears the course of each job that a watcher runs; called from the job's thread and from the watcher's."""
+
+    def started(self, path: Path, job: JobFiles) -> None:
+        """A job file's job is about to be sent."""
+
+    def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
+        """A result is on the disk."""
+
+    def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
+        """The job is over: its failed frames, and the error that ended it before its time, if one did."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job that can be run.
+
+    Attributes:
+        said: its job file.
+        engine: what runs it.
+        job: it, prepared; None where films have to be decoded first.
+        films: the films among its inputs, if any.
+        status: what is known of it so far.
+    """
+
+    said: JobFile
+    engine: EngineInfo
+    job: Optional[JobFiles]
+    films: Optional[Films]
+    status: Status
+
+
+class JobRun:
+    """One job that runs. `stop` may be called from any thread."""
+
+    def __init__(
+        self,
+        client: Client,
+        ready: Ready,
+        save: Callable[[Status], None],
+        clock: Callable[[], float] = time.monotonic,
+        listener: Optional[JobListener] = None,
+    ) -> None:
+        """Take the job; `save` is called with its status now and then."""
+        self._client, self._ready, self._save, self._clock = client, ready, save, clock
+        self._listener = listener
+        self._handle: Optional[JobHandle] = None
+        self._stopped = False
+        self._saved_s = clock()
+        self.status = replace(ready.status, state=states.RUNNING)
+        self.reports: Dict[str, Any] = {}
+
+    def stop(self) -> None:
+        """Let the job go; it can be taken up again."""
+        self._stopped = True
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def run(self) -> Status:
+        """Run the job to its end and return the status that tells it.
+
+        Raises:
+            HarmoVidError: it cannot be run, or has failed; `status` and `reports` hold what is known of it.
+        """
+        try:
+            failed = self._run_to_end()
+        except HarmoVidError as error:
+            if self._listener is not None:
+                self._listener.ended(self._ready.said.path, {}, error)
+            raise
+        if self._listener is not None:
+            self._listener.ended(self._ready.said.path, failed, None)
+        return self.status
+
+    def _run_to_end(self) -> Mapping[int, HarmoVidError]:
+        """Do everything, keep `status` up to date, and return what went wrong with single frames."""
+        self._refuse_strangers_film()
+        job = self._ready.job or self._decoded()
+        self.status = replace(
+            self.status,
+            step="",
+            frames=len(job.frames),
+            warnings=job.warnings,
+            pattern=_absolute(job.plan.out.text),
+            journal=os.path.abspath(job.journal_path),
+        )
+        self._save(self.status)
+        failed = self._run(job)
+        self.status = replace(
+            self.status,
+            state=states.INCOMPLETE if failed else states.DONE,
+            delivered=self.status.frames - len(failed),
+            failed={str(frame): str(error) for frame, error in sorted(failed.items())},
+            reports=self.reports,
+            written=written_in(job.journal_path),
+        )
+        self._write_film(job)
+        return failed
+
+    def _run(self, job: JobFiles) -> Mapping[int, HarmoVidError]:
+        """Have the server run the job; return what went wrong with single frames."""
+        if self._listener is not None:
+            self._listener.started(self._ready.said.path, job)
+        self._handle = self._client.start(KeptJob(job), on_result=self._arrived)
+        if self._stopped:
+            self._handle.cancel()
+        while not self._handle.wait(WAIT_S):
+            self._tell_sometimes(delivered=self._handle.progress.delivered)
+        return self._handle.result().failed
+
+    def _arrived(self, frame: int, report: Mapping[str, Any]) -> None:
+        self.reports[str(frame)] = dict(report)
+        if self._listener is not None:
+            self._listener.frame(self._ready.said.path, frame, report)
+
+    def _tell_sometimes(self, **changes: Any) -> None:
+        if self._clock() - self._saved_s >= SAVE_S:
+            self._save(replace(self.status, **changes))
+            self._saved_s = self._clock()
+
+    # Films.
+
+    def _decoded(self) -> JobFiles:
+        """Decode the films and return the job on their frames."""
+        films, said = self._ready.films, self._ready.said
+        if films is None:
+            raise OutputError("there is nothing to decode.")
+        self.status = replace(self.status, step="decoding")
+        self._save(self.status)
+        decoded = films.decode(
+            lambda layer, frame: self._tell_sometimes(step=f"decoding {layer}: frame {frame}"),
+            lambda: self._stopped,
+        )
+        job = said.prepare(self._ready.engine, self._client.roots, own_results(self.status), decoded)
+        job.warnings = (*films.remarks, *job.warnings)
+        return job
+
+    def _refuse_strangers_film(self) -> None:
+        """Raise `OutputError` where the film of the results would replace one that is not this job's."""
+        path = self._ready.said.film
+        if not path or not os.path.exists(path) or self._ready.said.overwrite:
+            return
+        told: List[Any] = list(self.status.film)
+        if len(told) == 4 and told[0] == path and Written(*told[1:]).is_still(path):
+            return
+        raise OutputError(
+            f"{path} is there already.", fix="Write overwrite = yes under [job], or name another film."
+        )
+
+    def _write_film(self, job: JobFiles) -> None:
+        """Write the film that the job file asks for, and note it in the status before it gets its name."""
+        films, path = self._ready.films, self._ready.said.film
+        if films is None or not path:
+            return
+        if self.status.failed:
+            said = f"{os.path.basename(path)} is not written: {len(self.status.failed)} frames are missing."
+            self.status = replace(self.status, warnings=(*self.status.warnings, said))
+            return
+        ended = self.status
+        self._save(replace(ended, state=states.RUNNING, step="writing the film"))
+        written = films.write(job.plan.out, job.frames, self._ready.engine.target, lambda: self._stopped)
+        entry = [path, os.path.getsize(written.temporary), crc_of(written.temporary)]
+        self._save(replace(ended, state=states.RUNNING, step="writing the film", film=(*entry, -1)))
+        written.commit()
+        self.status = replace(
+            ended,
+            film=(*entry, os.stat(path).st_mtime_ns),
+            warnings=(*ended.warnings, *written.remarks),
+        )
+
+
+def _absolute(text: str) -> str:
+    """Return a pattern with its folder as an absolute path."""
+    folder, name = os.path.split(text)
+    return os.path.join(os.path.abspath(folder or "."), name)
