@@ -174,6 +174,16 @@ class Config:
     )
     log_level: str = _setting("info", str, "debug, info, warning or error.")
     log_json: bool = _setting(False, parse_bool, "Log JSON lines instead of text.")
+    metrics_port: int = _setting(
+        0,
+        int,
+        "Port of /metrics (Prometheus), /livez and /readyz; 0 has none. Needs harmovid[metrics].",
+    )
+    metrics_bind: str = _setting(
+        "127.0.0.1",
+        str,
+        "IP address of that port. Whoever reaches it may read the numbers: no keys are asked for there.",
+    )
     roots: Dict[str, str] = field(
         default_factory=dict,
         metadata={
@@ -198,6 +208,7 @@ class Config:
             ("active_jobs", 1, 64), ("queued_jobs", 0, 100_000), ("sessions", 1, 4096),
             ("prefetch_frames", 0, 1024), ("result_frames", 1, 100_000), ("frame_bytes", 1, 1 << 40),
             ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40), ("gpu_bytes", 0, 1 << 50),
+            ("metrics_port", 0, 65535),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:

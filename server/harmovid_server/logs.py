@@ -2,6 +2,8 @@
 
     log = logging.getLogger("harmovid.main")
     log.info("job started", extra=about(job=job_id, user=user, frame=1001, attempt=2))
+    with of_job(job_id):
+        engine.push(frame)              # whatever is logged meanwhile, by whom ever, is of this job
 
 Lines carry names and numbers only: no pixels, no secret keys, no file contents. A user is the public key's
 first ten characters, which is enough to tell users apart in a log.
@@ -9,21 +11,49 @@ first ten characters, which is enough to tell users apart in a log.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
+import threading
 import time
-from typing import Any, Dict
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Dict, Iterator, Optional, Type
 
 _SHORT_USER = 10
+
+_JOB: ContextVar[str] = ContextVar("job", default="")
 
 
 def about(**facts: Any) -> Dict[str, Dict[str, Any]]:
     """Return the `extra` of a log call; facts that are None are left out."""
     told = {name: value for name, value in facts.items() if value is not None}
     if "user" in told:
-        told["user"] = str(told["user"])[:_SHORT_USER]
+        told["user"] = short(told["user"])
     return {"facts": told}
+
+
+def short(user: str) -> str:
+    """Return what logs say of a user: the beginning of the public key."""
+    return str(user)[:_SHORT_USER]
+
+
+@contextlib.contextmanager
+def of_job(job: str) -> Iterator[None]:
+    """Have every line that this thread logs meanwhile carry the job's id, unless it names one itself."""
+    token = _JOB.set(job)
+    try:
+        yield
+    finally:
+        _JOB.reset(token)
+
+
+def _facts(record: logging.LogRecord) -> Dict[str, Any]:
+    facts: Dict[str, Any] = getattr(record, "facts", {})
+    job = _JOB.get()
+    return {"job": job, **facts} if job else facts
 
 
 class TextLines(logging.Formatter):
@@ -31,7 +61,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line (several where an exception is attached)."""
-        facts = "".join(f" {name}={value}" for name, value in getattr(record, "facts", {}).items())
+        facts = "".join(f" {name}={value}" for name, value in _facts(record).items())
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}"
         name = record.name.removeprefix("harmovid.")
         text = f"{stamp}Z {record.levelname.lower()} {name}: {record.getMessage()}{facts}"
@@ -39,7 +69,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, process, event, and the facts."""
+    """One JSON object per line: time, level, process, pid, event, and the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line; an exception is the value of "trace"."""
@@ -47,8 +77,9 @@ class JsonLines(logging.Formatter):
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
             "process": record.name.removeprefix("harmovid."),
+            "pid": os.getpid(),
             "event": record.getMessage(),
-            **getattr(record, "facts", {}),
+            **_facts(record),
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
@@ -56,10 +87,27 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(level: str, as_json: bool) -> None:
-    """Send the log of this process to stderr. Called once, when a process starts."""
+    """Send the log of this process to stderr, and with it what ends it and what libraries warn of.
+
+    Called once, when a process starts.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
-    root = logging.getLogger("harmovid")
-    root.handlers = [handler]
-    root.propagate = False
-    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    for name in ("harmovid", "py.warnings"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(level.upper())
+    sys.excepthook = _ended
+    threading.excepthook = _thread_ended
+
+
+def _ended(kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
+    """Log the exception that ends this process, so that it is a line like any other."""
+    logging.getLogger("harmovid.process").critical("ended by a fault", exc_info=(kind, error, trace))
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        _ended(ended.exc_type, ended.exc_value, ended.exc_traceback)

@@ -24,7 +24,7 @@ JOB = "0123456789abcdef0123456789abcdef"
 
 # docs/architecture.md 4.1: what a worker may say, with exactly these fields.
 TABLE = {
-    "computed": {"job", "attempt", "frame", "size", "crc", "report"},
+    "computed": {"job", "attempt", "frame", "size", "crc", "report", "seconds"},
     "frame_failed": {"job", "attempt", "frame", "error"},
     "release": {"job", "attempt", "frames"},
     "finished": {"job", "attempt"},

@@ -1,6 +1,6 @@
 """A codec child, as the worker's pool starts it: confined first, then one task after the other.
 
-python -m harmovid_server.codec SOCKET_FD PARENT_PID
+python -m harmovid_server.codec [--log-json] SOCKET_FD PARENT_PID
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import List
 from harmovid.pixels.apply.fast import best_kernels
 
 from harmovid_server import logs
-from harmovid_server.codec import packets, reduce, sandbox
+from harmovid_server.codec import LOG_JSON, packets, reduce, sandbox
 from harmovid_server.codec.codec import HEADROOM_BYTES, Codec
 from harmovid_server.codec.packets import PeerGoneError
 from harmovid_server.ipc import die_with_parent
@@ -22,10 +22,10 @@ from harmovid_server.ipc import die_with_parent
 
 def main(arguments: List[str]) -> None:
     """Confine this process, greet, and serve until the pool closes the socket."""
-    descriptor, parent = int(arguments[0]), int(arguments[1])
+    descriptor, parent = (int(word) for word in arguments[-2:])
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logs.set_up("info", as_json=False)
+    logs.set_up("info", as_json=LOG_JSON in arguments)
     os.umask(0o077)
     # Libraries are loaded, and compiled code is read from disk, before the limits: both map memory.
     best_kernels()

@@ -28,6 +28,7 @@ from harmovid_server.codec.packets import Arrays, Body
 from harmovid_server.codec.picture import load
 from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.proxy import measure
+from harmovid_server.logs import about, of_job
 
 log = logging.getLogger("harmovid.codec")
 
@@ -53,6 +54,10 @@ class Codec:
 
     def do(self, body: Body, arrays: Arrays) -> Answer:
         """Do one task and return its answer, errors included; nothing that a file causes is raised."""
+        with of_job(body.get("job", "")):
+            return self._do(body, arrays)
+
+    def _do(self, body: Body, arrays: Arrays) -> Answer:
         try:
             return self._tasks[body["task"]](body, arrays)
         except HarmoVidError as error:
@@ -67,7 +72,7 @@ class Codec:
             return {"error": refused.to_wire()}, ()
         # The door of the process: a fault of ours in one frame must not look like a crash of the decoder.
         except Exception as error:
-            log.exception("codec task failed")
+            log.exception("codec task failed", extra=about(task=body["task"], frame=body.get("frame")))
             failed = HarmoVidError(f"the server failed on it ({error!r}).", frame=body["frame"])
             return {"error": failed.to_wire()}, ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import zmq
 from harmovid import __version__
@@ -134,7 +134,7 @@ class Front:
             self._refuse(session, TO_CLIENT_CONTROL, error)
         # A process boundary: what a client's message sets off may cost that client its session, and nobody else's.
         except Exception:
-            log.exception("a control message could not be handled")
+            log.exception("a control message could not be handled", extra=_who(session))
             self._refuse(session, TO_CLIENT_CONTROL, ProtocolError("the message could not be handled."))
 
     def _on_data(self, incoming: Incoming, now: float) -> None:
@@ -151,7 +151,7 @@ class Front:
             self._refuse(session, TO_CLIENT_DATA, error)
         # A process boundary, as above.
         except Exception:
-            log.exception("a data message could not be handled")
+            log.exception("a data message could not be handled", extra=_who(session))
             self._refuse(session, TO_CLIENT_DATA, ProtocolError("the message could not be handled."))
 
     def _known(self, table: Dict[bytes, Session], incoming: Incoming, now: float) -> Optional[Session]:
@@ -317,3 +317,7 @@ def _decoded(incoming: Incoming, channel: str) -> wire.Message:
     if incoming.parts is None:
         raise ProtocolError("a message of other than two parts.", fix="It has two: header and payload.")
     return wire.decode(incoming.parts, channel)
+
+
+def _who(session: Optional[Session]) -> Dict[str, Dict[str, Any]]:
+    return about(user=session.user if session is not None else None)

@@ -22,6 +22,7 @@ from harmovid_server.front.sessions import Delivery, Key, Session
 from harmovid_server.front.sockets import FULL, SENT
 from harmovid_server.front.uploads import Upload
 from harmovid_server.ipc import IpcClient
+from harmovid_server.logs import about
 from harmovid_server.spool import DISK_FULL, input_path
 from harmovid_server.stored_sums import read_sums
 
@@ -119,7 +120,7 @@ class FileTransfers:
             return
         full = SpoolFull(f"the spool cannot be written: {error.strerror}.")
         log_level = logging.WARNING if error.errno in DISK_FULL else logging.ERROR
-        log.log(log_level, "an input cannot be stored: %s", error)
+        log.log(log_level, "an input cannot be stored: %s", error, extra=about(**_names(upload.key)))
         self._drop_need(session, upload, "receive_failed", full, size=0)
 
     def _drop_need(
@@ -184,7 +185,8 @@ class FileTransfers:
         try:
             outcome = self._open(session, delivery) if delivery.handle < 0 else self._piece(session, delivery)
         except (OSError, EOFError) as error:
-            log.error("a result cannot be read: %s", error)
+            facts = about(job=delivery.job, frame=delivery.frame)
+            log.error("a result cannot be read: %s", error, extra=facts)
             session.queue.popleft()
             session.unacked.pop((delivery.job, delivery.frame), None)
             delivery.close()

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Optional
 from harmovid.errors import EngineFailed, from_wire
 from harmovid.job import FAILED, QUEUED, EngineInfo
 
+from harmovid_server import metric_list as names
 from harmovid_server.logs import about
 from harmovid_server.main import placement
 from harmovid_server.main.jobs import Job
@@ -126,6 +127,8 @@ class LinkDispatcher:
         info = EngineInfo.from_dict(message["engine"])
         if slot is not None and info.name in slot.engines:
             slot.engines[info.name] = self.state.engines[info.name] = info
+            told = (info.runtime.get(fact, "") for fact in ("runtime", "device"))
+            self.state.tally.count(names.LOADS, info.name, *told)
 
     # From the front (and, for shared inputs, from the fetch process).
 
@@ -197,6 +200,8 @@ class LinkDispatcher:
     def _computed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         if job is not None and message["frame"] in job.numbers:
+            for stage, seconds in message.get("seconds", {}).items():
+                self.state.tally.time(names.STAGES, seconds, stage, job.spec.engine)
             self.state.compute(job, message["frame"], message["size"], message["crc"], message["report"])
 
     def _frame_failed(self, name: str, message: Message) -> None:

@@ -28,7 +28,10 @@ SIZE_SLACK = 1.25
 
 @dataclass(slots=True)
 class Frame:
-    """One frame: its state, its inputs in the spool (layer to bytes), the layers asked for, its result."""
+    """One frame: its state, its inputs in the spool (layer to bytes), the layers asked for, its result.
+
+    `since_s` is when its last step was, by main's clock; 0 where an earlier server took it.
+    """
 
     state: str = WANT
     inputs: Dict[str, int] = field(default_factory=dict)
@@ -37,6 +40,7 @@ class Frame:
     crc: int = 0
     report: Optional[Dict[str, Any]] = None
     error: Optional[Dict[str, Any]] = None
+    since_s: float = 0.0
 
     def record(self) -> FrameRecord:
         """Return what the store keeps of it (its inputs are stored one by one)."""

@@ -12,6 +12,7 @@ that causes it reaches `CRASH_LIMIT` crashes and fails.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
@@ -19,6 +20,7 @@ from typing import Iterator, List, Optional, Tuple
 from harmovid.errors import EngineFailed, EngineUnknown
 from harmovid.job import FAILED, QUEUED, RUNNING
 
+from harmovid_server import metric_list as names
 from harmovid_server.logs import about
 from harmovid_server.main.jobs import IDLE_ATTACHED_S, IDLE_DETACHED_S, Job
 from harmovid_server.main.state import ServerState
@@ -86,6 +88,9 @@ def _fits(state: ServerState, job: Job, name: str) -> bool:
 def start(state: ServerState, job: Job, name: str) -> None:
     """Start a job in a worker: what is done, what has failed, and then every frame that is in the spool."""
     job.record.attempt += 1
+    if job.record.state == QUEUED:
+        waited_s = max(time.time() - job.record.created_s, 0.0)
+        state.tally.time(names.STAGES, waited_s, "queue", job.spec.engine)
     job.record.state = RUNNING
     job.worker, job.proven = name, False
     job.info = state.engines[job.spec.engine]

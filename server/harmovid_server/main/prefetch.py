@@ -96,6 +96,7 @@ class Prefetcher:
         if limits is None:
             return False
         spool = self.state.spool
+        job.frames[number].since_s = self.state.now()
         for layer in job.ask(number):
             spool.promise(input_path(spool.folder, job.id, layer, number), limits[layer])
             needs.append((layer, number, limits[layer]))

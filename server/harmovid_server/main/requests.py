@@ -25,6 +25,7 @@ from harmovid.frames import FrameRange
 from harmovid.job import CANCELLED, QUEUED, JobSpec
 from harmovid.transport import wire
 
+from harmovid_server import metric_list as names
 from harmovid_server.fetch.roots import Roots
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.placement import restart
@@ -54,6 +55,7 @@ def answer(state: ServerState, requester: Requester, kind: str, body: Body) -> O
     try:
         return _ANSWERS[kind](state, requester, body)
     except HarmoVidError as error:
+        state.tally.count(names.ERRORS, "request", error.code)
         return "REJECT", {"error": wire.error_body(error)}
 
 

@@ -18,6 +18,7 @@ import signal
 import socket
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Dict, Optional
@@ -29,12 +30,13 @@ from harmovid.keys import AuthorizedKeys, load_secret
 from harmovid.storage import atomic
 from harmovid.storage.locks import lock_file
 
-from harmovid_server import logs
+from harmovid_server import logs, metric_list
 from harmovid_server.config import Config, is_loopback
 from harmovid_server.ipc import IPC_PATH_BYTES, IpcRouter, Message
 from harmovid_server.logs import about
 from harmovid_server.main.children import Child
 from harmovid_server.main.dispatcher import LinkDispatcher
+from harmovid_server.main.numbers import numbers
 from harmovid_server.main.recovery import recover
 from harmovid_server.main.state import ServerState
 from harmovid_server.main.store import Store
@@ -43,6 +45,7 @@ from harmovid_server.spool import Spool
 log = logging.getLogger("harmovid.main")
 
 WORKER_MODULE = "harmovid_server.worker"
+METRICS = "metrics"
 POLL_MS = 100
 GOODBYE_S = 1.0
 """How long the front may take to say BYE to its clients."""
@@ -61,6 +64,7 @@ def serve(config: Config) -> int:
     logs.set_up(config.log_level, config.log_json)
     check_exposure(config)
     check_bundles(config)
+    check_metrics(config)
     with Server(config) as server:
         server.start()
         while not server.stopping:
@@ -103,6 +107,23 @@ def check_bundles(config: Config) -> None:
             bundle.read(one)
 
 
+def check_metrics(config: Config) -> None:
+    """Refuse a metrics port that nobody can serve here; say so where others may read it.
+
+    Raises:
+        InputError: prometheus_client is not installed, or the address is no IP address.
+    """
+    if not config.metrics_port:
+        return
+    if not is_loopback(config.metrics_bind):
+        log.warning("anybody who reaches %s may read the metrics", config.metrics_bind)
+    if find_spec("prometheus_client") is None:
+        raise InputError(
+            "--metrics-port needs prometheus_client, which is not installed.",
+            fix="Run pip install 'harmovid[metrics]', or leave the port out.",
+        )
+
+
 class Server:
     """The main process: its folders, store, link, child processes and clock."""
 
@@ -139,6 +160,7 @@ class Server:
         slots = [("front", "harmovid_server.front")]
         slots += [(f"worker-{n}", WORKER_MODULE) for n in range(self.config.workers)]
         slots += [("fetch", "harmovid_server.fetch")] if self.config.roots else []
+        slots += [(METRICS, "harmovid_server.metrics")] if self.config.metrics_port else []
         self.children = [Child(slot, module, self.router.address, settings) for slot, module in slots]
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
@@ -193,6 +215,7 @@ class Server:
         for child in self.children:
             name = child.name
             if child.tend(now):
+                self.state.tally.count(metric_list.LOST, child.slot)
                 self.dispatcher.lost(name)
                 self._give_up_on(child)
         self.dispatcher.pump()
@@ -204,12 +227,20 @@ class Server:
         if now >= self._notify_s:
             self._notify_s = now + 1.0
             notify("WATCHDOG=1")
+            self._tell_metrics()
 
     def _speak(self) -> None:
         """Store what was decided, then send it, then delete what is no longer needed."""
         for name, op, fields in self.state.flush():
             self.router.send(name, op, **fields)
         self.state.delete_unused()
+
+    def _tell_metrics(self) -> None:
+        """Send the numbers of this moment to the process that shows them, where there is one."""
+        for child in self.children:
+            if child.slot == METRICS and child.running:
+                pids = {"main": os.getpid(), **{one.slot: one.pid for one in self.children if one.running}}
+                self.router.send(child.name, "numbers", **numbers(self.state, pids))
 
     def _give_up_on(self, child: Child) -> None:
         """End a start in which a child keeps dying; later such a child is restarted less and less often."""
@@ -222,6 +253,8 @@ class Server:
     def _hear(self, child: Child, message: Message) -> None:
         if message["op"] == "cannot_open":
             self._cannot_open(from_wire(message["error"]))
+        if message["op"] == "cannot_show":
+            self._cannot_show(from_wire(message["error"]))
         self.dispatcher.handle(child.name, message)
         if child.slot == "front":
             if message["op"] == "hello":
@@ -258,6 +291,12 @@ class Server:
             raise InputError(error.message, fix=error.fix)
         log.error("the ports cannot be bound again: %s", error)
         self._open_sent_to = ""
+
+    def _cannot_show(self, error: HarmoVidError) -> None:
+        """The metrics port is taken. At start that ends the server; later the process is tried again."""
+        if not self._announced:
+            raise InputError(error.message, fix=error.fix)
+        log.error("the metrics cannot be shown: %s", error)
 
     def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         if number == signal.SIGHUP:

@@ -17,10 +17,12 @@ from harmovid.errors import EngineFailed, HarmoVidError
 from harmovid.job import DONE, EXPIRED, FAILED, EngineInfo, Progress
 from harmovid.transport import wire
 
+from harmovid_server import metric_list as names
 from harmovid_server.config import Config
 from harmovid_server.logs import about
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord, Store
+from harmovid_server.main.tally import Tally
 from harmovid_server.spool import Spool, input_path, output_path
 
 log = logging.getLogger("harmovid.main")
@@ -63,6 +65,7 @@ class ServerState:
         self.front: Optional[str] = None
         self.fetcher: Optional[str] = None
         self.draining = False
+        self.tally = Tally()
         self._outbox: List[Outgoing] = []
         self._trash: List[Path] = []
         self._folders_to_drop: List[str] = []
@@ -118,6 +121,7 @@ class ServerState:
         self.spool.make_job(job.id)
         self.jobs[job.id] = job
         job.moved_s = self.now()
+        self.tally.count(names.SUBMITTED, job.spec.engine)
         self.keep(job)
         log.info(
             "job taken",
@@ -165,6 +169,9 @@ class ServerState:
         """End a job: inform the client and the worker, drop its files."""
         job.record.state, job.record.ended_s = state, time.time()
         job.record.error = wire.error_body(error) if error else None
+        self.tally.count(names.ENDED, state)
+        if error is not None:
+            self.tally.count(names.ERRORS, "job", error.code)
         self.keep(job)
         self.push_state(job)
         if state != DONE:
@@ -209,6 +216,7 @@ class ServerState:
             return
         frame.asked -= {layer}
         frame.inputs[layer] = size
+        self.tally.count(names.BYTES, "in", by=size)
         self.spool.add(path, size)
         self.store.put_input(job.id, number, layer, size, crc)
         job.layer_bytes[layer] = max(size, job.layer_bytes.get(layer, 0))
@@ -216,6 +224,7 @@ class ServerState:
         self.moved(job)
         if len(frame.inputs) == len(job.spec.layers):
             job.set_state(number, RECEIVED)
+            self._step(job, number, "received", "receive")
             self.store.put_frame(job.id, number, frame.record())
             # Now that a size is known, the room kept for the result can be what it is likely to need.
             self.spool.promise(output_path(self.spool.folder, job.id, number), job.guess_result_bytes())
@@ -232,6 +241,7 @@ class ServerState:
         frame = job.frames[number]
         frame.size, frame.crc, frame.report = size, crc, report
         job.set_state(number, COMPUTED)
+        self._step(job, number, "computed")
         self.store.put_frame(job.id, number, frame.record())
         self.spool.add(path, size)
         job.result_bytes = max(size, job.result_bytes)
@@ -241,10 +251,20 @@ class ServerState:
             self.keep(job)
         self.moved(job)
 
+    def _step(self, job: Job, number: int, step: str, stage: str = "") -> None:
+        """Count a step of a frame, and how long its last stage took where that began in this server."""
+        frame, now = job.frames[number], self.now()
+        self.tally.count(names.FRAMES, step)
+        if stage and frame.since_s:
+            self.tally.time(names.STAGES, now - frame.since_s, stage, job.spec.engine)
+        frame.since_s = now
+
     def ack(self, job: Job, number: int) -> None:
         """The client has a result safely on its disk."""
         if job.frames[number].state != COMPUTED:
             return
+        self._step(job, number, "delivered", "deliver")
+        self.tally.count(names.BYTES, "out", by=job.frames[number].size)
         self.count_as_acked(job, number)
         self.finish_if_over(job)
 
@@ -269,6 +289,8 @@ class ServerState:
             return
         frame = job.frames[number]
         frame.error = {**error, "frame": number}
+        self.tally.count(names.FRAMES, "failed")
+        self.tally.count(names.ERRORS, "frame", str(error.get("code", "error")))
         job.set_state(number, DEAD)
         self.store.put_frame(job.id, number, frame.record())
         self._trash.append(output_path(self.spool.folder, job.id, number))

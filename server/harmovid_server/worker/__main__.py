@@ -13,7 +13,7 @@ from harmovid.errors import HarmoVidError
 
 from harmovid_server import engines
 from harmovid_server.child import enter
-from harmovid_server.worker.codec_pool import CodecPool
+from harmovid_server.worker.codec_pool import COMMAND, COMMAND_LOG_JSON, CodecPool
 from harmovid_server.worker.engine_host import EngineHost
 from harmovid_server.worker.worker import Worker, codec_children, runtime_settings
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
         log.error("engines cannot be offered: %s", error)
         sys.exit(2)
     host = EngineHost(loaded, runtime_settings(config, link.name))
-    pool = CodecPool(codec_children(config))
+    pool = CodecPool(codec_children(config), COMMAND_LOG_JSON if config.log_json else COMMAND)
     worker = Worker(link, host, pool)
     link.send("hello", role="worker", engines=[info.to_dict() for info in host.infos()])
     try:

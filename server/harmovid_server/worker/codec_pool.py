@@ -28,7 +28,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy.typing as npt
 from harmovid.errors import FrameRefused, FrameUnreadable, HarmoVidError, JobError, ProtocolError, from_wire
 
-from harmovid_server.codec import packets, sandbox
+from harmovid_server.codec import LOG_JSON, packets, sandbox
 from harmovid_server.codec.packets import Arrays, Body, PeerGoneError
 from harmovid_server.logs import about
 from harmovid_server.worker.codec_queue import Reply, Task, TaskQueue
@@ -37,6 +37,9 @@ log = logging.getLogger("harmovid.worker")
 
 COMMAND = (sys.executable, "-m", "harmovid_server.codec")
 """Executed afresh, never forked: a fork of a process with threads may hold their locks for ever."""
+
+COMMAND_LOG_JSON = (*COMMAND, LOG_JSON)
+"""The same for a server whose log is JSON."""
 
 TASK_S = 120.0
 """Longest time for one task. An 8K frame with forty channels takes about 20 s; the rest is a slow machine."""
@@ -174,6 +177,7 @@ class CodecPool:
         for _ in range(2):
             child = slot.child()
             fresh = child.served == 0
+            begun_s = time.monotonic()
             try:
                 body, arrays = child.ask(task.body, task.arrays, self._timeout_s)
             except TimeoutError:
@@ -188,7 +192,7 @@ class CodecPool:
                     task.future.set_exception(_crashed(task.body, died))
                     return
             else:
-                _fill(task.future, body, arrays, child.serial)
+                _fill(task.future, body, arrays, child.serial, time.monotonic() - begun_s)
                 return
 
 
@@ -225,12 +229,12 @@ class _ChildSlot:
         return child.terminate()
 
 
-def _fill(future: Future[Reply], body: Body, arrays: Arrays, child: int) -> None:
+def _fill(future: Future[Reply], body: Body, arrays: Arrays, child: int, seconds: float) -> None:
     error = body.get("error")
     if isinstance(error, dict):
         future.set_exception(from_wire(error))
     else:
-        future.set_result(Reply(body, arrays, child))
+        future.set_result(Reply(body, arrays, child, seconds))
 
 
 def _crashed(body: Body, died: str) -> HarmoVidError:

@@ -24,11 +24,15 @@ STEAL_FROM = 2
 
 @dataclass(frozen=True)
 class Reply:
-    """What a child answered, and which child (its serial number): it may still hold the decoded frame."""
+    """What a child answered, and which child (its serial number): it may still hold the decoded frame.
+
+    `seconds` is how long it took.
+    """
 
     body: Body
     arrays: Arrays
     child: int
+    seconds: float = 0.0
 
 
 @dataclass

@@ -24,7 +24,7 @@ from harmovid.errors import EngineFailed, HarmoVidError, OutputError, SpoolFull
 
 from harmovid_server.codec.plan import Plan, title
 from harmovid_server.engines.base import ProxyFrame, ShotInfo, ShotSession
-from harmovid_server.logs import about
+from harmovid_server.logs import about, of_job
 from harmovid_server.spool import DISK_FULL, file_is
 from harmovid_server.worker import checkpoint
 from harmovid_server.worker.checkpoint import Checkpoint
@@ -87,6 +87,10 @@ class JobRun:
 
     def run(self) -> None:
         """Do the job. Whatever goes wrong, the worker lives on, and main hears of the end exactly once."""
+        with of_job(self.context.job):
+            self._run()
+
+    def _run(self) -> None:
         context = self.context
         try:
             self._open()
@@ -134,7 +138,7 @@ class JobRun:
             path = context.result_path(result.frame)
             if result.frame not in context.done and file_is(path, result.size, result.crc):
                 context.done.add(result.frame)
-                context.tell("computed", **result._asdict(), report={})
+                context.tell("computed", **result._asdict(), report={}, seconds={})
                 context.tell("release", frames=[result.frame])
 
     def _fits(self, found: Checkpoint) -> bool:
@@ -223,7 +227,9 @@ class JobRun:
 
     def _push(self, frame: ProxyFrame) -> None:
         with self._host.turn(self.context.spec.engine, f"on frame {frame.number}"):
+            begun_s = time.monotonic()
             answers = list(self._session.push(frame))
+            self._proxies.seconds[frame.number]["engine"] = time.monotonic() - begun_s
         self._renders.owed.add(frame.number)
         self._position = frame.number
         self._renders.take(answers)

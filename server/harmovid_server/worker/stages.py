@@ -39,12 +39,14 @@ class ProxyStage:
         display: the shot's display window, from its first good frame; empty before.
         children: the codec child that measured a frame, until it is finished.
         facts: what was odd about a frame, until it is finished.
+        seconds: what a frame's stages took so far ("proxy", "engine"), until it is finished.
     """
 
     def __init__(self, context: JobContext, numbers: Iterable[int]) -> None:
         self.display: Tuple[int, ...] = ()
         self.children: Dict[int, int] = {}
         self.facts: Dict[int, Dict[str, Any]] = {}
+        self.seconds: Dict[int, Dict[str, float]] = {}
         self._context = context
         self._upcoming: Deque[int] = deque(numbers)
         self._going: Deque[Tuple[int, Future[Reply]]] = deque()
@@ -90,6 +92,7 @@ class ProxyStage:
             self._context.fail_frame(number, error)
             return None
         self.children[number] = reply.child
+        self.seconds[number] = {"proxy": reply.seconds}
         odd = {name: reply.body["facts"][name] for name in ODD_FACTS if reply.body["facts"][name]}
         if odd:
             self.facts[number] = odd
@@ -168,20 +171,23 @@ class RenderStage:
             if not future.done():
                 continue
             del self._open[number]
+            seconds = self._proxies.seconds.get(number, {})
             facts = self._leave(number)
             try:
-                body = future.result().body
+                reply = future.result()
             except HarmoVidError as error:
                 if not is_about_one_frame(error):
                     raise
                 self._context.fail_frame(number, error)
                 continue
+            body = reply.body
             result = Result(number, body["size"], body["crc"])
             self._context.done.add(number)
             self.unsecured.append(number)
             self.latest.append(result)
             report = {**facts, **body["report"], "engine": plain(answer.report), **self._runtime()}
-            self._context.tell("computed", **result._asdict(), report=report)
+            seconds["finish"] = reply.seconds
+            self._context.tell("computed", **result._asdict(), report=report, seconds=seconds)
 
     def take_up(self, found: Checkpoint) -> None:
         """Go on where a checkpoint was made."""
@@ -196,4 +202,5 @@ class RenderStage:
 
     def _leave(self, number: int) -> Dict[str, Any]:
         self._proxies.children.pop(number, None)
+        self._proxies.seconds.pop(number, None)
         return self._proxies.facts.pop(number, {})

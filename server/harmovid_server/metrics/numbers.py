@@ -1,0 +1,122 @@
+"""The newest numbers of main, and what is read besides them: memory of all processes and of the GPUs.
+
+numbers = Numbers()
+numbers.take(message)                   # the link's thread
+numbers.ready_problems()                # the listener's threads; () is ready
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+
+Message = Dict[str, Any]
+
+STALE_S = 5.0
+"""Main sends its numbers once a second; after this long it is taken to hang."""
+
+GPU_S = 10.0
+"""How long what nvidia-smi says is used again, and how long it may take."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+SILENT = f"main has said nothing for {STALE_S:g} s"
+
+
+class Numbers:
+    """What main last said. Every method may be called from any thread."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Have no numbers yet.
+
+        Args:
+            now: a clock in seconds.
+        """
+        self._now = now
+        self._message: Message = {}
+        self._at_s = -float("inf")
+
+    def take(self, message: Message) -> None:
+        """Keep a message `numbers` of main."""
+        self._message, self._at_s = message, self._now()
+
+    @property
+    def message(self) -> Message:
+        """The last message; empty before the first."""
+        return self._message
+
+    def is_live(self) -> bool:
+        """Return whether main is there and turns."""
+        return self._now() - self._at_s <= STALE_S
+
+    def ready_problems(self) -> Tuple[str, ...]:
+        """Return why no new job should be sent here; nothing where it may."""
+        if not self.is_live():
+            return (SILENT,)
+        return tuple(self._message["problems"])
+
+
+def memory_of(pids: Mapping[str, int]) -> Iterator[Tuple[str, int]]:
+    """Yield (process, resident bytes) of main's children and of their children, which are numbered.
+
+    Args:
+        pids: slot ("main", "worker-0") to process id.
+    """
+    for name, pid in pids.items():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            yield name, resident_bytes(pid)
+        if name == "main":
+            continue
+        for number, child in enumerate(children_of(pid)):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                yield f"{name}/codec-{number}", resident_bytes(child)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process (proc(5), statm, field 2)."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+
+
+def children_of(pid: int) -> List[int]:
+    """Return the ids of a process's children (proc(5), task/TID/children); none where it is gone."""
+    found: List[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(word) for word in task.read_text(encoding="ascii").split()]
+    return sorted(found)
+
+
+class GpuMemory:
+    """Used and total memory of each GPU, asked of nvidia-smi in a thread so that a hanging driver holds nobody up."""
+
+    def __init__(self) -> None:
+        self._rows: List[Tuple[str, int, int]] = []
+        self._tool = shutil.which("nvidia-smi")
+        if self._tool:
+            threading.Thread(target=self._watch, name="gpu-memory", daemon=True).start()
+
+    def rows(self) -> List[Tuple[str, int, int]]:
+        """Return (index, used bytes, total bytes) as last told; nothing without a GPU."""
+        return self._rows
+
+    def _watch(self) -> None:
+        while True:
+            self._rows = _ask(str(self._tool))
+            time.sleep(GPU_S)
+
+
+def _ask(tool: str) -> List[Tuple[str, int, int]]:
+    command = [tool, "--query-gpu=index,memory.used,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=GPU_S, check=True).stdout
+        rows = [line.split(",") for line in said.splitlines() if line.strip()]
+        # nounits: MiB
+        return [(index.strip(), int(used) << 20, int(total) << 20) for index, used, total in rows]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
