@@ -23,6 +23,7 @@ from fakes.resolve_host.base import Remote
 from fakes.resolve_host.inject import PERFORM, Injector
 from fakes.resolve_host.quirks import Quirks
 from fakes.resolve_host.rendering import RenderQueue
+from fakes.resolve_host.ui import User
 
 PAGES = ("media", "photo", "cut", "edit", "fusion", "color", "fairlight", "deliver")
 Version = Tuple[int, ...]
@@ -62,9 +63,10 @@ class Host:
         self.known_luts: FrozenSet[str] = frozenset()
         self.requested_folder = ""
         """What the user picks in RequestDir and RequestFile; "" is Cancel."""
-        self.asked: Dict[str, Any] = {}
-        """What the user answers in AskUser, by the name of the control; None in `asks` is Cancel."""
+        self.asked: Optional[Dict[str, Any]] = {}
+        """What the user answers in AskUser, by the name of the control; None is Cancel."""
         self.queue = RenderQueue(self)
+        self.user = User(self)
         self._methods: Dict[str, FrozenSet[str]] = {}
         self._fusion: Any = None
 
@@ -161,7 +163,11 @@ class Host:
                 return False
             if remote._gone():
                 return None
-            method = object.__getattribute__(remote, name)
+            method = getattr(type(remote), name, None)
+            if method is None:
+                self.violations.append(f"the stand-in does not play {kind}.{name}")
+                raise NotImplementedError(self.violations[-1])
+            method = method.__get__(remote)
             self._check(f"{kind}.{name}", method, args, named)
             return self.injector.answer(method(*args, **named))
 

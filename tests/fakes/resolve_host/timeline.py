@@ -224,7 +224,7 @@ class Timeline(HasMarkers, HasMarks):
         if any(each.name == name for each in project.timelines):
             return None
         clip, self._model.clip = self._model.clip, None
-        twin = copy.deepcopy(self._model, _shared(project))
+        twin = copy.deepcopy(self._model, _shared(self._host))
         self._model.clip = clip
         twin.id, twin.name = model.new_id(), name
         for item in twin.items():
@@ -272,6 +272,7 @@ class Timeline(HasMarkers, HasMarks):
         }
 
 
-def _shared(project: model.Project) -> Dict[int, Any]:
-    """Return what a copy of a timeline shares with it: the clips of the media pool."""
-    return {id(clip): clip for clip in project.clips()}
+def _shared(host: Any) -> Dict[int, Any]:
+    """Return what a copy of a timeline shares with it: the application, and clips and groups of the project."""
+    project = host.project
+    return {id(each): each for each in [host, *project.clips(), *project.groups]}
