@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple, Union
 
 from harmovid.errors import InputError, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange, sequences_in
@@ -38,6 +38,7 @@ class FilePlan:
         layers: layer to its files, in the engine's order: the layer that is relit comes first.
         out: the results.
         frames: the job's frames.
+        context: further frames that the engine sees, and of which no result is made.
         colorspace: layer to OpenColorIO name, for images that were given one.
         exr_layers: image to the layer, part or view in its files, where one was chosen.
         matte_channels: matte to the channel in its files, where one was chosen.
@@ -51,6 +52,7 @@ class FilePlan:
     shared: Dict[str, str] = field(default_factory=dict)
     exr_layers: Dict[str, str] = field(default_factory=dict)
     matte_channels: Dict[str, str] = field(default_factory=dict)
+    context: FrameRange = field(default_factory=FrameRange)
 
     @classmethod
     def make(
@@ -63,6 +65,8 @@ class FilePlan:
         roots: Roots = (),
         exr_layers: Choice = "",
         matte_channels: Choice = "",
+        handles: int = 0,
+        context: Frames = None,
     ) -> FilePlan:
         """Return the plan.
 
@@ -75,9 +79,12 @@ class FilePlan:
             roots: local folders that the server mounts under a root name, the longest first.
             exr_layers: the layer, part or view that is the picture, of all images or by layer; else the beauty.
             matte_channels: the channel that is the matte, of all mattes or by layer; else by name and content.
+            handles: so many frames to either side of each are context, as far as they are there.
+            context: further frames that are, as `frames` is written; the job's own do not count.
 
         Raises:
-            InputError: a required input is missing, or one that the engine does not take; a matte with a colour space.
+            InputError: a required input is missing, or one that the engine does not take; a matte with a colour space;
+                handles below 0.
             PatternError: a pattern or range that cannot be used, or that fits no file.
             OutputError: a result would replace an input.
         """
@@ -98,7 +105,23 @@ class FilePlan:
             _shared(layers, roots),
             _chosen(exr_layers, images, "image", "a layer"),
             _chosen(matte_channels, mattes, "matte", "a channel"),
+            _context(handles, context, numbers, layers, images),
         )
+
+    @property
+    def seen(self) -> FrameRange:
+        """All frames that the engine sees."""
+        return FrameRange([*self.frames, *self.context]) if self.context else self.frames
+
+    def sequence(self) -> FrameRange:
+        """Return the frames that are there of the first image that is a sequence; none where none is."""
+        leader = next((one for one in self.layers.values() if not one.is_single), None)
+        return FrameRange() if leader is None else leader.found()
+
+    def beside(self, reach: int) -> FrameRange:
+        """Return the frames on disk, within `reach` of those of the job, that the engine does not see."""
+        seen = set(self.seen)
+        return FrameRange(n for n in _near(self.sequence(), self.frames, reach) if n not in seen)
 
     def existing(self) -> FrameRange:
         """Return the job's frames whose results are there already.
@@ -126,12 +149,12 @@ class FilePlan:
         return found
 
     def gaps(self) -> Dict[str, FrameRange]:
-        """Return the frames of the job that have no file, for each layer where there are any."""
+        """Return the frames of the job and its context that have no file, for each layer where there are any."""
         found: Dict[str, FrameRange] = {}
         for layer, pattern in self.layers.items():
             if not pattern.is_single:
                 there = pattern.files()
-                missing = [frame for frame in self.frames if frame not in there]
+                missing = [frame for frame in self.seen if frame not in there]
                 if missing:
                     found[layer] = FrameRange(missing)
         return found
@@ -180,6 +203,38 @@ def _frames(wanted: Frames, layers: Mapping[str, FramePattern], images: Sequence
             f"none of the frames {frames} is there.", fix=f"{leader.text} has {leader.found()}."
         )
     return frames
+
+
+def _context(
+    handles: int,
+    named: Frames,
+    frames: FrameRange,
+    layers: Mapping[str, FramePattern],
+    images: Sequence[str],
+) -> FrameRange:
+    """Return the frames beside those of the job that are seen: within the handles where all layers have them, or named.
+
+    Raises:
+        InputError: handles below 0. PatternError: a range that cannot be read.
+    """
+    if handles < 0:
+        raise InputError(f"{handles} handles are asked for.", fix="Name a number of frames, 0 or more.")
+    numbers = set(FrameRange.parse(named) if isinstance(named, str) and named else named or ())
+    moving = [pattern for pattern in layers.values() if not pattern.is_single]
+    if handles and moving:
+        leader = next((layers[name] for name in images if not layers[name].is_single), moving[0])
+        files = [pattern.files() for pattern in moving]
+        near = _near(leader.found(), frames, handles)
+        numbers.update(number for number in near if all(number in there for there in files))
+    return FrameRange(numbers.difference(frames))
+
+
+def _near(numbers: Iterable[int], frames: FrameRange, reach: int) -> Iterator[int]:
+    """Yield those of some numbers that are no further from the nearest frame than `reach`."""
+    for number in numbers:
+        nearest = frames.nearest(number)
+        if nearest is not None and abs(nearest - number) <= reach:
+            yield number
 
 
 def _output(text: str, source: FramePattern, frames: FrameRange) -> FramePattern:

@@ -170,6 +170,8 @@ class EngineInfo:
         options: what can be set, in the order in which a user interface shows it.
         default: it is used for its task when the user names none.
         lookahead_frames: how many frames it may need beyond the one it answers (bounds the spool of a job).
+        handle_frames: how many frames to either side of a part of a shot it has to see for the part to fit the whole;
+            0 where it has no use for any. Servers that cannot show an engine more than the job's frames leave it out.
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
         presets: named sets of option values.
@@ -186,6 +188,7 @@ class EngineInfo:
     options: Tuple[Option, ...] = ()
     default: bool = False
     lookahead_frames: int = 0
+    handle_frames: int = 0
     limits: Dict[str, int] = field(default_factory=dict)
     waits_for: str = ""
     presets: Tuple[Preset, ...] = ()
@@ -315,12 +318,14 @@ class JobSpec:
     """One job: an engine, a frame range, named inputs, options, and what should come back.
 
     `job_id` is made by the client (32 hex digits) and is the idempotency key: submitting it again is the same
-    job. `frames` is the range in text form ("1001-1100x2,1150", see `harmovid.frames`). `layers` names the
-    inputs that will be sent. `colorspace` maps a layer to an OpenColorIO colour space name; a layer without
-    one is scene-linear with the primaries that its file states. `shared` maps a layer to
-    "root:relative/pattern.####.exr" on storage that the server mounts itself, in place of sent bytes. `exr_layers`
-    maps an image input to the layer, part or view of its files that is the picture, `matte_channels` a matte input
-    to its channel; inputs that are not named there follow the rules of `harmovid.pixels.inputs`.
+    job. `frames` is the range in text form ("1001-1100x2,1150", see `harmovid.frames`). `context` is the same
+    of frames that the engine sees as well, though no result of them is wanted ("" for none); those of `frames`
+    do not count in it. `layers` names the inputs that will be sent. `colorspace` maps a layer to an OpenColorIO
+    colour space name; a layer without one is scene-linear with the primaries that its file states. `shared`
+    maps a layer to "root:relative/pattern.####.exr" on storage that the server mounts itself, in place of sent
+    bytes. `exr_layers` maps an image input to the layer, part or view of its files that is the picture,
+    `matte_channels` a matte input to its channel; inputs that are not named there follow the rules of
+    `harmovid.pixels.inputs`.
     """
 
     job_id: str
@@ -334,11 +339,12 @@ class JobSpec:
     label: str = ""
     exr_layers: Dict[str, str] = field(default_factory=dict)
     matte_channels: Dict[str, str] = field(default_factory=dict)
+    context: str = ""
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain maps and lists, as they travel in SUBMIT; choices that nobody made are left out."""
         data = asdict(self)
-        return {k: v for k, v in data.items() if v or k not in ("exr_layers", "matte_channels")}
+        return {k: v for k, v in data.items() if v or k not in ("exr_layers", "matte_channels", "context")}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:

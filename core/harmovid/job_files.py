@@ -18,6 +18,7 @@ from harmovid.errors import InputError, OutputError
 from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
 from harmovid.frames import FrameRange
 from harmovid.job import DONE, EngineInfo, JobSpec, OutputSpec, new_job_id
+from harmovid.storage.checksums import crc32
 from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource
 from harmovid.storage.journal import Journal, job_digest, journal_path
@@ -32,6 +33,7 @@ class JobFiles:
         plan: inputs, results and frames as patterns and ranges.
         source: where the inputs are read.
         warnings: sentences that a user should see before the start: frames without a file, results that will go.
+            Once `sink` has been used also which results are made again.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class JobFiles:
         self._spec = spec
         self._overwrite = overwrite
         self._own = own
-        self._digest = job_digest(spec, self.source, plan.frames, plan.out.text)
+        self._digest = job_digest(spec, self.source, plan.out.text)
         self._sink: Optional[DirectorySink] = None
         self._journal: Optional[Journal] = None
         self.resumed = FrameRange()
@@ -74,6 +76,8 @@ class JobFiles:
         exr_layers: Choice = "",
         matte_channels: Choice = "",
         own: AbstractSet[str] = frozenset(),
+        handles: int = 0,
+        context: Frames = None,
     ) -> JobFiles:
         """Check everything about a job that can be checked here, and return it ready to start. Writes nothing.
 
@@ -94,16 +98,31 @@ class JobFiles:
             exr_layers: the layer, part or view that is the picture, of all images or by layer; by default the beauty.
             matte_channels: the channel that is the matte, of all mattes or by layer; by default by name and content.
             own: absolute paths of results of an earlier run of the caller's: these may be replaced.
+            handles: so many frames to either side are seen by the engine as well, as far as they are there; no results
+                are made of them. `engine.handle_frames` make a part of a shot fit the whole.
+            context: further such frames, as a range.
 
         Raises:
             InputError: an input, range or pattern that cannot be used (`PatternError`), or an option (`OptionError`).
             OutputError: a result would replace an input, or one that is there already.
         """
         plan = FilePlan.make(
-            engine.layers, inputs, out, frames, colorspace, roots, exr_layers, matte_channels
+            engine.layers,
+            inputs,
+            out,
+            frames,
+            colorspace,
+            roots,
+            exr_layers,
+            matte_channels,
+            handles,
+            context,
         )
+        unused = bool(plan.context) and not engine.handle_frames
+        if unused:
+            plan = replace(plan, context=FrameRange())
         checked = engine.check_options(options or {})
-        engine.check_frames(checked, plan.frames)
+        engine.check_frames(checked, plan.seen)
         if output == "comp" and not engine.composites:
             raise InputError(
                 f"engine {engine.name} has no background to put the result over.",
@@ -122,8 +141,13 @@ class JobFiles:
             label=clip_text(label or f"{engine.name} {name}", LABEL_BYTES),
             exr_layers=plan.exr_layers,
             matte_channels=plan.matte_channels,
+            context=str(plan.context),
         )
-        return cls(engine, plan, spec, overwrite, own)
+        job = cls(engine, plan, spec, overwrite, own)
+        if unused:
+            said = f"the engine {engine.name} has no use for handles, or its server cannot show it any: left out."
+            job.warnings = (*job.warnings, said)
+        return job
 
     @property
     def frames(self) -> FrameRange:
@@ -180,7 +204,13 @@ class JobFiles:
         said: List[str] = []
         for layer, missing in self.plan.gaps().items():
             said.append(
-                f"{self._label(layer)}: {len(missing)} of {len(self.frames)} frames have no file: {missing}."
+                f"{self._label(layer)}: {len(missing)} of {len(self.plan.seen)} frames have no file: {missing}."
+            )
+        handles = self.engine.handle_frames
+        if self.plan.beside(handles):
+            said.append(
+                f"frames {self.frames} are part of a longer sequence, {self.plan.sequence()}, and may not fit the "
+                f"rest: let the engine see {handles} frames to either side as well (--handles {handles})."
             )
         for layer, (taken, left_out) in self.plan.odd_names().items():
             for names, what in ((taken, "taken although"), (left_out, "left out, as")):
@@ -211,10 +241,17 @@ class JobFiles:
         """Open the job's journal; refuse results of other jobs in its place, unless they may be replaced."""
         plan = self.plan
         is_new = not os.path.exists(self.journal_path)
-        journal = Journal.open(plan.out.folder, self._digest, plan.out.path, Claim(plan.out, plan.frames))
+        sent = crc32(self._spec.context.encode(), self.source.fingerprint(plan.seen))
+        claim = Claim(plan.out, plan.frames)
+        journal = Journal.open(plan.out.folder, self._digest, plan.out.path, claim, self.source, sent)
         written = journal.begin(journal.job_id)
         self.resumed = FrameRange(written)
-        foreign = self._strangers(FrameRange(frame for frame in plan.existing() if frame not in written))
+        if journal.outdated:
+            changed = FrameRange(journal.outdated)
+            said = f"the inputs of {len(changed)} results have changed: frames {changed} are made again."
+            self.warnings = (*self.warnings, said)
+        own = {*written, *journal.outdated}
+        foreign = self._strangers(FrameRange(frame for frame in plan.existing() if frame not in own))
         if not foreign or self._overwrite:
             return journal
         if is_new:

@@ -65,7 +65,7 @@ def main(arguments: List[str]) -> None:
     source = SlowSource({"plate": FramePattern.parse(plate)})
     source.delay_s = float(read_s)
     spec = JobSpec("0" * 32, engine, frames_text, ("plate",), json.loads(options))
-    journal = Journal.open(out.folder, job_digest(spec, source, frames, out.text), out.path)
+    journal = Journal.open(out.folder, job_digest(spec, source, out.text), out.path)
     sink = SlowSink(out, frames, source, journal)
     sink.delay_s, sink.written = float(write_s), []
     say(job=journal.job_id)

@@ -27,6 +27,7 @@ TABLE = {
     "computed": {"job", "attempt", "frame", "size", "crc", "report", "seconds"},
     "frame_failed": {"job", "attempt", "frame", "error"},
     "release": {"job", "attempt", "frames"},
+    "show": {"job", "attempt", "frames"},
     "finished": {"job", "attempt"},
     "job_failed": {"job", "attempt", "error"},
 }
@@ -67,12 +68,20 @@ class Rig:
         options: Optional[Dict[str, Any]] = None,
         now: Callable[[], float] = time.monotonic,
         colorspace: Optional[Dict[str, str]] = None,
+        context: str = "",
         **output: Any,
     ) -> JobRun:
         """Start an attempt, as main's `start` and `ready` would."""
         self.attempt += 1
         spec = JobSpec(
-            JOB, engine, frames, layers, options or {}, colorspace or {}, output=OutputSpec(**output)
+            JOB,
+            engine,
+            frames,
+            layers,
+            options or {},
+            colorspace or {},
+            output=OutputSpec(**output),
+            context=context,
         )
         message = msgpack.unpackb(msgpack.packb({
             "op": "start", "job": JOB, "attempt": self.attempt, "spec": spec.to_dict(),

@@ -34,6 +34,7 @@ def prepare(args: argparse.Namespace, engine: EngineInfo, config: Settings) -> J
         roots=config.roots if config.server else (),
         exr_layers=parser.exr_layers_of(args, engine),
         matte_channels=parser.matte_channels_of(args, engine),
+        handles=args.handles,
     )
 
 

@@ -92,6 +92,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             settings.roots if settings.server else (),
             exr_layers_of(args, engine),
             matte_channels_of(args, engine),
+            args.handles,
         )
         OutputSpec(getattr(args, "mode", "fg"), args.strength)
     except HarmoVidError as error:
@@ -192,7 +193,7 @@ def _options(found: Findings, engine: EngineInfo, args: argparse.Namespace) -> N
     try:
         options = engine.check_options(options_of(args, engine))
         if found.plan is not None:
-            engine.check_frames(options, found.plan.frames)
+            engine.check_frames(options, found.plan.seen)
     except HarmoVidError as error:
         found.problems.append(error)
 

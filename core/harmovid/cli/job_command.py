@@ -68,7 +68,11 @@ def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Con
         console.note(f"warning: {remark}")
         events.warning(remark)
     outcome = run_job(job, config, console, events)
-    outcome.remarks = remarks
+    later = [warning for warning in job.warnings if warning not in remarks]
+    for remark in later:
+        console.note(f"warning: {remark}")
+        events.warning(remark)
+    outcome.remarks = remarks + later
     written = diagnostics.write(folder, job, outcome) if folder else []
     return _tell(outcome, args, written, console, events)
 

@@ -16,13 +16,13 @@ import errno
 import os
 import struct
 import time
-from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Protocol, Set, Tuple
 
 from harmovid.errors import FrameMissing, FrameRefused, FrameUnreadable, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.storage.atomic import WholeFile, stem_of, temporary_stem
 from harmovid.storage.checksums import Buffer, crc32
-from harmovid.storage.journal import Journal
+from harmovid.storage.journal import UNKNOWN, Journal
 from harmovid.storage.kinds import EXR_DEEP_FLAG, EXR_MAGIC, HEAD_BYTES, other_kind
 
 LISTING_SECONDS = 2.0  # how long a folder listing serves for "the nearest frame is ..."
@@ -149,19 +149,26 @@ class DirectorySource:
             return path
         return pattern.folder + self._existing(pattern).get(frame, pattern.name(frame))
 
+    def places(self) -> List[str]:
+        """Return each layer with where its files lie."""
+        layers = sorted(self.patterns.items())
+        return [f"{layer} {os.path.abspath(pattern.text)}" for layer, pattern in layers]
+
     def fingerprint(self, frames: Iterable[int]) -> int:
-        """Return a CRC-32 over names, sizes and times of all input files: other inputs are another job."""
+        """Return a CRC-32 over names, sizes and times of the input files of these frames."""
         crc = 0
         for layer, pattern in sorted(self.patterns.items()):
             for frame in (0,) if pattern.is_single else frames:
                 path = os.path.abspath(self.path(layer, frame))
-                try:
-                    status = os.stat(path)
-                    line = f"{layer} {path} {status.st_size} {status.st_mtime_ns}\n"
-                except OSError:
-                    line = f"{layer} {path} missing\n"
+                line = f"{layer} {path} {_size_and_time(path) or 'missing'}\n"
                 crc = crc32(line.encode("utf-8", "surrogateescape"), crc)
         return crc
+
+    def fingerprint_of(self, frame: int) -> int:
+        """Return the same of one frame; `journal.UNKNOWN` where a file of it is missing."""
+        if all(_size_and_time(self.path(layer, frame)) for layer in self.patterns):
+            return self.fingerprint([frame])
+        return UNKNOWN
 
     def _missing(self, pattern: FramePattern, layer: str, frame: int) -> FrameMissing:
         files = {} if pattern.is_single else self._existing(pattern)
@@ -230,7 +237,7 @@ class DirectorySink:
     def begin(self, job_id: str) -> Mapping[int, int]:
         """Return what earlier runs of the same job have written and is still as it was written."""
         written = {} if self._journal is None else self._journal.begin(job_id)
-        self._own.update(written)
+        self._own.update(written, () if self._journal is None else self._journal.outdated)
         return written
 
     def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
@@ -326,6 +333,15 @@ class _FileReceiver:
     def drop(self) -> None:
         """See `Receiver`."""
         self._file.drop()
+
+
+def _size_and_time(path: str) -> str:
+    """Return a file's size and time of change as text, nothing where there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def output_error(error: OSError, path: str, size: int, frame: Optional[int] = None) -> OutputError:

@@ -5,17 +5,20 @@
 
 A hidden text file `.harmovid-<digest>.journal` in the output folder. Its first line names the job id, so
 that the same command, run again after a crash, finds its job on the server; every further line is one
-result that was written, fsynced and renamed. The digest is made of the specification, the inputs and the
+result that was written, fsynced and renamed. The digest is made of the specification, the inputs' names and the
 output: another command has another journal.
 
-    harmovid-journal 1 <job id> <digest>
+    harmovid-journal 2 <job id> <digest> <sent in hex>
     results <frames> <pattern, percent-encoded>
     put <frame> <size> <crc32 in hex>
-    <frame> <size> <crc32 in hex> <mtime in ns>
+    <frame> <size> <crc32 in hex> <mtime in ns> <inputs in hex>
 
 `put` says what is about to get a result's name: a run that was killed before the next line knows its own file again.
-A line that was cut off by a crash is ignored. While a run holds the journal it is locked, so that two runs of one
-command, or two jobs with the same results, cannot write the same files.
+`inputs` is a number made of the frame's input files; where it has changed, the result is made again. `sent` is the same
+of all that the job sends: where it has changed, what is left to do is another job for the server. A line that was cut
+off by a crash is ignored. While a run holds the journal it is locked, so that two runs of one command, or two jobs with
+the same results, cannot write the same files. The journal goes when every result is there; after a job in which frames
+failed it stays, so that the same command does what is missing.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Protocol
 
 from harmovid.errors import OutputError
 from harmovid.job import DONE, JobSpec, new_job_id
@@ -35,26 +38,37 @@ from harmovid.storage.checksums import crc32
 from harmovid.storage.claims import Claim, exclusive, other_journals
 from harmovid.storage.locks import lock_file
 
-_HEADER = re.compile(r"harmovid-journal 1 ([0-9a-f]{32}) ([0-9a-f]{32})")
-_LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) (-?[0-9]{1,20})")
+_HEADER = re.compile(r"harmovid-journal 2 ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9a-f]{8})")
+_LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) (-?[0-9]{1,20}) ([0-9a-f]{8})")
 _PUT = re.compile(r"put (-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8})")
 _READ_BYTES = 1 << 20
 
 
-class Fingerprinted(Protocol):
+UNKNOWN = 0
+"""In place of a fingerprint: the inputs cannot be told, and count as what they were."""
+
+
+class Inputs(Protocol):
     """Inputs that can tell whether they are still the same (`harmovid.storage.files.DirectorySource`)."""
 
-    def fingerprint(self, frames: Any) -> int:
-        """Return a number that changes when an input changes."""
+    def places(self) -> List[str]:
+        """Return where they lie, one text for each layer."""
+
+    def fingerprint(self, frames: Iterable[int]) -> int:
+        """Return a number of 32 bits that changes when an input changes."""
+
+    def fingerprint_of(self, frame: int) -> int:
+        """Return the same of one frame; `UNKNOWN` where a file of it is missing."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """One result as it was written: its file's size, checksum and time of change."""
+    """One result as it was written: its file's size, checksum and time of change, and what it was made from."""
 
     size: int
     crc: int
     mtime_ns: int
+    inputs: int = UNKNOWN
 
     def is_still(self, path: str) -> bool:
         """Return whether the file is unchanged; it is read again only when its time has changed."""
@@ -67,17 +81,16 @@ class Written:
             return False
 
 
-def job_digest(spec: JobSpec, source: Fingerprinted, frames: Any, output: str) -> str:
-    """Return 32 hex digits that are equal for the same job on the same inputs to the same output.
+def job_digest(spec: JobSpec, source: Inputs, output: str) -> str:
+    """Return 32 hex digits that are equal for the same job on files of the same names to the same output.
 
     Args:
-        spec: the job; its id does not count.
+        spec: the job; neither its id counts nor what the engine sees beside its frames.
         source: the inputs.
-        frames: the job's frame numbers.
         output: the output pattern's text.
     """
-    plain = {**spec.to_dict(), "job_id": ""}
-    said = [plain, source.fingerprint(frames), os.path.abspath(output)]
+    plain = {**spec.to_dict(), "job_id": "", "context": ""}
+    said = [plain, source.places(), os.path.abspath(output)]
     text = json.dumps(said, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -108,19 +121,40 @@ def has_journals(folder: str) -> bool:
 
 
 class Journal:
-    """One job's journal, open and locked. `job_id` is the id under which the job is to be submitted."""
+    """One job's journal, open and locked.
 
-    def __init__(self, path: str, descriptor: int, digest: str, claim: Optional[Claim] = None) -> None:
+    Attributes:
+        job_id: the id under which the job is to be submitted.
+        outdated: results of this job that were made from other inputs than those that are there now, by frame.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        descriptor: int,
+        digest: str,
+        claim: Optional[Claim] = None,
+        inputs: Optional[Inputs] = None,
+        sent: int = UNKNOWN,
+    ) -> None:
         self.path = path
+        self.outdated: Dict[int, Written] = {}
         self._digest = digest
         self._claim = claim
+        self._inputs, self._sent = inputs, sent
         self._file: Optional[int] = descriptor
         self._written: Dict[int, Written] = {}
         self.job_id = new_job_id()
 
     @classmethod
     def open(
-        cls, folder: str, digest: str, path_of: Callable[[int], str], claim: Optional[Claim] = None
+        cls,
+        folder: str,
+        digest: str,
+        path_of: Callable[[int], str],
+        claim: Optional[Claim] = None,
+        inputs: Optional[Inputs] = None,
+        sent: int = UNKNOWN,
     ) -> Journal:
         """Open or make the journal in `folder`, and check which of its results are still there unchanged.
 
@@ -132,6 +166,8 @@ class Journal:
             digest: `job_digest` of the job.
             path_of: frame number to the path of its result.
             claim: the results that the job will write; no other job may be writing one of them.
+            inputs: what the results are made from; without it they always count as the same.
+            sent: a number of 32 bits that changes when anything that is sent changes.
 
         Raises:
             OutputError: another run holds it, another job writes the same results, or it cannot be written.
@@ -142,7 +178,7 @@ class Journal:
             with exclusive(folder):
                 is_new = not os.path.exists(path)
                 flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-                journal = cls(path, os.open(path, flags, 0o666), digest, claim)
+                journal = cls(path, os.open(path, flags, 0o666), digest, claim, inputs, sent)
                 journal._take(folder, path_of, is_new)
                 return journal
         except OSError as error:
@@ -187,12 +223,23 @@ class Journal:
             OSError: the journal cannot be written.
         """
         status = os.stat(path)
-        entry = Written(status.st_size, crc, status.st_mtime_ns)
+        entry = Written(status.st_size, crc, status.st_mtime_ns, self._inputs_of(frame))
         self._append(_line(frame, entry))
         self._written[frame] = entry
 
+    def _inputs_of(self, frame: int) -> int:
+        return UNKNOWN if self._inputs is None else self._inputs.fingerprint_of(frame)
+
     def finish(self, state: str) -> None:
-        """Close; remove the file when the job is DONE, or over with nothing written."""
+        """Close; remove the file when every result is there, or the job is over with nothing written."""
+        if self._file is None:
+            return
+        lacking = self._claim is not None and any(frame not in self._written for frame in self._claim.frames)
+        if state == DONE and lacking and self._written:
+            # The server's job is over: what is missing will be another one.
+            self.begin(new_job_id())
+            self.close()
+            return
         self.close()
         if state == DONE or (state and not self._written):
             with contextlib.suppress(OSError):
@@ -226,15 +273,23 @@ class Journal:
         for frame, put in _announced(lines).items():
             if frame not in found and put.is_still(path_of(frame)):
                 found[frame] = put
-        self._written = {frame: entry for frame, entry in found.items() if entry.is_still(path_of(frame))}
-        if header and header.group(2) == self._digest and len(self._written) == len(found):
+        there = {frame: entry for frame, entry in found.items() if entry.is_still(path_of(frame))}
+        self.outdated = {frame: entry for frame, entry in there.items() if self._has_changed(frame, entry)}
+        self._written = {frame: entry for frame, entry in there.items() if frame not in self.outdated}
+        same = header and (header.group(2), int(header.group(3), 16)) == (self._digest, self._sent)
+        if header and same and len(self._written) == len(found):
             self.job_id = header.group(1)
         self._rewrite()
 
+    def _has_changed(self, frame: int, entry: Written) -> bool:
+        now = self._inputs_of(frame)
+        return UNKNOWN not in (now, entry.inputs) and now != entry.inputs
+
     def _rewrite(self) -> None:
-        text = f"harmovid-journal 1 {self.job_id} {self._digest}\n"
+        text = f"harmovid-journal 2 {self.job_id} {self._digest} {self._sent:08x}\n"
         text += f"{self._claim.line()}\n" if self._claim is not None else ""
-        text += "".join(_line(frame, entry) for frame, entry in self._written.items())
+        known = {**self.outdated, **self._written}
+        text += "".join(_line(frame, entry) for frame, entry in known.items())
         os.ftruncate(self._descriptor(), 0)
         self._append(text)
 
@@ -256,7 +311,10 @@ def _recorded(lines: List[str]) -> Dict[int, Written]:
     """Return the results that are noted as written."""
     # The last piece has no newline behind it: empty, or cut off by a crash.
     found = (match.groups() for match in filter(None, map(_LINE.fullmatch, lines[1:-1])))
-    return {int(frame): Written(int(size), int(crc, 16), int(mtime)) for frame, size, crc, mtime in found}
+    return {
+        int(frame): Written(int(size), int(crc, 16), int(mtime), int(inputs, 16))
+        for frame, size, crc, mtime, inputs in found
+    }
 
 
 def _announced(lines: List[str]) -> Dict[int, Written]:
@@ -294,7 +352,7 @@ def _running_claim(path: str) -> Optional[Claim]:
 
 
 def _line(frame: int, entry: Written) -> str:
-    return f"{frame} {entry.size} {entry.crc:08x} {entry.mtime_ns}\n"
+    return f"{frame} {entry.size} {entry.crc:08x} {entry.mtime_ns} {entry.inputs:08x}\n"
 
 
 def _read_all(descriptor: int) -> str:

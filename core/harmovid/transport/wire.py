@@ -114,6 +114,7 @@ SPEC = record(
         "label": text(LABEL_BYTES),
         "exr_layers": map_of(LAYER, text(256), LAYERS_PER_JOB),
         "matte_channels": map_of(LAYER, text(512), LAYERS_PER_JOB),
+        "context": text(256 * 1024),
     },
 )  # fmt: skip
 JOB_ROW = record(_PROGRESS, {"engine": text(64), "label": text(LABEL_BYTES), "age_s": number(0, 1e12)})

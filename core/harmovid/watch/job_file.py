@@ -34,6 +34,7 @@ KEYS = {
     "engine": "an engine by name, in place of a task",
     "out": "pattern or folder of the results",
     "frames": "1001-1100, 1001-1100x2, 1,5,9-12 (default all that are found)",
+    "handles": "frames to either side that the engine sees too, so that a part of a shot fits the rest",
     "output": "fg or comp",
     "strength": "share of the change that is applied, 0 to 2",
     "field": "yes: add the lighting field as channels, in stops",
@@ -214,6 +215,7 @@ class JobFile:
             label=self.path.stem,
             roots=roots,
             own=own,
+            handles=self._handles(),
         )
 
     def _folder_out(self) -> str:
@@ -244,6 +246,13 @@ class JobFile:
             return float(text) if option.kind == "float" else text
         except ValueError as error:
             raise self._bad(option.name, text, {"bool": "yes or no"}.get(option.kind, "a number")) from error
+
+    def _handles(self) -> int:
+        text = self.words.get("handles", "")
+        try:
+            return int(text) if text else 0
+        except ValueError as error:
+            raise self._bad("handles", text, "a whole number") from error
 
     def _number(self, word: str, default: float) -> float:
         text = self.words.get(word, "")

@@ -25,6 +25,7 @@ from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 REFERENCE = "reference_frame"
 PROXY_LINES = 180
 LOOKAHEAD_FRAMES = 16
+SMOOTHING_FRAMES = 24
 
 # Logarithms are taken within this range around middle grey: a black border or one lamp must not decide.
 LOW_STOPS, HIGH_STOPS = -8.0, 6.0
@@ -57,8 +58,8 @@ INFO = EngineInfo(
         _amount("exposure", 0.3, "Exposure", "mean log luminance"),
         _amount("colour", 0.3, "Colour", "mean colour"),
         _amount("contrast", 0.1, "Contrast", "deviation of log luminance"),
-        Option("smoothing", "int", 24, "Time constant of the average over frames.", "Smoothing", "Time", "frames",
-               1, 1000, advanced=True),
+        Option("smoothing", "int", SMOOTHING_FRAMES, "Time constant of the average over frames.", "Smoothing",
+               "Time", "frames", 1, 1000, advanced=True),
         Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
                "Time"),
     ),
@@ -67,6 +68,7 @@ INFO = EngineInfo(
                {"exposure": 1.0, "colour": 1.0, "contrast": 1.0}),
     ),
     lookahead_frames=LOOKAHEAD_FRAMES,
+    handle_frames=SMOOTHING_FRAMES,
 )  # fmt: skip
 
 

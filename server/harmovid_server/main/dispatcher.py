@@ -52,6 +52,7 @@ class LinkDispatcher:
             "computed": self._computed,
             "frame_failed": self._frame_failed,
             "release": self._release,
+            "show": self._show,
             "finished": self._finished,
             "job_failed": self._job_failed,
         }
@@ -147,7 +148,7 @@ class LinkDispatcher:
     def _asked(self, message: Message) -> Optional[Job]:
         """Return the job that a message about a frame belongs to, if both are known."""
         job = self.state.jobs.get(message["job"])
-        return job if job is not None and message["frame"] in job.numbers else None
+        return job if job is not None and message["frame"] in job.all_numbers else None
 
     def _received(self, _name: str, message: Message) -> None:
         if job := self._asked(message):
@@ -164,7 +165,7 @@ class LinkDispatcher:
             return
         number, layer, size = message["frame"], message["layer"], message.get("size", 0)
         self.state.void(job, number, layer)
-        if job.frames[number].state != WANT:
+        if not job.wants(number):
             return
         if message["error"].get("code") != SPOOL_FULL:
             self.state.fail_frame(job, number, message["error"])
@@ -212,8 +213,13 @@ class LinkDispatcher:
     def _release(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)
         for number in message["frames"] if job else ():
-            if job is not None and number in job.numbers:
+            if job is not None and number in job.all_numbers:
                 self.state.release_if_done(job, number)
+
+    def _show(self, name: str, message: Message) -> None:
+        """The worker says which frames its engine has to see although nobody waits for their results."""
+        if job := self._of_worker(name, message):
+            self.state.show(job, [number for number in message["frames"] if number in job.all_numbers])
 
     def _finished(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)

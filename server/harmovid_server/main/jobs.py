@@ -14,13 +14,16 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Set
 from harmovid.frames import FrameRange
 from harmovid.job import ACTIVE_STATES, QUEUED, EngineInfo, Progress
 
-from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
+from harmovid_server.main.store import ACKED, COMPUTED, CONTEXT, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
 
 DELIVERIES_AHEAD = 8
 """Results given to the front before the client has acked the first: keeps the pipe full at any latency."""
 
 IDLE_ATTACHED_S, IDLE_DETACHED_S = 10.0, 2.0
 """A job without enough input to go on gives its slot in a worker to a waiting job after this long."""
+
+SHOWN_STATES = (COMPUTED, ACKED, CONTEXT)
+"""States of frames that an engine sees for what they tell of others; failed ones it never sees."""
 
 SIZE_SLACK = 1.25
 """Room kept for a layer's next file, as a multiple of the largest one seen (grain makes sizes vary)."""
@@ -59,14 +62,25 @@ class Frames(Dict[int, Frame]):
 
 
 class Job:
-    """A job that has not ended. `record` is what the store keeps of it as a whole."""
+    """A job that has not ended.
+
+    Attributes:
+        record: what the store keeps of it as a whole.
+        numbers: the frames whose results are wanted.
+        context: further frames that the engine sees. all_numbers: both, in order.
+        to_show: frames without an open result that the engine has still to see, and whose inputs are not all here.
+    """
 
     def __init__(self, record: JobRecord, info: Optional[EngineInfo]) -> None:
         self.record = record
         self.spec = record.spec
         self.info = info
         self.numbers = FrameRange.parse(record.spec.frames)
-        self.frames = Frames()
+        context = FrameRange.parse(record.spec.context) if record.spec.context else ()
+        self.context = FrameRange(set(context).difference(self.numbers))
+        self.all_numbers = FrameRange([*self.numbers, *self.context]) if self.context else self.numbers
+        self.to_show: Set[int] = set()
+        self.frames = Frames((number, Frame(CONTEXT)) for number in self.context)
         self.counts: Counter[str] = Counter({WANT: len(self.numbers)})
         self.session: Optional[bytes] = None
         self.worker: Optional[str] = None
@@ -110,12 +124,12 @@ class Job:
     @property
     def lookahead(self) -> int:
         """Frames that the engine may need beyond the one it answers."""
-        return self.info.lookahead(self.spec.options, self.numbers) if self.info else 0
+        return self.info.lookahead(self.spec.options, self.all_numbers) if self.info else 0
 
     @property
     def starved(self) -> bool:
         """Whether the worker may be unable to go on before more frames come."""
-        return self.counts[RECEIVED] <= self.lookahead and self.counts[WANT] > 0
+        return bool(self.to_show) or (self.counts[RECEIVED] <= self.lookahead and self.counts[WANT] > 0)
 
     @property
     def waits_for_first(self) -> bool:
@@ -134,6 +148,7 @@ class Job:
         self.counts[state] += 1
         was, frame.state = frame.state, state
         if state == WANT:
+            self.to_show.discard(number)
             self.ask_again(number, self.spec.layers)
         elif state != RECEIVED:
             frame.asked = frozenset()
@@ -145,6 +160,44 @@ class Job:
         elif state != COMPUTED:
             self.delivering.discard(number)
             frame.report = None
+
+    def around_open(self) -> List[int]:
+        """Return the frames without an open result that an engine with memory sees when the job begins anew."""
+        numbers = self.all_numbers
+        last = max((i for i, number in enumerate(numbers) if self._is_open(number)), default=-1)
+        ahead = numbers[: last + 1 + self.lookahead]
+        return [number for number in ahead if self.frames.get(number, _UNTOUCHED).state in SHOWN_STATES]
+
+    def show(self, numbers: Iterable[int]) -> List[int]:
+        """Have the engine see frames that have no open result, and no other such frames; those that are here count too.
+
+        Returns:
+            The frames that were to be shown before, and are not now.
+        """
+        wanted = {number for number in numbers if not self._is_open(number)}
+        dropped = [number for number in {*self.to_show, *self._flight} - wanted if not self._is_open(number)]
+        for number in dropped:
+            self.shown(number)
+        for number in wanted:
+            if self.missing(number) or self.frames[number].asked:
+                self.to_show.add(number)
+                heapq.heappush(self._again, number)
+            else:
+                self._flight.add(number)
+        return dropped
+
+    def shown(self, number: int) -> None:
+        """Note that a frame without an open result has been seen by the engine, or will not be."""
+        self.to_show.discard(number)
+        self._flight.discard(number)
+        self.frames[number].asked = frozenset()
+
+    def wants(self, number: int) -> bool:
+        """Return whether inputs of a frame are wanted: for its result, or to be shown to the engine."""
+        return number in self.to_show or self.frames[number].state == WANT
+
+    def _is_open(self, number: int) -> bool:
+        return self.frames.get(number, _UNTOUCHED).state in (WANT, RECEIVED)
 
     def ask_again(self, number: int, layers: Iterable[str]) -> None:
         """Put a frame back among those to be asked for: these layers of it will not come as asked."""
@@ -174,13 +227,14 @@ class Job:
         """Return the lowest frame that is neither there nor asked for: a new one, or one to be asked again."""
         while self._again and not self._wanted(self._again[0]):
             heapq.heappop(self._again)
-        while self._next < len(self.numbers) and not self._wanted(self.numbers[self._next]):
+        while self._next < len(self.all_numbers) and not self._wanted(self.all_numbers[self._next]):
             self._next += 1
-        candidates = [*self._again[:1], *self.numbers[self._next : self._next + 1]]
+        candidates = [*self._again[:1], *self.all_numbers[self._next : self._next + 1]]
         return min(candidates, default=None)
 
     def _wanted(self, number: int) -> bool:
-        return self.frames.get(number, _UNTOUCHED).state == WANT and number not in self._flight
+        is_open = self.frames.get(number, _UNTOUCHED).state == WANT
+        return (is_open or number in self.to_show) and number not in self._flight
 
     def ask(self, number: int) -> List[str]:
         """Count a frame as asked for and return its layers that were missing."""
@@ -197,7 +251,7 @@ class Job:
         """
         self.delivering.clear()
         void: List[Tuple[int, str]] = []
-        for number in [number for number in self._flight if self.frames[number].state == WANT]:
+        for number in [number for number in self._flight if self.wants(number)]:
             sent = [layer for layer in self.frames[number].asked if layer not in self.spec.shared]
             void += [(number, layer) for layer in sent]
             self.ask_again(number, sent)
@@ -252,7 +306,7 @@ class Job:
 def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:
     """Put a stored job's frames back into memory, as far as the spool still holds what they need."""
     for number, record in records.items():
-        if number not in job.numbers:
+        if number not in job.all_numbers:
             continue
         frame = job.frames[number]
         frame.inputs = {layer: size for layer, (size, _) in record.inputs.items()}
@@ -260,5 +314,5 @@ def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:
         frame.report = record.report
         for layer, size in frame.inputs.items():
             job.layer_bytes[layer] = max(size, job.layer_bytes.get(layer, 0))
-        if record.state != WANT:
+        if record.state != WANT and number in job.numbers:
             job.set_state(number, record.state)

@@ -97,6 +97,9 @@ def start(state: ServerState, job: Job, name: str) -> None:
     state.workers[name].jobs.add(job.id)
     job.placed_s = state.now()
     state.keep(job)
+    if not (job_folder(state.spool.folder, job.id) / "state.npz").exists():
+        # As the worker will say (`show`), so that they come in order and before those after them.
+        job.show(job.around_open())
     state.send(
         name, "start", job=job.id, attempt=job.record.attempt, spec=job.spec.to_dict(),
         folder=str(job_folder(state.spool.folder, job.id)),

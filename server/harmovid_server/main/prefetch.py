@@ -100,7 +100,8 @@ class Prefetcher:
         for layer in job.ask(number):
             spool.promise(input_path(spool.folder, job.id, layer, number), limits[layer])
             needs.append((layer, number, limits[layer]))
-        spool.promise(output_path(spool.folder, job.id, number), limits[RESULT])
+        if number not in job.to_show:
+            spool.promise(output_path(spool.folder, job.id, number), limits[RESULT])
         return True
 
     def _share_out(self, jobs: List[Job]) -> None:

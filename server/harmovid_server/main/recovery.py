@@ -75,6 +75,8 @@ def _restore(state: ServerState, job: Job, same_boot: bool) -> int:
     records = state.store.frames(job.id)
     for number, record in records.items():
         lost += _check_inputs(state, job, number, record, same_boot)
+        if number in job.context:
+            continue
         if record.state == COMPUTED:
             path = output_path(state.spool.folder, job.id, number)
             if file_is(path, record.size, None if same_boot else record.crc):

@@ -138,8 +138,9 @@ def _admit(state: ServerState, spec: JobSpec) -> Any:
     for source in spec.shared.values():
         Roots(state.config.roots).check(source)
     count = len(FrameRange.parse(spec.frames))
-    if not 0 < count <= wire.FRAMES_PER_JOB:
-        raise PatternError(f"the job has {count} frames.", fix=f"It may have 1 to {wire.FRAMES_PER_JOB}.")
+    seen = count + (len(FrameRange.parse(spec.context)) if spec.context else 0)
+    if not 0 < count <= seen <= wire.FRAMES_PER_JOB:
+        raise PatternError(f"the job has {seen} frames.", fix=f"It may have 1 to {wire.FRAMES_PER_JOB}.")
     waiting = sum(1 for job in state.jobs.values() if job.worker is None)
     slots = state.config.active_jobs * max(len(state.workers), 1)
     free = slots - sum(len(slot.jobs) for slot in state.workers.values())

@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from harmovid.errors import EngineFailed, HarmoVidError
 from harmovid.job import DONE, EXPIRED, FAILED, EngineInfo, Progress
@@ -209,7 +209,7 @@ class ServerState:
         """An input is whole in the spool."""
         frame = job.frames[number]
         path = input_path(self.spool.folder, job.id, layer, number)
-        if frame.state != WANT:
+        if not job.wants(number):
             # Sent twice (around a reconnect), or no longer wanted. A file in use was replaced by itself.
             if layer not in frame.inputs:
                 self._trash.append(path)
@@ -222,13 +222,17 @@ class ServerState:
         job.layer_bytes[layer] = max(size, job.layer_bytes.get(layer, 0))
         job.full_since_s = None
         self.moved(job)
-        if len(frame.inputs) == len(job.spec.layers):
+        if len(frame.inputs) < len(job.spec.layers):
+            return
+        if number in job.to_show:
+            job.to_show.discard(number)
+        else:
             job.set_state(number, RECEIVED)
             self._step(job, number, "received", "receive")
             self.store.put_frame(job.id, number, frame.record())
             # Now that a size is known, the room kept for the result can be what it is likely to need.
             self.spool.promise(output_path(self.spool.folder, job.id, number), job.guess_result_bytes())
-            self.send(job.worker, "ready", job=job.id, frame=number)
+        self.send(job.worker, "ready", job=job.id, frame=number)
 
     def compute(self, job: Job, number: int, size: int, crc: int, report: Body) -> None:
         """A result is whole in the spool."""
@@ -285,7 +289,9 @@ class ServerState:
 
     def fail_frame(self, job: Job, number: int, error: Body, by_worker: bool = False) -> None:
         """One frame has failed; its neighbours go on."""
-        if job.frames[number].state in (ACKED, DEAD):
+        if number in job.to_show:
+            self.cannot_show(job, number)
+        if job.frames[number].state not in (WANT, RECEIVED, COMPUTED):
             return
         frame = job.frames[number]
         frame.error = {**error, "frame": number}
@@ -308,6 +314,18 @@ class ServerState:
         )  # fmt: skip
         self.finish_if_over(job)
 
+    def show(self, job: Job, numbers: Iterable[int]) -> None:
+        """Have the engine see these frames that have no open result, and no others of that kind."""
+        for number in job.show(numbers):
+            self.release(job, number)
+
+    def cannot_show(self, job: Job, number: int) -> None:
+        """Tell the worker that a frame without an open result cannot be seen; the job goes on without it."""
+        job.shown(number)
+        self.release(job, number)
+        self.send(job.worker, "absent", job=job.id, frame=number)
+        self.moved(job)
+
     def release(self, job: Job, number: int) -> None:
         """Delete the inputs of a frame; one that is still on its way is deleted when it arrives."""
         for layer in job.spec.layers:
@@ -321,6 +339,7 @@ class ServerState:
     def release_if_done(self, job: Job, number: int) -> None:
         """Delete the inputs of a frame, unless its result is still to be computed."""
         if job.frames[number].state not in (WANT, RECEIVED):
+            job.shown(number)
             self.release(job, number)
 
     def finish_if_over(self, job: Job) -> None:

@@ -34,6 +34,9 @@ SCHEMA = 1
 WANT, RECEIVED, COMPUTED, ACKED, DEAD = "WANT", "RECEIVED", "COMPUTED", "ACKED", "DEAD"
 """Frame states: to be asked for, inputs in the spool, result in the spool, result with the client, failed."""
 
+CONTEXT = "CONTEXT"
+"""The state of a frame of which no result is wanted; it is not stored."""
+
 _RETRY_S = 0.5
 
 _WAL_PAGES = 256

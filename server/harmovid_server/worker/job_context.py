@@ -87,9 +87,10 @@ class JobContext:
 
     Attributes:
         spec, attempt, folder: as in main's `start`.
-        numbers: its frames in order.
+        numbers: its frames and its context, in order.
         plan: what is done with each of them. engine: what measures them.
-        done: frames whose result is in `out/`, or with the client.
+        done: frames whose result is in `out/`, with the client, or not asked for.
+        unseen: those of them that the engine should have seen and could not.
         arrivals: which frames have come, and which never will (failed ones among them).
     """
 
@@ -103,6 +104,7 @@ class JobContext:
     send: Send
     done: Set[int]
     arrivals: Arrivals = field(default_factory=Arrivals)
+    unseen: Set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, message: Message, engine: Engine, pool: CodecPool, send: Send) -> JobContext:
@@ -112,16 +114,18 @@ class JobContext:
             InputError: the specification asks for what cannot be done.
         """
         spec = JobSpec.from_dict(message["spec"])
+        numbers = FrameRange.parse(spec.frames)
+        beside = set(FrameRange.parse(spec.context)).difference(numbers) if spec.context else set()
         return cls(
             spec=spec,
             attempt=message["attempt"],
             folder=Path(message["folder"]),
-            numbers=FrameRange.parse(spec.frames),
+            numbers=FrameRange([*numbers, *beside]) if beside else numbers,
             plan=Plan.of(spec, engine.info, engine.proxy_lines),
             engine=engine,
             pool=pool,
             send=send,
-            done=set(message["done"]),
+            done={*message["done"], *beside},
             arrivals=Arrivals(message["failed"]),
         )
 
@@ -135,8 +139,12 @@ class JobContext:
         self.send(op, job=self.job, attempt=self.attempt, **fields)
 
     def fail_frame(self, number: int, error: HarmoVidError) -> None:
-        """Tell main that one frame has no result; its neighbours go on."""
+        """Tell main that one frame has no result; its neighbours go on. Of one that is only shown, note it."""
         error.frame = number
+        if number in self.done:
+            self.unseen.add(number)
+            self.tell("release", frames=[number])
+            return
         self.arrivals.absent(number)
         self.tell("frame_failed", frame=number, error=error.to_wire())
 
@@ -144,10 +152,6 @@ class JobContext:
         """Return where the layers of a frame lie."""
         spool = self.folder.parent
         return {name: str(input_path(spool, self.job, name, number)) for name in self.plan.layers}
-
-    def on_disk(self, number: int) -> bool:
-        """Return whether all layers of a frame lie in the spool."""
-        return all(Path(path).exists() for path in self.paths(number).values())
 
     def result_path(self, number: int) -> Path:
         """Return where the result of a frame lies, or will lie."""

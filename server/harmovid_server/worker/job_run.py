@@ -9,7 +9,9 @@ child render each frame that the session answers, report it to main. Several pro
 time; the engine sees one frame after the other. Of a frame that is done only its number is kept.
 
 A job that starts again goes on from its checkpoint. Without one (first attempt, another engine version, a damaged file)
-the session starts anew and sees the frames that are in the spool: what was done and released is not requested again.
+the session starts anew and sees all frames from the first on, also those that are done: main requests their inputs
+again (`show`), so that what is left gets the very answers of an undisturbed run. Context, frames of which no result is
+wanted, is shown in the same way.
 """
 
 from __future__ import annotations
@@ -177,19 +179,25 @@ class JobRun:
         return True
 
     def _numbers_to_push(self, found: Optional[Checkpoint]) -> List[int]:
-        """Return the frames that the session has still to see.
+        """Return the frames that the session has still to see, and tell main which of them nobody waits for.
 
-        Frames that are done, but later than the checkpoint, are among them, since the session needs to
-        know what came before; those that can be had. A session that keeps nothing needs none of them.
+        Frames that are done, but later than the checkpoint, and context are among them, since the session needs to know
+        what lies around an open frame: as far as it looks ahead of the last one. A session that keeps nothing needs
+        none of them.
         """
         context = self.context
         numbers = [n for n in context.numbers if found is None or n > found.position]
-        done = [n for n in numbers if n in context.done]
-        memory = bool(done) and bool(self._session.state() if found is None else found.state)
-        again = {n for n in done if memory and context.on_disk(n)}
-        for number in again:
-            context.arrivals.ready(number)
-        return [n for n in numbers if n not in context.done or n in again]
+        is_open = [n not in context.done and not context.arrivals.is_absent(n) for n in numbers]
+        if all(is_open):
+            return numbers
+        shown: List[int] = []
+        if any(is_open) and (self._session.state() if found is None else found.state):
+            last = max(i for i, one in enumerate(is_open) if one)
+            ahead = context.engine.info.lookahead(self._options, context.numbers)
+            shown = [n for n in numbers[: last + ahead + 1] if n in context.done]
+        context.tell("show", frames=shown)
+        needed = set(shown)
+        return [n for n in numbers if n not in context.done or n in needed]
 
     def _work(self) -> None:
         """Take every frame through, in order, and wait for the last result."""
@@ -232,6 +240,8 @@ class JobRun:
             self._proxies.seconds[frame.number]["engine"] = time.monotonic() - begun_s
         self._renders.owed.add(frame.number)
         self._position = frame.number
+        if frame.number in self.context.done:
+            self._renders.unsecured.append(frame.number)
         self._renders.take(answers)
 
     def _wait(self, done: Callable[[], bool]) -> None:

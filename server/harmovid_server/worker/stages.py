@@ -15,6 +15,7 @@ from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 from harmovid.errors import EngineFailed, FrameMismatch, HarmoVidError
+from harmovid.frames import FrameRange
 from harmovid.pixels.inputs import size_text
 
 from harmovid_server.engines.base import Answer, ProxyFrame
@@ -74,7 +75,9 @@ class ProxyStage:
             if not arrivals.decided(number):
                 return
             self._upcoming.popleft()
-            if not arrivals.is_absent(number):
+            if arrivals.is_absent(number):
+                self._context.unseen.update({number} & self._context.done)
+            else:
                 arrivals.used(number)
                 self._going.append((number, self._context.submit("proxy", number)))
 
@@ -186,6 +189,9 @@ class RenderStage:
             self.unsecured.append(number)
             self.latest.append(result)
             report = {**facts, **body["report"], "engine": plain(answer.report), **self._runtime()}
+            if self._context.unseen:
+                said = f"the engine could not see the frames {FrameRange(self._context.unseen)} beside it"
+                report["notes"] = [*report.get("notes", ()), said]
             seconds["finish"] = reply.seconds
             self._context.tell("computed", **result._asdict(), report=report, seconds=seconds)
 

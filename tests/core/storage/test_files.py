@@ -16,6 +16,7 @@ from harmovid.errors import FrameMissing, FrameRefused, FrameUnreadable, OutputE
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import DONE, FAILED, JobSpec, new_job_id
 from harmovid.storage import atomic
+from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource, output_error
 from harmovid.storage.journal import Journal, job_digest
 
@@ -320,17 +321,66 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
 
 
 def test_the_digest_tells_jobs_apart(plates: Path) -> None:
-    """Other options, label, inputs or output are another job; another id is the same one."""
+    """Other options, label, inputs or output are another job; another id, context or file of the same name is not."""
     spec = JobSpec(new_job_id(), "null", "1-5", ("plate",))
-    digest = job_digest(spec, source(plates), FRAMES, "out.####.exr")
-    same = JobSpec(new_job_id(), "null", "1-5", ("plate",))
-    assert job_digest(same, source(plates), FRAMES, "out.####.exr") == digest
+    digest = job_digest(spec, source(plates), "out.####.exr")
+    same = JobSpec(new_job_id(), "null", "1-5", ("plate",), context="6-9")
+    assert job_digest(same, source(plates), "out.####.exr") == digest
     # The server takes the same id with another label for another job, so it is one here, too.
     labelled = JobSpec(new_job_id(), "null", "1-5", ("plate",), label="again")
-    assert job_digest(labelled, source(plates), FRAMES, "out.####.exr") != digest
+    assert job_digest(labelled, source(plates), "out.####.exr") != digest
     other = JobSpec(new_job_id(), "null", "1-5", ("plate",), options={"amount": 1.0})
-    assert job_digest(other, source(plates), FRAMES, "out.####.exr") != digest
-    assert job_digest(spec, source(plates), FRAMES, "out_v2.####.exr") != digest
-    (plates / "p.0003.exr").write_bytes(tiny_exr(value=9))
-    os.utime(plates / "p.0003.exr", ns=(5, 5))
-    assert job_digest(spec, source(plates), FRAMES, "out.####.exr") != digest
+    assert job_digest(other, source(plates), "out.####.exr") != digest
+    assert job_digest(spec, source(plates), "out_v2.####.exr") != digest
+    assert job_digest(spec, source(plates.parent), "out.####.exr") != digest
+    (plates / "p.0003.exr").write_bytes(tiny_exr(value=9) + b"more")
+    assert job_digest(spec, source(plates), "out.####.exr") == digest
+
+
+def tracked(plates: Path, folder: Path, sent: int = 1) -> Journal:
+    """Open a journal that knows what its results were made from, and which results it is to have."""
+    claim = Claim(pattern(folder), FRAMES)
+    return Journal.open(str(folder), "0" * 32, pattern(folder).path, claim, source(plates), sent)
+
+
+def test_a_job_with_failed_frames_leaves_its_journal_to_the_next(plates: Path, tmp_path: Path) -> None:
+    """The job is over on the server, so what is missing gets a new id; when all is there the journal goes."""
+    out = tmp_path / "out"
+    first = tracked(plates, out)
+    sink = DirectorySink(pattern(out), FRAMES, journal=first)
+    for frame in (1, 2, 4, 5):
+        sink.write(frame, b"result", {})
+    done = first.job_id
+    sink.finish(DONE)
+    second = tracked(plates, out)
+    assert second.job_id != done
+    sink = DirectorySink(pattern(out), FRAMES, journal=second)
+    assert list(sink.begin(second.job_id)) == [1, 2, 4, 5]
+    sink.write(3, b"result", {})
+    sink.finish(DONE)
+    assert not os.path.exists(second.path)
+
+
+@pytest.mark.parametrize("harm", ["changed", "gone"])
+def test_results_whose_inputs_changed_are_made_again(plates: Path, tmp_path: Path, harm: str) -> None:
+    """Another input: its result does not count and may be replaced, its neighbours stay; one that is gone stays."""
+    out = tmp_path / "out"
+    with tracked(plates, out) as first:
+        sink = DirectorySink(pattern(out), FRAMES, journal=first)
+        for frame in (1, 2, 3):
+            sink.write(frame, b"result", {})
+    victim = plates / "p.0002.exr"
+    victim.unlink() if harm == "gone" else victim.write_bytes(tiny_exr(value=9) + b"more")
+    for _ in range(2):  # it is not forgotten by a run that breaks off at once
+        with tracked(plates, out, sent=2) as again:
+            assert again.job_id != first.job_id
+            assert list(again.begin(again.job_id)) == ([1, 2, 3] if harm == "gone" else [1, 3])
+            assert list(again.outdated) == ([] if harm == "gone" else [2])
+    with tracked(plates, out, sent=2) as last:
+        sink = DirectorySink(pattern(out), FRAMES, journal=last)
+        sink.begin(last.job_id)
+        sink.write(2, b"redone", {})
+    assert (out / "p.0002.exr").read_bytes() == b"redone"
+    with tracked(plates, out, sent=2) as after:
+        assert sorted(after.begin(after.job_id)) == [1, 2, 3]
+        assert after.job_id == last.job_id

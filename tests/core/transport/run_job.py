@@ -19,7 +19,7 @@ def main(address: str, inputs: str, outputs: str, text: str) -> None:
     source = DirectorySource({"plate": FramePattern.parse(str(Path(inputs) / "p.####.exr"))})
     out = FramePattern.parse(str(Path(outputs) / "p.####.exr"))
     spec = JobSpec(new_job_id(), "null", text, ("plate",))
-    journal = Journal.open(out.folder, job_digest(spec, source, frames, out.text), out.path)
+    journal = Journal.open(out.folder, job_digest(spec, source, out.text), out.path)
     sink = DirectorySink(out, frames, source, journal)
     result = Client(address).run(replace(spec, job_id=journal.job_id), source, sink)
     print(result.resumed)  # noqa: T201 (the parent reads it)

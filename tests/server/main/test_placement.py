@@ -132,6 +132,7 @@ def test_a_new_start_takes_jobs_up_where_they_were(rig: DispatcherRig) -> None:
     rig.forget()
     rig.resume("anna", job)
     assert [body["frame"] for body in rig.said("deliver")] in ([1, 2], [2])
+    rig.hear(WORKER, "show", job=job, attempt=rig.state.jobs[job].record.attempt, frames=[])
     assert min(frame for _, _, frame in rig.asked()) >= 1
 
 

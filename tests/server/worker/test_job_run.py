@@ -214,13 +214,63 @@ def test_without_a_checkpoint_the_job_starts_over(rig, engine) -> None:
     assert sorted(numbers(rig.said("computed"))) == list(range(4, 11))
 
 
-def test_what_was_done_and_released_is_not_waited_for(rig, engine) -> None:
-    """Without a checkpoint, done frames whose inputs are gone are left out instead of waited for."""
-    for number in (1, 2):
-        (rig.folder / "in" / f"plate.{number}.exr").unlink()
-    rig.start("1-10", engine="memory", done=[1, 2, 3], ready=range(3, 11))
+def test_a_job_begun_anew_is_shown_what_is_done(rig, engine, tmp_path, pool) -> None:
+    """Without a checkpoint the frames that are done are asked for again, and the others get the same pixels.
+
+    As far as the engine looks ahead of the last open frame; none of them is made or said to be made once more.
+    """
+    whole = Rig(tmp_path / "whole", pool, EngineHost([MemoryEngine()]))
+    for number in range(1, 11):
+        whole.write("plate", number, shade(number))
+    whole.run("1-10", engine="memory", ready=range(1, 11))
+
+    job = rig.start("1-10", engine="memory", done=[1, 2, 3, 5, 6, 7, 8, 9, 10], ready=[4])
+    (asked,) = rig.wait("show")
+    assert asked["frames"] == [1, 2, 3, 5, 6]
+    for number in asked["frames"]:
+        job.arrivals.ready(number)
     rig.wait("finished")
-    assert engine.pushed == list(range(3, 11))
+    assert engine.pushed == [1, 2, 3, 4, 5, 6]
+    assert numbers(rig.said("computed")) == [4]
+    assert rig.result(4).channels["R"].tobytes() == whole.result(4).channels["R"].tobytes()
+    released = itertools.chain(*[message["frames"] for message in rig.said("release")])
+    assert sorted(released) == [1, 2, 3, 4, 5, 6]
+
+
+def test_context_is_seen_and_not_made(rig, engine) -> None:
+    """Handles go through the engine in order; results are made and told of the frames alone."""
+    job = rig.start("4-6", engine="memory", context="2-4,7-10", ready=range(1, 11))
+    (asked,) = rig.wait("show")
+    assert asked["frames"] == [2, 3, 7, 8]
+    rig.wait("finished")
+    assert engine.pushed == [2, 3, 4, 5, 6, 7, 8]
+    assert numbers(rig.said("computed")) == [4, 5, 6]
+    assert not rig.said("frame_failed")
+    assert sorted(path.name for path in (rig.folder / "out").iterdir()) == ["4.exr", "5.exr", "6.exr"]
+    assert job._renders.open == 0
+
+
+def test_context_that_cannot_be_seen_is_said_and_costs_nothing(rig, engine) -> None:
+    """A damaged and a missing neighbour: the job goes on without them, and every result says which they were."""
+    rig.put("plate", 2, b"")
+    job = rig.start("4-6", engine="memory", context="1-3", ready=range(2, 7))
+    job.arrivals.absent(1)
+    rig.wait("finished")
+    assert engine.pushed == [3, 4, 5, 6]
+    assert numbers(rig.said("computed")) == [4, 5, 6]
+    assert not rig.said("frame_failed")
+    notes = {note for message in rig.said("computed") for note in message["report"]["notes"]}
+    assert notes == {"the engine could not see the frames 1-2 beside it"}
+
+
+def test_inputs_of_context_are_released_while_nothing_is_made(rig, engine, monkeypatch) -> None:
+    """A long run of context does not fill the spool: it is released before the first open frame has come."""
+    monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
+    job = rig.start("10", engine="memory", context="1-9", ready=range(1, 10))
+    rig.wait("release")
+    job.arrivals.ready(10)
+    rig.wait("finished")
+    assert engine.pushed == list(range(1, 11))
 
 
 @pytest.mark.parametrize("damage", ["cut", "deaf"])
@@ -239,8 +289,10 @@ def test_a_checkpoint_that_does_not_load_is_left_aside(rig, engine, damage) -> N
 def test_an_engine_without_memory_sees_only_what_is_owed(tmp_path, pool) -> None:
     """The null engine keeps nothing, so done frames are not measured again on a restart."""
     rig = Rig(tmp_path, pool, EngineHost(engines.load(["null"])))
-    rig.write("plate", 3, shade(3))
-    assert numbers(rig.run("1-3", done=[1, 2], ready=[3])) == [3]
+    for number in (3, 4, 5):
+        rig.write("plate", number, shade(number))
+    assert numbers(rig.run("1-3", done=[1, 2], ready=[3], context="4-5")) == [3]
+    assert rig.said("show")[0]["frames"] == []
 
 
 def test_inputs_are_released_only_after_the_checkpoint(rig, monkeypatch) -> None:

@@ -80,6 +80,7 @@ INFO = EngineInfo(
     ),
     default=True,
     lookahead_frames=FULL.frames,
+    handle_frames=FULL.back,
     waits_for=REFERENCE,
 )  # fmt: skip
 

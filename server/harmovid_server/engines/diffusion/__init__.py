@@ -156,6 +156,7 @@ def _info(folder: Path, manifest: Manifest, description: Description) -> EngineI
         layers=_HARMONIZE_LAYERS if harmonize else _DEFLICKER_LAYERS,
         options=_options(description),
         lookahead_frames=WHOLE_SHOT,
+        handle_frames=description.window,
         limits={"weights_mb": _weights_mb(folder, manifest)},
         presets=tuple(
             Preset(name, name.capitalize(), _preset_help(values), dict(values))

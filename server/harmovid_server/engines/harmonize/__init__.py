@@ -31,6 +31,7 @@ from harmovid_server.runtimes.base import RuntimeSettings
 
 REFERENCE = "reference_frame"
 PROXY_LINES = 288
+SMOOTHING_FRAMES = 120
 """The network looks at 144 lines around the subject, mostly half of the frame's height."""
 VARIANTS = ("cautious", "expected", "bold")
 SHARES = ("exposure", "colour", "contrast", "direction", "protect_skin", "protect_saturated")
@@ -87,8 +88,8 @@ INFO = EngineInfo(
         _amount("direction", "Direction", "light over the subject's place"),
         _protection("protect_skin", "Protect skin", "skin"),
         _protection("protect_saturated", "Protect saturated colour", "saturated colour"),
-        Option("smoothing", "int", 120, "Time constant of the average over frames.", "Smoothing", "Time", "frames",
-               16, 1000, advanced=True),
+        Option("smoothing", "int", SMOOTHING_FRAMES, "Time constant of the average over frames.", "Smoothing",
+               "Time", "frames", 16, 1000, advanced=True),
         Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
                "Time"),
         _turn("light_to_turn", "Turn of light to"),
@@ -102,6 +103,7 @@ INFO = EngineInfo(
                {"colour": 0.0, "contrast": 0.0, "direction": 0.0}),
     ),
     lookahead_frames=LOOKAHEAD_FRAMES,
+    handle_frames=SMOOTHING_FRAMES,
 )  # fmt: skip
 
 

@@ -1,0 +1,242 @@
+"""Chunks, a repaired frame made again, a job begun anew: what is made later fits what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes.running import RunningServer
+from harmovid.cli import main
+from harmovid.client import Client
+from harmovid.errors import OutputError, WireError
+from harmovid.job_files import JobFiles
+from harmovid.pixels import exr
+from harmovid.storage.files import DirectorySource
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+FRAMES = range(1001, 1025)
+SIZE = (48, 64)
+FITS_STOPS = 0.02
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Yield a real server with the real engines."""
+    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    """Return the light of the shot without its flicker."""
+    blocks = np.random.default_rng(0).random((12, 16, 3))
+    return np.kron(blocks, np.ones((4, 4, 1))) * 0.5 + 0.05
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory, scene: np.ndarray) -> Path:
+    """Return a folder with a plate whose exposure is another one in each frame, by 0.3 stops."""
+    folder = tmp_path_factory.mktemp("shots")
+    rng = np.random.default_rng(1)
+    for frame in FRAMES:
+        picture = (scene + rng.normal(0, 0.003, scene.shape)).clip(0.003) * 2.0 ** rng.normal(0, 0.3)
+        channels = {name: picture[..., i].astype(np.float16) for i, name in enumerate("RGB")}
+        header = exr.PartHeader.make((0, 0, SIZE[1], SIZE[0]))
+        exr.write(exr.make_frame(header, channels), folder / f"p.{frame}.exr")
+    return folder
+
+
+@pytest.fixture
+def shot(shots: Path, tmp_path: Path) -> Path:
+    """Return a copy of the plate that a test may harm."""
+    return Path(shutil.copytree(shots, tmp_path / "shot"))
+
+
+@pytest.fixture(scope="module")
+def whole(server: RunningServer, shots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of the whole shot in one go."""
+    out = tmp_path_factory.mktemp("whole")
+    with Client(server.endpoint) as client:
+        job = JobFiles.prepare(client.engine("deflicker"), {"plate": f"{shots}/p.####.exr"}, f"{out}/")
+        client.start(job).result()
+    return out
+
+
+def deflicker(
+    capsys: pytest.CaptureFixture[str], server: RunningServer, shot: Path, out: Path, *words: object
+) -> tuple[int, dict[str, Any]]:
+    """Return exit code and JSON answer of a run."""
+    line = ["deflicker", shot / "p.####.exr", "-o", f"{out}/", "--server", server.endpoint, *words, "--json"]
+    code = main([str(word) for word in line])
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return code, json.loads(printed.out)
+
+
+def names(out: Path) -> list[str]:
+    """Return what lies in a folder, hidden files too."""
+    return sorted(os.listdir(out))
+
+
+def data(folder: Path, frame: int) -> bytes:
+    """Return the bytes of a result."""
+    return (folder / f"p.{frame}.exr").read_bytes()
+
+
+def level(folder: Path, scene: np.ndarray, frame: int) -> float:
+    """Return the exposure of a result, in stops over the scene."""
+    channels = exr.read(folder / f"p.{frame}.exr").parts[0].channels
+    picture = np.stack([channels[name].astype(np.float64) for name in "RGB"], axis=-1)
+    return float(np.median(np.log2(picture / scene)))
+
+
+def test_chunks_with_handles_are_the_whole(
+    server: RunningServer, shots: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A farm's chunks that see the frames beside them give the very files of one job; nothing else is written."""
+    out = tmp_path / "out"
+    for chunk in ("1001-1010", "1011-1023", "1024"):
+        code, answer = deflicker(capsys, server, shots, out, "--frames", chunk, "--handles", 48)
+        assert (code, answer["warnings"]) == (0, [])
+        assert answer["frames"]["total"] == answer["frames"]["written"]
+    assert names(out) == names(whole) == [f"p.{frame}.exr" for frame in FRAMES]
+    assert all(data(out, frame) == data(whole, frame) for frame in FRAMES)
+
+
+def test_a_chunk_without_handles_is_told(
+    server: RunningServer, shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check`, the run and its report say that the part belongs to more, and what to do; not of a whole sequence."""
+    report = tmp_path / "report.json"
+    code, answer = deflicker(
+        capsys, server, shots, tmp_path / "out", "--frames", "1001-1010", "--report", report
+    )
+    assert code == 0
+    told = [answer["warnings"], json.loads(report.read_text())["warnings"]]
+    line = ["deflicker", f"{shots}/p.####.exr", "-o", f"{tmp_path}/new/", "--server", server.endpoint]
+    assert main(["check", *line, "--frames", "1001-1010", "--json"]) == 0
+    told.append(json.loads(capsys.readouterr().out)["notes"])
+    for said in told:
+        (sentence,) = [each for each in said if "longer sequence" in each]
+        assert "frames 1001-1010 are part of a longer sequence, 1001-1024" in sentence
+        assert "--handles 48" in sentence
+    assert main(["check", *line, "--json"]) == 0
+    assert "longer" not in capsys.readouterr().out
+
+
+def test_a_repaired_frame_is_made_and_the_good_ones_are_left_alone(
+    *,
+    server: RunningServer,
+    shot: Path,
+    whole: Path,
+    scene: np.ndarray,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 3, the file repaired, the same command: the missing result comes, as in the whole; no other is touched."""
+    out, broken = tmp_path / "out", shot / "p.1012.exr"
+    kept = broken.read_bytes()
+    broken.write_bytes(kept[:200])
+    assert deflicker(capsys, server, shot, out)[0] == 3
+    good = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.glob("*.exr")}
+    assert len(good) == len(FRAMES) - 1
+
+    broken.write_bytes(kept)
+    code, answer = deflicker(capsys, server, shot, out)
+
+    assert (code, answer["frames"]) == (0, {"total": 24, "written": 1, "resumed": 23})
+    assert {name: ((out / name).read_bytes(), (out / name).stat().st_mtime_ns) for name in good} == good
+    assert names(out) == names(whole)
+    assert data(out, 1012) == data(whole, 1012)
+    levels = [level(out, scene, frame) for frame in (1011, 1012, 1013)]
+    assert max(levels) - min(levels) < FITS_STOPS
+
+
+def test_a_changed_input_is_made_again_and_said(
+    server: RunningServer, shot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After exit 3 a frame was rendered anew as well: both come, and what cannot be seen any more is named."""
+    out, broken = tmp_path / "out", shot / "p.1012.exr"
+    kept = broken.read_bytes()
+    broken.unlink()
+    line = ("--frames", "1001-1024", "--engine", "deflicker")
+    assert deflicker(capsys, server, shot, out, *line)[0] == 3
+    before = data(out, 1003)
+    broken.write_bytes(kept)
+    (shot / "p.1003.exr").write_bytes((shot / "p.1004.exr").read_bytes())
+    os.utime(shot / "p.1003.exr", ns=(5, 5))
+    (shot / "p.1020.exr").unlink()
+
+    code, answer = deflicker(capsys, server, shot, out, *line)
+
+    assert (code, answer["frames"]) == (0, {"total": 24, "written": 2, "resumed": 22})
+    assert data(out, 1003) != before
+    said = "\n".join(answer["warnings"])
+    assert "the inputs of 1 results have changed: frames 1003 are made again" in said
+    assert "the engine could not see the frames 1020 beside it (frames 1003,1012)" in said
+
+
+class Stopping(DirectorySource):
+    """Kills the server when it is asked for one frame."""
+
+    def __init__(self, patterns: Any, server: RunningServer, at: int) -> None:
+        super().__init__(patterns)
+        self.server, self.at = server, at
+
+    def read(self, layer: str, frame: int) -> bytes:
+        """Return a frame's bytes, unless it is the one."""
+        if frame == self.at:
+            self.server.kill()
+        return super().read(layer, frame)
+
+
+@pytest.mark.fault
+def test_a_job_begun_anew_on_the_server_gets_the_same_pixels(
+    shots: Path, tmp_path: Path, whole: Path
+) -> None:
+    """The server loses everything in the middle of a job; the client goes on, and no pixel shows it."""
+    flags = ("--codecs", "1", "--prefetch-frames", "1")
+    with RunningServer(tmp_path / "server", *flags, echo=False) as own:
+        with Client(own.endpoint, patience_s=0.5, timeout_s=1.0) as client:
+            engine = client.engine("harmonize-statistics")
+            inputs = {
+                "fg": f"{whole}/p.####.exr",
+                "bg": f"{shots}/p.####.exr",
+                "matte": f"{shots}/p.####.exr",
+            }
+
+            def prepared(out: Path) -> JobFiles:
+                return JobFiles.prepare(
+                    engine, inputs, f"{out}/", frames="1001-1024", options={"exposure": 1.0}
+                )
+
+            client.start(prepared(tmp_path / "undisturbed")).result()
+            job = prepared(tmp_path / "out")
+            job.source = Stopping(job.source.patterns, own, 1024)
+            with pytest.raises((WireError, OutputError)):
+                client.start(job).result()
+        first = names(tmp_path / "out")
+        assert 0 < len([name for name in first if name.endswith(".exr")]) < len(FRAMES)
+        shutil.rmtree(own.folder / "state")
+        own.start()
+        with Client(own.endpoint) as client:
+            again = prepared(tmp_path / "out")
+            result = client.start(again).result()
+        assert 0 < result.resumed < len(FRAMES)
+    assert names(tmp_path / "out") == names(tmp_path / "undisturbed")
+    assert all(data(tmp_path / "out", n) == data(tmp_path / "undisturbed", n) for n in FRAMES)
