@@ -244,7 +244,7 @@ def test_context_is_seen_and_not_made(rig, engine) -> None:
     assert asked["frames"] == [2, 3, 7, 8]
     rig.wait("finished")
     assert engine.pushed == [2, 3, 4, 5, 6, 7, 8]
-    assert numbers(rig.said("computed")) == [4, 5, 6]
+    assert sorted(numbers(rig.said("computed"))) == [4, 5, 6]
     assert not rig.said("frame_failed")
     assert sorted(path.name for path in (rig.folder / "out").iterdir()) == ["4.exr", "5.exr", "6.exr"]
     assert job._renders.open == 0
@@ -257,7 +257,7 @@ def test_context_that_cannot_be_seen_is_said_and_costs_nothing(rig, engine) -> N
     job.arrivals.absent(1)
     rig.wait("finished")
     assert engine.pushed == [3, 4, 5, 6]
-    assert numbers(rig.said("computed")) == [4, 5, 6]
+    assert sorted(numbers(rig.said("computed"))) == [4, 5, 6]
     assert not rig.said("frame_failed")
     notes = {note for message in rig.said("computed") for note in message["report"]["notes"]}
     assert notes == {"the engine could not see the frames 1-2 beside it"}
