@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 import numpy as np
 from harmovid.storage import atomic
+from harmovid.storage.atomic import replacing
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
@@ -72,12 +72,8 @@ def write_wipe(comparisons: Sequence[Comparison], folder: Path) -> Path:
 
 
 def _write_mp4(frames: Sequence[Bytes], path: Path) -> Path:
-    temporary = path.with_name("part-" + path.name)
-    try:
-        _encode(frames, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, keep_suffix=True) as temporary:
+        _encode(frames, Path(temporary))
     return path
 
 

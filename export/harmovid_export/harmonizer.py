@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from harmovid import bundle
 from harmovid.bundle import Manifest, NetworkInfo, TensorInfo
 from harmovid.errors import HarmoVidError, InputError
 from harmovid.pixels.colour.model_space import CONTRACT
+from harmovid.storage.atomic import replacing
 from harmovid_training.harmonizer import constants as numbers
 from harmovid_training.harmonizer import network as net
 from harmovid_training.harmonizer.backbone import CHANNELS, PICTURE_SIZE, load_backbone
@@ -93,18 +93,19 @@ def export_backbone(weights: Path, folder: Path) -> Dict[str, float]:
 def _export(path: Path, part: nn.Module, examples: Sequence[Inputs], outputs: List[str]) -> float:
     """Write one ONNX file with a free number of pictures; return its largest difference from torch."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     batch = torch.export.Dim("n")
-    torch.onnx.export(
-        part, kwargs=dict(examples[0]), f=str(partial), output_names=outputs, opset_version=OPSET, dynamo=True,
-        dynamic_shapes={name: {0: batch} for name in examples[0]}, external_data=False, verbose=False,
-    )  # fmt: skip
-    _strip(partial)
-    error = max(_difference(part, partial, inputs) for inputs in examples)
-    if error > PARITY:
-        partial.unlink()
-        raise InputError(f"{path.name} differs from torch by {error:.1e}.", fix="Export with other versions.")
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        partial = Path(temporary)
+        torch.onnx.export(
+            part, kwargs=dict(examples[0]), f=str(partial), output_names=outputs, opset_version=OPSET, dynamo=True,
+            dynamic_shapes={name: {0: batch} for name in examples[0]}, external_data=False, verbose=False,
+        )  # fmt: skip
+        _strip(partial)
+        error = max(_difference(part, partial, inputs) for inputs in examples)
+        if error > PARITY:
+            raise InputError(
+                f"{path.name} differs from torch by {error:.1e}.", fix="Export with other versions."
+            )
     return error
 
 

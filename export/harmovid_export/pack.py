@@ -17,6 +17,7 @@ from typing import List
 from harmovid import bundle
 from harmovid.bundle import MANIFEST, Manifest
 from harmovid.errors import BundleError
+from harmovid.storage.atomic import replacing
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
@@ -39,14 +40,9 @@ def pack(folder: Path, out: Path) -> Path:
             f"{title!r} cannot be a file's name.", fix="Change name or version in manifest.json."
         )
     path = out / f"{title}.tar"
-    part = path.with_name(path.name + ".part")
-    try:
-        with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
-            for name in files_of(manifest):
-                tar.add(folder / name, f"{manifest.name}/{name}", filter=_plain)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name in files_of(manifest):
+            tar.add(folder / name, f"{manifest.name}/{name}", filter=_plain)
     return path
 
 

@@ -66,7 +66,7 @@ def test_the_bundle_is_whole(exported: Path) -> None:
     assert manifest.version == "test"
     assert tuple(manifest.constants["variants"]) == VARIANTS
     assert set(manifest.networks) == {"backbone", "encoder", "head"}
-    assert not list((exported / "bundle").glob("*.partial"))
+    assert not list((exported / "bundle").glob(".*"))
     for path in (exported / "bundle").glob("*.onnx"):
         assert not [node.doc_string for node in onnx.load(str(path)).graph.node if node.doc_string]
 

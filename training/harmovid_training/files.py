@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 import pyarrow
 from harmovid.errors import InputError
+from harmovid.storage.atomic import replacing
 from pyarrow import parquet
 from safetensors.torch import save_file
 from torch import Tensor
@@ -59,6 +59,5 @@ def save_json(path: Path, value: Any) -> None:
 def _in_place_of(path: Path) -> Iterator[Path]:
     """Give a temporary name beside a file to write to, which takes the file's place once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    yield part
-    part.replace(path)
+    with replacing(path) as part:
+        yield Path(part)

@@ -7,8 +7,6 @@ For people to look at; numbers are in the field channels and in the reports.
 
 from __future__ import annotations
 
-import os
-import secrets
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import OpenImageIO
 from harmovid.errors import FrameMismatch, OutputError
 from harmovid.pixels import exr
 from harmovid.pixels.field import LUMA, Float32
+from harmovid.storage.atomic import replacing
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -119,19 +118,14 @@ def write_stops(path: str, stops: Float32) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    folder, name = os.path.split(path)
-    unfinished = os.path.join(folder, f".{secrets.token_hex(4)}.{name}")
     codes = np.ascontiguousarray(picture_of(stops))
     image = OpenImageIO.ImageBuf(codes)
     image.specmod().attribute("oiio:ColorSpace", "sRGB")
     try:
-        if not image.write(unfinished):
-            raise OutputError(
-                f"{path} cannot be written: {image.geterror().strip()}", fix="Check the folder."
-            )
-        os.replace(unfinished, path)
+        with replacing(path, durable=False, keep_suffix=True) as temporary:
+            if not image.write(temporary):
+                raise OutputError(
+                    f"{path} cannot be written: {image.geterror().strip()}", fix="Check the folder."
+                )
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.", fix="Check the folder.") from error
-    finally:
-        if os.path.exists(unfinished):
-            os.unlink(unfinished)

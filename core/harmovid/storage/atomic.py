@@ -1,6 +1,10 @@
 """Files that are there whole or not at all: written to a temporary name in the same folder, fsynced, renamed.
 
-The temporary name is hidden, ends in `.tmp` and is removed again when anything goes wrong. Names may be as long as the
+    write_whole(path, data)                    # what is in memory
+    file = WholeFile(path)                     # what comes piece by piece
+    with replacing(path) as temporary: ...     # what a library writes
+
+The temporary name is hidden, holds `.tmp` and is removed again when anything goes wrong. Names may be as long as the
 file system takes (255 bytes), and need not be UTF-8: a name that leaves no room for more has a digest in its place.
 """
 
@@ -12,7 +16,7 @@ import hashlib
 import os
 import re
 import secrets
-from typing import Optional, Union
+from typing import Iterator, Optional, Union
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -20,14 +24,15 @@ LONGEST_NAME_BYTES = 255
 """What Linux, macOS and Windows file systems take as one name."""
 
 _RANDOM_BYTES = 4
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+_LONGEST_SUFFIX = 8
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp(?:\.\w{1,7})?", re.DOTALL)
 # What a file system answers that has no hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
 def stem_of(name: str) -> str:
     """Return what the temporary names of a file begin with, behind the dot: its name, or a digest of a long one."""
-    added = len(f"..{'0' * 2 * _RANDOM_BYTES}.tmp")
+    added = len(f"..{'0' * 2 * _RANDOM_BYTES}.tmp") + _LONGEST_SUFFIX
     raw = os.fsencode(name)
     return name if len(raw) + added <= LONGEST_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
 
@@ -36,6 +41,10 @@ def temporary_stem(name: str) -> Optional[str]:
     """Return the stem in a temporary name, or None where `name` is none."""
     match = _TEMPORARY.fullmatch(name)
     return match.group(1) if match else None
+
+
+def _temporary_name(name: str) -> str:
+    return f".{stem_of(name)}.{secrets.token_hex(_RANDOM_BYTES)}.tmp"
 
 
 class WholeFile:
@@ -58,9 +67,7 @@ class WholeFile:
         """
         self._path = path
         self._folder, name = os.path.split(path)
-        self._temporary = os.path.join(
-            self._folder, f".{stem_of(name)}.{secrets.token_hex(_RANDOM_BYTES)}.tmp"
-        )
+        self._temporary = os.path.join(self._folder, _temporary_name(name))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(self._temporary, flags, mode)
 
@@ -133,6 +140,38 @@ def write_whole(path: str, data: Buffer, mode: int = 0o666) -> None:
     except BaseException:  # also Ctrl-C: the half file must not stay
         file.drop()
         raise
+
+
+@contextlib.contextmanager
+def replacing(
+    path: Union[str, os.PathLike[str]], durable: bool = True, keep_suffix: bool = False
+) -> Iterator[str]:
+    """Give a temporary name to write to, which takes the place of `path` once the block has ended well.
+
+    Args:
+        path: the final name; its folder must exist.
+        durable: the file is on the disk when the block has been left; else only whole.
+        keep_suffix: the temporary name has the same suffix, for libraries that choose a format by it.
+
+    Raises:
+        OSError: nothing was written, or it cannot be put in its place; nothing is left behind.
+    """
+    folder, name = os.path.split(os.fspath(path))
+    suffix = os.path.splitext(name)[1]
+    kept = suffix if keep_suffix and len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else ""
+    temporary = os.path.join(folder, _temporary_name(name) + kept)
+    try:
+        yield temporary
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # also Ctrl-C: the half file must not stay
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if durable:
+        sync_folder(folder)
 
 
 def sync_folder(folder: str) -> None:

@@ -29,7 +29,7 @@ def test_clips_made_in_two_goes_are_the_same(tmp_path: Path) -> None:
     """Broken off after one shard and gone on with, the shards are those of one go, to the bit."""
     clips(tmp_path / "whole", 2)
     clips(tmp_path / "parts", 1)
-    (tmp_path / "parts" / "00001.partial").write_bytes(b"broken off")
+    (tmp_path / "parts" / ".00001.npy.0123abcd.tmp").write_bytes(b"broken off")
     clips(tmp_path / "parts", 2)
     for name in ("00000.npy", "00001.npy"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()

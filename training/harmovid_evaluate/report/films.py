@@ -21,6 +21,7 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import OutputError
+from harmovid.storage.atomic import replacing
 from harmovid_training.files import save_json
 from harmovid_training.metrics.degrade import Array
 from harmovid_training.metrics.quality import view
@@ -121,12 +122,8 @@ def encode(path: Path, frames: Sequence[Bytes]) -> None:
         OutputError: ffmpeg has failed, which most often is a full disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part.mp4")
-    try:
-        _encoded(part, frames)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, keep_suffix=True) as part:
+        _encoded(Path(part), frames)
 
 
 def _encoded(path: Path, frames: Sequence[Bytes]) -> None:

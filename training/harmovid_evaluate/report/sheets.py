@@ -5,10 +5,10 @@ save_sheet(path, title, {"composite as it is": pictures, ...})
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import List, Mapping
 
+from harmovid.storage.atomic import replacing
 from PIL import Image, ImageDraw, ImageFont
 
 from harmovid_evaluate.report.films import Bytes
@@ -43,6 +43,5 @@ def save_sheet(path: Path, title: str, versions: Mapping[str, Bytes]) -> None:
                 font = ImageFont.load_default(13)
                 pen.text((left + TILE_PX, top + 6), f"frame {index}", FAINT, font, anchor="ra")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    sheet.save(part, format="PNG")
-    os.replace(part, path)
+    with replacing(path) as part:
+        sheet.save(part, format="PNG")

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Type, TypeVar
 
 import numpy as np
 from harmovid.errors import InputError
+from harmovid.storage.atomic import replacing
 
 Record = TypeVar("Record")
 
 
 def save_columns(path: Path, record: Any) -> None:
-    """Write the arrays of `record` as one `.npz` file, under a temporary name first; makes its folder."""
+    """Write the arrays of `record` as one `.npz` file, whole or not at all; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{field.name: getattr(record, field.name) for field in fields(record)})
-    os.replace(partial, path)
+    arrays = {field.name: getattr(record, field.name) for field in fields(record)}
+    with replacing(path) as partial, open(partial, "wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def load_columns(path: Path, kind: Type[Record]) -> Record:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Dict, Iterator, List, Set, Tuple
 
 from harmovid.errors import InputError
+from harmovid.storage.atomic import replacing
 
 LIST = Path(__file__).with_name("sources.csv")
 READ_BYTES = 1 << 20
@@ -84,13 +84,11 @@ def _masks(folder: Path, row: Dict[str, str]) -> Iterator[Source]:
 
 
 def save_list(sources: Tuple[Source, ...], path: Path = LIST) -> None:
-    """Write the list, under a temporary name first."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    """Write the list, whole or not at all."""
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(Source)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(source) for source in sources)
-    os.replace(partial, path)
 
 
 def check(folder: Path, sources: Tuple[Source, ...]) -> Iterator[Tuple[Source, str]]:

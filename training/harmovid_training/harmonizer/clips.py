@@ -9,7 +9,6 @@ an `.npy` file of `SHARD` records that depend on the sampler's seed and the shar
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from harmovid.errors import InputError
+from harmovid.storage.atomic import replacing
 from torch import Tensor
 from tqdm import tqdm
 
@@ -73,10 +73,8 @@ def make_clips(
         if path.is_file():
             continue
         records = np.concatenate(list(_batches(shard, sampler, encoder, backbone)))
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as stream:
+        with replacing(path) as partial, open(partial, "wb") as stream:
             np.save(stream, records)
-        os.replace(partial, path)
         if keep:
             for old in shard_files(folder)[:-keep]:
                 old.unlink()

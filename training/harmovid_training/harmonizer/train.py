@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 import torch
 from harmovid.errors import InputError
+from harmovid.storage.atomic import replacing
 from torch import Tensor
 from tqdm import tqdm
 
@@ -233,23 +233,19 @@ def _mean(values: Tensor) -> float:
 
 
 def _save(path: Path, run: Run, recipe: Recipe) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "model": run.model.state_dict(), "average": run.average.state_dict(),
-            "optimizer": run.optimizer.state_dict(), "step": run.step, "seconds": run.seconds,
-            "files": run.files, "rounds": run.rounds, "at": run.at, "recipe": asdict(recipe),
-        },
-        partial,
-    )  # fmt: skip
-    os.replace(partial, path)
+    held = {
+        "model": run.model.state_dict(), "average": run.average.state_dict(),
+        "optimizer": run.optimizer.state_dict(), "step": run.step, "seconds": run.seconds,
+        "files": run.files, "rounds": run.rounds, "at": run.at, "recipe": asdict(recipe),
+    }  # fmt: skip
+    with replacing(path) as partial:
+        torch.save(held, partial)
 
 
 def save_weights(path: Path, model: Harmonizer) -> None:
-    """Write a network's weights alone, under a temporary name first."""
-    partial = path.with_suffix(".partial")
-    torch.save(model.state_dict(), partial)
-    os.replace(partial, path)
+    """Write a network's weights alone, whole or not at all."""
+    with replacing(path) as partial:
+        torch.save(model.state_dict(), partial)
 
 
 def read_checkpoint(path: Path) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.pixels.colour.model_space import MID_GREY
 from harmovid.pixels.colour.srgb import srgb_encode
+from harmovid.storage.atomic import replacing
 
 from harmovid_training.models.space import ACESCCT, decode
 from harmovid_training.stages.pairs import Float32
@@ -25,9 +26,8 @@ def shown(pictures: Float32, space: str = ACESCCT) -> Float32:
 def save_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     """Write `(h, w, 3)` as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part.png")
-    cv2.imwrite(str(part), picture[..., ::-1])
-    part.replace(path)
+    with replacing(path, keep_suffix=True) as part:
+        cv2.imwrite(part, picture[..., ::-1])
 
 
 def grid(rows: list[Float32], space: str = ACESCCT) -> npt.NDArray[np.uint8]:

@@ -7,8 +7,6 @@ over it. So every attribute goes out as the bytes it came in as, and no offset i
 from __future__ import annotations
 
 import io
-import os
-import secrets
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -21,6 +19,7 @@ from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr.header import Channel, PartHeader, header_bytes
 from harmovid.pixels.exr.reading import PAD_NAME, PAD_TYPE, bare_parts
 from harmovid.pixels.exr.values import Attribute
+from harmovid.storage.atomic import replacing
 
 
 def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: int = 0) -> bytes:
@@ -150,15 +149,9 @@ def _module_pixels(header: PartHeader, channel: Channel, pixels: Pixels) -> Pixe
 
 
 def _save(data: bytes, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-            os.replace(temporary, target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(target, durable=False) as temporary, open(temporary, "xb") as file:
+            file.write(data)
     except OSError as error:
         raise OutputError(
             f"{target.name} cannot be written: {error.strerror}.",
