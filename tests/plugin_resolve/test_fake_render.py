@@ -298,3 +298,61 @@ def test_the_frame_under_the_playhead_as_a_still(rig: Rig) -> None:
     expected = np.clip(rig.pixels[1003], 0, 1)
     assert np.allclose(pictures.read(str(path)), expected, atol=1e-4)
     assert not rig.project.ExportCurrentFrameAsStill(str(rig.out / "still.exr"))
+
+
+def test_a_render_that_fails_or_stalls(rig: Rig) -> None:
+    """The job fails at a frame, or makes no progress for as long as one looks."""
+    rig.host.quirks.render_fails_at = 2
+    status = rig.render()
+    assert (status["JobStatus"], len(rig.files())) == ("Failed", 2)
+    rig.host.quirks.render_fails_at, rig.host.quirks.progress_stops_at = None, 3
+    assert rig.render()["CompletionPercentage"] == 37
+    assert rig.project.IsRenderingInProgress()
+    other = rig.host.wrap(scene.add_timeline(rig.host, "Other", current=False))
+    assert not rig.project.SetCurrentTimeline(other), "not while something renders"
+    assert not rig.project.GetMediaPool().DeleteTimelines([rig.project.GetCurrentTimeline()])
+    rig.project.StopRendering()
+    assert rig.project.SetCurrentTimeline(other)
+
+
+def test_a_take_is_what_is_rendered(rig: Rig) -> None:
+    """The selected take's frames come from its own files; past its end the last one is held."""
+    new = scene.add_sequence(rig.host, rig.out.parent / "new", frames(1001, 3, seed=2), name="new")
+    item = rig.host.wrap(rig.item)
+    assert item.AddTake(rig.host.wrap(new))
+    rig.render()
+    assert np.array_equal(rig.read("r.00086401.exr"), rig.pixels[1002])
+    assert item.SelectTakeByIndex(2)
+    rig.render()
+    assert np.array_equal(rig.read("r.00086401.exr"), pictures.read(new.path(1002)))
+    assert np.array_equal(rig.read("r.00086407.exr"), pictures.read(new.path(1003)))
+
+
+def test_a_retime_shows_every_second_frame(rig: Rig) -> None:
+    """At 200 % record frame by record frame two source frames pass."""
+    rig.item.speed, rig.item.end = 2.0, rig.item.start + 4
+    rig.render()
+    for i in range(4):
+        assert np.array_equal(rig.read(f"r.{86400 + i:08d}.exr"), rig.pixels[1001 + 2 * i])
+
+
+def test_colour_management_and_sizes(rig: Rig) -> None:
+    """The project's colour function is applied after the grade; another size is fitted with black bars."""
+    rig.host.project.colour = lambda rgb: rgb * 2
+    rig.render("RGBFloatZIP", FormatWidth=32, FormatHeight=36)
+    picture = rig.read("r.00086400.exr")
+    assert picture.shape == (36, 32, 3)
+    assert not picture[:9].any()
+    assert picture[18].any()
+    assert np.isclose(picture.max(), 2 * rig.pixels[1001].max(), rtol=0.2)
+
+
+def test_alpha_only_where_it_is_asked_for(rig: Rig) -> None:
+    """ExportAlpha writes the source's fourth channel."""
+    with_alpha = {n: np.concatenate([p, p[..., :1] * 0 + 0.5], axis=-1) for n, p in rig.pixels.items()}
+    clip = scene.add_sequence(rig.host, rig.out.parent / "alpha", with_alpha, name="alpha")
+    scene.place(rig.timeline, clip, track=2, start=86400)
+    rig.render()
+    assert rig.read("r.00086400.exr").shape[-1] == 3
+    rig.render(ExportAlpha=True)
+    assert np.array_equal(rig.read("r.00086400.exr"), with_alpha[1001])

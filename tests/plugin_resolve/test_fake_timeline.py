@@ -371,3 +371,37 @@ def test_luts_are_found_in_the_master_folder_after_a_refresh(rig: Rig, tmp_path:
     assert rows[0] == "LUT_3D_SIZE 17"
     assert rows[-1].split() == ["0.500000", "1.000000", "1.000000"]
     assert len(rows) == 1 + 17**3
+
+
+def test_items_that_only_a_save_loses(rig: Rig) -> None:
+    """With `save_loses_items` whatever was placed since goes with the save."""
+    rig.append(endFrame=1005)
+    rig.host.quirks.save_loses_items = True
+    assert len(rig.append(endFrame=1005)) == 1
+    assert rig.manager.SaveProject()
+    assert rig.places() == [(86400, 86404)]
+
+
+def test_the_other_readings_of_what_is_not_known(rig: Rig, tmp_path: Path) -> None:
+    """Switches for what the text leaves open: right offset, take ends, which take and timeline are current."""
+    quirks = rig.host.quirks
+    (item,) = rig.append(startFrame=1003, endFrame=1006)
+    quirks.right_offset_is_source_out = True
+    assert (item.GetLeftOffset(), item.GetRightOffset()) == (2, 5)
+    quirks.take_end_exclusive = quirks.add_take_selects = True
+    assert item.AddTake(rig.media, 1001, 1004)
+    assert (item.GetSelectedTakeIndex(), item.GetTakeByIndex(2)["endFrame"]) == (2, 1004)
+    assert item.GetTakeByIndex(1)["endFrame"] == 1006
+    quirks.create_timeline_selects = False
+    assert rig.pool.CreateEmptyTimeline("plates")
+    assert rig.project.GetCurrentTimeline().GetName() == "Edit"
+    quirks.exclusive_end = False
+    rig.append(startFrame=1001, endFrame=1003, trackIndex=2)
+    assert rig.places(2) == [(86400, 86403)]
+    quirks.overlaps_dropped = False
+    rig.append(recordFrame=86400, trackIndex=2)
+    assert len(rig.places(2)) == 2
+    transition = rig.host.wrap(scene.place_other(rig.line, "transition", "Cross Dissolve", 86402, 2))
+    assert transition.GetName() == "Cross Dissolve"
+    quirks.empty_name_of_transition = True
+    assert transition.GetName() == ""

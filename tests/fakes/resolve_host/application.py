@@ -106,6 +106,7 @@ def loaded(preset: Deliver, before: Deliver) -> Deliver:
     """Return the Deliver state after a preset is loaded."""
     state = preset.copy()
     if preset.partial:
-        state.settings.update({k: v for k, v in before.settings.items() if k in ("TargetDir", "CustomName")})
+        kept = {key: before.settings[key] for key in ("TargetDir", "CustomName") if key in before.settings}
+        state.settings = {**kept, **state.settings}
         state.partial = False
     return state

@@ -95,6 +95,9 @@ def _deliver(root: ElementTree.Element, name: str) -> Deliver:
         "FormatWidth": int(text("FormatWidth", "1920")),
         "FormatHeight": int(text("FormatHeight", "1080")),
     }
+    for tag, key in (("RecordTargetDir", "TargetDir"), ("RecordPrefix", "CustomName")):
+        if text(tag):
+            settings[key] = text(tag)
     if yes("UseRecordClipStartFrame"):
         settings["ClipStartFrame"] = int(text("RecordClipStartFrame", "1"))
     if int(text("NumFramesOfHandles", "0")):

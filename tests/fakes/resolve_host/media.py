@@ -86,6 +86,8 @@ def properties(clip: Clip) -> Dict[str, Any]:
 
 SETTABLE = {
     "Input Color Space": "Project",
+    "Input Gamma": "",
+    "Input LUT": "",
     "Data Level": "Auto",
     "PAR": "Square",
     "Alpha mode": "None",
