@@ -6,7 +6,7 @@ import ast
 import inspect
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 import pytest
 from fakes.resolve_host import api, application, gallery, graph, media_pool, pool_item, project, timeline
@@ -38,31 +38,79 @@ def public(cls: Any) -> Dict[str, Any]:
     }
 
 
-def stubs() -> Dict[str, Dict[str, List[List[str]]]]:
-    """Return class, method and parameter lists of fusionscript-stubs, read as syntax trees."""
+def stubs() -> Dict[str, Dict[str, List[ast.FunctionDef]]]:
+    """Return class, method and its forms as fusionscript-stubs has them, as syntax trees."""
     try:
         pages = [each for each in files("fusionscript-stubs") or [] if each.name == "fusionscript.pyi"]
     except PackageNotFoundError:
         pytest.skip("needs fusionscript-stubs")
-    found: Dict[str, Dict[str, List[List[str]]]] = {}
+    found: Dict[str, Dict[str, List[ast.FunctionDef]]] = {}
     for node in ast.parse(Path(str(pages[0].locate())).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name in api.table():
             methods = found.setdefault(node.name, {})
             for item in node.body:
                 if isinstance(item, ast.FunctionDef):
-                    rest = [f"*{item.args.vararg.arg}"] if item.args.vararg else []
-                    names = [each.arg for each in item.args.args[1:]]
-                    methods.setdefault(item.name, []).append(names + rest)
+                    methods.setdefault(item.name, []).append(item)
     return found
 
 
+def parameters(form: ast.FunctionDef) -> List[str]:
+    """Return the names of a stub's parameters, without self."""
+    rest = [f"*{form.args.vararg.arg}"] if form.args.vararg else []
+    return [each.arg for each in form.args.args[1:]] + rest
+
+
+SHORT = {
+    "PageName": "str", "ClipColor": "str", "SubTrackType": "str", "KeyframeMode": "int", "CacheValue": "int",
+    "RenderMode": "int", "RenderJobStatus": "dict", "ThumbnailData": "dict", "VoiceIsolationState": "dict",
+    "TakeInfo": "dict", "DbInfo": "dict", "MarkInOutSet": "dict", "RenderFormatAndCodec": "dict",
+    "QuickExportJobStatus": "dict", "Fusion": "object", "FusionComp": "object", "List": "list", "tuple": "list",
+}  # fmt: skip
+"""Names of the stubs for what is plain to a caller."""
+
+
+def kinds(annotation: Any) -> Set[str]:
+    """Return the kinds of answers that a stub's annotation allows."""
+    if annotation is None or (isinstance(annotation, ast.Constant) and annotation.value is None):
+        return {"None"}
+    if isinstance(annotation, ast.BinOp):
+        return kinds(annotation.left) | kinds(annotation.right)
+    if isinstance(annotation, ast.List):
+        return {"list"}
+    name = annotation.value.id if isinstance(annotation, ast.Subscript) else annotation.id
+    return {"object" if name in api.table() else SHORT.get(name, name)}
+
+
 def test_the_table_is_that_of_the_stubs() -> None:
-    """Class for class, what the table has in 21.0.0 is what the stubs of 21.0.0 have, with the same parameters."""
+    """Class for class, what the table has in 21.0.0 is what the stubs of 21.0.0 have: names, parameters, answers."""
     described = stubs()
     for kind, methods in described.items():
-        rows = {name: api.table()[kind][name]["parameters"] for name in api.methods(kind, (21, 0, 0))}
-        assert rows == methods, kind
+        rows = {name: api.table()[kind][name] for name in api.methods(kind, (21, 0, 0))}
+        assert set(rows) == set(methods), kind
+        for name, forms in methods.items():
+            assert rows[name]["parameters"] == [parameters(form) for form in forms], (kind, name)
+            assert set(rows[name]["returns"]) == {k for form in forms for k in kinds(form.returns)}, (
+                kind,
+                name,
+            )
     assert set(described) == set(api.table()) - {"constants"}
+
+
+OURS = {"bool": {"bool"}, "int": {"int"}, "str": {"str"}, "float": {"float"}, "None": {"None"}}
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda each: each.__name__)
+def test_methods_answer_what_is_published(cls: Any) -> None:
+    """Each method is annotated with the kind of answer that is published; `Any` is one of several, or an object."""
+    for name, function in public(cls).items():
+        own = str(inspect.signature(function).return_annotation)
+        returns = set(api.table()[cls.__name__][name]["returns"])
+        inner = own[len("Optional[") : -1] if own.startswith("Optional[") else own
+        if inner == "Any":
+            assert "object" in returns or len(returns) > 1 or own == "Any", (name, own, returns)
+            continue
+        kind = {"L": {"list"}, "D": {"dict"}}.get(inner[0]) or OURS[inner]
+        assert kind <= returns, (cls.__name__, name, own, returns)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda each: each.__name__)

@@ -75,6 +75,25 @@ def test_a_loader_gives_a_picture_a_frame(item: Any, tmp_path: Path) -> None:
         shown(item, 1)
 
 
+def test_a_loader_reads_the_channels_it_is_told(item: Any, tmp_path: Path) -> None:
+    """A layer of another name is read by the names of its channels; without them the file has no picture."""
+    import OpenEXR
+
+    planes = {f"harmovid.{name}": np.full(SHAPE[:2], 3.0, np.float32) for name in "RGB"}
+    with OpenEXR.File({"type": OpenEXR.scanlineimage}, planes) as file:
+        file.write(str(tmp_path / "field.0001.exr"))
+    comp, tool = wired(item)
+    loader = comp.AddTool("Loader")
+    loader.SetInput("Clip", str(tmp_path / "field.0001.exr"))
+    tool.ConnectInput("Image2", loader)
+    tool.SetInput("RedExpression", "r1 * r2")
+    with pytest.raises(OSError, match="harmovid"):
+        shown(item)
+    for name in ("Red", "Green", "Blue"):
+        loader.SetInput(f"Clip1.OpenEXRFormat.{name}Name", f"harmovid.{name[0]}")
+    assert np.allclose(shown(item)[0, 0], [0.75, 0.25, 0.25])
+
+
 def test_a_value_that_was_set_under_a_lock_is_not_rendered(item: Any) -> None:
     """It reads back; the first value that is set without the lock brings it out."""
     comp, tool = wired(item)

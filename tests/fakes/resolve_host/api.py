@@ -54,6 +54,26 @@ def _has(row: Dict[str, Any], version: Version) -> bool:
     return (*number(row["since"]), 0, 0)[:3] <= whole < until
 
 
+_KINDS: Dict[str, Tuple[type, ...]] = {
+    "bool": (bool,), "int": (int,), "float": (float,), "str": (str,), "list": (list,), "dict": (dict,),
+    "None": (type(None),),
+}  # fmt: skip
+
+
+_ALL_AT_ONCE = {("Project", "GetSetting"), ("Timeline", "GetSetting")}
+"""Without a name they return all of them as a dict, says the text; the stubs do not."""
+
+
+def is_published(kind: str, name: str, answer: Any) -> bool:
+    """Return whether an answer is of a published kind; None stands for what is not there, but never for a bool."""
+    returns = table().get(kind, {}).get(name, {}).get("returns", ["object"])
+    if (kind, name) in _ALL_AT_ONCE and isinstance(answer, dict):
+        return True
+    if "object" in returns or (answer is None and returns != ["bool"]):
+        return True
+    return any(type(answer) in _KINDS[each] for each in returns)
+
+
 def constants(version: Version) -> Dict[str, int]:
     """Return the constants of the Resolve object; the text's MARKER_ ones were measured not to exist."""
     return table()["constants"]

@@ -22,6 +22,7 @@ COMP_NAMES = words("AddTool FindTool GetToolList Lock Unlock StartUndo EndUndo S
 TOOL_NAMES = words(
     "SetInput GetInput ConnectInput FindMainInput FindMainOutput SetAttrs GetAttrs Delete GetInputList"
 )
+LONG = ("Red", "Green", "Blue", "Alpha")
 INPUTS: Dict[str, FrozenSet[str]] = {
     "MediaIn": frozenset({"GlobalIn", "GlobalOut"}),
     "MediaOut": frozenset({"Input"}),
@@ -37,6 +38,7 @@ INPUTS: Dict[str, FrozenSet[str]] = {
             "HoldLastFrame",
         }
         | {"MissingFrames", "Gamut.SLogVersion", "ImportMode", "Depth", "PostMultiplyByAlpha"}
+        | {f"Clip1.OpenEXRFormat.{name}Name" for name in LONG}
     ),
     "Custom": custom_tool.INPUTS,
     "Background": frozenset({"TopLeftRed", "TopLeftGreen", "TopLeftBlue", "TopLeftAlpha"}),
@@ -279,7 +281,8 @@ class Tool(_Object):
         if self.kind_ == "MediaIn":
             return sources["MediaIn"]
         if self.kind_ == "Loader":
-            return pictures.read(_loader_file(seen, sources["offset"]))
+            names = [seen.get(f"Clip1.OpenEXRFormat.{long}Name") or long[0] for long in LONG]
+            return pictures.read(_loader_file(seen, sources["offset"]), names)
         if self.kind_ == "Custom":
             return self._custom(seen, sources)
         raise OSError(f"the stand-in does not render the tool {self.name_}")

@@ -169,7 +169,9 @@ class Host:
                 raise NotImplementedError(self.violations[-1])
             method = method.__get__(remote)
             self._check(f"{kind}.{name}", method, args, named)
-            return self.injector.answer(method(*args, **named))
+            answer = method(*args, **named)
+            assert api.is_published(kind, name, answer), f"{kind}.{name} answered {answer!r}"
+            return self.injector.answer(answer)
 
     def _check(self, what: str, method: Any, args: Tuple[Any, ...], named: Dict[str, Any]) -> None:
         """Raise where no version of the API takes such arguments; of keywords it takes one."""

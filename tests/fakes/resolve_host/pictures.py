@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -25,11 +25,18 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Rec. 709 weights, as the ASC CDL's saturation takes them."""
 
 
-def read(path: str) -> np.ndarray:
+RGBA = ("R", "G", "B", "A")
+
+
+def read(path: str, names: Sequence[str] = RGBA) -> np.ndarray:
     """Return a file as (height, width, 3 or 4) float32 over its display window.
 
+    Args:
+        path: the file.
+        names: which channels of an EXR are red, green, blue and alpha; an alpha that it lacks is left out.
+
     Raises:
-        OSError: there is no such file, or it is no picture.
+        OSError: there is no such file, it is no picture, or it lacks a channel.
     """
     if not path.lower().endswith(".exr"):
         pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED)
@@ -42,8 +49,10 @@ def read(path: str) -> np.ndarray:
             planes = {name: np.array(channel.pixels, np.float32) for name, channel in file.channels().items()}
     except Exception as error:
         raise OSError(f"{path} cannot be read: {error}") from error
-    names = [name for name in "RGBA" if name in planes]
-    data = np.stack([planes[name] for name in names], axis=-1)
+    wanted = [name for name in names if name in planes or name not in names[3:]]
+    if not set(wanted) <= set(planes):
+        raise OSError(f"{path} has the channels {sorted(planes)}, not {wanted}")
+    data = np.stack([planes[name] for name in wanted], axis=-1)
     return _over_display(data, header)
 
 
