@@ -6,10 +6,15 @@ call returns a new object for the same thing: compare `GetUniqueId()`, never the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, FrozenSet, List
 
 if TYPE_CHECKING:
     from fakes.resolve_host.host import Host
+
+
+def words(text: str) -> FrozenSet[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
 
 
 class HostFrozen(BaseException):

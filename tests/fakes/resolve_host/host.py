@@ -23,7 +23,7 @@ from fakes.resolve_host.base import Remote
 from fakes.resolve_host.inject import PERFORM, Injector
 from fakes.resolve_host.quirks import Quirks
 from fakes.resolve_host.rendering import RenderQueue
-from fakes.resolve_host.ui import User
+from fakes.resolve_host.ui_user import User
 
 PAGES = ("media", "photo", "cut", "edit", "fusion", "color", "fairlight", "deliver")
 Version = Tuple[int, ...]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 
 from fakes.resolve_host import api
 from fakes.resolve_host.base import HostFrozen, Remote
-from fakes.resolve_host.comp import Comp, Tool
+from fakes.resolve_host.tool import FusionObject
 
 if TYPE_CHECKING:
     from fakes.resolve_host.host import Host
@@ -72,7 +72,7 @@ class _Handler(socketserver.StreamRequestHandler):
         return getattr(thing, question["call"])(*args, **named)
 
     def encoded(self, value: Any) -> Any:
-        if isinstance(value, (Remote, Comp, Tool)):
+        if isinstance(value, (Remote, FusionObject)):
             self.things.append(value)
             kind = type(value).__name__
             constants = api.constants(self.host.version) if kind == "Resolve" else {}

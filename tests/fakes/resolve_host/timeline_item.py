@@ -1,12 +1,13 @@
-"""TimelineItem: position, source, grade versions, takes and Fusion comps."""
+"""TimelineItem: position, source and properties; takes, grade and Fusion comps are in the files beside."""
 
 from __future__ import annotations
 
-import os
 from typing import Any, Dict, List, Optional
 
-from fakes.resolve_host import graph, luts, model
-from fakes.resolve_host.base import model_of
+from fakes.resolve_host import timecode
+from fakes.resolve_host.item_comps import HasComps
+from fakes.resolve_host.item_grade import HasGrade
+from fakes.resolve_host.item_takes import HasTakes
 from fakes.resolve_host.markers import HasColor
 
 PROPERTIES: Dict[str, Any] = {
@@ -18,7 +19,7 @@ PROPERTIES: Dict[str, Any] = {
 }  # fmt: skip
 
 
-class TimelineItem(HasColor):
+class TimelineItem(HasColor, HasTakes, HasGrade, HasComps):
     def GetName(self) -> str:
         hidden = self._model.kind == "transition" and self._host.quirks.empty_name_of_transition
         return "" if hidden else self._model.name
@@ -85,8 +86,6 @@ class TimelineItem(HasColor):
 
     def _seconds(self, later: float) -> float:
         """Return a time of the source: measured to count from the timecode of its first frame."""
-        from fakes.resolve_host import timecode
-
         clip, source_in = self._model.shown()
         if clip is None:
             return 0.0
@@ -126,251 +125,6 @@ class TimelineItem(HasColor):
 
     def GetClipEnabled(self) -> bool:
         return self._model.enabled
-
-    # Takes.
-
-    def AddTake(self, mediaPoolItem: Any, startFrame: Any = None, endFrame: Any = None) -> bool:
-        item, clip = self._model, model_of(mediaPoolItem, model.Clip)
-        if clip is None or item.kind != "clip":
-            return False
-        first = clip.first if startFrame is None else int(startFrame)
-        last = clip.last if endFrame is None else int(endFrame) - int(self._host.quirks.take_end_exclusive)
-        if not clip.first <= first <= last <= clip.last:
-            return False
-        if not item.takes:
-            own_last = item.source_frame(item.end - 1)
-            item.takes, item.take = [model.Take(item.clip, item.source_in, own_last)], 1
-        item.takes.append(model.Take(clip, first, last))
-        if self._host.quirks.add_take_selects:
-            item.take = len(item.takes)
-        self._host.changed()
-        return True
-
-    def GetSelectedTakeIndex(self) -> int:
-        return self._model.take if self._model.takes else 0
-
-    def GetTakesCount(self) -> int:
-        return len(self._model.takes)
-
-    def GetTakeByIndex(self, idx: int) -> Dict[str, Any]:
-        if not self._is_take(idx):
-            return {}
-        take = self._model.takes[idx - 1]
-        end = take.end + int(self._host.quirks.take_end_exclusive)
-        return {"startFrame": take.start, "endFrame": end, "mediaPoolItem": self._host.wrap(take.clip)}
-
-    def DeleteTakeByIndex(self, idx: int) -> bool:
-        item = self._model
-        # The selected take cannot be deleted; the last but one ends the take selector.
-        if not self._is_take(idx) or idx == item.take:
-            return False
-        item.takes.pop(idx - 1)
-        item.take -= int(idx < item.take)
-        if len(item.takes) == 1:
-            self._end_takes()
-        self._host.changed()
-        return True
-
-    def SelectTakeByIndex(self, idx: int) -> bool:
-        if not self._is_take(idx):
-            return False
-        self._model.take = idx
-        self._host.changed()
-        return True
-
-    def FinalizeTake(self) -> bool:
-        if not self._model.takes:
-            return False
-        self._end_takes()
-        self._host.changed()
-        return True
-
-    def _is_take(self, index: Any) -> bool:
-        return isinstance(index, int) and 1 <= index <= len(self._model.takes)
-
-    def _end_takes(self) -> None:
-        """Let the selected take be the clip, and forget the others."""
-        item = self._model
-        item.clip, item.source_in = item.shown()
-        item.takes, item.take = [], 0
-
-    # Grade.
-
-    def SetCDL(self, cdlMap: Dict[str, Any]) -> bool:
-        node = self._node(cdlMap)
-        values = graph.cdl_of(cdlMap)
-        if node is None or values is None:
-            return False
-        node.cdl = values
-        self._host.changed()
-        return True
-
-    def _node(self, cdl: Any) -> Optional[model.Node]:
-        try:
-            index = int(cdl["NodeIndex"])
-        except (TypeError, KeyError, ValueError):
-            return None
-        nodes = self._model.grade.nodes
-        graded = self._model.kind in ("clip", "title", "generator")
-        return nodes[index - 1] if graded and 1 <= index <= len(nodes) else None
-
-    def CopyGrades(self, tgtTimelineItems: List[Any]) -> bool:
-        if not isinstance(tgtTimelineItems, list):
-            return False
-        items = [model_of(each, model.Item) for each in tgtTimelineItems]
-        if not items or None in items:
-            return False
-        for item in items:
-            item.versions[item.version] = model.Grade(item.grade.name, self._model.grade.copy().nodes)
-        self._host.changed()
-        return True
-
-    def GetNumNodes(self) -> int:
-        return len(self._model.grade.nodes)
-
-    def SetLUT(self, nodeIndex: int, lutPath: str) -> bool:
-        return graph.set_lut(self._host, self._model.grade, nodeIndex, lutPath)
-
-    def GetLUT(self, nodeIndex: int) -> str:
-        return graph.lut_of(self._model.grade, nodeIndex)
-
-    def GetNodeLabel(self, nodeIndex: int) -> str:
-        nodes = self._model.grade.nodes
-        return nodes[nodeIndex - 1].label if 1 <= nodeIndex <= len(nodes) else ""
-
-    def GetNodeGraph(self, layerIdx: int = 1) -> Any:
-        return graph.Graph(self._host, self._model.grade) if layerIdx == 1 else None
-
-    def GetColorGroup(self) -> Any:
-        return self._host.wrap(self._model.group)
-
-    def AssignToColorGroup(self, colorGroup: Any) -> bool:
-        group = model_of(colorGroup, model.ColorGroup)
-        if group is None:
-            return False
-        self._model.group = group
-        return True
-
-    def RemoveFromColorGroup(self) -> bool:
-        had, self._model.group = self._model.group is not None, None
-        return had
-
-    def ExportLUT(self, exportType: Any, path: str) -> bool:
-        host = self._host
-        if host.quirks.export_lut_needs_color_page and host.page != "color":
-            return False
-        return luts.export(host, self._model.grade, exportType, path)
-
-    # Color versions.
-
-    def AddVersion(self, versionName: str, versionType: int) -> bool:
-        versions = self._versions(versionType)
-        if versions is None or not versionName or any(each.name == versionName for each in versions):
-            return False
-        versions.append(model.Grade(versionName, self._model.grade.copy().nodes))
-        if versionType == 0:
-            self._model.version = len(versions) - 1
-        self._host.changed()
-        return True
-
-    def GetCurrentVersion(self) -> Dict[str, Any]:
-        return {"versionName": self._model.grade.name, "versionType": 0}
-
-    def GetVersionNameList(self, versionType: int) -> List[str]:
-        return [each.name for each in self._versions(versionType) or []]
-
-    def LoadVersionByName(self, versionName: str, versionType: int) -> bool:
-        index = self._version(versionName, versionType)
-        if index is None or versionType != 0:
-            return False
-        self._model.version = index
-        self._host.changed()
-        return True
-
-    def DeleteVersionByName(self, versionName: str, versionType: int) -> bool:
-        index = self._version(versionName, versionType)
-        if index is None or (versionType == 0 and index == self._model.version):
-            return False
-        (self._versions(versionType) or []).pop(index)
-        if versionType == 0 and index < self._model.version:
-            self._model.version -= 1
-        self._host.changed()
-        return True
-
-    def RenameVersionByName(self, oldName: str, newName: str, versionType: int) -> bool:
-        index = self._version(oldName, versionType)
-        if index is None or not newName or self._version(newName, versionType) is not None:
-            return False
-        (self._versions(versionType) or [])[index].name = newName
-        return True
-
-    def _versions(self, kind: int) -> Optional[List[model.Grade]]:
-        return {0: self._model.versions, 1: self._model.remote_versions}.get(kind)
-
-    def _version(self, name: str, kind: int) -> Optional[int]:
-        found = [index for index, each in enumerate(self._versions(kind) or []) if each.name == name]
-        return found[0] if found else None
-
-    # Fusion comps.
-
-    def GetFusionCompCount(self) -> int:
-        return len(self._model.comps)
-
-    def GetFusionCompByIndex(self, compIndex: int) -> Any:
-        inside = isinstance(compIndex, int) and 1 <= compIndex <= len(self._model.comps)
-        return self._model.comps[compIndex - 1] if inside else None
-
-    def GetFusionCompNameList(self) -> List[str]:
-        return [comp.name_ for comp in self._model.comps]
-
-    def GetFusionCompByName(self, compName: str) -> Any:
-        return next((comp for comp in self._model.comps if comp.name_ == compName), None)
-
-    def AddFusionComp(self) -> Any:
-        from fakes.resolve_host.comp import Comp
-
-        if self._model.kind != "clip":
-            return None
-        taken = {comp.name_ for comp in self._model.comps}
-        number = next(n for n in range(1, 1000) if f"Composition {n}" not in taken)
-        self._model.comps.append(Comp(self._host, f"Composition {number}"))
-        self._host.changed()
-        return self._model.comps[-1]
-
-    def LoadFusionCompByName(self, compName: str) -> Any:
-        found = TimelineItem.GetFusionCompByName(self, compName)
-        if found is not None:
-            self._model.comps.remove(found)
-            self._model.comps.insert(0, found)
-        return found
-
-    def RenameFusionCompByName(self, oldName: str, newName: str) -> bool:
-        found = TimelineItem.GetFusionCompByName(self, oldName)
-        if found is None or not newName or TimelineItem.GetFusionCompByName(self, newName) is not None:
-            return False
-        found.name_ = newName
-        return True
-
-    def DeleteFusionCompByName(self, compName: str) -> bool:
-        found = TimelineItem.GetFusionCompByName(self, compName)
-        if found is None:
-            return False
-        self._model.comps.remove(found)
-        self._host.changed()
-        return True
-
-    def ImportFusionComp(self, path: str) -> Any:
-        from fakes.resolve_host.comp import Comp
-
-        if not os.path.isfile(path):
-            return None
-        self._model.comps.append(Comp.from_file(self._host, path))
-        self._host.changed()
-        return self._model.comps[-1]
-
-    def ExportFusionComp(self, path: str, compIndex: int) -> bool:
-        found = TimelineItem.GetFusionCompByIndex(self, compIndex)
-        return found is not None and found.to_file(path)
 
     # Caches.
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Dict, FrozenSet, NamedTuple
 
+from fakes.resolve_host.base import words
+
 
 class Kind(NamedTuple):
     """What an element has beside the common names."""
@@ -15,11 +17,6 @@ class Kind(NamedTuple):
     attributes: FrozenSet[str]
     functions: FrozenSet[str]
     events: FrozenSet[str]
-
-
-def words(text: str) -> FrozenSet[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
 
 
 def _kind(attributes: str, functions: str = "", events: str = "") -> Kind:
