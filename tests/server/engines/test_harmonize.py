@@ -99,7 +99,7 @@ def test_a_wrong_foreground_moves_towards_its_plate(engine: Any) -> None:
 
 
 def test_variants_come_from_one_inference_and_a_bolder_one_is_never_less_sure(engine: Any) -> None:
-    """The report names the variant, its confidence and the error foretold; confidence never falls with boldness."""
+    """The report names the variant, its confidence and the expected error; confidence never falls with boldness."""
     for fg_stops in (0.3, 1.5):
         frames = [frame(n, fg_stops) for n in NUMBERS[:4]]
         reports = [run(start(engine, variant=name), frames)[0].report for name in VARIANTS]

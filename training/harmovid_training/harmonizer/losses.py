@@ -143,7 +143,7 @@ def gain_db(points: Points, stops: Tensor) -> Tensor:
 
 def loss(points: Points, fields: Fields) -> Tensor:
     """Return the training loss: what share of the squared error in view space is left, how far off it is, and how
-    badly the network foretold its own error.
+    badly the network expected its own error.
 
     The share makes mild and strong looks count alike, as decibels do; where nothing was wrong it counts harm.
     """
