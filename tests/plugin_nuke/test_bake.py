@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,8 +12,10 @@ import pytest
 from fakes import nuke_shots as shots
 from fakes.nuke_host.host import Host
 from fakes.nuke_host.images import RGB, picture
+from harmovid.pixels import exr
+from harmovid.pixels.colour.acescct import acescct_decode
 from harmovid.pixels.field import Curve, LightingField
-from harmovid.pixels.field.exr_channels import grade_to_json
+from harmovid.pixels.field.exr_channels import GRADE_ATTRIBUTE, grade_to_json
 from harmovid_nuke import bake, node, readback, record, result_curve
 
 STOPS = {7: (0.5, -0.25, 0.1), 8: (0.2, 0.1, -0.4)}
@@ -86,6 +89,33 @@ def test_a_lut_needs_a_python(baked: Any, host: Host) -> None:
     baked["bake_as"].setValue("LUT file")
     baked["bake"].execute()
     assert "python" in host.messages[-1]
+
+
+def test_a_lut_is_made_by_the_servers_python(
+    baked: Any, nuke: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the setting the LUT of the current frame is written beside its results: a gain of light, in ACEScct."""
+    monkeypatch.setenv("HARMOVID_PYTHON", sys.executable)
+    result = tmp_path / "v001" / "result.0008.exr"
+    coeffs = np.zeros((3, 10))
+    coeffs[:, 0] = STOPS[8][0]  # grey: the same in any primaries
+    text = exr.Attribute.of("string", grade_to_json(LightingField((Curve(coeffs, 0.18, -4.0, 4.0),))))
+    exr.write(exr.with_attributes(exr.read(result), {GRADE_ATTRIBUTE: text}), result)
+    nuke.frame(8)
+    baked["bake_as"].setValue("LUT file")
+    baked["bake"].execute()
+
+    cube = tmp_path / "v001" / "Harmonize1.0008.cube"
+    assert str(cube) in baked["status"].value()
+    lines = cube.read_text(encoding="ascii").splitlines()
+    size = next(int(line.split()[1]) for line in lines if line.startswith("LUT_3D_SIZE"))
+    rows = np.array([line.split() for line in lines if line[:1].isdigit() or line[:1] == "-"], np.float64)
+    codes = np.linspace(0, 1, size)
+    for i in range(size // 3, size - 3):  # on the grey axis, within the range that the curve was fitted in
+        light = acescct_decode(codes[i])
+        if 0.18 / 16 < light < 0.18 * 16:
+            found = acescct_decode(rows[i * (1 + size + size * size)])
+            np.testing.assert_allclose(found, light * 2 ** STOPS[8][0], rtol=1e-4)
 
 
 def test_curves_of_a_header_are_read_without_libraries(tmp_path: Path) -> None:
