@@ -44,12 +44,13 @@ def levels(clip: np.ndarray, found: list[Answer], scene: np.ndarray) -> np.ndarr
     return np.asarray(np.median(np.log2(np.maximum(relit, 1e-30) / scene), axis=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("value", [0.0, 0.18, 1.0])
-@pytest.mark.parametrize("holes", [(0, 1, 2), (5,), (10, 11)])
-def test_frames_without_a_picture_change_nothing(holes: tuple[int, ...], value: float) -> None:
+# A card before the first picture is a shot of its own: only black is tried there.
+@pytest.mark.parametrize(
+    ("value", "holes"),
+    [(0.0, (0, 1, 2)), *((value, holes) for value in (0.0, 0.18, 1.0) for holes in ((5,), (10, 11)))],
+)
+def test_frames_without_a_picture_change_nothing(value: float, holes: tuple[int, ...]) -> None:
     """Black, grey and white frames are no part of a shot: all others get the very fields they get without them."""
-    if value and 0 in holes:
-        pytest.skip("a card before the first picture is a shot of its own")
     clip = still(12, np.random.default_rng(1).normal(0, 0.2, 12))
     clip[list(holes)] = value
     pictures = [i for i in range(12) if i not in holes]
