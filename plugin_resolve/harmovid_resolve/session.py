@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from harmovid_resolve.calls import act, ask, has, tell
+from harmovid_resolve.calls import act, has, maybe, table, tell, text
 from harmovid_resolve.errors import HostError
 
 __all__ = ["OLDEST", "WITHOUT_PLUGIN", "Session", "find", "session_of"]
@@ -58,14 +58,18 @@ class Session:
         Raises:
             HostError: none is.
         """
-        timeline = tell(self.project, "GetCurrentTimeline")
-        if not timeline:
+        timeline = maybe(self.project, "GetCurrentTimeline")
+        if timeline is None:
             raise HostError("no timeline is open.", fix="Open the timeline with the clip.")
         return timeline
 
-    def setting(self, name: str) -> str:
-        """Return a setting of the project as text; empty where there is none."""
-        return str(tell(self.project, "GetSetting", name) or "")
+    def settings(self) -> Dict[str, str]:
+        """Return all settings of the project as text.
+
+        Raises:
+            HostError: Resolve does not tell.
+        """
+        return {str(name): str(value) for name, value in table(self.project, "GetSetting").items()}
 
     @property
     def version_text(self) -> str:
@@ -108,12 +112,10 @@ def session_of(resolve: Any) -> Session:
     named = f"{product or 'an unknown program'} {'.'.join(map(str, version))}".strip()
     if product != STUDIO or version[:2] < OLDEST:
         raise HostError(f"this is {named}; {STUDIO} 18.5 or newer is needed.", fix=WITHOUT_PLUGIN)
-    project = tell(act(resolve, "GetProjectManager"), "GetCurrentProject")
-    if not project:
+    project = maybe(act(resolve, "GetProjectManager"), "GetCurrentProject")
+    if project is None:
         raise HostError("no project is open.", fix="Open the project with the clip.")
-    return Session(
-        resolve, project, act(project, "GetMediaPool"), product, version, str(ask(project, "GetName"))
-    )
+    return Session(resolve, project, act(project, "GetMediaPool"), product, version, text(project, "GetName"))
 
 
 def _version(resolve: Any) -> Tuple[int, ...]:

@@ -1,0 +1,372 @@
+"""Clips one after the other: frames out of Resolve, through the client process, and back.
+
+    batch = Batch(session, client, task, said=print)
+    outcomes = batch.run()              # batch.cancel() from a button stops it
+    print(summary(outcomes))
+
+A clip that fails does not stop the next one. Nothing goes back into the project before every frame is on the disk and
+whole; a version that lacks frames is kept, and `rerun` makes what is missing and returns it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import re
+import time
+import traceback
+import uuid
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from harmovid_resolve import versions
+from harmovid_resolve.calls import listed, text, whole
+from harmovid_resolve.clip import Clip, clip_of, select
+from harmovid_resolve.contract import DONE, FAILED, FRAME, PROGRESS, QUEUED, WARNING, Record, RunRequest, Task
+from harmovid_resolve.errors import CANCELLED, HostError
+from harmovid_resolve.inputs import Inputs, Plan
+from harmovid_resolve.readback import Readback, Result
+from harmovid_resolve.render import Render
+from harmovid_resolve.session import Session
+
+__all__ = ["Batch", "Client", "Outcome", "Said", "rerun", "summary"]
+
+RETURNED, PARTLY, STOPPED, READY = "returned", "partly", "cancelled", "ready"
+
+
+@dataclass(frozen=True)
+class Said:
+    """One word on how it goes, for a panel.
+
+    Attributes:
+        text: a sentence.
+        clip: number of the clip from 1, `clips` how many there are.
+        done, total: frames.
+    """
+
+    text: str
+    clip: int = 0
+    clips: int = 0
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one clip.
+
+    Attributes:
+        clip: its name.
+        state: one of `contract.STATES`; `ready` of a look.
+        text: a sentence.
+        folder: the version's; empty where none was made.
+        frames: how many were made.
+        warnings: sentences on what is not as it should be.
+    """
+
+    clip: str
+    state: str
+    text: str
+    folder: str = ""
+    frames: int = 0
+    warnings: Tuple[str, ...] = ()
+
+
+class Client:
+    """What a batch needs of `client.ClientProcess`."""
+
+    def request(self, op: str, **fields: Any) -> Iterator[Dict[str, Any]]:
+        """Send a request and yield its events."""
+        raise NotImplementedError
+
+
+@dataclass
+class Batch:
+    """Clips that a task means, worked on one after the other.
+
+    Attributes:
+        session: the Resolve with the project.
+        client: the client process.
+        task: what is asked for.
+        said: is told how it goes.
+        wait: waits for so many seconds.
+    """
+
+    session: Session
+    client: Client
+    task: Task
+    said: Callable[[Said], None] = lambda said: None
+    wait: Callable[[float], None] = time.sleep
+    _stop: bool = False
+    _at: Tuple[int, int] = (0, 0)
+    _readback: Optional[Readback] = None
+
+    def cancel(self) -> None:
+        """Stop as soon as possible: the clip that is worked on, and those that wait."""
+        self._stop = True
+
+    def run(self) -> List[Outcome]:
+        """Work on all clips and return what became of each; what was skipped comes last.
+
+        Raises:
+            HostError: the task cannot be done, or means no clip.
+        """
+        clips, skipped = select(self.session, self.task.checked())
+        self._readback = Readback(self.session)
+        outcomes = []
+        for number, clip in enumerate(clips, 1):
+            self._at = (number, len(clips))
+            outcomes.append(self._one(clip))
+        return outcomes + [Outcome(name, "failed", words) for name, words in skipped]
+
+    def look(self) -> List[Outcome]:
+        """Return what a run would do with each clip, without doing it: `ready`, or `failed` with the reason.
+
+        Raises:
+            HostError: the task cannot be done, or means no clip.
+        """
+        clips, skipped = select(self.session, self.task.checked())
+        found = []
+        for clip in clips:
+            try:
+                plan = Inputs(self.session).plan(clip, self.task)
+                found.append(Outcome(clip.name, READY, plan.said(), warnings=plan.warnings))
+            except HostError as error:
+                found.append(Outcome(clip.name, "failed", str(error)))
+        return found + [Outcome(name, "failed", words) for name, words in skipped]
+
+    def _one(self, clip: Clip) -> Outcome:
+        """Work on one clip; whatever happens to it is its outcome."""
+        run = OneClip(self, clip)
+        try:
+            return run.go()
+        except HostError as error:
+            state = STOPPED if error.code == CANCELLED else "failed"
+            return run.ended(state, str(error))
+        except Exception as error:  # a fault of ours in one clip must not lose the others
+            traceback.print_exc()
+            return run.ended("failed", f"something went wrong: {error!r}.")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the user wants to stop."""
+        return self._stop
+
+    def tell(self, words: str, done: int = 0, total: int = 0) -> None:
+        """Say how it goes."""
+        self.said(Said(words, *self._at, done, total))
+
+    def readback(self) -> Readback:
+        """Return what brings results back; clips that go to a track share it."""
+        self._readback = self._readback or Readback(self.session)
+        return self._readback
+
+
+class OneClip:
+    """One clip of a batch on its way."""
+
+    def __init__(self, batch: Batch, clip: Clip) -> None:
+        self._batch, self._clip, self._task = batch, clip, batch.task
+        self._folder = ""
+        self._record: Optional[Record] = None
+        self._warnings: List[str] = []
+
+    def go(self) -> Outcome:
+        """Make the frames and bring them back.
+
+        Raises:
+            HostError: it cannot be done.
+        """
+        batch, clip, task = self._batch, self._clip, self._task
+        if batch.cancelled:
+            raise HostError("not begun.", code=CANCELLED)
+        plan = Inputs(batch.session).plan(clip, task)
+        self._warnings += plan.warnings
+        batch.tell(f"{clip.name}: {plan.said()}")
+        self._folder = versions.new_version(task.folder, clip.name, task.version)
+        version = os.path.basename(self._folder)
+        self._record = versions.save(
+            self._folder,
+            Record(
+                clip.name, version, clip.id, text(clip.timeline, "GetUniqueId"), task.to_dict(),
+                started=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+            ),
+        )  # fmt: skip
+        render = Render(batch.session, batch.wait, lambda: batch.cancelled, batch.tell)
+        try:
+            made = Inputs(batch.session).make(plan, render, versions.input_folder(self._folder))
+        finally:
+            self._warnings += render.warnings
+        request = self._request(plan, made)
+        self._save(request=request.to_dict(), wanted=f"{plan.wanted[0]}-{plan.wanted[1]}")
+        return self.finish(request, plan.wanted, not plan.files)
+
+    def finish(self, request: RunRequest, wanted: Tuple[int, int], rendered: bool) -> Outcome:
+        """Have the client run a request, look at the results, and bring them back.
+
+        Raises:
+            HostError: the run failed or was cancelled, or the results cannot go back.
+        """
+        report = self._run(request)
+        missing = versions.missing(request.out, *wanted) if self._task.output != "cdl" else []
+        if missing:
+            return self.ended(PARTLY, _lacks(missing))
+        self._warnings += self._returned(request, wanted, rendered, report)
+        versions.drop_inputs(self._folder)
+        return self.ended(RETURNED, f"{wanted[1] - wanted[0] + 1} frames, {_where(self._task)}.")
+
+    def resume(self, folder: str, record: Record) -> Outcome:
+        """Go on with a version that lacks frames.
+
+        Raises:
+            HostError: it cannot be done.
+        """
+        self._folder, self._record = folder, record
+        request = RunRequest.from_dict(record.request)
+        first, last = _span(record.wanted)
+        missing = versions.missing(request.out, first, last)
+        if missing:
+            again = dict(request.to_dict(), frames=",".join(map(str, missing)), overwrite=True)
+            request = RunRequest.from_dict(again)
+        rendered = os.path.isdir(versions.input_folder(folder))
+        return self.finish(request, (first, last), rendered)
+
+    def ended(self, state: str, words: str) -> Outcome:
+        """Note how it ended and return it."""
+        frames = 0
+        if self._record is not None:
+            try:
+                self._save(state=state, message=words)
+            except HostError as error:
+                self._warnings.append(str(error))
+            out = self._record.request.get("out", "")
+            if out:
+                first, last = _span(self._record.wanted)
+                frames = last - first + 1 - len(versions.missing(out, first, last))
+            else:
+                versions.drop_inputs(self._folder)
+        return Outcome(self._clip.name, state, words, self._folder, frames, tuple(self._warnings))
+
+    def _save(self, **changes: Any) -> None:
+        if self._record is not None:
+            self._record = versions.save(self._folder, self._record, **changes)
+
+    def _request(self, plan: Plan, made: Dict[str, str]) -> RunRequest:
+        task = self._task
+        return RunRequest(
+            task.engine, made, versions.result(self._folder, self._clip.name),
+            f"{plan.frames[0]}-{plan.frames[1]}", uuid.uuid4().hex[:12], dict(task.options), task.strength,
+            task.luma, task.chroma, task.output, plan.colour.to_dict(), False,
+            f"{self._batch.session.project_name} {self._clip.name}", task.server,
+        )  # fmt: skip
+
+    def _run(self, request: RunRequest) -> Mapping[str, Any]:
+        """Have the client run a request and return its report.
+
+        Raises:
+            HostError: it failed or was cancelled.
+        """
+        batch, asked = self._batch, False
+        for event in batch.client.request("run", **request.to_dict()):
+            kind = event.get("event")
+            if kind == WARNING:
+                self._warnings.append(str(event.get("text", "")))
+            elif kind in (QUEUED, PROGRESS, FRAME):
+                words = str(event.get("text") or f"frame {event.get('frame', '')}")
+                batch.tell(
+                    f"{self._clip.name}: {words}", int(event.get("done") or 0), int(event.get("total") or 0)
+                )
+            elif kind == FAILED:
+                code = str(event.get("code", "client"))
+                raise HostError(
+                    str(event.get("error", "it failed.")), fix=str(event.get("fix", "")), code=code
+                )
+            elif kind == DONE:
+                return dict(event.get("report") or {})
+            if batch.cancelled and not asked:
+                asked = True
+                for _ in batch.client.request("cancel", job=request.job):
+                    pass
+        raise HostError("the client process ended without a word.", fix="Try again.", code="client")
+
+    def _returned(
+        self, request: RunRequest, wanted: Tuple[int, int], rendered: bool, report: Mapping[str, Any]
+    ) -> List[str]:
+        """Bring what was made back into the project and return sentences on what is not as it should be."""
+        batch, task, version = self._batch, self._task, os.path.basename(self._folder)
+        batch.tell(f"{self._clip.name}: back into the project")
+        if task.output == "cdl":
+            cdl = importlib.import_module("harmovid_resolve.cdl")
+            return list(cdl.apply(batch.session, self._clip, report, version))
+        if task.output == "field":
+            comp = importlib.import_module("harmovid_resolve.comp")
+            return list(comp.apply(batch.session, self._clip, request.out, wanted, task, version))
+        return batch.readback().bring(
+            self._clip, task, Result(request.out, wanted, version, request.job, rendered)
+        )
+
+
+def rerun(
+    session: Session, client: Client, folder: str, said: Callable[[Said], None] = lambda said: None
+) -> Outcome:
+    """Make the frames that a version lacks, and bring it back into the project.
+
+    Args:
+        folder: the version's folder, as an `Outcome` or the history names it.
+
+    Raises:
+        HostError: the record cannot be read, or its clip is not in the project any more.
+    """
+    record = versions.load(folder)
+    if not record.request:
+        raise HostError(f"{record.clip} {record.version} had no frames yet.", fix="Start it anew.")
+    clip = _clip_again(session, record)
+    batch = Batch(session, client, Task.from_dict(record.task), said)
+    run = OneClip(batch, clip)
+    try:
+        return run.resume(folder, record)
+    except HostError as error:
+        return run.ended(STOPPED if error.code == CANCELLED else "failed", str(error))
+
+
+def summary(outcomes: List[Outcome]) -> str:
+    """Return what became of a batch as lines of text, the troubles first."""
+    good = [one for one in outcomes if one.state == RETURNED]
+    lines = [f"{len(good)} of {len(outcomes)} clips are back."]
+    for one in sorted(outcomes, key=lambda one: one.state == RETURNED):
+        lines.append(f"{one.clip}: {one.text}")
+        lines += [f"    {warning}" for warning in one.warnings]
+    return "\n".join(lines)
+
+
+def _clip_again(session: Session, record: Record) -> Clip:
+    """Return the clip of a record from the timeline that it lies on."""
+    for index in range(1, whole(session.project, "GetTimelineCount") + 1):
+        timeline = session.project.GetTimelineByIndex(index)
+        if text(timeline, "GetUniqueId") != record.timeline:
+            continue
+        for track in range(1, whole(timeline, "GetTrackCount", "video") + 1):
+            for item in listed(timeline, "GetItemListInTrack", "video", track):
+                if text(item, "GetUniqueId") == record.item:
+                    return clip_of(timeline, item)
+    raise HostError(f"{record.clip} is not in this project.", fix="Open the project that it was sent from.")
+
+
+def _span(said: str) -> Tuple[int, int]:
+    """Return first and last frame of a text like 1001-1024."""
+    match = re.fullmatch(r"(-?\d+)-(-?\d+)", said)
+    if match is None:
+        raise HostError(f"the record names the frames {said!r}.", fix="Start it anew.")
+    return int(match.group(1)), int(match.group(2))
+
+
+def _lacks(missing: List[int]) -> str:
+    shown = ", ".join(map(str, missing[:8])) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+    return f"{len(missing)} frames have no result: {shown}. Nothing went back yet; make them again from the history."
+
+
+def _where(task: Task) -> str:
+    if task.output != "result":
+        return {"cdl": "as a grade on the clip", "field": "as a Fusion composition"}[task.output]
+    return {"take": "as a take", "track": "on a new track", "pool": "in the media pool"}[task.way]

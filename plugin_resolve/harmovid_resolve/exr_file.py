@@ -1,0 +1,117 @@
+"""Whether an EXR file is whole, without decoding it: its header, its table of chunks, and where the last one ends.
+
+A host says that it has written a frame before the frame is on the disk, and a full disk leaves files that begin well.
+Read by the published layout (openexr.com, "OpenEXR File Layout"), with the standard library alone.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO, Dict, Tuple
+
+__all__ = ["LINES_PER_CHUNK", "problem", "size_of"]
+
+MAGIC = 20000630
+TILED, DEEP, MULTIPART = 0x200, 0x800, 0x1000
+LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
+"""Scanlines in a chunk by compression: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB."""
+
+MOST_ATTRIBUTES, MOST_NAME = 4096, 256
+
+_Header = Dict[str, Tuple[str, bytes]]
+
+
+def problem(path: str) -> str:
+    """Return what is wrong with an EXR file, as words after its name; empty where it is whole.
+
+    Of tiled files and files of several parts only header and size are looked at.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return _problem(file, size)
+    except FileNotFoundError:
+        return "is not there"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except (ValueError, struct.error):
+        return "is cut off in its header"
+
+
+def size_of(path: str) -> Tuple[int, int]:
+    """Return width and height of a file's display window.
+
+    Raises:
+        ValueError: it is no EXR file or is cut off.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            magic, flags = struct.unpack("<iI", file.read(8))
+            if magic != MAGIC:
+                raise ValueError("no EXR file")
+            left, top, right, bottom = struct.unpack("<4i", _header(file, flags)["displayWindow"][1])
+        except (struct.error, KeyError) as error:
+            raise ValueError("cut off in its header") from error
+    return right - left + 1, bottom - top + 1
+
+
+def _problem(file: BinaryIO, size: int) -> str:
+    if size == 0:
+        return "is empty"
+    head = file.read(8)
+    magic, flags = struct.unpack("<iI", head)
+    if magic != MAGIC:
+        return "is no EXR file"
+    header = _header(file, flags)
+    if flags & (TILED | DEEP | MULTIPART):
+        return "" if size > file.tell() else "is cut off after its header"
+    _, top, _, bottom = struct.unpack("<4i", header["dataWindow"][1])
+    lines = LINES_PER_CHUNK.get(header["compression"][1][0])
+    if lines is None:
+        return ""
+    count = -(-(bottom - top + 1) // lines)
+    table = file.read(8 * count)
+    if len(table) < 8 * count:
+        return "is cut off in its table of chunks"
+    offsets = struct.unpack(f"<{count}Q", table)
+    if not all(offsets):
+        return "lacks lines that were never written"
+    file.seek(max(offsets))
+    _, packed = struct.unpack("<ii", file.read(8))
+    return "" if max(offsets) + 8 + packed <= size else "is cut off in its last lines"
+
+
+def _header(file: BinaryIO, flags: int) -> _Header:
+    """Read the attributes of the first part: name to type and bytes.
+
+    Raises:
+        ValueError, KeyError, struct.error: it ends before it should.
+    """
+    found: _Header = {}
+    for _ in range(MOST_ATTRIBUTES):
+        name = _word(file)
+        if not name:
+            if "dataWindow" not in found or "compression" not in found:
+                raise ValueError("no header")
+            return found
+        kind = _word(file)
+        (length,) = struct.unpack("<i", file.read(4))
+        value = file.read(length) if length >= 0 else b""
+        if len(value) != length:
+            raise ValueError("cut off")
+        found[name] = (kind, value)
+    raise ValueError("no end of the header")
+
+
+def _word(file: BinaryIO) -> str:
+    made = bytearray()
+    while len(made) <= MOST_NAME:
+        one = file.read(1)
+        if not one:
+            raise ValueError("cut off")
+        if one == b"\0":
+            return made.decode("latin-1")
+        made += one
+    raise ValueError("no end of a name")

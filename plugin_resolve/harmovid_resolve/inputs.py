@@ -1,0 +1,137 @@
+"""The frames that a run of one clip needs, layer by layer: read where they lie, or rendered by Resolve.
+
+plan = Inputs(session).plan(clip, task)             # nothing is done yet; plan.said() for the user
+made = Inputs(session).make(plan, render, folder)   # made["plate"] is a pattern of EXR files
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+from harmovid_resolve import colour, readback, source
+from harmovid_resolve.calls import whole
+from harmovid_resolve.clip import Clip, Numbers, below, wanted, with_handles
+from harmovid_resolve.contract import Colour, Task
+from harmovid_resolve.errors import HostError
+from harmovid_resolve.render import Render
+from harmovid_resolve.session import Session
+
+__all__ = ["Inputs", "Plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the frames of a clip will be got.
+
+    Attributes:
+        clip, task: what is asked for.
+        layers: layer to the clip that it comes from.
+        wanted: frames that go back; `frames` those with handles.
+        files: pattern of the clip's own files; empty where Resolve renders.
+        colour: what the pixels are in.
+        warnings: sentences on what is assumed or left out.
+    """
+
+    clip: Clip
+    task: Task
+    layers: Dict[str, Clip]
+    wanted: Numbers
+    frames: Numbers
+    files: str
+    colour: Colour
+    warnings: Tuple[str, ...]
+
+    def said(self) -> str:
+        """Return the plan as a sentence."""
+        got = "read from its files" if self.files else "rendered by Resolve"
+        space = self.colour.space or "the files' own colour"
+        handles = f"{self.wanted[0] - self.frames[0]} and {self.frames[1] - self.wanted[1]} handles"
+        return f"frames {self.wanted[0]}-{self.wanted[1]} with {handles}, {got}, in {space}."
+
+
+class Inputs:
+    """Inputs for one batch.
+
+    Args:
+        session: the Resolve with the project.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def plan(self, clip: Clip, task: Task) -> Plan:
+        """Return how the frames of a clip will be got; files that are read are looked at, nothing is made.
+
+        Raises:
+            HostError: they cannot be got, or the result could not come back as the task says.
+        """
+        readback.check(clip, task)
+        frames, graded = wanted(clip, task), task.source == "graded"
+        layers = {
+            layer: clip if where == "clip" else below(self._session, clip, frames)
+            for layer, where in task.layers.items()
+        }
+        span = frames if graded else _span(clip, frames, layers, task.handles)
+        warnings = _on_handles(frames, span, graded, task.handles) + _on_takes(clip)
+        own = None if graded or len(layers) > 1 else source.direct(clip, span)
+        found = (colour.of_render if own is None else colour.of_file)(self._session, clip, task)
+        said = (f"{clip.name}: {found.guess}.",) if found.guess else ()
+        return Plan(clip, task, layers, frames, span, own or "", found, warnings + said)
+
+    def make(self, plan: Plan, render: Render, folder: str) -> Dict[str, str]:
+        """Return layer to the pattern of its EXR files; rendered ones lie in the folder.
+
+        Raises:
+            HostError: they cannot be rendered; the project is as it was.
+        """
+        if plan.files:
+            return {layer: plan.files for layer in plan.layers}
+        if len({(one.resolution, one.fps) for one in plan.layers.values()}) > 1:
+            sizes = ", ".join(
+                f"{one.name} {one.resolution[0]} x {one.resolution[1]}" for one in plan.layers.values()
+            )
+            raise HostError(f"the clips have different sizes: {sizes}.", fix="Use clips of one size.")
+        return {
+            layer: render.run(
+                one,
+                layer,
+                _under(plan.clip, one, plan.frames),
+                graded=plan.task.source == "graded",
+                folder=folder,
+                first=plan.frames[0],
+            )
+            for layer, one in plan.layers.items()
+        }
+
+
+def _under(clip: Clip, other: Clip, frames: Numbers) -> Numbers:
+    """Return the source frames of another clip that lie under frames of a clip."""
+    shift = other.first - other.start + clip.start - clip.first
+    return frames[0] + shift, frames[1] + shift
+
+
+def _span(clip: Clip, frames: Numbers, layers: Dict[str, Clip], handles: int) -> Numbers:
+    """Return the frames with as many handles as every layer has."""
+    before = after = handles
+    for one in layers.values():
+        first, last = _under(clip, one, frames)
+        with_all = with_handles(one, (first, last), handles)
+        before, after = min(before, first - with_all[0]), min(after, with_all[1] - last)
+    return frames[0] - before, frames[1] + after
+
+
+def _on_handles(frames: Numbers, span: Numbers, graded: bool, handles: int) -> Tuple[str, ...]:
+    """Say how many handles there are where they are fewer than asked for."""
+    before, after = frames[0] - span[0], span[1] - frames[1]
+    if graded and handles:
+        return ("graded frames have no handles: the grade ends where the clip does.",)
+    if min(before, after) < handles:
+        return (f"of {handles} handles the source has {before} before and {after} after.",)
+    return ()
+
+
+def _on_takes(clip: Clip) -> Tuple[str, ...]:
+    if whole(clip.item, "GetSelectedTakeIndex") > 1:
+        return (f"{clip.name} shows a take that is not its first: that one is taken.",)
+    return ()
