@@ -86,7 +86,7 @@ class Inputs:
             HostError: they cannot be rendered; the project is as it was.
         """
         if plan.files:
-            return {layer: plan.files for layer in plan.layers}
+            return dict.fromkeys(plan.layers, plan.files)
         if len({(one.resolution, one.fps) for one in plan.layers.values()}) > 1:
             sizes = ", ".join(
                 f"{one.name} {one.resolution[0]} x {one.resolution[1]}" for one in plan.layers.values()
