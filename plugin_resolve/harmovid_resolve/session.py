@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from harmovid_resolve.calls import act, has, maybe, table, tell, text
+from harmovid_resolve.calls import act, maybe, table, tell, text
 from harmovid_resolve.errors import HostError
 
 __all__ = ["OLDEST", "WITHOUT_PLUGIN", "Session", "find", "session_of"]
@@ -87,12 +87,15 @@ def find(injected: Mapping[str, Any]) -> Any:
         HostError: no Resolve answers.
     """
     found = injected.get("resolve")
-    app = injected.get("app")
-    if not found and app is not None and has(app, "GetResolve"):
-        found = app.GetResolve()
-    script = injected.get("bmd") or (None if found else _library())
-    if not found and script is not None and has(script, "scriptapp"):
-        found = script.scriptapp("Resolve")
+    for holder, method, values in (
+        (injected.get("app"), "GetResolve", ()),
+        (injected.get("bmd"), "scriptapp", ("Resolve",)),
+        (None if found else _library(), "scriptapp", ("Resolve",)),
+    ):
+        # Fusion's objects leave methods out of `dir`: here only a call tells.
+        getter = getattr(holder, method, None)
+        if not found and callable(getter):
+            found = getter(*values)
     if not found:
         raise HostError(
             "no DaVinci Resolve answers.",

@@ -1,0 +1,96 @@
+"""Each call of Resolve's interface fails once, in each way: what becomes of the run and of the project.
+
+    python bench/resolve_failures.py [--write docs/resolve-failures.md] [--json FILE]
+
+The Resolve is the tests' stand-in (`tests/fakes/resolve_host`). Returns 1 when a project was neither as before nor as
+after a run without failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, List
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+
+HEAD = """# When a call of Resolve fails
+
+Written by `python bench/resolve_failures.py --write docs/resolve-failures.md`; not by hand.
+
+Resolve's scripting interface says False or None where it does not do something. So every call that the plugin makes
+in a run was made to fail, one in each run, in four ways: it does nothing and answers False; it does nothing and
+answers None; it raises; it does its work and answers False all the same. After each run the whole project is compared
+with before (`tests/fakes/resolve_host/snapshot.py`): page, settings, timelines with tracks, items, takes, versions,
+grades and markers, media pool, Deliver page, presets, queue.
+
+**The Resolve is a stand-in; no real one has been asked.** A run ends in one of two ways: **as before** (it failed with
+a sentence, and nothing in the project differs), or **returned** (the call was made again or does not matter, and the
+project is as after a run without failure).
+
+"""
+
+
+def main() -> int:
+    """Run it, print the tally, and return 1 when a project was left in between."""
+    grammar = argparse.ArgumentParser(description="Failures of single calls of Resolve's interface.")
+    grammar.add_argument("--write", metavar="FILE", help="write the page with the table")
+    grammar.add_argument("--json", metavar="FILE", help="write every run")
+    args = grammar.parse_args()
+    sys.path.insert(0, str(TESTS))
+    from fakes.resolve_failures import ROUTES, failures, succeeded
+
+    found: List[Any] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for route in ROUTES:
+            reference = succeeded(route, Path(folder))
+            one = list(failures(route, Path(folder), reference))
+            print(f"{route.name}: {len(reference.calls)} calls, {len(one)} runs, {_bad(one)} left in between")
+            found += one
+    if args.json:
+        Path(args.json).write_text(
+            json.dumps([asdict(one) for one in found], indent=1) + "\n", encoding="utf-8"
+        )
+    if args.write:
+        Path(args.write).write_text(HEAD + _routes(found) + _calls(found), encoding="utf-8")
+    for one in found:
+        if not one.whole:
+            print(one)
+    return 1 if _bad(found) else 0
+
+
+def _bad(found: List[Any]) -> int:
+    return sum(not one.whole for one in found)
+
+
+def _routes(found: List[Any]) -> str:
+    """Return the table of routes."""
+    lines = ["| route | calls | runs | as before | returned | left in between |", "|---|---|---|---|---|---|"]
+    for name in dict.fromkeys(one.route for one in found):
+        of = [one for one in found if one.route == name]
+        good = Counter(one.state == "returned" for one in of if one.whole)
+        lines.append(
+            f"| {name} | {max(one.number for one in of)} | {len(of)} | {good[False]} | {good[True]} | {_bad(of)} |"
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def _calls(found: List[Any]) -> str:
+    """Return the table of calls: how often each was made to fail, and how those runs ended."""
+    by_call: Dict[str, List[Any]] = {}
+    for one in found:
+        by_call.setdefault(one.call, []).append(one)
+    lines = ["| call | failed | as before | returned | left in between |", "|---|---|---|---|---|"]
+    for call, of in sorted(by_call.items()):
+        good = Counter(one.state == "returned" for one in of if one.whole)
+        lines.append(f"| `{call}` | {len(of)} | {good[False]} | {good[True]} | {_bad(of)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

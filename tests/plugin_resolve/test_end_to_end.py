@@ -1,0 +1,100 @@
+"""From the clip to the project and back: the stand-in Resolve, real EXR files, a real server, number by number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import pytest
+from fakes.resolve_host import pictures
+from fakes.resolve_runs import FIRST, LAST, SHOWN, Film, ServerClient
+from fakes.running import RunningServer
+from harmovid_resolve.source import path_of
+
+WAYS = ("take", "track", "pool")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Run one server for the module."""
+    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: RunningServer) -> ServerClient:
+    """Return a client of that server."""
+    return ServerClient(server.endpoint)
+
+
+def darker(pixels: np.ndarray) -> np.ndarray:
+    """Return what a colourist made of a picture; exact in float32."""
+    return pixels * np.float32(0.5)
+
+
+def returned(film: Film, way: str) -> Any:
+    """Return the media pool clip that came back, found where the way puts it."""
+    if way == "take":
+        return film.item.takes[film.item.take - 1].clip
+    if way == "track":
+        return film.shown()[0].clip
+    return next(folder for folder in film.project.root.folders if folder.name == "HarmoVid").clips[0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("source", ["source", "graded"])
+def test_frames_come_back_to_the_bit(film: Film, client: ServerClient, way: str, source: str) -> None:
+    """With the null engine every pixel that returns is the one that left, negative and far above 1 included, by true
+    frame number; what the timeline shows is what it showed.
+    """
+    film.item.grade.nodes[0].function = darker
+    before = [seen(film, record) for record in records(film)]
+    outcome = film.run(client, engine="null", way=way, source=source)[0]
+    assert (outcome.state, outcome.frames, outcome.folder[-4:]) == ("returned", 6, "v001"), outcome
+    clip = returned(film, way)
+    assert (clip.first, clip.last) == SHOWN
+    for number in range(SHOWN[0], SHOWN[1] + 1):
+        own = pictures.read(film.clip.path(number))
+        wanted = darker(own) if source == "graded" else own
+        np.testing.assert_array_equal(pictures.read(clip.path(number))[..., :3].view("u4"), wanted.view("u4"))
+    after = [seen(film, record) for record in records(film)]
+    assert [one.tobytes() for one in after] == [one.tobytes() for one in before]
+
+
+def test_files_of_the_clip_come_back_byte_for_byte_as_pixels(film: Film, client: ServerClient) -> None:
+    """Files that are read where they lie give the very channels and pixels that they had, handles included."""
+    film.run(client, engine="null", way="pool", handles=1)
+    clip = returned(film, "pool")
+    folder = Path(clip.pattern).parent
+    pattern = str(folder / Path(clip.pattern).name.replace("%04d", "####"))
+    numbers = range(SHOWN[0] - 1, SHOWN[1] + 2)
+    assert sorted(path.name for path in folder.glob("*.exr")) == [
+        Path(path_of(pattern, n)).name for n in numbers
+    ]
+    for number in numbers:
+        np.testing.assert_array_equal(
+            pictures.read(path_of(pattern, number)), pictures.read(film.clip.path(number))
+        )
+    assert (clip.first, clip.last) == SHOWN
+
+
+def test_flicker_is_taken_out(film: Film, client: ServerClient) -> None:
+    """The deflicker's result is steadier than the plate on the timeline, and the plate's files are untouched."""
+    plates = {number: Path(film.clip.path(number)).read_bytes() for number in range(FIRST, LAST + 1)}
+    before = [float(np.median(seen(film, record))) for record in records(film)]
+    outcome = film.run(client, engine="deflicker", way="track", handles=2)[0]
+    assert outcome.state == "returned", outcome
+    after = [float(np.median(seen(film, record))) for record in records(film)]
+    assert np.std(after) < 0.5 * np.std(before)
+    assert {number: Path(film.clip.path(number)).read_bytes() for number in plates} == plates
+
+
+def records(film: Film) -> range:
+    """Return the frames of the timeline that the clip covers."""
+    return range(film.item.start, film.item.end)
+
+
+def seen(film: Film, record: int) -> np.ndarray:
+    """Return what the timeline shows at a frame."""
+    return pictures.frame_of(film.project, film.timeline, record, film.timeline.size, film.host.lut_folder)
