@@ -87,12 +87,15 @@ def test_frames_of_another_range_are_refused(host: Host, shot: Any) -> None:
 
 
 def test_handles_are_sent_and_not_shown(host: Host, shot: Any) -> None:
-    """With two handles the engine sees four more frames; the node shows the range asked for alone."""
+    """With two handles the engine sees four more frames; the range asked for alone is made and shown."""
     shot["first"].setValue(FIRST + 2)
     shot["last"].setValue(FIRST + 3)
     shot["handles"].setValue(2)
     run = sent(host, shot)
     assert run.record.frames == f"{FIRST}-{FIRST + 5}"
+    results = [run.record.result("") % number for number in (FIRST + 2, FIRST + 3)]
+    assert sorted(str(path) for path in Path(run.record.folder).glob("result.*")) == results
+    assert set(run.reports) == {FIRST + 2, FIRST + 3}
     assert [bool(shot["present"].valueAt(n)) for n in range(FIRST, FIRST + 6)] == [
         False,
         False,
