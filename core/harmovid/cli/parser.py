@@ -8,6 +8,7 @@ reads just enough to know which server to ask, `build(engine)` then reads everyt
 from __future__ import annotations
 
 import argparse
+import difflib
 from typing import Any, Container, Dict, List, NoReturn, Optional, Sequence
 
 from harmovid import __version__
@@ -36,7 +37,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint instead of printing the usage and leaving."""
-        raise InputError(f"{message}.", fix=f"`{self.prog} --help` shows how it is used.")
+        unknown = message.partition("unrecognized arguments: ")[2].split("=")[0].split()
+        near = difflib.get_close_matches(unknown[0], self.flags(), 1) if unknown else []
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise InputError(f"{message}.", fix=f"{hint}`{self.prog} --help` shows how it is used.")
+
+    def flags(self) -> List[str]:
+        """Return the flags of this parser and of the commands in it."""
+        found: List[str] = []
+        for action in self._actions:
+            found += action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                found += [flag for parser in action.choices.values() for flag in parser.flags()]
+        return found
 
 
 def early(words: Sequence[str]) -> argparse.Namespace:

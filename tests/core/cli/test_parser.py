@@ -145,3 +145,27 @@ def test_check_takes_the_same_command_line() -> None:
     assert (args.command, args.task) == ("check", "deflicker")
     assert parser.layers_of(args) == {"plate": "plate.####.exr", "mask": "m.exr"}
     assert parser.options_of(args) == {"window_size": 5}
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("--window", "--window-size"),
+        ("--windowsize=11", "--window-size"),
+        ("--mask-chanel", "--mask-channel"),
+    ],
+)
+def test_a_flag_that_is_almost_one_is_named(word: str, meant: str) -> None:
+    """Slips and names of earlier versions are refused with the flag that is meant."""
+    with pytest.raises(InputError, match="unrecognized") as caught:
+        parse(*DEFLICKER, word, "11")
+
+    assert f"Did you mean {meant}?" in caught.value.fix
+
+
+def test_a_flag_like_no_other_is_only_refused() -> None:
+    """Nothing is guessed where nothing is near."""
+    with pytest.raises(InputError) as caught:
+        parse(*DEFLICKER, "--xyzzy")
+
+    assert "Did you mean" not in caught.value.fix
