@@ -12,6 +12,7 @@ from harmovid.pixels import exr
 
 REPO = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((REPO / "deploy" / "openjd").glob("*.yaml"))
+WHOLE_SHOT = [path for path in TEMPLATES if not path.stem.endswith("_chunks")]
 CLIENT = Path(sys.executable).with_name("harmovid")
 FRAMES = range(1001, 1005)
 
@@ -45,7 +46,7 @@ def test_template_is_valid(template: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("template", WHOLE_SHOT, ids=lambda path: path.stem)
 def test_template_runs_a_whole_shot_as_one_task(template: Path, tmp_path: Path) -> None:
     """`openjd run` brings every result frame of the shot, and nothing half-written."""
     inputs = {
@@ -63,6 +64,26 @@ def test_template_runs_a_whole_shot_as_one_task(template: Path, tmp_path: Path) 
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert sorted(path.name for path in out.parent.glob("*.exr")) == [f"result.{f}.exr" for f in FRAMES]
+
+
+def test_chunks_are_the_frames_of_one_task(tmp_path: Path) -> None:
+    """Two tasks of two frames with handles write, to the bit, what one task for the whole shot writes."""
+    plate = write(tmp_path / "plate", "plate", [0.2, 0.15, 0.22, 0.14])
+    for template, out in (("deflicker", "one"), ("deflicker_chunks", "chunks")):
+        given = {"Plate": plate, "Out": str(tmp_path / out / "r.####.exr"), "Frames": "1001-1004"}
+        given["Command"] = str(CLIENT)
+        if template == "deflicker_chunks":
+            given["ChunkFrames"] = "2"
+        words = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
+        path = REPO / "deploy" / "openjd" / f"{template}.yaml"
+        result = openjd("run", str(path), "--step", "Deflicker", *words)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert "1001-1002" in result.stdout + result.stderr
+    assert "1003-1004" in result.stdout + result.stderr
+    names = [f"r.{frame}.exr" for frame in FRAMES]
+    assert sorted(path.name for path in (tmp_path / "chunks").iterdir()) == names
+    for name in names:
+        assert (tmp_path / "chunks" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
 def test_a_failing_task_fails_the_job(tmp_path: Path) -> None:
