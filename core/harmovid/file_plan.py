@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple, Union
+from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
 
+from harmovid.context import Context, near
 from harmovid.errors import InputError, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange, sequences_in
 from harmovid.job import IMAGE, MATTE, LayerInfo
@@ -28,6 +29,7 @@ Roots = Sequence[Tuple[Path, str]]
 Choice = Union[str, Mapping[str, str]]
 Colorspace = Choice
 Frames = Union[str, FrameRange, None]
+NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class FilePlan:
         out: the results.
         frames: the job's frames.
         context: further frames that the engine sees, and of which no result is made.
+        leader: the layer whose files are the sequence.
         colorspace: layer to OpenColorIO name, for images that were given one.
         exr_layers: image to the layer, part or view in its files, where one was chosen.
         matte_channels: matte to the channel in its files, where one was chosen.
@@ -53,6 +56,7 @@ class FilePlan:
     exr_layers: Dict[str, str] = field(default_factory=dict)
     matte_channels: Dict[str, str] = field(default_factory=dict)
     context: FrameRange = field(default_factory=FrameRange)
+    leader: str = ""
 
     @classmethod
     def make(
@@ -65,8 +69,7 @@ class FilePlan:
         roots: Roots = (),
         exr_layers: Choice = "",
         matte_channels: Choice = "",
-        handles: int = 0,
-        context: Frames = None,
+        context: Context = NO_CONTEXT,
     ) -> FilePlan:
         """Return the plan.
 
@@ -79,8 +82,7 @@ class FilePlan:
             roots: local folders that the server mounts under a root name, the longest first.
             exr_layers: the layer, part or view that is the picture, of all images or by layer; else the beauty.
             matte_channels: the channel that is the matte, of all mattes or by layer; else by name and content.
-            handles: so many frames to either side of each are context, as far as they are there.
-            context: further frames that are, as `frames` is written; the job's own do not count.
+            context: what the engine shall see beside the frames.
 
         Raises:
             InputError: a required input is missing, or one that the engine does not take; a matte with a colour space;
@@ -93,7 +95,8 @@ class FilePlan:
         layers = {name: input_pattern(text) for name, text in given.items()}
         images = [info.name for info in infos if info.kind == IMAGE and info.name in layers]
         mattes = [info.name for info in infos if info.kind == MATTE and info.name in layers]
-        numbers = _frames(frames, layers, images)
+        leader = _leader(layers, images)
+        numbers = _frames(frames, layers, layers[leader])
         results = _output(out, next(iter(layers.values())), numbers)
         _refuse_inputs_as_output(results, numbers, layers)
         spaces = _colorspace(colorspace, infos, images)
@@ -105,7 +108,8 @@ class FilePlan:
             _shared(layers, roots),
             _chosen(exr_layers, images, "image", "a layer"),
             _chosen(matte_channels, mattes, "matte", "a channel"),
-            _context(handles, context, numbers, layers, images),
+            context.frames(numbers, _seen(layers, leader)),
+            leader,
         )
 
     @property
@@ -114,14 +118,13 @@ class FilePlan:
         return FrameRange([*self.frames, *self.context]) if self.context else self.frames
 
     def sequence(self) -> FrameRange:
-        """Return the frames that are there of the first image that is a sequence; none where none is."""
-        leader = next((one for one in self.layers.values() if not one.is_single), None)
-        return FrameRange() if leader is None else leader.found()
+        """Return the frames that are there of the first image that is a sequence."""
+        return self.layers[self.leader].found()
 
     def beside(self, reach: int) -> FrameRange:
         """Return the frames on disk, within `reach` of those of the job, that the engine does not see."""
         seen = set(self.seen)
-        return FrameRange(n for n in _near(self.sequence(), self.frames, reach) if n not in seen)
+        return FrameRange(n for n in near(self.sequence(), self.frames, reach) if n not in seen)
 
     def existing(self) -> FrameRange:
         """Return the job's frames whose results are there already.
@@ -189,10 +192,9 @@ def _check_inputs(infos: Sequence[LayerInfo], inputs: Mapping[str, str]) -> None
             raise InputError(f"the engine needs the input {info.name!r}.", fix=info.help)
 
 
-def _frames(wanted: Frames, layers: Mapping[str, FramePattern], images: Sequence[str]) -> FrameRange:
+def _frames(wanted: Frames, layers: Mapping[str, FramePattern], leader: FramePattern) -> FrameRange:
     """Return the frames asked for; by default those of the first image that is a sequence."""
     asked = FrameRange.parse(wanted) if isinstance(wanted, str) and wanted else wanted or None
-    leader = next((layers[name] for name in images if not layers[name].is_single), layers[images[0]])
     for pattern in layers.values():
         if not pattern.files():
             pattern.expand()  # refuses, with a hint, a pattern that fits no file at all
@@ -205,36 +207,15 @@ def _frames(wanted: Frames, layers: Mapping[str, FramePattern], images: Sequence
     return frames
 
 
-def _context(
-    handles: int,
-    named: Frames,
-    frames: FrameRange,
-    layers: Mapping[str, FramePattern],
-    images: Sequence[str],
-) -> FrameRange:
-    """Return the frames beside those of the job that are seen: within the handles where all layers have them, or named.
-
-    Raises:
-        InputError: handles below 0. PatternError: a range that cannot be read.
-    """
-    if handles < 0:
-        raise InputError(f"{handles} handles are asked for.", fix="Name a number of frames, 0 or more.")
-    numbers = set(FrameRange.parse(named) if isinstance(named, str) and named else named or ())
-    moving = [pattern for pattern in layers.values() if not pattern.is_single]
-    if handles and moving:
-        leader = next((layers[name] for name in images if not layers[name].is_single), moving[0])
-        files = [pattern.files() for pattern in moving]
-        near = _near(leader.found(), frames, handles)
-        numbers.update(number for number in near if all(number in there for there in files))
-    return FrameRange(numbers.difference(frames))
+def _leader(layers: Mapping[str, FramePattern], images: Sequence[str]) -> str:
+    """Return the first image that is a sequence; the first image where none is."""
+    return next((name for name in images if not layers[name].is_single), images[0])
 
 
-def _near(numbers: Iterable[int], frames: FrameRange, reach: int) -> Iterator[int]:
-    """Yield those of some numbers that are no further from the nearest frame than `reach`."""
-    for number in numbers:
-        nearest = frames.nearest(number)
-        if nearest is not None and abs(nearest - number) <= reach:
-            yield number
+def _seen(layers: Mapping[str, FramePattern], leader: str) -> FrameRange:
+    """Return the frames of the sequence that every layer has."""
+    files = [pattern.files() for pattern in layers.values() if not pattern.is_single]
+    return FrameRange(number for number in layers[leader].found() if all(number in there for there in files))
 
 
 def _output(text: str, source: FramePattern, frames: FrameRange) -> FramePattern:

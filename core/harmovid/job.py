@@ -172,6 +172,7 @@ class EngineInfo:
         lookahead_frames: how many frames it may need beyond the one it answers (bounds the spool of a job).
         handle_frames: how many frames to either side of a part of a shot it has to see for the part to fit the whole;
             0 where it has no use for any. Servers that cannot show an engine more than the job's frames leave it out.
+        handle_step: handles that begin a whole number of so many frames after the start of the shot fit best.
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
         presets: named sets of option values.
@@ -189,6 +190,7 @@ class EngineInfo:
     default: bool = False
     lookahead_frames: int = 0
     handle_frames: int = 0
+    handle_step: int = 1
     limits: Dict[str, int] = field(default_factory=dict)
     waits_for: str = ""
     presets: Tuple[Preset, ...] = ()

@@ -14,6 +14,7 @@ import os
 from dataclasses import replace
 from typing import AbstractSet, Any, List, Mapping, Optional, Tuple
 
+from harmovid.context import Context
 from harmovid.errors import InputError, OutputError
 from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
 from harmovid.frames import FrameRange
@@ -115,8 +116,7 @@ class JobFiles:
             roots,
             exr_layers,
             matte_channels,
-            handles,
-            context,
+            Context(handles, engine.handle_step, context),
         )
         unused = bool(plan.context) and not engine.handle_frames
         if unused:
@@ -261,7 +261,10 @@ class JobFiles:
         raise self._in_the_way(foreign)
 
     def _in_the_way(self, frames: FrameRange) -> OutputError:
+        others = FrameRange(set(self.frames).difference(frames))
+        handles = f" --handles {self.engine.handle_frames}" if self.engine.handle_frames else ""
+        instead = f"make the others alone (--frames {others}{handles}), " if others else ""
         return OutputError(
             f"{len(frames)} results are there already: frames {frames} of {self.plan.out.text}.",
-            fix="Allow them to be replaced (--overwrite), or write to another folder.",
+            fix=f"Allow them to be replaced (--overwrite), {instead}or write to another folder.",
         )

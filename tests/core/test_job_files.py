@@ -22,6 +22,7 @@ ENGINE = EngineInfo(
     waits_for="reference_frame",
 )  # fmt: skip
 PLAIN = replace(ENGINE, options=())
+REMEMBERS = replace(PLAIN, handle_frames=2)
 
 
 @pytest.fixture
@@ -108,9 +109,10 @@ def test_results_that_are_there_are_refused(plate: Path) -> None:
     (out / "p.0003.exr").write_bytes(b"mine")
 
     with pytest.raises(OutputError, match="frames 3") as caught:
-        prepare(plate)
+        prepare(plate, REMEMBERS)
 
     assert "replaced" in caught.value.fix
+    assert "make the others alone (--frames 1-2,4-6 --handles 2)" in caught.value.fix
 
 
 def test_results_that_came_between_are_refused_at_the_start(plate: Path, server: ReferenceServer) -> None:
@@ -155,3 +157,56 @@ def test_two_runs_of_one_job_are_refused(plate: Path) -> None:
     first.close()
     assert second.sink.pattern.text == first.sink.pattern.text
     second.close()
+
+
+def test_handles_and_context_are_told_to_the_server(plate: Path) -> None:
+    """Frames beside the range travel as context, as far as every layer has them; results are of the range alone."""
+    job = prepare(plate, replace(PLAIN, handle_frames=1), frames="3", handles=1, context="6")
+
+    assert (job.spec.frames, job.spec.context) == ("3", "2-6x2")
+    assert (list(job.frames), job.warnings) == ([3], ())
+    mask = plate.with_name("m.####.exr")
+    for frame in (3, 4):
+        mask.with_name(f"m.{frame:04d}.exr").write_bytes(tiny_exr())
+    inputs = {"plate": str(plate), "mask": str(mask)}
+    job = JobFiles.prepare(REMEMBERS, inputs, str(plate.parents[1] / "out"), frames="3", handles=2)
+    assert job.spec.context == "4"
+
+
+def test_a_part_without_its_neighbours_is_told(plate: Path) -> None:
+    """The warning says which sequence it belongs to and how many handles the engine wants; not of the whole."""
+    (said,) = prepare(plate, REMEMBERS, frames="1-3").warnings
+    assert "frames 1-3 are part of a longer sequence, 1-6" in said
+    assert "--handles 2" in said
+    assert prepare(plate, REMEMBERS, frames="1-3", handles=2).warnings == ()
+    assert prepare(plate, REMEMBERS).warnings == ()
+    assert prepare(plate, PLAIN, frames="1-3").warnings == ()
+
+
+def test_an_engine_without_use_for_handles_is_not_sent_any(plate: Path) -> None:
+    """A server from before them would pass over the field in silence, so it is left out, and said."""
+    job = prepare(plate, PLAIN, frames="3", handles=1)
+
+    assert job.spec.context == ""
+    assert "context" not in job.spec.to_dict()
+    (said,) = job.warnings
+    assert "no use for handles" in said
+
+
+def test_results_whose_inputs_changed_are_not_in_the_way(plate: Path, server: ReferenceServer) -> None:
+    """After a job with a failed frame the same job makes that one and the one that was rendered anew, and says so."""
+    third, fourth = (plate.with_name(f"p.000{n}.exr") for n in (3, 4))
+    kept = third.read_bytes()
+    third.unlink()
+    with Client(server.address) as client:
+        assert list(client.start(prepare(plate, PLAIN, frames="1-6")).result().failed) == [3]
+        third.write_bytes(kept)
+        fourth.write_bytes(tiny_exr(value=0.9) + b"more")
+        again = prepare(plate, PLAIN, frames="1-6")
+        result = client.start(again).result()
+
+    assert (result.progress.state, result.resumed, sorted(result.reports)) == (DONE, 4, [3, 4])
+    assert again.warnings == ("the inputs of 1 results have changed: frames 4 are made again.",)
+    out = plate.parents[1] / "out"
+    assert sorted(path.name for path in out.iterdir()) == [f"p.000{n}.exr" for n in range(1, 7)]
+    assert (out / "p.0004.exr").read_bytes() == fourth.read_bytes()

@@ -18,6 +18,7 @@ from harmovid.cli.check_files import LayerFacts, examine, has_pixel_libraries, h
 from harmovid.cli.console import Console, human_bytes
 from harmovid.cli.engine_choice import Choice
 from harmovid.cli.parser import colorspace_of, exr_layers_of, layers_of, matte_channels_of, options_of
+from harmovid.context import Context
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan
 from harmovid.job import FOREGROUND_MATTE, MATTE, EngineInfo, OutputSpec
@@ -92,7 +93,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             settings.roots if settings.server else (),
             exr_layers_of(args, engine),
             matte_channels_of(args, engine),
-            args.handles,
+            Context(args.handles, engine.handle_step),
         )
         OutputSpec(getattr(args, "mode", "fg"), args.strength)
     except HarmoVidError as error:

@@ -28,6 +28,7 @@ COMPILE_LINES = 48
 """Size of the pictures that are run through once to have the loops compiled."""
 LARGEST_RADIUS_FRAMES = 24
 REFERENCE = "reference_frame"
+HANDLE_FRAMES = FULL.back
 
 
 def _amount(name: str, label: str, what: str) -> Option:
@@ -80,7 +81,8 @@ INFO = EngineInfo(
     ),
     default=True,
     lookahead_frames=FULL.frames,
-    handle_frames=FULL.back,
+    handle_frames=HANDLE_FRAMES,
+    handle_step=FULL.block,
     waits_for=REFERENCE,
 )  # fmt: skip
 
