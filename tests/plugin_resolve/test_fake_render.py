@@ -204,6 +204,7 @@ def test_a_preset_that_switched_video_off_still_does(rig: Rig) -> None:
 PRESET = """<?xml version="1.0" encoding="UTF-8"?>
 <SyRecordInfo>
  <DisableCcDuringRecording>{ungraded}</DisableCcDuringRecording>
+ <DisablePtzDuringRecording>{ungraded}</DisablePtzDuringRecording>
  <RecordDigit>4</RecordDigit>
  <RecordBitDepth>32</RecordBitDepth>
  <RecordAsFloat>true</RecordAsFloat>
@@ -356,3 +357,52 @@ def test_alpha_only_where_it_is_asked_for(rig: Rig) -> None:
     assert rig.read("r.00086400.exr").shape[-1] == 3
     rig.render(ExportAlpha=True)
     assert np.array_equal(rig.read("r.00086400.exr"), with_alpha[1001])
+
+
+def test_the_inspectors_transform_is_rendered_unless_the_preset_leaves_it_out(rig: Rig) -> None:
+    """Flips are exact; a zoom keeps the middle; with DisablePtzDuringRecording there is neither."""
+    item = rig.host.wrap(rig.item)
+    assert item.SetProperty("FlipX", True)
+    assert item.SetProperty("FlipY", True)
+    rig.render()
+    assert np.array_equal(rig.read("r.00086400.exr"), rig.pixels[1001][::-1, ::-1])
+    assert item.SetProperty({"FlipX": False, "FlipY": False, "ZoomX": 2.0, "ZoomY": 2.0, "Pan": 1.0})
+    rig.render("RGBFloatZIP")
+    zoomed = rig.read("r.00086400.exr")
+    middle = rig.pixels[1001][4:5, 7:9].mean(axis=(0, 1))
+    assert np.allclose(zoomed[4, 8:10].mean(axis=0), middle, atol=1e-3)
+    path = rig.out.parent / "plain.xml"
+    path.write_text(
+        PRESET.format(ungraded=1).replace("32</FormatWidth", "16</FormatWidth").replace("18<", "9<")
+    )
+    assert rig.host.resolve().ImportRenderPreset(str(path))
+    assert rig.project.SetRenderSettings({"TargetDir": str(rig.out), "CustomName": "plain"})
+    assert rig.project.StartRendering([rig.project.AddRenderJob()])
+    rig.host.queue.finish()
+    assert np.array_equal(rig.read("plain.1001.exr"), rig.pixels[1001])
+
+
+def test_opacity_mixes_with_what_is_below(rig: Rig) -> None:
+    """Half of the top item, half of the one under it; over nothing it is darker."""
+    top = scene.add_sequence(rig.host, rig.out.parent / "top", frames(1, 8, seed=1), name="top")
+    above = rig.host.wrap(scene.place(rig.timeline, top, track=2, start=86400))
+    assert above.SetProperty("Opacity", 50.0)
+    rig.render("RGBFloatZIP")
+    below, over = rig.pixels[1001], pictures.read(top.path(1))
+    assert np.allclose(rig.read("r.00086400.exr"), (below + over) / 2, atol=1e-6)
+    assert rig.project.GetCurrentTimeline().SetTrackEnable("video", 1, False)
+    rig.render("RGBFloatZIP")
+    assert np.allclose(rig.read("r.00086400.exr"), over / 2, atol=1e-6)
+
+
+def test_a_project_that_is_left_while_it_renders(rig: Rig) -> None:
+    """The queue renders for ever: no new job starts, and StopRendering does not help."""
+    rig.host.queue.frames_per_poll = 1
+    job = rig.queue()
+    assert rig.project.StartRendering([job])
+    manager = rig.host.resolve().GetProjectManager()
+    assert manager.SaveProject()
+    other = manager.CreateProject("Other")
+    assert other.IsRenderingInProgress()
+    other.StopRendering()
+    assert other.IsRenderingInProgress()

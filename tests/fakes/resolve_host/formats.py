@@ -108,6 +108,7 @@ def _deliver(root: ElementTree.Element, name: str) -> Deliver:
     deliver = Deliver(kind, codec, mode, settings, name)
     deliver.source_size = yes("RenderAtSourceResolution")
     deliver.grade_off = yes("DisableCcDuringRecording")
+    deliver.sizing_off = yes("DisablePtzDuringRecording")
     deliver.digits = int(text("RecordDigit", "8"))
     deliver.partial = True
     return deliver
@@ -126,6 +127,7 @@ def write_preset(path: Path, deliver: Deliver) -> None:
         "RecordDigit": str(deliver.digits),
         "RenderAtSourceResolution": str(deliver.source_size).lower(),
         "DisableCcDuringRecording": str(int(deliver.grade_off)),
+        "DisablePtzDuringRecording": str(int(deliver.sizing_off)),
         "UseRecordClipStartFrame": str("ClipStartFrame" in deliver.settings).lower(),
         "RecordClipStartFrame": str(deliver.settings.get("ClipStartFrame", 1)),
         "NumFramesOfHandles": str(deliver.settings.get("AddFrameHandles", 0)),

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fakes.resolve_host import api, model, pictures
+from fakes.resolve_host import api, model
+from fakes.resolve_host.grading import graded
 
 if TYPE_CHECKING:
     from fakes.resolve_host.host import Host
@@ -23,7 +24,7 @@ def export(host: Host, grade: model.Grade, kind: Any, path: str) -> bool:
     axis = np.linspace(0, 1, size, dtype=np.float32)
     blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")
     colours = np.stack([red, green, blue], axis=-1).reshape(1, -1, 3)
-    rows = pictures.graded(colours, grade, host.lut_folder)[0]
+    rows = graded(colours, grade, host.lut_folder)[0]
     text = "\n".join([f"LUT_3D_SIZE {size}", *(f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows)])
     with open(path if path.endswith(".cube") else path + ".cube", "w", encoding="utf-8") as file:
         file.write(text + "\n")

@@ -239,8 +239,9 @@ class Timeline(Marked):
         """Return the record frame after the last item."""
         return max([item.end for item in self.items()], default=self.start_frame)
 
-    def top_item(self, frame: int) -> Optional[Item]:
-        """Return what is seen at a record frame: the highest enabled item of the enabled video tracks."""
+    def seen_items(self, frame: int) -> List[Item]:
+        """Return what is seen at a record frame, the lowest first: nothing below an item that is opaque."""
+        found: List[Item] = []
         for track in reversed(self.tracks.get("video", [])):
             for item in track.items:
                 if (
@@ -249,8 +250,14 @@ class Timeline(Marked):
                     and item.kind != "transition"
                     and item.start <= frame < item.end
                 ):
-                    return item
-        return None
+                    found.insert(0, item)
+                    if item.properties.get("Opacity", 100.0) >= 100:
+                        return found
+        return found
+
+    def top_item(self, frame: int) -> Optional[Item]:
+        """Return the highest item that is seen at a record frame."""
+        return (self.seen_items(frame) or [None])[-1]
 
 
 @dataclass
@@ -291,6 +298,7 @@ class Deliver:
     """A preset switched video off; `ExportVideo` alone does not bring it back."""
     source_size: bool = False
     grade_off: bool = False
+    sizing_off: bool = False
     compression: str = ""
     digits: int = 8
     partial: bool = False

@@ -19,6 +19,7 @@ class ProjectManager(Remote):
         if host.project.changed and host.project.name != UNTITLED:
             # Measured on 21.0.4: a changed project that is current blocks this; loading a clean one helps.
             return None
+        host.queue.leave_project()
         self._drop_unsaved()
         host.projects.append(model.Project(projectName, settings=scene.default_settings()))
         host.project = host.projects[-1]
@@ -37,6 +38,7 @@ class ProjectManager(Remote):
         if found is None:
             return None
         if found is not self._host.project:
+            self._host.queue.leave_project()
             self._drop_unsaved()
         self._host.project = found
         return self._host.wrap(found)
@@ -62,6 +64,7 @@ class ProjectManager(Remote):
         found = model_of(project, model.Project)
         if found is None or found is not self._host.project:
             return False
+        self._host.queue.leave_project()
         self._host.projects[:] = [each for each in self._host.projects if each.saves or each is not found]
         untitled = self._named(UNTITLED) or model.Project(UNTITLED, settings=scene.default_settings())
         if untitled not in self._host.projects:

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from fakes.resolve_host import formats, model, pictures
+from fakes.resolve_host import composing, formats, model, pictures
 
 if TYPE_CHECKING:
     from fakes.resolve_host.host import Host
@@ -28,10 +28,12 @@ class RenderQueue:
         self.frames_per_poll = 4
         self.threaded = False
         self.waiting: List[model.RenderJob] = []
+        self.stuck = False
+        """Measured: a project that is left while it renders leaves the queue rendering for ever."""
 
     def busy(self) -> bool:
         """Return whether a job renders."""
-        return bool(self.waiting)
+        return bool(self.waiting) or self.stuck
 
     def start(self, jobs: List[model.RenderJob]) -> bool:
         """Begin to render; one render at a time."""
@@ -44,6 +46,11 @@ class RenderQueue:
         if self.threaded:
             threading.Thread(target=self._run, daemon=True, name="fake render").start()
         return True
+
+    def leave_project(self) -> None:
+        """Note that the user's project is about to be another one."""
+        self.stuck = self.busy()
+        self.waiting = []
 
     def stop(self) -> None:
         """Cancel: the frames that are finished stay, and half of the one that was being written."""
@@ -64,14 +71,14 @@ class RenderQueue:
 
     def finish(self) -> None:
         """Render all that waits."""
-        while self.busy():
+        while self.waiting:
             before = self.waiting[0].done, len(self.waiting)
             self.step()
-            if self.busy() and before == (self.waiting[0].done, len(self.waiting)):
+            if self.waiting and before == (self.waiting[0].done, len(self.waiting)):
                 return
 
     def _run(self) -> None:
-        while self.busy():
+        while self.waiting:
             before = self.waiting[0].done if self.waiting else -1
             self.step()
             if self.waiting and self.waiting[0].done == before:
@@ -119,15 +126,10 @@ class RenderQueue:
     def _write(self, job: model.RenderJob, place: int) -> None:
         output, deliver, host = job.outputs[place], job.deliver, self.host
         size = self._size(job, output)
-        pixels = pictures.frame_of(
-            host.project,
-            job.timeline,
-            output.record,
-            size,
-            host.lut_folder,
-            not deliver.grade_off,
-            output.item,
+        look = composing.Look(
+            host.lut_folder, size, not deliver.grade_off, not deliver.sizing_off, output.item
         )
+        pixels = composing.frame_of(host.project, job.timeline, output.record, look)
         if not deliver.settings.get("ExportAlpha", False):
             pixels = pixels[..., :3]
         half, compression = formats.exr_storage(deliver)
