@@ -7,7 +7,7 @@ from typing import Any, Tuple
 
 import numpy as np
 import pytest
-from fakes.resolve_host import composing, custom_tool, scene
+from fakes.resolve_host import custom_tool, pictures, scene
 from fakes.resolve_host.host import Host
 
 SHAPE = (2, 4, 3)
@@ -27,9 +27,7 @@ def shown(item: Any, offset: int = 0) -> np.ndarray:
     """Return what is rendered of a frame of the item."""
     host = item._host
     line = host.project.timeline
-    return composing.frame_of(
-        host.project, line, line.start_frame + offset, composing.Look(host.lut_folder, (4, 2))
-    )
+    return pictures.frame_of(host.project, line, line.start_frame + offset, (4, 2), host.lut_folder)
 
 
 def wired(item: Any) -> Tuple[Any, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Sequence, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple
 
 import cv2
 import numpy as np
 import OpenEXR
+
+if TYPE_CHECKING:
+    from fakes.resolve_host import model
 
 COMPRESSIONS = {
     "": OpenEXR.NO_COMPRESSION, "NONE": OpenEXR.NO_COMPRESSION, "RLE": OpenEXR.RLE_COMPRESSION,
@@ -99,3 +103,16 @@ def fitted(pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
     frame[top : top + inner[1], left : left + inner[0]] = small
     return frame
+
+
+def frame_of(
+    project: model.Project, timeline: model.Timeline, record: int, size: Tuple[int, int], lut_folder: Path
+) -> np.ndarray:
+    """Return what a timeline shows at a record frame, graded and sized: what the viewer has.
+
+    Raises:
+        OSError: the file of that frame cannot be read.
+    """
+    from fakes.resolve_host import composing
+
+    return composing.frame_of(project, timeline, record, composing.Look(lut_folder, size))

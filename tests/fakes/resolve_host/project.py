@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, Optional
 
-from fakes.resolve_host import composing, formats, model, rendering, stills
+from fakes.resolve_host import formats, model, pictures, rendering, stills
 from fakes.resolve_host.application import loaded
 from fakes.resolve_host.base import Remote, model_of
 
@@ -238,8 +238,8 @@ class Project(Remote):
         if timeline is None or timeline.top_item(timeline.playhead) is None:
             return False
         try:
-            look = composing.Look(self._host.lut_folder, timeline.size)
-            pixels = composing.frame_of(self._model, timeline, timeline.playhead, look)
+            luts = self._host.lut_folder
+            pixels = pictures.frame_of(self._model, timeline, timeline.playhead, timeline.size, luts)
             return stills.save(filePath, pixels)
         except OSError:
             return False

@@ -7,7 +7,7 @@ import copy
 from typing import Any, Dict, List, Optional
 
 import numpy as np
-from fakes.resolve_host import composing, model
+from fakes.resolve_host import model, pictures
 from fakes.resolve_host import timecode as codes
 from fakes.resolve_host.base import model_of
 from fakes.resolve_host.markers import HasMarkers, HasMarks
@@ -246,8 +246,8 @@ class Timeline(HasMarkers, HasMarks):
         project, shown = self._host.project, self._model.top_item(self._model.playhead)
         if shown is None:
             return None
-        look = composing.Look(self._host.lut_folder, self._model.size)
-        pixels = composing.frame_of(project, self._model, self._model.playhead, look)
+        line, luts = self._model, self._host.lut_folder
+        pixels = pictures.frame_of(project, line, line.playhead, line.size, luts)
         project.albums[project.album].stills.append(model.Still("", pixels))
         return self._host.wrap(project.albums[project.album].stills[-1])
 
@@ -261,8 +261,7 @@ class Timeline(HasMarkers, HasMarks):
             or self._model.top_item(self._model.playhead) is None
         ):
             return None
-        look = composing.Look(host.lut_folder, (96, 54))
-        pixels = composing.frame_of(host.project, self._model, self._model.playhead, look)
+        pixels = pictures.frame_of(host.project, self._model, self._model.playhead, (96, 54), host.lut_folder)
         data = np.round(np.clip(pixels[..., :3], 0, 1) * 255).astype(np.uint8).tobytes()
         return {
             "width": 96,
