@@ -2,7 +2,7 @@
 
     anna.secret       name, public and secret half, and (a client's) the public key of its server; mode 0600
     anna.public       name and public half; this is what one sends to the server's keeper
-    authorized_keys   one line per client, `name public-key`; lines that start with # are remarks
+    authorized_keys   one line per client, `name public-key [limits]`; lines that start with # are remarks
 
     pair = new_pair("anna")
     save_secret(folder / "anna.secret", pair)
@@ -23,11 +23,12 @@ import re
 import stat
 import sys
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Union
+from typing import Any, Dict, Sequence, Union
 
 import zmq
 
 from harmovid.errors import KeyFileError
+from harmovid.key_limits import FORMS, KeyLimits
 from harmovid.storage.atomic import write_whole
 
 Path = Union[str, "os.PathLike[str]"]
@@ -60,6 +61,15 @@ class KeyPair:
     public: str
     secret: str = field(repr=False)
     server: str = ""
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """One line of the list of authorized keys."""
+
+    name: str
+    public: str
+    limits: KeyLimits
 
 
 def new_pair(name: str) -> KeyPair:
@@ -165,23 +175,38 @@ class AuthorizedKeys:
         Raises:
             KeyFileError: it cannot be read or a line is malformed; the message names the line.
         """
+        return {public: entry.name for public, entry in self.listed().items()}
+
+    def listed(self) -> Dict[str, ListedKey]:
+        """Return the lines by public key, with their limits; a missing file has none.
+
+        Raises:
+            KeyFileError: it cannot be read or a line is malformed; the message names the line.
+        """
         if not os.path.lexists(self.path):
             return {}
-        found: Dict[str, str] = {}
+        found: Dict[str, ListedKey] = {}
         for number, line in enumerate(_read(self.path, private=False).splitlines(), 1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
-            if len(words) != 2 or not NAME.fullmatch(words[0]) or not KEY.fullmatch(words[1]):
+            if len(words) < 2 or not NAME.fullmatch(words[0]) or not KEY.fullmatch(words[1]):
                 raise KeyFileError(
                     f"line {number} of {self.path} is malformed.",
-                    fix="A line is: name public-key (40 characters).",
+                    fix="A line is: name public-key (40 characters), and limits behind it.",
                 )
-            found[words[1]] = words[0]
+            try:
+                limits = KeyLimits.parse(words[2:])
+            except ValueError as error:
+                raise KeyFileError(
+                    f"line {number} of {self.path} has a limit that cannot be read: {error}.",
+                    fix=f"Limits are {FORMS}.",
+                ) from error
+            found[words[1]] = ListedKey(words[0], words[1], limits)
         return found
 
     def add(self, name: str, public: str) -> None:
-        """Let `public` in under `name`; an older key of that name is replaced.
+        """Let `public` in under `name`; an older key of that name is replaced, and leaves it its limits.
 
         Raises:
             KeyFileError: name, key or file is no good, or the key is already listed under another name.
@@ -194,8 +219,34 @@ class AuthorizedKeys:
             raise KeyFileError(
                 f"this key is already listed as {known[public]}.", fix="Remove that name first."
             )
+        older = [line.split()[2:] for line in self._lines() if line.split()[:1] == [name]]
         lines = [line for line in self._lines() if line.split()[:1] != [name]]
-        _write(self.path, "\n".join([*lines, f"{name} {public}"]) + "\n", 0o644)
+        own = " ".join([name, public, *(older[-1] if older else ())])
+        _write(self.path, "\n".join([*lines, own]) + "\n", 0o644)
+
+    def limit(self, name: str, words: Sequence[str]) -> ListedKey:
+        """Set the limits of a name, in place of those it had; none sets it free. Returns what is listed then.
+
+        Args:
+            name: of the key.
+            words: `jobs=4`, `bytes=50GiB`: see `harmovid.key_limits`.
+
+        Raises:
+            KeyFileError: nobody of that name is listed, a limit cannot be read, or the file cannot be written.
+        """
+        try:
+            KeyLimits.parse(words)
+        except ValueError as error:
+            raise KeyFileError(f"the limit cannot be read: {error}.", fix=f"Limits are {FORMS}.") from error
+        listed = {entry.name: entry for entry in self.listed().values()}
+        if name not in listed:
+            raise self._unknown(name)
+        lines = [
+            " ".join([*line.split()[:2], *words]) if line.split()[:1] == [name] else line
+            for line in self._lines()
+        ]
+        _write(self.path, "".join(line + "\n" for line in lines), 0o644)
+        return ListedKey(name, listed[name].public, KeyLimits.parse(words))
 
     def remove(self, name: str) -> None:
         """Shut `name` out.
@@ -206,9 +257,12 @@ class AuthorizedKeys:
         lines = self._lines()
         kept = [line for line in lines if line.split()[:1] != [name]]
         if len(kept) == len(lines):
-            names = ", ".join(sorted(self.load().values())) or "nobody"
-            raise KeyFileError(f"{name} is not in {self.path}.", fix=f"It lists {names}.")
+            raise self._unknown(name)
         _write(self.path, "".join(line + "\n" for line in kept), 0o644)
+
+    def _unknown(self, name: str) -> KeyFileError:
+        names = ", ".join(sorted(self.load().values())) or "nobody"
+        return KeyFileError(f"{name} is not in {self.path}.", fix=f"It lists {names}.")
 
     def _lines(self) -> list[str]:
         return _read(self.path, private=False).splitlines() if os.path.lexists(self.path) else []

@@ -80,7 +80,7 @@ class Config:
     state: str = _setting(
         "",
         str,
-        "Folder of the job store and the spool. Default: $STATE_DIRECTORY "
+        "Folder of the job store, the spool and the audit log. Default: $STATE_DIRECTORY "
         "(systemd), else $XDG_STATE_HOME/harmovid, else ~/.local/state/harmovid.",
     )
     server_key: str = _setting(
@@ -91,7 +91,7 @@ class Config:
     authorized_keys: str = _setting(
         "",
         str,
-        "The public keys that may connect; read again when it changes, and on SIGHUP.",
+        "The public keys that may connect, and their limits; read again when it changes, and on SIGHUP.",
     )
     workers: int = _setting(
         1,
@@ -138,6 +138,22 @@ class Config:
         int,
         "Jobs that may wait; one more is told that the server is busy, and when to try again.",
     )
+    user_jobs: int = _setting(
+        0,
+        int,
+        "Jobs that one user may have at once, waiting and running; 0 sets no limit. A key may "
+        "have its own (authorized_keys).",
+    )
+    user_frames: int = _setting(
+        0,
+        int,
+        "Frames of one user's jobs that may not have come back yet; 0 sets no limit. A key may have its own.",
+    )
+    user_bytes: int = _setting(
+        0,
+        parse_bytes,
+        "Room in the spool that one user's jobs may take; 0 sets no limit. A key may have its own.",
+    )
     sessions: int = _setting(64, int, "Clients that may be connected at once.", "clients")
     prefetch_frames: int = _setting(
         0,
@@ -174,6 +190,12 @@ class Config:
     )
     log_level: str = _setting("info", str, "debug, info, warning or error.")
     log_json: bool = _setting(False, parse_bool, "Log JSON lines instead of text.")
+    audit_log: str = _setting(
+        "",
+        str,
+        "File that is told who sent which job and what became of it, one JSON line each. Default:"
+        " audit.ndjson in the state folder.",
+    )
     metrics_port: int = _setting(
         0,
         int,
@@ -208,6 +230,7 @@ class Config:
             ("active_jobs", 1, 64), ("queued_jobs", 0, 100_000), ("sessions", 1, 4096),
             ("prefetch_frames", 0, 1024), ("result_frames", 1, 100_000), ("frame_bytes", 1, 1 << 40),
             ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40), ("gpu_bytes", 0, 1 << 50),
+            ("user_jobs", 0, 100_000), ("user_frames", 0, 1 << 40), ("user_bytes", 0, 1 << 50),
             ("metrics_port", 0, 65535),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -253,6 +276,11 @@ class Config:
     def spool_folder(self) -> Path:
         """Where the frames of jobs lie while they are worked on."""
         return Path(self.state) / "spool"
+
+    @property
+    def audit_file(self) -> Path:
+        """Where it is noted who sent which job."""
+        return Path(self.audit_log or Path(self.state) / "audit.ndjson")
 
     @property
     def store_file(self) -> Path:

@@ -45,6 +45,7 @@ LOADS = Metric(
     "Engines loaded by a worker, and what they run on.",
 )
 LOST = Metric("harmovid_processes_lost", COUNTER, ("process",), "Child processes that died or hung.")
+AUDIT_LOST = Metric("harmovid_audit_lines_lost", COUNTER, (), "Lines that the audit log could not take.")
 STAGES = Metric(
     "harmovid_stage_seconds",
     HISTOGRAM,
@@ -66,7 +67,7 @@ GPU = Metric(
 INFO = Metric("harmovid_server", GAUGE, ("version",), "1, with the server's version.")
 
 METRICS = (
-    SUBMITTED, ENDED, FRAMES, BYTES, ERRORS, LOADS, LOST, STAGES,
+    SUBMITTED, ENDED, FRAMES, BYTES, ERRORS, LOADS, LOST, AUDIT_LOST, STAGES,
     JOBS, QUEUED_FRAMES, SPOOL, READY, MEMORY, GPU, INFO,
 )  # fmt: skip
 

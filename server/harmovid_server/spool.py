@@ -136,8 +136,8 @@ class Spool:
     def make_job(self, job: str) -> Path:
         """Make a job's folders and return the job's folder."""
         folder = job_folder(self.folder, job)
-        for name in ("in", "out"):
-            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder, folder / "in", folder / "out"):
+            each.mkdir(mode=0o700, exist_ok=True)
         return folder
 
     def remove_job(self, job: str) -> None:
@@ -155,6 +155,7 @@ class Spool:
             The number of folders and of unfinished files that were removed.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
         known, folders, parts = set(known_jobs), 0, 0
         for entry in list(self.folder.iterdir()):
             if entry.name in known and entry.is_dir():

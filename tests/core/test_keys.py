@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from harmovid import keys
 from harmovid.errors import KeyFileError
+from harmovid.key_limits import KeyLimits
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
 
@@ -163,3 +164,55 @@ def test_the_public_half_is_named_as_such(secret: Path, tmp_path: Path) -> None:
     for path in (public, renamed):
         with pytest.raises(KeyFileError, match=r"is the public half .* \.secret file"):
             keys.load_secret(path)
+
+
+def test_limits_stand_behind_a_key(tmp_path: Path) -> None:
+    """Limits are read with their units, stay when the key is renewed, are set and taken away by name."""
+    listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
+    first, second, ben = (keys.new_pair(name).public for name in ("anna", "anna", "ben"))
+    listed.add("anna", first)
+    listed.add("ben", ben)
+    assert listed.listed()[first].limits == KeyLimits()
+    entry = listed.limit("anna", ["jobs=4", "bytes=1.5GiB", "priority=60"])
+    assert entry.limits == listed.listed()[first].limits == KeyLimits(4, None, 3 << 29, 60)
+    listed.add("anna", second)
+    assert listed.load() == {ben: "ben", second: "anna"}
+    assert listed.listed()[second].limits.jobs == 4
+    assert listed.listed()[ben].limits == KeyLimits()
+    assert listed.limit("anna", []).limits == KeyLimits()
+    assert listed.listed()[second].limits == KeyLimits()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "jobs",
+        "jobs=",
+        "jobs=-1",
+        "jobs=1.5",
+        "jobs=x",
+        "bytes=many",
+        "priority=101",
+        "speed=3",
+        "jobs=1 jobs=2",
+    ],
+)
+def test_limits_that_cannot_be_read_are_told(tmp_path: Path, word: str) -> None:
+    """By the command before anything is written, and with the line's number where they stand in the list."""
+    listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
+    public = keys.new_pair("anna").public
+    listed.add("anna", public)
+    with pytest.raises(KeyFileError, match="limit"):
+        listed.limit("anna", word.split())
+    assert listed.listed()[public].limits == KeyLimits()
+    Path(listed.path).write_text(f"# remark\nanna {public} {word}\n")
+    with pytest.raises(KeyFileError, match=r"line 2 .* limit"):
+        listed.load()
+
+
+def test_a_limit_of_nobody_is_told(tmp_path: Path) -> None:
+    """A name that is not listed gets no limit, and the names that are there are said."""
+    listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
+    listed.add("anna", keys.new_pair("anna").public)
+    with pytest.raises(KeyFileError, match="It lists anna"):
+        listed.limit("ben", ["jobs=1"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -15,6 +16,7 @@ from harmovid import keys, settings
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result, table
 from harmovid.errors import KeyFileError
+from harmovid.key_limits import KeyLimits
 from harmovid.settings import PUBLIC, SECRET
 
 AUTHORIZED = "authorized_keys"
@@ -35,6 +37,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "list": _list,
         "trust": _trust,
         "authorize": _authorize,
+        "limit": _limit,
         "remove": _remove,
     }
     console.result(ok_result(**actions[args.action](args, console)))
@@ -71,13 +74,17 @@ def _list(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
     for path in sorted(folder.glob(f"*{SECRET}")) if folder.is_dir() else []:
         pair = keys.load_secret(path)
         pairs.append({"name": pair.name, "public": pair.public, "server": pair.server, "file": str(path)})
-    clients = [{"name": name, "public": public} for public, name in listing.load().items()]
+    clients: List[Dict[str, Any]] = [
+        {"name": entry.name, "public": entry.public, "limits": _limits(entry.limits)}
+        for entry in listing.listed().values()
+    ]
     for line in table(
         [[p["name"], p["public"], p["server"] or "-"] for p in pairs], ["PAIR", "PUBLIC", "SERVER"]
     ):
         console.text(line)
     console.text("")
-    for line in table([[c["name"], c["public"]] for c in clients], ["LET IN", "PUBLIC"]):
+    rows = [[c["name"], c["public"], " ".join(f"{k}={v}" for k, v in c["limits"].items())] for c in clients]
+    for line in table(rows, ["LET IN", "PUBLIC", "LIMITS"]):
         console.text(line)
     return {"folder": str(folder), "pairs": pairs, "authorized_file": listing.path, "authorized": clients}
 
@@ -94,6 +101,19 @@ def _authorize(args: argparse.Namespace, console: Console) -> Dict[str, str]:
     listing.add(key.name, key.public)
     console.text(f"{key.name} may connect; listed in {listing.path}")
     return {"name": key.name, "public": key.public, "authorized_file": listing.path}
+
+
+def _limit(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
+    listing = _authorized(args)
+    entry = listing.limit(args.name, args.limits)
+    told = _limits(entry.limits)
+    said = ", ".join(f"{name}={value}" for name, value in told.items()) or "no limits of its own"
+    console.text(f"{args.name}: {said}; listed in {listing.path}")
+    return {"name": args.name, "limits": told, "authorized_file": listing.path}
+
+
+def _limits(limits: KeyLimits) -> Dict[str, int]:
+    return {name: value for name, value in asdict(limits).items() if value is not None}
 
 
 def _remove(args: argparse.Namespace, console: Console) -> Dict[str, str]:

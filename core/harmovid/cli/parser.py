@@ -16,6 +16,7 @@ from harmovid.cli import exits, host_plugins, plugin_commands
 from harmovid.engines import ANY_TASK
 from harmovid.errors import InputError
 from harmovid.job import IMAGE, MATTE, OUTPUT_MODES, EngineInfo, Option
+from harmovid.key_limits import FORMS
 
 PROGRAM = "harmovid"
 JOB_COMMANDS = ("deflicker", "harmonize")
@@ -297,12 +298,20 @@ def _add_keys(commands: Any) -> None:
     listing = actions.add_parser("list", help="list key pairs, and the clients that the server admits")
     authorize = actions.add_parser("authorize", help="admit a client by its public key")
     authorize.add_argument("file", metavar="FILE", help="the client's public key file")
+    limit = actions.add_parser("limit", help="say what a client may have on the server at once")
+    limit.add_argument("name", metavar="NAME")
+    limit.add_argument(
+        "limits",
+        metavar="LIMIT",
+        nargs="*",
+        help=f"{FORMS}; 0 is no limit; none: those of the server's settings",
+    )
     remove = actions.add_parser("remove", help="remove a client from the list")
     remove.add_argument("name", metavar="NAME")
     trust = actions.add_parser("trust", help="tell a key pair which server it is for")
     trust.add_argument("name", metavar="NAME", help="the client's pair")
     trust.add_argument("file", metavar="FILE", help="the server's public key file")
-    for parser in (new, show, listing, trust, authorize, remove):
+    for parser in (new, show, listing, trust, authorize, limit, remove):
         parser.add_argument(
             "--folder", metavar="DIR", help="the folder of keys (default the user's or the server's)"
         )

@@ -15,13 +15,13 @@ after which that socket answers nobody.
 from __future__ import annotations
 
 import logging
-import os
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence
 
 import zmq
-from harmovid.errors import KeyFileError
-from harmovid.keys import AuthorizedKeys
+from harmovid.keys import ListedKey
 from zmq.utils import z85
+
+from harmovid_server.key_list import KeyList
 
 log = logging.getLogger("harmovid.front")
 
@@ -43,13 +43,15 @@ class ZapAuthenticator:
         Raises:
             KeyFileError: the list cannot be read or has a malformed line.
         """
-        self.keys: Dict[str, str] = {}
-        self._file = AuthorizedKeys(path)
-        self._seen: Optional[Tuple[int, ...]] = None
-        self._load()
+        self._list = KeyList(path, log)
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(ADDRESS)
+
+    @property
+    def keys(self) -> Mapping[str, ListedKey]:
+        """The keys that may connect."""
+        return self._list.listed
 
     def answer(self) -> None:
         """Answer every question that is waiting."""
@@ -90,25 +92,7 @@ class ZapAuthenticator:
 
         A list that cannot be read leaves the last good one in force: nobody is let in or shut out by a slip.
         """
-        if not force and self._stamp() == self._seen:
-            return False
-        try:
-            self._load()
-        except KeyFileError as error:
-            self._seen = self._stamp()
-            log.error("authorized keys are left as they were: %s", error)
+        if not self._list.read_if_changed(force):
             return False
         log.info("authorized keys read: %d", len(self.keys))
         return True
-
-    def _load(self) -> None:
-        stamp = self._stamp()
-        self.keys = self._file.load()
-        self._seen = stamp
-
-    def _stamp(self) -> Optional[Tuple[int, ...]]:
-        try:
-            facts = os.stat(self._file.path)
-        except OSError:
-            return None
-        return facts.st_mtime_ns, facts.st_size, facts.st_ino

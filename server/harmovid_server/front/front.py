@@ -166,6 +166,7 @@ class Front:
         if old is not None:
             self._drop(old, "said HELLO again")
         try:
+            self._check_listed(incoming.user)
             version = wire.common_version(message.body["versions"])
             session = self.sessions.open(incoming.routing_id, incoming.user, now)
         except HarmoVidError as error:
@@ -194,6 +195,15 @@ class Front:
                 user=session.user or None, address=incoming.address, client=message.body["client"][:64]
             ),
         )
+
+    def _check_listed(self, user: str) -> None:
+        """Refuse a key that was listed when its connection was made, and is not any more.
+
+        Raises:
+            AuthError: it is not.
+        """
+        if self._authenticator is not None and user not in self._authenticator.keys:
+            raise AuthError("this key is not authorized any more.")
 
     def _attach(self, incoming: Incoming, message: wire.Message) -> None:
         session = self.sessions.by_token.get(bytes(message.body["session"]))

@@ -117,9 +117,14 @@ class Job:
         return self.counts[WANT] + self.counts[RECEIVED]
 
     @property
+    def not_back(self) -> int:
+        """Frames that are neither with the client nor have failed."""
+        return len(self.numbers) - self.counts[ACKED] - self.counts[DEAD]
+
+    @property
     def over(self) -> bool:
         """Whether every frame is with the client or has failed."""
-        return self.counts[ACKED] + self.counts[DEAD] == len(self.numbers)
+        return self.not_back == 0
 
     @property
     def lookahead(self) -> int:

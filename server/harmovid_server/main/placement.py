@@ -1,8 +1,8 @@
 """Which job runs in which worker: fair shares, slots that idle jobs give up, and what a crash of a worker means.
 
-A worker has `Config.active_jobs` slots. A free slot goes to the user with the fewest slots, and among that user's jobs
-to the oldest. A job whose client sends too slowly (or is away) gives its slot up as soon as another job wants it, and
-comes back when it has enough input to go on.
+A worker has `Config.active_jobs` slots. A free slot goes to the highest priority (of the users' keys) that waits, among
+equal ones to the user with the fewest slots, and among that user's jobs to the oldest. A job whose client sends too
+slowly (or is away) gives its slot up as soon as another job wants it, and comes back when it has enough input to go on.
 
 When a worker crashes, every job that had finished no frame in it counts one crash and is unproven from then on. At most
 one unproven job runs in a worker at a time: jobs that were only hit by the crash finish a frame and are proven, the one
@@ -15,7 +15,7 @@ import logging
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Mapping, Optional, Tuple
 
 from harmovid.errors import EngineFailed, EngineUnknown
 from harmovid.job import FAILED, QUEUED, RUNNING
@@ -50,25 +50,35 @@ def assign(state: ServerState) -> None:
             break
         slots = Counter(job.record.user for job in state.jobs.values() if job.worker is not None)
         # min is stable: among equals the queue's order and the first worker hold.
-        start(state, *min(pairs, key=lambda p: (p[0].starved, slots[p[0].record.user], _load(state, p[1]))))
+        start(state, *min(pairs, key=lambda pair: _turn(state, slots, *pair)))
     _give_up_slots(state, waiting)
 
 
+def _turn(state: ServerState, slots: Mapping[str, int], job: Job, worker: str) -> Tuple[bool, int, int, int]:
+    """Return the order in which jobs get a free slot; the least comes first."""
+    user = job.record.user
+    return job.starved, -state.users.limits(user).priority, slots[user], _load(state, worker)
+
+
 def queue(state: ServerState) -> List[Job]:
-    """Return the jobs that wait for a slot in a worker, oldest first.
+    """Return the jobs that wait for a slot in a worker: the highest priority first, and of those the oldest.
 
     Fresh jobs wait while their client is there; jobs that ran before also when they have enough to go on.
     """
     now = state.now()
     return [
         job
-        for job in sorted(state.jobs.values(), key=lambda job: (job.record.created_s, job.id))
+        for job in sorted(state.jobs.values(), key=lambda job: _place(state, job))
         if job.worker is None
         and job.owes
         and job.paused_until_s <= now
         and (job.session is not None or job.spec.shared or not job.starved)
         and not (state.draining and job.record.state == QUEUED)
     ]
+
+
+def _place(state: ServerState, job: Job) -> Tuple[int, float, str]:
+    return -state.users.limits(job.record.user).priority, job.record.created_s, job.id
 
 
 def _load(state: ServerState, name: str) -> int:

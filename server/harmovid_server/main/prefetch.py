@@ -111,7 +111,11 @@ class Prefetcher:
         """
         of_user = Counter(job.record.user for job in jobs)
         total = self.state.spool.all_bytes()
-        self._share = {user: total // len(of_user) // count for user, count in of_user.items()}
+        self._share = {}
+        for user, count in of_user.items():
+            most = self.state.users.limits(user).bytes
+            share = total // len(of_user)
+            self._share[user] = (min(share, most) if most else share) // count
 
     def _limits(self, job: Job, layers: List[str]) -> Dict[str, int] | None:
         """Return the room to keep for each layer of the next frame and for its result, or None: no room.
@@ -190,11 +194,14 @@ class Prefetcher:
         for job in stuck:
             job.full_since_s = self.state.now()
         spool = self.state.spool
+        most, full_s = self.state.users.limits(youngest.record.user).bytes, self.state.config.full_s
         error = SpoolFull(
-            f"no room for more frames in {self.state.config.full_s:g} s: the server's spool holds "
+            f"no room for more frames in {full_s:g} s: the server's spool holds "
             f"{spool.used_bytes >> 20} of {spool.budget_bytes >> 20} MiB, {spool.disk_free_bytes() >> 20} "
-            "MiB of its disk can still be used.",
-            fix="Try again when other jobs are done, or give the server more disk (--spool-bytes).",
+            "MiB of its disk can still be used"
+            + (f"; your jobs may take {most >> 20} MiB together." if most else "."),
+            fix="Try again when other jobs are done, or give the server more disk (--spool-bytes)"
+            + (" or the user more of it (`harmovid keys limit`, --user-bytes)." if most else "."),
             retry_after_s=RETRY_AFTER_S,
         )
         self.state.end(youngest, FAILED, error)

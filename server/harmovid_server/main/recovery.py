@@ -47,6 +47,7 @@ def recover(state: ServerState) -> None:
         state.keep(job)
         log.info("job taken up", extra=about(job=job.id, user=record.user, lost=lost, **dict(job.counts)))
         state.finish_if_over(job)
+    state.follow_keys()
     state.flush()
     state.delete_unused()
 

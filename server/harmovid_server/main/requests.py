@@ -56,6 +56,10 @@ def answer(state: ServerState, requester: Requester, kind: str, body: Body) -> O
         return _ANSWERS[kind](state, requester, body)
     except HarmoVidError as error:
         state.tally.count(names.ERRORS, "request", error.code)
+        if kind == "SUBMIT":
+            spec = body["spec"]
+            facts = {"job": spec["job_id"], "engine": spec["engine"], "error": error.code}
+            state.audit("refused", requester.user, **facts)
         return "REJECT", {"error": wire.error_body(error)}
 
 
@@ -108,7 +112,7 @@ def _submit(state: ServerState, requester: Requester, body: Body) -> Answer:
             known.asks_at_s = state.now() + HOLD_S
         return "ACCEPT", wire.progress_body(known.progress())
     record = JobRecord(spec, requester.user, QUEUED, created_s=time.time(), seen_s=time.time())
-    job = Job(record, _admit(state, spec))
+    job = Job(record, _admit(state, requester.user, spec))
     job.session = requester.session
     try:
         state.add(job)
@@ -119,7 +123,7 @@ def _submit(state: ServerState, requester: Requester, body: Body) -> Answer:
     return "ACCEPT", wire.progress_body(job.progress())
 
 
-def _admit(state: ServerState, spec: JobSpec) -> Any:
+def _admit(state: ServerState, user: str, spec: JobSpec) -> Any:
     """Return the engine's description, or raise what is wrong with the job or why it cannot be taken now."""
     if state.draining:
         raise ServerDraining("the server is shutting down.", retry_after_s=DRAINING_RETRY_S)
@@ -141,6 +145,9 @@ def _admit(state: ServerState, spec: JobSpec) -> Any:
     seen = count + (len(FrameRange.parse(spec.context)) if spec.context else 0)
     if not 0 < count <= seen <= wire.FRAMES_PER_JOB:
         raise PatternError(f"the job has {seen} frames.", fix=f"It may have 1 to {wire.FRAMES_PER_JOB}.")
+    state.read_keys()
+    own = [job for job in state.jobs.values() if job.record.user == user]
+    state.users.check(user, len(own), sum(job.not_back for job in own), count)
     waiting = sum(1 for job in state.jobs.values() if job.worker is None)
     slots = state.config.active_jobs * max(len(state.workers), 1)
     free = slots - sum(len(slot.jobs) for slot in state.workers.values())

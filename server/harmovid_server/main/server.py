@@ -62,6 +62,8 @@ def serve(config: Config) -> int:
         InputError: settings, keys, folders or ports that cannot be used; said before anything is bound.
     """
     logs.set_up(config.log_level, config.log_json)
+    # Frames, jobs and logs are this user's alone, whatever the shell that started us thinks; children inherit it.
+    os.umask(0o077)
     check_exposure(config)
     check_bundles(config)
     check_metrics(config)
@@ -227,6 +229,7 @@ class Server:
         if now >= self._notify_s:
             self._notify_s = now + 1.0
             notify("WATCHDOG=1")
+            self.state.read_keys()
             self._tell_metrics()
 
     def _speak(self) -> None:
@@ -319,6 +322,7 @@ class Server:
     def _act_on_signals(self, now: float) -> None:
         if self._reload:
             self._reload = False
+            self.state.read_keys(force=True)
             self._tell_front("reload")
         if self._signals and self._deadline_s is None:
             log.info("draining", extra=about(drain_s=self.config.drain_s))

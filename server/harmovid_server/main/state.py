@@ -7,6 +7,7 @@ together. Nothing is sent before it is stored: `flush` commits the store and onl
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import dataclass, field
@@ -19,10 +20,12 @@ from harmovid.transport import wire
 
 from harmovid_server import metric_list as names
 from harmovid_server.config import Config
-from harmovid_server.logs import about
+from harmovid_server.logs import about, short
+from harmovid_server.main.audit import AuditLog
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord, Store
 from harmovid_server.main.tally import Tally
+from harmovid_server.main.users import Users, replaced
 from harmovid_server.spool import Spool, input_path, output_path
 
 log = logging.getLogger("harmovid.main")
@@ -66,6 +69,8 @@ class ServerState:
         self.fetcher: Optional[str] = None
         self.draining = False
         self.tally = Tally()
+        self.users = Users(config)
+        self._audit = AuditLog(config.audit_file)
         self._outbox: List[Outgoing] = []
         self._trash: List[Path] = []
         self._folders_to_drop: List[str] = []
@@ -91,6 +96,37 @@ class ServerState:
             body["error"] = job.record.error
         job.dirty, job.reported_s = False, self.now()
         self.push(job, "STATE", body)
+
+    def audit(self, event: str, key: str, **facts: Any) -> None:
+        """Note in the audit log who did what; `key` is the user's, "" without keys."""
+        who = {"user": self.users.name(key) or None, "key": short(key) or None}
+        if not self._audit.write(event, **{**who, **facts}):
+            self.tally.count(names.AUDIT_LOST)
+
+    def read_keys(self, force: bool = False) -> None:
+        """Read the key list again where it has changed; jobs of a key that was replaced go over to the new one."""
+        if self.users.read_if_changed(force):
+            self.follow_keys()
+
+    def follow_keys(self) -> None:
+        """Compare the listed keys with those that were listed last: new ones, removed ones, replaced ones."""
+        if not self.config.server_key:
+            return
+        before: Dict[str, str] = json.loads(self.store.meta("keys") or "{}")
+        now = self.users.names()
+        if before == now:
+            return
+        new_key = replaced(before, now)
+        records = [job.record for job in self.jobs.values()] + [ended.record for ended in self.ended.values()]
+        for record in records:
+            if record.user in new_key:
+                record.user = new_key[record.user]
+                self.store.put_job(record)
+        for key in now.keys() - before.keys():
+            self.audit("key replaced" if key in new_key.values() else "key added", key)
+        for key in before.keys() - now.keys() - new_key.keys():
+            self.audit("key removed", key, user=before[key])
+        self.store.put_meta("keys", json.dumps(now))
 
     def fetch(self, job: Job, layer: str, number: int, limit: int) -> None:
         """Have one frame of a shared layer copied into the spool."""
@@ -122,6 +158,8 @@ class ServerState:
         self.jobs[job.id] = job
         job.moved_s = self.now()
         self.tally.count(names.SUBMITTED, job.spec.engine)
+        facts = {"engine": job.spec.engine, "frames": len(job.numbers), "label": job.spec.label or None}
+        self.audit("submitted", job.record.user, job=job.id, **facts)
         self.keep(job)
         log.info(
             "job taken",
@@ -170,6 +208,10 @@ class ServerState:
         job.record.state, job.record.ended_s = state, time.time()
         job.record.error = wire.error_body(error) if error else None
         self.tally.count(names.ENDED, state)
+        self.audit(
+            "ended", job.record.user, job=job.id, engine=job.spec.engine, frames=len(job.numbers), outcome=state,
+            delivered=job.counts[ACKED], failed=job.counts[DEAD], error=error.code if error else None,
+        )  # fmt: skip
         if error is not None:
             self.tally.count(names.ERRORS, "job", error.code)
         self.keep(job)

@@ -78,6 +78,22 @@ def test_remove_shuts_out(home: Path) -> None:
     assert main(["keys", "remove", "anna"]) == 5
 
 
+def test_limits_are_set_shown_and_taken_away(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`keys limit` writes them behind the key, `keys list` shows them, and without any they are gone."""
+    main(["keys", "new", "anna"])
+    main(["keys", "authorize", str(home / "anna.public")])
+    capsys.readouterr()
+
+    assert main(["keys", "limit", "anna", "jobs=4", "bytes=1GiB", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["limits"] == {"jobs": 4, "bytes": 1 << 30}
+    assert main(["keys", "list"]) == 0
+    assert "jobs=4 bytes=1073741824" in capsys.readouterr().out
+    assert main(["keys", "limit", "anna"]) == 0
+    assert "no limits of its own" in capsys.readouterr().out
+    assert main(["keys", "limit", "anna", "speed=9"]) == 5
+    assert "jobs=N" in capsys.readouterr().err
+
+
 def test_the_servers_own_list_can_lie_elsewhere(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
