@@ -1,0 +1,262 @@
+"""The client process: started by the script in Resolve, asked with lines of JSON, and ended with it.
+
+    with ClientProcess("/opt/harmovid/bin/python") as client:
+        for event in client.request("run", **request.to_dict()):
+            print(event["event"], event.get("text", ""))
+
+`contract` says what may be asked and what comes back. The process runs in an environment of its own: what Resolve sets
+for its own Python (PYTHONHOME, library paths, Qt plugins) is taken out, or that other Python would load Resolve's
+files. It ends when its standard input does: with this process, however this process ends. Whatever happens to it,
+`request` raises nothing: the last event says what went wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections import deque
+from typing import IO, Any, Deque, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from harmovid_resolve.contract import ENDS, FAILED
+
+__all__ = ["CODE", "ClientProcess", "LineProcess", "clean_environment"]
+
+MODULE = "harmovid_resolve.serve_client"
+CODE = "client"
+"""The code of errors of the process itself."""
+
+FOREIGN = ("PYTHON", "DYLD_", "QML", "FUSION_", "RESOLVE_SCRIPT_")
+FOREIGN_NAMES = (
+    "LD_LIBRARY_PATH", "LD_PRELOAD", "TCL_LIBRARY", "TK_LIBRARY", "SSL_CERT_FILE", "__PYVENV_LAUNCHER__",
+    "QT_PLUGIN_PATH", "QT_QPA_PLATFORM_PLUGIN_PATH", "QT_AUTO_SCREEN_SCALE_FACTOR",
+)  # fmt: skip
+"""Variables that a host sets for what it loads itself."""
+
+LAST_WORDS = 5
+STOP_S = 15.0
+"""How long the process may take to end by itself: it stops a private server."""
+
+FIX = "Run `harmovid doctor` in a terminal; then close the window and start HarmoVid again."
+
+
+def clean_environment(environ: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    """Return an environment without what Resolve sets for its own Python and libraries."""
+    given = os.environ if environ is None else environ
+    return {
+        name: value
+        for name, value in given.items()
+        if not name.upper().startswith(FOREIGN) and name.upper() not in FOREIGN_NAMES
+    }
+
+
+class LineProcess:
+    """A process that speaks lines of JSON. Lines that arrive are given to `on_line` in a thread of their own.
+
+    Attributes:
+        process: the process, None before `start`.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """Remember the command, as an argument list."""
+        self._command = list(command)
+        self.process: Optional[subprocess.Popen[bytes]] = None
+        self._words: Deque[str] = deque(maxlen=LAST_WORDS)
+        self._writing = threading.Lock()
+        self._threads: List[threading.Thread] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        # No console window on Windows; the constant is not there elsewhere.
+        flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        self._close_input()
+        self._words.clear()
+        self.process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=clean_environment(), creationflags=flags,
+        )  # fmt: skip
+        readers = ((self._read, self.process.stdout), (self._listen, self.process.stderr))
+        self._threads = [
+            threading.Thread(target=read, args=(stream,), daemon=True) for read, stream in readers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def on_line(self, line: Mapping[str, Any]) -> None:
+        """A line has arrived."""
+
+    def on_broken(self, why: str) -> None:
+        """The process has ended, or said something that is no JSON; called once."""
+
+    def send(self, line: Mapping[str, Any]) -> bool:
+        """Send a line; return whether it could be sent."""
+        process = self.process
+        if process is None or process.stdin is None:
+            return False
+        try:
+            with self._writing:
+                process.stdin.write(json.dumps(line).encode("utf-8") + b"\n")
+                process.stdin.flush()
+        except (OSError, ValueError):  # ValueError: closed meanwhile
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the process: it gets `STOP_S` to end by itself. May be called again."""
+        process = self.process
+        if process is None:
+            return
+        self._close_input()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(STOP_S)
+
+    def _close_input(self) -> None:
+        """Let go of the standard input of the process there was; what it did not take is lost."""
+        if self.process is not None and self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        why = ""
+        with stream:
+            for raw in stream:
+                try:
+                    line = json.loads(raw)
+                    if not isinstance(line, dict):
+                        raise ValueError(line)
+                except ValueError:
+                    why = f"it said {raw[:80].decode('utf-8', 'replace').strip()!r}, which is no JSON"
+                    break
+                self.on_line(line)
+        self.on_broken(why or self._ended())
+
+    def _ended(self) -> str:
+        """Return why the process ended, with its last words."""
+        if self.process is None:
+            return "it was not started"
+        code = self.process.wait()
+        if len(self._threads) > 1:
+            self._threads[1].join(1.0)
+        said = " ".join(self._words)
+        return f"it ended with code {code}" + (f": {said}" if said else "")
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        with stream:
+            for raw in stream:
+                words = raw.decode("utf-8", "replace").strip()
+                if words:
+                    self._words.append(words)
+
+
+class ClientProcess(LineProcess):
+    """The client process. Requests may be sent from several threads; each has its own events."""
+
+    def __init__(self, python: str) -> None:
+        """Remember the interpreter, a Python with `harmovid` in it; the first request starts the process."""
+        super().__init__([python, "-m", MODULE])
+        self._python = python
+        self._lock = threading.Lock()
+        self._open: Dict[int, queue.SimpleQueue[Dict[str, Any]]] = {}
+        self._last = 0
+        self._closed = False
+
+    def __enter__(self) -> ClientProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(self, op: str, **fields: Any) -> Iterator[Dict[str, Any]]:
+        """Send a request and yield its events, the last one last. The request is sent when the first is asked for.
+
+        Every request ends with one event of `contract.ENDS`; whatever goes wrong is a `failed`.
+        """
+        events: queue.SimpleQueue[Dict[str, Any]] = queue.SimpleQueue()
+        number, problem = self._begin(events)
+        if problem:
+            yield problem
+            return
+        if not self.send({"id": number, "op": op, **fields}):
+            # Its end may not have been noticed yet; `on_broken` gives the reason to every open request.
+            self._end_reading()
+        while True:
+            event = events.get()
+            yield event
+            if event.get("event") in ENDS:
+                break
+        with self._lock:
+            self._open.pop(number, None)
+
+    def _begin(self, events: queue.SimpleQueue[Dict[str, Any]]) -> Any:
+        """Start the process where it does not run, and return the request's number, or a `failed` event."""
+        if not self.running:
+            self._settle()
+        with self._lock:
+            if self._closed:
+                return 0, _failed("the client process was closed.", "Start HarmoVid again.")
+            if not self.running:
+                try:
+                    self.start()
+                except OSError as error:
+                    return 0, _failed(
+                        f"the Python {self._python} cannot be started: {error.strerror or error}.",
+                        "Run `harmovid plugin install resolve` again, from the Python that has HarmoVid.",
+                    )
+            self._last += 1
+            self._open[self._last] = events
+            return self._last, None
+
+    def _settle(self) -> None:
+        """Wait until the reader of a process that has ended has told its requests so."""
+        for thread in list(self._threads):
+            thread.join(STOP_S)
+
+    def _end_reading(self) -> None:
+        process = self.process
+        if process is not None and process.poll() is None:
+            process.kill()
+
+    def on_line(self, line: Mapping[str, Any]) -> None:
+        """Give an event to its request; what belongs to none is dropped."""
+        event = {name: value for name, value in line.items() if name != "id"}
+        number = line.get("id")
+        with self._lock:
+            found = self._open.get(number) if isinstance(number, int) else None
+        if found is not None:
+            found.put(event)
+
+    def on_broken(self, why: str) -> None:
+        """End every open request."""
+        self._end_reading()
+        with self._lock:
+            waiting, self._open = self._open, {}
+        for events in waiting.values():
+            events.put(_failed(f"the client process is gone: {why}.", FIX))
+
+    def close(self) -> None:
+        """End the process, and with it everything that it does; requests that are open end as failed."""
+        with self._lock:
+            self._closed = True
+        super().close()
+
+
+def _failed(error: str, fix: str) -> Dict[str, Any]:
+    return {"event": FAILED, "error": error, "fix": fix, "code": CODE}

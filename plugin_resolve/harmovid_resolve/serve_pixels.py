@@ -1,0 +1,213 @@
+"""What the client process does with pixels itself: the change weighed anew, the field as a picture, a CDL, stills.
+
+Needs `harmovid.pixels`; imported only where a run asks for one of these. Pictures are `(H, W, 3)` float32 in the space
+of the frames that were sent; everything is computed in scene-linear light and taken back.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import OpenImageIO
+from harmovid.errors import FrameMismatch, OutputError
+from harmovid.pixels import exr
+from harmovid.pixels.apply.fast import apply_stops
+from harmovid.pixels.apply.tiles import field_stops
+from harmovid.pixels.colour.spaces import REC709, Space, space_of
+from harmovid.pixels.colour.srgb import srgb_encode
+from harmovid.pixels.field import LUMA
+from harmovid.pixels.field.exr_channels import GRADE_ATTRIBUTE, global_part, read_grade, read_stops
+from harmovid.storage.atomic import write_whole
+
+from harmovid_resolve.contract import RunRequest
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+STILL_LINES = 540
+"""Stills are reduced by whole factors to about this height."""
+
+LEVELS_STOPS = np.linspace(-7.0, 5.0, 25)
+"""Levels of grey and of tints, about middle grey, to which a CDL is fitted: what cameras see of a scene."""
+TINT_STOPS = 0.75
+MIDDLE_GREY = 0.18
+NOTICEABLE_STOPS = 0.05
+"""As `harmovid grade`: about the least change an eye notices."""
+
+
+def weighed(stops: Float32, strength: float, luma: float, chroma: float) -> Float32:
+    """Return stops `(..., 3)` with their common part (brightness) and the rest (colour) weighed apart."""
+    common = (stops @ np.array(LUMA, np.float32))[..., None]
+    return np.asarray(strength * (chroma * stops + (luma - chroma) * common), np.float32)
+
+
+def write_look(plate: str, whole: str, out: str, space_name: str, request: RunRequest) -> None:
+    """Write a result anew from its plate and its field: strength, luma and chroma as the request says.
+
+    Where the weighed change is 0 the plate's own bits come back.
+
+    Args:
+        plate: the frame that was sent.
+        whole: the server's result of it, with the field.
+        out: where the result goes, without the field.
+        space_name: OpenColorIO name of the frame's colours; empty: linear, as the file says.
+        request: the numbers.
+
+    Raises:
+        FrameError: a file cannot be read, or the two do not fit. OutputError: it cannot be written.
+    """
+    frame, answer = exr.read(plate), exr.read(whole)
+    stops = weighed(read_stops(answer), request.strength, request.luma, request.chroma)
+    layer, stored = exr.layer_rgb(frame)
+    part = frame.parts[layer.part]
+    if stops.shape != stored.shape:
+        raise FrameMismatch(f"{plate} is {stored.shape[1::-1]}, its field {stops.shape[1::-1]}.")
+    space = space_of(space_name, part.header.chromaticities)
+    alpha = exr.channel_plane(frame, layer.alpha, layer.part) if layer.alpha else None
+    relit = _relit(stored, stops, space, alpha)
+    planes = {
+        name: np.ascontiguousarray(relit[..., i], part.channels[name].dtype)
+        for i, name in enumerate(layer.rgb)
+    }
+    _save(out, exr.write(exr.with_channels(frame, planes, layer.part)[0]))
+
+
+def _relit(stored: Float32, stops: Float32, space: Space, alpha: Any) -> Float32:
+    """Return stored colours times 2 to the stops in linear light; untouched where all stops are 0."""
+    if space.linear:
+        return apply_stops(stored, stops)[0]
+    cover = (
+        np.ones(stored.shape[:2], np.float32)
+        if alpha is None
+        else np.where(alpha > 0, alpha, 1).astype(np.float32)
+    )
+    linear = space.to_linear(np.ascontiguousarray(stored / cover[..., None]))
+    changed = space.from_linear(apply_stops(linear, stops)[0]) * cover[..., None]
+    return np.where((stops == 0).all(axis=-1, keepdims=True), stored, changed).astype(np.float32)
+
+
+def write_field(whole: str, out: str) -> None:
+    """Write a result's field as a picture of its own: R, G, B are stops, float32; it has no colour space.
+
+    Raises:
+        FrameError: there is no field in the file. OutputError: it cannot be written.
+    """
+    frame = exr.read(whole)
+    stops = read_stops(frame)
+    header = frame.header
+    kept = {name: header.attributes[name] for name in (GRADE_ATTRIBUTE,) if name in header.attributes}
+    plain = exr.PartHeader.make(header.data_window, header.display_window, "zip", header.pixel_aspect, kept)
+    planes = {name: np.ascontiguousarray(stops[..., i]) for i, name in enumerate("RGB")}
+    _save(out, exr.write(exr.make_frame(plain, planes)))
+
+
+def cdl(paths: List[str], space_name: str, request: RunRequest) -> Tuple[Dict[str, Any], List[str]]:
+    """Return one CDL for the overall part of the fields of a shot, for the space that was sent, and warnings.
+
+    It is fitted to the mean of the frames' corrections, per channel `code * slope + offset`; power, saturation are 1.
+
+    Args:
+        paths: results with fields.
+        space_name: OpenColorIO name of the codes that the CDL will work on; empty: linear.
+        request: strength, luma and chroma.
+
+    Raises:
+        FrameError: a result carries no field.
+    """
+    colours = _colours()
+    changes, space = [], space_of(space_name)
+    for path in paths:
+        frame = exr.read(path)
+        space = space_of(space_name, frame.chromaticities)
+        stops = field_stops(colours[:, None], global_part(read_grade(frame)), origin=(0, 0))[:, 0]
+        changes.append(weighed(stops, request.strength, request.luma, request.chroma).astype(np.float64))
+    mean = np.mean(changes, axis=0)
+    spread = float(np.abs(np.array(changes) - mean).max())
+    codes = space.from_linear(colours[None])[0].astype(np.float64)
+    wanted = space.from_linear((colours * np.exp2(mean)).astype(np.float32)[None])[0].astype(np.float64)
+    slope, offset = _lines(codes, wanted)
+    made = space.to_linear((codes * slope + offset).astype(np.float32)[None])[0].astype(np.float64)
+    target = colours * np.exp2(mean)
+    off = float(np.abs(np.log2(np.maximum(made, 1e-9)) - np.log2(target)).max())
+    warnings = []
+    if spread > NOTICEABLE_STOPS:
+        warnings.append(
+            f"the correction changes by up to {spread:.2f} stops over the shot, a CDL holds its mean: "
+            "take the result instead."
+        )
+    if off > NOTICEABLE_STOPS:
+        warnings.append(
+            f"a CDL cannot say all of the correction: the worst colour is off by {off:.2f} stops."
+        )
+    found = {"slope": slope.tolist(), "offset": offset.tolist(), "power": [1.0, 1.0, 1.0], "saturation": 1.0}
+    return {**found, "off_stops": off, "spread_stops": spread}, warnings
+
+
+def _colours() -> Float32:
+    """Return grey and tints `(n, 3)` at levels about middle grey, linear."""
+    tints = np.vstack([np.zeros(3), TINT_STOPS * np.eye(3), -TINT_STOPS * np.eye(3)])
+    stops = LEVELS_STOPS[:, None, None] + tints[None]
+    return np.asarray(MIDDLE_GREY * np.exp2(stops).reshape(-1, 3), np.float32)
+
+
+def _lines(codes: Float64, wanted: Float64) -> Tuple[Float64, Float64]:
+    """Return slope and offset per channel that take codes to the wanted ones, with the least relative error.
+
+    A slope alone or an offset alone is kept where it is as good: it says what the correction is.
+    """
+    slopes, offsets = np.ones(3), np.zeros(3)
+    for channel in range(3):
+        given, target = codes[:, channel], wanted[:, channel]
+        weight = 1 / np.maximum(np.abs(target), 1e-3)
+        tries = [(float(np.average(target / np.where(given == 0, 1, given), weights=given**2)), 0.0)]
+        tries.append((1.0, float(np.mean(target - given))))
+        system = np.stack([given * weight, weight], axis=1)
+        line = np.linalg.lstsq(system, target * weight, rcond=None)[0]
+        tries.append((float(line[0]), float(line[1])))
+        errors = [float((np.abs(a * given + b - target) * weight).max()) for a, b in tries]
+        best = min(errors)
+        slopes[channel], offsets[channel] = tries[next(i for i, e in enumerate(errors) if e <= best + 1e-4)]
+    return slopes, offsets
+
+
+def stills(before: str, after: str, frame: int, folder: str, space_name: str) -> Tuple[str, str]:
+    """Write a frame before and after as pictures to look at (PNG, sRGB), and return their paths.
+
+    Args:
+        before, after: patterns of EXR files.
+        frame: which.
+        folder: is there.
+        space_name: OpenColorIO name of their colours; empty: as the files say.
+
+    Raises:
+        FrameError: one cannot be read. OutputError: one cannot be written.
+    """
+    from harmovid import FramePattern
+
+    made = []
+    for name, text in (("before", before), ("after", after)):
+        picture = exr.read(FramePattern.parse(text).path(frame))
+        space = space_of(space_name, picture.chromaticities)
+        shown = space.to_linear(exr.layer_rgb(picture)[1], REC709)
+        factor = max(round(shown.shape[0] / STILL_LINES), 1)
+        codes = np.clip(srgb_encode(np.clip(np.nan_to_num(shown[::factor, ::factor]), 0, 1)), 0, 1)
+        path = os.path.join(folder, f"{name}.{frame}.png")
+        image = OpenImageIO.ImageBuf(np.ascontiguousarray(np.round(codes * 255).astype(np.uint8)))
+        if not image.write(path):
+            raise OutputError(
+                f"{path} cannot be written: {image.geterror().strip()}", fix="Check the folder."
+            )
+        made.append(path)
+    return made[0], made[1]
+
+
+def _save(path: str, data: bytes) -> None:
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}.", fix="Free room on the disk."
+        ) from error

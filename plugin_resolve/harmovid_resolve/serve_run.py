@@ -1,0 +1,157 @@
+"""One run of the client process: a job of the server, and what is made of its results here.
+
+    run = Run(client, engine, request)
+    handle = run.start(on_frame)
+    report, missing, warnings = run.finish(handle, on_progress)
+
+A plain result comes from the server as it is. Where brightness and colour of the change are weighed apart, or where the
+field or a CDL is wanted, the server is asked for the whole change with its lighting field, into a folder beside the
+results; the rest is done here, on the frames' own pixels (`serve_pixels`), and that folder goes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from harmovid import Client, EngineInfo, FramePattern, FrameRange, JobFiles, JobHandle
+from harmovid.errors import InputError, JobCancelled
+
+from harmovid_resolve.contract import Colour, RunRequest
+
+WHOLE = "whole"
+"""The folder beside the results with the server's own answer."""
+
+OnFrame = Callable[[int, str], None]
+OnProgress = Callable[[int, int, str], None]
+
+
+class Run:
+    """One run.
+
+    Attributes:
+        request: what was asked for.
+        warnings: sentences to see before it starts.
+    """
+
+    def __init__(self, client: Client, engine: EngineInfo, request: RunRequest) -> None:
+        """Check everything that can be checked before the server is asked.
+
+        Raises:
+            InputError, OutputError: see `JobFiles.prepare`; a folder of the results that is not there.
+        """
+        self._client, self._engine, self.request = client, engine, request
+        self.colour = Colour.from_dict(request.colour)
+        folder = os.path.dirname(request.out)
+        if not os.path.isdir(folder):
+            raise InputError(f"there is no folder {folder}.", fix="Make it, or choose another.")
+        self._in_steps = request.output != "result" or (request.luma, request.chroma) != (1.0, 1.0)
+        self._whole = os.path.join(folder, WHOLE, os.path.basename(request.out))
+        self._cancelled = False
+        self._handle: Optional[JobHandle] = None
+        self._job = self._prepare()
+        self.warnings = list(self._job.warnings) + ([self.colour.guess] if self.colour.guess else [])
+
+    def _prepare(self) -> JobFiles:
+        request = self.request
+        given = {layer: text for layer, text in request.inputs.items() if text}
+        images = [layer for layer in self._engine.layers_of("image") if layer in given]
+        return JobFiles.prepare(
+            self._engine,
+            given,
+            self._whole if self._in_steps else request.out,
+            frames=request.frames or None,
+            options=request.options,
+            strength=1.0 if self._in_steps else request.strength,
+            field=self._in_steps,
+            colorspace=dict.fromkeys(images, self.colour.space) if self.colour.space else "",
+            overwrite=request.overwrite or self._in_steps,
+            label=request.label,
+            roots=self._client.roots,
+        )
+
+    @property
+    def frames_text(self) -> str:
+        """The job's frames as text."""
+        return str(self._job.frames)
+
+    def start(self, on_frame: OnFrame) -> JobHandle:
+        """Start the job; `on_frame` is called when a result is on the disk.
+
+        Raises:
+            OutputError: results are there already, or cannot be written. JobCancelled: it was cancelled before.
+        """
+        self._on_frame = on_frame
+        pattern = self._job.plan.out
+
+        def arrived(frame: int, report: Any) -> None:
+            if not self._in_steps:
+                on_frame(frame, pattern.path(frame))
+
+        handle = self._handle = self._client.start(self._job, on_result=arrived)
+        if self._cancelled:
+            handle.cancel()
+        return handle
+
+    def cancel(self) -> None:
+        """Stop it; results that are written stay. May be called from any thread."""
+        self._cancelled = True
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def finish(self, handle: JobHandle, on_progress: OnProgress) -> Tuple[Dict[str, Any], str, List[str]]:
+        """Wait for the job's end, do what is left, and return the report, the missing frames and warnings.
+
+        Raises:
+            HarmoVidError: the job failed or was cancelled, or a result cannot be used or written.
+        """
+        result = handle.result()
+        failed = FrameRange(result.failed)
+        warnings = [str(error) for _, error in sorted(result.failed.items())]
+        report: Dict[str, Any] = {
+            "frames": {str(frame): dict(each) for frame, each in result.reports.items()}
+        }
+        if self._in_steps:
+            frames = [frame for frame in self._job.frames if frame not in failed]
+            warnings += self._steps(frames, report, on_progress)
+            if not failed:
+                shutil.rmtree(os.path.dirname(self._whole), ignore_errors=True)
+        return report, str(failed), warnings
+
+    def _steps(self, frames: List[int], report: Dict[str, Any], on_progress: OnProgress) -> List[str]:
+        """Make of the server's whole answer what was asked for; return sentences about it."""
+        from harmovid_resolve import serve_pixels
+
+        request, space = self.request, self.colour.space
+        whole = FramePattern.parse(self._whole)
+        if request.output == "cdl":
+            cdl, warnings = serve_pixels.cdl([whole.path(frame) for frame in frames], space, request)
+            report["cdl"] = cdl
+            return warnings
+        out = FramePattern.parse(request.out)
+        plate = self._job.plan.layers[self._engine.target]
+        told = time.monotonic()
+        for index, frame in enumerate(frames):
+            if self._cancelled:
+                raise JobCancelled("the run was cancelled.")
+            if request.output == "field":
+                serve_pixels.write_field(whole.path(frame), out.path(frame))
+            else:
+                serve_pixels.write_look(plate.path(frame), whole.path(frame), out.path(frame), space, request)
+            self._on_frame(frame, out.path(frame))
+            if time.monotonic() - told > 0.5:
+                told = time.monotonic()
+                on_progress(index + 1, len(frames), "weighing brightness and colour")
+        return []
+
+    def line(self, state: str, missing: str) -> Dict[str, Any]:
+        """Return what the list of jobs keeps of it."""
+        request = self.request
+        return {
+            "job": request.job, "label": request.label, "engine": f"{self._engine.name} {self._engine.version}",
+            "frames": self.frames_text, "out": request.out, "output": request.output, "strength": request.strength,
+            "luma": request.luma, "chroma": request.chroma, "options": dict(self._job.spec.options),
+            "colour": dict(request.colour), "state": state, "missing": missing,
+        }  # fmt: skip
