@@ -87,7 +87,7 @@ class LineProcess:
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=clean_environment(), creationflags=flags,
         )  # fmt: skip
-        readers = ((self._read, self.process.stdout), (self._listen, self.process.stderr))
+        readers = ((self._listen, self.process.stderr), (self._read, self.process.stdout))
         self._threads = [
             threading.Thread(target=read, args=(stream,), daemon=True) for read, stream in readers
         ]
@@ -135,26 +135,31 @@ class LineProcess:
                 self.process.stdin.close()
 
     def _read(self, stream: IO[bytes]) -> None:
-        why = ""
-        with stream:
-            for raw in stream:
-                try:
-                    line = json.loads(raw)
-                    if not isinstance(line, dict):
-                        raise ValueError(line)
-                except ValueError:
-                    why = f"it said {raw[:80].decode('utf-8', 'replace').strip()!r}, which is no JSON"
-                    break
-                self.on_line(line)
-        self.on_broken(why or self._ended())
+        why = "it cannot be read"
+        try:
+            with stream:
+                why = self._lines(stream) or self._ended()
+        finally:  # whatever went wrong here, nobody may wait for ever
+            self.on_broken(why)
+
+    def _lines(self, stream: IO[bytes]) -> str:
+        """Give on the lines until they end; return what is wrong with the last one, "" for nothing."""
+        for raw in stream:
+            try:
+                line = json.loads(raw)
+                if not isinstance(line, dict):
+                    raise ValueError(line)
+            except ValueError:
+                return f"it said {raw[:80].decode('utf-8', 'replace').strip()!r}, which is no JSON"
+            self.on_line(line)
+        return ""
 
     def _ended(self) -> str:
         """Return why the process ended, with its last words."""
         if self.process is None:
             return "it was not started"
         code = self.process.wait()
-        if len(self._threads) > 1:
-            self._threads[1].join(1.0)
+        self._threads[0].join(1.0)
         said = " ".join(self._words)
         return f"it ended with code {code}" + (f": {said}" if said else "")
 
@@ -176,7 +181,7 @@ class ClientProcess(LineProcess):
         self._lock = threading.Lock()
         self._open: Dict[int, queue.SimpleQueue[Dict[str, Any]]] = {}
         self._last = 0
-        self._closed = False
+        self._closed = self._sound = False
 
     def __enter__(self) -> ClientProcess:
         return self
@@ -207,14 +212,15 @@ class ClientProcess(LineProcess):
 
     def _begin(self, events: queue.SimpleQueue[Dict[str, Any]]) -> Any:
         """Start the process where it does not run, and return the request's number, or a `failed` event."""
-        if not self.running:
+        if not self._sound:
             self._settle()
         with self._lock:
             if self._closed:
                 return 0, _failed("the client process was closed.", "Start HarmoVid again.")
-            if not self.running:
+            if not self._sound:
                 try:
                     self.start()
+                    self._sound = True
                 except OSError as error:
                     return 0, _failed(
                         f"the Python {self._python} cannot be started: {error.strerror or error}.",
@@ -247,7 +253,7 @@ class ClientProcess(LineProcess):
         """End every open request."""
         self._end_reading()
         with self._lock:
-            waiting, self._open = self._open, {}
+            waiting, self._open, self._sound = self._open, {}, False
         for events in waiting.values():
             events.put(_failed(f"the client process is gone: {why}.", FIX))
 

@@ -245,3 +245,12 @@ def test_what_resolve_sets_does_not_reach_the_process() -> None:
         "PATH": "/bin", "HOME": "/home/a", "HARMOVID_SERVER": "tcp://a", "OCIO": "/c.ocio",
         "QT_QPA_PLATFORM": "offscreen",
     }  # fmt: skip
+
+
+def test_a_process_that_says_no_json_is_ended() -> None:
+    """Whatever another program prints ends the request, with what it said, and the process."""
+    with ClientProcess("/bin/echo") as wrong:
+        (event,) = ask(wrong, "engines")
+        assert "'-m harmovid_resolve.serve_client', which is no JSON" in event["error"]
+        (event,) = ask(wrong, "engines")
+        assert event["event"] == "failed"
