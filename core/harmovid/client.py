@@ -28,7 +28,7 @@ from harmovid.settings import Settings, load_settings, secret_file
 from harmovid.storage.files import Sink, Source
 from harmovid.transport import wire
 from harmovid.transport.connection import Clock, Connection, parse_address
-from harmovid.transport.runner import JobResult, OnProgress, OnResult, Runner, ServerEndpoint
+from harmovid.transport.runner import JobResult, OnFailed, OnProgress, OnResult, Runner, ServerEndpoint
 
 __all__ = ["Client", "Job", "JobHandle", "JobResult", "JobStatus", "connect"]
 
@@ -217,6 +217,7 @@ class Client:
         *,
         on_progress: Optional[OnProgress] = None,
         on_result: Optional[OnResult] = None,
+        on_failed: Optional[OnFailed] = None,
         cancel_event: Optional[threading.Event] = None,
     ) -> JobResult:
         """Run a job and return when every frame is in the sink or failed.
@@ -230,6 +231,7 @@ class Client:
             sink: takes the results.
             on_progress: called with the counts, several times a second, in this thread; must be quick.
             on_result: called with frame and report when a result is in the sink, in this thread.
+            on_failed: called with frame and error when a frame has failed, in this thread.
             cancel_event: set it to cancel the job.
 
         Raises:
@@ -243,6 +245,7 @@ class Client:
             sink,
             on_progress=on_progress,
             on_result=on_result,
+            on_failed=on_failed,
             cancelled=cancel_event,
         ).run()
 
@@ -252,6 +255,7 @@ class Client:
         *,
         on_progress: Optional[OnProgress] = None,
         on_result: Optional[OnResult] = None,
+        on_failed: Optional[OnFailed] = None,
         on_done: Optional[Callable[[JobHandle], None]] = None,
     ) -> JobHandle:
         """Run a job in a thread of its own and return its handle at once.
@@ -260,7 +264,8 @@ class Client:
             job: from `JobFiles.prepare`; or a `Job`.
             on_progress: called with the counts, several times a second; must be quick.
             on_result: called with frame and report when a result is on the disk.
-            on_done: called with the handle at the end, whatever the end is. All three are called in the job's thread.
+            on_failed: called with frame and error when a frame has failed; its neighbours go on.
+            on_done: called with the handle at the end, whatever the end is. All four are called in the job's thread.
 
         Raises:
             OutputError: the results cannot be written where they should, or are there already.
@@ -271,7 +276,10 @@ class Client:
         sink, source, spec = job.sink, job.source, job.spec
 
         def run(tell: OnProgress, cancelled: threading.Event) -> JobResult:
-            return self.run(spec, source, sink, on_progress=tell, on_result=on_result, cancel_event=cancelled)
+            return self.run(
+                spec, source, sink,
+                on_progress=tell, on_result=on_result, on_failed=on_failed, cancel_event=cancelled,
+            )  # fmt: skip
 
         def finished(handle: JobHandle) -> None:
             job.close(handle.progress.state if handle.progress.state in FINAL_STATES else "")

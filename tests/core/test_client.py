@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import Any, Callable, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from core.ends import MemorySink, MemorySource, plate
@@ -77,7 +77,14 @@ def test_files_larger_than_the_credit_pass_both_ways(server: ReferenceServer) ->
 def test_a_missing_frame_fails_alone(server: ReferenceServer) -> None:
     """The job goes on without the frame, and its error comes back as what it was."""
     sink = MemorySink()
-    result = Client(server.address).run(spec("1-6"), MemorySource(missing=[3]), sink)
+    failed: Dict[int, str] = {}
+    result = Client(server.address).run(
+        spec("1-6"),
+        MemorySource(missing=[3]),
+        sink,
+        on_failed=lambda frame, error: failed.update({frame: error.code}),
+    )
+    assert failed == {3: "frame_missing"}
     assert sorted(sink.results) == [1, 2, 4, 5, 6]
     assert list(result.failed) == [3]
     assert isinstance(result.failed[3], FrameMissing)

@@ -11,12 +11,12 @@
 | done | every frame is written or has failed: the object of `--json` |
 | failed | the job, or the command, ended before that: the same object, with `error` |
 
-Failed frames are told at the end, just before `done`. Without `--events` nothing is printed.
+Without `--events` nothing is printed.
 """
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Set
 
 from harmovid.cli.console import Console
 from harmovid.cli.report import Outcome
@@ -35,6 +35,7 @@ class JobEvents:
         self._about = about
         self._job: Optional[JobFiles] = None
         self._done = 0
+        self._failed: Set[int] = set()
 
     def _tell(self, event: str, **facts: Any) -> None:
         self._console.event(event, **self._about, **facts)
@@ -68,13 +69,15 @@ class JobEvents:
 
     def frame_failed(self, frame: int, error: HarmoVidError) -> None:
         """A frame has no result."""
+        self._failed.add(frame)
         job = self._job.spec.job_id if self._job is not None else ""
         self._tell(FRAME, job=job, frame=frame, state="failed", error=error.to_wire())
 
     def ended(self, outcome: Outcome) -> None:
         """The job is over, good or bad."""
         for frame, error in sorted(outcome.failures.items()):
-            self.frame_failed(frame, error)
+            if frame not in self._failed:
+                self.frame_failed(frame, error)
         for line in outcome.warnings():
             self.warning(line)
         self._tell(DONE if outcome.error is None else FAILED, **outcome.to_dict())

@@ -99,7 +99,7 @@ def run_job(job: JobFiles, config: Settings, console: Console, events: JobEvents
 
     with contextlib.closing(view), connect(config) as client:
         events.queued(job)
-        handle = client.start(job, on_progress=view.update, on_result=arrived)
+        handle = client.start(job, on_progress=view.update, on_result=arrived, on_failed=events.frame_failed)
         outcome.job_id, outcome.resumed = job.spec.job_id, len(job.resumed)
         with CancelOnInterrupt(console.quiet) as cancelled:
             while not handle.wait(WAIT_S):

@@ -39,6 +39,7 @@ REPLY_S = 15.0
 
 OnProgress = Callable[[Progress], None]
 OnResult = Callable[[int, Mapping[str, Any]], None]
+OnFailed = Callable[[int, HarmoVidError], None]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Runner:
         *,
         on_progress: Optional[OnProgress] = None,
         on_result: Optional[OnResult] = None,
+        on_failed: Optional[OnFailed] = None,
         cancelled: Optional[threading.Event] = None,
     ) -> None:
         """Take the job; nothing is connected before `run`."""
@@ -101,6 +103,7 @@ class Runner:
         self._sink = sink
         self._on_progress = on_progress or (lambda _: None)
         self._on_result = on_result or (lambda _, __: None)
+        self._on_failed = on_failed or (lambda _, __: None)
         self._cancelled = cancelled or threading.Event()
         self._failed: Dict[int, HarmoVidError] = {}
         self._progress = Progress(spec.job_id, QUEUED, len(FrameRange.parse(spec.frames)))
@@ -303,7 +306,10 @@ class Runner:
     def _on_frame_failed(self, message: wire.Message) -> None:
         error = from_wire(message.body["error"])
         error.frame = message.body["frame"]
+        is_new = error.frame not in self._failed
         self._failed[message.body["frame"]] = error
+        if is_new:  # after a reconnection the server tells all of them again
+            self._on_failed(message.body["frame"], error)
 
     def _on_error(self, message: wire.Message) -> None:
         if message.body["scope"] == "job":

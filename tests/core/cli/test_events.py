@@ -82,6 +82,7 @@ def test_failed_frames_and_warnings_are_events(
     (failed,) = [event for event in events if event.get("state") == "failed"]
     assert (failed["event"], failed["frame"], failed["error"]["code"]) == ("frame", 1003, "frame_missing")
     assert failed["error"]["fix"]
+    assert sorted(event["frame"] for event in events if event["event"] == "frame") == list(range(1001, 1006))
     assert (events[-1]["event"], events[-1]["exit"], events[-1]["ok"]) == ("done", 3, False)
 
 
