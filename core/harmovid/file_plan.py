@@ -126,6 +126,14 @@ class FilePlan:
         seen = set(self.seen)
         return FrameRange(n for n in near(self.sequence(), self.frames, reach) if n not in seen)
 
+    def context_words(self) -> List[str]:
+        """Return a sentence that names the frames which the engine sees and makes no results of; none without any."""
+        if not self.context:
+            return []
+        return [
+            f"the engine sees frames {self.context} as well and makes no results of them (--handles 0: none)"
+        ]
+
     def existing(self) -> FrameRange:
         """Return the job's frames whose results are there already.
 

@@ -77,7 +77,7 @@ class JobFiles:
         exr_layers: Choice = "",
         matte_channels: Choice = "",
         own: AbstractSet[str] = frozenset(),
-        handles: int = 0,
+        handles: Optional[int] = None,
         context: Frames = None,
     ) -> JobFiles:
         """Check everything about a job that can be checked here, and return it ready to start. Writes nothing.
@@ -99,8 +99,8 @@ class JobFiles:
             exr_layers: the layer, part or view that is the picture, of all images or by layer; by default the beauty.
             matte_channels: the channel that is the matte, of all mattes or by layer; by default by name and content.
             own: absolute paths of results of an earlier run of the caller's: these may be replaced.
-            handles: so many frames to either side are seen by the engine as well, as far as they are there; no results
-                are made of them. `engine.handle_frames` make a part of a shot fit the whole.
+            handles: so many frames to either side are seen by the engine as well, as far as they are there, so that a
+                part of a shot fits the whole; no results are made of them. None: as many as the engine asks for.
             context: further such frames, as a range.
 
         Raises:
@@ -116,7 +116,7 @@ class JobFiles:
             roots,
             exr_layers,
             matte_channels,
-            Context(handles, engine.handle_step, context),
+            Context(engine.handle_frames if handles is None else handles, engine.handle_step, context),
         )
         unused = bool(plan.context) and not engine.handle_frames
         if unused:
@@ -262,8 +262,7 @@ class JobFiles:
 
     def _in_the_way(self, frames: FrameRange) -> OutputError:
         others = FrameRange(set(self.frames).difference(frames))
-        handles = f" --handles {self.engine.handle_frames}" if self.engine.handle_frames else ""
-        instead = f"make the others alone (--frames {others}{handles}), " if others else ""
+        instead = f"make the others alone (--frames {others}), " if others else ""
         return OutputError(
             f"{len(frames)} results are there already: frames {frames} of {self.plan.out.text}.",
             fix=f"Allow them to be replaced (--overwrite), {instead}or write to another folder.",

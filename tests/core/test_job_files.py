@@ -112,7 +112,7 @@ def test_results_that_are_there_are_refused(plate: Path) -> None:
         prepare(plate, REMEMBERS)
 
     assert "replaced" in caught.value.fix
-    assert "make the others alone (--frames 1-2,4-6 --handles 2)" in caught.value.fix
+    assert "make the others alone (--frames 1-2,4-6)" in caught.value.fix
 
 
 def test_results_that_came_between_are_refused_at_the_start(plate: Path, server: ReferenceServer) -> None:
@@ -174,11 +174,12 @@ def test_handles_and_context_are_told_to_the_server(plate: Path) -> None:
 
 
 def test_a_part_without_its_neighbours_is_told(plate: Path) -> None:
-    """The warning says which sequence it belongs to and how many handles the engine wants; not of the whole."""
-    (said,) = prepare(plate, REMEMBERS, frames="1-3").warnings
+    """Without handles a warning says which sequence it belongs to and how many it wants; by default it has them."""
+    (said,) = prepare(plate, REMEMBERS, frames="1-3", handles=0).warnings
     assert "frames 1-3 are part of a longer sequence, 1-6" in said
     assert "--handles 2" in said
-    assert prepare(plate, REMEMBERS, frames="1-3", handles=2).warnings == ()
+    by_itself = prepare(plate, REMEMBERS, frames="1-3")
+    assert (by_itself.warnings, by_itself.spec.context) == ((), "4-5")
     assert prepare(plate, REMEMBERS).warnings == ()
     assert prepare(plate, PLAIN, frames="1-3").warnings == ()
 

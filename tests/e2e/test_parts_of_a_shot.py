@@ -108,10 +108,10 @@ def level(folder: Path, scene: np.ndarray, frame: int) -> float:
 def test_chunks_with_handles_are_the_whole(
     server: RunningServer, shots: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A farm's chunks that see the frames beside them give the very files of one job; nothing else is written."""
+    """A farm's chunks see the frames beside them and give the very files of one job; nothing else is written."""
     out = tmp_path / "out"
     for chunk in ("1001-1010", "1011-1023", "1024"):
-        code, answer = deflicker(capsys, server, shots, out, "--frames", chunk, "--handles", 48)
+        code, answer = deflicker(capsys, server, shots, out, "--frames", chunk)
         assert (code, answer["warnings"]) == (0, [])
         assert answer["frames"]["total"] == answer["frames"]["written"]
     assert names(out) == names(whole) == [f"p.{frame}.exr" for frame in FRAMES]
@@ -124,12 +124,12 @@ def test_a_chunk_without_handles_is_told(
     """`check`, the run and its report say that the part belongs to more, and what to do; not of a whole sequence."""
     report = tmp_path / "report.json"
     code, answer = deflicker(
-        capsys, server, shots, tmp_path / "out", "--frames", "1001-1010", "--report", report
+        capsys, server, shots, tmp_path / "out", "--frames", "1001-1010", "--handles", 0, "--report", report
     )
     assert code == 0
     told = [answer["warnings"], json.loads(report.read_text())["warnings"]]
     line = ["deflicker", f"{shots}/p.####.exr", "-o", f"{tmp_path}/new/", "--server", server.endpoint]
-    assert main(["check", *line, "--frames", "1001-1010", "--json"]) == 0
+    assert main(["check", *line, "--frames", "1001-1010", "--handles", "0", "--json"]) == 0
     told.append(json.loads(capsys.readouterr().out)["notes"])
     for said in told:
         (sentence,) = [each for each in said if "longer sequence" in each]

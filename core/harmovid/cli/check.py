@@ -93,7 +93,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             settings.roots if settings.server else (),
             exr_layers_of(args, engine),
             matte_channels_of(args, engine),
-            Context(args.handles, engine.handle_step),
+            Context(engine.handle_frames if args.handles is None else args.handles, engine.handle_step),
         )
         OutputSpec(getattr(args, "mode", "fg"), args.strength)
     except HarmoVidError as error:
@@ -103,6 +103,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
 def _files(found: Findings, plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> None:
     for layer in plan.shared:
         found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
+    found.notes += plan.context_words()
     rules = _rules(plan, engine, args) if has_pixel_libraries() else None
     found.layers += examine(plan, rules)
     found.notes += [f"{facts.layer}: {remark}" for facts in found.layers for remark in facts.remarks]

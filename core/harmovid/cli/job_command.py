@@ -67,6 +67,8 @@ def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Con
     for remark in remarks:
         console.note(f"warning: {remark}")
         events.warning(remark)
+    for words in job.plan.context_words():
+        console.note(words)
     outcome = run_job(job, config, console, events)
     later = [warning for warning in job.warnings if warning not in remarks]
     for remark in later:

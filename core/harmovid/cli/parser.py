@@ -201,8 +201,9 @@ def _job_flags(parser: argparse.ArgumentParser, dry: bool) -> None:
         "--frames", metavar="R", help="1001-1100, 1001-1100x2, 1,5,9-12 (default all that are found)"
     )
     parser.add_argument(
-        "--handles", type=int, default=0, metavar="N",
-        help="frames to either side that the engine sees too, so that a part of a shot fits the rest (default 0)",
+        "--handles", type=int, default=None, metavar="N",
+        help="frames to either side that the engine sees too, so that a part of a shot fits the rest "
+        "(default as many as the engine asks for; 0 for none)",
     )  # fmt: skip
     parser.add_argument("--engine", metavar="E", help="engine by name (default the server's for this task)")
     parser.add_argument(

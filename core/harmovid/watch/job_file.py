@@ -19,7 +19,7 @@ import configparser
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import AbstractSet, Any, Dict, Mapping
+from typing import AbstractSet, Any, Dict, Mapping, Optional
 
 from harmovid.errors import InputError
 from harmovid.file_plan import FilePlan, Roots
@@ -247,10 +247,10 @@ class JobFile:
         except ValueError as error:
             raise self._bad(option.name, text, {"bool": "yes or no"}.get(option.kind, "a number")) from error
 
-    def _handles(self) -> int:
+    def _handles(self) -> Optional[int]:
         text = self.words.get("handles", "")
         try:
-            return int(text) if text else 0
+            return int(text) if text else None
         except ValueError as error:
             raise self._bad("handles", text, "a whole number") from error
 
