@@ -76,7 +76,7 @@ def test_a_loader_gives_a_picture_a_frame(item: Any, tmp_path: Path) -> None:
 
 
 def test_a_loader_reads_the_channels_it_is_told(item: Any, tmp_path: Path) -> None:
-    """A layer of another name is read by the names of its channels; without them the file has no picture."""
+    """A layer of another name is read by the names of its channels, where Resolve heeds them."""
     import OpenEXR
 
     planes = {f"harmovid.{name}": np.full(SHAPE[:2], 3.0, np.float32) for name in "RGB"}
@@ -87,6 +87,7 @@ def test_a_loader_reads_the_channels_it_is_told(item: Any, tmp_path: Path) -> No
     loader.SetInput("Clip", str(tmp_path / "field.0001.exr"))
     tool.ConnectInput("Image2", loader)
     tool.SetInput("RedExpression", "r1 * r2")
+    item._host.quirks.loader_channels_ignored = False
     with pytest.raises(OSError, match="harmovid"):
         shown(item)
     for name in ("Red", "Green", "Blue"):
@@ -133,16 +134,98 @@ def test_misuse_is_refused(item: Any) -> None:
     assert title.AddFusionComp() is None
 
 
+def test_a_loader_reads_the_first_layer_whatever_it_is_told(item: Any, tmp_path: Path) -> None:
+    """As measured: of a file with two layers the one without a name, of a file with one that."""
+    import OpenEXR
+
+    layers = {"beauty": {"": 1.0, "harmovid.": 3.0}, "field": {"harmovid.": 5.0}}
+    for name, parts in layers.items():
+        planes = {f"{part}{c}": np.full(SHAPE[:2], v, np.float32) for part, v in parts.items() for c in "RGB"}
+        with OpenEXR.File({"type": OpenEXR.scanlineimage}, planes) as file:
+            file.write(str(tmp_path / f"{name}.0001.exr"))
+    comp, tool = wired(item)
+    loader = comp.AddTool("Loader")
+    tool.ConnectInput("Image2", loader)
+    tool.SetInput("RedExpression", "r2")
+    loader.SetInput("Clip1.OpenEXRFormat.RedName", "harmovid.R")
+    for name, red in (("beauty", 1.0), ("field", 5.0)):
+        loader.SetInput("Clip", str(tmp_path / f"{name}.0001.exr"))
+        assert np.allclose(shown(item)[0, 0, 0], red)
+
+
 def test_a_comp_goes_through_a_file(item: Any, tmp_path: Path) -> None:
-    """Export and import keep tools, wires and values."""
-    _, tool = wired(item)
-    tool.SetInput("RedExpression", "r1 * 4")
+    """Export and import keep tools, wires, values and the Loader's clip."""
+    comp, tool = wired(item)
+    scene.write_sequence(tmp_path, {1: np.full(SHAPE, 2.0)}, "field", half=False)
+    loader = comp.AddTool("Loader")
+    loader.SetInput("Clip", str(tmp_path / "field.0001.exr"))
+    tool.ConnectInput("Image2", loader)
+    tool.SetInput("RedExpression", "r1 * r2 + n1")
+    tool.SetInput("NumberIn1", 0.5)
     path = str(tmp_path / "mine.comp")
     assert item.ExportFusionComp(path, 1)
     assert item.DeleteFusionCompByName("Composition 1")
     assert item.ImportFusionComp(str(tmp_path / "none.comp")) is None
     assert item.ImportFusionComp(path)
     assert np.allclose(shown(item)[0, 0], [1, 0.25, 0.25])
+
+
+FUSION = """Composition {
+\tCurrentTime = 0, -- a comment
+\tTools = ordered() {
+\t\tMediaIn1 = MediaIn { CtrlWZoom = false, Inputs = { GlobalOut = Input { Value = 2, }, } },
+\t\tField = Loader {
+\t\t\tClips = { Clip { ID = "Clip1", Filename = "FILE", FormatID = "OpenEXRFormat", GlobalStart = 0, } },
+\t\t\tInputs = { ["Clip1.OpenEXRFormat.RedName"] = Input { Value = FuID { "R" } }, },
+\t\t},
+\t\tApply = Custom {
+\t\t\tInputs = {
+\t\t\t\tRedExpression = Input { Value = "r1*r2", },
+\t\t\t\tImage1 = Input { SourceOp = "MediaIn1", Source = "Output", },
+\t\t\t\tImage2 = Input { SourceOp = "Field", Source = "Output", },
+\t\t\t},
+\t\t\tViewInfo = OperatorInfo { Pos = { 110, -16.5 } },
+\t\t},
+\t\tMediaOut1 = MediaOut { Inputs = { Input = Input { SourceOp = "Apply", Source = "Output", }, } },
+\t}
+}
+"""
+
+
+def test_a_comp_in_fusions_own_form(item: Any, tmp_path: Path) -> None:
+    """It is read as text that Fusion writes; what cannot be read is an empty comp, and nothing is said."""
+    scene.write_sequence(tmp_path, {1: np.full(SHAPE, 3.0)}, "field", half=False)
+    path = tmp_path / "mine.comp"
+    path.write_text(FUSION.replace("FILE", str(tmp_path / "field.0001.exr")), encoding="utf-8")
+    comp = item.ImportFusionComp(str(path))
+    assert sorted(tool.Name for tool in comp.GetToolList().values()) == [
+        "Apply",
+        "Field",
+        "MediaIn1",
+        "MediaOut1",
+    ]
+    assert np.allclose(shown(item)[0, 0], [0.75, 0.25, 0.25])
+    assert item.DeleteFusionCompByName("Composition 1")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"r1*r2", }', '"r1*r2" } Oops = 1'), encoding="utf-8"
+    )
+    comp = item.ImportFusionComp(str(path))
+    assert comp.GetToolList() == {}
+    assert np.allclose(shown(item), 0.25)
+
+
+def test_a_comp_that_was_built_by_calls_may_not_be_rendered(item: Any, tmp_path: Path) -> None:
+    """With `live_comps_ignored` only an imported comp is, and not while a built one is there, too."""
+    item._host.quirks.live_comps_ignored = True
+    _, tool = wired(item)
+    tool.SetInput("RedExpression", "9")
+    assert np.allclose(shown(item), 0.25)
+    path = str(tmp_path / "mine.comp")
+    assert item.ExportFusionComp(path, 1)
+    assert item.ImportFusionComp(path)
+    assert np.allclose(shown(item), 0.25)
+    assert item.DeleteFusionCompByName("Composition 1")
+    assert np.allclose(shown(item)[0, 0], [9, 0.25, 0.25])
 
 
 def test_ask_user() -> None:

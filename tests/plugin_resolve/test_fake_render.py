@@ -73,26 +73,26 @@ def test_a_render_holds_the_source_bit_for_bit(rig: Rig) -> None:
     """Files are named by timeline frame, and half floats come through as they were."""
     status = rig.render()
     assert (status["JobStatus"], status["CompletionPercentage"]) == ("Complete", 100)
-    assert rig.files() == [f"r.{86400 + i:08d}.exr" for i in range(8)]
+    assert rig.files() == [f"r{86400 + i:08d}.exr" for i in range(8)]
     for i in range(8):
-        assert np.array_equal(rig.read(f"r.{86400 + i:08d}.exr"), rig.pixels[1001 + i])
+        assert np.array_equal(rig.read(f"r{86400 + i:08d}.exr"), rig.pixels[1001 + i])
 
 
 def test_numbers_start_at_clip_start_frame(rig: Rig) -> None:
     """ClipStartFrame numbers the files from 1001 on."""
     rig.render(ClipStartFrame=1001)
-    assert rig.files() == [f"r.{1001 + i:08d}.exr" for i in range(8)]
+    assert rig.files() == [f"r{1001 + i:08d}.exr" for i in range(8)]
 
 
 def test_marks_are_inclusive_and_moved_into_the_timeline(rig: Rig) -> None:
     """MarkIn and MarkOut are record frames, both rendered; a mark below the timeline is its first frame."""
     rig.render(SelectAllFrames=False, MarkIn=86402, MarkOut=86404)
-    assert rig.files() == ["r.00086402.exr", "r.00086403.exr", "r.00086404.exr"]
+    assert rig.files() == ["r00086402.exr", "r00086403.exr", "r00086404.exr"]
     assert rig.timeline.marks["video"] == {"in": 2, "out": 4}
     for each in rig.out.iterdir():
         each.unlink()
     rig.render(SelectAllFrames=False, MarkIn=20, MarkOut=20)
-    assert rig.files() == ["r.00086400.exr"]
+    assert rig.files() == ["r00086400.exr"]
 
 
 def test_tracks_above_hide_what_is_below_unless_they_are_off(rig: Rig) -> None:
@@ -100,15 +100,15 @@ def test_tracks_above_hide_what_is_below_unless_they_are_off(rig: Rig) -> None:
     top = scene.add_sequence(rig.host, rig.out.parent / "top", frames(1, 4, seed=1), name="top")
     scene.place(rig.timeline, top, track=2, start=86402)
     rig.render()
-    assert np.array_equal(rig.read("r.00086402.exr"), pictures.read(top.path(1)))
-    assert np.array_equal(rig.read("r.00086401.exr"), rig.pixels[1002])
+    assert np.array_equal(rig.read("r00086402.exr"), pictures.read(top.path(1)))
+    assert np.array_equal(rig.read("r00086401.exr"), rig.pixels[1002])
     timeline = rig.project.GetCurrentTimeline()
     assert timeline.SetTrackEnable("video", 2, False)
     rig.render()
-    assert np.array_equal(rig.read("r.00086402.exr"), rig.pixels[1003])
+    assert np.array_equal(rig.read("r00086402.exr"), rig.pixels[1003])
     assert timeline.SetTrackEnable("video", 1, False)
     rig.render()
-    assert not rig.read("r.00086402.exr").any()
+    assert not rig.read("r00086402.exr").any()
 
 
 def test_the_grade_is_rendered(rig: Rig) -> None:
@@ -119,7 +119,7 @@ def test_the_grade_is_rendered(rig: Rig) -> None:
     rig.item.grade.nodes.append(model.Node(function=lambda rgb: rgb * 3))
     rig.render("RGBFloatZIP")
     expected = (rig.pixels[1001] * [2, 1, 1] + [0, 0.5, 0]) * 3
-    assert np.allclose(rig.read("r.00086400.exr"), expected, rtol=1e-5)
+    assert np.allclose(rig.read("r00086400.exr"), expected, rtol=1e-5)
     assert not item.SetCDL({**values, "NodeIndex": "3"})
     assert not item.SetCDL({**values, "Slope": 2.0})
 
@@ -130,7 +130,7 @@ def test_the_codec_decides_the_type(rig: Rig, codec: str, kind: Any) -> None:
     import OpenEXR
 
     rig.render(codec)
-    with OpenEXR.File(str(rig.out / "r.00086400.exr"), separate_channels=True) as file:
+    with OpenEXR.File(str(rig.out / "r00086400.exr"), separate_channels=True) as file:
         assert file.channels()["R"].pixels.dtype == kind
 
 
@@ -147,9 +147,9 @@ def test_individual_clips_with_handles(rig: Rig) -> None:
     """As individual clips each item is numbered as its source, with the frames around it where it has them."""
     rig.item.source_in, rig.item.end = 1003, rig.item.start + 3
     rig.render(mode=0, AddFrameHandles=2)
-    assert rig.files() == [f"r.{n:08d}.exr" for n in range(1001, 1008)]
-    assert np.array_equal(rig.read("r.00001001.exr"), rig.pixels[1001])
-    assert np.array_equal(rig.read("r.00001007.exr"), rig.pixels[1007])
+    assert rig.files() == [f"r{n:08d}.exr" for n in range(1001, 1008)]
+    assert np.array_equal(rig.read("r00001001.exr"), rig.pixels[1001])
+    assert np.array_equal(rig.read("r00001007.exr"), rig.pixels[1007])
 
 
 @pytest.mark.parametrize("threaded", [False, True])
@@ -167,18 +167,18 @@ def test_stop_leaves_what_is_finished_and_half_a_file(rig: Rig, threaded: bool) 
     assert not rig.project.IsRenderingInProgress()
     assert rig.project.GetRenderJobStatus(job)["JobStatus"] == "Cancelled"
     assert len(rig.files()) == 4
-    assert np.array_equal(rig.read("r.00086402.exr"), rig.pixels[1003])
+    assert np.array_equal(rig.read("r00086402.exr"), rig.pixels[1003])
     with pytest.raises(OSError, match="cannot be read"):
-        rig.read("r.00086403.exr")
+        rig.read("r00086403.exr")
 
 
 def test_complete_with_missing_and_cut_files(rig: Rig) -> None:
     """The status says Complete, the files do not."""
     rig.host.quirks.render_skips, rig.host.quirks.render_truncates = frozenset({2}), frozenset({5})
     assert rig.render()["JobStatus"] == "Complete"
-    assert "r.00086402.exr" not in rig.files()
+    assert "r00086402.exr" not in rig.files()
     with pytest.raises(OSError, match="cannot be read"):
-        rig.read("r.00086405.exr")
+        rig.read("r00086405.exr")
 
 
 def test_a_lost_source_fails_the_job(rig: Rig) -> None:
@@ -232,7 +232,7 @@ def test_a_preset_from_xml(rig: Rig, ungraded: int) -> None:
     assert rig.project.SetRenderSettings({"TargetDir": str(rig.out), "CustomName": "x"})
     assert rig.project.StartRendering([rig.project.AddRenderJob()])
     rig.host.queue.finish()
-    picture = rig.read("x.1001.exr")
+    picture = rig.read("x1001.exr")
     assert picture.shape == (18, 32, 3)
     assert picture.any() == bool(ungraded)
     copy = rig.out.parent / "copy.xml"
@@ -245,6 +245,7 @@ def _refused() -> List[Tuple[str, Dict[str, Any]]]:
     return [
         ("an empty name", {"MarkIn": 86402, "CustomName": ""}),
         ("a key of a later version", {"UseFullExtents": True}),
+        ("a key that is published and refused", {"ReplaceExistingFilesInPlace": True}),
         ("an unknown key", {"Handles": 3}),
         ("a folder that is not there", {"TargetDir": "/no/such/folder"}),
         ("a text for a number", {"MarkIn": "86402"}),
@@ -264,7 +265,7 @@ def test_settings_that_lie(rig: Rig) -> None:
     """A key in `lying_settings` is taken with True and ignored."""
     rig.host.quirks.lying_settings = frozenset({"ClipStartFrame"})
     rig.render(ClipStartFrame=1001)
-    assert rig.files()[0] == "r.00086400.exr"
+    assert rig.files()[0] == "r00086400.exr"
 
 
 def test_render_calls_switch_to_deliver(rig: Rig) -> None:
@@ -322,11 +323,11 @@ def test_a_take_is_what_is_rendered(rig: Rig) -> None:
     item = rig.host.wrap(rig.item)
     assert item.AddTake(rig.host.wrap(new))
     rig.render()
-    assert np.array_equal(rig.read("r.00086401.exr"), rig.pixels[1002])
+    assert np.array_equal(rig.read("r00086401.exr"), rig.pixels[1002])
     assert item.SelectTakeByIndex(2)
     rig.render()
-    assert np.array_equal(rig.read("r.00086401.exr"), pictures.read(new.path(1002)))
-    assert np.array_equal(rig.read("r.00086407.exr"), pictures.read(new.path(1003)))
+    assert np.array_equal(rig.read("r00086401.exr"), pictures.read(new.path(1002)))
+    assert np.array_equal(rig.read("r00086407.exr"), pictures.read(new.path(1003)))
 
 
 def test_a_retime_shows_every_second_frame(rig: Rig) -> None:
@@ -334,14 +335,14 @@ def test_a_retime_shows_every_second_frame(rig: Rig) -> None:
     rig.item.speed, rig.item.end = 2.0, rig.item.start + 4
     rig.render()
     for i in range(4):
-        assert np.array_equal(rig.read(f"r.{86400 + i:08d}.exr"), rig.pixels[1001 + 2 * i])
+        assert np.array_equal(rig.read(f"r{86400 + i:08d}.exr"), rig.pixels[1001 + 2 * i])
 
 
 def test_colour_management_and_sizes(rig: Rig) -> None:
     """The project's colour function is applied after the grade; another size is fitted with black bars."""
     rig.host.project.colour = lambda rgb: rgb * 2
     rig.render("RGBFloatZIP", FormatWidth=32, FormatHeight=36)
-    picture = rig.read("r.00086400.exr")
+    picture = rig.read("r00086400.exr")
     assert picture.shape == (36, 32, 3)
     assert not picture[:9].any()
     assert picture[18].any()
@@ -354,9 +355,9 @@ def test_alpha_only_where_it_is_asked_for(rig: Rig) -> None:
     clip = scene.add_sequence(rig.host, rig.out.parent / "alpha", with_alpha, name="alpha")
     scene.place(rig.timeline, clip, track=2, start=86400)
     rig.render()
-    assert rig.read("r.00086400.exr").shape[-1] == 3
+    assert rig.read("r00086400.exr").shape[-1] == 3
     rig.render(ExportAlpha=True)
-    assert np.array_equal(rig.read("r.00086400.exr"), with_alpha[1001])
+    assert np.array_equal(rig.read("r00086400.exr"), with_alpha[1001])
 
 
 def test_the_inspectors_transform_is_rendered_unless_the_preset_leaves_it_out(rig: Rig) -> None:
@@ -365,10 +366,10 @@ def test_the_inspectors_transform_is_rendered_unless_the_preset_leaves_it_out(ri
     assert item.SetProperty("FlipX", True)
     assert item.SetProperty("FlipY", True)
     rig.render()
-    assert np.array_equal(rig.read("r.00086400.exr"), rig.pixels[1001][::-1, ::-1])
+    assert np.array_equal(rig.read("r00086400.exr"), rig.pixels[1001][::-1, ::-1])
     assert item.SetProperty({"FlipX": False, "FlipY": False, "ZoomX": 2.0, "ZoomY": 2.0, "Pan": 1.0})
     rig.render("RGBFloatZIP")
-    zoomed = rig.read("r.00086400.exr")
+    zoomed = rig.read("r00086400.exr")
     middle = rig.pixels[1001][4:5, 7:9].mean(axis=(0, 1))
     assert np.allclose(zoomed[4, 8:10].mean(axis=0), middle, atol=1e-3)
     path = rig.out.parent / "plain.xml"
@@ -379,7 +380,7 @@ def test_the_inspectors_transform_is_rendered_unless_the_preset_leaves_it_out(ri
     assert rig.project.SetRenderSettings({"TargetDir": str(rig.out), "CustomName": "plain"})
     assert rig.project.StartRendering([rig.project.AddRenderJob()])
     rig.host.queue.finish()
-    assert np.array_equal(rig.read("plain.1001.exr"), rig.pixels[1001])
+    assert np.array_equal(rig.read("plain1001.exr"), rig.pixels[1001])
 
 
 def test_opacity_mixes_with_what_is_below(rig: Rig) -> None:
@@ -389,10 +390,10 @@ def test_opacity_mixes_with_what_is_below(rig: Rig) -> None:
     assert above.SetProperty("Opacity", 50.0)
     rig.render("RGBFloatZIP")
     below, over = rig.pixels[1001], pictures.read(top.path(1))
-    assert np.allclose(rig.read("r.00086400.exr"), (below + over) / 2, atol=1e-6)
+    assert np.allclose(rig.read("r00086400.exr"), (below + over) / 2, atol=1e-6)
     assert rig.project.GetCurrentTimeline().SetTrackEnable("video", 1, False)
     rig.render("RGBFloatZIP")
-    assert np.allclose(rig.read("r.00086400.exr"), over / 2, atol=1e-6)
+    assert np.allclose(rig.read("r00086400.exr"), over / 2, atol=1e-6)
 
 
 def test_a_project_that_is_left_while_it_renders(rig: Rig) -> None:
@@ -406,3 +407,51 @@ def test_a_project_that_is_left_while_it_renders(rig: Rig) -> None:
     assert other.IsRenderingInProgress()
     other.StopRendering()
     assert other.IsRenderingInProgress()
+
+
+def test_names_of_files(rig: Rig) -> None:
+    """The number follows the name, after an underscore where that ends in a digit."""
+    rig.render(CustomName="sh010")
+    assert rig.files()[0] == "sh010_00086400.exr"
+    rig.host.quirks.separator = "."
+    rig.render(CustomName="plate")
+    assert rig.files()[0] == "plate.00086400.exr"
+
+
+def test_only_media_storage_can_be_rendered_to(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Another folder gives no job, and with `storage_opens_dialog` a dialog that blocks all."""
+    other = tmp_path_factory.mktemp("elsewhere")
+    assert rig.project.SetRenderSettings({"TargetDir": str(other)})
+    assert rig.project.AddRenderJob() == ""
+    rig.host.volumes.append(other)
+    assert rig.project.AddRenderJob() != ""
+    assert str(other) in rig.host.resolve().GetMediaStorage().GetMountedVolumeList()
+    rig.host.volumes.pop()
+    rig.host.quirks.storage_opens_dialog = True
+    assert rig.project.AddRenderJob() == ""
+    assert rig.project.StartRendering() is False
+    assert rig.host.resolve().GetCurrentPage() is None
+    rig.host.dismiss()
+    assert rig.host.resolve().GetCurrentPage() == "deliver"
+
+
+def test_a_render_moves_the_playhead(rig: Rig) -> None:
+    """It is on the last frame that was rendered."""
+    rig.render(SelectAllFrames=False, MarkIn=86401, MarkOut=86403)
+    assert rig.timeline.playhead == 86403
+
+
+def test_no_still_on_the_deliver_page_and_a_page_that_is_late(rig: Rig) -> None:
+    """ExportCurrentFrameAsStill is False there; GetCurrentPage may name the old page for a while."""
+    resolve = rig.host.resolve()
+    rig.host.quirks.page_lag = 2
+    assert resolve.OpenPage("deliver")
+    assert [resolve.GetCurrentPage() for _ in range(3)] == ["edit", "edit", "deliver"]
+    assert not rig.project.ExportCurrentFrameAsStill(str(rig.out / "a.png"))
+
+
+def test_the_audio_preset_has_no_format(rig: Rig) -> None:
+    """Its format is unknown, and cannot be set again."""
+    assert rig.project.LoadRenderPreset("Audio Only")
+    assert rig.project.GetCurrentRenderFormatAndCodec() == {"format": "unknown", "codec": ""}
+    assert not rig.project.SetCurrentRenderFormatAndCodec("unknown", "")

@@ -96,12 +96,53 @@ def test_unknown_keys_of_a_clip_info_are_violations(rig: Rig) -> None:
 
 
 def test_a_locked_track_takes_nothing(rig: Rig) -> None:
-    """AppendToTimeline and DeleteClips leave a locked track as it is."""
+    """AppendToTimeline returns items that are none, and DeleteClips False; the track stays as it is."""
     (item,) = rig.append(endFrame=1005)
     assert rig.timeline.SetTrackLock("video", 1, True)
-    assert rig.append() == []
+    (none,) = rig.append()
+    assert none.GetUniqueId() is None
     assert not rig.timeline.DeleteClips([item])
     assert rig.places() == [(86400, 86404)]
+
+
+def test_a_still_has_its_own_length(rig: Rig, tmp_path: Path) -> None:
+    """A clip of one frame is five seconds long, whatever endFrame says; as a dict it is not imported."""
+    scene.write_sequence(tmp_path / "one", {7: np.zeros((2, 4, 3))}, "one")
+    pattern = str(tmp_path / "one" / "one.%04d.exr")
+    assert rig.pool.ImportMedia([{"FilePath": pattern, "StartIndex": 7, "EndIndex": 7}]) == []
+    (still,) = rig.pool.ImportMedia([pattern % 7])
+    assert still.GetClipProperty("Type") == "Still"
+    rig.pool.AppendToTimeline([{"mediaPoolItem": still, "startFrame": 7, "endFrame": 8}])
+    assert rig.places() == [(86400, 86520)]
+
+
+def test_an_overlap_may_slide(rig: Rig) -> None:
+    """As another build was measured: to the next free frame, and with success."""
+    rig.host.quirks.overlaps_slide = True
+    rig.append(endFrame=1005)
+    (item,) = rig.append(endFrame=1005, recordFrame=86402)
+    assert item.GetStart() == 86404
+
+
+def test_what_answers_for_the_current_timeline_alone(rig: Rig) -> None:
+    """Takes and the playhead of another timeline are those of none, and of the current one."""
+    (item,) = rig.append()
+    assert item.AddTake(rig.media)
+    assert rig.timeline.SetCurrentTimecode("01:00:00:05")
+    assert rig.pool.CreateEmptyTimeline("plates")
+    assert (item.GetTakesCount(), item.GetSelectedTakeIndex(), item.GetTakeByIndex(1)) == (0, 0, {})
+    assert rig.timeline.GetCurrentTimecode() == "01:00:00:00"
+    assert rig.project.SetCurrentTimeline(rig.timeline)
+    assert (item.GetTakesCount(), item.GetSelectedTakeIndex()) == (2, 1)
+    assert rig.timeline.GetCurrentTimecode() == "01:00:00:05"
+
+
+def test_a_track_that_cannot_be_switched(rig: Rig) -> None:
+    """With `track_enable_ignored` SetTrackEnable says True and nothing happens."""
+    rig.host.quirks.track_enable_ignored = True
+    assert rig.timeline.SetTrackEnable("video", 1, False)
+    assert rig.timeline.GetIsTrackEnabled("video", 1)
+    assert not rig.timeline.SetTrackEnable("video", 9, False)
 
 
 def test_an_append_that_erred_is_lost_by_the_save(rig: Rig) -> None:
@@ -143,6 +184,7 @@ def test_titles_generators_and_transitions(rig: Rig) -> None:
     for kind in ("title", "generator", "transition"):
         item = rig.host.wrap(scene.place_other(rig.line, kind, kind, 86500, 10, track=2))
         assert item.GetMediaPoolItem() is None
+        assert item.GetType is None, "a call of 21.1"
         assert item.GetProperty() == {}
         assert item.SetClipColor("Teal")
         assert item.GetClipColor() == ""
@@ -405,3 +447,14 @@ def test_the_other_readings_of_what_is_not_known(rig: Rig, tmp_path: Path) -> No
     assert transition.GetName() == "Cross Dissolve"
     quirks.empty_name_of_transition = True
     assert transition.GetName() == ""
+
+
+def test_resolve_21_1_tells_what_an_item_is(tmp_path: Path) -> None:
+    """GetType: video, generator or transition; what else is new there is not played, and says so."""
+    rig = Rig(tmp_path, version=(21, 1))
+    (item,) = rig.append(endFrame=1005)
+    title = rig.host.wrap(scene.place_other(rig.line, "title", "Text", 86500, 10))
+    cut = rig.host.wrap(scene.place_other(rig.line, "transition", "Cross Dissolve", 86402, 2))
+    assert [each.GetType() for each in (item, title, cut)] == ["video", "generator", "transition"]
+    with pytest.raises(NotImplementedError):
+        item.SetSpeed({"Percentage": 50.0})

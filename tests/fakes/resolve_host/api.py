@@ -1,8 +1,9 @@
 """Which class of the scripting API has which methods in which version: the table `api.json`.
 
-It was made from the method lists of the typed stubs (fusionscript-stubs 18.5.0 to 21.0.0), and of Blackmagic's text of
-21.0.4 for what came after them ("text": true). "since" is the first version that has a name, "until" the first that
-has it no more. Parameters are those of the newest stub; a method with several forms has several lists.
+It was made from the method lists of the typed stubs (fusionscript-stubs 18.5.0 to 21.0.0), and of Blackmagic's text
+of 21.0.4 for what came after them; some names of 21.1 are from what others quote of its stubs ("text": true). "since"
+is the first version that has a name, "until" the first that has it no more. Parameters are those of the newest stub;
+a method with several forms has several lists.
 """
 
 from __future__ import annotations

@@ -43,6 +43,9 @@ class Resolve(Remote):
         return True
 
     def GetCurrentPage(self) -> Optional[str]:
+        if self._host.page_lag > 0:
+            self._host.page_lag -= 1
+            return self._host.page_before
         return self._host.page if self._host.gui else None
 
     def GetProductName(self) -> str:

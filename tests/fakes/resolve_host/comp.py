@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 import numpy as np
 from fakes.resolve_host.base import words
-from fakes.resolve_host.tool import INPUTS, PICTURES, FusionObject, Tool
+from fakes.resolve_host.lua_table import Table, parse, written
+from fakes.resolve_host.tool import INPUTS, FusionObject, Tool
 
 if TYPE_CHECKING:
     from fakes.resolve_host.host import Host
@@ -27,6 +27,7 @@ class Comp(FusionObject):
         self.tools_: Dict[str, Tool] = {}
         self.locked_ = False
         self.primed_ = False
+        self.live_ = True
         first, last = self._new("MediaIn"), self._new("MediaOut")
         last.values_["Input"] = first
 
@@ -94,6 +95,8 @@ class Comp(FusionObject):
         Raises:
             OSError: a Loader's file is missing, or a tool lacks its source.
         """
+        if self.live_ and self._host.quirks.live_comps_ignored:
+            return pixels
         out = self.tools_.get("MediaOut1")
         source = out.values_.get("Input") if out else None
         if source is None or not any(tool.kind_ == "MediaIn" for tool in source.above_()):
@@ -105,24 +108,28 @@ class Comp(FusionObject):
         return {"name": self.name_, "tools": [tool.data() for tool in self.tools_.values()]}
 
     def to_file(self, path: str) -> bool:
-        """Write it; the form is the stand-in's own, not Fusion's."""
+        """Write it in Fusion's form."""
         if not os.path.isdir(os.path.dirname(path)):
             return False
+        tools = Table("ordered()", {name: tool.table_() for name, tool in self.tools_.items()})
         with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.data(), file)
+            file.write(written(Table("Composition", {"Tools": tools})) + "\n")
         return True
 
     @classmethod
-    def from_file(cls, host: Host, path: str) -> Comp:
-        """Return what `to_file` wrote."""
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-        comp = cls(host, data["name"])
-        for each in data["tools"]:
-            if each["name"] not in comp.tools_:
-                comp.tools_[each["name"]] = Tool(host, comp, each["kind"], each["name"])
-        for each in data["tools"]:
-            values = comp.tools_[each["name"]].values_
-            for key, value in each["inputs"].items():
-                values[key] = comp.tools_[value] if key in PICTURES else value
+    def from_file(cls, host: Host, path: str, name: str) -> Comp:
+        """Return the comp of a file; measured: one that cannot be read is an empty comp, and nothing is said."""
+        comp = cls(host, name)
+        comp.tools_.clear()
+        comp.live_ = False
+        try:
+            with open(path, encoding="utf-8") as file:
+                tools = parse(file.read()).fields.get("Tools")
+        except (ValueError, OSError):
+            return comp
+        made = tools.fields if isinstance(tools, Table) else {}
+        for title, table in made.items():
+            comp.tools_[title] = Tool(host, comp, table.kind, title)
+        for title, table in made.items():
+            comp.tools_[title].load_(table)
         return comp

@@ -57,7 +57,7 @@ def item_pixels(timeline: model.Timeline, item: model.Item, record: int) -> np.n
         inner = clip.timeline.top_item(frame)
         return item_pixels(clip.timeline, inner, frame) if inner else np.zeros((4, 4, 3), np.float32)
     pixels = pictures.read(clip.path(frame))
-    for comp in item.comps[:1]:
+    for comp in sorted(item.comps, key=lambda each: not each.live_)[:1]:
         pixels = comp.rendered(pixels, frame, record - item.start)
     return pixels
 

@@ -32,7 +32,7 @@ STOCK: Dict[str, Callable[[], Deliver]] = {
     "H.264 Master": lambda: Deliver("mov", "H264", 1, {}, "H.264 Master", partial=True),
     "ProRes 422 HQ": lambda: Deliver("mov", "ProRes422HQ", 1, {}, "ProRes 422 HQ", partial=True),
     "Audio Only": lambda: Deliver(
-        "mov", "H264", 1, {"ExportVideo": False}, "Audio Only", video_off=True, partial=True
+        "unknown", "", 1, {"ExportVideo": False}, "Audio Only", video_off=True, partial=True
     ),
 }
 
@@ -45,9 +45,9 @@ SETTINGS: Dict[str, Tuple[Any, Tuple[int, ...]]] = {
     "AudioCodec": (str, (0,)), "AudioBitDepth": (int, (0,)), "AudioSampleRate": (int, (0,)),
     "ColorSpaceTag": (str, (0,)), "GammaTag": (str, (0,)), "ExportAlpha": (_yes_or_no, (0,)),
     "EncodingProfile": (str, (0,)), "MultiPassEncode": (_yes_or_no, (0,)), "AlphaMode": (int, (0,)),
-    "NetworkOptimization": (_yes_or_no, (0,)), "ClipStartFrame": (int, (19, 0)),
-    "TimelineStartTimecode": (str, (19, 0)), "ReplaceExistingFilesInPlace": (_yes_or_no, (19, 0)),
-    "ExportSubtitle": (_yes_or_no, (20,)), "SubtitleFormat": (str, (20,)),
+    "NetworkOptimization": (_yes_or_no, (0,)), "ClipStartFrame": (int, (19, 1)),
+    "TimelineStartTimecode": (str, (19, 1)), "ReplaceExistingFilesInPlace": (_yes_or_no, (19, 1)),
+    "ExportSubtitle": (_yes_or_no, (20, 2)), "SubtitleFormat": (str, (20, 2)),
     "UseFullExtents": (_yes_or_no, (21, 0, 4)), "AddFrameHandles": (int, (21, 0, 4)), "DataBurnIn": (str, (21, 0, 4)),
 }  # fmt: skip
 """Keys of SetRenderSettings: type, and the first version whose text names it."""

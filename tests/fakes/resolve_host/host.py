@@ -47,9 +47,12 @@ class Host:
         self.version, self.studio, self.gui = tuple(version), studio, gui
         self.folder = Path(folder) if folder else Path.cwd()
         self.quirks = quirks or Quirks()
+        self.volumes: List[Path] = [self.folder]
+        """What the user has in Media Storage: only there can be rendered to."""
         self.injector = Injector()
         self.violations: List[str] = []
-        self.page = "edit"
+        self.page = self.page_before = "edit"
+        self.page_lag = 0
         self.modal = False
         self.closed = False
         self.gallery_panel = False
@@ -214,6 +217,7 @@ class Host:
 
     def open_page(self, page: str) -> None:
         """Switch to a page."""
+        self.page_lag, self.page_before = self.quirks.page_lag, self.page
         self.page = page
 
     def changed(self) -> None:

@@ -26,11 +26,13 @@ class HasComps(Remote):
     def AddFusionComp(self) -> Any:
         if self._model.kind != "clip":
             return None
-        taken = {comp.name_ for comp in self._model.comps}
-        number = next(n for n in range(1, 1000) if f"Composition {n}" not in taken)
-        self._model.comps.append(Comp(self._host, f"Composition {number}"))
+        self._model.comps.append(Comp(self._host, self._free_name()))
         self._host.changed()
         return self._model.comps[-1]
+
+    def _free_name(self) -> str:
+        taken = {comp.name_ for comp in self._model.comps}
+        return next(name for n in range(1, 1000) for name in [f"Composition {n}"] if name not in taken)
 
     def LoadFusionCompByName(self, compName: str) -> Any:
         found = HasComps.GetFusionCompByName(self, compName)
@@ -57,7 +59,7 @@ class HasComps(Remote):
     def ImportFusionComp(self, path: str) -> Any:
         if not os.path.isfile(path):
             return None
-        self._model.comps.append(Comp.from_file(self._host, path))
+        self._model.comps.append(Comp.from_file(self._host, path, self._free_name()))
         self._host.changed()
         return self._model.comps[-1]
 

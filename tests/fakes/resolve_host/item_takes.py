@@ -27,13 +27,13 @@ class HasTakes(Remote):
         return True
 
     def GetSelectedTakeIndex(self) -> int:
-        return self._model.take if self._model.takes else 0
+        return self._model.take if self._model.takes and self._told() else 0
 
     def GetTakesCount(self) -> int:
-        return len(self._model.takes)
+        return len(self._model.takes) if self._told() else 0
 
     def GetTakeByIndex(self, idx: int) -> Dict[str, Any]:
-        if not self._is_take(idx):
+        if not self._is_take(idx) or not self._told():
             return {}
         take = self._model.takes[idx - 1]
         end = take.end + int(self._host.quirks.take_end_exclusive)
@@ -64,6 +64,12 @@ class HasTakes(Remote):
         self._end_takes()
         self._host.changed()
         return True
+
+    def _told(self) -> bool:
+        """Return whether take getters answer: measured to do so for the current timeline alone."""
+        current = self._host.project.timeline
+        here = current is not None and current.track_of(self._model) is not None
+        return here or not self._host.quirks.takes_of_current_timeline
 
     def _is_take(self, index: Any) -> bool:
         return isinstance(index, int) and 1 <= index <= len(self._model.takes)

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from fakes.resolve_host import media, model, scene
 from fakes.resolve_host.base import HostFrozen, Remote, model_of
 
+STILL_S = 5
 CLIP_INFO = {"mediaPoolItem", "startFrame", "endFrame", "mediaType", "trackIndex", "recordFrame"}
 
 
@@ -88,7 +89,10 @@ class MediaPool(Remote):
         if unknown:
             raise self._host.broken(f"ImportMedia with {sorted(unknown)}")
         first = info.get("StartIndex", 0)
-        return media.sequence(info["FilePath"], first, info.get("EndIndex", first), fps)
+        last = info.get("EndIndex", first)
+        if first == last and self._host.quirks.import_refuses_still_dicts:
+            return None
+        return media.sequence(info["FilePath"], first, last, fps)
 
     def DeleteClips(self, clips: List[Any]) -> bool:
         found = self._all(clips, model.Clip)
@@ -218,20 +222,26 @@ class MediaPool(Remote):
         kind = "audio" if info.get("mediaType") == 2 or clip.kind == "Audio" else "video"
         index = int(info.get("trackIndex", 1))
         tracks = timeline.tracks.setdefault(kind, [])
-        if not 1 <= index <= len(tracks) or tracks[index - 1].locked:
+        if not 1 <= index <= len(tracks):
             return []
         track = tracks[index - 1]
         first, count = self._extent(clip, info)
         if count < 1:
             return []
         length = max(1, math.floor(count * timeline.fps / clip.fps + 1e-6))
+        if clip.kind == "Still" and self._host.quirks.stills_ignore_end:
+            length = round(STILL_S * timeline.fps)
         start = int(
             info.get("recordFrame", max([item.end for item in track.items], default=timeline.start_frame))
         )
         item = model.Item(clip.name, kind="audio" if kind == "audio" else "clip", clip=clip, start=start)
         item.end, item.source_in, item.speed = start + length, first, clip.fps / timeline.fps
         item.volatile = self._host.quirks.save_loses_items
-        if self._host.quirks.overlaps_dropped and _overlaps(track, item):
+        if _overlaps(track, item) and self._host.quirks.overlaps_slide:
+            item.start = max(each.end for each in track.items)
+            item.end = item.start + length
+        if track.locked or (self._host.quirks.overlaps_dropped and _overlaps(track, item)):
+            # Measured: what is returned for an item that was not placed is none.
             item.id, item.deleted = "", True
             return [item]
         track.items.append(item)
@@ -280,7 +290,7 @@ class Folder(Remote):
 
 class MediaStorage(Remote):
     def GetMountedVolumeList(self) -> List[str]:
-        return [str(self._host.folder)]
+        return [str(each) for each in self._host.volumes]
 
     def GetSubFolderList(self, folderPath: str) -> List[str]:
         inside = (

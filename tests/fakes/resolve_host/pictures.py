@@ -49,6 +49,21 @@ def read(path: str, names: Sequence[str] = RGBA) -> np.ndarray:
     return _over_display(data, header)
 
 
+def first_layer(path: str) -> Sequence[str]:
+    """Return the channels of the layer without a name, or else of the first one by name.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        with OpenEXR.File(path, separate_channels=True) as file:
+            names = sorted(file.channels())
+    except Exception as error:
+        raise OSError(f"{path} cannot be read: {error}") from error
+    layer = min((name.rpartition(".")[0] for name in names), default="")
+    return [f"{layer}.{name}" if layer else name for name in RGBA]
+
+
 def _over_display(data: np.ndarray, header: Dict[str, Any]) -> np.ndarray:
     (dx0, dy0), (dx1, dy1) = header["displayWindow"]
     (x0, y0), (x1, y1) = header["dataWindow"]

@@ -150,7 +150,7 @@ class Project(Remote):
 
     def _settable(self, key: Any, value: Any) -> bool:
         """Return whether a pair is taken; one that is not makes SetRenderSettings refuse them all."""
-        if not formats.known_setting(key, self._host.version):
+        if not formats.known_setting(key, self._host.version) or key in self._host.quirks.refused_settings:
             return False
         if not isinstance(value, formats.SETTINGS[key][0]):
             return False
@@ -235,7 +235,8 @@ class Project(Remote):
 
     def ExportCurrentFrameAsStill(self, filePath: str) -> bool:
         timeline = self._model.timeline
-        if timeline is None or timeline.top_item(timeline.playhead) is None:
+        on_deliver = self._host.page == "deliver" and self._host.quirks.still_refused_on_deliver
+        if timeline is None or timeline.top_item(timeline.playhead) is None or on_deliver:
             return False
         try:
             luts = self._host.lut_folder

@@ -18,6 +18,12 @@ class Quirks:
     """The endFrame of AppendToTimeline is the first frame that is left out."""
     overlaps_dropped: bool = True
     """An item that would overlap another one on its track is not placed; a dead item is returned for it."""
+    overlaps_slide: bool = False
+    """An item that would overlap goes to the next free frame instead, and the call reports success."""
+    stills_ignore_end: bool = True
+    """A clip of one frame is placed with the length that a still has, five seconds, whatever endFrame says."""
+    import_refuses_still_dicts: bool = True
+    """ImportMedia with a dict returns [] for a single frame; a plain path imports it."""
     append_errors: bool = False
     """AppendToTimeline returns [] though its items are there; the next save loses them."""
     save_loses_items: bool = False
@@ -38,6 +44,12 @@ class Quirks:
     """AddTake makes the new take the selected one."""
     take_end_exclusive: bool = False
     """The endFrame of AddTake is the first frame that is left out."""
+    takes_of_current_timeline: bool = True
+    """Take getters answer 0 and {} for an item of a timeline that is not the current one."""
+    playhead_of_current_timeline: bool = True
+    """GetCurrentTimecode of another timeline than the current one answers for the current one."""
+    track_enable_ignored: bool = False
+    """SetTrackEnable returns True and changes nothing."""
     create_timeline_selects: bool = True
     """CreateEmptyTimeline makes the new timeline the current one."""
 
@@ -48,6 +60,16 @@ class Quirks:
     """What a preset says and SetRenderSettings does not name stays; video that it switched off stays off."""
     marks_shared: bool = True
     """MarkIn and MarkOut of SetRenderSettings are the in and out marks of the current timeline."""
+    render_needs_media_storage: bool = True
+    """AddRenderJob returns "" for a TargetDir that is in none of GetMountedVolumeList's folders."""
+    storage_opens_dialog: bool = False
+    """Such a TargetDir opens a dialog as well, and every later call fails until it is dismissed."""
+    render_moves_playhead: bool = True
+    """After a render the playhead of its timeline is on the last rendered frame."""
+    separator: str = ""
+    """Between name and number of a rendered file; where it is "", a name that ends in a digit gets an underscore."""
+    refused_settings: FrozenSet[str] = frozenset({"ReplaceExistingFilesInPlace"})
+    """Keys that are published and refused, and the whole payload with them."""
     lying_settings: FrozenSet[str] = frozenset()
     """Keys that SetRenderSettings accepts and ignores."""
     lying_project_settings: FrozenSet[str] = frozenset()
@@ -72,6 +94,10 @@ class Quirks:
     """On the free edition a Studio call opens a dialog, and every later call fails until it is dismissed."""
     untitled_save_hangs_headless: bool = True
     """SaveProject on a project that was never named raises `HostFrozen` without a user interface."""
+    page_lag: int = 0
+    """So many GetCurrentPage after OpenPage still name the page before."""
+    still_refused_on_deliver: bool = True
+    """ExportCurrentFrameAsStill returns False on the Deliver page."""
     still_export_needs_gallery: bool = True
     """ExportStills returns False unless the Gallery panel is open."""
     thumbnail_needs_color_page: bool = True
@@ -80,6 +106,10 @@ class Quirks:
     """ExportLUT returns False on every page but Color."""
     lut_needs_master_folder: bool = True
     """SetLUT finds files in the master LUT folder alone, and only after RefreshLUTList."""
+    live_comps_ignored: bool = False
+    """A comp that was built by calls is not rendered, only one from ImportFusionComp; both together are not either."""
+    loader_channels_ignored: bool = True
+    """A Loader reads the first layer of an EXR, whatever channel names a script sets."""
     comp_lock_loses_values: bool = True
     """A value set between Lock and Unlock of a comp reads back but is not rendered, if it is the first one."""
 

@@ -6,10 +6,12 @@ the same on every machine; with `threaded` it runs beside the script, as in the 
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from fakes.resolve_host import composing, formats, model, pictures
 
@@ -114,6 +116,8 @@ class RenderQueue:
             self._end(job, "Complete")
 
     def _end(self, job: model.RenderJob, status: str, error: str = "") -> None:
+        if self.host.quirks.render_moves_playhead and job.done:
+            job.timeline.playhead = job.outputs[job.done - 1].record
         job.status, job.error = status, error
         self.waiting.pop(0)
         if self.waiting:
@@ -155,12 +159,12 @@ def make_job(host: Host, project: model.Project) -> Optional[model.RenderJob]:
     folder = deliver.settings.get("TargetDir", "")
     if timeline is None or not folder or not timeline.items():
         return None
+    if host.quirks.render_needs_media_storage and not _in_media_storage(host, folder):
+        host.modal = host.quirks.storage_opens_dialog
+        return None
     first, last = mark_range(timeline, deliver)
-    outputs = (
-        _whole(timeline, deliver, first, last)
-        if deliver.mode == 1
-        else _single(timeline, deliver, first, last)
-    )
+    named = functools.partial(_named, deliver, host.quirks.separator)
+    outputs = (_whole if deliver.mode == 1 else _single)(timeline, deliver, first, last, named)
     if not outputs:
         return None
     job = model.RenderJob(deliver, timeline, outputs)
@@ -179,19 +183,29 @@ def mark_range(timeline: model.Timeline, deliver: model.Deliver) -> Tuple[int, i
     return min(max(int(first), start), end), min(max(int(last), start), end)
 
 
-def _named(deliver: model.Deliver, name: str, number: int) -> str:
-    file = f"{name}.{number:0{deliver.digits}d}.{deliver.format}"
+def _in_media_storage(host: Host, folder: str) -> bool:
+    inside = Path(folder).resolve()
+    return any(inside.is_relative_to(Path(volume).resolve()) for volume in host.volumes)
+
+
+def _named(deliver: model.Deliver, separator: str, name: str, number: int) -> str:
+    between = separator or ("_" if name[-1:].isdigit() else "")
+    file = f"{name}{between}{number:0{deliver.digits}d}.{deliver.format}"
     return os.path.join(deliver.settings["TargetDir"], file)
 
 
-def _whole(timeline: model.Timeline, deliver: model.Deliver, first: int, last: int) -> List[model.Output]:
+def _whole(
+    timeline: model.Timeline, deliver: model.Deliver, first: int, last: int, named: Callable[[str, int], str]
+) -> List[model.Output]:
     """Return the files of a render as a single clip, numbered as the timeline is, or from ClipStartFrame on."""
     name = deliver.settings.get("CustomName") or timeline.name
     shift = deliver.settings.get("ClipStartFrame", first) - first
-    return [model.Output(record, _named(deliver, name, record + shift)) for record in range(first, last + 1)]
+    return [model.Output(record, named(name, record + shift)) for record in range(first, last + 1)]
 
 
-def _single(timeline: model.Timeline, deliver: model.Deliver, first: int, last: int) -> List[model.Output]:
+def _single(
+    timeline: model.Timeline, deliver: model.Deliver, first: int, last: int, named: Callable[[str, int], str]
+) -> List[model.Output]:
     """Return the files of a render as individual clips: each item alone, numbered as its source is."""
     found: List[model.Output] = []
     tracks = [track for track in timeline.tracks["video"] if track.enabled]
@@ -207,7 +221,7 @@ def _single(timeline: model.Timeline, deliver: model.Deliver, first: int, last: 
             before, after = source_in - clip.first, clip.last - item.source_frame(item.end - 1)
         start = deliver.settings.get("ClipStartFrame", source_in - before)
         frames = range(max(item.start, first) - before, min(item.end, last + 1) + after)
-        found += [model.Output(r, _named(deliver, name, start + i), item) for i, r in enumerate(frames)]
+        found += [model.Output(r, named(name, start + i), item) for i, r in enumerate(frames)]
     return found
 
 

@@ -88,6 +88,8 @@ class Timeline(HasMarkers, HasMarks):
         return track.subtype if track else ""
 
     def SetTrackEnable(self, trackType: str, trackIndex: int, Bool: bool) -> bool:
+        if self._host.quirks.track_enable_ignored:
+            return self._track(trackType, trackIndex) is not None
         return self._set_track(trackType, trackIndex, "enabled", bool(Bool))
 
     def GetIsTrackEnabled(self, trackType: str, trackIndex: int) -> bool:
@@ -190,7 +192,10 @@ class Timeline(HasMarkers, HasMarks):
     # Playhead.
 
     def GetCurrentTimecode(self) -> str:
-        return codes.to_text(self._model.playhead, self._model.fps)
+        current = self._host.project.timeline
+        other = self._host.quirks.playhead_of_current_timeline and current is not None
+        shown = current if other else self._model
+        return codes.to_text(shown.playhead, shown.fps)
 
     def SetCurrentTimecode(self, timecode: str) -> bool:
         frame = codes.to_frame(timecode, self._model.fps)

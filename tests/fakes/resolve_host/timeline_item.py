@@ -31,6 +31,9 @@ class TimelineItem(HasColor, HasTakes, HasGrade, HasComps):
         self._host.changed()
         return True
 
+    def GetType(self) -> str:
+        return {"clip": "video", "title": "generator"}.get(self._model.kind, self._model.kind)
+
     def GetUniqueId(self) -> str:
         return self._model.id
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Optional
 import numpy as np
 from fakes.resolve_host import custom_tool, pictures
 from fakes.resolve_host.base import Call, words
+from fakes.resolve_host.lua_table import Table
 
 if TYPE_CHECKING:
     from fakes.resolve_host.comp import Comp
@@ -154,8 +155,11 @@ class Tool(FusionObject):
         if self.kind_ == "MediaIn":
             return sources["MediaIn"]
         if self.kind_ == "Loader":
+            path = _loader_file(seen, sources["offset"])
+            if self._host.quirks.loader_channels_ignored:
+                return pictures.read(path, pictures.first_layer(path))
             names = [seen.get(f"Clip1.OpenEXRFormat.{long}Name") or long[0] for long in LONG]
-            return pictures.read(_loader_file(seen, sources["offset"]), names)
+            return pictures.read(path, names)
         if self.kind_ == "Custom":
             return self._custom(seen, sources)
         raise OSError(f"the stand-in does not render the tool {self.name_}")
@@ -165,6 +169,36 @@ class Tool(FusionObject):
         if "Image1" not in fed:
             raise OSError(f"the tool {self.name_} has no Image1")
         return fed["Image1"] if self.passed_ else custom_tool.render(fed, seen)
+
+    def load_(self, table: Table) -> None:
+        """Take the inputs of a file; one that is not known is noted, as the real host ignores it."""
+        inputs = table.fields.get("Inputs", Table()).fields
+        for name, given in inputs.items():
+            source = given.fields.get("SourceOp")
+            value = given.fields.get("Value")
+            if name in PICTURES:
+                self.values_[name] = self.comp_.tools_.get(source)
+            elif name in INPUTS.get(self.kind_, {name}):
+                self.values_[name] = value.items[0] if isinstance(value, Table) else value
+            else:
+                self._host.violations.append(f"a comp file sets {self.kind_}.{name}, which there is not")
+        for clip in table.fields.get("Clips", Table()).items[:1]:
+            self.values_["Clip"] = clip.fields.get("Filename", "")
+            self.values_["GlobalIn"] = clip.fields.get("GlobalStart", 0)
+
+    def table_(self) -> Table:
+        """Return it as Fusion writes it."""
+        inputs = Table()
+        for name, value in self.values_.items():
+            if isinstance(value, Tool):
+                inputs.fields[name] = Table("Input", {"SourceOp": value.name_, "Source": "Output"})
+            elif value is not None and name != "Clip":
+                inputs.fields[name] = Table("Input", {"Value": value})
+        made = Table(self.kind_, {"Inputs": inputs})
+        if self.values_.get("Clip"):
+            clip = Table("Clip", {"ID": "Clip1", "Filename": self.values_["Clip"]})
+            made.fields["Clips"] = Table(items=[clip])
+        return made
 
     def data(self) -> Dict[str, Any]:
         """Return it as plain data."""
