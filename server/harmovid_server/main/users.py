@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Dict, Mapping, Optional
 
 from harmovid.errors import InputError, ServerBusy
-from harmovid.key_limits import PRIORITY
+from harmovid.key_limits import PRIORITY, KeyLimits
 from harmovid.keys import ListedKey
 
 from harmovid_server.config import Config
@@ -43,6 +43,7 @@ class Users:
         self._config = config
         self._list = KeyList(config.authorized_keys, log) if config.server_key else None
         self._names: Dict[str, str] = {}
+        self._limits: Dict[str, Limits] = {}
         self._note_names()
 
     def names(self) -> Dict[str, str]:
@@ -55,14 +56,20 @@ class Users:
         return entry.name if entry is not None else ""
 
     def limits(self, user: str) -> Limits:
-        """Return what a user may have."""
+        """Return what a user may have. Asked for every job in every round of main."""
+        known = self._limits.get(user)
+        if known is None:
+            known = self._limits[user] = self._limits_of(user)
+        return known
+
+    def _limits_of(self, user: str) -> Limits:
         config, entry = self._config, self._entry(user)
-        own = entry.limits if entry is not None else None
+        own = entry.limits if entry is not None else KeyLimits()
         return Limits(
-            _first(own.jobs if own else None, config.user_jobs),
-            _first(own.frames if own else None, config.user_frames),
-            _first(own.bytes if own else None, config.user_bytes),
-            _first(own.priority if own else None, PRIORITY),
+            _first(own.jobs, config.user_jobs),
+            _first(own.frames, config.user_frames),
+            _first(own.bytes, config.user_bytes),
+            _first(own.priority, PRIORITY),
         )
 
     def check(self, user: str, jobs: int, frames: int, more: int) -> None:
@@ -106,6 +113,7 @@ class Users:
         return True
 
     def _note_names(self) -> None:
+        self._limits.clear()
         self._names = {key: entry.name for key, entry in self._list.listed.items()} if self._list else {}
 
     def _entry(self, user: str) -> Optional[ListedKey]:
