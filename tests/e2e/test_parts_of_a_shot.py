@@ -134,7 +134,7 @@ def test_a_chunk_without_handles_is_told(
     for said in told:
         (sentence,) = [each for each in said if "longer sequence" in each]
         assert "frames 1001-1010 are part of a longer sequence, 1001-1024" in sentence
-        assert "--handles 48" in sentence
+        assert "--handles 80" in sentence
     assert main(["check", *line, "--json"]) == 0
     assert "longer" not in capsys.readouterr().out
 

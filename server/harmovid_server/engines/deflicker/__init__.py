@@ -28,7 +28,6 @@ COMPILE_LINES = 48
 """Size of the pictures that are run through once to have the loops compiled."""
 LARGEST_RADIUS_FRAMES = 24
 REFERENCE = "reference_frame"
-HANDLE_FRAMES = FULL.back
 
 
 def _amount(name: str, label: str, what: str) -> Option:
@@ -81,7 +80,7 @@ INFO = EngineInfo(
     ),
     default=True,
     lookahead_frames=FULL.frames,
-    handle_frames=HANDLE_FRAMES,
+    handle_frames=FULL.handles,
     handle_step=FULL.block,
     waits_for=REFERENCE,
 )  # fmt: skip

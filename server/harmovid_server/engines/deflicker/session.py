@@ -58,6 +58,14 @@ class Reach:
         """How many frames the first answer takes."""
         return self.block + self.ahead + self.later
 
+    @property
+    def handles(self) -> int:
+        """How many frames beside a part of a shot it takes for the part to fit the whole.
+
+        The window of its first block, and that of the block before, over which the first is faded in.
+        """
+        return self.back + self.block
+
 
 FULL = Reach()
 QUICK = Reach(block=8, back=24, ahead=12, later=4, places=12, join=4)
