@@ -27,7 +27,6 @@ from harmovid_resolve.restore import (
     Grade,
     Items,
     Kept,
-    Markers,
     Page,
     Playhead,
     Takes,
@@ -140,7 +139,7 @@ class Readback:
         item: List[Aspect] = []
         if task.way == "take":
             grade: List[Aspect] = [Grade(clip.item)] if task.source == "graded" else []
-            item = [Takes(clip.item), *grade, Markers(clip.item)]
+            item = [Takes(clip.item), *grade]
         elif task.way == "track":
             item = [Items(one, clip.timeline, self._track)] if self._track else [Tracks(clip.timeline)]
         return [*item, BinClips(one, bin_), bin_, CurrentTimeline(one), Folder(one), Playhead(one), Page(one)]

@@ -20,7 +20,7 @@ from harmovid_resolve.session import Session
 
 __all__ = [
     "Aspect", "Bin", "BinClips", "CurrentTimeline", "Deliver", "Folder", "Format", "Grade", "Items", "Jobs", "Kept",
-    "Markers", "Mode", "Page", "Playhead", "Presets", "Takes", "Timelines", "Tracks",
+    "Mode", "Page", "Playhead", "Presets", "Takes", "Timelines", "Tracks",
 ]  # fmt: skip
 
 TRIES = 4
@@ -381,25 +381,6 @@ class Items(_OfSession):
         new = [item for item in self._items() if text(item, "GetUniqueId") not in before]
         if new:
             act(self._timeline, "DeleteClips", new, False)
-
-
-class Markers(Aspect):
-    """The markers of a timeline item: those that came are deleted."""
-
-    name = "the markers of the clip"
-
-    def __init__(self, item: Any) -> None:
-        self._item = item
-
-    def read(self) -> Any:
-        """Return the frames that have one."""
-        return sorted(float(frame) for frame in table(self._item, "GetMarkers"))
-
-    def change(self, before: Any, now: Any) -> None:
-        """Delete what is new."""
-        for frame in now:
-            if frame not in before:
-                act(self._item, "DeleteMarkerAtFrame", frame)
 
 
 class Grade(Aspect):

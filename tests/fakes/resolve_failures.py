@@ -29,16 +29,23 @@ _JOB = re.compile(r'"harmovid": "[0-9a-f]{12}"')
 
 @dataclass(frozen=True)
 class Route:
-    """One way through the plugin; with an input LUT the clip's files cannot be read as they are."""
+    """One way through the plugin.
+
+    Attributes:
+        lut: the clip has an input LUT, so its files cannot be read as they are.
+        again: a result of it is back already.
+    """
 
     name: str
     way: str
     source: str
     lut: bool = False
+    again: bool = False
 
 
 ROUTES = (
     Route("take, own files", "take", "source"),
+    Route("take, own files, again", "take", "source", again=True),
     Route("take, graded", "take", "graded"),
     Route("track, rendered", "track", "source", lut=True),
     Route("track, graded", "track", "graded"),
@@ -117,6 +124,9 @@ def _run(route: Route, folder: Path, number: int, how: str) -> Tuple[Film, Dict[
     film = Film(folder, pattern=pattern if Path(pattern % 1001).exists() else "", size=(8, 4))
     if route.lut:
         film.clip.properties["Input LUT"] = "film.cube"
+    if route.again:
+        film.run(CopyClient(), way=route.way, source=route.source)
+        film.host.injector.calls.clear()
     before = snapshot(film.host)
     film.host.injector.fail_at, film.host.injector.how = number or None, how
     try:

@@ -59,6 +59,7 @@ class Film:
         frames = {number: plate(number, size) for number in range(FIRST, LAST + 1)}
         self.pattern = pattern or scene.write_sequence(folder / "plate", frames, half=False)
         self.clip = self.add_clip(self.pattern)
+        scene.add_timeline(self.host, "Assembly")
         self.timeline = scene.add_timeline(self.host, "Edit", tracks=2)
         self.item = scene.place(self.timeline, self.clip, first=SHOWN[0], last=SHOWN[1])
         self.host.open_page("color")

@@ -57,8 +57,8 @@ def test_background_and_foreground_share_their_numbers(film: Film) -> None:
     )
     fg = film.add_clip(pattern, 501, 508)
     item = scene.place(film.timeline, fg, track=2, start=film.item.start + 1, first=503, last=506)
-    before = snapshot(film.host)
     film.timeline.playhead = item.start
+    before = snapshot(film.host)
     client = CopyClient()
     layers = {"fg": "clip", "bg": "below"}
     outcome = film.run(client, engine="harmonize", layers=layers, way="pool", handles=1)[0]
@@ -67,9 +67,7 @@ def test_background_and_foreground_share_their_numbers(film: Film) -> None:
     assert fields["frames"] == "502-507"
     assert set(fields["inputs"]) == {"fg", "bg"}
     assert list(fields["inputs"]) == ["fg", "bg"]
-    assert [line for line in difference(before, snapshot(film.host)) if "/pool" not in line] == [
-        f"/timelines[0]/playhead: {before['timelines'][0]['playhead']} -> {item.start}"
-    ]
+    assert [line for line in difference(before, snapshot(film.host)) if "/pool" not in line] == []
 
 
 def test_layers_are_what_lies_over_each_other(film: Film) -> None:
