@@ -37,7 +37,7 @@ class JobListener(Protocol):
         """A result is on the disk."""
 
     def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
-        """The job is over: its failed frames, and the error that ended it before its time, if one did."""
+        """The job is over: its failed frames, and the error that ended it, or kept it from starting, if one did."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,9 @@ class Watcher:
             return
         if error.retryable:
             self._retry_at[path] = self._clock() + RETRY_S
-        self._tell(path, status.because(states.BLOCKED, error), before)
+        is_new = self._tell(path, status.because(states.BLOCKED, error), before)
+        if is_new and self._listener is not None:
+            self._listener.ended(path, {}, error)
 
     def _run(self, ready: Ready) -> None:
         """Run one job to its end and write what became of it."""
@@ -190,10 +192,11 @@ class Watcher:
         state = states.BLOCKED if passes else states.FAILED
         self._tell(path, replace(run.status.because(state, error), step="", reports=run.reports), None)
 
-    def _tell(self, path: Path, status: Status, before: Optional[Status]) -> None:
-        """Write the status, and say it where it is new."""
+    def _tell(self, path: Path, status: Status, before: Optional[Status]) -> bool:
+        """Write the status, and say it where it is new; return whether it was."""
         if before is not None and (before.state, before.error) == (status.state, status.error):
-            return
+            return False
         status.save(path)
         reason = f": {status.error} {status.fix}" if status.error else ""
         self._say(f"{path.name}: {status.state}{reason}")
+        return True

@@ -140,3 +140,19 @@ def test_a_watched_folder_tells_events_of_each_job(
     for name in ("one.job", "two.job"):
         kinds = [event["event"] for event in events if event["job_file"] == name]
         assert kinds == ["queued", "frame", "frame", "done"]
+
+
+def test_a_job_file_that_cannot_run_is_told_once(
+    tmp_path: Path, server: ReferenceServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However often the folder is looked at, a job without inputs is one event "failed" with its reason."""
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    (folder / "bad.job").write_text("[job]\nengine = null\nplate = none/\n", encoding="utf-8")
+    words = ["watch", str(folder), "--once", "--every", "0.01", "--events", "--server", server.address]
+
+    assert main(words) == 1
+
+    (event,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (event["event"], event["job_file"], event["ok"]) == ("failed", "bad.job", False)
+    assert event["error"]["message"]
