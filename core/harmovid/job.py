@@ -206,6 +206,15 @@ class EngineInfo:
         frame = options.get(self.waits_for)
         return self.lookahead_frames + (bisect_right(numbers, frame) if isinstance(frame, int) else 0)
 
+    def handles_for(self, options: Mapping[str, Any]) -> int:
+        """Return how many handles a part of a shot needs to fit the whole with these options.
+
+        None where a frame of the part is named that is all that counts: one that is not waited for has to be among the
+        first that are seen.
+        """
+        named = {option.name for option in self.options if option.kind == "frame"} - {self.waits_for}
+        return 0 if any(options.get(name) is not None for name in named) else self.handle_frames
+
     def check_options(self, options: Mapping[str, Any]) -> Dict[str, OptionValue]:
         """Return all options, checked and completed with defaults. A frame option without a frame is left out.
 

@@ -107,6 +107,7 @@ class JobFiles:
             InputError: an input, range or pattern that cannot be used (`PatternError`), or an option (`OptionError`).
             OutputError: a result would replace an input, or one that is there already.
         """
+        wanted = engine.handles_for(options or {}) if handles is None else handles
         plan = FilePlan.make(
             engine.layers,
             inputs,
@@ -116,7 +117,7 @@ class JobFiles:
             roots,
             exr_layers,
             matte_channels,
-            Context(engine.handle_frames if handles is None else handles, engine.handle_step, context),
+            Context(wanted, engine.handle_step, context),
         )
         unused = bool(plan.context) and not engine.handle_frames
         if unused:
@@ -206,7 +207,7 @@ class JobFiles:
             said.append(
                 f"{self._label(layer)}: {len(missing)} of {len(self.plan.seen)} frames have no file: {missing}."
             )
-        handles = self.engine.handle_frames
+        handles = self.engine.handles_for(self._spec.options)
         if self.plan.beside(handles):
             said.append(
                 f"frames {self.frames} are part of a longer sequence, {self.plan.sequence()}, and may not fit the "

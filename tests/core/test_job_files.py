@@ -184,6 +184,16 @@ def test_a_part_without_its_neighbours_is_told(plate: Path) -> None:
     assert prepare(plate, PLAIN, frames="1-3").warnings == ()
 
 
+def test_a_part_matched_to_a_frame_of_its_own_gets_no_handles(plate: Path) -> None:
+    """A reference that has to be among the first frames seen would not be behind handles; one that is waited for may."""
+    waits = replace(ENGINE, handle_frames=2)
+    part: dict[str, Any] = {"frames": "4-5", "options": {"reference_frame": 4}}
+
+    assert prepare(plate, waits, **part).spec.context == "2-3,6"
+    job = prepare(plate, replace(waits, waits_for=""), **part)
+    assert (job.spec.context, job.warnings) == ("", ())
+
+
 def test_an_engine_without_use_for_handles_is_not_sent_any(plate: Path) -> None:
     """A server from before them would pass over the field in silence, so it is left out, and said."""
     job = prepare(plate, PLAIN, frames="3", handles=1)

@@ -84,6 +84,7 @@ def run(
 
 def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, settings: Settings) -> None:
     try:
+        handles = engine.handles_for(options_of(args, engine)) if args.handles is None else args.handles
         found.plan = FilePlan.make(
             engine.layers,
             layers_of(args),
@@ -93,7 +94,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             settings.roots if settings.server else (),
             exr_layers_of(args, engine),
             matte_channels_of(args, engine),
-            Context(engine.handle_frames if args.handles is None else args.handles, engine.handle_step),
+            Context(handles, engine.handle_step),
         )
         OutputSpec(getattr(args, "mode", "fg"), args.strength)
     except HarmoVidError as error:
