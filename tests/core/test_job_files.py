@@ -185,7 +185,7 @@ def test_a_part_without_its_neighbours_is_told(plate: Path) -> None:
 
 
 def test_a_part_matched_to_a_frame_of_its_own_gets_no_handles(plate: Path) -> None:
-    """A reference that has to be among the first frames seen would not be behind handles; one that is waited for may."""
+    """A reference that has to be among the first frames seen gets none before it; one that is waited for does."""
     waits = replace(ENGINE, handle_frames=2)
     part: dict[str, Any] = {"frames": "4-5", "options": {"reference_frame": 4}}
 
