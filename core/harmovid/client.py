@@ -14,11 +14,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Callable, List, Mapping, Optional, Protocol
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Tuple
 
 from harmovid import engines
 from harmovid.embedded import EmbeddedServer
-from harmovid.errors import InputError, ProtocolError, Unreachable
+from harmovid.errors import FrameMissing, InputError, ProtocolError, Unreachable
 from harmovid.file_plan import Roots
 from harmovid.frames import FrameRange
 from harmovid.job import FINAL_STATES, EngineInfo, JobSpec, Progress
@@ -30,17 +30,50 @@ from harmovid.transport import wire
 from harmovid.transport.connection import Clock, Connection, parse_address
 from harmovid.transport.runner import JobResult, OnFailed, OnProgress, OnResult, Runner, ServerEndpoint
 
-__all__ = ["Client", "Job", "JobHandle", "JobResult", "JobStatus", "connect"]
+__all__ = [
+    "Client", "FrameStatus", "Job", "JobHandle", "JobResult", "JobStatus", "WorkerStatus", "connect",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One of the user's jobs as the server lists it; `age_s` is the time since it was submitted."""
+    """A job as the server lists it.
+
+    `age_s` is the time since it was submitted, `user` the name of its owner's key in the server's list.
+    """
 
     progress: Progress
     engine: str = ""
     label: str = ""
     age_s: float = 0.0
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class FrameStatus:
+    """What the server remembers of a frame.
+
+    Attributes:
+        state: "computed" or "failed".
+        report, error: what was said of it, as the wire has them; empty where nothing was.
+        previews: `Client.preview` has pictures of it.
+    """
+
+    frame: int
+    state: str
+    report: Dict[str, Any]
+    error: Dict[str, Any]
+    previews: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """An engine process: what it offers, how many jobs it runs, and the ids of those that we may see."""
+
+    name: str
+    engines: Tuple[str, ...]
+    running: int
+    jobs: Tuple[str, ...]
 
 
 class Startable(Protocol):
@@ -177,7 +210,7 @@ class Client:
             raise ProtocolError(f"the server describes an engine wrongly: {error!r}.") from error
 
     def status(self, job_id: Optional[str] = None) -> List[JobStatus]:
-        """Return one job or all of this user's jobs, the newest first.
+        """Return one job or all of this user's jobs, the newest first; of all users with an administrator's key.
 
         Raises:
             JobUnknown: no such job, or not ours. WireError: see `engines`.
@@ -185,10 +218,62 @@ class Client:
         rows = self._ask("STATUS", {"job": job_id} if job_id else {})["jobs"]
         return [
             JobStatus(
-                wire.progress_from(row), row.get("engine", ""), row.get("label", ""), row.get("age_s", 0.0)
+                wire.progress_from(row), row.get("engine", ""), row.get("label", ""), row.get("age_s", 0.0),
+                row.get("user", ""),
             )
             for row in rows
-        ]
+        ]  # fmt: skip
+
+    def frames(self, job_id: str, at: int = 0) -> Tuple[List[FrameStatus], int]:
+        """Return what the server remembers of a job's frames, and where to go on asking for what is new.
+
+        A later entry of a frame replaces an earlier one.
+
+        Args:
+            at: 0, or what an earlier call returned.
+
+        Raises:
+            JobUnknown: no such job, or not ours. ProtocolError: the server is older than this question.
+            WireError: see `engines`.
+        """
+        found: List[FrameStatus] = []
+        while True:
+            answer = self._ask("FRAMES", {"job": job_id, "at": at})
+            found += [_frame_status(row) for row in answer["frames"]]
+            if answer["at"] <= at:
+                return found, at
+            at = answer["at"]
+
+    def preview(self, job_id: str, frame: int, side: str) -> Optional[bytes]:
+        """Return a small JPEG of a frame, "before" or "after"; None where the server keeps none.
+
+        Raises:
+            JobUnknown, ProtocolError, WireError: see `frames`.
+        """
+        try:
+            return bytes(self._ask("PREVIEW", {"job": job_id, "frame": frame, "side": side})["data"])
+        except FrameMissing:
+            return None
+
+    def workers(self) -> List[WorkerStatus]:
+        """Return the server's engine processes.
+
+        Raises:
+            ProtocolError, WireError: see `frames`.
+        """
+        rows = self._ask("WORKERS", {})["workers"]
+        try:
+            return [
+                WorkerStatus(
+                    str(row["name"]),
+                    tuple(map(str, row["engines"])),
+                    int(row["running"]),
+                    tuple(map(str, row["jobs"])),
+                )
+                for row in rows
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"the server describes a worker wrongly: {error!r}.") from error
 
     def cancel(self, job_id: str) -> Progress:
         """Cancel a job; return what it came to. A job that is over stays as it is.
@@ -322,3 +407,18 @@ class Client:
                 pass  # welcomed, then silence: a busy machine, mostly, and every question may be asked again
         with self._connection() as connection:
             return connection.request(kind, body, self._server.timeout_s).body
+
+
+def _frame_status(row: Mapping[str, Any]) -> FrameStatus:
+    """Return a row of FRAME_LIST; a report or error of another kind than a map is left out."""
+    report, error = row.get("report"), row.get("error")
+    try:
+        return FrameStatus(
+            int(row["frame"]),
+            str(row["state"]),
+            report if isinstance(report, dict) else {},
+            error if isinstance(error, dict) else {},
+            row.get("previews") is True,
+        )
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise ProtocolError(f"the server describes a frame wrongly: {wrong!r}.") from wrong

@@ -2,7 +2,7 @@
 
     anna.secret       name, public and secret half, and (a client's) the public key of its server; mode 0600
     anna.public       name and public half; this is what one sends to the server's keeper
-    authorized_keys   one line per client, `name public-key [limits]`; lines that start with # are remarks
+    authorized_keys   one line per client, `name public-key [admin] [limits]`; lines that start with # are remarks
 
     pair = new_pair("anna")
     save_secret(folder / "anna.secret", pair)
@@ -36,6 +36,7 @@ Path = Union[str, "os.PathLike[str]"]
 # Printable, no path parts, no spaces: a name is a file name and a word in authorized_keys.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+ADMIN = "admin"
 _KEY_FIX = "It has 40 characters; take the .public file."
 _NEW_FIX = "Make one with: harmovid keys new NAME"
 MAX_FILE_BYTES = 1 << 20  # thousands of keys; whatever is larger is not a key file
@@ -65,11 +66,12 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class ListedKey:
-    """One line of the list of authorized keys."""
+    """One line of the list of authorized keys; an administrator may see and cancel the jobs of all."""
 
     name: str
     public: str
     limits: KeyLimits
+    admin: bool = False
 
 
 def new_pair(name: str) -> KeyPair:
@@ -193,20 +195,23 @@ class AuthorizedKeys:
             if len(words) < 2 or not NAME.fullmatch(words[0]) or not KEY.fullmatch(words[1]):
                 raise KeyFileError(
                     f"line {number} of {self.path} is malformed.",
-                    fix="A line is: name public-key (40 characters), and limits behind it.",
+                    fix=f"A line is: name public-key (40 characters), and {ADMIN} or limits behind it.",
                 )
             try:
-                limits = KeyLimits.parse(words[2:])
+                limits = KeyLimits.parse([word for word in words[2:] if word != ADMIN])
             except ValueError as error:
                 raise KeyFileError(
                     f"line {number} of {self.path} has a limit that cannot be read: {error}.",
                     fix=f"Limits are {FORMS}.",
                 ) from error
-            found[words[1]] = ListedKey(words[0], words[1], limits)
+            found[words[1]] = ListedKey(words[0], words[1], limits, ADMIN in words[2:])
         return found
 
-    def add(self, name: str, public: str) -> None:
+    def add(self, name: str, public: str, admin: bool = False) -> None:
         """Let `public` in under `name`; an older key of that name is replaced, and leaves it its limits.
+
+        Args:
+            admin: it may see and cancel the jobs of all; an older key leaves it no such right.
 
         Raises:
             KeyFileError: name, key or file is no good, or the key is already listed under another name.
@@ -221,7 +226,8 @@ class AuthorizedKeys:
             )
         older = [line.split()[2:] for line in self._lines() if line.split()[:1] == [name]]
         lines = [line for line in self._lines() if line.split()[:1] != [name]]
-        own = " ".join([name, public, *(older[-1] if older else ())])
+        kept = [word for word in (older[-1] if older else ()) if word != ADMIN]
+        own = " ".join([name, public, *([ADMIN] if admin else []), *kept])
         _write(self.path, "\n".join([*lines, own]) + "\n", 0o644)
 
     def limit(self, name: str, words: Sequence[str]) -> ListedKey:
@@ -241,12 +247,13 @@ class AuthorizedKeys:
         listed = {entry.name: entry for entry in self.listed().values()}
         if name not in listed:
             raise self._unknown(name)
+        mark = [ADMIN] if listed[name].admin else []
         lines = [
-            " ".join([*line.split()[:2], *words]) if line.split()[:1] == [name] else line
+            " ".join([*line.split()[:2], *mark, *words]) if line.split()[:1] == [name] else line
             for line in self._lines()
         ]
         _write(self.path, "".join(line + "\n" for line in lines), 0o644)
-        return ListedKey(name, listed[name].public, KeyLimits.parse(words))
+        return ListedKey(name, listed[name].public, KeyLimits.parse(words), listed[name].admin)
 
     def remove(self, name: str) -> None:
         """Shut `name` out.

@@ -188,6 +188,18 @@ class Config:
         float,
         "How long finished jobs are remembered, the last 1000 at most; their frames go at once.",
     )
+    history_bytes: int = _setting(
+        256 * MIB,
+        parse_bytes,
+        "Disk for what is remembered of the frames of jobs (reports, errors, previews), at most for keep_s; the "
+        "oldest jobs' goes first; 0 remembers nothing.",
+    )
+    previews: bool = _setting(
+        False,
+        parse_bool,
+        "Keep two small JPEGs of every frame, before and after, for the dashboard: pixels of shots then stay on the "
+        "disk for keep_s.",
+    )
     log_level: str = _setting("info", str, "debug, info, warning or error.")
     log_json: bool = _setting(False, parse_bool, "Log JSON lines instead of text.")
     audit_log: str = _setting(
@@ -232,6 +244,7 @@ class Config:
             ("spool_bytes", 1, 1 << 50), ("credit_bytes", MIB, 1 << 40), ("gpu_bytes", 0, 1 << 50),
             ("user_jobs", 0, 100_000), ("user_frames", 0, 1 << 40), ("user_bytes", 0, 1 << 50),
             ("metrics_port", 0, 65535),
+            ("history_bytes", 0, 1 << 50),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -281,6 +294,11 @@ class Config:
     def audit_file(self) -> Path:
         """Where it is noted who sent which job."""
         return Path(self.audit_log or Path(self.state) / "audit.ndjson")
+
+    @property
+    def history_folder(self) -> Path:
+        """What is remembered of the frames of jobs."""
+        return Path(self.state) / "history"
 
     @property
     def store_file(self) -> Path:

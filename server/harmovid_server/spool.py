@@ -53,6 +53,11 @@ def output_path(spool: Path, job: str, frame: int) -> Path:
     return job_folder(spool, job) / "out" / f"{frame:d}.exr"
 
 
+def preview_path(history: Path, job: str, frame: int, side: str) -> Path:
+    """Return where a frame's picture lies, `side` "before" or "after"."""
+    return job_folder(history, job) / f"{frame:d}.{side}.jpg"
+
+
 def file_crc(path: Path) -> int:
     """Return the crc32 of a file, reading 1 MiB at a time."""
     crc = 0

@@ -75,7 +75,12 @@ def _list(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
         pair = keys.load_secret(path)
         pairs.append({"name": pair.name, "public": pair.public, "server": pair.server, "file": str(path)})
     clients: List[Dict[str, Any]] = [
-        {"name": entry.name, "public": entry.public, "limits": _limits(entry.limits)}
+        {
+            "name": entry.name,
+            "public": entry.public,
+            "admin": entry.admin,
+            "limits": _limits(entry.limits),
+        }
         for entry in listing.listed().values()
     ]
     for line in table(
@@ -83,8 +88,10 @@ def _list(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
     ):
         console.text(line)
     console.text("")
-    rows = [[c["name"], c["public"], " ".join(f"{k}={v}" for k, v in c["limits"].items())] for c in clients]
-    for line in table(rows, ["LET IN", "PUBLIC", "LIMITS"]):
+    rows = [
+        [c["name"], c["public"], keys.ADMIN if c["admin"] else "", _limits_text(c["limits"])] for c in clients
+    ]
+    for line in table(rows, ["LET IN", "PUBLIC", "", "LIMITS"]):
         console.text(line)
     return {"folder": str(folder), "pairs": pairs, "authorized_file": listing.path, "authorized": clients}
 
@@ -96,11 +103,18 @@ def _trust(args: argparse.Namespace, console: Console) -> Dict[str, str]:
     return {"name": pair.name, "server_name": server.name, "server": server.public}
 
 
-def _authorize(args: argparse.Namespace, console: Console) -> Dict[str, str]:
+def _authorize(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
     key, listing = keys.load_public(Path(args.file).expanduser()), _authorized(args)
-    listing.add(key.name, key.public)
+    listing.add(key.name, key.public, args.admin)
     console.text(f"{key.name} may connect; listed in {listing.path}")
-    return {"name": key.name, "public": key.public, "authorized_file": listing.path}
+    if args.admin:
+        console.text(f"{key.name} sees the jobs of all, and may cancel them")
+    return {
+        "name": key.name,
+        "public": key.public,
+        "admin": args.admin,
+        "authorized_file": listing.path,
+    }
 
 
 def _limit(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
@@ -110,6 +124,10 @@ def _limit(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
     said = ", ".join(f"{name}={value}" for name, value in told.items()) or "no limits of its own"
     console.text(f"{args.name}: {said}; listed in {listing.path}")
     return {"name": args.name, "limits": told, "authorized_file": listing.path}
+
+
+def _limits_text(limits: Dict[str, int]) -> str:
+    return " ".join(f"{name}={value}" for name, value in limits.items())
 
 
 def _limits(limits: KeyLimits) -> Dict[str, int]:

@@ -13,6 +13,7 @@ from harmovid.errors import InputError
 
 KNOWN: Dict[str, Tuple[str, str]] = {
     "serve": ("server", "run a server"),
+    "dashboard": ("dashboard", "a server's jobs, frames and engines in a web browser"),
     "evaluate": ("training", "measure methods on clips with masks; preference study"),
     "train": ("training", "train networks: index, stages 1 to 3, rendered clips, costs, the toy"),
     "generate": ("training", "run a checkpoint that training wrote on footage"),

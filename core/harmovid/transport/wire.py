@@ -117,7 +117,11 @@ SPEC = record(
         "context": text(256 * 1024),
     },
 )  # fmt: skip
-JOB_ROW = record(_PROGRESS, {"engine": text(64), "label": text(LABEL_BYTES), "age_s": number(0, 1e12)})
+JOB_ROW = record(
+    _PROGRESS,
+    {"engine": text(64), "label": text(LABEL_BYTES), "age_s": number(0, 1e12), "user": text(64)},
+)  # fmt: skip
+SIDES = ("before", "after")
 
 
 def _have(value: Any, where: str) -> Any:
@@ -156,6 +160,7 @@ _PART = {"off": integer(0, FILE_BYTES - 1), "crc": CRC}
 _BYTES = ("data", binary(1, CHUNK_BYTES), False)
 _ITEMS = ("items", list_of(tuple_of(LAYER, FRAME), NEED_ITEMS), True)
 _ERROR = {"error": ERROR_BODY}
+_AT = integer(0, 2**53)
 
 TYPES: Dict[str, Type] = {
     "HELLO": Type(_UP, {"versions": tuple_of(integer(1, 65535), integer(1, 65535)), "client": text(256)}),
@@ -164,6 +169,9 @@ TYPES: Dict[str, Type] = {
     "RESUME": Type(_UP, {"job": JOB_ID}, payload=("have", _have, False)),
     "STATUS": Type(_UP, optional={"job": JOB_ID}),
     "CANCEL": Type(_UP, {"job": JOB_ID}),
+    "FRAMES": Type(_UP, {"job": JOB_ID}, {"at": _AT}),
+    "PREVIEW": Type(_UP, {**_OUT, "side": choice(*SIDES)}),
+    "WORKERS": Type(_UP),
     "PING": Type(_UP),
     "BYE": Type(_UP + _DOWN),
     "WELCOME": Type(
@@ -180,6 +188,11 @@ TYPES: Dict[str, Type] = {
     ),
     "ENGINE_LIST": Type(_DOWN, payload=("engines", list_of(plain_map, 256), True)),
     "JOBS": Type(_DOWN, payload=("jobs", list_of(JOB_ROW, JOBS_LISTED), True)),
+    "FRAME_LIST": Type(
+        _DOWN, {"job": JOB_ID, "at": _AT}, payload=("frames", list_of(plain_map, PLAIN_ITEMS), True)
+    ),
+    "PREVIEW_DATA": Type(_DOWN, _OUT, payload=("data", binary(1, PAYLOAD_BYTES), False)),
+    "WORKER_LIST": Type(_DOWN, payload=("workers", list_of(plain_map, 256), True)),
     "ACCEPT": Type(_DOWN, _PROGRESS),
     "REJECT": Type(_DOWN, _ERROR),
     "STATE": Type(_DOWN, _PROGRESS, _ERROR),

@@ -5,10 +5,11 @@ It greets with an empty message once it is confined (`__main__.py`), then answer
 | task | fields, arrays | answer |
 |---|---|---|
 | proxy | job, frame, plan, paths {layer: path} | images, mattes (names), facts; the arrays in that order |
-| finish | job, frame, plan, paths, target; [field's bytes] | size, crc, report |
+| finish | job, frame, plan, paths, target, history; [field's bytes] | size, crc, report, preview_bytes |
 | forget | job | nothing |
 
-or `{"error": ...}`. Frames that were measured are held until they are finished, as far as there is room.
+or `{"error": ...}`. Previews are written where `history` is not "".
+Frames that were measured are held until they are finished, as far as there is room.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from harmovid_server.codec.frame_cache import FrameCache, Frames
 from harmovid_server.codec.packets import Arrays, Body
 from harmovid_server.codec.picture import load
 from harmovid_server.codec.plan import Plan
+from harmovid_server.codec.preview import write_previews
 from harmovid_server.codec.proxy import measure
 from harmovid_server.logs import about, of_job
 
@@ -89,7 +91,13 @@ class Codec:
         frames = self._cache.take((body["job"], body["frame"])) or self._load_again(body, plan)
         light = LightingField.from_bytes(arrays[0].tobytes())
         done = finish(frames, plan, light, Path(body["target"]))
-        return {"size": done.size, "crc": done.crc, "report": done.report}, ()
+        answer: Body = {"size": done.size, "crc": done.crc, "report": done.report}
+        if body.get("history") and done.relit is not None:
+            folder = Path(body["history"])
+            answer["preview_bytes"] = write_previews(
+                folder, body["frame"], body["job"], frames, plan, done.relit
+            )
+        return answer, ()
 
     def _load_again(self, body: Body, plan: Plan) -> Frames:
         paths = _paths(body)

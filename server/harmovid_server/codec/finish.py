@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import numpy as np
 from harmovid.errors import OutputError, SpoolFull
@@ -35,11 +35,12 @@ LOSSLESS = "zip"
 
 @dataclass
 class Finished:
-    """A result on disk: size in bytes, crc32 of the file, and the facts of its making."""
+    """A result on disk: size in bytes, crc32 of the file, the facts of its making, and the pixels themselves."""
 
     size: int
     crc: int
     report: Dict[str, Any] = field(default_factory=dict)
+    relit: Optional[Relit] = None
 
 
 def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Finished:
@@ -75,7 +76,7 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
         stops = exr.moved(relit.stops, relit.picture.window, window)
         frame = with_field(frame, stops, light.scaled(plan.strength), part)
     data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan, light), part))
-    return Finished(len(data), _save(data, target), report)
+    return Finished(len(data), _save(data, target), report, relit)
 
 
 def _relit_in(frame: exr.ExrFrame, relit: Relit) -> exr.ExrFrame:

@@ -203,7 +203,10 @@ class LinkDispatcher:
         if job is not None and message["frame"] in job.numbers:
             for stage, seconds in message.get("seconds", {}).items():
                 self.state.tally.time(names.STAGES, seconds, stage, job.spec.engine)
-            self.state.compute(job, message["frame"], message["size"], message["crc"], message["report"])
+            self.state.compute(
+                job, message["frame"], message["size"], message["crc"], message["report"],
+                message.get("preview_bytes", 0),
+            )  # fmt: skip
 
     def _frame_failed(self, name: str, message: Message) -> None:
         job = self._of_worker(name, message)

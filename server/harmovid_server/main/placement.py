@@ -114,6 +114,7 @@ def start(state: ServerState, job: Job, name: str) -> None:
         name, "start", job=job.id, attempt=job.record.attempt, spec=job.spec.to_dict(),
         folder=str(job_folder(state.spool.folder, job.id)),
         done=list(job.in_states(COMPUTED, ACKED)), failed=list(job.in_states(DEAD)),
+        history=str(state.history.folder) if state.config.previews and state.config.history_bytes else "",
     )  # fmt: skip
     for number, frame in sorted(job.frames.items()):
         # Done frames too, while their inputs are there: the engine's checkpoint may be older than they are.

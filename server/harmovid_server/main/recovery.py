@@ -34,6 +34,7 @@ def recover(state: ServerState) -> None:
     records = state.store.jobs()
     active = [record for record in records if record.state in ACTIVE_STATES]
     state.spool.remove_leftovers(record.spec.job_id for record in active)
+    state.history.restore(record.spec.job_id for record in records)
     for record in records:
         if record.state not in ACTIVE_STATES:
             state.ended[record.spec.job_id] = _ended(state, record)

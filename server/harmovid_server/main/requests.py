@@ -1,4 +1,4 @@
-"""Answers to what clients ask: SUBMIT, RESUME, STATUS, CANCEL, ENGINES, and the third RESULT_BAD of a frame.
+"""Answers to what clients ask, and what follows of the third RESULT_BAD of a frame.
 
 Every function takes the state, who asks, and the schema-checked body, and returns (type, body) of the answer.
 An error of `harmovid.errors` raised here becomes the REJECT.
@@ -6,12 +6,14 @@ An error of `harmovid.errors` raised here becomes the REJECT.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from harmovid.errors import (
     EngineUnknown,
+    FrameMissing,
     HarmoVidError,
     InputError,
     JobConflict,
@@ -32,11 +34,16 @@ from harmovid_server.main.placement import restart
 from harmovid_server.main.state import Ended, ServerState
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord
 
+log = logging.getLogger("harmovid.main")
+
 Body = Dict[str, Any]
 Answer = Tuple[str, Body]
 
 BUSY_RETRY_S = 30.0
 DRAINING_RETRY_S = 60.0
+
+NAMELESS = 10
+"""Characters of a key that stand for its owner where the list does not name it any more, as in the logs."""
 
 HOLD_S = 1.0
 """A known job submitted again asks for nothing this long: RESUME is about to say what the client has."""
@@ -68,15 +75,16 @@ def _engines(state: ServerState, _asker: Requester, _body: Body) -> Answer:
 
 
 def _status(state: ServerState, requester: Requester, body: Body) -> Answer:
+    everybody = _is_admin(state, requester)
     rows: List[Tuple[JobRecord, Body]] = [
         (job.record, wire.progress_body(job.progress()))
         for job in state.jobs.values()
-        if job.record.user == requester.user
+        if everybody or job.record.user == requester.user
     ]
     rows += [
         (ended.record, wire.progress_body(ended.progress))
         for ended in state.ended.values()
-        if ended.record.user == requester.user
+        if everybody or ended.record.user == requester.user
     ]
     if "job" in body:
         rows = [row for row in rows if row[0].spec.job_id == body["job"]]
@@ -90,6 +98,7 @@ def _status(state: ServerState, requester: Requester, body: Body) -> Answer:
             "engine": record.spec.engine,
             "label": record.spec.label,
             "age_s": max(now - record.created_s, 0.0),
+            "user": state.users.name(record.user) or record.user[:NAMELESS],
         }
         for record, progress in rows[: wire.JOBS_LISTED]
     ]
@@ -220,11 +229,58 @@ def _resume_ended(state: ServerState, requester: Requester, ended: Ended, have: 
 
 
 def _cancel(state: ServerState, requester: Requester, body: Body) -> Answer:
-    ended = state.ended.get(body["job"])
-    if ended is None or ended.record.user != requester.user:
-        state.end(_own(state, requester, body["job"]), CANCELLED)
-        ended = state.ended[body["job"]]
-    return "ACCEPT", wire.progress_body(ended.progress)
+    _may_see(state, requester, body["job"])
+    job = state.jobs.get(body["job"])
+    if job is not None:
+        if job.record.user != requester.user:
+            owner = state.users.name(job.record.user) or None
+            state.audit("cancelled by an administrator", requester.user, job=job.id, owner=owner)
+        state.end(job, CANCELLED)
+    return "ACCEPT", wire.progress_body(state.ended[body["job"]].progress)
+
+
+def _frames(state: ServerState, requester: Requester, body: Body) -> Answer:
+    _may_see(state, requester, body["job"])
+    frames, at = state.history.read(body["job"], body.get("at", 0))
+    return "FRAME_LIST", {"job": body["job"], "at": at, "frames": frames}
+
+
+def _preview(state: ServerState, requester: Requester, body: Body) -> Answer:
+    _may_see(state, requester, body["job"])
+    data = state.history.preview(body["job"], body["frame"], body["side"])
+    if not data or len(data) > wire.PAYLOAD_BYTES:
+        raise FrameMissing("there is no preview of it.", frame=body["frame"])
+    return "PREVIEW_DATA", {"job": body["job"], "frame": body["frame"], "data": data}
+
+
+def _workers(state: ServerState, requester: Requester, _body: Body) -> Answer:
+    rows = [
+        {
+            "name": name,
+            "engines": list(slot.engines),
+            "running": len(slot.jobs),
+            "jobs": [job for job in sorted(slot.jobs) if _is_visible(state, requester, job)],
+        }
+        for name, slot in sorted(state.workers.items())
+    ]
+    return "WORKER_LIST", {"workers": rows}
+
+
+def _is_visible(state: ServerState, requester: Requester, job_id: str) -> bool:
+    """Return whether somebody may see a job: their own, or any with an administrator's key."""
+    known = state.jobs.get(job_id) or state.ended.get(job_id)
+    return known is not None and (known.record.user == requester.user or _is_admin(state, requester))
+
+
+def _is_admin(state: ServerState, requester: Requester) -> bool:
+    state.read_keys()
+    return state.users.is_admin(requester.user)
+
+
+def _may_see(state: ServerState, requester: Requester, job_id: str) -> None:
+    """Raise `JobUnknown` for a job that there is not, or that this is nobody's business of."""
+    if not _is_visible(state, requester, job_id):
+        raise _unknown(job_id)
 
 
 def _result_bad(state: ServerState, requester: Requester, body: Body) -> None:
@@ -252,5 +308,8 @@ _ANSWERS: Dict[str, Callable[[ServerState, Requester, Body], Optional[Answer]]] 
     "SUBMIT": _submit,
     "RESUME": _resume,
     "CANCEL": _cancel,
+    "FRAMES": _frames,
+    "PREVIEW": _preview,
+    "WORKERS": _workers,
     "RESULT_BAD": _result_bad,
 }

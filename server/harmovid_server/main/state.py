@@ -22,6 +22,7 @@ from harmovid_server import metric_list as names
 from harmovid_server.config import Config
 from harmovid_server.logs import about, short
 from harmovid_server.main.audit import AuditLog
+from harmovid_server.main.history import History
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord, Store
 from harmovid_server.main.tally import Tally
@@ -60,6 +61,7 @@ class ServerState:
         self.config = config
         self.store = store
         self.spool = spool
+        self.history = History(config.history_folder, config.history_bytes)
         self.now = now
         self.jobs: Dict[str, Job] = {}
         self.ended: Dict[str, Ended] = {}
@@ -155,6 +157,7 @@ class ServerState:
     def add(self, job: Job) -> None:
         """Take a new job."""
         self.spool.make_job(job.id)
+        self.history.begin(job.id)
         self.jobs[job.id] = job
         job.moved_s = self.now()
         self.tally.count(names.SUBMITTED, job.spec.engine)
@@ -241,6 +244,7 @@ class ServerState:
         """Forget a job that has ended."""
         del self.ended[job_id]
         self.store.drop_job(job_id)
+        self.history.forget(job_id)
 
     def moved(self, job: Job) -> None:
         """Note progress: a frame moved to its next state. A new start in a worker is no progress."""
@@ -276,8 +280,10 @@ class ServerState:
             self.spool.promise(output_path(self.spool.folder, job.id, number), job.guess_result_bytes())
         self.send(job.worker, "ready", job=job.id, frame=number)
 
-    def compute(self, job: Job, number: int, size: int, crc: int, report: Body) -> None:
-        """A result is whole in the spool."""
+    def compute(
+        self, job: Job, number: int, size: int, crc: int, report: Body, preview_bytes: int = 0
+    ) -> None:
+        """A result is whole in the spool, and `preview_bytes` of pictures are in the history."""
         path = output_path(self.spool.folder, job.id, number)
         if job.frames[number].state not in (WANT, RECEIVED):
             # A restarted worker may do again what was done: the copy that the client has counts.
@@ -290,6 +296,8 @@ class ServerState:
         self._step(job, number, "computed")
         self.store.put_frame(job.id, number, frame.record())
         self.spool.add(path, size)
+        line: Body = {"frame": number, "state": "computed", "report": report}
+        self.history.note(job.id, {**line, "previews": True} if preview_bytes else line, preview_bytes)
         job.result_bytes = max(size, job.result_bytes)
         job.proven = True
         if job.record.crashes:
@@ -341,6 +349,7 @@ class ServerState:
         self.tally.count(names.ERRORS, "frame", str(error.get("code", "error")))
         job.set_state(number, DEAD)
         self.store.put_frame(job.id, number, frame.record())
+        self.history.note(job.id, {"frame": number, "state": "failed", "error": frame.error})
         self._trash.append(output_path(self.spool.folder, job.id, number))
         self.release(job, number)
         if not by_worker:

@@ -1,7 +1,7 @@
-"""Who the users are: the name behind a key, and what its owner may have at once.
+"""Who the users are: the name behind a key, whether it is an administrator's, what its owner may have at once.
 
     users = Users(config)
-    users.name(public); users.limits(public).jobs
+    users.name(public); users.is_admin(public); users.limits(public).jobs
     users.check(public, jobs=3, frames=200, more=100)      # raises what is too much
     users.read_if_changed()                                # old key -> new key of the same name
 
@@ -54,6 +54,11 @@ class Users:
         """Return the name of a user's key; "" where it is not listed (any more), and without keys."""
         entry = self._entry(user)
         return entry.name if entry is not None else ""
+
+    def is_admin(self, user: str) -> bool:
+        """Return whether a user may see and cancel the jobs of all; without keys nobody has to be that."""
+        entry = self._entry(user)
+        return entry is not None and entry.admin
 
     def limits(self, user: str) -> Limits:
         """Return what a user may have. Asked for every job in every round of main."""

@@ -89,6 +89,7 @@ class JobContext:
         spec, attempt, folder: as in main's `start`.
         numbers: its frames and its context, in order.
         plan: what is done with each of them. engine: what measures them.
+        history: where previews go; "" for none.
         done: frames whose result is in `out/`, with the client, or not asked for.
         unseen: those of them that the engine should have seen and could not.
         arrivals: which frames have come, and which never will (failed ones among them).
@@ -103,6 +104,7 @@ class JobContext:
     pool: CodecPool
     send: Send
     done: Set[int]
+    history: str = ""
     arrivals: Arrivals = field(default_factory=Arrivals)
     unseen: Set[int] = field(default_factory=set)
 
@@ -126,6 +128,7 @@ class JobContext:
             pool=pool,
             send=send,
             done={*message["done"], *beside},
+            history=message.get("history", ""),
             arrivals=Arrivals(message["failed"]),
         )
 
@@ -163,7 +166,7 @@ class JobContext:
         """Give a task about one frame to the codec children; finishing goes before proxies."""
         body: Mapping[str, Any] = {
             "task": task, "job": self.job, "frame": number, "plan": self.plan.to_dict(),
-            "paths": self.paths(number), "target": str(self.result_path(number)),
+            "paths": self.paths(number), "target": str(self.result_path(number)), "history": self.history,
         }  # fmt: skip
         future = self.pool.submit(self.job, dict(body), arrays, affinity=child, urgent=task == "finish")
         future.add_done_callback(lambda _: self.arrivals.wake.set())

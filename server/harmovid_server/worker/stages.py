@@ -193,7 +193,10 @@ class RenderStage:
                 said = f"the engine could not see the frames {FrameRange(self._context.unseen)} beside it"
                 report["notes"] = [*report.get("notes", ()), said]
             seconds["finish"] = reply.seconds
-            self._context.tell("computed", **result._asdict(), report=report, seconds=seconds)
+            self._context.tell(
+                "computed", **result._asdict(), report=report, seconds=seconds,
+                preview_bytes=body.get("preview_bytes", 0),
+            )  # fmt: skip
 
     def take_up(self, found: Checkpoint) -> None:
         """Go on where a checkpoint was made."""

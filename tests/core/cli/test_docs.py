@@ -82,7 +82,7 @@ def test_key_actions_are_those_of_the_page() -> None:
     listed = set(re.findall(r"^\| `([a-z][^`]*)` \|", SECTIONS["harmovid keys"], re.MULTILINE))
 
     assert listed == actions
-    assert documented("harmovid keys") == {"--folder"}
+    assert documented("harmovid keys") == {"--admin", "--folder"}
 
 
 def test_arguments_are_those_of_the_page() -> None:

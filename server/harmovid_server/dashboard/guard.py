@@ -1,0 +1,168 @@
+"""Who may come in, and what a browser may do with a page: the one door in front of every route.
+
+    app = Starlette(routes=..., middleware=[Middleware(Guard, gate=Gate(token, local=True))])
+
+- Every answer carries a strict Content-Security-Policy: no inline script, no inline style, nothing from elsewhere.
+- Without a token only the loopback's names are answered: a strange page cannot point a name of its own at us.
+- With a token everything but the login page and the style sheet needs a session, which the login form gives: a random
+  cookie, HttpOnly and SameSite=Strict. The token never stands in an address.
+- A POST needs the page's own origin and the form token of its session.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "harmovid_session"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OPEN_PATHS = ("/login", "/static/dashboard.css", "/static/icon.svg")
+SESSIONS = 1000
+"""Logins that are remembered; one more and the oldest are asked again."""
+
+BODY_BYTES = 4096
+"""A form's size at most."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Gate:
+    """The token, the logins, and the form tokens that belong to them."""
+
+    def __init__(self, token: str = "", local: bool = True, secure: bool = False) -> None:
+        """Take the token.
+
+        Args:
+            token: what the login form wants; "" where everybody who reaches the port may come in.
+            local: only this machine reaches the port.
+            secure: the port speaks TLS, so cookies are for TLS only.
+        """
+        # A session's cookie does not travel to a strange name; without one the names are all that there is to check.
+        self.local, self.secure = local and not token, secure
+        self._token = token
+        self._secret = secrets.token_bytes(32)
+        self._sessions: dict[str, None] = {}
+
+    @property
+    def wants_login(self) -> bool:
+        """Whether a token is needed."""
+        return bool(self._token)
+
+    def login(self, token: str) -> str:
+        """Return a new session's cookie value for the right token; "" for a wrong one."""
+        if not hmac.compare_digest(token.encode(), self._token.encode()):
+            return ""
+        session = secrets.token_urlsafe(32)
+        self._sessions[session] = None
+        while len(self._sessions) > SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        return session
+
+    def logout(self, session: str) -> None:
+        """Forget a session."""
+        self._sessions.pop(session, None)
+
+    def knows(self, session: str) -> bool:
+        """Return whether a session may see pages."""
+        return not self._token or session in self._sessions
+
+    def form_token(self, session: str) -> str:
+        """Return what the forms of a session must carry."""
+        return hmac.new(self._secret, session.encode(), "sha256").hexdigest()
+
+    def form_fits(self, session: str, given: str) -> bool:
+        """Return whether a form belongs to a session."""
+        return bool(session) and hmac.compare_digest(self.form_token(session).encode(), given.encode())
+
+
+class Guard:
+    """The door, as ASGI middleware. Leaves the session's cookie value in `scope["session"]`."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app, self._gate = app, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through, or answer it here."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        session = session_of(headers)
+        fresh = "" if session or self._gate.wants_login else secrets.token_urlsafe(32)
+        scope["session"] = session or fresh
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    told.setdefault(name, value)
+                if fresh:
+                    told.append("Set-Cookie", cookie(fresh, self._gate.secure))
+            await send(message)
+
+        refused = self._refusal(scope, headers)
+        await (refused or self._app)(scope, receive, answer)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the answer to a request that may not come in."""
+        host = urlsplit(f"//{headers.get('host', '')}").hostname
+        if self._gate.local and host not in LOOPBACK:
+            return PlainTextResponse("This page answers to this machine's own names only.", 403)
+        if scope["method"] == "POST" and not _same_origin(headers, scope["scheme"]):
+            return PlainTextResponse("This form comes from another page.", 403)
+        if scope["path"] in OPEN_PATHS or self._gate.knows(scope["session"]):
+            return None
+        if scope["method"] == "GET":
+            return RedirectResponse("/login", 303)
+        return PlainTextResponse("Log in first.", 403)
+
+
+def session_of(headers: Headers) -> str:
+    """Return the session that a request's cookie names; "" for none or a malformed one."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found and len(found.value) <= 64 else ""
+
+
+def cookie(session: str, secure: bool) -> str:
+    """Return the header's value that sets a session's cookie, for as long as the browser is open."""
+    return f"{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+
+
+def _same_origin(headers: Headers, scheme: str) -> bool:
+    """Return whether a POST says that it comes from a page of ours; one that says nothing does not."""
+    return headers.get("origin", "") == f"{scheme}://{headers.get('host', '')}"
+
+
+async def form(request: Request) -> dict[str, str]:
+    """Return the fields of a small urlencoded form; none of a larger one or of another kind."""
+    data = b""
+    async for part in request.stream():
+        data += part
+        if len(data) > BODY_BYTES:
+            return {}
+    try:
+        return dict(parse_qsl(data.decode("ascii"), max_num_fields=8))
+    except ValueError:
+        return {}
