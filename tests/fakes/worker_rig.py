@@ -24,7 +24,16 @@ JOB = "0123456789abcdef0123456789abcdef"
 
 # docs/architecture.md 4.1: what a worker may say, with exactly these fields.
 TABLE = {
-    "computed": {"job", "attempt", "frame", "size", "crc", "report", "seconds"},
+    "computed": {
+        "job",
+        "attempt",
+        "frame",
+        "size",
+        "crc",
+        "report",
+        "seconds",
+        "preview_bytes",
+    },
     "frame_failed": {"job", "attempt", "frame", "error"},
     "release": {"job", "attempt", "frames"},
     "show": {"job", "attempt", "frames"},

@@ -6,7 +6,6 @@ An error of `harmovid.errors` raised here becomes the REJECT.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -33,8 +32,6 @@ from harmovid_server.main.jobs import Job
 from harmovid_server.main.placement import restart
 from harmovid_server.main.state import Ended, ServerState
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord
-
-log = logging.getLogger("harmovid.main")
 
 Body = Dict[str, Any]
 Answer = Tuple[str, Body]

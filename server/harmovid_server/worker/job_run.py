@@ -140,7 +140,7 @@ class JobRun:
             path = context.result_path(result.frame)
             if result.frame not in context.done and file_is(path, result.size, result.crc):
                 context.done.add(result.frame)
-                context.tell("computed", **result._asdict(), report={}, seconds={})
+                context.tell("computed", **result._asdict(), report={}, seconds={}, preview_bytes=0)
                 context.tell("release", frames=[result.frame])
 
     def _fits(self, found: Checkpoint) -> bool:

@@ -69,7 +69,7 @@ def test_the_dumps_in_the_specification_are_the_golden_bytes(repo: Path) -> None
 def test_the_limits_in_the_specification_are_those_in_code(repo: Path) -> None:
     """Numbers of docs/wire.md, section 8, against the constants."""
     text = (repo / "docs" / "wire.md").read_text(encoding="utf-8")
-    assert f"| frames per job | {wire.FRAMES_PER_JOB:,} |" in text
+    assert f"| frames per job, context included | {wire.FRAMES_PER_JOB:,} |" in text
     assert f"| items of one NEED | {wire.NEED_ITEMS} |" in text
     assert f"| jobs in one JOBS | {wire.JOBS_LISTED} |" in text
     assert f"| layers per job | {wire.LAYERS_PER_JOB} |" in text

@@ -23,7 +23,9 @@ def keys(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def rig(tmp_path: Path, keys: dict[str, str]) -> DispatcherRig:
     """Return a dispatcher with that list."""
-    return DispatcherRig(tmp_path, authorized_keys=str(tmp_path / "authorized_keys"), previews=True)
+    return DispatcherRig(
+        tmp_path, server_key="farm.secret", authorized_keys=str(tmp_path / "authorized_keys"), previews=True
+    )
 
 
 def one_frame(rig: DispatcherRig, user: str) -> str:
