@@ -1,6 +1,6 @@
 """Who may come in, and what a browser may do with a page: the one door in front of every route.
 
-    app = Starlette(routes=..., middleware=[Middleware(Guard, gate=Gate(token, local=True))])
+    app = Guard(app, Gate(token, local=True))
 
 - Every answer carries a strict Content-Security-Policy: no inline script, no inline style, nothing from elsewhere.
 - Without a token only the loopback's names are answered: a strange page cannot point a name of its own at us.
