@@ -239,6 +239,7 @@ class ClientProcess(LineProcess):
         process = self.process
         if process is not None and process.poll() is None:
             process.kill()
+            process.wait()
 
     def on_line(self, line: Mapping[str, Any]) -> None:
         """Give an event to its request; what belongs to none is dropped."""
