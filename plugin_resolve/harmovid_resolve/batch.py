@@ -18,7 +18,7 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple
 
 from harmovid_resolve import versions
 from harmovid_resolve.calls import listed, text, whole
@@ -73,12 +73,11 @@ class Outcome:
     warnings: Tuple[str, ...] = ()
 
 
-class Client:
+class Client(Protocol):
     """What a batch needs of `client.ClientProcess`."""
 
     def request(self, op: str, **fields: Any) -> Iterator[Dict[str, Any]]:
         """Send a request and yield its events."""
-        raise NotImplementedError
 
 
 @dataclass

@@ -28,7 +28,6 @@ from harmovid_resolve.contract import (
     PROGRESS,
     QUEUED,
     WARNING,
-    Colour,
     RunRequest,
 )
 from harmovid_resolve.errors import HostError
@@ -82,7 +81,6 @@ class Serving:
             "run": self._run,
             "cancel": self._cancel,
             "history": self._history,
-            "stills": self._stills,
         }
 
     def serve(self, lines: Iterable[bytes]) -> None:
@@ -170,14 +168,6 @@ class Serving:
 
     def _history(self, fields: Mapping[str, Any], say: Say) -> None:
         say(DONE, report={"versions": history.versions(str(fields["folder"]))}, missing_frames="")
-
-    def _stills(self, fields: Mapping[str, Any], say: Say) -> None:
-        from harmovid_resolve import serve_pixels
-
-        space = Colour.from_dict(fields.get("colour") or {}).space
-        texts = [str(fields[name]) for name in ("before", "after", "folder")]
-        pair = serve_pixels.stills(texts[0], texts[1], int(fields["frame"]), texts[2], space)
-        say(DONE, report={"before": pair[0], "after": pair[1]}, missing_frames="")
 
     def _prepared(self, fields: Mapping[str, Any]) -> Run:
         request = RunRequest.from_dict(fields)

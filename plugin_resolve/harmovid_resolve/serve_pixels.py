@@ -173,34 +173,33 @@ def _lines(codes: Float64, wanted: Float64) -> Tuple[Float64, Float64]:
     return slopes, offsets
 
 
-def stills(before: str, after: str, frame: int, folder: str, space_name: str) -> Tuple[str, str]:
+def stills(paths: Tuple[str, str], frame: int, folder: str, space_name: str) -> Tuple[str, str]:
     """Write a frame before and after as pictures to look at (PNG, sRGB), and return their paths.
 
     Args:
-        before, after: patterns of EXR files.
-        frame: which.
-        folder: is there.
+        paths: the EXR files before and after.
+        frame: its number.
+        folder: is there; gets before.1001.png and after.1001.png.
         space_name: OpenColorIO name of their colours; empty: as the files say.
 
     Raises:
         FrameError: one cannot be read. OutputError: one cannot be written.
     """
-    from harmovid import FramePattern
-
     made = []
-    for name, text in (("before", before), ("after", after)):
-        picture = exr.read(FramePattern.parse(text).path(frame))
+    for name, path in zip(("before", "after"), paths):
+        picture = exr.read(path)
         space = space_of(space_name, picture.chromaticities)
         shown = space.to_linear(exr.layer_rgb(picture)[1], REC709)
         factor = max(round(shown.shape[0] / STILL_LINES), 1)
-        codes = np.clip(srgb_encode(np.clip(np.nan_to_num(shown[::factor, ::factor]), 0, 1)), 0, 1)
-        path = os.path.join(folder, f"{name}.{frame}.png")
-        image = OpenImageIO.ImageBuf(np.ascontiguousarray(np.round(codes * 255).astype(np.uint8)))
-        if not image.write(path):
+        light = np.clip(np.nan_to_num(shown[::factor, ::factor]), 0, 1)
+        codes = np.round(srgb_encode(light) * 255).astype(np.uint8)
+        target = os.path.join(folder, f"{name}.{frame}.png")
+        image = OpenImageIO.ImageBuf(np.ascontiguousarray(codes))
+        if not image.write(target):
             raise OutputError(
-                f"{path} cannot be written: {image.geterror().strip()}", fix="Check the folder."
+                f"{target} cannot be written: {image.geterror().strip()}", fix="Check the folder."
             )
-        made.append(path)
+        made.append(target)
     return made[0], made[1]
 
 

@@ -16,7 +16,7 @@ import shutil
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from harmovid import Client, EngineInfo, FramePattern, FrameRange, JobFiles, JobHandle
+from harmovid import Client, EngineInfo, FramePattern, FrameRange, HarmoVidError, JobFiles, JobHandle
 from harmovid.errors import InputError, JobCancelled
 
 from harmovid_resolve.contract import Colour, RunRequest
@@ -113,11 +113,13 @@ class Run:
         report: Dict[str, Any] = {
             "frames": {str(frame): dict(each) for frame, each in result.reports.items()}
         }
+        done = [frame for frame in self._job.frames if frame not in failed]
         if self._in_steps:
-            frames = [frame for frame in self._job.frames if frame not in failed]
-            warnings += self._steps(frames, report, on_progress)
-            if not failed:
-                shutil.rmtree(os.path.dirname(self._whole), ignore_errors=True)
+            warnings += self._steps(done, report, on_progress)
+        if done:
+            warnings += self._stills(done[len(done) // 2], report)
+        if self._in_steps and not failed:
+            shutil.rmtree(os.path.dirname(self._whole), ignore_errors=True)
         return report, str(failed), warnings
 
     def _steps(self, frames: List[int], report: Dict[str, Any], on_progress: OnProgress) -> List[str]:
@@ -144,6 +146,21 @@ class Run:
             if time.monotonic() - told > 0.5:
                 told = time.monotonic()
                 on_progress(index + 1, len(frames), "weighing brightness and colour")
+        return []
+
+    def _stills(self, frame: int, report: Dict[str, Any]) -> List[str]:
+        """Leave a frame before and after as pictures beside the results; return why there are none."""
+        try:
+            from harmovid_resolve import serve_pixels
+
+            shown = self.request.out if self.request.output == "result" else self._whole
+            plate = self._job.plan.layers[self._engine.target]
+            paths = (plate.path(frame), FramePattern.parse(shown).path(frame))
+            folder = os.path.dirname(self.request.out)
+            pair = serve_pixels.stills(paths, frame, folder, self.colour.space)
+        except (HarmoVidError, ImportError) as error:
+            return [f"there are no stills of this run: {error}"]
+        report["stills"] = {"frame": frame, "before": pair[0], "after": pair[1]}
         return []
 
     def line(self, state: str, missing: str) -> Dict[str, Any]:

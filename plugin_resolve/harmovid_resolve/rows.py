@@ -1,0 +1,244 @@
+"""What a panel shows, as plain data: rows by page, made from the server's description of the engine and from the task.
+
+    for row in rows(values, engines): print(row.page, row.label, row.value)
+
+Nothing of an engine is known here but what it says of itself (`EngineInfo.to_dict`), so a new engine needs nothing new.
+Whoever draws them (`ui_manager` in Resolve, `window` outside) knows the kinds of rows and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from harmovid_resolve.contract import MOST_HANDLES, MOST_STRENGTH, Task
+
+__all__ = ["CLIP_COLOURS", "OPTION", "PAGES", "Row", "default_engine", "option_values", "rows", "task_of"]
+
+PAGES = ("Clip", "Options", "Output", "History")
+OPTION = "option."
+CUSTOM, NONE = "custom", "none"
+
+CLIP_COLOURS = (
+    "Orange", "Apricot", "Yellow", "Lime", "Olive", "Green", "Teal", "Navy", "Blue", "Purple", "Violet", "Pink", "Tan",
+    "Beige", "Brown", "Chocolate",
+)  # fmt: skip
+"""As Resolve names the colours of clips."""
+
+WORDS = {
+    "playhead": "clip under the playhead", "selected": "selected clips (Resolve 21.0.4)", "colour": "clips of a colour",
+    "clip": "the whole clip", "in_out": "between the in and out marks",
+    "source": "the clip's own pixels, ungraded", "graded": "what the grade makes of it",
+    "take": "as a take on the clip", "track": "on a new top track", "pool": "only in the media pool",
+    "result": "frames", "cdl": "a CDL on the clip: its mean, no pixels", "field": "a Fusion composition, live strength",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        page: of `PAGES`.
+        kind: "heading", "choice", "float", "int", "bool", "text", "folder", "button", "line" (text to read), "list"
+            (lines to read), "progress" (0 to 1), "pictures" (paths of stills, before and after).
+        name: under which it is set or pressed; unique.
+        label, help, unit: to show.
+        value: of a choice one of `choices`.
+        minimum, maximum: bounds of a number, or None.
+        choices, labels: values of a choice, and what is shown for each.
+        enabled: whether it can be used now.
+    """
+
+    page: str
+    kind: str
+    name: str
+    label: str = ""
+    value: Any = None
+    help: str = ""
+    unit: str = ""
+    minimum: Optional[float] = None
+    maximum: Optional[float] = None
+    choices: Tuple[str, ...] = ()
+    labels: Tuple[str, ...] = ()
+    enabled: bool = True
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Row:
+        """Rebuild from plain data."""
+        plain = dict(data)
+        for name in ("choices", "labels"):
+            plain[name] = tuple(plain.get(name, ()))
+        return cls(**plain)
+
+
+def rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> List[Row]:
+    """Return what can be set, page by page.
+
+    Args:
+        values: the fields of `Task`, engine options under `OPTION` + name, and `preset`.
+        engines: the server's descriptions; empty before it has answered.
+    """
+    engine = _engine(engines, str(values["engine"]))
+    return [*_clip_rows(values, engines), *_option_rows(values, engine), *_output_rows(values)]
+
+
+def default_engine(engines: Sequence[Mapping[str, Any]], task: str = "deflicker") -> str:
+    """Return the name of the engine to begin with: the default one of a task, else the first."""
+    own = [engine for engine in engines if engine.get("task") == task]
+    chosen = [engine for engine in own if engine.get("default")] or own or list(engines)
+    return str(chosen[0]["name"]) if chosen else task
+
+
+def task_of(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> Task:
+    """Return the task that the values stand for; what an engine does not have is left out."""
+    engine = _engine(engines, str(values["engine"]))
+    fields = {
+        name: values[name]
+        for name in Task().to_dict()
+        if name in values and name not in ("options", "layers")
+    }
+    options = option_values(values, engine)
+    return Task.from_dict({**fields, "options": options, "layers": _layers(engine)})
+
+
+def option_values(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Return the engine's options that differ from its defaults, typed; a frame that is none is left out."""
+    found: Dict[str, Any] = {}
+    for option in (engine or {}).get("options", ()):
+        value = values.get(OPTION + option["name"], option.get("default"))
+        if option["kind"] == "frame":
+            value = _frame(value)
+        if value is not None and value != option.get("default"):
+            found[option["name"]] = value
+    return found
+
+
+def _frame(value: Any) -> Optional[int]:
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        return None
+
+
+def _layers(engine: Optional[Mapping[str, Any]]) -> Dict[str, str]:
+    """Return where the engine's inputs come from: its target from the clip, other pictures that it needs from below."""
+    layers = (engine or {}).get("layers", ())
+    target = str((engine or {}).get("target", "plate"))
+    needed = [each["name"] for each in layers if each.get("required") and each["name"] != target]
+    return {target: "clip", **dict.fromkeys(needed, "below")}
+
+
+def _engine(engines: Sequence[Mapping[str, Any]], name: str) -> Optional[Mapping[str, Any]]:
+    return next((engine for engine in engines if engine["name"] == name), None)
+
+
+def _choice(page: str, name: str, label: str, value: Any, choices: Sequence[str], help_: str = "") -> Row:
+    shown = tuple(WORDS.get(choice, choice) for choice in choices)
+    return Row(page, "choice", name, label, value, help_, choices=tuple(choices), labels=shown)
+
+
+def _clip_rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> List[Row]:
+    page = PAGES[0]
+    names = tuple(str(engine["name"]) for engine in engines) or (str(values["engine"]),)
+    titles = tuple(f"{engine['name']}: {engine['summary']}" for engine in engines) or names
+    found = [
+        Row(
+            page,
+            "choice",
+            "engine",
+            "what to do",
+            values["engine"],
+            "The server's engines.",
+            choices=names,
+            labels=titles,
+        ),
+        _choice(page, "selection", "which clips", values["selection"], ("playhead", "selected", "colour")),
+    ]
+    if values["selection"] == "colour":
+        found.append(
+            _choice(page, "clip_colour", "clip colour", values["clip_colour"] or "Orange", CLIP_COLOURS)
+        )
+    engine = _engine(engines, str(values["engine"])) or {}
+    below = [layer for layer, where in _layers(engine).items() if where == "below"]
+    if below:
+        text = f"{', '.join(below)}: what lies under the clip on the next lower track"
+        found.append(Row(page, "line", "below", "background", text))
+    return [
+        *found,
+        _choice(page, "range", "range", values["range"], ("clip", "in_out")),
+        Row(page, "int", "handles", "handles", values["handles"],
+            "Frames before and after that the engine sees too; they do not come back.", "frames", 0, MOST_HANDLES),
+        _choice(page, "source", "pixels", values["source"], ("source", "graded"),
+                "Deflicker wants the clip's own pixels; its grade is kept."),
+        Row(page, "heading", "how_much", "How much"),
+        *(Row(page, "float", name, name, values[name], help_, "", 0.0, MOST_STRENGTH) for name, help_ in (
+            ("strength", "Share of the change that is applied."),
+            ("luma", "Share of its brightness."),
+            ("chroma", "Share of its colour."),
+        )),
+    ]  # fmt: skip
+
+
+def _option_rows(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> List[Row]:
+    page = PAGES[1]
+    if engine is None:
+        return [Row(page, "line", "no_engine", "options", "The server has not answered yet.")]
+    found: List[Row] = []
+    presets = list(engine.get("presets", ()))
+    if presets:
+        names = (CUSTOM, *(str(preset["name"]) for preset in presets))
+        labels = ("your own values", *(f"{preset['label']}: {preset['help']}" for preset in presets))
+        chosen = values.get("preset", CUSTOM)
+        found.append(
+            Row(page, "choice", "preset", "preset", chosen, "Sets options.", choices=names, labels=labels)
+        )
+    options = list(engine.get("options", ()))
+    shown = [option for option in options if not option.get("advanced") or values.get("advanced")]
+    group = ""
+    for option in sorted(shown, key=lambda each: bool(each.get("advanced"))):
+        heading = "Advanced" if option.get("advanced") else str(option.get("group", ""))
+        if heading != group:
+            group = heading
+            found.append(Row(page, "heading", f"group.{heading}", heading))
+        found.append(_option_row(page, option, values))
+    if any(option.get("advanced") for option in options):
+        found.append(Row(page, "bool", "advanced", "show advanced options", bool(values.get("advanced"))))
+    return found or [Row(page, "line", "no_options", "options", "This engine has none.")]
+
+
+def _option_row(page: str, option: Mapping[str, Any], values: Mapping[str, Any]) -> Row:
+    name, kind = OPTION + str(option["name"]), str(option["kind"])
+    value = values.get(name, option.get("default"))
+    label = str(option.get("label") or option["name"])
+    help_, unit = str(option.get("help", "")), str(option.get("unit", ""))
+    if kind == "choice":
+        choices = tuple(option.get("choices", ()))
+        return Row(page, "choice", name, label, value, help_, choices=choices, labels=choices)
+    if kind == "frame":
+        return Row(page, "text", name, label, "" if value is None else str(value), help_ + " Empty for none.")
+    if kind == "str":
+        return Row(page, "text", name, label, value or "", help_, unit)
+    low, high = option.get("minimum"), option.get("maximum")
+    return Row(page, kind, name, label, value, help_, unit, low, high)
+
+
+def _output_rows(values: Mapping[str, Any]) -> List[Row]:
+    page = PAGES[2]
+    return [
+        _choice(page, "output", "what comes back", values["output"], ("result", "field", "cdl")),
+        Row(page, "choice", "way", "frames come back", values["way"], "The clip itself is never changed.",
+            choices=("take", "track", "pool"), labels=tuple(WORDS[w] for w in ("take", "track", "pool")),
+            enabled=values["output"] == "result"),
+        Row(page, "folder", "folder", "output folder", values["folder"],
+            "A folder per clip and in it one per version is made there."),
+        Row(page, "text", "version", "version", values["version"], "Its name; empty: the next of v001, v002, ..."),
+        Row(page, "text", "colour_space", "colour space", values["colour_space"],
+            "OpenColorIO name of the pixels; empty: what project and clip say."),
+        Row(page, "text", "server", "server", values["server"],
+            "As tcp://render01:5570; empty: your settings, or a private server."),
+    ]  # fmt: skip
