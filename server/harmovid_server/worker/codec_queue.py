@@ -85,9 +85,13 @@ class TaskQueue:
             self._alive.add(serial)
 
     def leave(self, serial: int) -> None:
-        """Note a child's death: what waited for it may go to any other."""
+        """Note a child's death: what waited for it may go to any other; what was for it alone is dropped."""
         with self._changed:
             self._alive.discard(serial)
+            for job, tasks in list(self._waiting.items()):
+                tasks[:] = [task for task in tasks if not (task.only and task.affinity == serial)]
+                if not tasks:
+                    del self._waiting[job]
             self._changed.notify_all()
 
     def alive(self) -> List[int]:

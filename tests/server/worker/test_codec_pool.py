@@ -167,3 +167,11 @@ def test_a_dead_childs_tasks_go_to_any_other() -> None:
     queue = _queue(Task(JOB, {"n": "orphan"}, affinity=1))
     queue.leave(1)
     assert _names(queue, 2, 1) == ["orphan"]
+
+
+def test_what_was_for_a_dead_child_alone_is_dropped() -> None:
+    """A task that no other child may do leaves with its child, so that nothing waits for ever."""
+    queue = _queue(Task(JOB, {"n": "forget"}, affinity=1, only=True), Task(JOB, {"n": "other"}, affinity=1))
+    queue.leave(1)
+    assert _names(queue, 2, 1) == ["other"]
+    assert queue._waiting == {}
