@@ -218,18 +218,16 @@ class OneClip:
     def resume(self, folder: str, record: Record) -> Outcome:
         """Go on with a version that lacks frames.
 
+        The same request is made again, so that the engine sees the whole shot. An interrupted run goes on where it
+        stopped; of one that ended, all frames are made again.
+
         Raises:
             HostError: it cannot be done.
         """
         self._folder, self._record = folder, record
-        request = RunRequest.from_dict(record.request)
-        first, last = _span(record.wanted)
-        missing = versions.missing(request.out, first, last)
-        if missing:
-            again = dict(request.to_dict(), frames=",".join(map(str, missing)), overwrite=True)
-            request = RunRequest.from_dict(again)
         rendered = os.path.isdir(versions.input_folder(folder))
-        return self.finish(request, (first, last), rendered)
+        request = RunRequest.from_dict({**record.request, "overwrite": True})
+        return self.finish(request, _span(record.wanted), rendered)
 
     def ended(self, state: str, words: str) -> Outcome:
         """Note how it ended and return it."""
@@ -270,7 +268,10 @@ class OneClip:
         for event in batch.client.request("run", **request.to_dict()):
             kind = event.get("event")
             if kind == WARNING:
-                self._warnings.append(str(event.get("text", "")))
+                words = str(event.get("text", ""))
+                # What was assumed of the colour was said with the plan.
+                if words != request.colour.get("guess"):
+                    self._warnings.append(words)
             elif kind in (QUEUED, PROGRESS, FRAME):
                 words = str(event.get("text") or f"frame {event.get('frame', '')}")
                 batch.tell(

@@ -7,7 +7,6 @@ outcomes = film.run(CopyClient(), way="track")
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -15,6 +14,7 @@ import numpy as np
 from fakes.resolve_host import media, model, scene
 from fakes.resolve_host.host import Host
 from fakes.resolve_host.quirks import Quirks
+from harmovid_resolve import exr_file
 from harmovid_resolve.batch import Batch, Client, Outcome
 from harmovid_resolve.contract import Task
 from harmovid_resolve.session import Session, session_of
@@ -142,40 +142,14 @@ class CopyClient(Client):
             if self.stopped:
                 yield {"event": "failed", "error": "the job was cancelled.", "fix": "", "code": "cancelled"}
                 return
+            target = path_of(fields["out"], number)
+            if number not in self.missing and not exr_file.problem(target):
+                continue  # made by an earlier run
             if number not in self.missing:
-                target = path_of(fields["out"], number)
+                Path(target).unlink(missing_ok=True)
                 os.link(path_of(pattern, number), target)
                 yield {"event": "frame", "frame": number, "path": target}
         yield {"event": "done", "report": {"frames": {}}, "missing_frames": ",".join(map(str, self.missing))}
-
-
-class ServerClient(Client):
-    """Answers a run with a real server, through the host API.
-
-    Args:
-        endpoint: the server's address.
-    """
-
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-
-    def request(self, op: str, **fields: Any) -> Iterator[Event]:
-        """Answer `run`."""
-        from harmovid import JobFiles, Settings, connect
-
-        assert op == "run"
-        ended = threading.Event()
-        with connect(Settings(server=self.endpoint)) as client:
-            job = JobFiles.prepare(
-                client.engine(fields["engine"]), fields["inputs"], fields["out"], frames=fields["frames"],
-                options=fields["options"], strength=fields["strength"], colorspace=fields["colour"]["space"],
-                overwrite=fields["overwrite"], label=fields["label"],
-            )  # fmt: skip
-            handle = client.start(job, on_done=lambda _: ended.set())
-            assert ended.wait(120)
-            result = handle.result()
-        missing = ",".join(map(str, sorted(result.failed)))
-        yield {"event": "done", "report": {"frames": {}}, "missing_frames": missing}
 
 
 def _numbers(frames: str) -> List[int]:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Iterator
 
 import numpy as np
 import pytest
 from fakes.resolve_host import pictures
-from fakes.resolve_runs import FIRST, LAST, SHOWN, Film, ServerClient
+from fakes.resolve_host.snapshot import difference, snapshot
+from fakes.resolve_runs import FIRST, LAST, SHOWN, Film
 from fakes.running import RunningServer
+from harmovid_resolve.batch import Outcome, rerun
+from harmovid_resolve.client import ClientProcess
 from harmovid_resolve.source import path_of
 
 WAYS = ("take", "track", "pool")
+
+
+class Seat:
+    """A film with a server and the real client process.
+
+    Args:
+        film: the film.
+        client: the process.
+        server: the server's address.
+    """
+
+    def __init__(self, film: Film, client: ClientProcess, server: str) -> None:
+        self.film, self.client, self.server = film, client, server
+
+    def run(self, **task: Any) -> Outcome:
+        """Run a task on the film's clip."""
+        return self.film.run(self.client, server=self.server, **task)[0]
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +43,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[ClientProcess]:
+    """Run one client process for the module."""
+    with ClientProcess(sys.executable) as process:
+        yield process
+
+
 @pytest.fixture
-def client(server: RunningServer) -> ServerClient:
-    """Return a client of that server."""
-    return ServerClient(server.endpoint)
+def seat(film: Film, client: ClientProcess, server: RunningServer) -> Seat:
+    """Return all three."""
+    return Seat(film, client, server.endpoint)
 
 
 def darker(pixels: np.ndarray) -> np.ndarray:
@@ -44,13 +72,14 @@ def returned(film: Film, way: str) -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("source", ["source", "graded"])
-def test_frames_come_back_to_the_bit(film: Film, client: ServerClient, way: str, source: str) -> None:
+def test_frames_come_back_to_the_bit(seat: Seat, way: str, source: str) -> None:
     """With the null engine every pixel that returns is the one that left, negative and far above 1 included, by true
     frame number; what the timeline shows is what it showed.
     """
+    film = seat.film
     film.item.grade.nodes[0].function = darker
     before = [seen(film, record) for record in records(film)]
-    outcome = film.run(client, engine="null", way=way, source=source)[0]
+    outcome = seat.run(engine="null", way=way, source=source)
     assert (outcome.state, outcome.frames, outcome.folder[-4:]) == ("returned", 6, "v001"), outcome
     clip = returned(film, way)
     assert (clip.first, clip.last) == SHOWN
@@ -62,9 +91,10 @@ def test_frames_come_back_to_the_bit(film: Film, client: ServerClient, way: str,
     assert [one.tobytes() for one in after] == [one.tobytes() for one in before]
 
 
-def test_files_of_the_clip_come_back_byte_for_byte_as_pixels(film: Film, client: ServerClient) -> None:
+def test_files_of_the_clip_come_back_byte_for_byte_as_pixels(seat: Seat) -> None:
     """Files that are read where they lie give the very channels and pixels that they had, handles included."""
-    film.run(client, engine="null", way="pool", handles=1)
+    film = seat.film
+    seat.run(engine="null", way="pool", handles=1)
     clip = returned(film, "pool")
     folder = Path(clip.pattern).parent
     pattern = str(folder / Path(clip.pattern).name.replace("%04d", "####"))
@@ -79,15 +109,37 @@ def test_files_of_the_clip_come_back_byte_for_byte_as_pixels(film: Film, client:
     assert (clip.first, clip.last) == SHOWN
 
 
-def test_flicker_is_taken_out(film: Film, client: ServerClient) -> None:
+def test_flicker_is_taken_out(seat: Seat) -> None:
     """The deflicker's result is steadier than the plate on the timeline, and the plate's files are untouched."""
+    film = seat.film
     plates = {number: Path(film.clip.path(number)).read_bytes() for number in range(FIRST, LAST + 1)}
     before = [float(np.median(seen(film, record))) for record in records(film)]
-    outcome = film.run(client, engine="deflicker", way="track", handles=2)[0]
+    outcome = seat.run(engine="deflicker", way="track", handles=2)
     assert outcome.state == "returned", outcome
     after = [float(np.median(seen(film, record))) for record in records(film)]
     assert np.std(after) < 0.5 * np.std(before)
     assert {number: Path(film.clip.path(number)).read_bytes() for number in plates} == plates
+
+
+def test_missing_frames_are_the_same_when_made_later(seat: Seat) -> None:
+    """Results that were lost are made again to the bit by the same request, though the engine sees neighbours."""
+    outcome = seat.run(engine="deflicker", way="pool", handles=1)
+    whole = {path.name: path.read_bytes() for path in Path(outcome.folder).glob("*.exr")}
+    for name in ("plate_v001.1004.exr", "plate_v001.1007.exr"):
+        (Path(outcome.folder) / name).unlink()
+    again = rerun(seat.film.session(), seat.client, outcome.folder)
+    assert (again.state, again.frames) == ("returned", 6), again
+    assert {path.name: path.read_bytes() for path in Path(outcome.folder).glob("*.exr")} == whole
+
+
+def test_a_server_that_is_not_there_is_a_sentence(seat: Seat) -> None:
+    """The outcome says that nobody answers and what to do; the project is as before."""
+    before = snapshot(seat.film.host)
+    seat.server = "tcp://127.0.0.1:9"
+    outcome = seat.run(engine="null", way="take")
+    assert outcome.state == "failed"
+    assert "127.0.0.1:9" in outcome.text
+    assert difference(before, snapshot(seat.film.host)) == []
 
 
 def records(film: Film) -> range:
