@@ -10,7 +10,7 @@ import os
 import struct
 from typing import BinaryIO, Dict, Tuple
 
-__all__ = ["LINES_PER_CHUNK", "problem", "size_of"]
+__all__ = ["LINES_PER_CHUNK", "header_of", "problem"]
 
 MAGIC = 20000630
 TILED, DEEP, MULTIPART = 0x200, 0x800, 0x1000
@@ -39,22 +39,19 @@ def problem(path: str) -> str:
         return "is cut off in its header"
 
 
-def size_of(path: str) -> Tuple[int, int]:
-    """Return width and height of a file's display window.
+def header_of(file: BinaryIO) -> _Header:
+    """Read the attributes of a scanline file's header, name to type and bytes; the table of chunks comes next.
 
     Raises:
-        ValueError: it is no EXR file or is cut off.
-        OSError: it cannot be read.
+        ValueError: it is no EXR file of one scanline part, or is cut off.
     """
-    with open(path, "rb") as file:
-        try:
-            magic, flags = struct.unpack("<iI", file.read(8))
-            if magic != MAGIC:
-                raise ValueError("no EXR file")
-            left, top, right, bottom = struct.unpack("<4i", _header(file, flags)["displayWindow"][1])
-        except (struct.error, KeyError) as error:
-            raise ValueError("cut off in its header") from error
-    return right - left + 1, bottom - top + 1
+    try:
+        magic, flags = struct.unpack("<iI", file.read(8))
+        if magic != MAGIC or flags & (TILED | DEEP | MULTIPART):
+            raise ValueError("no EXR file of one scanline part")
+        return _header(file)
+    except struct.error as error:
+        raise ValueError("cut off in its header") from error
 
 
 def _problem(file: BinaryIO, size: int) -> str:
@@ -64,7 +61,7 @@ def _problem(file: BinaryIO, size: int) -> str:
     magic, flags = struct.unpack("<iI", head)
     if magic != MAGIC:
         return "is no EXR file"
-    header = _header(file, flags)
+    header = _header(file)
     if flags & (TILED | DEEP | MULTIPART):
         return "" if size > file.tell() else "is cut off after its header"
     _, top, _, bottom = struct.unpack("<4i", header["dataWindow"][1])
@@ -83,7 +80,7 @@ def _problem(file: BinaryIO, size: int) -> str:
     return "" if max(offsets) + 8 + packed <= size else "is cut off in its last lines"
 
 
-def _header(file: BinaryIO, flags: int) -> _Header:
+def _header(file: BinaryIO) -> _Header:
     """Read the attributes of the first part: name to type and bytes.
 
     Raises:

@@ -14,7 +14,7 @@ from harmovid_resolve.calls import whole
 from harmovid_resolve.clip import Clip, Numbers, below, wanted, with_handles
 from harmovid_resolve.contract import Colour, Task
 from harmovid_resolve.errors import HostError
-from harmovid_resolve.render import Render
+from harmovid_resolve.render import Render, check_storage
 from harmovid_resolve.session import Session
 
 __all__ = ["Inputs", "Plan"]
@@ -75,6 +75,8 @@ class Inputs:
         span = frames if graded else _span(clip, frames, layers, task.handles)
         warnings = _on_handles(frames, span, graded, task.handles) + _on_takes(clip)
         own = None if graded or len(layers) > 1 else source.direct(clip, span)
+        if own is None:
+            check_storage(self._session, task.folder)
         found = (colour.of_render if own is None else colour.of_file)(self._session, clip, task)
         said = (f"{clip.name}: {found.guess}.",) if found.guess else ()
         return Plan(clip, task, layers, frames, span, own or "", found, warnings + said)

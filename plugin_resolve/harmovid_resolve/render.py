@@ -38,7 +38,7 @@ from harmovid_resolve.restore import (
 from harmovid_resolve.session import Session
 from harmovid_resolve.source import checked, path_of
 
-__all__ = ["CODECS", "POLL_S", "STALL_S", "Render"]
+__all__ = ["CODECS", "POLL_S", "STALL_S", "Render", "check_storage"]
 
 CODECS = ("RGBFloatZIP", "RGBFloatPIZ", "RGBFloat", "RGBHalfZIP", "RGBHalfPIZ", "RGBHalf")
 """Codec ids of EXR in the order they are tried: all keep what they are given, the last ones at half precision."""
@@ -258,6 +258,27 @@ class Render:
             if idle >= STALL_S:
                 raise HostError(f"Resolve's render of {name} has not got on for {STALL_S / 60:g} minutes.")
             self._wait(POLL_S)
+
+
+def check_storage(session: Session, folder: str) -> None:
+    """Look whether Resolve renders into a folder at all: it does so in the places of its Media Storage alone.
+
+    Elsewhere no job comes, and a window may open that makes every later call fail.
+
+    Raises:
+        HostError: the folder is in none of them.
+    """
+    places = listed(act(session.resolve, "GetMediaStorage"), "GetMountedVolumeList")
+    wanted = _comparable(folder)
+    if places and not any(wanted.startswith(_comparable(str(place))) for place in places):
+        raise HostError(
+            f"{folder} is in none of Resolve's media storage locations.",
+            fix="Choose a folder in one of them, or add it in Preferences > System > Media Storage.",
+        )
+
+
+def _comparable(folder: str) -> str:
+    return os.path.normcase(os.path.realpath(folder)).rstrip("\\/") + os.sep
 
 
 class Rendering(Aspect):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,20 @@ def test_layers_are_what_lies_over_each_other(film: Film) -> None:
         np.testing.assert_array_equal(pictures.read(path_of(made["fg"], number)), pixels[number])
         own = film.clip.path(SHOWN[0] + 1 + number - 503)
         np.testing.assert_array_equal(pictures.read(path_of(made["bg"], number))[..., :3], pictures.read(own))
+
+
+def test_resolve_renders_into_its_media_storage_alone(film: Film, tmp_path: Path) -> None:
+    """A folder outside is refused before anything is made, with the place to add it; files need no rendering."""
+    film.host.quirks.storage_opens_dialog = True
+    film.host.volumes = [str(tmp_path / "media")]
+    before = snapshot(film.host)
+    outcome = film.run(CopyClient(), way="track", source="graded")[0]
+    assert (outcome.state, outcome.folder) == ("failed", "")
+    assert "is in none of Resolve's media storage locations. Choose a folder in one of them" in outcome.text
+    assert difference(before, snapshot(film.host)) == []
+    assert film.run(CopyClient(), way="pool", source="source")[0].state == "returned"
+    film.host.volumes = []
+    assert plan(film, source="graded").files == ""
 
 
 def test_layers_of_different_sizes_are_refused(film: Film) -> None:
