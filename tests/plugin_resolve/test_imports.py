@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "plugin_resolve" / "harmovid_resolve"
-OWN_PYTHON = ("serve_client.py", "serve_run.py", "serve_pixels.py", "window.py", "install.py", "doctor.py")
+OWN_PYTHON = (
+    "serve_client.py",
+    "serve_run.py",
+    "serve_pixels.py",
+    "window.py",
+    "install.py",
+    "doctor.py",
+    "places.py",
+    "HarmoVid.py",
+)
 """Modules that run in the client's environment, and never in Resolve."""
 
 IN_RESOLVE = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in OWN_PYTHON)
