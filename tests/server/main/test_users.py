@@ -178,6 +178,9 @@ def test_only_a_key_of_the_same_name_replaces() -> None:
     assert replaced(before, {"k9": "anna", "k2": "ben"}) == {"k1": "k9"}
     assert replaced(before, {"k1": "anna", "k2": "benny", "k3": "ben", "k8": "dora"}) == {}
     assert replaced({}, {"k1": "anna"}) == {}
+    assert replaced({"k1": "anna", "k2": "anna"}, {"k2": "anna"}) == {"k1": "k2"}, (
+        "both were let in for a while"
+    )
 
 
 def test_the_audit_log_tells_who_what_and_how_it_ended(tmp_path: Path) -> None:
