@@ -12,6 +12,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_STAMP := .venv/.installed-demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+COMPILED := .venv/.compiled
 TOY_BUNDLES := out/toy-bundles
 DEMO_ARGS := $(if $(filter toy,$(ENGINE)),--bundles $(TOY_BUNDLES)) $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
 
@@ -38,7 +39,13 @@ $(STAMP): pyproject.toml constraints.txt | .venv/bin/python
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(DEMO_STAMP)
 
-demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP)) $(if $(filter toy,$(ENGINE)),$(TOY_BUNDLES)) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own; ENGINE=toy takes diffusion models trained here)
+# A small job per engine, so that no frame of the demo waits for the compiler.
+$(COMPILED): $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))
+	@echo "== Compiling the server's loops, once: up to a minute"
+	@$(BIN)/harmovid benchmark --engine deflicker --engine harmonize --size 540p --frames 2 --quiet > /dev/null
+	@touch $@
+
+demo: $(COMPILED) $(if $(filter toy,$(ENGINE)),$(TOY_BUNDLES)) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own; ENGINE=toy takes diffusion models trained here)
 	$(BIN)/python -m harmovid_demo --out out/demo $(DEMO_ARGS)
 
 # The toy's one-step models as engine bundles; trained first where `make train-toy` has not run.

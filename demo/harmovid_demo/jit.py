@@ -6,8 +6,6 @@ A first run spends longer in the compiler than in anything else, and nothing mov
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import Path
 from typing import Any, Callable, Iterator, TypeVar, cast
 
 import numba
@@ -56,11 +54,3 @@ def on_compiling(begun: Callable[[], None]) -> Iterator[None]:
     """Call `begun` once, when numba first compiles within the block; not where all is found in its cache."""
     with event.install_listener("numba:compile", _Once(begun)):
         yield
-
-
-def is_compiled(source: Path) -> bool:
-    """Return whether numba keeps compiled code of a module on disk that is not older than its source."""
-    elsewhere = os.environ.get("NUMBA_CACHE_DIR")
-    kept = Path(elsewhere).rglob("*.nbi") if elsewhere else (source.parent / "__pycache__").glob("*.nbi")
-    changed = source.stat().st_mtime
-    return any(path.name.startswith(f"{source.stem}.") and path.stat().st_mtime >= changed for path in kept)

@@ -22,8 +22,8 @@ from harmovid.frames import FramePattern
 from harmovid.storage import atomic
 
 from harmovid_demo.compare import Comparison, compare_foregrounds, compare_plates, figures, table
-from harmovid_demo.jit import is_compiled, on_compiling
-from harmovid_demo.server import harmovid, running_server, server_loops
+from harmovid_demo.jit import on_compiling
+from harmovid_demo.server import harmovid, running_server
 from harmovid_demo.sheet import draw_pairs, draw_sheet, save_png
 from harmovid_demo.shot import Shot, generate
 from harmovid_demo.wipe import write_wipe
@@ -107,10 +107,6 @@ class Demo:
             if not address:
                 with self._timed("start the server"):
                     address = stack.enter_context(running_server(self.out, self.bundles))
-                if not all(map(is_compiled, server_loops())):
-                    _say(
-                        "  numba compiles the server's pixel loops, once: the first frames take up to a minute"
-                    )
             _say(f"Server: {address}")
             for task, inputs in jobs.items():
                 with self._timed(task):

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Iterator
 
 from harmovid.server_process import ServerProcess
 
-COMPILED = ("harmovid.pixels.apply.kernels_numba", "harmovid_server.codec.reduce_numba")
-
 
 def harmovid(*words: str) -> list[str]:
     """Return the command line of `harmovid WORDS` under this very Python, whatever is on the path."""
     return [sys.executable, "-m", "harmovid.cli", *words]
-
-
-def server_loops() -> list[Path]:
-    """Return the sources of the loops that the server compiles when it first meets a frame."""
-    found = (importlib.util.find_spec(name) for name in COMPILED)
-    return [Path(spec.origin) for spec in found if spec is not None and spec.origin]
 
 
 @contextlib.contextmanager

@@ -36,7 +36,12 @@ class View(Protocol):
 
 
 def state_text(progress: Progress) -> str:
-    """Return the job's state in a word or two: "queued #2", "sending", "computing", "done"."""
+    """Return the job's state in a word or two ("queued #2", "sending", "computing"), and what the server says of it."""
+    state = _state(progress)
+    return f"{state}: {progress.message}" if progress.message else state
+
+
+def _state(progress: Progress) -> str:
     if progress.state == QUEUED:
         return f"queued #{progress.queue_position}" if progress.queue_position else "queued"
     if progress.state in (DONE, FAILED, CANCELLED, EXPIRED):

@@ -14,6 +14,7 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Set
 from harmovid.frames import FrameRange
 from harmovid.job import ACTIVE_STATES, QUEUED, EngineInfo, Progress
 
+from harmovid_server import compiled_loops
 from harmovid_server.main.store import ACKED, COMPUTED, CONTEXT, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
 
 DELIVERIES_AHEAD = 8
@@ -88,6 +89,7 @@ class Job:
         self.moved_s = 0.0
         self.placed_s = 0.0
         self.full_since_s: Optional[float] = None
+        self.compiling = False
         self.paused_until_s = 0.0
         self.asks_at_s = 0.0
         self.position = 0
@@ -305,7 +307,8 @@ class Job:
             return "waiting for room in the server's spool"
         if self.record.crashes:
             return f"the engine process died {self.record.crashes} times on this job; trying again"
-        return ""
+        waits = self.compiling and not (self.counts[COMPUTED] or self.counts[ACKED] or self.counts[DEAD])
+        return compiled_loops.COMPILING if waits else ""
 
 
 def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:

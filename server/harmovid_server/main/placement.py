@@ -20,6 +20,7 @@ from typing import Iterator, List, Mapping, Optional, Tuple
 from harmovid.errors import EngineFailed, EngineUnknown
 from harmovid.job import FAILED, QUEUED, RUNNING
 
+from harmovid_server import compiled_loops
 from harmovid_server import metric_list as names
 from harmovid_server.logs import about
 from harmovid_server.main.jobs import IDLE_ATTACHED_S, IDLE_DETACHED_S, Job
@@ -106,6 +107,7 @@ def start(state: ServerState, job: Job, name: str) -> None:
     job.info = state.engines[job.spec.engine]
     state.workers[name].jobs.add(job.id)
     job.placed_s = state.now()
+    job.compiling = not compiled_loops.are_compiled()
     state.keep(job)
     if not (job_folder(state.spool.folder, job.id) / "state.npz").exists():
         # As the worker will say (`show`), so that they come in order and before those after them.

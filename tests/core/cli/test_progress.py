@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from harmovid.cli import progress
@@ -18,7 +19,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def job(state: str = "RUNNING", **counts: int) -> Progress:
+def job(state: str = "RUNNING", **counts: Any) -> Progress:
     """Return the progress of a ten-frame job."""
     return Progress(job_id="a" * 32, state=state, total=10, **counts)
 
@@ -34,6 +35,7 @@ def job(state: str = "RUNNING", **counts: int) -> Progress:
         (job(received=10, computed=9, failed=1, delivered=3), "fetching"),
         (job("DONE", delivered=10), "done"),
         (job("CANCELLED"), "cancelled"),
+        (job(received=10, message="the server compiles"), "computing: the server compiles"),
     ],
 )
 def test_state_in_words(shown: Progress, text: str) -> None:
