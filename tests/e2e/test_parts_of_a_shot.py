@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,18 +192,55 @@ def test_a_changed_input_is_made_again_and_said(
     assert "the engine could not see the frames 1020 beside it (frames 1003,1012)" in said
 
 
-class Stopping(DirectorySource):
-    """Kills the server when it is asked for one frame."""
+def test_handles_are_read_from_shared_storage(
+    shots: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames beside a chunk that the server mounts are not sent either, and the chunk is the same."""
+    out = tmp_path / "out"
+    with RunningServer(tmp_path / "server", "--codecs", "1", "--root", f"s={shots}", echo=False) as own:
+        code, answer = deflicker(capsys, own, shots, out, "--frames", "1009-1012", "--map", f"{shots}=s")
+    assert (code, answer["warnings"]) == (0, [])
+    assert all(data(out, frame) == data(whole, frame) for frame in range(1009, 1013))
 
-    def __init__(self, patterns: Any, server: RunningServer, at: int) -> None:
+
+class Striking(DirectorySource):
+    """Does something when it is asked for certain frames, once each."""
+
+    def __init__(self, patterns: Any, strike: Callable[[], None], frames: Iterable[int]) -> None:
         super().__init__(patterns)
-        self.server, self.at = server, at
+        self.strike, self.frames = strike, set(frames)
 
     def read(self, layer: str, frame: int) -> bytes:
-        """Return a frame's bytes, unless it is the one."""
-        if frame == self.at:
-            self.server.kill()
+        """Return a frame's bytes, after the strike where it is one of those."""
+        if frame in self.frames:
+            self.frames.discard(frame)
+            self.strike()
         return super().read(layer, frame)
+
+
+def prepared(client: Client, shots: Path, whole: Path, out: Path, frames: str) -> JobFiles:
+    """Return a job of an engine that averages over time, on the shot and its deflickered version."""
+    inputs = {"fg": f"{whole}/p.####.exr", "bg": f"{shots}/p.####.exr", "matte": f"{shots}/p.####.exr"}
+    engine = client.engine("harmonize-statistics")
+    return JobFiles.prepare(engine, inputs, f"{out}/", frames=frames, options={"exposure": 1.0})
+
+
+@pytest.mark.fault
+def test_a_killed_worker_sees_the_handles_again(
+    server: RunningServer, shots: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Kill -9 of the worker among the handles and among the frames of a part: no pixel shows it."""
+    with Client(server.endpoint) as client:
+        client.start(prepared(client, shots, whole, tmp_path / "undisturbed", "1013-1024")).result()
+        job = prepared(client, shots, whole, tmp_path / "out", "1013-1024")
+        assert job.spec.context == "1001-1012"
+        job.source = Striking(
+            job.source.patterns, lambda: os.kill(server.child("worker-0"), signal.SIGKILL), (1010, 1023)
+        )
+        client.start(job).result()
+    assert names(tmp_path / "out") == names(tmp_path / "undisturbed")
+    for frame in range(1013, 1025):
+        assert data(tmp_path / "out", frame) == data(tmp_path / "undisturbed", frame)
 
 
 @pytest.mark.fault
@@ -213,21 +251,9 @@ def test_a_job_begun_anew_on_the_server_gets_the_same_pixels(
     flags = ("--codecs", "1", "--prefetch-frames", "1")
     with RunningServer(tmp_path / "server", *flags, echo=False) as own:
         with Client(own.endpoint, patience_s=0.5, timeout_s=1.0) as client:
-            engine = client.engine("harmonize-statistics")
-            inputs = {
-                "fg": f"{whole}/p.####.exr",
-                "bg": f"{shots}/p.####.exr",
-                "matte": f"{shots}/p.####.exr",
-            }
-
-            def prepared(out: Path) -> JobFiles:
-                return JobFiles.prepare(
-                    engine, inputs, f"{out}/", frames="1001-1024", options={"exposure": 1.0}
-                )
-
-            client.start(prepared(tmp_path / "undisturbed")).result()
-            job = prepared(tmp_path / "out")
-            job.source = Stopping(job.source.patterns, own, 1024)
+            client.start(prepared(client, shots, whole, tmp_path / "undisturbed", "1001-1024")).result()
+            job = prepared(client, shots, whole, tmp_path / "out", "1001-1024")
+            job.source = Striking(job.source.patterns, own.kill, [1024])
             with pytest.raises((WireError, OutputError)):
                 client.start(job).result()
         first = names(tmp_path / "out")
@@ -235,7 +261,7 @@ def test_a_job_begun_anew_on_the_server_gets_the_same_pixels(
         shutil.rmtree(own.folder / "state")
         own.start()
         with Client(own.endpoint) as client:
-            again = prepared(tmp_path / "out")
+            again = prepared(client, shots, whole, tmp_path / "out", "1001-1024")
             result = client.start(again).result()
         assert 0 < result.resumed < len(FRAMES)
     assert names(tmp_path / "out") == names(tmp_path / "undisturbed")
