@@ -234,8 +234,7 @@ class Journal:
         """Close; remove the file when every result is there, or the job is over with nothing written."""
         if self._file is None:
             return
-        lacking = self._claim is not None and any(frame not in self._written for frame in self._claim.frames)
-        if state == DONE and lacking and self._written:
+        if state == DONE and self._written and self._is_something_missing():
             # The server's job is over: what is missing will be another one.
             self.begin(new_job_id())
             self.close()
@@ -244,6 +243,12 @@ class Journal:
         if state == DONE or (state and not self._written):
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+
+    def _is_something_missing(self) -> bool:
+        if any(frame not in self._written for frame in self.outdated):
+            return True
+        claim = self._claim
+        return claim is not None and not all(os.path.exists(claim.pattern.path(n)) for n in claim.frames)
 
     def close(self) -> None:
         """Let go of the file and its lock; may be called again."""

@@ -381,6 +381,20 @@ def test_results_whose_inputs_changed_are_made_again(plates: Path, tmp_path: Pat
         sink.begin(last.job_id)
         sink.write(2, b"redone", {})
     assert (out / "p.0002.exr").read_bytes() == b"redone"
-    with tracked(plates, out, sent=2) as after:
-        assert sorted(after.begin(after.job_id)) == [1, 2, 3]
-        assert after.job_id == last.job_id
+    after = tracked(plates, out, sent=2)
+    assert sorted(after.begin(after.job_id)) == [1, 2, 3]
+    assert after.job_id == last.job_id
+    after.finish(DONE)
+    assert os.path.exists(after.path)  # frames 4 and 5 are missing
+
+
+def test_results_that_others_made_are_not_missing(plates: Path, tmp_path: Path) -> None:
+    """A run that made some frames of a shot again leaves no journal where all results are there."""
+    out = tmp_path / "out"
+    held = tracked(plates, out)
+    sink = DirectorySink(pattern(out), FRAMES, journal=held)
+    for frame in (1, 2, 4, 5):
+        (out / pattern(out).name(frame)).write_bytes(b"earlier")
+    sink.write(3, b"again", {})
+    sink.finish(DONE)
+    assert not os.path.exists(held.path)
