@@ -26,6 +26,9 @@ IDLE_ATTACHED_S, IDLE_DETACHED_S = 10.0, 2.0
 SHOWN_STATES = (COMPUTED, ACKED, CONTEXT)
 """States of frames that an engine sees for what they tell of others; failed ones it never sees."""
 
+SHOWING = "the engine is shown frames beside those to make"
+"""What a job's progress says while inputs of such frames come."""
+
 SIZE_SLACK = 1.25
 """Room kept for a layer's next file, as a multiple of the largest one seen (grain makes sizes vary)."""
 
@@ -308,7 +311,9 @@ class Job:
         if self.record.crashes:
             return f"the engine process died {self.record.crashes} times on this job; trying again"
         waits = self.compiling and not (self.counts[COMPUTED] or self.counts[ACKED] or self.counts[DEAD])
-        return compiled_loops.COMPILING if waits else ""
+        if waits:
+            return compiled_loops.COMPILING
+        return SHOWING if self.to_show else ""
 
 
 def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:

@@ -60,7 +60,7 @@ def test_context_is_asked_for_in_order_and_counts_for_nothing(rig: DispatcherRig
     show(rig, job, [2, 3, 6, 7])
     assert [frame for _, _, frame in rig.upload_asked()] == [2, 3, 4, 5, 6, 7]
     progress = rig.state.jobs[job].progress()
-    assert (progress.total, progress.received) == (2, 2)
+    assert (progress.total, progress.received, progress.message) == (2, 2, "")
     release(rig, job, [2, 3])
     assert inputs(rig.state, job) == [f"plate.{frame}.exr" for frame in (4, 5, 6, 7)]
     rig.compute(job, [4, 5])
@@ -75,6 +75,7 @@ def test_more_context_than_the_window_passes_through(rig: DispatcherRig) -> None
     """However much context there is, the spool holds a window of it, and the job's own frames come in the end."""
     job = rig.submit(frames="41-42", context="1-40")
     show(rig, job, list(range(1, 41)))
+    assert "shown frames beside" in rig.state.jobs[job].progress().message
     assert len(rig.asked(job)) <= 5
     assert through(rig, job) == list(range(1, 43))
     assert inputs(rig.state, job) == ["plate.41.exr", "plate.42.exr"]
