@@ -62,5 +62,5 @@ if __name__ == "__main__":
         os.environ["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
         )
-        server.WORKER_MODULE = "mirror_server"
+        server.WORKER_MODULES = {"local": "mirror_server"}
         sys.exit(serve())

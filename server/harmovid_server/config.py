@@ -30,6 +30,9 @@ _DEVICE = re.compile(r"(?:auto|cpu|cuda(?::\d{1,3})?)\Z")
 DEVICES = "auto, cpu, cuda or cuda:N"
 PRECISIONS = ("auto", "float32", "float16")
 PROVIDERS = ("tensorrt", "cuda", "cpu")
+BACKENDS = ("local", "ray")
+PLACEMENTS = ("spread", "pack")
+_RAY_ADDRESS = re.compile(r"(?:auto|[^\s/:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5})\Z")
 
 Parse = Callable[[str], Any]
 
@@ -132,6 +135,28 @@ class Config:
         "ONNX Runtime providers to try, comma between: tensorrt, cuda, cpu; all in this order where empty.",
     )
     gpu_bytes: int = _setting(0, parse_bytes, "GPU memory that one network may take; 0 sets no limit.")
+    backend: str = _setting(
+        "local",
+        str,
+        "Where engines run: local, in the worker processes here, or ray, in actors on the machines of a Ray cluster "
+        "(docs/cluster.md). ray needs harmovid[cluster].",
+    )
+    ray_address: str = _setting(
+        "auto",
+        str,
+        "The Ray cluster, HOST:PORT; auto takes the one that this machine is part of. None is ever started.",
+    )
+    ray_actors: int = _setting(1, int, "Engine actors per worker; jobs are shared out among them.", "actors")
+    ray_gpus: float = _setting(
+        0.0, float, "GPUs that each engine actor reserves; actors with 0.5 share one by two.", "GPUs"
+    )
+    ray_cpus: float = _setting(1.0, float, "Processor cores that each engine actor reserves.", "cores")
+    ray_placement: str = _setting(
+        "spread", str, "spread puts the actors on as many machines as there are, pack on few."
+    )
+    ray_wait_s: float = _setting(
+        600.0, float, "How long a job waits for an engine actor that is not there yet, before it fails."
+    )
     active_jobs: int = _setting(4, int, "Jobs that one worker runs side by side; more wait in the queue.")
     queued_jobs: int = _setting(
         100,
@@ -245,16 +270,20 @@ class Config:
             ("user_jobs", 0, 100_000), ("user_frames", 0, 1 << 40), ("user_bytes", 0, 1 << 50),
             ("metrics_port", 0, 65535),
             ("history_bytes", 0, 1 << 50),
+            ("ray_actors", 1, 1024), ("ray_gpus", 0, 64), ("ray_cpus", 0, 1024),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"setting {name} is {value}.", fix=f"It must be from {low} to {high}.")
-        for name in ("full_s", "drain_s", "detach_s", "keep_s"):
+        for name in ("full_s", "drain_s", "detach_s", "keep_s", "ray_wait_s"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"setting {name} is {getattr(self, name)}.", fix="It must be 0 s or more.")
         for name, wrong, allowed in (
             ("device", not _DEVICE.match(self.device), DEVICES),
             ("precision", self.precision not in PRECISIONS, ", ".join(PRECISIONS)),
+            ("backend", self.backend not in BACKENDS, ", ".join(BACKENDS)),
+            ("ray_address", not _RAY_ADDRESS.match(self.ray_address), "auto, HOST:PORT"),
+            ("ray_placement", self.ray_placement not in PLACEMENTS, ", ".join(PLACEMENTS)),
             ("providers", bool(set(self.providers) - set(PROVIDERS)), ", ".join(PROVIDERS)),
         ):
             if wrong:

@@ -14,5 +14,5 @@ if __name__ == "__main__":
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parent)]
     )
-    server.WORKER_MODULE = "echo_worker"
+    server.WORKER_MODULES = {"local": "echo_worker"}
     sys.exit(main())

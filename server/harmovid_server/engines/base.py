@@ -26,7 +26,7 @@ State = Dict[str, StateValue]
 
 @dataclass(frozen=True)
 class ProxyFrame:
-    """One frame at proxy size, as engines see it.
+    """One frame at proxy size, as engines see it. Its arrays may lie in shared memory: nobody writes into them.
 
     Attributes:
         number: the frame's number as the user counts it.
@@ -85,18 +85,22 @@ class ShotSession(Protocol):
         """Give back what the session holds outside Python's own memory. Called once, also after a failure."""
 
 
-class Engine(Protocol):
-    """An engine: described at once, loaded by `activate`, closed by `close`.
+class Described(Protocol):
+    """What may be known of an engine without calling it.
 
     Attributes:
         info: its description; static.
         proxy_lines: height of the proxies it wants.
-        runtime: what really computes (`runtimes.base.Facts`); empty before `activate`.
+        runtime: what really computes (`runtimes.base.Facts`); empty before it is loaded.
     """
 
     info: EngineInfo
     proxy_lines: int
     runtime: Mapping[str, str]
+
+
+class Engine(Described, Protocol):
+    """An engine: described at once, loaded by `activate`, closed by `close`."""
 
     def activate(self, settings: RuntimeSettings) -> None:
         """Load what the engine needs, on the device that the settings allow. Called in the worker, before `start`.

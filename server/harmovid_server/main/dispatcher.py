@@ -55,6 +55,7 @@ class LinkDispatcher:
             "show": self._show,
             "finished": self._finished,
             "job_failed": self._job_failed,
+            "engine_lost": self._engine_lost,
         }
 
     def handle(self, name: str, message: Message) -> None:
@@ -245,3 +246,9 @@ class LinkDispatcher:
             disk_was_full(self.state, job)
         else:
             self.state.end(job, FAILED, from_wire(message["error"]))
+
+    def _engine_lost(self, name: str, message: Message) -> None:
+        """What ran a job's engine elsewhere is gone; the worker itself lives on."""
+        if job := self._of_worker(name, message):
+            self.state.workers[name].jobs.discard(job.id)
+            placement.engine_lost(self.state, job)

@@ -4,9 +4,9 @@ A worker has `Config.active_jobs` slots. A free slot goes to the highest priorit
 equal ones to the user with the fewest slots, and among that user's jobs to the oldest. A job whose client sends too
 slowly (or is away) gives its slot up as soon as another job wants it, and comes back when it has enough input to go on.
 
-When a worker crashes, every job that had finished no frame in it counts one crash and is unproven from then on. At most
-one unproven job runs in a worker at a time: jobs that were only hit by the crash finish a frame and are proven, the one
-that causes it reaches `CRASH_LIMIT` crashes and fails.
+When a worker crashes, or what runs a job's engine elsewhere (`engine_lost`), every job that had finished no frame in it
+counts one crash and is unproven from then on. At most one unproven job runs in a worker at a time: jobs that were only
+hit by the crash finish a frame and are proven, the one that causes it reaches `CRASH_LIMIT` crashes and fails.
 """
 
 from __future__ import annotations
@@ -152,19 +152,24 @@ def worker_lost(state: ServerState, name: str) -> None:
     slot = state.workers.pop(name, None)
     for job_id in sorted(slot.jobs if slot else ()):
         job = state.jobs[job_id]
-        job.worker = None
         adopt_results(state, job)
-        if job.proven or not job.active:
-            continue
-        job.record.crashes += 1
-        job.dirty = True
-        state.keep(job)
-        if job.record.crashes >= CRASH_LIMIT:
-            error = EngineFailed(
-                f"the engine process died {CRASH_LIMIT} times on this job without finishing a frame.",
-                fix="The server's log says how; try the job with another engine or other frames.",
-            )
-            state.end(job, FAILED, error)
+        engine_lost(state, job)
+
+
+def engine_lost(state: ServerState, job: Job) -> None:
+    """What ran a job's engine is dead: count that where it had finished no frame, and let the job wait again."""
+    job.worker = None
+    if job.proven or not job.active:
+        return
+    job.record.crashes += 1
+    job.dirty = True
+    state.keep(job)
+    if job.record.crashes >= CRASH_LIMIT:
+        error = EngineFailed(
+            f"the engine process died {CRASH_LIMIT} times on this job without finishing a frame.",
+            fix="The server's log says how; try the job with another engine or other frames.",
+        )
+        state.end(job, FAILED, error)
 
 
 def adopt_results(state: ServerState, job: Job) -> None:

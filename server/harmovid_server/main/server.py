@@ -44,7 +44,9 @@ from harmovid_server.spool import Spool
 
 log = logging.getLogger("harmovid.main")
 
-WORKER_MODULE = "harmovid_server.worker"
+WORKER_MODULES = {"local": "harmovid_server.worker", "ray": "harmovid_server.cluster"}
+"""What a worker slot starts, by `Config.backend`."""
+
 METRICS = "metrics"
 POLL_MS = 100
 GOODBYE_S = 1.0
@@ -67,6 +69,7 @@ def serve(config: Config) -> int:
     check_exposure(config)
     check_bundles(config)
     check_metrics(config)
+    check_backend(config)
     with Server(config) as server:
         server.start()
         while not server.stopping:
@@ -126,6 +129,19 @@ def check_metrics(config: Config) -> None:
         )
 
 
+def check_backend(config: Config) -> None:
+    """Refuse a backend that is not installed here.
+
+    Raises:
+        InputError: Ray is missing.
+    """
+    if config.backend == "ray" and find_spec("ray") is None:
+        raise InputError(
+            "--backend ray needs Ray, which is not installed.",
+            fix="Run pip install 'harmovid[server,cluster]', or leave the backend out.",
+        )
+
+
 class Server:
     """The main process: its folders, store, link, child processes and clock."""
 
@@ -160,7 +176,7 @@ class Server:
         settings = self._run / "settings.json"
         self.config.save(settings)
         slots = [("front", "harmovid_server.front")]
-        slots += [(f"worker-{n}", WORKER_MODULE) for n in range(self.config.workers)]
+        slots += [(f"worker-{n}", WORKER_MODULES[self.config.backend]) for n in range(self.config.workers)]
         slots += [("fetch", "harmovid_server.fetch")] if self.config.roots else []
         slots += [(METRICS, "harmovid_server.metrics")] if self.config.metrics_port else []
         self.children = [Child(slot, module, self.router.address, settings) for slot, module in slots]

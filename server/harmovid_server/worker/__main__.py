@@ -13,9 +13,8 @@ from harmovid.errors import HarmoVidError
 
 from harmovid_server import engines
 from harmovid_server.child import enter
-from harmovid_server.worker.codec_pool import COMMAND, COMMAND_LOG_JSON, CodecPool
 from harmovid_server.worker.engine_host import EngineHost
-from harmovid_server.worker.worker import Worker, codec_children, runtime_settings
+from harmovid_server.worker.worker import runtime_settings, work
 
 log = logging.getLogger("harmovid.worker")
 
@@ -28,16 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     except HarmoVidError as error:
         log.error("engines cannot be offered: %s", error)
         sys.exit(2)
-    host = EngineHost(loaded, runtime_settings(config, link.name))
-    pool = CodecPool(codec_children(config), COMMAND_LOG_JSON if config.log_json else COMMAND)
-    worker = Worker(link, host, pool)
-    link.send("hello", role="worker", engines=[info.to_dict() for info in host.infos()])
-    try:
-        while pool.failure is None:
-            worker.turn()
-    finally:
-        worker.close()
-    sys.exit(str(pool.failure))
+    work(config, link, EngineHost(loaded, runtime_settings(config, link.name)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""The engines of a worker: activated when first needed, called one at a time, their faults turned into
-errors.
+"""Engines in this process: activated when first needed, called one at a time, their faults turned into errors.
 
-    host = EngineHost(engines.load(), settings)
-    session = host.start("deflicker", shot)
-    with host.turn("deflicker", "on frame 1001"):
-        answers = list(session.push(frame))
-    host.close()
+host = EngineHost(engines.load(), settings)
+session = host.start(host.engine("deflicker"), shot)
+with host.turn("deflicker", "on frame 1001"):
+    answers = list(session.push(frame))
+host.close()
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional, Se
 from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
 
-from harmovid_server.engines.base import Engine, ShotInfo, ShotSession
+from harmovid_server.engines.base import Described, Engine, ShotInfo, ShotSession
 from harmovid_server.logs import about
 from harmovid_server.runtimes.base import ANY, RuntimeSettings
 
@@ -113,20 +112,23 @@ class EngineHost:
             )
         return self._engines[name]
 
-    def start(self, name: str, shot: ShotInfo) -> ShotSession:
-        """Open a session for a shot, on an engine that is activated the first time.
+    def start(
+        self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool] = lambda: False
+    ) -> ShotSession:
+        """Open a session for a shot, on an engine that is activated the first time. It waits for nothing but its turn.
 
         Raises:
             EngineFailed: weights that do not load, or whatever else the engine raises.
         """
-        engine = self.engine(name)
+        name = engine.info.name
+        loaded = self.engine(name)
         with self.turn(name, "while it was started"):
             if name not in self._active:
-                engine.activate(self.settings)
+                loaded.activate(self.settings)
                 self._active.add(name)
-                log.info("engine loaded", extra=about(engine=name, **engine.runtime))
-            session = engine.start(shot)
-            self._tell(engine)
+                log.info("engine loaded", extra=about(engine=name, **loaded.runtime))
+            session = loaded.start(shot)
+            self._tell(loaded)
             self._sessions[name] += 1
             return session
 

@@ -19,7 +19,7 @@ from harmovid.frames import FrameRange
 from harmovid.job import JobSpec
 
 from harmovid_server.codec.plan import Plan
-from harmovid_server.engines.base import Engine
+from harmovid_server.engines.base import Described
 from harmovid_server.spool import input_path, output_path
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.codec_queue import Reply
@@ -100,7 +100,7 @@ class JobContext:
     folder: Path
     numbers: FrameRange
     plan: Plan
-    engine: Engine
+    engine: Described
     pool: CodecPool
     send: Send
     done: Set[int]
@@ -109,7 +109,7 @@ class JobContext:
     unseen: Set[int] = field(default_factory=set)
 
     @classmethod
-    def of(cls, message: Message, engine: Engine, pool: CodecPool, send: Send) -> JobContext:
+    def of(cls, message: Message, engine: Described, pool: CodecPool, send: Send) -> JobContext:
         """Read main's `start` message.
 
         Raises:

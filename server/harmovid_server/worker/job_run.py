@@ -8,6 +8,8 @@ For each frame: wait until it is there, have a codec child make its proxy, push 
 child render each frame that the session answers, report it to main. Several proxies and renders are under way at any
 time; the engine sees one frame after the other. Of a frame that is done only its number is kept.
 
+Where the engine itself is lost, with another machine (`EngineLostError`), main starts the job again.
+
 A job that starts again goes on from its checkpoint. Without one (first attempt, another engine version, a damaged file)
 the session starts anew and sees all frames from the first on, also those that are done: main requests their inputs
 again (`show`), so that what is left gets the very answers of an undisturbed run. Context, frames of which no result is
@@ -31,7 +33,7 @@ from harmovid_server.spool import DISK_FULL, file_is
 from harmovid_server.worker import checkpoint
 from harmovid_server.worker.checkpoint import Checkpoint
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.host import EngineLostError, Host
 from harmovid_server.worker.job_context import Arrivals, JobContext, Message, Send
 from harmovid_server.worker.stages import ProxyStage, RenderStage
 
@@ -62,7 +64,7 @@ class JobRun:
     def __init__(
         self,
         message: Message,
-        host: EngineHost,
+        host: Host,
         pool: CodecPool,
         send: Send,
         now: Callable[[], float] = time.monotonic,
@@ -79,6 +81,7 @@ class JobRun:
         self._host = host
         self._sessions = ExitStack()
         self._position: Optional[int] = None
+        self._lost = False
         self._saved_s = now()
         self._save_took_s = 0.0
 
@@ -96,9 +99,14 @@ class JobRun:
         context = self.context
         try:
             self._open()
-            self._work()
+            self._work_to_the_end()
             self._release()
             context.tell("finished")
+        except EngineLostError as error:
+            log.warning(
+                "engine lost", extra=about(job=context.job, attempt=context.attempt, reason=str(error))
+            )
+            context.tell("engine_lost")
         except (StoppedError, CancelledError):
             log.info("job stopped", extra=about(job=context.job, attempt=context.attempt))
         except HarmoVidError as error:
@@ -158,12 +166,18 @@ class JobRun:
         context, engine = self.context, self.context.engine
         context.plan = Plan.of(context.spec, engine.info, engine.proxy_lines)
         self._options = engine.info.check_options(context.spec.options)
-        return self._start_session()
+        session = self._start_session()
+        if title(engine.info) != context.plan.engine:
+            raise EngineFailed(
+                f"engine {context.spec.engine} is there in several versions.",
+                fix="Give every machine the same one, then send the job again.",
+            )
+        return session
 
     def _start_session(self) -> ShotSession:
         context = self.context
         shot = ShotInfo(tuple(context.numbers), self._options, context.spec.layers)
-        session = self._host.start(context.spec.engine, shot)
+        session = self._host.start(context.engine, shot, lambda: self.arrivals.stopped)
         self._sessions.callback(self._host.end, context.spec.engine, session)
         return session
 
@@ -198,6 +212,15 @@ class JobRun:
         context.tell("show", frames=shown)
         needed = set(shown)
         return [n for n in numbers if n not in context.done or n in needed]
+
+    def _work_to_the_end(self) -> None:
+        """Do the work; when its engine is lost, end what that has answered, so that no child works for the job then."""
+        try:
+            self._work()
+        except EngineLostError:
+            self._lost = True
+            self._wait(lambda: not self._renders.open)
+            raise
 
     def _work(self) -> None:
         """Take every frame through, in order, and wait for the last result."""
@@ -260,9 +283,9 @@ class JobRun:
             wake.wait(self._save_due_s())
 
     def _save_due_s(self) -> Optional[float]:
-        """Return in how many seconds a checkpoint is due; None where nothing would be secured by it."""
+        """Return in how many seconds a checkpoint is due; None where nothing would be secured by it, or none can be."""
         secured = len(self._renders.unsecured)
-        if not secured:
+        if not secured or self._lost:
             return None
         pause_s = max(
             self._save_took_s / CHECKPOINT_SHARE, CHECKPOINT_S if secured < CHECKPOINT_FRAMES else 0.0

@@ -11,9 +11,10 @@ import logging
 import os
 import queue
 import socket
+import sys
 import threading
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NoReturn, Optional, Tuple
 
 import zmq
 from harmovid.errors import HarmoVidError
@@ -23,8 +24,8 @@ from harmovid_server.ipc import IpcClient, Message
 from harmovid_server.logs import about
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_server.runtimes.devices import count_gpus
-from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.codec_pool import COMMAND, COMMAND_LOG_JSON, CodecPool
+from harmovid_server.worker.host import Host
 from harmovid_server.worker.job_run import JobRun
 
 log = logging.getLogger("harmovid.worker")
@@ -77,7 +78,7 @@ class Outbox:
 class Worker:
     """The jobs of this process, by id."""
 
-    def __init__(self, link: IpcClient, host: EngineHost, pool: CodecPool) -> None:
+    def __init__(self, link: IpcClient, host: Host, pool: CodecPool) -> None:
         self._link = link
         self._host = host
         self._pool = pool
@@ -146,6 +147,23 @@ def _run(job_run: JobRun, before: Optional[Running]) -> None:
         before.job_run.arrivals.stop()
         before.thread.join()
     job_run.run()
+
+
+def work(config: Config, link: IpcClient, host: Host) -> NoReturn:
+    """Be a worker with this engine host until main is gone, or until codec children do not start any more.
+
+    Raises:
+        SystemExit: always, with what failed: main then starts another worker.
+    """
+    pool = CodecPool(codec_children(config), COMMAND_LOG_JSON if config.log_json else COMMAND)
+    worker = Worker(link, host, pool)
+    link.send("hello", role="worker", engines=[info.to_dict() for info in host.infos()])
+    try:
+        while pool.failure is None:
+            worker.turn()
+    finally:
+        worker.close()
+    sys.exit(str(pool.failure))
 
 
 def runtime_settings(config: Config, worker: str) -> RuntimeSettings:

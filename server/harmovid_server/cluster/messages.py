@@ -1,0 +1,59 @@
+"""What passes between a worker and its engine actors: plain values, bytes and arrays, nothing of our own classes.
+
+    frame_of(pack_frame(frame)) == frame
+    answers_of(pack_answers(answers)) == answers
+
+So both sides need the same words, not the same code. Arrays of more than a few pages travel in Ray's object store and
+are read where they lie.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Tuple
+
+import numpy as np
+from harmovid.pixels.field import LightingField
+
+from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo, State
+from harmovid_server.worker.checkpoint import plain
+
+Plain = Dict[str, Any]
+PackedAnswer = Tuple[int, bytes, Plain]
+
+
+def pack_shot(shot: ShotInfo) -> Plain:
+    """Return a shot's frames, options and layers."""
+    return {"frames": list(shot.frames), "options": dict(shot.options), "layers": list(shot.layers)}
+
+
+def shot_of(packed: Plain) -> ShotInfo:
+    """Return what `pack_shot` has packed."""
+    return ShotInfo(tuple(packed["frames"]), packed["options"], tuple(packed["layers"]))
+
+
+def pack_frame(frame: ProxyFrame) -> Plain:
+    """Return a proxy with its arrays as they are."""
+    return {
+        "number": frame.number, "images": dict(frame.images), "mattes": dict(frame.mattes), "box": list(frame.box),
+    }  # fmt: skip
+
+
+def frame_of(packed: Plain) -> ProxyFrame:
+    """Return what `pack_frame` has packed; its arrays cannot be written to."""
+    x0, y0, x1, y1 = packed["box"]
+    return ProxyFrame(packed["number"], packed["images"], packed["mattes"], (x0, y0, x1, y1))
+
+
+def pack_answers(answers: Iterable[Answer]) -> List[PackedAnswer]:
+    """Return answers with their fields as bytes (docs/lighting-field.md)."""
+    return [(answer.number, answer.field.to_bytes(), plain(answer.report)) for answer in answers]
+
+
+def answers_of(packed: Iterable[PackedAnswer]) -> List[Answer]:
+    """Return what `pack_answers` has packed."""
+    return [Answer(number, LightingField.from_bytes(field), report) for number, field, report in packed]
+
+
+def own_state(state: State) -> State:
+    """Return a session's state with arrays that it may keep and write to."""
+    return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in state.items()}
