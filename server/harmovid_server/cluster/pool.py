@@ -36,6 +36,9 @@ BACK_OFF_S = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 """As main sets it for workers: engines compute the same bits here and there."""
 
+COMING_S = 20.0
+"""So long a job waits for an actor of its own that is just being started, before it shares one."""
+
 STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
 """`Config.ray_placement` to Ray's words: on as many machines as there are, or on few."""
 
@@ -96,8 +99,13 @@ class _Seat:
 
     def __init__(self) -> None:
         self.actor: Optional[RayActor] = None
-        self.due_s = 0.0
+        self.due_s = time.monotonic()
         self.failures = 0
+
+    def coming(self, now_s: float) -> bool:
+        """Whether an actor will most likely be there in a moment."""
+        is_up = self.actor is not None and self.actor.about is not None
+        return not is_up and not self.failures and now_s < self.due_s + COMING_S
 
 
 class ActorPool:
@@ -130,14 +138,17 @@ class ActorPool:
             self._tend()
 
     def take(self) -> Optional[RayActor]:
-        """Return the living actor with the fewest sessions, for one more; None while there is none."""
+        """Return the living actor with the fewest sessions, for one more; None while there is none.
+
+        Where all have one already and another is coming, it is waited for: a job stays where it begins.
+        """
         while True:
             with self._lock:
                 self._tend()
-                there = self._ready()
-                if not there:
+                now_s = time.monotonic()
+                actor = min(self._ready(), key=lambda each: each.sessions, default=None)
+                if actor is None or (actor.sessions and any(seat.coming(now_s) for seat in self._seats)):
                     return None
-                actor = min(there, key=lambda each: each.sessions)
                 actor.sessions += 1
             # One that died while it was idle is no job's fault.
             with suppress(EngineLostError):
@@ -191,7 +202,7 @@ class ActorPool:
             text = f"{said['machine']} has HarmoVid {said['version']} installed, this server is {__version__}"
             self._empty(seat, text)
             return
-        actor.about, seat.failures = said, 0
+        actor.about = said
         log.info("engine actor ready", extra=about(machine=said["machine"], engine_pid=said["pid"]))
 
     def _empty(self, seat: _Seat, reason: str) -> None:
@@ -200,8 +211,9 @@ class ActorPool:
         if actor is None:
             return
         self.problem = reason
+        # One that had been up says nothing about the next one.
+        seat.failures = 0 if actor.about else seat.failures + 1
         seat.due_s = time.monotonic() + BACK_OFF_S[min(seat.failures, len(BACK_OFF_S) - 1)]
-        seat.failures += 1
         log.warning("engine actor lost", extra=about(machine=actor.machine, reason=reason))
         with suppress(RayError):
             ray.kill(actor.handle)

@@ -1,0 +1,42 @@
+"""Nodes of a Ray cluster killed at random under running jobs: frames lost, doubled or wrong.
+
+    python bench/cluster_kills.py [--kills 30] [--seed 1] [--json FILE]
+
+The nodes are processes of this machine. Every job's results have to have the bytes of an undisturbed run without Ray.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+
+
+def main() -> int:
+    """Run it, print the tally, and return 1 when anything is wrong."""
+    grammar = argparse.ArgumentParser(description="Kills of nodes in the middle of jobs.")
+    grammar.add_argument("--kills", type=int, default=30)
+    grammar.add_argument("--seed", type=int, default=1)
+    grammar.add_argument("--json", metavar="FILE")
+    args = grammar.parse_args()
+    sys.path.insert(0, str(TESTS))
+    from fakes.cluster_kills import kill_often
+
+    with tempfile.TemporaryDirectory() as work:
+        tally = kill_often(Path(work), args.kills, args.seed)
+    print(f"{tally.kills} kills in {tally.rounds} rounds of jobs, {tally.attempts} attempts")
+    print(f"frames lost or wrong, jobs not whole: {len(tally.wrong)}")
+    for each in tally.wrong:
+        print(f"  {each}")
+    if args.json:
+        Path(args.json).write_text(json.dumps(asdict(tally), indent=1) + "\n", encoding="utf-8")
+    return 1 if tally.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Nodes of a Ray cluster killed at random under running jobs, and what their results are in the end."""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List
+
+from fakes.exr_files import plate
+from fakes.ray_cluster import RayCluster, environment
+from fakes.running import RunningServer
+from fakes.waiting import wait_until
+from harmovid import Client, JobFiles
+from harmovid.pixels import exr
+
+FRAMES = 40
+JOBS = 2
+OPTIONS = {"delay_s": 0.05, "lag": 2}
+"""Of the engine `memory`: each answer depends on every frame before it, so that one lost or doubled there shows."""
+
+MOVE_S = 240.0
+"""How long a job may take to have a further frame after a kill, on a machine that does many other things."""
+
+
+@dataclass
+class Tally:
+    """What was counted. `wrong` names each frame that is missing, made twice or other than undisturbed."""
+
+    kills: int = 0
+    rounds: int = 0
+    attempts: int = 0
+    wrong: List[str] = field(default_factory=list)
+
+
+def kill_often(work: Path, kills: int, seed: int) -> Tally:
+    """Kill nodes under running jobs until there were so many kills, and compare every result.
+
+    After each kill every job that is not done has to get a frame further before the next one: three losses in a row
+    without a frame fail a job, as they should.
+
+    Args:
+        work: an empty folder.
+        kills: how many.
+        seed: of which node, and when.
+    """
+    chance, tally = random.Random(seed), Tally()
+    environ = environment(work / "installed")
+    frames = work / "plates"
+    frames.mkdir()
+    for number in range(1, FRAMES + 1):
+        exr.write(plate(number), frames / f"plate.{number}.exr")
+    with RunningServer(work / "local", "--codecs", "1", echo=False, environ=environ) as server:
+        (right,) = run_jobs(server, frames, work / "right", 1)
+    ray = ("--backend", "ray", "--ray-actors", str(JOBS), "--codecs", "1", "--ray-address")
+    # One node more than actors: a lost actor need not wait for the next node.
+    with (
+        RayCluster(environ, nodes=JOBS + 1) as cluster,
+        RunningServer(work / "ray", *ray, cluster.address, echo=False, environ=environ) as server,
+    ):
+        while tally.kills < kills:
+            tally.rounds += 1
+            out = work / f"round{tally.rounds}"
+            with ThreadPoolExecutor(1) as beside:
+                running = beside.submit(run_jobs, server, frames, out, JOBS)
+                _kill_while(server, cluster, tally, kills, chance)
+                results = running.result()
+            for index, found in enumerate(results):
+                for number, expected in right.items():
+                    if found.get(number) != expected:
+                        tally.wrong.append(f"round {tally.rounds}, job {index}, frame {number}")
+        tally.attempts = server.log.count("job started")
+        tally.wrong += _not_whole(server)
+    return tally
+
+
+def _not_whole(server: RunningServer) -> List[str]:
+    """Return jobs that the server counts as ended otherwise than whole."""
+    with Client(server.endpoint) as client:
+        jobs = client.status()
+    return [
+        str(job.progress)
+        for job in jobs
+        if (job.progress.state, job.progress.computed, job.progress.failed) != ("DONE", FRAMES, 0)
+    ]
+
+
+def run_jobs(server: RunningServer, frames: Path, out: Path, count: int) -> List[Dict[int, bytes]]:
+    """Run so many jobs at once; return the bytes of their results by frame."""
+
+    def one(index: int) -> Dict[int, bytes]:
+        folder = out / str(index)
+        folder.mkdir(parents=True)
+        with Client(server.endpoint) as client:
+            job = JobFiles.prepare(
+                client.engine("memory"), {"plate": str(frames / "plate.#.exr")}, str(folder / "out.#.exr"),
+                frames=f"1-{FRAMES}", options=OPTIONS,
+            )  # fmt: skip
+            result = client.start(job).result()
+        assert not result.failed, result.failed
+        return {
+            int(path.name.split(".")[1]): path.read_bytes()
+            for path in folder.iterdir()
+            if path.suffix == ".exr"
+        }
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def _kill_while(
+    server: RunningServer, cluster: RayCluster, tally: Tally, kills: int, chance: random.Random
+) -> None:
+    """Kill nodes while the jobs run; a node that is killed is followed by another."""
+    with Client(server.endpoint) as client:
+        while tally.kills < kills:
+            _wait_for_a_frame_each(client, tally.rounds)
+            if all(count == FRAMES for count in _computed(client, tally.rounds).values()):
+                return
+            time.sleep(chance.uniform(0.0, 0.4))  # the moment is what is drawn, not a wait for anything
+            cluster.kill(chance.choice(cluster.nodes))
+            tally.kills += 1
+            cluster.add()
+
+
+def _computed(client: Client, rounds: int) -> Dict[str, int]:
+    """Return how many frames each job of the latest round has; nothing before all of them are there."""
+    jobs = client.status()
+    if len(jobs) < JOBS * rounds:
+        return {}
+    return {job.progress.job_id: job.progress.computed for job in jobs[:JOBS]}
+
+
+def _wait_for_a_frame_each(client: Client, rounds: int) -> None:
+    """Wait until all jobs of the round are there, and each has more frames than now, or all."""
+    before = _computed(client, rounds)
+
+    def moved() -> bool:
+        now = _computed(client, rounds)
+        return bool(now) and all(count == FRAMES or count > before.get(job, 0) for job, count in now.items())
+
+    wait_until(moved, MOVE_S)
