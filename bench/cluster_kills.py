@@ -25,10 +25,20 @@ def main() -> int:
     grammar.add_argument("--json", metavar="FILE")
     args = grammar.parse_args()
     sys.path.insert(0, str(TESTS))
-    from fakes.cluster_kills import kill_often
+    from fakes.cluster_kills import JOBS, kill_often
+    from fakes.ray_cluster import RayCluster, environment
+    from fakes.running import RunningServer
 
-    with tempfile.TemporaryDirectory() as work:
-        tally = kill_often(Path(work), args.kills, args.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        environ = environment(work / "installed")
+        flags = ("--backend", "ray", "--ray-actors", str(JOBS), "--codecs", "1", "--ray-address")
+        with (
+            RayCluster(environ, nodes=JOBS + 1) as cluster,
+            RunningServer(work / "local", "--codecs", "1", echo=False, environ=environ) as local,
+            RunningServer(work / "ray", *flags, cluster.address, echo=False, environ=environ) as server,
+        ):
+            tally = kill_often(work, local, server, cluster, args.kills, args.seed)
     print(f"{tally.kills} kills in {tally.rounds} rounds of jobs, {tally.attempts} attempts")
     print(f"frames lost or wrong, jobs not whole: {len(tally.wrong)}")
     for each in tally.wrong:

@@ -7,13 +7,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 from fakes.exr_files import plate
-from fakes.ray_cluster import RayCluster, environment
+from fakes.ray_cluster import RayCluster
 from fakes.running import RunningServer
 from fakes.waiting import wait_until
 from harmovid import Client, JobFiles
+from harmovid.job import Progress
 from harmovid.pixels import exr
 
 FRAMES = 40
@@ -35,7 +36,9 @@ class Tally:
     wrong: List[str] = field(default_factory=list)
 
 
-def kill_often(work: Path, kills: int, seed: int) -> Tally:
+def kill_often(
+    work: Path, local: RunningServer, server: RunningServer, cluster: RayCluster, kills: int, seed: int
+) -> Tally:
     """Kill nodes under running jobs until there were so many kills, and compare every result.
 
     After each kill every job that is not done has to get a frame further before the next one: three losses in a row
@@ -43,48 +46,41 @@ def kill_often(work: Path, kills: int, seed: int) -> Tally:
 
     Args:
         work: an empty folder.
+        local: a server without Ray, that makes what is right.
+        server: one with its engines on the cluster.
+        cluster: with a node more than the server has actors, so that a lost one need not wait for the next node.
         kills: how many.
         seed: of which node, and when.
     """
     chance, tally = random.Random(seed), Tally()
-    environ = environment(work / "installed")
     frames = work / "plates"
     frames.mkdir()
     for number in range(1, FRAMES + 1):
         exr.write(plate(number), frames / f"plate.{number}.exr")
-    with RunningServer(work / "local", "--codecs", "1", echo=False, environ=environ) as server:
-        (right,) = run_jobs(server, frames, work / "right", 1)
-    ray = ("--backend", "ray", "--ray-actors", str(JOBS), "--codecs", "1", "--ray-address")
-    # One node more than actors: a lost actor need not wait for the next node.
-    with (
-        RayCluster(environ, nodes=JOBS + 1) as cluster,
-        RunningServer(work / "ray", *ray, cluster.address, echo=False, environ=environ) as server,
-    ):
-        while tally.kills < kills:
-            tally.rounds += 1
-            out = work / f"round{tally.rounds}"
-            with ThreadPoolExecutor(1) as beside:
-                running = beside.submit(run_jobs, server, frames, out, JOBS)
-                _kill_while(server, cluster, tally, kills, chance)
-                results = running.result()
-            for index, found in enumerate(results):
-                for number, expected in right.items():
-                    if found.get(number) != expected:
-                        tally.wrong.append(f"round {tally.rounds}, job {index}, frame {number}")
-        tally.attempts = server.log.count("job started")
-        tally.wrong += _not_whole(server)
+    (right,) = run_jobs(local, frames, work / "right", 1)
+    attempts = server.log.count("job started")
+    while tally.kills < kills:
+        tally.rounds += 1
+        before = len(_status(server))
+        with ThreadPoolExecutor(1) as beside:
+            running = beside.submit(run_jobs, server, frames, work / f"round{tally.rounds}", JOBS)
+            _kill_while(server, cluster, before, tally, kills, chance)
+            results = running.result()
+        for index, found in enumerate(results):
+            for number, expected in right.items():
+                if found.get(number) != expected:
+                    tally.wrong.append(f"round {tally.rounds}, job {index}, frame {number}")
+        for progress in _status(server)[:JOBS]:
+            if (progress.state, progress.computed, progress.failed) != ("DONE", FRAMES, 0):
+                tally.wrong.append(f"round {tally.rounds}: {progress}")
+    tally.attempts = server.log.count("job started") - attempts
     return tally
 
 
-def _not_whole(server: RunningServer) -> List[str]:
-    """Return jobs that the server counts as ended otherwise than whole."""
+def _status(server: RunningServer) -> List[Progress]:
+    """Return how far all jobs are, the latest first."""
     with Client(server.endpoint) as client:
-        jobs = client.status()
-    return [
-        str(job.progress)
-        for job in jobs
-        if (job.progress.state, job.progress.computed, job.progress.failed) != ("DONE", FRAMES, 0)
-    ]
+        return [job.progress for job in client.status()]
 
 
 def run_jobs(server: RunningServer, frames: Path, out: Path, count: int) -> List[Dict[int, bytes]]:
@@ -111,34 +107,34 @@ def run_jobs(server: RunningServer, frames: Path, out: Path, count: int) -> List
 
 
 def _kill_while(
-    server: RunningServer, cluster: RayCluster, tally: Tally, kills: int, chance: random.Random
+    server: RunningServer, cluster: RayCluster, earlier: int, tally: Tally, kills: int, chance: random.Random
 ) -> None:
-    """Kill nodes while the jobs run; a node that is killed is followed by another."""
-    with Client(server.endpoint) as client:
-        while tally.kills < kills:
-            _wait_for_a_frame_each(client, tally.rounds)
-            if all(count == FRAMES for count in _computed(client, tally.rounds).values()):
-                return
-            time.sleep(chance.uniform(0.0, 0.4))  # the moment is what is drawn, not a wait for anything
-            cluster.kill(chance.choice(cluster.nodes))
-            tally.kills += 1
-            cluster.add()
+    """Kill nodes while the jobs run; a node that is killed is followed by another.
+
+    Args:
+        earlier: how many jobs the server had before.
+    """
+
+    def computed() -> Dict[str, int]:
+        found = _status(server)
+        return {job.job_id: job.computed for job in found[:JOBS]} if len(found) == earlier + JOBS else {}
+
+    while tally.kills < kills:
+        _wait_for_a_frame_each(computed)
+        if all(count == FRAMES for count in computed().values()):
+            return
+        time.sleep(chance.uniform(0.0, 0.4))  # the moment is what is drawn, not a wait for anything
+        cluster.kill(chance.choice(cluster.nodes))
+        tally.kills += 1
+        cluster.add()
 
 
-def _computed(client: Client, rounds: int) -> Dict[str, int]:
-    """Return how many frames each job of the latest round has; nothing before all of them are there."""
-    jobs = client.status()
-    if len(jobs) < JOBS * rounds:
-        return {}
-    return {job.progress.job_id: job.progress.computed for job in jobs[:JOBS]}
-
-
-def _wait_for_a_frame_each(client: Client, rounds: int) -> None:
+def _wait_for_a_frame_each(computed: Callable[[], Dict[str, int]]) -> None:
     """Wait until all jobs of the round are there, and each has more frames than now, or all."""
-    before = _computed(client, rounds)
+    before = computed()
 
     def moved() -> bool:
-        now = _computed(client, rounds)
+        now = computed()
         return bool(now) and all(count == FRAMES or count > before.get(job, 0) for job, count in now.items())
 
     wait_until(moved, MOVE_S)

@@ -4,7 +4,7 @@
         RunningServer(folder, "--backend", "ray", "--ray-address", cluster.address, environ=environ)
         cluster.kill(cluster.nodes[0]); cluster.add()
 
-The head has no room for actors, every other node has room for one. `environment` makes the engines of
+The head has no room for actors. `environment` makes the engines of
 `engines_for_tests` installed for all of them.
 """
 
@@ -51,17 +51,19 @@ def environment(folder: Path) -> Dict[str, str]:
 class RayCluster:
     """The cluster's processes. `nodes` are the ids of those that live, the head apart."""
 
-    def __init__(self, environ: Dict[str, str], nodes: int = 2) -> None:
+    def __init__(self, environ: Dict[str, str], nodes: int = 2, actors: int = 1) -> None:
+        """Remember what to start: so many nodes beside the head, each with room for so many actors of one core."""
         self.address = ""
         self.nodes: List[str] = []
         self._environ = environ
         self._count = nodes
+        self._actors = actors
 
     def __enter__(self) -> RayCluster:
         self._folder = tempfile.mkdtemp(prefix="hvray")  # short: sockets lie in it
         self._log = open(Path(self._folder) / "cluster.log", "wb")
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self._folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, __file__, self._folder, str(self._actors)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._log, env=self._environ,
         )  # fmt: skip
         self.address = self._hear()["address"]
@@ -113,7 +115,7 @@ def say(fields: Dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def main(folder: str) -> None:
+def main(folder: str, actors: int) -> None:
     """Be the cluster's own process: start the head, then do what comes as JSON lines; end with the input."""
     warnings.simplefilter("ignore")
     from ray.cluster_utils import Cluster
@@ -128,7 +130,7 @@ def main(folder: str) -> None:
     for line in sys.stdin:
         said = json.loads(line)
         if said["op"] == "add":
-            node = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+            node = cluster.add_node(num_cpus=actors, object_store_memory=STORE_BYTES)
             nodes[node.node_id] = node
             say({"node": node.node_id})
         else:
@@ -138,4 +140,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

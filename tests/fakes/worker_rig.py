@@ -17,7 +17,7 @@ import msgpack
 from harmovid.job import JobSpec, OutputSpec
 from harmovid.pixels import exr
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.host import Host
 from harmovid_server.worker.job_run import JobRun
 
 JOB = "0123456789abcdef0123456789abcdef"
@@ -39,13 +39,14 @@ TABLE = {
     "show": {"job", "attempt", "frames"},
     "finished": {"job", "attempt"},
     "job_failed": {"job", "attempt", "error"},
+    "engine_lost": {"job", "attempt"},
 }
 
 
 class Rig:
     """One job's folder and one job_run at a time."""
 
-    def __init__(self, spool: Path, pool: CodecPool, host: EngineHost) -> None:
+    def __init__(self, spool: Path, pool: CodecPool, host: Host) -> None:
         self.folder = spool / JOB
         for name in ("in", "out"):
             (self.folder / name).mkdir(parents=True)
@@ -125,7 +126,7 @@ class Rig:
                 found = [fields for name, fields in self.heard if name == op]
                 if len(found) >= count:
                     return found
-                ended = [pair for pair in self.heard if pair[0] in ("finished", "job_failed")]
+                ended = [pair for pair in self.heard if pair[0] in ("finished", "job_failed", "engine_lost")]
                 if ended or time.monotonic() > until:
                     raise AssertionError(f"no {op}; heard {self.heard[-3:]}")
                 self._changed.wait(1.0)

@@ -13,6 +13,7 @@ process that started them and end with it.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -38,6 +39,9 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 
 COMING_S = 20.0
 """So long a job waits for an actor of its own that is just being started, before it shares one."""
+
+CONNECT_S = 10.0
+"""How long the cluster's address may take to accept a connection."""
 
 STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
 """`Config.ray_placement` to Ray's words: on as many machines as there are, or on few."""
@@ -122,6 +126,7 @@ class ActorPool:
             ConnectionError: there is no cluster at that address.
         """
         self.problem = ""
+        check_reachable(config.ray_address)
         ray.init(address=config.ray_address, log_to_driver=False, configure_logging=False)
         self._remote = ray.remote(EngineActor).options(
             num_cpus=config.ray_cpus, num_gpus=config.ray_gpus, max_restarts=0, max_task_retries=0,
@@ -217,6 +222,21 @@ class ActorPool:
         log.warning("engine actor lost", extra=about(machine=actor.machine, reason=reason))
         with suppress(RayError):
             ray.kill(actor.handle)
+
+
+def check_reachable(address: str) -> None:
+    """Try to connect: Ray itself tries for a minute, longer than main waits, and says little.
+
+    Raises:
+        ConnectionError: nothing listens there.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+    except OSError as error:
+        raise ConnectionError(f"there is no Ray cluster at {address}: {error}") from error
 
 
 def first_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Tuple
 
 import pytest
+from fakes.cluster_kills import JOBS as JOBS_AT_ONCE
 from fakes.cluster_kills import kill_often
 from fakes.exr_files import plate
 from fakes.ray_cluster import INSTALLED, MISSING, RayCluster, environment
@@ -55,6 +56,14 @@ def server(
 
 
 @pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, environ: Dict[str, str]) -> Iterator[RunningServer]:
+    """Yield a server that runs its engines itself."""
+    folder = tmp_path_factory.mktemp("local")
+    with RunningServer(folder, "--codecs", "1", echo=False, environ=environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with frames, each another picture."""
     folder = tmp_path_factory.mktemp("plates")
@@ -79,17 +88,16 @@ def results(out: Path) -> Dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("out.*.exr")}
 
 
-def test_results_are_those_of_the_local_backend_to_the_bit(server, environ, plates, tmp_path: Path) -> None:
+def test_results_are_those_of_the_local_backend_to_the_bit(server, local, plates, tmp_path: Path) -> None:
     """Five engines, their jobs side by side on two actors: every file has the bytes that the local backend makes."""
     with ThreadPoolExecutor(len(JOBS)) as beside:
         done = list(beside.map(lambda job: run(server, *job, plates, tmp_path / "ray" / job[0]), JOBS))
     assert [result.progress.delivered for result in done] == [FRAMES] * len(JOBS)
     assert server.log.count("engine actor ready") == 2
 
-    with RunningServer(tmp_path / "local", "--codecs", "1", echo=False, environ=environ) as local:
-        for engine, layers in JOBS:
-            run(local, engine, layers, plates, tmp_path / "here" / engine)
-            assert results(tmp_path / "ray" / engine) == results(tmp_path / "here" / engine), engine
+    for engine, layers in JOBS:
+        run(local, engine, layers, plates, tmp_path / "here" / engine)
+        assert results(tmp_path / "ray" / engine) == results(tmp_path / "here" / engine), engine
 
 
 def test_an_engines_fault_is_its_jobs_error(server, plates, tmp_path: Path) -> None:
@@ -131,12 +139,13 @@ def test_an_idle_actor_that_dies_costs_nobody_anything(server, plates, tmp_path:
 
 
 @pytest.mark.fault
-def test_nodes_killed_at_random_cost_no_frame_and_double_none(tmp_path: Path) -> None:
+def test_nodes_killed_at_random_cost_no_frame_and_double_none(server, local, cluster, tmp_path: Path) -> None:
     """Three nodes killed under two running jobs: all results have the bytes of an undisturbed run without Ray."""
-    tally = kill_often(tmp_path, kills=3, seed=1)
+    cluster.add()
+    tally = kill_often(tmp_path, local, server, cluster, kills=3, seed=1)
     assert tally.kills == 3
     assert not tally.wrong
-    assert tally.attempts > 2 * tally.rounds  # some job was hit
+    assert tally.attempts > JOBS_AT_ONCE * tally.rounds  # some job was hit
 
 
 def test_no_cluster_ends_the_start_with_a_word(environ, tmp_path: Path) -> None:
@@ -146,4 +155,4 @@ def test_no_cluster_ends_the_start_with_a_word(environ, tmp_path: Path) -> None:
     server.start(wait=False)
     assert server.process is not None
     assert server.process.wait(120) == 1
-    assert "engines cannot be offered" in server.log
+    assert "engines cannot be offered: there is no Ray cluster at 127.0.0.1:1" in server.log

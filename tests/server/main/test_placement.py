@@ -72,6 +72,34 @@ def test_three_deaths_without_a_frame_fail_the_job(rig: DispatcherRig) -> None:
     assert rig.said("push", type="STATE")[-1]["body"]["error"]["code"] == "engine_failed"
 
 
+def test_a_lost_engine_is_a_new_attempt_in_the_same_worker(rig: DispatcherRig) -> None:
+    """What ran a job's engine elsewhere is gone: its next attempt knows what is done; nobody else is disturbed."""
+    job, other = rig.submit("anna", "1-8"), rig.submit("ben", "1-8")
+    rig.upload_asked()
+    rig.compute(job, [1, 2])
+    rig.forget()
+    rig.hear(WORKER, "engine_lost", job=job, attempt=1)
+    (start,) = rig.said("start")
+    assert (start["job"], start["attempt"], start["done"]) == (job, 2, [1, 2])
+    assert rig.state.jobs[other].record.attempt == 1
+    assert rig.state.jobs[job].record.crashes == 0
+    # Once more by the attempt that is over: dropped.
+    rig.hear(WORKER, "engine_lost", job=job, attempt=1)
+    assert rig.state.jobs[job].record.attempt == 2
+
+
+def test_three_lost_engines_without_a_frame_fail_the_job(rig: DispatcherRig) -> None:
+    """A job that only costs engines is FAILED as engine_failed; the worker takes the next job."""
+    job = rig.submit(frames="1-8")
+    rig.upload_asked()
+    for attempt in (1, 2, 3):
+        assert rig.job_state(job) == "RUNNING"
+        rig.hear(WORKER, "engine_lost", job=job, attempt=attempt)
+    assert rig.job_state(job) == "FAILED"
+    assert rig.said("push", type="STATE")[-1]["body"]["error"]["code"] == "engine_failed"
+    assert rig.job_state(rig.submit(frames="1-8")) == "RUNNING"
+
+
 def test_progress_clears_the_strikes(rig: DispatcherRig) -> None:
     """A job that gets a frame done between deaths is not given up."""
     job = rig.submit(frames="1-8")

@@ -30,7 +30,7 @@ def test_an_engine_is_loaded_once_and_told() -> None:
     shot = ShotInfo((1, 2), engine.info.check_options({}), ("plate",))
 
     for _ in range(3):
-        host.start("memory", shot).close()
+        host.start(engine, shot).close()
     assert [info.name for info in told] == ["memory"]
     assert told[0].runtime["device"] == "cpu"
     assert engine.activations == 1
@@ -43,7 +43,7 @@ def test_an_engine_that_nobody_uses_is_closed_and_loaded_again() -> None:
     engine, now = MemoryEngine(), [0.0]
     host = EngineHost([engine], clock=lambda: now[0])
     shot = ShotInfo((1, 2), engine.info.check_options({}), ("plate",))
-    session = host.start("memory", shot)
+    session = host.start(engine, shot)
     now[0] += 2 * IDLE_S
     assert host.close_idle() is None
     host.end("memory", session)
@@ -54,7 +54,7 @@ def test_an_engine_that_nobody_uses_is_closed_and_loaded_again() -> None:
     assert thread is not None
     thread.join()
     assert engine.activations == 0
-    host.end("memory", host.start("memory", shot))
+    host.end("memory", host.start(engine, shot))
     assert engine.activations == 1
     host.close()
     assert engine.activations == 0

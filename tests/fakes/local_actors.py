@@ -1,0 +1,90 @@
+"""Engine actors without Ray, for tests of what a loss does: real `EngineActor`s in this process, lost on order.
+
+pool = LocalPool()
+pool.lose_at = 3                      # the third call of the next actor, and all later ones, find it gone
+host = ClusterHost([MemoryEngine()], pool, wait_s=60)
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Sequence
+
+import msgpack
+import numpy as np
+from harmovid.errors import from_wire
+from harmovid_server.cluster.actor import EngineActor
+from harmovid_server.worker.host import EngineLostError
+
+
+def crossed(value: Any) -> Any:
+    """Return a value as it comes out at the other side: arrays cannot be written to, the rest has to be plain."""
+    if isinstance(value, np.ndarray):
+        copy = value.copy()
+        copy.setflags(write=False)
+        return copy
+    if isinstance(value, dict):
+        return {name: crossed(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [crossed(item) for item in value]
+    return msgpack.unpackb(msgpack.packb(value))
+
+
+class LocalActor:
+    """One actor; `ops` is what it was asked."""
+
+    machine = "here"
+
+    def __init__(self, lose_at: Optional[int]) -> None:
+        self.ops: List[str] = []
+        self.sessions = 0
+        self._lose_at = lose_at
+        self._actor = EngineActor((), (), {"device": "cpu"})
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is gone."""
+        return self._lose_at is not None and len(self.ops) >= self._lose_at
+
+    def call(self, op: str, *arguments: Any) -> Any:
+        """Have it do something; raise `EngineLostError` from the call on that was ordered."""
+        self.ops.append(op)
+        if self.lost:
+            raise EngineLostError("here: gone")
+        reply = crossed(self._actor.call(op, *crossed(arguments)))
+        if "error" in reply:
+            raise from_wire(reply["error"])
+        return reply["answer"]
+
+    def post(self, op: str, *arguments: Any) -> None:
+        """Have it do something, unless it is gone."""
+        if not self.lost:
+            self._actor.call(op, *crossed(arguments))
+
+    def leave(self) -> None:
+        """Count one session less."""
+        self.sessions -= 1
+
+
+class LocalPool:
+    """One actor, and a new one when that is lost."""
+
+    problem = ""
+
+    def __init__(self) -> None:
+        self.actors: List[LocalActor] = []
+        self.lose_at: Optional[int] = None
+
+    def take(self) -> LocalActor:
+        """Return the living actor."""
+        if not self.actors or self.actors[-1].lost:
+            self.actors.append(LocalActor(self.lose_at))
+            self.lose_at = None
+        self.actors[-1].sessions += 1
+        return self.actors[-1]
+
+    def ready(self) -> Sequence[LocalActor]:
+        """Return the living actor."""
+        return self.actors[-1:]
+
+    def close(self) -> None:
+        """Do nothing."""
