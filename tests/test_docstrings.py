@@ -99,6 +99,8 @@ def test_what_examples_call_exists(path: Path) -> None:
     if not found:
         return
     parts = path.relative_to(REPO).with_suffix("").parts[1:]
+    if path.name == "pool.py" and find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
     module = import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     homes = [module, builtins, harmovid]
 
