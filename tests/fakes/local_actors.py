@@ -1,13 +1,13 @@
 """Engine actors without Ray, for tests of what a loss does: real `EngineActor`s in this process, lost on order.
 
 pool = LocalPool()
-pool.lose_at = 3                      # the third call of the next actor, and all later ones, find it gone
+pool.lose_at = ("push", 3)            # the third push to the next actor, and all calls after it, find it gone
 host = ClusterHost([MemoryEngine()], pool, wait_s=60)
 """
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import msgpack
 import numpy as np
@@ -30,24 +30,21 @@ def crossed(value: Any) -> Any:
 
 
 class LocalActor:
-    """One actor; `ops` is what it was asked."""
+    """One actor; `ops` is what it was asked, `lost` whether it is gone."""
 
     machine = "here"
 
-    def __init__(self, lose_at: Optional[int]) -> None:
+    def __init__(self, lose_at: Optional[Tuple[str, int]]) -> None:
         self.ops: List[str] = []
         self.sessions = 0
+        self.lost = False
         self._lose_at = lose_at
         self._actor = EngineActor((), (), {"device": "cpu"})
-
-    @property
-    def lost(self) -> bool:
-        """Whether it is gone."""
-        return self._lose_at is not None and len(self.ops) >= self._lose_at
 
     def call(self, op: str, *arguments: Any) -> Any:
         """Have it do something; raise `EngineLostError` from the call on that was ordered."""
         self.ops.append(op)
+        self.lost = self.lost or (op, self.ops.count(op)) == self._lose_at
         if self.lost:
             raise EngineLostError("here: gone")
         reply = crossed(self._actor.call(op, *crossed(arguments)))
@@ -72,7 +69,7 @@ class LocalPool:
 
     def __init__(self) -> None:
         self.actors: List[LocalActor] = []
-        self.lose_at: Optional[int] = None
+        self.lose_at: Optional[Tuple[str, int]] = None
 
     def take(self) -> LocalActor:
         """Return the living actor."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Tuple
 
 import pytest
 from fakes.engines_for_tests import MemoryEngine
@@ -73,9 +73,11 @@ def test_elsewhere_is_as_here(tmp_path: Path, codecs: CodecPool, right: List[byt
     assert pixels(rig) == right
 
 
-@pytest.mark.parametrize("lose_at", [1, 2, 3, 5, 7, 10, 13, 17, 20])
+@pytest.mark.parametrize(
+    "lose_at", [("open", 1), ("state", 1), ("finish", 1), *(("push", n) for n in (1, 2, 3, 6, 9, 10))]
+)
 def test_a_lost_actor_is_a_new_attempt(
-    lose_at: int, tmp_path: Path, codecs: CodecPool, right: List[bytes]
+    lose_at: Tuple[str, int], tmp_path: Path, codecs: CodecPool, right: List[bytes]
 ) -> None:
     """Lost at any call: the attempt ends with that word alone; the next one goes on, and every frame is made once."""
     pool = LocalPool()
@@ -99,11 +101,15 @@ def test_a_lost_actor_is_a_new_attempt(
 
 
 def test_lost_while_it_is_restored(tmp_path: Path, codecs: CodecPool, right: List[bytes]) -> None:
-    """The next actor is lost with its second call, before the job has pushed a frame: the third one goes on."""
+    """The next actor is lost, too, before the job has pushed a frame to it: the third one goes on."""
     pool = LocalPool()
     rig = filled(Rig(tmp_path / "rig", codecs, ClusterHost([MemoryEngine()], pool, 60)))
     done: List[int] = []
-    for lose_at, ended in ((9, "engine_lost"), (2, "engine_lost"), (None, "finished")):
+    for lose_at, ended in (
+        (("push", 9), "engine_lost"),
+        (("restore", 1), "engine_lost"),
+        (None, "finished"),
+    ):
         pool.lose_at = lose_at
         rig.start("1-10", engine="memory", done=done, ready=FRAMES)
         assert end_of_attempt(rig) == ended
