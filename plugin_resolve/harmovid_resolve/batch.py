@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple
 
 from harmovid_resolve import versions
-from harmovid_resolve.calls import listed, text, whole
+from harmovid_resolve.calls import act, listed, text, whole
 from harmovid_resolve.clip import Clip, clip_of, select
 from harmovid_resolve.contract import DONE, FAILED, FRAME, PROGRESS, QUEUED, WARNING, Record, RunRequest, Task
 from harmovid_resolve.errors import CANCELLED, HostError
@@ -321,9 +321,7 @@ def rerun(
     record = versions.load(folder)
     if not record.request:
         raise HostError(f"{record.clip} {record.version} had no frames yet.", fix="Start it anew.")
-    clip = _clip_again(session, record)
-    batch = Batch(session, client, Task.from_dict(record.task), said)
-    run = OneClip(batch, clip)
+    run = OneClip(Batch(session, client, Task.from_dict(record.task), said), _clip_again(session, record))
     try:
         return run.resume(folder, record)
     except HostError as error:
@@ -343,7 +341,7 @@ def summary(outcomes: List[Outcome]) -> str:
 def _clip_again(session: Session, record: Record) -> Clip:
     """Return the clip of a record from the timeline that it lies on."""
     for index in range(1, whole(session.project, "GetTimelineCount") + 1):
-        timeline = session.project.GetTimelineByIndex(index)
+        timeline = act(session.project, "GetTimelineByIndex", index)
         if text(timeline, "GetUniqueId") != record.timeline:
             continue
         for track in range(1, whole(timeline, "GetTrackCount", "video") + 1):

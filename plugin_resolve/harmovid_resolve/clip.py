@@ -115,7 +115,7 @@ def clip_of(timeline: Any, item: Any) -> Clip:
     """Return an item as a clip.
 
     Raises:
-        HostError: it is a title, generator or transition, is retimed, or has another frame rate; it says which.
+        HostError: it is a title, generator, transition or still, is retimed, or has another frame rate; it says which.
     """
     name = text(item, "GetName") or "an item without a name"
     media = maybe(item, "GetMediaPoolItem")
@@ -128,6 +128,8 @@ def clip_of(timeline: Any, item: Any) -> Clip:
     told = properties(media)
     rate = _same_rate(timeline, told, name)
     first, last = numbers_of(told)
+    if first == last and count > 1:
+        raise HostError(f"{name} is a still: skipped.", fix="Work on clips of several frames.")
     _refuse_retimed(item, name, count, rate, last - first + 1)
     left = whole(item, "GetLeftOffset")
     # Some versions tell the source's out point here, not what is left after it.

@@ -33,7 +33,7 @@ from harmovid_resolve.restore import (
     Tracks,
 )
 from harmovid_resolve.session import Session
-from harmovid_resolve.source import printf
+from harmovid_resolve.source import path_of, printf
 from harmovid_resolve.versions import safe_name
 
 __all__ = ["BIN", "Readback", "Result", "check"]
@@ -50,8 +50,6 @@ SIZING = (
     "Opacity", "Distortion", "Scaling", "ResizeFilter",
 )  # fmt: skip
 """Properties of a timeline item that a result on a new track has from the clip under it."""
-
-_VIEW = (CurrentTimeline, Folder, Playhead, Page)
 
 
 @dataclass(frozen=True)
@@ -115,25 +113,40 @@ class Readback:
         Raises:
             HostError: it failed; the project is as it was.
         """
+        view = Kept([aspect(self._session) for aspect in (CurrentTimeline, Folder, Playhead, Page)])
+        try:
+            # Takes are told and tracks are filled of the open timeline alone.
+            if text(self._session.timeline(), "GetUniqueId") != text(clip.timeline, "GetUniqueId"):
+                act(self._session.project, "SetCurrentTimeline", clip.timeline)
+            warnings = self._brought(clip, task, result)
+        except HostError as error:
+            problems = view.put_back()
+            raise HostError(" ".join([error.message, *problems]), fix=error.fix, code=error.code) from error
+        return warnings + view.put_back()
+
+    def _brought(self, clip: Clip, task: Task, result: Result) -> List[str]:
+        """Bring results into the project and return sentences on what is not as it should be.
+
+        Raises:
+            HostError: it failed; but for what the user looks at, the project is as it was.
+        """
         bin_ = Bin(self._session, BIN)
-        kept = Kept(self._aspects(clip, task, bin_))
+        track = self._free_track(clip, result.frames) if task.way == "track" else 0
+        kept = Kept(self._aspects(clip, task, bin_, track))
         warnings: List[str] = []
-        track = self._track
         try:
             media = self._import(bin_, clip, result, warnings)
-            holder = self._placed(clip, task, media, result, warnings)
+            holder = self._placed(clip, task, media, result, track, warnings)
             _mark(holder, task, result, warnings)
         except BaseException as error:
-            self._track = track
             problems = kept.put_back()
             if problems and isinstance(error, HostError):
-                raise HostError(
-                    " ".join([error.message, *problems]), fix=error.fix, code=error.code
-                ) from error
+                words = " ".join([error.message, *problems])
+                raise HostError(words, fix=error.fix, code=error.code) from error
             raise
-        return warnings + kept.put_back(lambda aspect: isinstance(aspect, _VIEW))
+        return warnings
 
-    def _aspects(self, clip: Clip, task: Task, bin_: Bin) -> List[Aspect]:
+    def _aspects(self, clip: Clip, task: Task, bin_: Bin, track: int) -> List[Aspect]:
         """Everything that a return changes, in the order in which it is put back."""
         one = self._session
         item: List[Aspect] = []
@@ -141,8 +154,17 @@ class Readback:
             grade: List[Aspect] = [Grade(clip.item)] if task.source == "graded" else []
             item = [Takes(clip.item), *grade]
         elif task.way == "track":
-            item = [Items(one, clip.timeline, self._track)] if self._track else [Tracks(clip.timeline)]
-        return [*item, BinClips(one, bin_), bin_, CurrentTimeline(one), Folder(one), Playhead(one), Page(one)]
+            item = [Items(one, clip.timeline, track)] if track else [Tracks(clip.timeline)]
+        return [*item, BinClips(one, bin_), bin_]
+
+    def _free_track(self, clip: Clip, frames: Numbers) -> int:
+        """Return the batch's track where it is free over the frames, else 0: a new one is made then."""
+        first, last = (clip.start + number - clip.first for number in frames)
+        if not self._track or self._track > whole(clip.timeline, "GetTrackCount", "video"):
+            return 0
+        items = listed(clip.timeline, "GetItemListInTrack", "video", self._track)
+        taken = [whole(item, "GetStart") <= last and first < whole(item, "GetEnd") for item in items]
+        return 0 if any(taken) else self._track
 
     def _import(self, bin_: Bin, clip: Clip, result: Result, warnings: List[str]) -> Any:
         """Import the files into the bin and return the media pool clip."""
@@ -151,8 +173,11 @@ class Readback:
         act(session.pool, "SetCurrentFolder", folder)
         first, last = result.frames
         info = {"FilePath": printf(result.pattern), "StartIndex": first, "EndIndex": last}
-        made = act(session.pool, "ImportMedia", [info])
-        if len(made) != 1 or numbers_of(properties(made[0])) != (first, last):
+        # Resolve takes a single frame by its path alone, and need not tell its number.
+        single = first == last
+        made = act(session.pool, "ImportMedia", [path_of(result.pattern, first) if single else info])
+        told = [numbers_of(properties(one)) for one in made]
+        if told != [(first, last)] and not (single and len(told) == 1 and told[0][0] == told[0][1]):
             raise HostError(
                 f"Resolve took {os.path.basename(result.pattern)} for other frames than {first} to {last}.",
                 fix="Import the results by hand from their folder.",
@@ -182,7 +207,9 @@ class Readback:
                     f"Resolve keeps {name} of the result: set it to {value} in the clip's attributes."
                 )
 
-    def _placed(self, clip: Clip, task: Task, media: Any, result: Result, warnings: List[str]) -> Any:
+    def _placed(
+        self, clip: Clip, task: Task, media: Any, result: Result, track: int, warnings: List[str]
+    ) -> Any:
         """Put the media pool clip where the task says and return what holds it."""
         if task.way == "take":
             if task.source == "graded":
@@ -190,15 +217,14 @@ class Readback:
             _add_take(clip, media)
             return clip.item
         if task.way == "track":
-            return self._on_track(clip, task, media, result, warnings)
+            return self._on_track(clip, task, media, result, track or self._new_track(clip, result), warnings)
         return media
 
-    def _on_track(self, clip: Clip, task: Task, media: Any, result: Result, warnings: List[str]) -> Any:
+    def _on_track(
+        self, clip: Clip, task: Task, media: Any, result: Result, track: int, warnings: List[str]
+    ) -> Any:
         """Append the result over the clip on a track of its own, with the clip's grade and sizing."""
         session = self._session
-        if text(session.timeline(), "GetUniqueId") != text(clip.timeline, "GetUniqueId"):
-            act(session.project, "SetCurrentTimeline", clip.timeline)
-        track = self._track or self._new_track(clip, result)
         first, last = result.frames
         at, count = clip.start + first - clip.first, last - first + 1
         info = {
@@ -207,6 +233,8 @@ class Readback:
         }  # fmt: skip
         act(session.pool, "AppendToTimeline", [info])
         new = _found(clip.timeline, track, at, count)
+        if new is None and count == 1:
+            raise HostError("Resolve makes a single frame five seconds long.", fix="Choose another way.")
         if new is None:
             raise HostError(
                 f"Resolve did not put the result of {clip.name} on track V{track}.", fix="Try again."

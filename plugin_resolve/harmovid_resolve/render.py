@@ -169,7 +169,13 @@ class Render:
         _set_size(timeline, clip)
         for kind in ("video", "subtitle"):
             for track in range(1, whole(timeline, "GetTrackCount", kind) + 1):
-                act(timeline, "SetTrackEnable", kind, track, kind == "video" and track == clip.track)
+                on = kind == "video" and track == clip.track
+                act(timeline, "SetTrackEnable", kind, track, on)
+                if flag(timeline, "GetIsTrackEnabled", kind, track) != on:
+                    raise HostError(
+                        f"Resolve does not switch {kind} track {track} {'on' if on else 'off'}.",
+                        fix="Choose the source `source`.",
+                    )
         reset_timeline_grade(timeline)
         items = listed(timeline, "GetItemListInTrack", "video", clip.track)
         spans = [(whole(one, "GetStart"), whole(one, "GetEnd")) for one in items]
@@ -199,7 +205,8 @@ class Render:
             span = {"SelectAllFrames": False, "MarkIn": marked[0], "MarkOut": marked[1]}
         # One key that a version does not know rejects all that come with it: what matters goes alone.
         act(project, "SetRenderSettings", span)
-        act(project, "SetRenderSettings", {"TargetDir": raw, "CustomName": layer})
+        # A name that ends in a letter or a digit runs into the number.
+        act(project, "SetRenderSettings", {"TargetDir": raw, "CustomName": f"{layer}_"})
         act(project, "SetRenderSettings", {"ExportVideo": True, "ExportAudio": False})
         if all(clip.resolution):
             act(project, "SetRenderSettings", {"FormatWidth": size[0], "FormatHeight": size[1]})

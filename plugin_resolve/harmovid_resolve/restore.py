@@ -12,7 +12,8 @@ Resolve answers with False after having done it is undone, too. A call that fail
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+import time
+from typing import Any, List, Optional, Sequence, Tuple
 
 from harmovid_resolve.calls import act, listed, maybe, table, text, whole
 from harmovid_resolve.errors import HostError
@@ -25,6 +26,8 @@ __all__ = [
 
 TRIES = 4
 """Each aspect is read and changed so often before it is given up."""
+
+PAGE_S, PAGE_POLL_S = 2.0, 0.05
 
 
 class Aspect:
@@ -65,17 +68,12 @@ class Kept:
             self.put_back()
             raise
 
-    def put_back(self, only: Optional[Callable[[Aspect], bool]] = None) -> List[str]:
-        """Put everything back and return a sentence for each aspect that could not be.
-
-        Args:
-            only: which aspects; by default all. The others are left as they are now.
-        """
-        chosen = [pair for pair in self._before if only is None or only(pair[0])]
-        for aspect, before in chosen:
+    def put_back(self) -> List[str]:
+        """Put everything back and return a sentence for each aspect that could not be."""
+        for aspect, before in self._before:
             _put_back(aspect, before)
         # Putting one thing back may have moved another: a deleted timeline changes what is open.
-        return [problem for problem in (_put_back(*pair) for pair in chosen) if problem]
+        return [problem for problem in (_put_back(*pair) for pair in self._before) if problem]
 
 
 def _put_back(aspect: Aspect, before: Any) -> str:
@@ -97,18 +95,33 @@ class _OfSession(Aspect):
 
 
 class Page(_OfSession):
-    """The page that the user looks at; several calls of the Deliver page turn to it. Stands last in a list."""
+    """The page that the user looks at; several calls of the Deliver page turn to it. Stands last in a list.
+
+    For a moment after a turn Resolve names the page before: so it is opened in any case, and waited for.
+    """
 
     name = "the page"
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._opened: Optional[bool] = None
+
     def read(self) -> Any:
-        """Return its name; None where Resolve has no window."""
-        return maybe(self.session.resolve, "GetCurrentPage")
+        """Return its name, None where Resolve has no window; once remembered, "" until it was opened again."""
+        if self._opened is False:
+            return ""
+        page = maybe(self.session.resolve, "GetCurrentPage")
+        self._opened = bool(self._opened) or page is None
+        return page
 
     def change(self, before: Any, now: Any) -> None:
         """Open it."""
-        if before:
-            act(self.session.resolve, "OpenPage", before)
+        act(self.session.resolve, "OpenPage", before)
+        self._opened = True
+        for _ in range(int(PAGE_S / PAGE_POLL_S)):
+            if maybe(self.session.resolve, "GetCurrentPage") == before:
+                return
+            time.sleep(PAGE_POLL_S)
 
 
 class CurrentTimeline(_OfSession):

@@ -113,6 +113,16 @@ def test_a_retimed_clip_is_refused(version: tuple, speed: float, tmp_path: Path)
         select(film.session(), film.task())
 
 
+def test_a_still_is_refused(film: Film) -> None:
+    """One frame that is shown for seconds is no clip to work on."""
+    still = film.add_clip(film.pattern % 1001, 0, 0)
+    item = scene.place(film.timeline, still)
+    item.end = item.start + 120
+    film.timeline.playhead = item.start
+    with pytest.raises(HostError, match="is a still: skipped"):
+        names(film)
+
+
 def test_another_frame_rate_is_refused(film: Film) -> None:
     """A clip of 30 frames a second on a timeline of 24 does not show every frame once."""
     film.clip.fps = 30.0

@@ -12,6 +12,7 @@ from fakes.resolve_host import model, scene
 from fakes.resolve_host.quirks import Quirks
 from fakes.resolve_host.snapshot import difference, snapshot
 from fakes.resolve_runs import SHOWN, CopyClient, Film
+from harmovid_resolve.batch import rerun
 
 
 def run(film: Film, **task: Any) -> List[str]:
@@ -193,3 +194,37 @@ def test_clips_of_a_batch_share_a_track(film: Film) -> None:
     assert [len(track.items) for track in film.timeline.tracks["video"]] == [2, 0, 2]
     film.run(CopyClient(), way="track", selection="colour", clip_colour="Orange")
     assert [len(track.items) for track in film.timeline.tracks["video"]] == [2, 0, 2, 2]
+
+
+def test_clips_over_each_other_get_two_tracks(film: Film) -> None:
+    """A batch's track that is taken over a clip's frames is not used for it: Resolve would drop the clip."""
+    above = scene.place(film.timeline, film.clip, track=2, start=film.item.start + 1, first=1001, last=1004)
+    film.item.color = above.color = "Orange"
+    outcomes = film.run(CopyClient(), way="track", selection="colour", clip_colour="Orange")
+    assert [one.state for one in outcomes] == ["returned", "returned"]
+    assert [len(track.items) for track in film.timeline.tracks["video"]] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("way", ["take", "pool", "track"])
+def test_a_single_frame(film: Film, way: str) -> None:
+    """It is imported by its path; on a track Resolve would make it five seconds long, which is refused and undone."""
+    film.timeline.tracks["video"][0].items.clear()
+    film.item = scene.place(film.timeline, film.clip, first=1005, last=1005)
+    before = snapshot(film.host)
+    outcome = film.run(CopyClient(), way=way)[0]
+    if way == "track":
+        assert outcome.text == "Resolve makes a single frame five seconds long. Choose another way."
+        assert difference(before, snapshot(film.host)) == []
+    else:
+        assert outcome.state == "returned", outcome.text
+        (clip,) = bin_of(film).clips
+        assert clip.path(clip.first).endswith("plate_v001.1005.exr")
+
+
+def test_a_version_goes_back_to_its_own_timeline(film: Film) -> None:
+    """When another timeline is open, missing frames still go back to the clip, and that other one stays open."""
+    outcome = film.run(CopyClient(missing=[1005]), way="take")[0]
+    other = scene.add_timeline(film.host, "Other")
+    assert rerun(film.session(), CopyClient(), outcome.folder).state == "returned"
+    assert len(film.item.takes) == 2
+    assert film.project.timeline is other

@@ -118,6 +118,7 @@ def test_a_clip_of_another_size_is_not_scaled(film: Film) -> None:
         ({"lying_settings": frozenset({"TargetDir"})}, "Resolve wrote 0 of 6 frames"),
         ({"append_errors": True}, "Resolve refused AppendToTimeline"),
         ({"exclusive_end": False}, "Resolve put .* on a timeline"),
+        ({"refused_settings": frozenset({"ExportAlpha"})}, "Resolve refused SetRenderSettings"),
     ],
 )
 def test_what_resolve_says_is_not_believed(quirks: dict, said: str, tmp_path: Path) -> None:
@@ -130,6 +131,27 @@ def test_what_resolve_says_is_not_believed(quirks: dict, said: str, tmp_path: Pa
         rendered(film)
     assert difference(before, snapshot(film.host)) == []
     assert not [name for name in names(film) if name.startswith(".rendering")]
+
+
+@pytest.mark.parametrize("separator", ["", ".", "_"])
+def test_names_of_rendered_files(separator: str, tmp_path: Path) -> None:
+    """Whatever Resolve puts between name and number, the frames get their own numbers, of names with digits, too."""
+    film = Film(tmp_path, quirks=Quirks(separator=separator))
+    clip = clip_of(film.host.wrap(film.timeline), film.host.wrap(film.item))
+    pattern = Render(film.session(), lambda seconds: None).run(
+        clip, "fg2", SHOWN, graded=False, folder=str(tmp_path / "in"), first=7
+    )
+    assert names(film) == [f"fg2.{number:04d}.exr" for number in range(7, 13)]
+    np.testing.assert_array_equal(pictures.read(path_of(pattern, 7)), pictures.read(film.clip.path(SHOWN[0])))
+
+
+def test_tracks_that_stay_on_are_noticed(tmp_path: Path) -> None:
+    """Where Resolve says that a track is off and leaves it on, what lies above would be in graded frames."""
+    film = Film(tmp_path, quirks=Quirks(track_enable_ignored=True))
+    before = snapshot(film.host)
+    with pytest.raises(HostError, match="does not switch video track 2 off"):
+        rendered(film, graded=True)
+    assert difference(before, snapshot(film.host)) == []
 
 
 def test_a_stale_deliver_page_does_not_matter(film: Film) -> None:

@@ -109,13 +109,13 @@ def test_what_cannot_be_put_back_is_named() -> None:
     assert (first.now, second.now) == ("new", "old")
 
 
-def test_a_part_can_be_put_back_alone() -> None:
-    """What a caller wants to keep stays as it is now."""
-    first, second = Value(), Value()
-    kept = Kept([first, second])
-    first.now = second.now = "new"
-    assert kept.put_back(lambda aspect: aspect is second) == []
-    assert (first.now, second.now) == ("new", "old")
+def test_a_page_takes_a_moment(film: Film) -> None:
+    """Resolve names the page before for a while after it was told to turn: that is waited for."""
+    film.host.quirks.page_lag = 3
+    kept = Kept([Page(film.session())])
+    film.host.resolve().OpenPage("media")
+    assert kept.put_back() == []
+    assert film.host.page == "color"
 
 
 @pytest.mark.parametrize("how", ["false", "performed-false"])

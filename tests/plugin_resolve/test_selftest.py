@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 import OpenEXR
 import pytest
-from fakes.resolve_host import pictures
+from fakes.resolve_host import pictures, serving
 from fakes.resolve_host.quirks import Quirks
 from fakes.resolve_host.snapshot import difference, snapshot
 from fakes.resolve_runs import Film
 from harmovid_resolve import exr_file, exr_tiny, selftest
+
+ROOM = Path(selftest.__file__).parents[1]
 
 PACKED = {
     "none": OpenEXR.NO_COMPRESSION, "zips": OpenEXR.ZIPS_COMPRESSION, "zip": OpenEXR.ZIP_COMPRESSION,
@@ -100,3 +104,40 @@ def test_small_files_are_written_as_other_programs_read_them(tmp_path: Path) -> 
         file.write(path)
     with pytest.raises(ValueError, match="compression 4 is not read here"):
         exr_tiny.read(path)
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.11", "3.13"])
+def test_in_a_python_of_its_own(version: str, tmp_path: Path) -> None:
+    """As Resolve starts it: in another process and another Python, without a package, with the menu's globals."""
+    film = Film(tmp_path)
+    film.host.queue.frames_per_poll = 100
+    before = snapshot(film.host)
+    script = tmp_path / "HarmoVid self-test.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOM)!r})\n"
+        f"from harmovid_resolve import selftest\nprint(selftest.run(globals(), {str(tmp_path)!r}))\n"
+    )
+    with serving.served(film.host) as environment:
+        done = subprocess.run(
+            [interpreter(version), "-I", "-S", serving.FUSCRIPT, str(script)],
+            env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / selftest.REPORT).read_text())
+    assert {name: check for name, check in found["checks"].items() if check["result"] != "passed"} == {}
+    assert found["versions"]["python"].startswith(version + ".")
+    assert difference(before, snapshot(film.host)) == []
+    assert film.host.violations == []
+
+
+def interpreter(version: str) -> str:
+    """Return a Python of this version, also where it lies behind a shim of pyenv; or skip."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(path.name for path in root.glob(f"{version}.*"))
+    named = {**os.environ, **({"PYENV_VERSION": found[-1]} if found else {})}
+    words = [f"python{version}", "-c", "import sys; print(sys.executable)"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=named)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"there is no Python {version} here")
+    return done.stdout.strip()
