@@ -5,7 +5,7 @@
     print(summary(outcomes))
 
 A clip that fails does not stop the next one. Nothing goes back into the project before every frame is on the disk and
-whole; a version that lacks frames is kept, and `rerun` makes what is missing and returns it.
+whole; a version that lacks frames is kept, and `resume` makes what is missing and returns it.
 """
 
 from __future__ import annotations
@@ -135,14 +135,32 @@ class Batch:
                 found.append(Outcome(clip.name, "failed", str(error)))
         return found + [Outcome(name, "failed", words) for name, words in skipped]
 
+    def resume(self, folder: str) -> Outcome:
+        """Make the frames that a version lacks, and bring it back into the project; the task is the version's own.
+
+        Args:
+            folder: the version's folder, as an `Outcome` or the history names it.
+
+        Raises:
+            HostError: the record cannot be read, or its clip is not in the project any more.
+        """
+        record = versions.load(folder)
+        if not record.request:
+            raise HostError(f"{record.clip} {record.version} had no frames yet.", fix="Start it anew.")
+        self.task, self._at = Task.from_dict(record.task), (1, 1)
+        run = OneClip(self, _clip_again(self.session, record))
+        return self._ended(run, lambda: run.resume(folder, record))
+
     def _one(self, clip: Clip) -> Outcome:
-        """Work on one clip; whatever happens to it is its outcome."""
         run = OneClip(self, clip)
+        return self._ended(run, run.go)
+
+    def _ended(self, run: OneClip, work: Callable[[], Outcome]) -> Outcome:
+        """Do a clip's work; whatever happens to it is its outcome."""
         try:
-            return run.go()
+            return work()
         except HostError as error:
-            state = STOPPED if error.code == CANCELLED else "failed"
-            return run.ended(state, str(error))
+            return run.ended(STOPPED if error.code == CANCELLED else "failed", str(error))
         except Exception as error:  # a fault of ours in one clip must not lose the others
             traceback.print_exc()
             return run.ended("failed", f"something went wrong: {error!r}.")
@@ -310,22 +328,12 @@ class OneClip:
 def rerun(
     session: Session, client: Client, folder: str, said: Callable[[Said], None] = lambda said: None
 ) -> Outcome:
-    """Make the frames that a version lacks, and bring it back into the project.
-
-    Args:
-        folder: the version's folder, as an `Outcome` or the history names it.
+    """Make the frames that a version lacks and bring it back: `Batch.resume` where nobody can stop it.
 
     Raises:
         HostError: the record cannot be read, or its clip is not in the project any more.
     """
-    record = versions.load(folder)
-    if not record.request:
-        raise HostError(f"{record.clip} {record.version} had no frames yet.", fix="Start it anew.")
-    run = OneClip(Batch(session, client, Task.from_dict(record.task), said), _clip_again(session, record))
-    try:
-        return run.resume(folder, record)
-    except HostError as error:
-        return run.ended(STOPPED if error.code == CANCELLED else "failed", str(error))
+    return Batch(session, client, Task(), said).resume(folder)
 
 
 def summary(outcomes: List[Outcome]) -> str:

@@ -18,20 +18,9 @@ from harmovid_resolve.calls import act, has, listed, maybe, settled, table, text
 from harmovid_resolve.clip import Clip, Numbers, numbers_of, properties
 from harmovid_resolve.contract import Task
 from harmovid_resolve.errors import HostError
-from harmovid_resolve.restore import (
-    Aspect,
-    Bin,
-    BinClips,
-    CurrentTimeline,
-    Folder,
-    Grade,
-    Items,
-    Kept,
-    Page,
-    Playhead,
-    Takes,
-    Tracks,
-)
+from harmovid_resolve.restore import Aspect, Kept
+from harmovid_resolve.restore_clip import Grade, Items, Takes, Tracks
+from harmovid_resolve.restore_project import Bin, BinClips, CurrentTimeline, Folder, Page, Playhead
 from harmovid_resolve.session import Session
 from harmovid_resolve.source import path_of, printf
 from harmovid_resolve.versions import safe_name

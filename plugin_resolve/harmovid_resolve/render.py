@@ -21,20 +21,9 @@ from harmovid_resolve import exr_preset
 from harmovid_resolve.calls import act, flag, has, listed, maybe, table, tell, whole
 from harmovid_resolve.clip import Clip, Numbers
 from harmovid_resolve.errors import CANCELLED, HostError
-from harmovid_resolve.restore import (
-    Aspect,
-    CurrentTimeline,
-    Deliver,
-    Folder,
-    Format,
-    Jobs,
-    Kept,
-    Mode,
-    Page,
-    Playhead,
-    Presets,
-    Timelines,
-)
+from harmovid_resolve.restore import Aspect, Kept
+from harmovid_resolve.restore_deliver import Deliver, Format, Jobs, Mode, Presets
+from harmovid_resolve.restore_project import CurrentTimeline, Folder, Page, Playhead, Timelines
 from harmovid_resolve.session import Session
 from harmovid_resolve.source import checked, path_of
 

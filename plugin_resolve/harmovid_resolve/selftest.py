@@ -25,7 +25,8 @@ from harmovid_resolve.clip import clip_of, properties
 from harmovid_resolve.contract import Task
 from harmovid_resolve.errors import HostError
 from harmovid_resolve.readback import BIN
-from harmovid_resolve.restore import Bin, BinClips, CurrentTimeline, Folder, Kept, Page, Playhead, Timelines
+from harmovid_resolve.restore import Kept
+from harmovid_resolve.restore_project import Bin, BinClips, CurrentTimeline, Folder, Page, Playhead, Timelines
 from harmovid_resolve.session import Session, find, session_of
 from harmovid_resolve.source import path_of, printf
 

@@ -8,20 +8,9 @@ import pytest
 from fakes.resolve_host.snapshot import difference, snapshot
 from fakes.resolve_runs import Film
 from harmovid_resolve.errors import HostError
-from harmovid_resolve.restore import (
-    Aspect,
-    CurrentTimeline,
-    Deliver,
-    Folder,
-    Format,
-    Jobs,
-    Kept,
-    Mode,
-    Page,
-    Playhead,
-    Presets,
-    Timelines,
-)
+from harmovid_resolve.restore import Aspect, Kept
+from harmovid_resolve.restore_deliver import Deliver, Format, Jobs, Mode, Presets
+from harmovid_resolve.restore_project import CurrentTimeline, Folder, Page, Playhead, Timelines
 
 
 class Value(Aspect):
