@@ -1,4 +1,5 @@
-"""Evaluation: degradations whose truth is known, and the numbers that say how close a result comes to it.
+"""Evaluation: test sets with known truth, methods as rows of a table, measures, a report, and a preference study.
 
-Everything here is numpy (and OpenCV for warps), so that benches can use it without loading torch.
+`harmovid evaluate` runs it (docs/evaluate.md). torch is imported only by the measures and rows that need it, so benches
+can use the other modules without loading it.
 """

@@ -1,23 +1,23 @@
-"""How unsteady the light of a film is along its motion: roughness in places that go with the picture.
+"""Flicker of a film measured along its motion: roughness at places that move with the picture.
 
-    motion = FilmMotion(film)                  # once, from the film as it came
-    motion.along_stops(result)                 # the same places for the film and for every result
-    motion.held_stops(film)                    # what fixed tiles read where nothing but the picture moves
+    motion = FilmMotion(film)                  # once, from the original film
+    motion.along_stops(result)                 # at the same places for the film and for every result
+    motion.held_stops(film)                    # roughness of fixed tiles that is due to motion alone
 
-Tiles that stand still in the frame (`traces.local_roughness_stops`) read the picture's motion as well as its flicker:
-a dark coat that enters a tile is a change of its level. Here each pixel of a frame is looked up in the frame before and
-in the one after, where it was and where it will be; the second difference of its log2 luma is averaged over the tile
-and scaled as in `traces`: white flicker of s stops reads as s, a steady picture reads next to nothing however it moves.
+Fixed tiles (`traces.local_roughness_stops`) measure the picture's motion as well as its flicker: a dark coat that
+enters a tile changes its level. Here each pixel is tracked into the frame before and the frame after. The second
+difference of its log2 luma is averaged over the tile and scaled as in `traces`: white flicker of s stops gives s, and a
+steady picture gives almost 0 whatever its motion.
 
-The motion is DIS optical flow on log2 luma whose local mean and deviation have been taken out, so that neither
-exposure nor contrast is taken for motion. Places that motion there and back again does not bring home are left out, and
-so is all that lies across a cut.
+The motion is DIS optical flow on log2 luma normalised by its local mean and deviation, so that changes of exposure and
+contrast are not taken for motion. Places that fail the forward-backward check are left out, and so are cuts.
 
-Limits. What cannot be followed is not measured: hidden places, the edges that a pan brings in, most blots and scratches
-that stand in one frame only, motion faster than flow finds; `followed` says how much was. Just outside the edges of
-what passes in front some false motion is trusted all the same: steady clips of people and cars read 0.006 to 0.03.
-Light that really changes on what moves (a face that turns, a reflection, a shadow that passes) reads as flicker, and
-so does a texture that changes by itself: falling water, leaves in the wind.
+Limits. Places that cannot be tracked are not measured: occlusions, image borders in a pan, most blots and scratches
+that appear in one frame only, motion too fast for the flow; `followed` is the share that could be tracked. Just outside
+the edges of foreground objects some wrong motion passes the check: steady clips of people and cars give 0.006 to 0.03
+stops.
+Real changes of light on moving things (a turning face, a reflection, a passing shadow) count as flicker, and so do
+textures that change by themselves: falling water, leaves in the wind.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Step = Tuple[Array, Array]
 
 
 class FilmMotion:
-    """A film's motion between neighbouring frames, from the film as it came, flickering.
+    """A film's motion between neighbouring frames, measured on the original, flickering film.
 
     Args:
         film: `(T, H, W, 3)` scene-linear.
@@ -64,15 +64,15 @@ class FilmMotion:
 
     @cached_property
     def followed(self) -> float:
-        """Which share of the picture could be followed to both sides, over all frames but the first and last."""
+        """The share of pixels that could be tracked in both directions, over all frames but the first and last."""
         shares = [float(self._seen(t).mean()) for t in range(1, len(self._back))]
         return float(np.mean(shares)) if shares else 0.0
 
     def along_stops(self, clip: Array) -> float:
-        """Return the local roughness along motion in stops; 0 where no three frames can be followed.
+        """Return the local roughness along motion in stops; 0 where nothing can be tracked over three frames.
 
         Args:
-            clip: the film or what a method has made of it, `(T, H, W, 3)` scene-linear.
+            clip: the film or a method's result, `(T, H, W, 3)` scene-linear.
         """
         levels = [luma_stops(frame) for frame in clip]
         second: List[Float64] = []
@@ -83,12 +83,12 @@ class FilmMotion:
         return second_roughness(np.array(second))
 
     def held_stops(self, film: Array) -> float:
-        """Return what fixed tiles read of the film with its light held: its motion's own roughness in stops.
+        """Return the roughness of fixed tiles that is due to motion alone, in stops ("light held").
 
-        Each frame is moved to where its picture was one frame before and will be one frame after, without a change of
-        its light, and the three are read in tiles that stand still. A deflicker that takes out flicker alone comes no
-        lower in `traces.local_roughness_stops`; one that dims the frame as bright things enter may. What motion hides
-        or shows is stretched, not made up: clips that do not flicker read up to a seventh more than this.
+        Each frame is warped to its place one frame before and one frame after, without a change of light, and the three
+        are measured in fixed tiles. A deflicker that removes flicker alone cannot get below this value in
+        `traces.local_roughness_stops`; one that darkens the frame when bright things enter can. Occluded areas are
+        filled by stretching, so clips without flicker have up to a seventh more roughness than this.
         """
         second: List[Float64] = []
         for t in range(1, len(self._back)):
@@ -100,13 +100,13 @@ class FilmMotion:
         return second_roughness(np.array(second))
 
     def _seen(self, index: int) -> Array:
-        """Return `(H, W)` 1 where a frame's pixels can be followed to both sides."""
+        """Return `(H, W)` 1 where a frame's pixels can be tracked in both directions."""
         seen: Array = self._back[index - 1][1] * self._ahead[index][1]
         return seen
 
 
 def _plain(stops: Array) -> npt.NDArray[np.uint8]:
-    """Return log2 luma without its local mean and deviation: the same whatever the light is."""
+    """Return log2 luma normalised by its local mean and deviation, so that it does not depend on the light."""
     detail = stops - cv2.GaussianBlur(stops, (0, 0), DETAIL_SIGMA_PX)
     spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), SPREAD_SIGMA_PX))
     codes = 127.5 + CODES_PER_DEVIATION * detail / np.maximum(spread, FAINT_STOPS)
@@ -114,7 +114,7 @@ def _plain(stops: Array) -> npt.NDArray[np.uint8]:
 
 
 def _step(now: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Step:
-    """Return the motion from a frame to its neighbour; nothing of it is trusted across a cut."""
+    """Return the motion from a frame to its neighbour; across a cut none of it is trusted."""
     places, seen = step(now, other, AGREE_PX)
     there = moved(other.astype(np.float32), places)
     if _likeness(now, there) < CUT_LIKENESS:
@@ -123,7 +123,7 @@ def _step(now: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Step:
 
 
 def _likeness(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
-    """Return the correlation of two pictures; flat ones are alike."""
+    """Return the correlation of two pictures; 1 where they are flat."""
     a, b = (each - each.mean(dtype=np.float64) for each in (first, second))
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / size if size else 1.0

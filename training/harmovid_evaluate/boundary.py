@@ -1,4 +1,4 @@
-"""How a composite's seam looks: sharpness of the view's luma on the foreground's border (the paper's Table 4).
+"""Sharpness of a composite's seam: measured on the view's luma along the foreground's border (the paper's Table 4).
 
     laplacian, tenengrad = seam(frames, masks)
 
@@ -19,7 +19,8 @@ WIDTH_PX = 3
 
 
 def seam(frames: Array, masks: Array) -> Tuple[float, float]:
-    """Return variance of the Laplacian and mean squared Sobel gradient (Tenengrad) on the border, 0..255 view."""
+    """Return the variance of the Laplacian and the mean squared Sobel gradient (Tenengrad) on the border, for a view in
+    0..255."""
     kernel = np.ones((2 * WIDTH_PX + 1, 2 * WIDTH_PX + 1), np.uint8)
     laplacians, gradients = [], []
     for frame, mask in zip(frames, masks):

@@ -1,14 +1,14 @@
-"""A set's inputs on disk: what every method is given, ours and others', and what results are measured against.
+"""A test set's files on disk: the inputs of all methods, ours and others', and the truth for the measures.
 
     inputs/SET/CLIP/case.json
     inputs/SET/CLIP/composite/00000.exr      the input
     inputs/SET/CLIP/plate/                   the background without the foreground
     inputs/SET/CLIP/mask/                    the foreground's matte, channel Y
-    inputs/SET/CLIP/reference/, truth/       whose motion counts; what a perfect result is, where it is known
-    inputs/SET/CLIP/png/composite/, ...      the same as 8-bit sRGB for methods that read pictures (not truth)
+    inputs/SET/CLIP/reference/, truth/       the clip whose motion should be kept; the perfect result, where it is known
+    inputs/SET/CLIP/png/composite/, ...      the same as 8-bit sRGB for methods that read pictures (without the truth)
 
-EXRs are half float, scene-linear, Rec. 709 primaries. What is measured is what lies here, read back: a method's float
-result passes through the same half files. A folder is written under another name and renamed.
+EXRs are half float, scene-linear, Rec. 709 primaries. Results are measured after they have been written as half-float
+EXR and read back, like the truth. A folder is written under a temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Case(Made):
     """One clip of one set as it lies on disk.
 
     Attributes:
-        set, clip, task: which one, and what is to be done with it.
-        folder: where it lies.
+        set, clip, task: the names of set and clip, and the task (harmonize or deflicker).
+        folder: of its files.
         key: fingerprint of everything it was made from.
     """
 
@@ -56,10 +56,10 @@ class Case(Made):
 
 
 def slug(name: str) -> str:
-    """Return a name as a folder of that name may be called: letters, digits, dots, dashes, underscores.
+    """Return a name reduced to what a folder name may hold: letters, digits, dots, dashes, underscores.
 
     Raises:
-        InputError: nothing is left of it.
+        InputError: no character is left.
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
     if not plain:
@@ -74,7 +74,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def save_case(folder: Path, head: Mapping[str, Any], made: Made) -> None:
-    """Write a case, replacing what was there; `head` is what `case.json` says of it."""
+    """Write a case, replacing an older one; `head` is the content of `case.json`."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     clips = {
@@ -100,7 +100,7 @@ def save_case(folder: Path, head: Mapping[str, Any], made: Made) -> None:
 
 
 def read_head(folder: Path) -> Dict[str, Any]:
-    """Return `case.json`, or nothing where there is none that can be read."""
+    """Return the content of `case.json`, empty where it is missing or cannot be read."""
     try:
         head = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -109,7 +109,7 @@ def read_head(folder: Path) -> Dict[str, Any]:
 
 
 def load_case(folder: Path) -> Case:
-    """Return a case as `save_case` has written it."""
+    """Return a case that `save_case` has written."""
     head = read_head(folder)
     clips = {name: load_frames(folder / name) for name in ("composite", "plate", "mask", "reference")}
     truth = None
@@ -135,16 +135,16 @@ def save_clip(folder: Path, clip: Array) -> None:
 
 
 def load_frames(folder: Path) -> Array:
-    """Return what `save_clip` has written, float32.
+    """Return the frames that `save_clip` has written, float32.
 
     Raises:
-        FrameError: a file that cannot be read.
+        FrameError: a file cannot be read.
     """
     return np.stack([read_exr(path) for path in sorted(folder.glob("*.exr"))])
 
 
 def save_pictures(folder: Path, clip: Array) -> None:
-    """Write `(T, H, W, C)` as 8-bit PNG: colour by the sRGB curve, clipped at 1; a mask as it is."""
+    """Write `(T, H, W, C)` as 8-bit PNG: colour with the sRGB curve, clipped at 1; a mask without a curve."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, frame in enumerate(clip):
         shown = np.clip(frame, 0, 1)
@@ -158,7 +158,7 @@ def frames_there(folder: Path, count: int) -> bool:
 
 
 def unique_slugs(names: Sequence[str]) -> None:
-    """Raise `InputError` where two names would share a folder."""
+    """Raise `InputError` if two names would share a folder."""
     seen: Dict[str, str] = {}
     for name in names:
         other = seen.setdefault(slug(name), name)

@@ -1,11 +1,11 @@
-"""CLIP score: how alike neighbouring frames are to CLIP (Light-A-Video's measure of temporal consistency).
+"""CLIP score: similarity of neighbouring frames in CLIP's embedding (Light-A-Video's measure of temporal consistency).
 
     score = ClipScore.load("openai/clip-vit-base-patch32")        # or a local folder
     score(shown)
 
-The mean cosine of the image embeddings of consecutive frames. Pictures are prepared as CLIP's own processor
-does: short side to the network's size (bicubic), centre crop, mean and deviation of its training pictures; the
-processor itself is not used, because its fast form needs torchvision.
+It is the mean cosine of the image embeddings of consecutive frames. Pictures are prepared as by CLIP's own processor:
+short side to the network's size (bicubic), centre crop, mean and deviation of its training pictures. The processor
+itself is not used, because its fast version needs torchvision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ClipScore:
 
     Args:
         model: a `CLIPModel` of transformers.
-        identity: its name, for results that are kept.
+        identity: its name, stored with results.
     """
 
     def __init__(self, model: Any, identity: str = "") -> None:
@@ -63,7 +63,7 @@ class ClipScore:
         return vector / vector.norm()
 
     def prepared(self, shown: Array) -> Any:
-        """Return a view as CLIP wants it, `(1, 3, size, size)`."""
+        """Return a view as CLIP's input, `(1, 3, size, size)`."""
         import torch
         from torch.nn import functional as nnf
 

@@ -1,10 +1,10 @@
-"""Clips to evaluate on: footage with masks from a folder, films, and one made of numbers for who has no footage.
+"""Clips to evaluate on: footage with masks from a folder, films, and a synthetic clip for use without footage.
 
     for folder in clip_folders(root):
         clip = load_clip(folder, lines=240, count=40)     # clip.frames, clip.masks
 
-Footage is display-referred, eight bits a channel: the inverse sRGB curve (IEC 61966-2-1) is taken for its light. That
-is no camera's response, but degradation and truth are made from the same light, so it is a fair ground to compare on.
+Footage is display-referred, eight bits a channel, and linearised by the inverse sRGB curve (IEC 61966-2-1). That is not
+any camera's response, but degradation and truth come from the same linear values, so the comparison is fair.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Clip:
         name: the folder's or file's.
         frames: `(T, H, W, 3)` float32, Rec. 709 primaries.
         masks: `(T, H, W)` float32 in 0..1, the foreground; None where there is none.
-        cut_out: there is nothing behind the foreground: only tests of the foreground mean anything.
+        cut_out: whether there is no background, so that only tests of the foreground make sense.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Clip:
     cut_out: bool = False
 
     def part(self, first: int, last: int) -> Clip:
-        """Return the frames with index `first` up to and without `last`."""
+        """Return the frames from index `first` to `last`, `last` excluded."""
         masks = None if self.masks is None else self.masks[first:last]
         return replace(self, frames=self.frames[first:last], masks=masks)
 
 
 def clip_folders(root: Path) -> List[Path]:
-    """Return the folders under `root` that hold a clip, by name."""
+    """Return the folders under `root` that hold a clip, sorted by name."""
     return sorted(path for path in root.iterdir() if path.is_dir() and _kind(path) is not None)
 
 
@@ -65,7 +65,7 @@ def load_clip(folder: Path, lines: int, count: int) -> Clip:
 
     Raises:
         FileNotFoundError: it holds neither.
-        ValueError: a still cannot be read, or frames and masks are not of one number.
+        ValueError: a still cannot be read, or there are not as many masks as frames.
     """
     kind = _kind(folder)
     if kind == "stills":
@@ -100,7 +100,7 @@ def load_film(path: Path, lines: int, count: int) -> Clip:
 
 
 def film_paths(root: Path) -> List[Path]:
-    """Return the films under `root`, by name: video files, and folders that hold a film."""
+    """Return the films under `root`, sorted by name: video files, and folders that hold a film."""
     found = []
     for path in sorted(root.iterdir()):
         is_video = path.is_file() and path.suffix.lower() in VIDEOS
@@ -111,9 +111,9 @@ def film_paths(root: Path) -> List[Path]:
 
 
 def synthetic_clip(count: int = 24, lines: int = 96, name: str = "synthetic") -> Clip:
-    """Return a clip made of numbers: a camera that pans over a textured wall, and a soft disc that crosses it.
+    """Return a synthetic clip: a camera pans over a textured wall, and a disc with a soft edge crosses it.
 
-    The disc is the foreground. Width is 16:9 of the height, rounded to even.
+    The disc is the foreground. The aspect ratio is 16:9, the width rounded to even.
     """
     width = int(lines * 16 / 9) // 2 * 2
     rng = np.random.default_rng(4)

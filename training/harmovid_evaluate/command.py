@@ -1,6 +1,6 @@
-"""`harmovid evaluate`: the words of the command line, and what they start.
+"""`harmovid evaluate`: the parser of its command line, and the actions.
 
-The core finds `run` through the entry point group `harmovid.commands`, so that it imports nothing of this package.
+The core finds `run` through the entry point group `harmovid.commands`, so it does not import this package.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(words: Sequence[str], console: Console) -> int:
 
 
 def build() -> Parser:
-    """Return the grammar."""
+    """Return the parser."""
     parser = Parser(
         prog=PROGRAM, description="Measure harmonization and deflicker methods on clips with masks."
     )
@@ -184,10 +184,10 @@ def talk(parser: argparse.ArgumentParser) -> None:
 
 
 def named(values: List[str], flag: str) -> List[List[str]]:
-    """Return NAME=VALUE pairs.
+    """Return NAME=VALUE pairs, split.
 
     Raises:
-        InputError: one without a name or a value.
+        InputError: one has no name or no value.
     """
     from harmovid.errors import InputError
 

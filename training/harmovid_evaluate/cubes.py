@@ -3,7 +3,7 @@
     luts = read_cubes(Path("luts"))
     graded = apply_cube(frame, luts[0].table)
 
-Light is shown by the sRGB curve, clipped to 0..1, graded by trilinear interpolation, and taken back to light.
+Linear values get the sRGB curve, are clipped to 0..1, graded by trilinear interpolation, and linearised again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_cubes(folder: Path) -> List[Cube]:
     """Return the LUTs of a folder by name.
 
     Raises:
-        InputError: none there, or a file that is no 3D LUT over 0..1.
+        InputError: the folder has no LUTs, or a file is not a 3D LUT over 0..1.
     """
     paths = sorted(folder.glob("*.cube")) if folder.is_dir() else []
     if not paths:
@@ -76,7 +76,7 @@ def digest(cubes: List[Cube]) -> str:
 
 
 def apply_cube(light: Array, table: Array) -> Array:
-    """Return light `(..., 3)` graded in display space by a table of `Cube`."""
+    """Return scene-linear values `(..., 3)` graded in display space by the table of a `Cube`."""
     last = len(table) - 1
     place = np.asarray(srgb_encode(np.clip(light, 0, 1)), np.float32) * np.float32(last)
     base = np.minimum(place.astype(np.int32), last - 1)

@@ -1,10 +1,10 @@
-"""Our engines as rows: through a real server, its wire and its EXRs, as a host runs them.
+"""Our engines as rows: through a real server, the wire protocol and EXR files, as a host runs them.
 
     with Servers() as servers:
         entrant = Engine("harmonize", servers)
         frames = entrant.run(case)
 
-The server is private, embedded, started at the first use and stopped with the `with` block.
+The server is private; it starts at the first use and stops with the `with` block.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LAYERS = {
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine by name; see `Entrant`. Its result counts inside the foreground, as the product applies it."""
+    """An engine by name; see `Entrant`. Its result is used inside the foreground only, as in the product."""
 
     engine: str
     servers: Servers = field(compare=False)
 
     @property
     def name(self) -> str:
-        """The engine's name, as ours."""
+        """The engine's name, marked as ours."""
         return f"HarmoVid engine: {self.engine}"
 
     @property

@@ -1,10 +1,11 @@
-"""The rows of the table: methods that take a case and give frames.
+"""The rows of the table: methods that take a case and return frames.
 
     for entrant in entrants:
         if case.task in entrant.tasks:
             frames = entrant.run(case)
 
-Classical ones stand here; our engines are in `engine_rows`, networks in `network_rows`, others' in `outside`.
+Classical methods are here; our engines are in `engine_rows`, networks in `network_rows`, other people's methods in
+`outside`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SIGMA_FRAMES = 10.0
 
 
 class Absent(InputError):
-    """This method has nothing for this case; the message says why, and what would change that. It is no failure."""
+    """This method has no result for this case, which is not a failure. The message says why, and how to change that."""
 
 
 class Entrant(Protocol):
@@ -38,8 +39,8 @@ class Entrant(Protocol):
 
     Attributes:
         name: in the table.
-        tasks: that it does.
-        key: fingerprint of its settings: other settings, other results.
+        tasks: the tasks that it can do.
+        key: fingerprint of its settings; results with another key are not reused.
     """
 
     @property
@@ -58,7 +59,7 @@ class Entrant(Protocol):
         """Return `(T, H, W, 3)` scene-linear frames of the case's size.
 
         Raises:
-            Absent: nothing for this case.
+            Absent: it has no result for this case.
             HarmoVidError: it failed.
         """
 
@@ -79,12 +80,12 @@ class Plain:
 
 def _tmidequalizer(case: Case) -> Array:
     changed = run_filter(case.composite, TMIDEQUALIZER[0])
-    # The filter knows no mask; the foreground alone is what may change.
+    # The filter takes no mask, but only the foreground may change.
     return only_foreground(case, changed)
 
 
 def only_foreground(case: Case, changed: Array) -> Array:
-    """Return the input with `changed` where the mask is: for methods that answer for the foreground only."""
+    """Return the input with `changed` inside the mask: for methods whose result is valid on the foreground only."""
     weight = case.mask[..., None]
     mixed = case.composite + (changed - case.composite) * weight
     return np.where(weight > 0, mixed, case.composite).astype(np.float32)

@@ -1,12 +1,12 @@
-"""The evaluation itself: sets times clips times rows, on disk, each unit once.
+"""The evaluation: every combination of set, clip and row (a unit) is computed once and stored on disk.
 
     evaluation = Evaluation(out, footage, sets, makers, entrants, extras)
     for step in evaluation.run():
         ...
 
 A unit is one row's result on one case: `results/SET/CLIP/ROW/` holds its frames (EXR, half) and its numbers,
-`row.json`, written last. A run that is stopped, or started again with more rows or measures, computes only what is
-not there; what was made with other settings is made again.
+`row.json`, written last. A run that was stopped, or is started again with more rows or measures, computes only what is
+missing; results of other settings are computed again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Row:
 
     Attributes:
         scores: by `Measure.key`.
-        seconds: the method took, on this machine, with its loading.
+        seconds: run time of the method on this machine, loading included.
     """
 
     set: str
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Step:
-    """What happened with one unit: "computed", "measured", "kept", "absent", "failed"; and why."""
+    """The outcome of one unit: "computed", "measured", "kept", "absent" or "failed", with the reason."""
 
     set: str
     clip: str
@@ -72,7 +72,7 @@ class Evaluation:
     Attributes:
         rows: of all finished units, in the order of sets, clips and entrants.
         notes: sentences for the report: what could not be made or measured, and why.
-        failures: units that broke.
+        failures: units that failed.
     """
 
     out: Path
@@ -94,12 +94,12 @@ class Evaluation:
         self.measures: Tuple[Measure, ...] = (*MEASURES, *self.extras.measures)
 
     def total(self) -> int:
-        """Return how many units there are at most."""
+        """Return the largest possible number of units."""
         per_set = [sum(each.task in entrant.tasks for entrant in self.entrants) for each in self.sets]
         return sum(per_set) * len(self.footage)
 
     def run(self) -> Iterator[Step]:
-        """Compute what is not there; yield once per unit. Failures are noted, the others go on."""
+        """Compute what is missing; yield once per unit. A failure is noted and does not stop the other units."""
         for each in self.sets:
             for footage in self.footage:
                 able = [entrant for entrant in self.entrants if each.task in entrant.tasks]
@@ -149,7 +149,7 @@ class Evaluation:
             self.notes.append(text)
 
     def _case_folder(self, each: ClipSet, footage: Footage) -> Path:
-        """Return the case's folder; made unless it is there with the same fingerprint."""
+        """Return the case's folder; it is made unless it exists with the same fingerprint."""
         folder = self.out / "inputs" / slug(each.name) / slug(footage.name)
         borrowed = [one.digest for one in self.footage] if each.name == "harmonized" else []
         head = {
@@ -180,7 +180,7 @@ class Evaluation:
         return kept if fits and cases.frames_there(place, kept["frames"]) else None
 
     def _lacking(self, kept: Dict[str, Any]) -> List[Measure]:
-        """Return the measures that the unit has no number of, or one by other weights."""
+        """Return the measures for which the unit has no number, or one computed with other weights."""
         return [
             each
             for each in self.measures
@@ -199,7 +199,7 @@ class Evaluation:
         judged: Optional[Judged],
         kept: Optional[Dict[str, Any]],
     ) -> Dict[str, Any]:
-        """Compute the frames unless they are kept, measure what is lacking, and write `row.json`."""
+        """Compute the frames unless they exist, compute missing measures, and write `row.json`."""
         if kept is None:
             begun = time.monotonic()
             frames = entrant.run(case)

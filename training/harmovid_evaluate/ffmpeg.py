@@ -1,10 +1,10 @@
-"""ffmpeg's deflicker filters on a clip: what anybody has at hand, and so what has to be beaten.
+"""ffmpeg's deflicker filters on a clip: the freely available baseline.
 
     if ffmpeg_available():
         calmed = run_filter(frames, TMIDEQUALIZER[0])
 
-The filters work on integers in display space: frames go through `quality.view`, as 16 bits a channel, and back.
-Masks they do not know. The program is that of the package imageio-ffmpeg.
+The filters work on integers in display space: frames are converted by `quality.view` to 16 bits a channel and back.
+They take no masks. The program is that of the package imageio-ffmpeg.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ CODE_MAX = 65535
 
 @dataclass(frozen=True)
 class Filter:
-    """One filter with its settings, and the pixel format that it is given (both take 16 bits in it)."""
+    """One filter with its settings and its input pixel format (both filters take 16 bits in it)."""
 
     text: str
     pixel_format: str
 
 
 DEFLICKER: Tuple[Filter, ...] = tuple(
-    # It measures and scales the first plane only, so it is given luma as one.
+    # The filter measures and scales the first plane only, so it gets a format in which that is luma.
     Filter(f"deflicker=size={size}:mode={mode}", "yuv444p16le")
     for size, mode in (*product((5, 10, 20), ("am", "gm", "median")), (5, "pm"), (40, "am"))
 )
@@ -46,7 +46,7 @@ TMIDEQUALIZER: Tuple[Filter, ...] = tuple(
 
 
 def ffmpeg_available() -> bool:
-    """Return whether the package that brings ffmpeg is installed."""
+    """Return whether the package with the ffmpeg program is installed."""
     return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
@@ -68,7 +68,7 @@ def filter_command(size: Tuple[int, int], each: Filter, source: str, target: Tup
         size: width and height.
         each: the filter.
         source: "-" for standard input, or a file of raw frames.
-        target: the words that say where the result goes.
+        target: the arguments for the output.
     """
     width, height = size
     given = ["-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", f"{width}x{height}", "-r", "24", "-i", source]
@@ -77,10 +77,10 @@ def filter_command(size: Tuple[int, int], each: Filter, source: str, target: Tup
 
 
 def run_filter(frames: Array, each: Filter) -> Array:
-    """Return a clip `(T, H, W, 3)` scene-linear as the filter leaves it.
+    """Return the filtered clip `(T, H, W, 3)`, scene-linear.
 
     Raises:
-        RuntimeError: ffmpeg fails, or does not give as many frames as it got.
+        RuntimeError: ffmpeg fails, or returns another number of frames.
     """
     count, height, width, _ = frames.shape
     command = filter_command((width, height), each, "-", ("-f", "rawvideo", "-pix_fmt", "rgb48le", "-"))
@@ -96,7 +96,7 @@ def run_filter(frames: Array, each: Filter) -> Array:
 
 @lru_cache(maxsize=1)
 def _light_of_codes() -> Array:
-    """Return the light of each 16-bit code, `(65536,)`."""
+    """Return the scene-linear value of each 16-bit code, `(65536,)`."""
     return unview(np.arange(CODE_MAX + 1, dtype=np.float32) / np.float32(CODE_MAX))
 
 

@@ -3,13 +3,13 @@
     for footage in find_footage(Path("clips"), lines=240, count=40):
         material = footage.load()          # material.clip, material.plate, ...
 
-- `clips.jsonl`: the clip index of training (docs/training.md), roles `real` and `mask`, and where they are there
+- `clips.jsonl`: the clip index of training (docs/training.md), with the roles `real` and `mask`, and optionally
   `plate`, `background` and `composite`;
 - a folder of clips: each folder in it with `frames/` and `masks/` (EXR, or PNG and JPEG: then masks are taken as
   binary, white from half on), or with one WebM that has an alpha plane;
 - one such clip.
 
-All are brought to one height by area. EXRs are read as scene-linear, pictures and videos as sRGB.
+All are scaled to one height with an area filter. EXRs are read as scene-linear, pictures and videos as sRGB.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ INDEX = "clips.jsonl"
 
 @dataclass(frozen=True)
 class Material:
-    """A clip and what is known beside it; pictures `(T, H, W, 3)` scene-linear of the clip's size.
+    """A clip with its optional other roles; pictures `(T, H, W, 3)` scene-linear of the clip's size.
 
     Attributes:
         clip: the original, with masks.
         plate: the background without the foreground.
         background: another background to put the foreground on.
-        composite: the foreground in another light over the same plate: the original is its truth.
+        composite: the foreground in another light over the same plate, whose truth is the original.
     """
 
     clip: Clip
@@ -54,9 +54,9 @@ class Footage:
 
     Attributes:
         name: its folder's name or its id in the index.
-        digest: of names, sizes and times of its files: other files, other digest.
+        digest: of names, sizes and times of its files.
         load: reads it.
-        relit: it has the role `composite`.
+        relit: whether it has the role `composite`.
     """
 
     name: str
@@ -69,11 +69,11 @@ def find_footage(path: Path, lines: int, count: int) -> List[Footage]:
     """Return the clips at `path`; see the module.
 
     Args:
-        lines: height they are brought to.
-        count: most frames that are taken of each.
+        lines: height that they are scaled to.
+        count: largest number of frames to read of each.
 
     Raises:
-        InputError: nothing there, or an index that is none.
+        InputError: there is no clip, or the index cannot be read.
     """
     if path.is_dir() and (path / INDEX).is_file():
         path = path / INDEX

@@ -1,9 +1,9 @@
-"""Looks given to a clip's foreground to be taken out again: mild, strong and creative. Evaluation only.
+"""Looks for a clip's foreground that a harmonizer should remove: mild, strong and creative. For evaluation only.
 
     wrong = LOOKS["strong"](truth, np.random.default_rng(5))
 
-One look holds for the whole clip (the paper's uniform test). Written apart from what the network is trained on
-(`harmovid_training.data.looks`), in numpy, so that the network cannot have learned this code's habits.
+One look holds for the whole clip (the paper's uniform test). This code is separate from the looks that the network is
+trained on (`harmovid_training.data.looks`), so that the network cannot have learned its particular form.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def graded(clip: Array, rng: np.random.Generator, amount: float) -> Array:
 def creative(clip: Array, rng: np.random.Generator) -> Array:
     """Return light graded as a creative display LUT would: balance, split tones, S-curve, matrix, clip and crush.
 
-    Stands for the `.cube` files that people share, none of which can be shipped: a matrix, a lift, gamma and gain
-    per channel, tinted shadows and highlights, a curve, faded or crushed blacks, all between 0 and 1 of a display.
+    It replaces shared `.cube` files, none of which can be shipped: a matrix, lift, gamma and gain per channel, tinted
+    shadows and highlights, a curve, faded or crushed blacks, all in display values between 0 and 1.
     """
     exposed = clip * np.float32(2 ** rng.normal(0, 0.6))
     shown = np.clip(exposed, 0, 1) ** (1 / GAMMA)
@@ -72,7 +72,7 @@ def creative(clip: Array, rng: np.random.Generator) -> Array:
 
 
 def _read_cube(cube: npt.NDArray[np.float64], y: Array) -> npt.NDArray[np.float64]:
-    """Return the trilinear value of `cube` at stops `y` `(..., 3)`."""
+    """Return `cube` interpolated trilinearly at stops `y` `(..., 3)`."""
     at = np.clip((y - CUBE_LOW) / (CUBE_HIGH - CUBE_LOW), 0, 1) * (CUBE - 1)
     base = np.minimum(at.astype(int), CUBE - 2)
     share = at - base

@@ -1,8 +1,8 @@
-"""Classical ways to match a foreground to its plate, to compare with, and the best any global change could reach.
+"""Classical methods to match a foreground to its plate, as baselines, and upper bounds for global changes ("oracles").
 
-A method takes the composite, the background's weight and the foreground's mask and returns the composite with its
-foreground changed. Statistics are of the whole clip, not of a frame: the look of a shot is one thing. Clips are
-`(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` in 0..1.
+A method takes the composite and the foreground's mask and returns the composite with its foreground changed. Statistics
+are of the whole clip and not of single frames, as a shot has one look. Clips are `(T, H, W, 3)` float32 scene-linear,
+masks `(T, H, W)` in 0..1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILL_SIGMAS_PX = (2.0, 8.0, 32.0)
 
 
 def _pixels(values: Array, weight: Array) -> Float64:
-    """Return the pixels `(n, 3)` where `weight` is above a half, thinned evenly."""
+    """Return an even subset of the pixels where `weight` is above 0.5, `(n, 3)`."""
     chosen = values[weight > 0.5]
     return chosen[:: max(1, len(chosen) // LARGEST_SAMPLE)].astype(np.float64)
 
@@ -115,7 +115,7 @@ def _root(matrix: Float64) -> Float64:
 
 
 def _linear(shown: Array) -> Array:
-    """Return the light of view values: the inverse of `quality.view` below its shoulder, clipped above."""
+    """Return the linear values of view values: the inverse of `quality.view` below its shoulder, clipped above."""
     low = shown / 12.92
     high = ((np.maximum(shown, 0.04045) + 0.055) / 1.055) ** 2.4
     linear: Array = np.where(shown <= 0.04045, low, high).astype(np.float32)
@@ -123,7 +123,7 @@ def _linear(shown: Array) -> Array:
 
 
 def oracle_gain(composite: Array, mask: Array, truth: Array) -> Array:
-    """The gain per channel that brings the foreground closest to truth: what no exposure and balance can pass."""
+    """The gain per channel that brings the foreground closest to the truth: the limit for exposure and balance."""
     weight = (mask * view(truth).mean(-1))[..., None]
     change = to_stops(truth) - to_stops(composite)
     stops = (change * weight).sum((0, 1, 2), dtype=np.float64) / max(
@@ -133,7 +133,7 @@ def oracle_gain(composite: Array, mask: Array, truth: Array) -> Array:
 
 
 def oracle_affine(composite: Array, mask: Array, truth: Array) -> Array:
-    """The 3 x 4 map of log light that brings the foreground closest to truth, by least squares."""
+    """The 3 x 4 map of log light that brings the foreground closest to the truth, by least squares."""
     y = to_stops(composite)
     fg, wanted = _pixels(y, mask), _pixels(to_stops(truth), mask)
     if len(fg) < 8:
@@ -159,7 +159,7 @@ ORACLES: Dict[str, Oracle] = {"oracle gain": oracle_gain, "oracle 3x4": oracle_a
 def pair(composite: Array, mask: Array, size: Tuple[int, int]) -> Tuple[Array, Array, Array]:
     """Return plate, foreground and matte of one frame as an engine gets them, `size` (width, height).
 
-    The plate must not show the truth behind the foreground: there it is filled from around, as a clean plate would be.
+    The plate must not contain the true foreground, so that area is filled from its surroundings, like a clean plate.
     """
     away = (mask < 0.01).astype(np.float32)
     shown, weight, matte, foreground = (

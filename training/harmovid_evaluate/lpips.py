@@ -4,7 +4,7 @@
     distance(shown, truth_shown, mask)
 
 The network's features are normalised per pixel, their squared differences weighted per channel and averaged. The
-layout of the published weights is read as it is: torchvision's AlexNet or VGG-16 (`features.N.weight`), or the saved
+published weights are read in their own layouts: torchvision's AlexNet or VGG-16 (`features.N.weight`), or the saved
 LPIPS model (`net.sliceK.N.weight`), and the linear layers (`linK.model.1.weight`). Neither package is needed.
 """
 
@@ -37,7 +37,7 @@ class Layout:
     """A feature network: its convolutions by their number in torchvision's list, and where features are taken.
 
     Attributes:
-        kernel: of the first convolution, by which the network is told.
+        kernel: of the first convolution, by which the network is recognised.
         convolutions: number, stride and padding.
         pools: numbers of convolutions that a max-pool comes before.
         pool: kernel and stride of it.
@@ -66,10 +66,10 @@ class Lpips:
 
     Args:
         tensors: the weights by their published names.
-        identity: of the weights, for results that are kept.
+        identity: of the weights, stored with results.
 
     Raises:
-        NotAtHand: tensors that are missing or fit no known network.
+        NotAtHand: tensors are missing or fit no known network.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], identity: str = "") -> None:
@@ -123,7 +123,7 @@ class Lpips:
         return float(np.sum(values) / max(np.sum(shares), 1e-9))
 
     def _distance(self, one: Array, other: Array, matte: Optional[Tensor]) -> Tuple[float, float]:
-        """Return a frame's distance, and how much the frame counts."""
+        """Return a frame's distance and its weight."""
         from torch.nn import functional as nnf
 
         pairs = zip(self._taps(one), self._taps(other))

@@ -1,11 +1,12 @@
-"""Every number of the table: what it is called, which way is better, what it needs, and how it is computed.
+"""The measures of the table: name, which direction is better, what each needs, and how it is computed.
 
     judged = Judged(truth, reference, mask)
     scores = {each.key: each.value(judged, Result(frames)) for each in MEASURES if judged.has(each.needs)}
 
-`truth` is what the result should be, `reference` the video whose motion it should keep. Pictures are scene-linear
-`(T, H, W, 3)`; all but `stops` and `flicker` measure their view (`quality.view`). "Foreground" means weighted by the
-mask. LPIPS, CLIP score and RAFT need weights: `Extras` holds those that are at hand, and says why others are not.
+`truth` is the right result, `reference` the video whose motion a result should keep. Pictures are scene-linear
+`(T, H, W, 3)`; all measures except `stops` and `flicker` are taken on their view (`quality.view`). "Foreground" means weighted
+by the mask. LPIPS, CLIP score and RAFT need weights: `Extras` holds the measures that can be computed, and says why the
+others cannot.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TWO_FRAMES = 2
 
 @dataclass(frozen=True)
 class Result:
-    """A method's frames `(T, H, W, 3)` scene-linear; what several measures need of them is computed once."""
+    """A method's frames `(T, H, W, 3)` scene-linear; values that several measures share are computed once."""
 
     frames: Array
     _kept: Dict[str, Dict[str, float]] = field(default_factory=dict, compare=False)
@@ -43,7 +44,7 @@ class Result:
         return view(self.frames)
 
     def once(self, name: str, compute: Callable[[], Dict[str, float]]) -> Dict[str, float]:
-        """Return several numbers that come at once, computed at the first call."""
+        """Return a group of numbers that are computed together, at the first call."""
         if name not in self._kept:
             self._kept[name] = compute()
         return self._kept[name]
@@ -53,10 +54,10 @@ class Judged:
     """What results of one clip are measured against; computed when first needed.
 
     Args:
-        truth: what a perfect result is; None where nobody can know.
+        truth: the right result; None where it is unknown.
         reference: the video whose motion a result should keep.
         mask: `(T, H, W)` in 0..1, the foreground.
-        raft: the flow of the paper's motion preservation, where it is at hand.
+        raft: the optical flow of the paper's motion preservation, where its weights are available.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Judged:
         self._reference, self._raft = reference, raft
 
     def has(self, needs: str) -> bool:
-        """Return whether a measure that needs this can be taken."""
+        """Return whether a measure with this need can be computed."""
         return needs != TRUTH or self.truth is not None
 
     @property
@@ -82,7 +83,7 @@ class Judged:
 
     @cached_property
     def foreground(self) -> Judge:
-        """PSNR and its kin inside the mask."""
+        """PSNR and the other measures of `Judge` inside the mask."""
         return Judge(self._known, self.mask)
 
     @cached_property
@@ -113,15 +114,15 @@ class Measure:
     """One column.
 
     Attributes:
-        key: in files, never reused for another number.
+        key: its name in files, never reused for another measure.
         title: in tables.
         unit: empty for plain numbers.
         higher: whether more is better.
-        digits: after the point.
+        digits: after the decimal point.
         needs: `TRUTH`, or nothing.
         group: heading of the column.
         value: computes it.
-        identity: of what it depends on beside the clips: weights.
+        identity: of the weights that it depends on.
     """
 
     key: str
@@ -193,11 +194,11 @@ MEASURES: Tuple[Measure, ...] = (
 
 @dataclass(frozen=True)
 class Extras:
-    """The measures that need weights, and why some are not there.
+    """The measures that need weights, and why some are missing.
 
     Attributes:
-        measures: those at hand.
-        missing: one sentence for each that is not.
+        measures: those that can be computed.
+        missing: one sentence for each of the others.
         raft: for `Judged`.
     """
 
@@ -207,8 +208,8 @@ class Extras:
 
 
 def load_extras(lpips: Sequence[str] = (), clip: str = "", raft: str = "") -> Extras:
-    """Return the weighted measures for what the user named: LPIPS and RAFT by `weights.KNOWN` or by files, a CLIP model
-    by name or folder."""
+    """Return the measures for the weights that the user named: LPIPS and RAFT by `weights.KNOWN` or by files, a CLIP
+    model by name or folder."""
     measures: List[Measure] = []
     missing: List[str] = []
     flow: Optional[Raft] = None
@@ -271,7 +272,7 @@ def clip_measure(score: ClipScore) -> Measure:
 
 
 def raft_measure(flow: Raft) -> Measure:
-    """Return motion preservation as the paper has it."""
+    """Return the paper's motion preservation."""
     return Measure(
         "motion_raft", "motion preservation, RAFT", "px", False, 3, "", TIME,
         lambda judged, result: judged.raft(result.shown, judged.mask), flow.identity,

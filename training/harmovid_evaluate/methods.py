@@ -1,11 +1,11 @@
-"""Deflickers to compare with: doing nothing, statistics that are smoothed over time, and ffmpeg's filters.
+"""Deflicker baselines: no change, statistics smoothed over time, and ffmpeg's filters.
 
     for method in BASELINES:
         for setting in method.settings:
             result = setting.run(frames, mask)
 
-Every method has a few settings, and whoever compares takes the best one for each clip and test: the bar is what a
-patient user would reach. Statistics know masks, as the engine does; ffmpeg's filters do not.
+Every method has a few settings; the benches take the best one for each clip and test, as a patient user would. The
+statistical methods take masks, as the engine does; ffmpeg's filters do not.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Method:
 
 
 def noop(frames: Array, mask: Optional[Array]) -> Array:
-    """Return the frames as they are."""
+    """Return the frames unchanged."""
     return frames
 
 
 def mean_std(frames: Array, mask: Optional[Array], sigma_frames: float) -> Array:
-    """Give every frame the mean and deviation that its neighbours have on average, per channel, in log2 light.
+    """Give every frame the average mean and deviation of its neighbours, per channel, in log2 light.
 
     Args:
         sigma_frames: of the Gaussian over time.
@@ -89,7 +89,7 @@ def midway(frames: Array, mask: Optional[Array], sigma_frames: float) -> Array:
     for t, channel in np.ndindex(len(frames), 3):
         own = quantiles[t, channel] + 1e-6 * np.arange(
             LEVELS
-        )  # levels may repeat; np.interp wants them to rise
+        )  # levels may repeat, but np.interp needs them to increase
         change[t, ..., channel] = np.interp(logs[t, ..., channel], own, steady[t, channel] - own)
     return _relit(frames, change, mask, weight)
 
@@ -99,7 +99,7 @@ def _weights(frames: Array, mask: Optional[Array]) -> Array:
 
 
 def _smoothing(count: int, sigma_frames: float, weight: Array) -> Float64:
-    """Return `(T, T)` rows of Gaussian weights; frames with next to no mask count for nobody."""
+    """Return `(T, T)` rows of Gaussian weights; frames with an almost empty mask have weight 0."""
     index = np.arange(count)
     rows = np.exp(-0.5 * ((index[:, None] - index) / sigma_frames) ** 2)
     rows = rows * ((weight > 0.5).sum((1, 2)) >= FEWEST_PIXELS)
@@ -108,7 +108,7 @@ def _smoothing(count: int, sigma_frames: float, weight: Array) -> Float64:
 
 
 def _relit(frames: Array, stops: npt.NDArray[np.floating], mask: Optional[Array], weight: Array) -> Array:
-    """Apply stops where the mask is, and on frames that have enough of it."""
+    """Return the frames with stops applied inside the mask; frames with an almost empty mask are not changed."""
     seen = ((weight > 0.5).sum((1, 2)) >= FEWEST_PIXELS)[:, None, None, None]
     share = seen * (1.0 if mask is None else mask[..., None])
     relit: Array = (frames * np.exp2(np.clip(stops, -8, 8) * share)).astype(np.float32)

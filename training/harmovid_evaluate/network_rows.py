@@ -1,10 +1,10 @@
-"""HarmoVid checkpoints and IC-Light as rows: networks that training knows how to run.
+"""HarmoVid checkpoints and IC-Light as rows: networks that run through the training package.
 
     entrant = Checkpoint("full", Path("runs/harmovid"), vae="THUDM/CogVideoX-5b", settings=Settings("ddim", 50))
 
-A checkpoint's conditioning says its task: `harmovid` harmonizes, `deflicker` deflickers. Each is two rows: the
-network's own picture, and that picture's change of light through the lighting field onto the input's pixels, as the
-product takes it.
+A checkpoint's conditioning determines its task: `harmovid` harmonizes, `deflicker` deflickers. Each has two rows: the
+network's own picture, and its change of light applied to the input's pixels through a lighting field, as in the
+product.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SIDE_PX = 16
 
 @dataclass
 class Network:
-    """A loaded-when-needed checkpoint with its VAE, and its last pictures, which two rows share."""
+    """A checkpoint with its VAE, loaded when needed, and its last pictures, which two rows share."""
 
     folder: Path
     vae: str
@@ -53,10 +53,10 @@ class Network:
 
     @property
     def task(self) -> str:
-        """What it does.
+        """The task of its conditioning.
 
         Raises:
-            InputError: no checkpoint.
+            InputError: the folder holds no checkpoint.
         """
         path = self.folder / "config.json"
         try:
@@ -104,7 +104,7 @@ class Network:
 
 
 def load_codec(source: str, kind: str) -> Codec:
-    """Return the VAE: of a model by name or folder, or a folder that is the VAE itself."""
+    """Return the VAE of a model (by name or folder), or the one in a VAE's own folder."""
     from diffusers import AutoencoderKLCogVideoX
     from harmovid_training.models.codec import CogVideoXCodec
     from harmovid_training.stages.run import codec_of
@@ -124,7 +124,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """The user's name, and how its picture is used."""
+        """The user's name for it, and how its picture is used."""
         return f"{self.label}, {'through the field' if self.through_field else 'pixels'}"
 
     @property
@@ -144,7 +144,7 @@ class Checkpoint:
 
 
 def relit_by(case: Case, result: Array) -> Array:
-    """Return the input with the change of light that `result` shows in its foreground, a field per frame."""
+    """Return the input with the change of light of `result`'s foreground, as a lighting field per frame."""
     made = case.composite.copy()
     box = (0, 0, made.shape[2], made.shape[1])
     for index, (before, after, matte) in enumerate(zip(case.composite, result, case.mask)):
@@ -169,7 +169,7 @@ class IcLightFrames:
         return fingerprint(str(self.offset.resolve()), self.base)
 
     def run(self, case: Case) -> Array:
-        """See `Entrant`; its frames count inside the foreground, over the plate's own background."""
+        """See `Entrant`; its frames are used inside the foreground, over the plate's own background."""
         from harmovid_training.stages.frame_harmonizers import harmonize_frames
         from harmovid_training.stages.ic_light import IcLight
 

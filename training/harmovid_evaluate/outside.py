@@ -1,11 +1,12 @@
-"""Others' methods as rows: results that they left in a folder, or a command that makes them.
+"""Other people's methods as rows: results in a folder, or a command that makes them.
 
     --results "Light-A-Video=results/lav"        results/lav/SET/CLIP/ (EXR, PNG, JPEG) or SET/CLIP.mp4
     --command "BVD=python run.py --frames {composite_png} --out {out}"
 
-A command's words may hold `{composite}`, `{plate}`, `{mask}` (folders of EXR), the same with `_png` (8-bit sRGB), and
-`{out}`, where it leaves frames or one video. It is started from a list of words, never through a shell. Frames of
-another size are brought to the case's; too few frames are an error. EXRs are scene-linear, all else is sRGB.
+A command's arguments may hold `{composite}`, `{plate}`, `{mask}` (folders of EXR), the same with `_png` (8-bit sRGB),
+and `{out}`, to which it writes frames or one video. It is started from an argument list, never through a shell. Frames
+of another size are resampled to the case's; too few frames are an error. EXRs are read as scene-linear, other files as
+sRGB.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ PUBLISHED: Tuple[Published, ...] = (
 
 
 def task_of(name: str) -> Tuple[str, ...]:
-    """Return the task of a published method; of any other name both."""
+    """Return the task of a published method; both tasks for any other name."""
     known = [each.task for each in PUBLISHED if each.name.lower() == name.lower()]
     return tuple(known) or (HARMONIZE, DEFLICKER)
 
@@ -76,7 +77,7 @@ class Results:
 
     @property
     def tasks(self) -> Tuple[str, ...]:
-        """Of the published method, else both: what is not there is absent."""
+        """Those of the published method, else both; a missing result is `Absent`."""
         return task_of(self.name)
 
     @property
@@ -110,7 +111,7 @@ class Command:
         """Return a command from one line; quotes group words, nothing else is special.
 
         Raises:
-            InputError: no words, a quote that stays open, or no {out}.
+            InputError: the text is empty, a quote is not closed, or `{out}` is missing.
         """
         try:
             words = tuple(shlex.split(text))
@@ -122,12 +123,12 @@ class Command:
 
     @property
     def tasks(self) -> Tuple[str, ...]:
-        """Of the published method, else both."""
+        """Those of the published method, else both."""
         return task_of(self.name)
 
     @property
     def key(self) -> str:
-        """Its words."""
+        """Its arguments."""
         return fingerprint(self.words)
 
     def run(self, case: Case) -> Array:
@@ -161,7 +162,7 @@ class Command:
 
 
 def _place(folder: Path, name: str) -> Optional[Path]:
-    """Return where results of that name lie: a folder of frames, a video in it, or a video beside it."""
+    """Return the results of that name: a folder of frames, a video in that folder, or a video beside it."""
     inside = folder / name
     if inside.is_dir():
         films = [path for path in sorted(inside.iterdir()) if path.suffix.lower() in VIDEOS]
@@ -176,7 +177,8 @@ def fitted(path: Path, case: Case) -> Array:
     """Return results as frames of the case's length and size.
 
     Raises:
-        InputError: too few frames. FrameError: one that cannot be read.
+        InputError: there are too few frames.
+        FrameError: a frame cannot be read.
     """
     count, (height, width) = len(case.composite), case.mask.shape[1:]
     there = count_frames(Source(path))

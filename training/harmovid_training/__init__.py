@@ -1,7 +1,8 @@
-"""The training package: clips, masks, models, the paper's three stages, inference, and what results are measured by.
+"""The training package: clips, masks, models, the paper's three stages, inference and metrics.
 
-`models` are the conditioned video diffusion transformers, `inference` runs them on shots of any length, `clips` and
-`masks` are what they learn from, `stages` is the paper's recipe, `toy` the same recipe at a size that two CPU cores
-finish, `metrics` what both this package and `harmovid_evaluate` measure with. docs/training.md walks through it. Only
-this package, `harmovid_evaluate` and `harmovid_export` may import torch.
+`models` holds the conditioned video diffusion transformers, `inference` runs them on shots of any length, `clips` and
+`masks` prepare the training data, `stages` is the paper's recipe, and `toy` is the same recipe at a size that two CPU
+cores can run. `metrics` is shared with `harmovid_evaluate`. `data` and `harmonizer` train the compact harmonizer that
+ships. docs/training.md explains how to use all of it. Only this package, `harmovid_evaluate` and `harmovid_export` may
+import torch.
 """

@@ -1,11 +1,11 @@
-"""`harmovid train STEP ...` and `harmovid generate CHECKPOINT ...`: the training's steps behind one command.
+"""`harmovid train STEP ...` and `harmovid generate CHECKPOINT ...`: the steps of training as commands.
 
     harmovid train index footage --out real.jsonl --masks grounded-sam2
     harmovid train --gpus 8 stage2 --index synthetic/clips.jsonl --out runs/deflicker
 
 The core finds `train` and `generate` through the entry point group `harmovid.commands`. With `--gpus N` a step runs
-in N processes of one GPU each: the trainings under Accelerate with `stages/fsdp2.yaml`, the others each with a share of
-the clips.
+in N processes of one GPU each: training steps under Accelerate with `stages/fsdp2.yaml`; in the other steps each
+process takes a share of the clips.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def train(words: Sequence[str], console: Console) -> int:
         "--gpus", type=int, default=1, metavar="N", help="processes, one GPU each (default 1)"
     )
     parser.add_argument("step", choices=list(STEPS), metavar="STEP", help=", ".join(STEPS))
-    # What follows the step's name is the step's own: argparse would take flags of ours out of it.
+    # Split by hand: argparse would also take our own flags from the words after the step's name.
     place = next((number for number, word in enumerate(words) if word in STEPS), len(words))
     given = parser.parse_args(list(words[: place + 1]))
     rest = list(words[place + 1 :])

@@ -1,4 +1,4 @@
-"""Where networks run: on this process's own GPU where torch finds one."""
+"""Choice of the device that networks run on: this process's own GPU where torch finds one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = timedelta(hours=24)
 
 
 def best_device() -> str:
-    """Return `cpu`, `cuda`, or among several processes this one's own GPU, `cuda:3`."""
+    """Return `cpu`, `cuda`, or in a run of several processes this one's own GPU, such as `cuda:3`."""
     import torch
 
     if not torch.cuda.is_available():
@@ -24,7 +24,7 @@ def best_device() -> str:
 
 
 def process_state() -> PartialState:
-    """Return what this process is among all. To be called before any network is made: it chooses the GPU."""
+    """Return this process's rank and device. Must be called before any network is made, as it chooses the GPU."""
     import torch
     from accelerate import PartialState
 

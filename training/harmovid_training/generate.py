@@ -1,9 +1,9 @@
-"""A checkpoint on footage: `harmovid generate runs/harmovid --fg fg/ --bg bg/ --mask mask/ --out out/ --vae NAME`
+"""Run a checkpoint on footage: `harmovid generate runs/harmovid --fg fg/ --bg bg/ --mask mask/ --out out/ --vae NAME`
 
 FG, BG and MASK are folders of EXRs or pictures, or videos, of one length; a deflicker network takes FG and MASK alone.
-The shot passes in blocks: what is held for all of it are latents. The answer is the foreground's light as the product
-takes it, a lighting field per frame on the input's own pixels (half-float EXR, scene-linear), or with `--pixels` what
-the network itself has drawn.
+The shot is processed in blocks; only its latents are held as a whole. The result is made as in the product: a lighting
+field per frame, applied to the input's own pixels (half-float EXR, scene-linear), or with `--pixels` the network's own
+picture.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIDE_PX = 16
 
 @dataclass(frozen=True)
 class Footage:
-    """A shot's sources; frames come as they are asked for.
+    """A shot's sources; frames are read on demand.
 
     Attributes:
         background: None for a deflicker network, whose foreground is the whole picture.
@@ -54,7 +54,7 @@ class Footage:
     size: tuple[int, int] | None
 
     def block(self, first: int, count: int) -> tuple[Float32, Float32, Float32]:
-        """Return composite, background and mask of some frames; without a background the foreground is both."""
+        """Return composite, background and mask of some frames; without a background both are the foreground."""
         given = read_frames(self.foreground, first, count, self.size)
         mask = read_frames(self.mask, first, count, self.size)
         if self.background is None:
@@ -75,7 +75,7 @@ def run(words: Sequence[str], console: Console) -> int:
     """Run `harmovid generate WORDS`; return 0.
 
     Raises:
-        InputError: a checkpoint, a VAE or footage that cannot be used, or results that are there already.
+        InputError: a checkpoint, a VAE or footage that cannot be used, or results that exist already.
     """
     given = _grammar().parse_args(list(words))
     config = read_config(given.checkpoint)
@@ -162,7 +162,7 @@ def _stream(footage: Footage, number: int, anchor: float, space: str) -> Iterato
 def _answers(
     footage: Footage, made: Iterator[Tensor], anchor: float, space: str, pixels: bool
 ) -> Iterator[Float32]:
-    """Yield the shot's frames `(H, W, 3)`: what was drawn, or its change of light on the composite's own pixels."""
+    """Yield the result's frames `(H, W, 3)`: the network's picture, or its change of light on the composite."""
     drawn = (frame for block in made for frame in block[0].float().cpu().permute(1, 2, 3, 0).numpy())
     for first in footage.blocks():
         before, _, mask = footage.block(first, footage.length(first))

@@ -48,7 +48,7 @@ class BackgroundProvider(Protocol):
 
 
 def lighting_prompt(seed: int) -> str:
-    """Return a prompt: a place, a light, and how it is filmed; all pairs come before one comes again."""
+    """Return a prompt: a place, a light, and how it is filmed; every combination is used once before any repeats."""
     places, lights = len(PLACES), len(LIGHTS)
     number = int(
         np.random.default_rng([seed // (places * lights), 3]).permutation(places * lights)[
@@ -88,7 +88,7 @@ class PanoramaBackgrounds:
 
 
 class FolderBackgrounds:
-    """Clips of a folder: videos or folders of frames, cut or played there and back to the length that is asked for.
+    """Clips of a folder: videos or folders of frames, cut to the requested length or played forwards and backwards.
 
     Raises:
         InputError: no clip there.
@@ -140,7 +140,7 @@ class TextBackgrounds:
         return cls(DiffusionPipeline.from_pretrained(source, dtype=dtype).to(device))
 
     def __call__(self, seed: int, frames: int, size: tuple[int, int]) -> Float32:
-        """See `BackgroundProvider`; the model is asked for lengths and sides that it can make, and they are cut.
+        """See `BackgroundProvider`; the model makes the nearest length and size that it supports, which is then cut.
 
         Raises:
             InputError: the model made fewer frames.

@@ -2,8 +2,8 @@
 
 FOOTAGE holds one clip per entry: a video file, a folder of frames, or a folder with `real/` (frames) and `mask/`
 (mattes). A video `NAME.mp4` takes its mattes from a folder `NAME.mask`, a folder of frames from its own `mask/`. Where
-there are none, `--masks` finds them (the paper's Grounded-SAM-2) and writes them as EXRs to `masks/` beside the index;
-what is there already is not made again.
+there are no mattes, `--masks` makes them (with the paper's Grounded-SAM-2) and writes them as EXRs to `masks/` beside
+the index. Mattes that are there already are not made again.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ SEGMENTERS: dict[str, Callable[[], Sam2 | Sam2Package]] = {
 
 
 def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:
-    """Yield name, frames and mattes (None where there are none) of every clip of a folder, by name.
+    """Yield name, frames and mattes (None where there are none) of every clip of a folder, sorted by name.
 
     Raises:
-        InputError: no folder, or nothing in it.
+        InputError: there is no such folder, or it is empty.
     """
     seen = 0
     for entry in sorted(footage.iterdir()) if footage.is_dir() else ():
@@ -77,10 +77,10 @@ def displayed(clip: Float32) -> Image8:
 def indexed(
     name: str, frames: Path, mask: Path | None, folder: Path, provider: MaskProvider | None, licence: str
 ) -> Clip:
-    """Return a clip's line; masks that are not there are found and written to a folder of the clip's name in `folder`.
+    """Return a clip's entry in the index; missing masks are made and written to `folder`/NAME, NAME being the clip's.
 
     Raises:
-        InputError: no mask and no provider, or a provider that finds nothing; with the clip's name.
+        InputError: no mask and no provider, or the provider found nothing; the message names the clip.
     """
     real = Source(frames)
     if mask is None:
@@ -104,7 +104,8 @@ def split(path: Path, count: int) -> None:
     """Write an index's test clips to NAME.test.jsonl and the others to NAME.train.jsonl.
 
     Args:
-        count: of test clips (the paper's 200). Which ones depends on their ids only, so an index that grows keeps most.
+        count: number of test clips (200 in the paper). They are chosen by id alone, so most of them stay the same when
+            the index grows.
     """
     clips = read_index(path).clips
     held = sorted(clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest())[:count]
@@ -114,7 +115,7 @@ def split(path: Path, count: int) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Write the index; return 0, or 1 where no clip is any good."""
+    """Write the index; return 0, or 1 where no clip can be used."""
     given = _grammar().parse_args(words)
     try:
         shard = Shard.parse(given.shard)
@@ -130,7 +131,7 @@ def main(words: Sequence[str] | None = None) -> int:
         def attempt(row: tuple[str, Path, Path | None]) -> tuple[list[Clip], list[Rejected]]:
             return each_or_rejected([row], lambda one: one[0], lambda one: make(*one))
 
-        # Files are read and videos counted side by side; a network on a GPU takes one clip after the other.
+        # Reading files and counting frames runs in parallel; a network on a GPU takes one clip at a time.
         with ThreadPoolExecutor(1 if provider else max(given.workers, 1)) as pool:
             found = list(tqdm(pool.map(attempt, share), desc="clips", total=len(share)))
         clips, rejected = (

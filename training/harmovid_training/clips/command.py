@@ -1,4 +1,4 @@
-"""Clips handed to an external program and taken back: EXR folders and a command, no shell."""
+"""Clips passed to an external program and read back: EXR folders and a command line, without a shell."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ def exchange(command: Sequence[str], folder: Path, given: Mapping[str, Float32],
     """Write clips, run a command, and return what it wrote, `(count, H, W, 3)` scene-linear.
 
     Args:
-        command: words; `{name}` of each given clip and `{out}` are replaced by folders. Frames are `00000.exr` and on.
-        folder: to work in.
-        given: clips `(T, H, W, C)` float32; one channel is written as Y, three as RGB.
+        command: the command line as a list; `{NAME}` of each clip in `given` and `{out}` are replaced by folders.
+            Frames are named `00000.exr`, `00001.exr` and so on.
+        folder: working folder.
+        given: clips `(T, H, W, C)` float32 by name; one channel is written as Y, three as RGB.
 
     Raises:
-        InputError: a command that is not there, fails, or does not write all frames; with its last words.
+        InputError: the command does not exist, fails, or does not write all frames; with the end of its output.
     """
     places = {name: folder / name for name in [*given, "out"]}
     for name, place in places.items():

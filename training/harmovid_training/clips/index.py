@@ -4,10 +4,10 @@
     "...", "matte": true}}}
 
 Paths are relative to the index. A name that ends in `.parquet` makes it a Parquet file with the columns `id`,
-`frames`, `licence` and `sources` (the JSON of above), for large sets that other tools shall filter.
+`frames`, `licence` and `sources` (as JSON), for large sets that are filtered by other tools.
 
 `Windows` turns it into samples: window `i` is a function of the seed and `i`, so workers, ranks and resumed runs agree
-without talking to each other.
+without communicating.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Clip:
 
     Attributes:
         id: unique in the index.
-        frames: that all sources have.
+        frames: number of frames of every source.
         sources: by role (`real`, `mask`, `background`, `synthetic`, `steady`, `plate`, `alpha`, `target`).
-        licence: of the material, as it goes into the model card.
+        licence: of the material, as written into the model card.
     """
 
     id: str
@@ -70,10 +70,10 @@ class Index:
 
 
 def make_clip(name: str, sources: Mapping[str, Source], licence: str = "", most: int = 0) -> Clip:
-    """Return a clip of sources, counting their frames.
+    """Return a clip made of these sources, with their frames counted.
 
     Args:
-        most: frames that are used, from the first; 0 takes all, and then all sources must be of one length.
+        most: number of frames to use, from the first; 0 takes all, and then all sources must have the same length.
 
     Raises:
         InputError: sources of different lengths.
@@ -88,7 +88,7 @@ def make_clip(name: str, sources: Mapping[str, Source], licence: str = "", most:
 
 
 def write_index(path: Path, clips: Iterable[Clip]) -> None:
-    """Write an index, as Parquet where its name says so; paths become relative to it where they can."""
+    """Write an index, as Parquet where its name ends in `.parquet`; paths become relative to it where possible."""
     if path.suffix == PARQUET:
         save_parquet(path, [_columns(clip, path.parent) for clip in clips])
     else:
@@ -99,7 +99,7 @@ def read_index(path: Path) -> Index:
     """Read an index.
 
     Raises:
-        InputError: no file, a line or row that is no clip, or an id that stands there twice; with the line's number.
+        InputError: no file, a line or row that is not a clip, or an id that appears twice; with the line's number.
     """
     if not path.is_file():
         raise InputError(f"there is no clip index at {path}.")
@@ -120,12 +120,12 @@ def read_index(path: Path) -> Index:
 
 
 class Windows:
-    """Windows of clips without end, all clips once before any comes again.
+    """An endless series of windows; every clip is used once before any is used again.
 
     Args:
-        index: of the clips; ones shorter than a window are refused.
+        index: of the clips; clips shorter than a window are refused.
         roles: sources to read.
-        frames: of a window.
+        frames: length of a window.
         size: height and width, see `read_frames`.
         seed: of order and positions.
     """
@@ -183,8 +183,8 @@ def _columns(clip: Clip, folder: Path) -> dict[str, Any]:
 
 
 def _relative(path: Path, folder: Path) -> Path:
-    """Return a path as the index in `folder` names it: relative to it, or whole where it was given whole and lies
-    elsewhere (another disk keeps its place when the index moves)."""
+    """Return a path as the index in `folder` stores it: relative to it; an absolute path outside the folder stays
+    absolute, so that it is still right when the index moves."""
     whole, base = (Path(os.path.abspath(one)) for one in (path, folder))
     if path.is_absolute() and not whole.is_relative_to(base):
         return whole

@@ -4,8 +4,8 @@ and colour.
     frames = read_frames(source, first=0, count=17, size=(480, 720))      # (T, H, W, 3) float32, in `primaries`
 
 EXR is read by `harmovid.pixels.exr` and taken to linear by `harmovid.pixels.colour.spaces` (chromaticities or a
-named space). Display pictures and videos (read at 8 bits) are taken as sRGB, IEC 61966-2-1 undone; the
-camera's tone curve stays, nobody knows which it was.
+named space). Display pictures and videos (read at 8 bits) are taken as sRGB and linearised by the inverse of
+IEC 61966-2-1; the camera's own tone curve is unknown and stays in.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def frame_files(path: Path) -> list[Path]:
     """Return a folder's frames in the order of their names.
 
     Raises:
-        InputError: no folder, or none of our kinds in it.
+        InputError: no such folder, or no file in it of a kind that can be read.
     """
     kinds = (".exr", *STILLS)
     found = sorted(one for one in path.glob("*") if one.suffix.lower() in kinds) if path.is_dir() else []
@@ -63,7 +63,7 @@ def frame_files(path: Path) -> list[Path]:
 
 
 def count_frames(source: Source) -> int:
-    """Return how many frames a source has; a video is decoded once for it, its header may lie."""
+    """Return how many frames a source has; a video is decoded once to count them, as its header may be wrong."""
     if source.path.suffix.lower() in VIDEOS:
         return int(imageio_ffmpeg.count_frames_and_secs(str(source.path))[0])
     return len(frame_files(source.path))
@@ -75,16 +75,16 @@ def read_frames(
     """Return `count` frames from number `first` (counted from 0).
 
     Args:
-        size: height and width to fit by covering: scaled by area, then cropped about the middle; as they are
-            where None.
+        size: height and width of the result: frames are scaled (area filter) to cover it and cropped about the middle;
+            None keeps the source's size.
         primaries: of the linear light that is returned.
 
     Returns:
         `(T, H, W, 3)` scene-linear float32; a matte `(T, H, W)` in 0..1.
 
     Raises:
-        FrameMissing: the source ends before that.
-        FrameError: a frame that cannot be read, with its number.
+        FrameMissing: the source has fewer frames.
+        FrameError: a frame cannot be read; with its number.
     """
     if source.path.suffix.lower() in VIDEOS:
         made = [_still(frame, source) for frame in _video(source.path, first, count)]
@@ -108,7 +108,7 @@ def covering(frame: Float32, size: tuple[int, int]) -> Float32:
 
 
 def read_exr(path: Path) -> Float32:
-    """Return an EXR's beauty `(H, W, 3)` as stored, or its only channel `(H, W, 1)`."""
+    """Return an EXR's RGB channels `(H, W, 3)` as stored, or its only channel `(H, W, 1)`."""
     frame = _displayed(path)
     names = frame.headers.main_header.channels
     if len(names) == 1:
@@ -129,8 +129,10 @@ def write_exr(path: Path, frame: Float32, half: bool = False) -> None:
 
 
 def save_role(folder: Path, make: Callable[[], Float32]) -> Path:
-    """Write a clip `(T, H, W, C)` as a folder of half-float EXRs unless it is there, whole or not at all; return the
-    folder."""
+    """Write a clip `(T, H, W, C)` as a folder of half-float EXRs unless that is there; return the folder.
+
+    The folder appears only once it is complete.
+    """
     if folder.is_dir():
         return folder
     part = folder.with_name(f".{folder.name}.part")
@@ -178,7 +180,7 @@ def _still(picture: npt.NDArray[Any], source: Source, bgr: bool = False) -> Floa
 
 
 def _video(path: Path, first: int, count: int) -> Iterator[npt.NDArray[np.uint8]]:
-    # Frames are chosen by number while decoding: seeking by time is off by one in some containers. PPM tells its size.
+    # Frames are chosen by number while decoding: seeking by time is off by one in some containers. PPM states its size.
     words = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path),
         "-vf", f"select=between(n\\,{first}\\,{first + count - 1})", "-fps_mode", "passthrough",

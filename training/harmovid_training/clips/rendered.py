@@ -1,4 +1,4 @@
-"""Rendered truth as a dataset of clips: figures that walk and gesture and objects, under pairs of panoramas.
+"""Rendered clips with exact ground truth: objects, and figures that walk and gesture, lit by pairs of panoramas.
 
     harmovid train rendered MATERIAL --out rendered --clips 100 --frames 49 --size 480x720
 
@@ -9,12 +9,12 @@ MATERIAL holds `hdri/` and `models/` (docs/data.md). Every clip is one performan
     plate       that plate without it
     background  the new plate
     target      the exact answer: the same performance in the new plate's light B (`steady` names the same folder)
-    synthetic   what a per-frame harmonizer would give: light B misjudged anew in every frame
+    synthetic   what a per-frame harmonizer would give: light B with a new random error in every frame
     mask        the exact coverage, a soft matte (`alpha` names the same folder)
 
-Diffuse light is exact to second order (`data.relight.irradiance`). **Left out**: cast shadows, light that bounces
-between surfaces or onto the plate, gloss, faces that move, cloth and hair in motion, motion blur, depth of
-field, grain and every other fault of a camera; the plate stands still but for the camera's pan.
+Diffuse light is exact to second order of spherical harmonics (`data.relight.irradiance`). **Left out**: cast shadows,
+indirect light between surfaces or onto the plate, gloss, facial motion, moving cloth and hair, motion blur, depth of
+field, grain and every other camera artefact; the only motion in the plate is the camera's pan.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ ROLES = ("real", "plate", "background", "target", "synthetic", "mask")
 
 @dataclass(frozen=True)
 class Actor:
-    """A subject: its meshes with what they show (`figures.materials`), and whether it is a person."""
+    """A subject: its meshes with their materials (`figures.materials`), and whether it is a person."""
 
     meshes: tuple[tuple[Mesh, int], ...]
     person: bool
@@ -97,17 +97,17 @@ class Setting:
         return np.minimum(seen * np.float32(self.gain), np.float32(BRIGHTEST))
 
     def light(self, share: float, turn: float = 0.0) -> Float32:
-        """Return the light around the camera `(rows, LIGHT_COLUMNS, 3)`, by `turn` radians off."""
+        """Return the light around the camera `(rows, LIGHT_COLUMNS, 3)`, rotated by `turn` radians."""
         around = light(self.panorama) * np.float32(self.gain)
         steps = (self.yaw + self.pan * share + turn) / (2 * np.pi) * LIGHT_COLUMNS
         whole, part = int(np.floor(steps)), np.float32(steps - np.floor(steps))
-        # Between two columns, so that a slow pan does not step.
+        # Interpolated between columns, so that a slow pan does not jump.
         turned = np.roll(around, -whole, axis=1) * (1 - part) + np.roll(around, -whole - 1, axis=1) * part
         return np.asarray(turned, np.float32)
 
 
 class Performance:
-    """How an actor turns, wanders and is painted, over a clip; `rng` decides everything."""
+    """How an actor turns, moves and is coloured over a clip; all of it is drawn from `rng`."""
 
     def __init__(self, actor: Actor, rng: Rng) -> None:
         self._actor = actor
@@ -140,7 +140,9 @@ class Performance:
         for index, ((mesh, _), (points, bent)) in enumerate(zip(self._actor.meshes, shapes)):
             seen = (points - middle) @ camera.T.astype(np.float32) * np.float32(scale)
             screen = np.stack([seen[:, 0] + across, down - seen[:, 1], seen[:, 2]], 1).astype(np.float32)
-            screen[:, 2] -= 0.006 * index * rows  # clothes and hair lie on the skin: a little nearer
+            screen[:, 2] -= (
+                0.006 * index * rows
+            )  # clothes and hair lie on the skin: a little nearer to the camera
             extra = mesh.points if mesh.uv is None else np.concatenate([mesh.uv, mesh.uv[:, :1]], 1)
             turned = (bent @ camera.T).astype(np.float32)
             figures.rasterise(
@@ -235,7 +237,7 @@ def _pooled(fine: Float32) -> Float32:
 
 
 def write_clip(folder: Path, frames: Iterator[dict[str, Float32]], licence: str) -> Clip:
-    """Write a clip's roles as EXR folders, whole or not at all, unless it is there; return its line of the index."""
+    """Write a clip's roles as EXR folders unless they are complete already; return its entry of the index."""
     if not folder.is_dir():
         part = folder.with_name(f".{folder.name}.part")
         for index, frame in enumerate(frames):
@@ -248,7 +250,7 @@ def write_clip(folder: Path, frames: Iterator[dict[str, Float32]], licence: str)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Render clips and their index; return 0, or 1 where the material is no good."""
+    """Render clips and their index; return 0, or 1 where the material cannot be used."""
     parser = argparse.ArgumentParser(
         prog="rendered", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

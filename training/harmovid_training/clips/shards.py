@@ -1,11 +1,11 @@
-"""A set of clips worked on by several processes without a word between them.
+"""A set of clips shared by several processes that do not communicate.
 
-Each takes its share of the index and writes a part, and whoever finds all parts written puts them together.
+Each process takes its share of the index and writes a part; the one that finds all parts written joins them.
 
-    shard = Shard.parse("3/8")                            # or by the launcher's RANK and WORLD_SIZE
+    shard = Shard.parse("3/8")                            # or from the launcher's RANK and WORLD_SIZE
     shard.finish(out / "clips.jsonl", order, clips, rejected)
 
-A clip that cannot be used does not end the run: it stands in `rejected.jsonl` with the reason.
+A clip that cannot be used does not end the run: it is listed in `rejected.jsonl` with the reason.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Return the share that `3/8` names, counted from 1; an empty text asks the launcher's environment.
+        """Return the share that `3/8` names, counted from 1; an empty text reads the launcher's environment variables.
 
         Raises:
             OptionError: no such share.
@@ -59,17 +59,17 @@ class Shard:
         return items[self.number :: self.count]
 
     def part(self, path: Path) -> Path:
-        """Return the file of this share: `clips.3-of-8.jsonl` of `clips.jsonl`; the file itself where all is one."""
+        """Return the file of this share: `clips.3-of-8.jsonl` for `clips.jsonl`; `path` itself for a single share."""
         return _part(path, self.number, self.count)
 
     def finish(
         self, path: Path, order: Sequence[str], clips: Iterable[Clip], rejected: Iterable[Rejected]
     ) -> bool:
-        """Write this share's index and rejected clips; return whether all shares are there and one index was written.
+        """Write this share's index and rejected clips; return whether all shares were there and have been joined.
 
         Args:
-            path: of the whole index.
-            order: the ids of all shares, as they shall stand in it.
+            path: of the joined index.
+            order: the ids of all shares in the order of the joined index.
         """
         write_index(self.part(path), clips)
         save_text(self.part(path.with_name(REJECTED)), "".join(_told(one) for one in rejected))
@@ -87,7 +87,7 @@ class Shard:
 def each_or_rejected(
     items: Iterable[T], name: Callable[[T], str], make: Callable[[T], Clip]
 ) -> tuple[list[Clip], list[Rejected]]:
-    """Return what `make` gives for each item, and the items that it could not be given for."""
+    """Return the results of `make` over the items, and the items for which it failed."""
     clips, rejected = [], []
     for item in items:
         try:

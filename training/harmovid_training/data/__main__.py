@@ -1,9 +1,9 @@
-"""Training data by command.
+"""Prepare and check the harmonizer's training data.
 
 python -m harmovid_training.data check FOLDER        # hashes of your copy against the list
 python -m harmovid_training.data cache FOLDER OUT    # make OUT/scenes.npz and OUT/subjects.npz, minutes
-python -m harmovid_training.data list FOLDER         # make the list anew from FOLDER/SOURCES.csv
-python -m harmovid_training.data credits             # authors who want to be named, by licence, for the model card
+python -m harmovid_training.data list FOLDER         # write the list again from FOLDER/SOURCES.csv
+python -m harmovid_training.data credits             # authors whose licence requires attribution, for the model card
 """
 
 from __future__ import annotations

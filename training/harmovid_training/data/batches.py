@@ -1,7 +1,8 @@
-"""Batches of training clips: drawn, framed, relit and composited on the fly, seeded, without end.
+"""An endless, seeded series of training batches: clips are drawn, cropped, relit and composited on the fly.
 
-A clip is `frames` crops of one picture with one look on its foreground; truth is the same crops untouched. Rendered
-subjects (`figures.py`, `relight.py`) over views of panoramas give clips whose truth is the subject in the view's light.
+A clip is `frames` crops of one picture with one look on its foreground; the truth is the same crops without the look.
+Rendered subjects (`figures.py`, `relight.py`) over views of panoramas give clips whose truth is the subject in the
+view's light.
 """
 
 from __future__ import annotations
@@ -58,9 +59,9 @@ class Batch:
     """`clips` x `frames` pictures, frames of a clip in consecutive rows; all linear, `(n, 3, h, w)` and `(n, 1, h, w)`.
 
     Attributes:
-        composite: what the compositor has: foreground in the wrong light.
-        truth: what it should be. matte: as delivered. covered: the true share of foreground.
-        seen: the part of the plate to match. anchor: `(n,)` exposure anchor of the clip, of that part.
+        composite: the input: the foreground in the wrong light over the plate.
+        truth: the right answer. matte: as an artist delivers it. covered: the exact coverage by the foreground.
+        seen: the part of the plate to match. anchor: `(n,)` exposure anchor of the clip, measured on that part.
         kind: `(n,)` uint8, one of `looks.KINDS`.
     """
 
@@ -83,11 +84,11 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches from cached scenes: those for `use` (`cache.TRAIN`, `CHOOSE` or `TEST`). `cut_out` draws only the
-    first matte of each picture: a person or thing, as people cut out, and no fragment of a colour.
+    """Draws batches from cached scenes: those for `use` (`cache.TRAIN`, `CHOOSE` or `TEST`).
 
-    `at(step)` sets the random numbers of a step: a batch depends on the seed and its step alone, so that clips made in
-    several goes are the same as those made in one.
+    `cut_out` draws only the first matte of each picture, which is a person or a thing and not a region of one colour.
+    `at(step)` seeds the random numbers of a step: a batch depends on the seed and its step alone, so clips made in
+    several runs are the same as those made in one.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Sampler:
         self._rng = self.at(0)
 
     def at(self, step: int) -> np.random.Generator:
-        """Begin the random numbers of `step` and return them."""
+        """Seed the random numbers for `step` and return the generator."""
         self._rng = np.random.default_rng([self._seed, step])
         self._torch = torch.Generator().manual_seed(int(self._rng.integers(1 << 60)))
         return self._rng
@@ -134,7 +135,7 @@ class Sampler:
         return self._finished(composite, truth, covered, frames, looks.kind)
 
     def mixed(self, clips: int, frames: int, renders: float) -> Batch:
-        """Return a batch of both kinds, `renders` of it rendered: normalisation sees what it will see in use."""
+        """Return a batch of which the share `renders` is rendered: normalisation needs both kinds in every batch."""
         rendered = round(clips * renders)
         if not rendered:
             return self.regions(clips, frames)
@@ -149,7 +150,7 @@ class Sampler:
         return [int(slot) for slot in np.searchsorted(odds, drawn, side="right")]
 
     def renders(self, clips: int, frames: int = 1) -> Batch:
-        """Return a batch of rendered subjects over plates, lit by another place; `Subjects` must be there."""
+        """Return a batch of rendered subjects over plates, in the light of other panoramas; needs `Subjects`."""
         if self._subjects is None:
             raise ValueError("this sampler has no subjects")
         rows = self._rng.choice(self._views, clips, p=self._view_odds)
@@ -206,7 +207,8 @@ class Sampler:
 
 
 def subject_box(matte: Tensor) -> Tensor:
-    """Return (n, 4): the box of two deviations around the middle of mattes (n, 1, h, w), in shares of the frame."""
+    """Return (n, 4): boxes of two standard deviations about the centres of mattes (n, 1, h, w), in shares of the
+    frame."""
     h, w = matte.shape[2:]
     total = matte.sum((1, 2, 3)).clamp_min(1e-3)
     rows = (torch.arange(h, device=matte.device) + 0.5) / h
@@ -227,7 +229,8 @@ def crop_window(
 ) -> Float64:
     """Return the crop `(4,)` x0, y0, x1, y1 in shares of a frame of `shape` (rows, columns) around a subject's `box`.
 
-    It is `reach` times as large as the box, as wide as training's pictures where the frame allows, and inside it.
+    It is `reach` times as large as the box, has the aspect ratio of the training pictures where the frame allows, and
+    lies inside the frame.
     """
     frame = shape[1] / shape[0] / (WIDTH / HEIGHT)
     middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * reach
@@ -247,7 +250,7 @@ def _place(window: Float64, shape: Tuple[int, ...], flip: bool) -> Float64:
 
 
 def _read(plane: Float32, place: Float64) -> Float32:
-    """Return a crop: at most one and a half pixels of the cache fall on one of it, so plain reading hardly aliases."""
+    """Return a crop by bilinear sampling: it shrinks by 1.5 at most, so there is hardly any aliasing."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     read = cv2.warpAffine(plane, place, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(read, np.float32)
@@ -259,7 +262,7 @@ def _each(looks: Looks, frames: int) -> Looks:
 
 
 def anchors(composite: Tensor, matte: Tensor, seen: Tensor, frames: int) -> Tensor:
-    """Return `(n,)` the exposure anchor of each clip, once per frame: `exposure_anchor` of the plate to match.
+    """Return `(n,)` the exposure anchor of each clip, repeated for each frame: `exposure_anchor` of the plate to match.
 
     The trimmed mean of log luma per frame, then the median over frames; matches harmovid.pixels.colour.model_space.
     """

@@ -1,10 +1,10 @@
 """The cache of small linear pictures that training draws from, made once from a folder of photos and panoramas.
 
-    scenes = build_scenes(folder)        # minutes: decode, cut out, look around
+    scenes = build_scenes(folder)        # takes minutes: decodes photos, makes mattes, renders views of panoramas
     save(path, scenes); scenes = load(path)
 
-A cached picture is `HEIGHT` x `WIDTH`, scene-linear, half. Photos are display-referred: the sRGB curve is undone here,
-the camera's tone curve in training, differently each time, since nobody knows which one it was.
+A cached picture is `HEIGHT` x `WIDTH`, scene-linear, half float. Photos are display-referred: the sRGB curve is
+inverted here; the camera's tone curve is unknown, so training inverts another random one each time (`looks.undo_tone`).
 
 A photo's subject mask lies beside it: `NAME.mask.png` was drawn by people, `NAME.automask.png` predicted. Photos
 without one are cut out by `mattes`.
@@ -74,7 +74,7 @@ class Scenes:
         lights: `(m, 16, 32, 3)` half, small panoramas.
         light_of: `(n,)` index into `lights`, -1 for photos.
         yaws: `(n,)` radians, where the camera looked in its panorama.
-        gains: `(n,)` what radiance of `lights` is multiplied by to be as bright as in the view.
+        gains: `(n,)` factor that brings the radiance of `lights` to the view's exposure.
     """
 
     pictures: Half
@@ -89,9 +89,12 @@ class Scenes:
 
 
 def build_scenes(folder: Path, seed: int = 1, workers: int = 1) -> Scenes:
-    """Return the cache of `folder/photos` and `folder/hdri`; `InputError` where there is nothing to read.
+    """Return the cache of `folder/photos` and `folder/hdri`, made by `workers` processes.
 
-    `workers` processes share the work; the result does not depend on how many.
+    The result does not depend on the number of processes.
+
+    Raises:
+        InputError: there is nothing to read.
     """
     photos = sorted(
         p for p in (folder / "photos").rglob("*")
@@ -128,7 +131,7 @@ def _panorama(path: Path, seed: int) -> Tuple[npt.NDArray[np.float32], float, Li
 
 
 def use_of(path: Path) -> int:
-    """Return what a scene is for: decided by its file name, so adding scenes moves no other one."""
+    """Return what a scene is for. Its file name decides, so adding scenes does not change the use of the others."""
     group, rest = divmod(zlib.crc32(path.name.encode()), HELD_OUT)
     return TRAIN if rest else (CHOOSE, TEST)[group % 2]
 
@@ -149,7 +152,7 @@ def load(path: Path) -> Scenes:
 
 
 def _photo(path: Path, seed: int) -> List[Tuple[Half, List[Image8]]]:
-    """Return the 4:3 crops of a photo with their mattes: one of a wide photo, upper and lower one of a tall one."""
+    """Return the 4:3 crops of a photo with their mattes (see `_windows`)."""
     read = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if read is None:
         raise InputError(f"{path} cannot be read.", fix="Fetch it again; see docs/data.md.")

@@ -1,4 +1,4 @@
-"""Subjects seen from many sides: what a renderer needs of them at every pixel, drawn once and kept.
+"""Subjects seen from many sides: per-pixel normals, materials and openness (a G-buffer), rasterised once and stored.
 
     subjects = build_subjects(folder)        # figures of `makehuman`, objects of `gltf`
 
@@ -42,10 +42,10 @@ class Subjects:
     """Views of subjects, `n` of them.
 
     Attributes:
-        normals: `(n, ROWS, COLUMNS, 3)` int8, 127 is 1. part: `(n, ROWS, COLUMNS)` uint8.
+        normals: `(n, ROWS, COLUMNS, 3)` int8, 127 stands for 1. part: `(n, ROWS, COLUMNS)` uint8.
         colour: `(n, ROWS, COLUMNS, 3)` uint8 sRGB where `part` is PAINTED.
         pattern: `(n, ROWS, COLUMNS, 2)` uint8: place on the subject, for procedural patterns.
-        sky: `(n, ROWS, COLUMNS)` uint8: how open the place is, 255 is fully.
+        sky: `(n, ROWS, COLUMNS)` uint8: ambient visibility (`openness`), 255 is fully open.
     """
 
     normals: npt.NDArray[np.int8]
@@ -81,7 +81,7 @@ def build_subjects(folder: Path, seed: int = 3) -> Subjects:
         body, clothes, hair = (read_obj(figures / name) if name else None for name in names)
         for view in range(FIGURE_VIEWS):
             parts = [(body, -1)]
-            # Half of the views wear the clothes that were made; the others are painted on the body.
+            # Half of the views wear clothes with meshes of their own; in the others clothes are painted on the body.
             if view % 2:
                 parts.append((clothes, TOP))
             if hair is not None and view % 3:
@@ -114,7 +114,7 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
     whole = np.concatenate([points for points, _ in shapes])
     low, high = whole.min(0), whole.max(0)
     if figure and rng.random() < 0.6:
-        # Often from the hips or the chest up: people close to camera matter most.
+        # Often framed from the hips or the chest up: people close to the camera matter most.
         low = np.array([low[0], low[1] + (high[1] - low[1]) * rng.uniform(0.3, 0.72), low[2]])
     camera = rotation(turn, tilt)
     middle = (low + high) / 2
@@ -130,7 +130,7 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
         screen = np.stack(
             [seen[:, 0] * scale + COLUMNS / 2, ROWS / 2 - seen[:, 1] * scale, seen[:, 2] * scale], 1
         )
-        # Clothes and hair lie on the skin: a little nearer, so that they win.
+        # Clothes and hair lie on the skin: moved a little nearer, so that they pass the depth test.
         screen[:, 2] -= 0.6 * index
         turned = (bent @ camera.T).astype(np.float32)
         extra = mesh.points if mesh.uv is None else np.concatenate([mesh.uv, mesh.uv[:, :1]], 1)
@@ -146,7 +146,7 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
             which,
         )
     normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
-    # Some meshes are wound the other way round, and clothes have two sides: what is seen faces the camera.
+    # Some meshes have the other winding order, and clothes have two sides: every visible normal faces the camera.
     normals *= np.where(normals[..., 2:] > 0, -1, 1)
     part, colour = materials(meshes, which, place, rest)
     low, high = rest.min(0), rest.max(0)
@@ -162,10 +162,10 @@ def _draw(meshes: List[Tuple[Mesh, int]], rng: np.random.Generator, figure: bool
 
 
 def materials(meshes: List[Tuple[Mesh, int]], which: Any, place: Float32, whole: Float32) -> Tuple[Any, Any]:
-    """Return what each pixel shows `(h, w)` and the colour of textures `(h, w, 3)`.
+    """Return the part that each pixel shows `(h, w)` and the colour of textures `(h, w, 3)`.
 
     Args:
-        meshes: with their kinds; -1 is a body that is dressed here.
+        meshes: with their kinds; -1 is a body whose clothes are painted on here.
         which: `(h, w)` index of the mesh that is seen, -1 for none.
         place: `(h, w, 3)` place on the mesh, or its texture coordinates.
         whole: `(n, 3)` all points together.
@@ -195,7 +195,7 @@ def materials(meshes: List[Tuple[Mesh, int]], which: Any, place: Float32, whole:
 
 
 def openness(depth: Float32) -> Float32:
-    """Return `(h, w)` 0.3..1: less where the neighbourhood lies nearer to the camera (screen space)."""
+    """Return screen-space ambient occlusion `(h, w)`, 0.3..1: low where the neighbourhood is nearer to the camera."""
     far = np.where(np.isfinite(depth), depth, 1e4).astype(np.float32)
     shut = np.zeros_like(far)
     for reach in (2, 4, 8):

@@ -1,9 +1,9 @@
-"""Random relighting of a region, by the batch: physically plausible changes, grades, LUTs and lamps.
+"""Random relighting of image regions in batches: physically plausible changes, grades, LUTs and lamps.
 
     relit = apply_looks(pictures, draw_looks(count, generator))
 
-Pictures are `(n, 3, h, w)` scene-linear torch tensors. An eighth of the looks does nothing: knowing that nothing is
-wrong has to be learned too. Amount 1 is about the size of a careless comp, 2 a wrong lamp.
+Pictures are `(n, 3, h, w)` scene-linear torch tensors. An eighth of the looks changes nothing, so that the network
+learns to leave a matching foreground alone. An amount of 1 is about the error of a careless comp, 2 a wrong lamp.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def draw_looks(count: int, rng: torch.Generator) -> Looks:
     )
     plain = (torch.rand(count, generator=rng) < PLAIN).float()
     display = (kind > 1 - CREATIVE).float()
-    # What a display grade does comes on top.
+    # A display grade is applied in addition.
     amount = torch.where(display > 0, 0.4 * amount, amount)
     lit = (torch.rand(count, generator=rng) < LAMPS).float()
     named = torch.where(display > 0, CREATIVE_KIND, STRONG_KIND)
@@ -76,16 +76,20 @@ def draw_looks(count: int, rng: torch.Generator) -> Looks:
 
 
 def draw_whole(count: int, rng: torch.Generator) -> Looks:
-    """Return looks for whole pictures: no picture is seen twice in the same light, so none can be known by heart."""
+    """Return looks for whole pictures: no picture is seen twice in the same light, so none can be memorised."""
     amount = WHOLE_AMOUNT * torch.rand(count, generator=rng)
     none = torch.zeros(count)
     looks = _drawn(amount, none, none, none, rng)
-    # One reading of a lattice less: a quarter of the time.
+    # Without the lattice, which takes a quarter of the time.
     return replace(looks, lattice=torch.zeros_like(looks.lattice))
 
 
 def _drawn(amount: Tensor, plain: Tensor, display: Tensor, lit: Tensor, rng: torch.Generator) -> Looks:
-    """Return looks of these amounts `(count,)`; `plain`, `display`, `lit` are 1 where that is meant."""
+    """Return looks of these amounts `(count,)`.
+
+    Args:
+        plain, display, lit: `(count,)` 1 for looks of exposure and balance only, for display grades, and for lamps.
+    """
     count = len(amount)
 
     def normal(*shape: int) -> Tensor:
@@ -121,7 +125,7 @@ def _drawn(amount: Tensor, plain: Tensor, display: Tensor, lit: Tensor, rng: tor
 
 
 def _draw_grade(count: int, rng: torch.Generator) -> Tensor:
-    """Return creative grades `(count, 3, 6)`; what channels share is drawn apart from what sets them apart."""
+    """Return creative grades `(count, 3, 6)`; the common part and the differences of channels are drawn separately."""
     shared = torch.randn(count, 1, 6, generator=rng) * torch.tensor([0.06, 0.45, 0.28, 0.8, 0.0, 0.0])
     apart = torch.randn(count, 3, 6, generator=rng) * torch.tensor([0.03, 0.12, 0.1, 0.2, 0.1, 0.1])
     return shared + apart
@@ -172,9 +176,9 @@ def _in_display(pictures: Tensor, grade: Tensor) -> Tensor:
 
 
 def undo_tone(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor:
-    """Return photos `(n, 3, h, w)` with a random camera tone curve undone: none, a shoulder, an S-curve.
+    """Return photos `(n, 3, h, w)` with a random camera tone curve inverted: none, a shoulder or an S-curve.
 
-    Also a random exposure of the whole picture. Each `frames` consecutive pictures are given the same.
+    The whole picture also gets a random exposure. Each group of `frames` consecutive pictures gets the same.
     """
     n = pictures.shape[0] // frames
     shoulder = 0.9 * torch.rand(n, 1, 1, 1, generator=rng) * (torch.rand(n, 1, 1, 1, generator=rng) < 0.5)
@@ -187,7 +191,7 @@ def undo_tone(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor
 
 
 def film(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor:
-    """Return linear views `(n, 3, h, w)`, some of them as a display-referred camera would have clipped them."""
+    """Return linear views `(n, 3, h, w)`, some of them clipped as a display-referred camera would clip them."""
     n = pictures.shape[0] // frames
     gain = torch.exp2(0.5 * torch.randn(n, 1, 1, 1, generator=rng)).repeat_interleave(frames, 0)
     clips = (torch.rand(n, 1, 1, 1, generator=rng) < 0.6).repeat_interleave(frames, 0)
@@ -197,7 +201,7 @@ def film(pictures: Tensor, rng: torch.Generator, frames: int = 1) -> Tensor:
 
 
 def soften(matte: Tensor, rng: torch.Generator) -> Tensor:
-    """Return mattes `(n, 1, h, w)` as artists deliver them: some soft, some a pixel too large or too small."""
+    """Return mattes `(n, 1, h, w)` with the errors of delivered mattes: some soft, some a pixel too large or small."""
     kind = torch.rand(matte.shape[0], generator=rng)
     soft, wide = (kind >= 0.4) & (kind < 0.65), (kind >= 0.65) & (kind < 0.85)
     tight, result = kind >= 0.85, matte.clone()

@@ -1,8 +1,8 @@
-"""Where a foreground could be in a picture nobody cut out: regions whose borders follow the picture.
+"""Automatic foreground mattes for photos without one: regions whose borders follow the picture.
 
-People are looked for by compact spots of skin colour and cut out with GrabCut from a body-shaped guess; things by
-GrabCut from a rectangle; anything else by growing regions of similar colour. These mattes are imperfect, on purpose
-as well as by nature: nobody's are perfect.
+People are found by compact spots of skin colour and cut out with GrabCut from a body-shaped guess; things are cut out
+by GrabCut from a rectangle; other regions are grown from similar colours. These mattes have errors, as delivered mattes
+do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD_SHARES = (0.06, 0.45)
 
 
 def heads(image: Image8) -> List[Box]:
-    """Return `(x, y, w, h)` of compact skin-coloured spots in an RGB picture, the largest first: faces, mostly."""
+    """Return `(x, y, w, h)` of compact skin-coloured spots in an RGB picture, largest first; most of them are faces."""
     codes = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2YCrCb)
     skin = cv2.inRange(codes, np.array(SKIN_LOW, np.uint8), np.array(SKIN_HIGH, np.uint8))
     skin = cv2.morphologyEx(skin, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -78,7 +78,7 @@ def thing(image: Image8, rng: np.random.Generator, central: bool) -> Matte8:
 
 
 def region(image: Image8, rng: np.random.Generator) -> Matte8:
-    """Return one connected region of similar colour, or several that lie together."""
+    """Return one connected region of similar colour, or several neighbouring ones."""
     lab = cv2.cvtColor(cv2.GaussianBlur(image, (5, 5), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
     height, width = image.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) / height * 60
@@ -109,7 +109,7 @@ def _cut(image: Image8, guess: Matte8) -> Matte8:
     empty = np.zeros(guess.shape, np.uint8)
     if not ((guess == cv2.GC_PR_FGD) | (guess == cv2.GC_FGD)).any() or not (guess % 2 == 0).any():
         return empty
-    # At two thirds of the size: a matte's last pixel is not worth twice the time.
+    # At two thirds of the size: full size takes twice the time for a border that is more exact by a pixel.
     size = (image.shape[1] * 2 // 3, image.shape[0] * 2 // 3)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     labels = np.asarray(cv2.resize(guess, size, interpolation=cv2.INTER_NEAREST), np.uint8)

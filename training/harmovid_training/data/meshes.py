@@ -36,7 +36,7 @@ class Mesh:
 
 
 def read_obj(path: Path) -> Mesh:
-    """Return the mesh in an OBJ file; faces of more than three corners are fanned."""
+    """Return the mesh in an OBJ file; faces of more than three corners become triangle fans."""
     points: List[List[float]] = []
     triangles: List[List[int]] = []
     for line in path.read_text().splitlines():
@@ -53,7 +53,7 @@ def read_obj(path: Path) -> Mesh:
 
 
 def smooth_normals(points: Float32, triangles: Int32) -> Float32:
-    """Return unit normals `(n, 3)`: of the faces around each point, weighted by their area."""
+    """Return unit normals `(n, 3)`: the mean of the faces around each point, weighted by area."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     face = np.cross(b - a, c - a)
     total = np.zeros_like(points)
@@ -78,7 +78,7 @@ def read_glb(path: Path) -> List[Mesh]:
 
 
 def _collect(tree: Dict[str, Any], body: bytes, index: int, above: Float64, meshes: List[Mesh]) -> None:
-    """Append the textured meshes of a node and of those below it; what no scene names is not drawn."""
+    """Append the textured meshes of a node and of its children; nodes outside the scene are not drawn."""
     node = tree["nodes"][index]
     placed = above @ _placement(node)
     for part in tree["meshes"][node["mesh"]]["primitives"] if "mesh" in node else ():
@@ -90,7 +90,7 @@ def _collect(tree: Dict[str, Any], body: bytes, index: int, above: Float64, mesh
 
 
 def _placement(node: Dict[str, Any]) -> Float64:
-    """Return a node's matrix `(4, 4)`: given, or translation, rotation (a quaternion) and scale."""
+    """Return a node's matrix `(4, 4)`: its own, or one made of translation, rotation (a quaternion) and scale."""
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T
     x, y, z, w = node.get("rotation", (0, 0, 0, 1))
@@ -114,7 +114,7 @@ def _mesh(tree: Dict[str, Any], body: bytes, part: Dict[str, Any], placed: Float
 
 
 def _texture(tree: Dict[str, Any], body: bytes, part: Dict[str, Any]) -> Any:
-    """Return the base colour picture of a part, or None where it has none."""
+    """Return the base colour texture of a primitive, or None where it has none."""
     material = tree["materials"][part["material"]] if "material" in part else {}
     found = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
     if found is None:

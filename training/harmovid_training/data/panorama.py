@@ -1,4 +1,4 @@
-"""Looking around in a panorama of light: perspective views (plates) and what the light does to a surface.
+"""Panoramas as light sources and as plates: perspective views, and small light maps around a camera.
 
 A panorama is `(h, w, 3)` float32 scene-linear, latitude-longitude: row 0 looks up, columns run once around. A camera
 looks along +z with x to the right and y up; `yaw` turns it around the vertical axis.
@@ -39,7 +39,7 @@ def read_panorama(path: Path) -> Array:
 
 
 def view(panorama: Array, yaw: float, pitch: float, fov: float, height: int, width: int) -> Array:
-    """Return `(height, width, 3)`: what a camera sees; angles in radians, `fov` is the horizontal one."""
+    """Return the view of a camera, `(height, width, 3)`; angles in radians, `fov` is the horizontal one."""
     focal = (width / 2) / np.tan(fov / 2)
     x, y = np.meshgrid(np.arange(width) + 0.5 - width / 2, height / 2 - np.arange(height) - 0.5)
     z = np.full_like(x, focal)
@@ -48,7 +48,7 @@ def view(panorama: Array, yaw: float, pitch: float, fov: float, height: int, wid
     around = (np.arctan2(x, ahead) + yaw) / (2 * np.pi) + 0.5
     down = np.arccos(np.clip(up / np.sqrt(x * x + y * y + z * z), -1, 1)) / np.pi
     rows, columns = panorama.shape[:2]
-    # Reading a panorama finer than the view would alias: shrink it so that its pixels match the view's.
+    # Sampling a panorama that is finer than the view would alias: it is shrunk to the view's pixel size first.
     share = min(1.0, (2 * np.pi * focal) / columns)
     small = cv2.resize(panorama, (int(columns * share), int(rows * share)), interpolation=cv2.INTER_AREA)
     wrapped = np.concatenate([small, small[:, :2]], axis=1)
@@ -65,16 +65,16 @@ def view(panorama: Array, yaw: float, pitch: float, fov: float, height: int, wid
 
 
 def light(panorama: Array) -> Array:
-    """Return the small panorama `(LIGHT_ROWS, LIGHT_COLUMNS, 3)` that a camera at yaw 0 has around it.
+    """Return the light map `(LIGHT_ROWS, LIGHT_COLUMNS, 3)` around a camera at yaw 0.
 
-    Cells hold mean radiance; the middle column lies ahead.
+    Cells hold mean radiance; the camera looks at the middle column.
     """
     small = cv2.resize(panorama, (LIGHT_COLUMNS, LIGHT_ROWS), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32)
 
 
 def light_directions() -> tuple[Array, Array]:
-    """Return unit directions `(LIGHT_ROWS, LIGHT_COLUMNS, 3)` of a small panorama's cells and their solid angles."""
+    """Return unit directions `(LIGHT_ROWS, LIGHT_COLUMNS, 3)` of a light map's cells, and their solid angles."""
     down = (np.arange(LIGHT_ROWS) + 0.5) / LIGHT_ROWS * np.pi
     around = ((np.arange(LIGHT_COLUMNS) + 0.5) / LIGHT_COLUMNS - 0.5) * 2 * np.pi
     sine = np.sin(down)[:, None]

@@ -1,8 +1,8 @@
-"""Figures that move their limbs: shoulders, elbows, hips and knees of a standing figure, without a rig.
+"""Poses for standing figures without a rig: shoulders, elbows, hips and knees.
 
-Meshes stand upright facing +z, arms held off the body (MakeHuman's rest pose). Joints lie at shares of the height, and
-a point follows those above it in proportion to where it lies on its limb, so that cloth and skin bend alike. Good
-enough to be lit and seen from some metres; fingers, faces and folds stay as they are.
+Meshes stand upright facing +z, arms held off the body (MakeHuman's rest pose). Joints lie at fixed shares of the
+height, and a point's weight for a joint depends on its place along the limb, so that cloth and skin bend alike. This is
+enough for figures seen from some metres away; fingers, faces and folds do not move.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ HANGING = 0.45
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in radians, left (+x) and right; all 0 is the mesh as it is.
+    """Angles in radians, left (+x) and right; all 0 is the rest pose.
 
     Attributes:
-        down: arms brought down to the body. swing: arms forwards. elbow: forearms bent forwards.
+        down: arms lowered to the body. swing: arms forwards. elbow: forearms bent forwards.
         stride: thighs forwards. knee: shins bent backwards.
     """
 
@@ -53,7 +53,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Motion:
-    """How a figure moves: `cycles` steps in the course of a clip, `reach` of arms, `stride` of legs (radians)."""
+    """How a figure moves: number of step `cycles` in a clip, swing of arms (`reach`) and legs (`stride`) in radians."""
 
     cycles: float
     phase: float
@@ -74,7 +74,7 @@ class Motion:
         )  # fmt: skip
 
     def at(self, share: float) -> Pose:
-        """Return the pose at a share 0..1 of the clip; arms swing against the legs."""
+        """Return the pose at a share 0..1 of the clip; arms swing opposite to the legs."""
         wave = float(np.sin(self.phase + 2 * np.pi * self.cycles * share))
         bend = tuple(0.2 + 0.7 * lift + 0.15 * (1 + side * wave) for side, lift in zip((1, -1), self.lifted))
         return Pose(
@@ -91,7 +91,7 @@ Shape = Tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 def posed_together(shapes: Sequence[Shape], pose: Pose) -> List[Shape]:
-    """Return a body, which comes first, and what it wears in a pose."""
+    """Return shapes in a pose: a body, which comes first, and what it wears."""
     feet, top = float(shapes[0][0][:, 1].min()), float(shapes[0][0][:, 1].max())
     return [posed(points, normals, feet, top - feet, pose) for points, normals in shapes]
 
@@ -116,7 +116,7 @@ def posed(
         shin = thigh * _from(HIP[1] - p[:, 1], HIP[1] - KNEE)
         elbow = [side * (SHOULDER[0] + ELBOW * ARM[0]), SHOULDER[1] + ELBOW * ARM[1], 0.0]
         shoulder, hip = [side * SHOULDER[0], SHOULDER[1], 0.0], [side * HIP[0], HIP[1], 0.0]
-        # The far joints first: the near ones then carry what hangs on them.
+        # Outer joints first (elbow, knee): the inner ones then move them along.
         for weight, joint, turn in (
             (forearm, elbow, _about_x(pose.elbow[index])),
             (arm, shoulder, _about_x(pose.swing[index]) @ _about_z(-side * pose.down[index])),
@@ -136,7 +136,7 @@ def _turned(
 
 
 def _from(values: Float64, edge: float) -> Float64:
-    """Return 0 below `edge`, 1 above it, smooth over `BLEND` to both sides."""
+    """Return a smooth step from 0 to 1 at `edge`, `BLEND` wide to both sides."""
     return _between(values, edge - BLEND, edge + BLEND)
 
 
@@ -146,7 +146,7 @@ def _between(values: Float64, low: float, high: float) -> Float64:
 
 
 def _about_x(angle: float) -> Float64:
-    """Return the rotation that brings what hangs down forwards (+z)."""
+    """Return the rotation about x that swings what hangs down forwards (+z)."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
 

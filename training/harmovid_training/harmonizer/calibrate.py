@@ -1,8 +1,8 @@
-"""The network's confidence: how much of its answer is worth applying, learned on scenes the answer never saw.
+"""The network's confidence: how much of its answer to apply, learned on scenes that the network was not trained on.
 
-A network is surer on what it was trained on than it should be, so a confidence trained beside it would be too bold.
-Here everything but the gate stays as it is, and the gate learns on scenes kept for choosing: from the answer, its size
-and the error that the network foretells, how much of it gains most. Each variant weighs harm in its own way.
+A network is overconfident on its training scenes, so a confidence trained together with it would be too high. Here
+only the gate is trained, on the validation scenes (`cache.CHOOSE`): from the answer, its size and the predicted error,
+it learns the share that gains most. Each variant weighs harm differently.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ KEPT_BACK = 4
 
 @dataclass(frozen=True)
 class Caution:
-    """What a variant wants: `harm` is how much a dB lost counts beyond a dB not gained, `untouched` what an RMS stop on
-    a clip that needed nothing costs, in dB."""
+    """The loss of a variant: `harm` is the extra weight of a dB lost over a dB not gained, `untouched` the cost in dB
+    of an RMS change of one stop on a clip that needed no change."""
 
     harm: float
     untouched: float
@@ -44,8 +44,8 @@ CAUTION = {"cautious": Caution(1.0, 40.0), "expected": Caution(0.5, 16.0), "bold
 
 @dataclass
 class Cases:
-    """Clips and the network's answers to them: facts (n, k) for the gate; pixels (n, 3, p) of the composite and of
-    truth, and the stops that the curve's common part, its colour part and the grid give them; the kind of look (n,)."""
+    """Clips and the network's answers to them: inputs of the gate (n, k); pixels (n, 3, p) of the composite and of the
+    truth, and the stops that the curve's common part, its colour part and the grid add; the kind of look (n,)."""
 
     facts: Tensor
     composite: Tensor
@@ -80,7 +80,7 @@ def collect(model: Harmonizer, clips: Clips) -> Cases:
 
 
 def calibrate(model: Harmonizer, cases: Cases, seed: int = 5) -> Dict[str, Any]:
-    """Fit `model.head.gate` in place; return what each variant gains on clips kept back, in dB, by kind of look."""
+    """Fit `model.head.gate` in place; return each variant's gain on held-out clips, in dB, by kind of look."""
     number = torch.arange(len(cases.kind))
     seen, back = cases.pick(number[number % KEPT_BACK != 0]), cases.pick(number[number % KEPT_BACK == 0])
     gate, rng = model.head.gate, torch.Generator().manual_seed(seed)
@@ -113,8 +113,11 @@ def shares_of(model: Harmonizer, cases: Cases) -> Tensor:
 
 @torch.no_grad()
 def judge(cases: Cases, model: Harmonizer) -> Dict[str, Any]:
-    """Return for each variant, and for plain shares of the answer: mean gain and its standard error in dB, how much the
-    worst twentieth loses, by kind of look; and the stops by which clips that need nothing are changed."""
+    """Return figures for each variant and for constant shares of the answer.
+
+    By kind of look: the mean gain and its standard error in dB, and the loss of the worst 5 %. For clips that need no
+    change: by how many stops they are changed.
+    """
     shares = shares_of(model, cases)
     ways = {name: shares[:, i] for i, name in enumerate(VARIANTS)}
     ways.update({f"share {part}": torch.full_like(shares[:, 0], part) for part in (0.5, 0.75, 1.0)})

@@ -1,4 +1,4 @@
-"""From pictures to what the harmonizer measures of them: its compact part and the backbone, both as they are."""
+"""Input features of the harmonizer's trained part: computed from pictures by its frozen compact part and backbone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_backbone(folder: Path, threads: int = 1) -> BackboneCall:
     """Return the backbone that `harmovid_export.harmonizer` wrote into `folder`.
 
     Raises:
-        InputError: there is none.
+        InputError: the folder holds no backbone.
     """
     path = folder / BACKBONE_FILE
     if not path.is_file():
@@ -45,12 +45,12 @@ def open_backbone(folder: Path, threads: int = 1) -> BackboneCall:
 
 
 def shown(composite: Tensor, anchor: Tensor) -> Tensor:
-    """Return the display values that the backbone sees of linear pictures `(n, 3, h, w)`."""
+    """Return linear pictures `(n, 3, h, w)` as the display values that the backbone takes."""
     return view(composite * (BRIGHTNESS / anchor)[:, None, None, None])
 
 
 def measure(encoder: Encoder, backbone: BackboneCall, batch: Batch) -> Measured:
-    """Return what the network measures of a batch's pictures."""
+    """Return the input features of a batch's pictures."""
     planes = torch.cat([batch.composite, batch.matte, batch.seen], 1)
     composite, matte, seen = fn.avg_pool2d(planes, 2).split_with_sizes((3, 1, 1), 1)
     features = backbone(shown(batch.composite, batch.anchor))

@@ -1,4 +1,4 @@
-"""The harmonizer's head: from a shot's mean vector and local features to the answer and how sure it is."""
+"""The harmonizer's head: from a shot's mean vector and local features to the answer and its confidence."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Fields:
 
     Attributes:
         coeffs: `(n, 3, 10)` in stops per `UNIT_STOPS` terms. grid: `(n, 3, levels, rows, columns)` in stops.
-        gate: `(n, len(VARIANTS), 3)` 0..GATE_LIMIT: the share worth applying of what the channels have in common, of
-            what sets them apart, and of the grid; for each variant.
-        need: `(n, 1)` stops that seem to be wrong, RMS over the foreground; never less than about `SMALL_STOPS`.
+        gate: `(n, len(VARIANTS), 3)` 0..GATE_LIMIT: the confidence of each variant: the share to apply of the curve's
+            part common to all channels, of the differences between channels, and of the grid.
+        need: `(n, 1)` predicted error of the composite in stops, RMS over the foreground; at least about `SMALL_STOPS`.
         errors: `(n, 2, ERRORS)` predicted stops of exposure, red over green, blue over green and contrast, and the
             logarithm of the deviation of each.
     """
@@ -76,7 +76,7 @@ class Head(nn.Module):
         )
         self.need = nn.Linear(VECTOR, 1)
         self.errors = nn.Linear(VECTOR, 2 * ERRORS)
-        # Few facts and one layer: with the whole vector it learned its scenes by heart (docs/harmonize.md).
+        # Few inputs and one layer: with the whole vector as input it overfits (docs/harmonize.md).
         self.gate = nn.Sequential(
             nn.BatchNorm1d(GATE_FACTS, affine=False), nn.Linear(GATE_FACTS, 3 * len(VARIANTS))
         )
@@ -103,14 +103,13 @@ class Head(nn.Module):
         mean, spread = self.errors(body).split(ERRORS, 1)
         errors = torch.stack([mean, spread.clamp(ERROR_LOW, ERROR_HIGH)], 1)
         facts = gate_facts(coeffs, grid, need, errors)
-        # Detached: the confidence is calibrated afterwards, on scenes that the rest has not seen (calibrate.py).
+        # Detached: the confidence is calibrated afterwards, on scenes that nothing else was trained on (calibrate.py).
         gate = GATE_LIMIT * torch.sigmoid(self.gate(facts.detach())).reshape(-1, len(VARIANTS), 3)
         return coeffs, grid, gate, need, errors
 
 
 def gate_facts(coeffs: Tensor, grid: Tensor, need: Tensor, errors: Tensor) -> Tensor:
-    """Return (n, GATE_FACTS): what the confidence is judged by: the answer itself, how large it is, the need seen, and
-    how far off it may be.
+    """Return the gate's inputs (n, GATE_FACTS): the answer itself, its sizes, the need, and the predicted errors.
 
     Sizes are logarithms: exposure, colour, contrast and what grows with colour, the grid's mean and its spread.
     """

@@ -28,7 +28,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, added to what came in."""
+    """Two convolutions, added to their input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         self.second = convolution(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with what two convolutions add."""
+        """Return `x` plus the output of two convolutions."""
         result: Tensor = x + self.second(self.first(x))
         return result
 
@@ -47,7 +47,7 @@ def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 def still(layer: nn.Module, spread: float, bias: float) -> None:
-    """Begin a last layer with next to no effect: weights of `spread`, all biases alike."""
+    """Initialise a last layer to almost no effect: weights of deviation `spread`, every bias `bias`."""
     if isinstance(layer, (nn.Conv2d, nn.Linear)):
         nn.init.normal_(layer.weight, std=spread)
         if layer.bias is not None:
@@ -55,7 +55,7 @@ def still(layer: nn.Module, spread: float, bias: float) -> None:
 
 
 def weighted(values: Tensor, weights: Tensor) -> Tuple[Tensor, Tensor]:
-    """Return means and deviations `(n, g, c)` of values `(n, p, c)` under `g` sets of weights `(n, p, g)`."""
+    """Return means and deviations `(n, g, c)` of values `(n, p, c)` for `g` sets of weights `(n, p, g)`."""
     share = (weights / weights.sum(1, keepdim=True).clamp_min(1e-6)).transpose(1, 2)
     mean = torch.bmm(share, values)
     square = torch.bmm(share, values * values)
@@ -63,7 +63,7 @@ def weighted(values: Tensor, weights: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def pooled(x: Tensor, masks: Tensor) -> Tensor:
-    """Return mean and deviation of features (n, c, h, w), inside and outside as `masks` (n, 2, h, w) say, (n, 4c)."""
+    """Return (n, 4c): mean and deviation of features (n, c, h, w) inside and outside, by `masks` (n, 2, h, w)."""
     weight = masks.flatten(2) + 1e-4
     weight = (weight / weight.sum(2, keepdim=True)).transpose(1, 2)
     flat = x.flatten(2)
@@ -74,7 +74,7 @@ def pooled(x: Tensor, masks: Tensor) -> Tensor:
 
 
 def histograms(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
-    """Return soft histograms of colours and chroma, area, mean and deviation, inside and outside, side by side."""
+    """Return soft histograms of colours and chroma, area, mean and deviation, inside and outside, concatenated."""
     small = z[:, :, ::3, ::3]
     red, green, blue = small[:, 0], small[:, 1], small[:, 2]
     chroma = torch.stack([red - green, blue - green], 1) * (UNIT_STOPS / CHROMA_STOPS)
@@ -87,7 +87,7 @@ def histograms(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
     flat = small.flatten(2)
     weight = torch.cat([matte, away], 1)[:, :, ::3, ::3].flatten(2).transpose(1, 2)
     area = weight.mean(1)
-    # All sums over pixels are products with both masks at once.
+    # All sums over pixels are matrix products with both masks at once.
     share = weight / (weight.sum(1, keepdim=True) + 1e-3)
     mean = torch.bmm(flat, share)
     deviation = (torch.bmm(flat * flat, share) - mean * mean).clamp_min(0).add(1e-4).sqrt()
@@ -111,7 +111,7 @@ def quantiles(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
 
 
 def _tents(values: Tensor, bins: int) -> Tensor:
-    """Return (n, c, bins, p): how far values (n, c, p) in -1..1 lie in each of `bins` overlapping bins."""
+    """Return (n, c, bins, p): the weight of values (n, c, p) in -1..1 in each of `bins` overlapping triangular bins."""
     centres = torch.linspace(-1, 1, bins, device=values.device)
     scale = (bins - 1) / 2
     return (1 - (values[:, :, None] * scale - centres[:, None] * scale).abs()).clamp_min(0)

@@ -1,16 +1,16 @@
 """The harmonizer: from small pictures of a composite and its matte to a lighting field.
 
-Two pieces, exported apart so that a server can keep their state small:
+Two parts, exported separately so that a server keeps only small state per frame:
 
-- `Encoder`, per frame: colours, matte and the backbone's features in; one vector, its trust, and 8 x 8 local features
-  of the subject's box out. It never sees the plate behind the foreground.
+- `Encoder`, per frame: colours, matte and the backbone's features in; one vector, its trust (a weight), and 8 x 8 local
+  features of the subject's box out. It never sees the plate behind the foreground.
 - `Head` (`head.py`), per answer: the trust-weighted mean of the vectors and of the local features of the frames seen
   so far in; a quadratic curve, a bilateral grid of gains over the subject's box and a confidence out.
 
-Vectors are averaged over time before the head reads them: the look of a shot is one thing, however many frames.
+Vectors are averaged over time before the head reads them, because a shot has one look, however many frames it has.
 
-The encoder has a compact part, convolutions of its own that are trained by themselves, and a semantic part that reads
-the backbone. What it takes from pictures before anything is trained on top of both is `Measured`: it is kept on disk.
+The encoder has a compact part, convolutions that were trained earlier on their own, and a semantic part that reads the
+backbone. `Measured` holds the features of both that need no training any more; they are computed once and kept on disk.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ GREY = 0.18
 
 @dataclass(frozen=True)
 class Measured:
-    """What is taken from pictures, `n` of them, before anything is learned from it.
+    """Fixed features of `n` pictures: the input of the trained layers.
 
     Attributes:
         pools: means and deviations of the compact part's features. counts: histograms. facts: quantiles, exposure.
@@ -78,10 +78,10 @@ class Measured:
 
 
 class _Likeness(nn.Module):
-    """What the foreground's places find at the places of the plate that are like them: the same road, the same skin.
+    """Attention from places of the foreground to similar places of the plate: the same road, the same skin.
 
-    Attention from foreground to plate over features at an eighth of the size; what is read is features and the
-    plate's own colour, less the foreground's colour there: how far like things differ.
+    It works on features at an eighth of the size. The values are features and the plate's colour minus the foreground's
+    colour: by how much similar things differ.
     """
 
     def __init__(self, channels: int) -> None:
@@ -130,7 +130,7 @@ class Encoder(nn.Module):
         self.mix = nn.Sequential(nn.LayerNorm(pools), nn.Linear(pools, VECTOR))
         self.count = nn.Linear(counts, VECTOR)
         self.out = nn.Sequential(nn.ReLU(), nn.Linear(VECTOR, VECTOR + 1))
-        # Statistics reach the head by a straight way too: what is linear in them is learned at once.
+        # A skip connection for the statistics: what depends on them linearly is learned at once.
         self.direct = nn.Linear(counts, VECTOR + 1)
         facts = 8 * len(QUANTILES) + 2
         self.facts = perceptron(facts, VECTOR, VECTOR)
@@ -148,7 +148,7 @@ class Encoder(nn.Module):
         Args:
             codes: (n, 3, 72, 96) model-space codes. matte, coverage: (n, 1, 72, 96) in 0..1.
             box: (n, 4) the subject's x0, y0, x1, y1 as shares of the picture. anchor: (n,) linear.
-            stride8, stride16, stride32: what the backbone made of the picture at twice the size.
+            stride8, stride16, stride32: the backbone's features of the picture at twice the size.
         """
         return self.judged(self.measured(codes, matte, coverage, box, anchor, (stride8, stride16, stride32)))
 
@@ -156,7 +156,7 @@ class Encoder(nn.Module):
         self, codes: Tensor, matte: Tensor, coverage: Tensor, box: Tensor, anchor: Tensor,
         features: Tuple[Tensor, Tensor, Tensor],
     ) -> Measured:  # fmt: skip
-        """Return what is taken from the pictures; arguments as of `forward`."""
+        """Return the fixed features of the pictures; arguments as of `forward`."""
         z = ((codes - CODE_GREY) * (CODE_STOPS / UNIT_STOPS)).clamp(LOW_STOPS / UNIT_STOPS, 2.5)
         away = (1 - fn.max_pool2d(matte, 5, 1, 2)) * coverage
         stem = self.stem(torch.cat([z, matte, away], 1))

@@ -1,8 +1,8 @@
-"""The semantic branch: what the places of a picture are, and what light such things have on the plate.
+"""The semantic branch: what the places of a picture are, and how such things are lit on the plate.
 
 Features of a network trained on ImageNet (`backbone.py`) say what a place is: skin, road, leaves, sky. Each place of
-the foreground looks for places of the plate that are like it and reads how far their colour is from its own; each
-place then says what follows for the whole foreground, and how much that is worth.
+the foreground attends to similar places of the plate and reads how their colour differs from its own; each place then
+predicts the change for the whole foreground, with a learned weight.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SMALL = 0.02
 
 @dataclass(frozen=True)
 class Light:
-    """What is measured of the places, `p` of them: foreground's and plate's share `(n, p, 1)`, mean and deviation of
-    their colours `(n, p, 3)`, and the same of the whole picture, repeated, `(n, p, GLOBAL)`."""
+    """Colour statistics of `p` places: the shares of foreground and plate `(n, p, 1)`, mean and deviation of their
+    colours `(n, p, 3)`, and the same of the whole picture, repeated for each place, `(n, p, GLOBAL)`."""
 
     inside: Tensor
     outside: Tensor
@@ -70,7 +70,7 @@ class Semantic(nn.Module):
     def forward(
         self, features: Tuple[Tensor, Tensor, Tensor], cells: Tensor, box: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor]:
-        """Return what is added: to the mixture and to the vector (n, VECTOR), to local features (n, LOCAL, rows, cols).
+        """Return the terms to add: to the mixture and the vector (n, VECTOR), to local features (n, LOCAL, rows, cols).
 
         Args:
             features: of the backbone. cells: `(n, CELL, *PLACES)`. box: as `Encoder` takes it.
@@ -90,7 +90,8 @@ class Semantic(nn.Module):
         return self.to_mixture(joined), self.to_vector(joined), local
 
     def standardised(self, features: Tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the features of all places, `(n, places, FEATURES)`, of mean 0 and deviation 1 in training."""
+        """Return the features of all places, `(n, places, FEATURES)`, with mean 0 and deviation 1 over the training
+        set."""
         level = []
         for number, raw in enumerate(features):
             mean, spread = self.get_buffer(f"mean{number}"), self.get_buffer(f"spread{number}")
@@ -101,8 +102,8 @@ class Semantic(nn.Module):
         return torch.cat(level, 1).clamp(-LIMIT, LIMIT).flatten(2).transpose(1, 2)
 
     def likeness(self, known: Tensor, light: Light) -> Tensor:
-        """Return `(n, places, 4 * HEADS)`: how far the colour of like places of the plate is from a place's own, and
-        how much there is of them."""
+        """Return `(n, places, 4 * HEADS)`: how far the colour of similar places of the plate is from a place's own, and
+        how many similar places there are."""
         n, places, _ = known.shape
         query = self.query(known).reshape(n, places, HEADS, KEY).transpose(1, 2)
         key = self.key(known).reshape(n, places, HEADS, KEY).permute(0, 2, 3, 1)
@@ -114,7 +115,7 @@ class Semantic(nn.Module):
 
     @torch.no_grad()
     def standardise(self, features: Tuple[Tensor, Tensor, Tensor]) -> None:
-        """Take mean and deviation of these features for those of all."""
+        """Set the mean and deviation of the standardisation from these features."""
         for number, one in enumerate(features):
             self.get_buffer(f"mean{number}").copy_(one.mean((0, 2, 3)))
             self.get_buffer(f"spread{number}").copy_(one.std((0, 2, 3)) + 1e-3)
@@ -128,7 +129,7 @@ def cells_of(z: Tensor, matte: Tensor, away: Tensor) -> Tensor:
 
 
 def light_of(cells: Tensor) -> Light:
-    """Return what `cells` say of each place and of the whole."""
+    """Return the statistics in `cells` of each place and of the whole picture."""
     flat = cells.flatten(2).transpose(1, 2)
     inside, outside, own, behind, own_square, behind_square = flat.split_with_sizes((1, 1, 3, 3, 3, 3), 2)
     own, own_square = own / (inside + SMALL), own_square / (inside + SMALL)
@@ -146,7 +147,7 @@ def _deviation(mean: Tensor, square: Tensor) -> Tensor:
 
 
 def _voted(evidence: Tensor, share: Tensor) -> List[Tensor]:
-    """Return means of what places say, weighted by `VOTES` learned weights, and its deviation over all of them."""
+    """Return means of the places' predictions under `VOTES` sets of learned weights, and their deviation over all."""
     said, vote = evidence.split_with_sizes((EVIDENCE, VOTES), 2)
     mean, _ = weighted(said, torch.exp(vote.clamp(-LIMIT, LIMIT)) * share + 1e-6)
     _, deviation = weighted(said, share + 1e-6)
@@ -161,7 +162,7 @@ def _at_box(what: Tensor, box: Tensor) -> Tensor:
 
 
 def box_places(box: Tensor) -> Tensor:
-    """Return the middles of the cells of a subject's box, as `grid_sample` takes them, `(n, rows, columns, 2)`."""
+    """Return the centres of the cells of a subject's box in `grid_sample`'s coordinates, `(n, rows, columns, 2)`."""
     n = box.shape[0]
     rows = (torch.arange(GRID_ROWS, device=box.device) + 0.5) / GRID_ROWS
     columns = (torch.arange(GRID_COLUMNS, device=box.device) + 0.5) / GRID_COLUMNS

@@ -2,12 +2,13 @@
 
     predict = over_windows(model, conditions, spans(total, size, overlap))
 
-Every step predicts in each window and averages the predictions where windows overlap, then one sampler step moves the
-whole timeline. As a sampler step is the same affine map of prediction and sample for every frame, this equals averaging
-the moved latents, which is how MultiDiffusion is written; and samplers with a memory (DPM, UniPC) keep one history.
+Every step predicts in each window and averages the predictions where windows overlap; then one sampler step updates the
+whole timeline. A sampler step is the same affine map of prediction and sample for every frame, so this equals averaging
+the updated latents, which is how the MultiDiffusion paper writes it; and multistep samplers (DPM, UniPC) keep one
+history.
 
-The average weighs a window's middle most and its ends least: what a model says of the first latents of a window it has
-no past for, and CogVideoX took the first latent of a clip for one frame in training.
+The average gives a window's middle the largest weight and its ends the smallest: at a window's start the model has no
+past to attend to, and in CogVideoX's training the first latent of a clip stood for one frame, not four.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def spans(total: int, size: int, overlap: int) -> list[slice]:
     The last one ends with the timeline, so it may overlap more; a timeline not longer than a window is one window.
 
     Raises:
-        InputError: windows that do not advance.
+        InputError: the overlap is as large as the window.
     """
     if not 0 <= overlap < size:
         raise InputError(
@@ -48,10 +49,10 @@ def spans(total: int, size: int, overlap: int) -> list[slice]:
 def over_windows(
     model: Predictor, conditions: Tensor, windows: list[slice], device: torch.device | str = "cpu"
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function (timeline, time) -> prediction that averages over windows.
+    """Return a function from timeline and time to the prediction averaged over windows.
 
     Args:
-        conditions: `(B, channels, T, h, w)`; may lie on the CPU, one window at a time goes to the device.
+        conditions: `(B, channels, T, h, w)`; may be on the CPU, as one window at a time is copied to the device.
         device: of the model.
     """
     sums = torch.zeros(conditions.shape[2])
@@ -71,6 +72,6 @@ def over_windows(
 
 
 def weights(window: slice) -> Tensor:
-    """Return the weights of a window's latents, `(size,)`: a triangle, 1 at both ends."""
+    """Return the weights of a window's latents, `(size,)`: a triangle, 1 at both ends and highest in the middle."""
     place = torch.arange(window.stop - window.start)
     return torch.minimum(place + 1, place.flip(0) + 1).float()

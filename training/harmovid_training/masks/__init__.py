@@ -1,1 +1,1 @@
-"""Mattes for training: who gives the masks, how binary ones become pseudo alpha, and what was behind the foreground."""
+"""Mattes for training: mask providers, and pseudo alpha from binary masks."""

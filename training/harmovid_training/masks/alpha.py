@@ -2,10 +2,10 @@
 
     alpha = pseudo_alpha(mask, width_px=6)
 
-The paper says that it "smoothly decays the foreground boundaries" and no more. Here the border is the place
-where a smooth step is one half: alpha falls from 1 to 0 over `width_px` pixels, half of them inside. So the
-matte neither grows nor shrinks, and a mask that is off by a pixel or two still mixes both sides, which is
-what real clips then teach to repair.
+The paper says only that it "smoothly decays the foreground boundaries". Here alpha is a smooth step across the border,
+one half on the border itself: it falls from 1 to 0 over `width_px` pixels, half of them inside. So the matte neither
+grows nor shrinks. Where a mask is off by a pixel or two, the composite mixes foreground and background, and the network
+learns from the real clips to repair that.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def pseudo_alpha(mask: Float32, width_px: float | None = None) -> Float32:
 
     Args:
         mask: `(T, H, W)`, foreground above 0.5.
-        width_px: over how many pixels it falls from 1 to 0; `WIDTH_SHARE` of the height where None.
+        width_px: over how many pixels it falls from 1 to 0; None takes `WIDTH_SHARE` of the height.
 
     Raises:
-        InputError: a width of 0 or less, or a mask that is no clip.
+        InputError: the width is 0 or less, or the mask is not `(T, H, W)`.
     """
     if mask.ndim != 3:
         raise InputError(f"a mask of {mask.shape} is no clip (T, H, W).")
@@ -42,12 +42,12 @@ def pseudo_alpha(mask: Float32, width_px: float | None = None) -> Float32:
 
 
 def signed_distance(inside: npt.NDArray[Any]) -> Float32:
-    """Return the distance of each pixel's centre to the border in pixels `(H, W)`, positive inside; without a
-    border, far."""
+    """Return the distance of each pixel's centre to the border in pixels `(H, W)`, positive inside; a large value where
+    the mask has no border."""
     plane = inside.astype(np.uint8)
     inner = cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     outer = cv2.distanceTransform(1 - plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # A distance transform counts to the next pixel's centre; the border lies half a pixel before it.
+    # A distance transform measures to the next pixel's centre; the border lies half a pixel before it.
     return np.where(inside, inner - 0.5, 0.5 - outer).astype(np.float32)
 
 

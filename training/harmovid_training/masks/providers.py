@@ -1,4 +1,4 @@
-"""Who says where the foreground is: one interface over user mattes and over detectors with video segmentation.
+"""Mask providers: one interface for the user's mattes and for a detector with video segmentation.
 
     provider = UserMattes(FramePattern.parse("matte.####.exr"))
     provider = GroundedSam2.from_pretrained()                 # GroundingDINO + SAM 2 through transformers
@@ -27,7 +27,7 @@ PROMPT = "the main character (human)"
 
 
 class MaskProvider(Protocol):
-    """Says where the foreground is."""
+    """Returns the foreground mask of a clip."""
 
     def __call__(self, frames: Image8) -> Float32:
         """Return `(T, H, W)` float32 in 0..1 for display frames `(T, H, W, 3)` uint8."""
@@ -41,14 +41,14 @@ class Detector(Protocol):
 
 
 class Segmenter(Protocol):
-    """Follows what is in a box through a clip."""
+    """Tracks the object in a box through a clip."""
 
     def __call__(self, frames: Image8, index: int, box: Box) -> Float32:
         """Return binary masks `(T, H, W)`, given the box on frame `index`."""
 
 
 class UserMattes:
-    """Mattes that somebody made: `(T, H, W)` in 0..1 as they are."""
+    """Mattes of the user: `(T, H, W)` in 0..1, not changed."""
 
     def __init__(self, mattes: Float32) -> None:
         self._mattes = mattes
@@ -57,7 +57,7 @@ class UserMattes:
         """See `MaskProvider`.
 
         Raises:
-            InputError: another number or size of frames.
+            InputError: the mattes have another number or size of frames than the clip.
         """
         if self._mattes.shape != frames.shape[:3]:
             raise InputError(
@@ -68,7 +68,7 @@ class UserMattes:
 
 
 class Grounded:
-    """A detector and a segmenter: Grounded-SAM-2 with whichever implementations."""
+    """A detector and a segmenter as one provider: Grounded-SAM-2, whatever the implementations of both."""
 
     def __init__(self, detector: Detector, segmenter: Segmenter) -> None:
         self._detector = detector
@@ -94,8 +94,8 @@ class GroundingDino:
 
     Args:
         model, processor: `GroundingDinoForObjectDetection` and its processor.
-        prompt: what to look for; lower case with a full stop, as the model was trained, is seen to here.
-        threshold: least score of a box, the model's own default.
+        prompt: what to look for; it is brought to lower case with a full stop, as the model was trained.
+        threshold: lowest accepted score of a box; the default is the model's.
     """
 
     def __init__(self, model: Any, processor: Any, prompt: str = PROMPT, threshold: float = 0.25) -> None:
@@ -176,8 +176,8 @@ class Sam2:
 
 
 class Sam2Package:
-    """The `sam2` package as a segmenter, where it is installed; it reads frames from a folder of JPEGs, which
-    is made."""
+    """The `sam2` package as a segmenter, where it is installed. It reads frames from a folder of JPEGs, which is
+    written for it."""
 
     def __init__(self, predictor: Any) -> None:
         self._predictor = predictor

@@ -1,5 +1,6 @@
-"""What a result is measured by, and flicker of known truth: below both training and `harmovid_evaluate`.
+"""Metrics, and synthetic flicker with known truth; used by training and by `harmovid_evaluate`.
 
-`degrade` makes flicker on purpose, `quality` is PSNR and stops, `structure` SSIM and change along motion, `flows`
-distance of optical flows, `traces` unsteadiness over time, `weights` reads weights of perceptual measures.
+`degrade` adds flicker, `quality` has PSNR and errors in stops, `structure` SSIM and change along motion, `flows` the
+distance of optical flows, `traces` the roughness of levels over time, and `weights` reads the weights of perceptual
+metrics.
 """

@@ -1,4 +1,4 @@
-"""Flicker made on purpose: degradations of a clean clip in scene-linear light, so that truth is known.
+"""Synthetic flicker: degradations of a clean clip in scene-linear light, so that the truth is known.
 
     degraded = DEGRADATIONS["exposure"].apply(clip, mask, seed=7)
 
@@ -36,7 +36,7 @@ BLOB_COUNT = 3
 
 
 def to_stops(linear: Array) -> Array:
-    """Return log2 of linear light over mid grey; values below `FLOOR` read as `FLOOR`."""
+    """Return log2 of linear light over mid grey; values below `FLOOR` are raised to `FLOOR`."""
     stops: Array = np.log2(np.maximum(linear, FLOOR) / MID_GREY).astype(np.float32)
     return stops
 
@@ -47,7 +47,7 @@ def exposure(clip: Array, rng: Rng) -> Array:
 
 
 def exposure_course(count: int, rng: Rng) -> Float64:
-    """Return the gains of `exposure` in stops, `(count, 3)`."""
+    """Return the random gains of `exposure` in stops, `(count, 3)`, one row per frame."""
     return rng.normal(0, EXPOSURE_STOPS, (count, 1)) + rng.normal(0, CHANNEL_STOPS, (count, 3))
 
 
@@ -74,7 +74,7 @@ def _bumps(y: Array, rng: Rng) -> Array:
 
 
 def blobs(clip: Array, rng: Rng) -> Array:
-    """Gaussian spots of light that drift slowly over the frame while their strength flickers."""
+    """Gaussian spots of light that drift slowly over the frame while their strength flickers (local flicker)."""
     count, height, width, _ = clip.shape
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) / height
     stops = np.zeros((count, height, width), np.float32)

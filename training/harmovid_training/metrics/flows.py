@@ -78,7 +78,7 @@ class Raft:
         """
         weights = read_tensors((path,))
         try:
-            # A torchvision of another build than torch breaks at import with a RuntimeError.
+            # A torchvision that was built for another torch fails at import with a RuntimeError.
             from torchvision.models.optical_flow import raft_large, raft_small
         except (ImportError, RuntimeError, OSError) as error:
             raise NotAtHand(
@@ -96,7 +96,7 @@ class Raft:
         )
 
     def __call__(self, now: Array, then: Array) -> Array:
-        """Return the flow of two views; sides are padded to what the network takes, by their edges."""
+        """Return the flow of two views; they are padded by repeated edges to a size that the network takes."""
         import torch
 
         height, width = now.shape[:2]

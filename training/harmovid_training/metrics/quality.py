@@ -1,7 +1,8 @@
-"""How close a result comes to the truth: PSNR in view space, the same after a fair gauge, stops, detail, roughness.
+"""How close a result is to the truth: PSNR in view space, the same after one colour transform, stops, and detail.
 
 Clips are `(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` float32 in 0..1 (None: the whole frame). "View
-space" is the sRGB curve (IEC 61966-2-1) of a softly clipped linear value, so that highlights count as they are seen.
+space" is the sRGB curve (IEC 61966-2-1) of a softly clipped linear value, so that errors in highlights count as much as
+a viewer sees of them.
 
     judge = Judge(truth, mask)          # what depends on the truth alone is computed once
     judge.psnr(result), judge.psnr_g(result)
@@ -40,7 +41,7 @@ def view(linear: Array) -> Array:
 
 
 def unview(shown: Array) -> Array:
-    """Return the linear value that `view` shows as this; what is shown as 1 comes back as a large finite value."""
+    """Return the inverse of `view`; a display value of 1 comes back as a large finite value."""
     low = shown / 12.92
     high = ((np.maximum(shown, 0.04045) + 0.055) / 1.055) ** 2.4
     soft = np.where(shown <= 0.04045, low, high)
@@ -57,7 +58,7 @@ class Judge:
 
     Args:
         truth: the clean clip.
-        mask: where it counts, and how much.
+        mask: the weight of each pixel.
     """
 
     def __init__(self, truth: Array, mask: Optional[Array] = None) -> None:
@@ -72,7 +73,7 @@ class Judge:
     def psnr_g(self, result: Array) -> float:
         """Return the PSNR after the one colour transform of the whole clip that brings `result` closest to truth.
 
-        A deflicker cannot know the steady look that was there before: it can only be steady. The transform is a
+        A deflicker cannot know the steady look of the original, so that look is not counted. The transform is a
         quadratic with cross terms in log2 light (three by ten coefficients for the clip), fitted by least squares.
         """
         return self.scores(result)["psnr_g"]
@@ -87,7 +88,7 @@ class Judge:
         square = self._mean_square(view(result) if shown is None else shown)
         logs = to_stops(result)
         plain = _decibel(square)
-        # The fit is in stops and the score in view space: on a near-perfect result it may lose a little.
+        # The fit minimises stops and the score is in view space: on a near-perfect result it may lower the score a bit.
         fair = max(plain, _decibel(self._mean_square(view(self._gauged(result, logs)))))
         weight = self._shown.mean(-1) * (1.0 if self._mask is None else self._mask)
         stops = float(np.sqrt(_mean((logs - self._logs) ** 2, weight)))
@@ -97,7 +98,7 @@ class Judge:
         return _mean((shown - self._shown) ** 2, self._mask)
 
     def _gauged(self, result: Array, source: Array) -> Array:
-        """Return the result, whose log2 light is `source`, after the transform; what does not count stays."""
+        """Return the result, whose log2 light is `source`, after the transform; pixels of weight 0 are not changed."""
         stride = max(1, int(np.sqrt(source[..., 0].size / GAUGE_SAMPLES)))
         pick = (slice(None), slice(None, None, stride), slice(None, None, stride))
         basis = _quadratic(source[pick].reshape(-1, 3).astype(np.float64))
@@ -125,7 +126,7 @@ def psnr_g(result: Array, truth: Array, mask: Optional[Array] = None) -> float:
 def stops_rmse(result: Array, truth: Array, mask: Optional[Array] = None) -> float:
     """Return the RMSE of log2 linear light, each pixel weighted by its brightness in the view.
 
-    Unweighted stops would be ruled by the noise of pixels so dark that nobody sees them.
+    Without weights, noise in pixels that are too dark to be seen would dominate.
     """
     weight = view(truth).mean(-1) * (1.0 if mask is None else mask)
     return float(np.sqrt(_mean((to_stops(result) - to_stops(truth)) ** 2, weight)))

@@ -1,7 +1,7 @@
 """Structure and motion: SSIM, and how much a clip changes along the motion of the truth.
 
-Both are numbers of what is shown: clips are views (`quality.view`), `(T, H, W, 3)` float32 in 0..1; masks are `(T, H,
-W)` float32 in 0..1 (None: the whole frame).
+Both are measured in view space: clips are views (`quality.view`), `(T, H, W, 3)` float32 in 0..1; masks are
+`(T, H, W)` float32 in 0..1 (None: the whole frame).
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Motion:
         self._steps: List[Tuple[Array, Array]] = [step(now, before) for before, now in zip(grey, grey[1:])]
 
     def warped_error(self, clip: Array, mask: Optional[Array] = None) -> float:
-        """Return the RMS difference between each frame of a view and the one before, moved onto it.
+        """Return the RMS difference between each frame of a view and the frame before, warped onto it.
 
         Lai et al., "Learning blind video temporal consistency" (ECCV 2018), section 4.2, with the flow of the truth;
-        hidden pixels are left out.
+        occluded pixels are left out.
         """
         total = weight = 0.0
         for t, (places, seen) in enumerate(self._steps, start=1):
@@ -82,7 +82,7 @@ def step(
     """Return where in `before` each pixel of `now` was, `(H, W, 2)`, and `(H, W)` 1 where that can be trusted.
 
     Args:
-        agree_px: by how much motion there and back again may miss.
+        agree_px: largest distance, in pixels, between a pixel and its position after forward and backward flow.
     """
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = dis.calc(now, before, None), dis.calc(before, now, None)
@@ -96,7 +96,7 @@ def step(
 
 
 def moved(picture: Array, places: Array) -> Array:
-    """Return the picture as seen at places `(H, W, 2)`, bilinear; beyond its edge its edge."""
+    """Return the picture sampled at places `(H, W, 2)`, bilinear; places outside read the nearest edge pixel."""
     columns, rows = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
     seen = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(seen, np.float32)

@@ -1,4 +1,4 @@
-"""How unsteady a clip is over time: the roughness of its level as a whole and in places, and of its rows.
+"""How unsteady a clip is over time: the roughness of its level, of the levels of tiles, and errors of its rows.
 
 A trace is a level in stops (mean log2 light) over time. Its **roughness** is the root mean square of the second
 difference divided by sqrt(6): white flicker of deviation s reads as s, a linear fade, however strong, as 0. Clips are
@@ -55,7 +55,7 @@ def tile_levels(values: Array, weight: Array, tiles: Tuple[int, int], fewest_sha
 def foreground_level(clip: Array, mask: Array) -> Float64:
     """Return the mean log2 luma inside the mask over time, `(T,)`; NaN where the mask is all but empty.
 
-    However small the foreground is in the frame: a tile of `levels` wants a share of it.
+    Works for any size of foreground, where `levels` needs a minimum share of a tile.
     """
     course = np.full(len(clip), np.nan)
     for t, frame in enumerate(clip):
@@ -66,12 +66,12 @@ def foreground_level(clip: Array, mask: Array) -> Float64:
 
 
 def roughness(traces: npt.NDArray[Any]) -> float:
-    """Return the roughness in stops of traces `(T, ...)`; 0 where no three in a row have a level (NaN is none)."""
+    """Return the roughness in stops of traces `(T, ...)`, NaN where unknown; 0 without three levels in a row."""
     return second_roughness(np.diff(traces, n=2, axis=0))
 
 
 def second_roughness(second: npt.NDArray[Any]) -> float:
-    """Return the roughness in stops of second differences in stops; 0 where none is known (NaN is none)."""
+    """Return the roughness in stops of second differences in stops; 0 where all are NaN."""
     known = second[np.isfinite(second)]
     return float(np.sqrt((known**2).mean() / WHITE_SECOND_DIFFERENCE)) if known.size else 0.0
 
@@ -82,12 +82,12 @@ def roughness_stops(clip: Array, mask: Optional[Array] = None) -> float:
 
 
 def local_roughness_stops(clip: Array, mask: Optional[Array] = None) -> float:
-    """Return the roughness over all tiles, in stops: sees flicker of parts of the frame, too."""
+    """Return the roughness over all tiles, in stops; it also shows flicker of parts of the frame."""
     return roughness(levels(clip, mask, TILES))
 
 
 def row_profile_stops(result: Array, truth: Array) -> float:
-    """Return how far rows are off as rows: the RMS over rows and frames of what bands leave, in stops.
+    """Return the error of whole rows, as bands leave it: the RMS over rows and frames, in stops.
 
     A row's value is the mean over its pixels of log2 result over truth, luma, bright pixels counting more (as
     `quality.stops_rmse`); each frame's own mean is taken out, so that flicker of the whole frame does not count.

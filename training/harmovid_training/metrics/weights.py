@@ -1,9 +1,9 @@
-"""Weights of perceptual metrics from local files, never fetched and never guessed.
+"""Weights of perceptual metrics from local files; nothing is downloaded and no other weights are substituted.
 
     tensors = read_tensors((Path("alexnet-owt-7be5be79.pth"), Path("alex.pth")))
 
-Files are safetensors, or PyTorch state dicts read with `weights_only`. What is not at hand is told by `NotAtHand`,
-whose text goes into the table; a metric is then left out and no other takes its place.
+Files are safetensors, or PyTorch state dicts read with `weights_only`. Missing weights raise `NotAtHand`, whose text
+goes into the table; that metric is then left out and not replaced by another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECE_BYTES = 1 << 20
 
 
 class NotAtHand(InputError):
-    """A metric cannot be had here; the message says what is missing, the fix how to bring it."""
+    """A metric cannot be computed here; the message says what is missing, the fix how to get it."""
 
 
 KNOWN = {
@@ -35,7 +35,7 @@ KNOWN = {
 
 
 def named_files(name: str) -> tuple[Path, ...]:
-    """Return the files of weights that are given by name (`KNOWN`), or the path itself where it is no such name.
+    """Return the files of weights that are given by name (`KNOWN`); any other text is taken as a path.
 
     Raises:
         NotAtHand: a known name whose files are not on this machine.
@@ -60,10 +60,10 @@ def _on_this_machine(file: str) -> Path:
 
 
 def read_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:
-    """Return all tensors of the files by their names; of a name that comes twice the last one counts.
+    """Return all tensors of the files by their names; where a name appears twice the last one is used.
 
     Raises:
-        NotAtHand: a file that is missing or holds no plain tensors.
+        NotAtHand: a file is missing or holds no plain tensors.
     """
     import torch
     from safetensors.torch import load_file
@@ -77,7 +77,7 @@ def read_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:
                 given = load_file(path)
             else:
                 given = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged file ends in whatever its reader stumbles over first
+        except Exception as error:  # a damaged file may raise anything in its reader
             raise NotAtHand(
                 f"{path} cannot be read as weights: {str(error).splitlines()[0][:120]}",
                 fix="Give a safetensors file or a state dict of plain tensors.",
@@ -88,7 +88,7 @@ def read_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:
 
 
 def fingerprint(files: Sequence[Path]) -> str:
-    """Return a short SHA-256 of the files' content: other weights, other numbers."""
+    """Return a short SHA-256 of the files' content, so that results of other weights are recognised."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The video diffusion models: pretrained backbones, what they are conditioned on, and what they learn.
+"""The video diffusion models: pretrained backbones, their conditioning, and their loss.
 
     model = ConditionedModel(sizes.load("cogvideox-2b"), HARMOVID, empty_text)
     prediction = model(noisy, conditions, timesteps)          # all (B, channels, T, h, w) latents

@@ -2,8 +2,8 @@
 
     transformer.set_attn_processor(JointAttention())
 
-The same products in the same order as diffusers' `CogVideoXAttnProcessor2_0`, bit for bit; that one rotates queries and
-keys by writing into a part of them, which an ONNX graph can only say as a scatter.
+It computes the same products in the same order as diffusers' `CogVideoXAttnProcessor2_0`, with bit-identical results.
+That one rotates queries and keys by writing into a slice, which becomes a scatter in an ONNX graph.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class JointAttention:
         attention_mask: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return what picture and text tokens become, each as it came.
+        """Return the new picture and text tokens, in the shapes of the given ones.
 
         Args:
             attn: the block's attention with its projections and norms.

@@ -1,12 +1,12 @@
-"""What a pretrained video diffusion transformer owns: shapes, text, schedule, and how conditioning enters.
+"""The interface to pretrained video diffusion transformers: shapes, text, schedule, and added input channels.
 
-An adapter (`cogvideox.py`, `wan.py`) answers these questions and nothing else in the package asks diffusers for them:
+An adapter (`cogvideox.py`, `wan.py`) provides the following; nothing else in the package takes it from diffusers:
 
     geometry     latent channels, strides, the chunk rule, the patch
     schedule     prediction type, noise schedule, samplers
     text         the shape of the prompt embedding (only the empty prompt is ever used)
-    widen        how more input channels enter, without changing what the pretrained network computes
-    positions    what tells the transformer where a token is: inputs, made once per shape
+    widen        adds input channels without changing what the pretrained network computes
+    positions    the position inputs of tokens (rotary tables or embeddings), made once per shape
     forward      layout and time embedding of the transformer
 """
 
@@ -48,8 +48,8 @@ class Geometry:
     def legal_frames(self, count: int) -> int:
         """Return the smallest legal clip length that holds `count` frames.
 
-        The paper's 85 is not legal for CogVideoX: its 22 latents decode to 88 frames, because an even count
-        has no causal first frame. 81 and 89 are.
+        The paper's 85 frames are not legal for CogVideoX: they become 22 latents, which decode to 88 frames, because an
+        even number of latents has no causal first frame. 81 and 89 frames are legal.
         """
         if count < 1:
             raise InputError(f"a clip of {count} frames cannot be used.", fix="Give at least one frame.")
@@ -69,14 +69,14 @@ class Geometry:
         return (latents - 1) * self.temporal + 1
 
     def front_padding(self, latents: int) -> int:
-        """Return how many latents go in front so that patches over time come out even (CogVideoX 1.5)."""
+        """Return how many latents to add in front so that the count is a multiple of the patch (CogVideoX 1.5)."""
         return -latents % self.patch[0]
 
     def latent_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the latent height and width of a picture.
 
         Raises:
-            InputError: a side that is no multiple of the pixels of one token.
+            InputError: a side is not a multiple of the pixels of one token.
         """
         unit = (self.spatial * self.patch[1], self.spatial * self.patch[2])
         if height % unit[0] or width % unit[1] or height < 1 or width < 1:
@@ -94,7 +94,7 @@ class Geometry:
 
 
 def without_weights(empty: bool) -> AbstractContextManager[Any]:
-    """Return a context in which modules are made with shapes and no weights, their fixed tables whole; or none."""
+    """Return a context in which modules get shapes and constant buffers but no weights; no effect unless `empty`."""
     return init_empty_weights(include_buffers=False) if empty else nullcontext()
 
 
@@ -102,7 +102,7 @@ def loaded(kind: Any, source: str | Path, dtype: torch.dtype, empty: bool) -> An
     """Return a diffusers transformer of a public model by name or folder.
 
     Args:
-        empty: without its weights, for a process that is sent them by another.
+        empty: without its weights, for a process that receives them from another one.
 
     Raises:
         InputError: the name or the folder holds no such model, or its files are damaged.
@@ -150,7 +150,9 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def positions(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
-        """Return the position inputs of a shape, float32: what `position_names` names; none where they lie inside.
+        """Return the position inputs of a shape, float32, in the order of `position_names`.
+
+        Empty where the transformer makes its positions itself.
 
         Args:
             latents, rows, columns: of the timeline, as `forward` takes it.
@@ -159,13 +161,13 @@ class Backbone(nn.Module, ABC):
     @property
     @abstractmethod
     def position_names(self) -> tuple[str, ...]:
-        """What the position inputs are called in an exported graph."""
+        """The names of the position inputs in an exported graph."""
 
     @abstractmethod
     def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Predict, in the schedule's prediction type.
 
-        This is what is exported: it writes into nothing, and looks at shapes only where any exporter can follow.
+        This is what is exported: it has no in-place writes, and depends on shapes only in ways that can be traced.
 
         Args:
             latents: `(B, input_channels, T, h, w)` in the weights' type, T a multiple of `geometry.patch[0]`.
@@ -188,7 +190,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def block_names(self) -> list[str]:
-        """The class names of the transformer's blocks, the units in which weights are spread over GPUs."""
+        """The class names of the transformer's blocks, the units in which FSDP shards weights over GPUs."""
         lists = [child for child in self.transformer.children() if isinstance(child, nn.ModuleList)]
         return sorted({type(block).__name__ for blocks in lists for block in blocks})
 

@@ -1,10 +1,10 @@
-"""CogVideoX's causal convolutions shaped for streaming and export: caches where there is something to remember.
+"""CogVideoX's causal convolutions for streaming and export: only convolutions over several frames keep a cache.
 
     streamable(vae)             # in place; weights and their names stay
 
-diffusers' convolution of one frame keeps its whole input as a "cache" that nothing ever reads, which is most of the
-memory between two chunks; and it cuts large inputs by their size, which no exporter can follow. The results are the
-same bit for bit, a test holds both together.
+diffusers' convolution over a single frame keeps its whole input as a "cache" that is never read, and this is most of
+the memory between two chunks. It also splits large inputs depending on their size, which cannot be exported. The
+results here are bit-identical to diffusers'; a test compares them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class CausalConv3d(nn.Module):
-    """A convolution over time that looks back only; `conv` is that of the module it stands for."""
+    """A convolution over time that sees the past only; `conv` is that of the module it replaces."""
 
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
@@ -25,11 +25,11 @@ class CausalConv3d(nn.Module):
         self.reach = int(conv.kernel_size[0]) - 1
 
     def forward(self, inputs: Tensor, conv_cache: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return the convolved chunk `(B, C, T, H, W)` and the last frames that the next chunk needs, None without.
+        """Return the convolved chunk `(B, C, T, H, W)` and the frames that the next chunk needs, or None.
 
         Args:
             inputs: `(B, C, T, H, W)`.
-            conv_cache: the last `reach` input frames of the chunk before; the first frame repeated where None.
+            conv_cache: the last `reach` input frames of the chunk before; None repeats the first frame.
         """
         if not self.reach:
             return self._convolved(inputs), None
@@ -39,7 +39,7 @@ class CausalConv3d(nn.Module):
         return self._convolved(inputs), inputs[:, :, -self.reach :].clone()
 
     def _convolved(self, inputs: Tensor) -> Tensor:
-        # Outside an export diffusers' own convolution may cut what is too large for one call of the GPU's library.
+        # Outside an export diffusers' own convolution may split inputs that are too large for one call of cuDNN.
         if torch.compiler.is_exporting():
             return nn.Conv3d.forward(self.conv, inputs)
         return torch.as_tensor(self.conv(inputs))

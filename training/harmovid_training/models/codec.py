@@ -1,14 +1,14 @@
-"""Pictures to latents and back, chunk by chunk, with the causal caches in the caller's hand: any length in
-bounded memory.
+"""Streaming VAEs: pictures to latents and back, chunk by chunk, with explicit causal caches; any length in bounded
+memory.
 
     codec = CogVideoXCodec(vae)
     for latents in codec.encode(blocks): ...      # blocks of (B, 3, t, H, W), `chunk * N + 1` frames in all
     for frames in codec.decode(latent_blocks): ...
 
-The chunks are those of diffusers' own `encode` and `decode` (first 9 frames then 8 for CogVideoX, 1 then 4
-for Wan), which is part of what these VAEs compute: normalisation runs over the frames of one chunk. Tiles are
-diffusers' tiles, each with a cache of its own. Tests compare both digit for digit. Latents come out as the
-transformer takes them (scaled), pictures are in the VAE's range, about -1..1.
+The chunks are those of diffusers' own `encode` and `decode` (9 frames first, then 8 for CogVideoX; 1, then 4 for Wan).
+They affect the result, because these VAEs normalise over the frames of one chunk. Tiles are diffusers' tiles, each with
+a cache of its own. Tests compare the results with diffusers'. Latents are scaled as the transformer takes them;
+pictures are in the VAE's range, about -1..1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Cache = Any
 
 
 class Codec(ABC):
-    """See the module. `tiling` bounds memory by picture size; None takes whole pictures."""
+    """See the module. `tiling` bounds the memory for large pictures; None processes whole pictures."""
 
     first_frames: int
     next_frames: int
@@ -63,7 +63,7 @@ class Codec(ABC):
         """Yield scaled latents `(B, C, t, h, w)` in the VAE's type, one chunk after the other.
 
         Args:
-            blocks: pictures `(B, 3, t, H, W)`, t as it comes, together `next_frames * N + 1` frames.
+            blocks: pictures `(B, 3, t, H, W)` of any t, `next_frames * N + 1` frames in total.
         """
         caches: dict[int, Cache] = {}
         for chunk in rechunked(blocks, self.first_frames, self.next_frames):
@@ -108,7 +108,7 @@ class CogVideoXCodec(Codec):
 
     @classmethod
     def from_pretrained(cls, source: str | Path, dtype: torch.dtype = torch.bfloat16) -> CogVideoXCodec:
-        """Load public weights by name or folder, with diffusers' own tiles for pictures beyond them."""
+        """Load public weights by name or folder; pictures larger than diffusers' default tile are tiled like there."""
         vae = AutoencoderKLCogVideoX.from_pretrained(source, subfolder="vae", torch_dtype=dtype)
         config = vae.config
         sample = (config.sample_height // 2, config.sample_width // 2)
@@ -195,9 +195,9 @@ class WanCodec(Codec):
 
 
 def rechunked(blocks: Iterable[Tensor], first: int, following: int) -> Iterator[Tensor]:
-    """Yield the same sequence along dimension 2 in chunks of `first`, then `following`; a shorter end as it is.
+    """Yield the same sequence along dimension 2 in chunks of `first`, then `following`; the last one may be shorter.
 
-    A sequence shorter than `first` comes out as one chunk.
+    A sequence shorter than `first` is one chunk.
     """
     held: list[Tensor] = []
     count, wanted = 0, first

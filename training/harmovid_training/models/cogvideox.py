@@ -1,10 +1,10 @@
 """CogVideoX behind the backbone interface: 2b (sinusoidal positions), 5b (rotary), 1.5 (patches over two latents), I2V.
 
 diffusers: `CogVideoXTransformer3DModel`, layout `(B, T, C, h, w)`, v-prediction. Source of the rules: diffusers 0.42
-`pipelines/cogvideo/pipeline_cogvideox.py`, with which tests compare digit for digit.
+`pipelines/cogvideo/pipeline_cogvideox.py`; tests compare the results with that pipeline's.
 
 Image-to-video checkpoints have 32 input channels: noisy latents and the latents of a first frame. There is no first
-frame to give here, so the second half is dropped, which is the pretrained network with an empty image.
+frame here, so the second half is dropped; this equals the pretrained network with an empty image.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class CogVideoX(Backbone):
     """See the module.
 
     Args:
-        transformer: as loaded or made.
+        transformer: the diffusers model.
         scheduler: the scheduler's configuration.
-        spatial: pixels per latent of the VAE it works with.
-        one_step_time: where a one-step student starts, `schedule.ONE_STEP_TIME`.
+        spatial: pixels per latent of its VAE.
+        one_step_time: noise time at which a one-step student starts, `schedule.ONE_STEP_TIME`.
     """
 
     transformer: CogVideoXTransformer3DModel
@@ -113,7 +113,7 @@ class CogVideoX(Backbone):
         self.transformer.register_to_config(in_channels=channels)
 
     def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
-        """See `Backbone`. diffusers' own forward pass, but for the positions, which it would make inside."""
+        """See `Backbone`. diffusers' own forward pass, except that it takes the positions instead of making them."""
         transformer = self.transformer
         time = self._time(times, latents)
         pictures, prompt = self._patches(latents), transformer.patch_embed.text_proj(text)
@@ -131,7 +131,7 @@ class CogVideoX(Backbone):
         return self._whole(transformer.proj_out(out), latents)
 
     def _time(self, times: Tensor, latents: Tensor) -> Tensor:
-        """Return the embedding of the times, `(B, width)`, with 1.5 image-to-video's `ofs` where there is one."""
+        """Return the embedding of the times, `(B, width)`, plus that of `ofs` for image-to-video of version 1.5."""
         transformer = self.transformer
         time = transformer.time_embedding(transformer.time_proj(times).to(latents.dtype))
         if transformer.ofs_embedding is not None:
@@ -153,7 +153,7 @@ class CogVideoX(Backbone):
         return cast("Tensor", proj(cells.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(4, 7).flatten(1, 3)))
 
     def _whole(self, tokens: Tensor, latents: Tensor) -> Tensor:
-        """Return `(B, channels, T, h, w)` of predicted tokens; `latents` tell the shape."""
+        """Return predicted tokens as `(B, channels, T, h, w)`, in the shape of `latents`."""
         batch, _, count, rows, columns = latents.shape
         deep, tall, wide = self.geometry.patch
         channels = self.geometry.channels
@@ -172,12 +172,12 @@ class CogVideoX(Backbone):
 
     def positions(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
         """See `Backbone`: cosine and sine `(tokens, head size)` of rotary models, the embedding `(1, tokens, width)`
-        of sinusoidal ones; image-to-video of version 1.0 has both, the embedding a learned one.
+        of sinusoidal ones; image-to-video of version 1.0 has both, with a learned embedding.
 
-        Rotary positions of 1.0 are the grid stretched to the size it was trained at, of 1.5 a part of a larger one.
+        Rotary positions of 1.0 scale the grid to the size of training; those of 1.5 are a slice of a larger grid.
 
         Raises:
-            InputError: learned positions, at another size or length than theirs.
+            InputError: learned positions at another size or length than in training.
         """
         made = self._rotary(latents, rows, columns, device)
         if "embedding" not in self.position_names:

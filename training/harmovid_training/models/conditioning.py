@@ -1,12 +1,12 @@
-"""The two networks of the paper as two conditionings of one model: which latents stand beside the noisy target.
+"""The two networks of the paper as two conditionings of one model: which latents are concatenated to the noisy target.
 
     deflicker (eq. 2, 3)    [z_t | E(composite) | mask]                  16 + 16 + 1 = 33 channels
     harmovid  (eq. 5, 6)    [z_t | E(composite) | E(background) | mask]  16 + 16 + 16 + 1 = 49 channels
 
-The mask reaches latent resolution as **coverage**: the mean over exactly the pixels and frames that a latent
+The mask is reduced to latent resolution as **coverage**: the mean over exactly the pixels and frames that a latent
 stands for: `spatial` x `spatial` pixels, one frame for the first latent and `temporal` frames for each later
-one. A hard edge that cuts a latent in half becomes 0.5, a soft matte keeps its total, and a mask of one frame
-weighs one frame. It stays in 0..1; the widened patch embedding learns its scale.
+one. A hard edge that cuts a latent in half becomes 0.5, and a soft matte keeps its total. Values stay in 0..1; the
+widened patch embedding learns their scale.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harmovid_training.models.backbone import Geometry
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What a network sees.
+    """The conditioning inputs of a network.
 
     Attributes:
         name: of the network.
@@ -39,10 +39,10 @@ class Conditioning:
         return geometry.channels * (1 + len(self.pictures)) + 1
 
     def assemble(self, latents: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        """Return `(B, channels - C, T, h, w)`: what is concatenated after the noisy latents.
+        """Return `(B, channels - C, T, h, w)`: the channels to concatenate after the noisy latents.
 
         Args:
-            latents: encoded pictures by name, `(B, C, T, h, w)`; others than `pictures` are not looked at.
+            latents: encoded pictures by name, `(B, C, T, h, w)`; names that are not in `pictures` are ignored.
             mask: `(B, 1, T, h, w)` from `latent_mask`.
         """
         missing = [name for name in self.pictures if name not in latents]

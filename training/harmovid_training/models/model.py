@@ -17,7 +17,7 @@ from harmovid_training.models.space import ACESCCT
 
 
 class ConditionedModel(nn.Module):
-    """See the module. Widens the backbone unless it is so already (a checkpoint of ours).
+    """See the module. Widens the backbone unless it has the channels already (a checkpoint of ours).
 
     Args:
         text: `(1, length, width)` embedding of the empty prompt, `text.empty_prompt`.
@@ -40,7 +40,7 @@ class ConditionedModel(nn.Module):
             backbone.widen(channels)
         self.backbone = backbone
         self.space = ACESCCT
-        # What Accelerate reads to spread the weights block by block.
+        # Accelerate reads this to shard the weights block by block.
         self._no_split_modules = backbone.block_names
         self.conditioning = conditioning
         self.register_buffer("text", text, persistent=False)
@@ -76,7 +76,7 @@ class ConditionedModel(nn.Module):
 def diffusion_loss(
     model: ConditionedModel, clean: Tensor, conditions: Tensor, noise: Tensor, times: Tensor
 ) -> Tensor:
-    """Return the paper's loss, eq. 2 and 5: the mean square over the **whole** picture, foreground and
+    """Return the paper's loss, eq. 2 and 5: the mean square error over the **whole** picture, foreground and
     background alike.
 
     Args:

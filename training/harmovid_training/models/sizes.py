@@ -1,5 +1,4 @@
-"""The sizes that exist: published configurations of the public backbones, and tiny random ones of the same
-classes for tests.
+"""Model sizes: published configurations of the public backbones, and tiny random ones of the same classes for tests.
 
 The published numbers are those of each model's `transformer/config.json`; parameter counts are checked against them.
 """
@@ -25,8 +24,8 @@ class Size:
     Attributes:
         kind: `cogvideox` or `wan`.
         source: where the public weights are; empty for tiny ones.
-        config: of the transformer; what is left out is the class's default.
-        scheduler: what differs from the adapter's own scheduler.
+        config: of the transformer; missing entries have the class's defaults.
+        scheduler: entries that differ from the adapter's own scheduler.
         adapter: further arguments of the adapter.
     """
 

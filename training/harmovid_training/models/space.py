@@ -4,13 +4,12 @@ were trained on.
     pictures = encode(linear, anchor)                 # (T, H, W, 3) numpy, about -1..1
     linear = decode(pictures, anchor)
 
-The space `srgb` is there to do as the paper does, whose videos are display pictures.
+The space `srgb` follows the paper, whose videos are display pictures.
 
--1 is linear 0, +1 is `WHITE_STOPS` above mid grey: the highest light that still has detail in an ordinary
-picture. What is brighter is clipped here and nowhere else, because the VAE never saw it; the product keeps
-highlights, as it applies the change of light to the plate and does not paste the picture
-(docs/lighting-field.md). The scale is a logarithm, so pictures look flat to a VAE trained on display
-pictures: the price for shadows and highlights weighing the same.
+-1 is linear 0, +1 is `WHITE_STOPS` above mid grey: the highest light that still has detail in an ordinary picture.
+Brighter values are clipped, because the VAE was never trained on them. The product still keeps highlights, as it
+applies the change of light to the plate and does not use the network's picture (docs/lighting-field.md). The scale is
+logarithmic, so that shadows and highlights have equal weight; to a VAE trained on display pictures they look flat.
 """
 
 from __future__ import annotations

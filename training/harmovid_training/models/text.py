@@ -1,8 +1,8 @@
 """The embedding of the empty prompt, encoded once and kept: the text encoder (4.8 B parameters) is never needed again.
 
-An empty prompt has the same token ids for every T5 and UMT5 tokenizer: the end sign and padding. So no
-tokenizer is loaded; a test compares with a real one. CogVideoX attends to all 226 encoded positions; Wan
-masks the padding and sets its embedding to zero.
+An empty prompt has the same token ids for every T5 and UMT5 tokenizer: the end-of-sequence token and padding. So no
+tokenizer is loaded; a test compares with a real one. CogVideoX attends to all 226 encoded positions; Wan masks the
+padding and sets its embedding to zero.
 """
 
 from __future__ import annotations

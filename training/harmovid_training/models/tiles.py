@@ -32,12 +32,11 @@ class Tiling:
         return int(self.side(axis, latent) * (1 - self.overlap[axis]))
 
     def ramp(self, axis: int, latent: bool) -> int:
-        """Return over how much two tiles are blended."""
+        """Return the width of the blend between two tiles, in pixels or latents."""
         return int(self.side(axis, latent) * self.overlap[axis])
 
     def needed(self, size: torch.Size, encode: bool) -> bool:
-        """Return whether something of this height and width (pixels to encode, latents to decode) is larger
-        than a tile."""
+        """Return whether this height and width (pixels to encode, latents to decode) is larger than a tile."""
         return size[0] > self.side(0, latent=not encode) or size[1] > self.side(1, latent=not encode)
 
 
@@ -52,7 +51,7 @@ def cut(whole: Tensor, tiling: Tiling, encode: bool) -> Iterator[list[Tensor]]:
 
 
 def blended(rows: list[list[Tensor]], tiling: Tiling, encode: bool) -> Tensor:
-    """Put processed tiles together: latents after encoding, pixels after decoding. The tiles are changed."""
+    """Return processed tiles joined: latents after encoding, pixels after decoding. Changes the tiles in place."""
     latent = encode
     ramps = (tiling.ramp(0, latent), tiling.ramp(1, latent))
     limits = tuple(tiling.side(axis, latent) - ramps[axis] for axis in (0, 1))

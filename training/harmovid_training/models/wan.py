@@ -1,10 +1,9 @@
-"""Wan 2.x behind the backbone interface: flow matching, one latent per causal chunk of four frames, rotary
-positions inside.
+"""Wan 2.x behind the backbone interface: flow matching, one latent per causal chunk of four frames, rotary positions
+made inside the transformer.
 
-diffusers: `WanTransformer3DModel`, layout `(B, C, T, h, w)`. Wan 2.2's 14B model is a pair of transformers
-    for high and low
-noise; one adapter holds one transformer, so it is the 2.1 models (1.3B, 14B) and 2.2's 5B that fit. The 5B
-model takes one time per token; all tokens have the same here.
+diffusers: `WanTransformer3DModel`, layout `(B, C, T, h, w)`. Supported are the 2.1 models (1.3B, 14B) and 2.2's 5B.
+Wan 2.2's 14B model is a pair of transformers for high and low noise, and an adapter holds one transformer only. The 5B
+model takes one time per token; here all tokens have the same.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ class Wan(Backbone):
     """See the module.
 
     Args:
-        transformer: as loaded or made.
+        transformer: the diffusers model.
         scheduler: the scheduler's configuration.
         scheduler_class: the diffusers class for it.
-        spatial: pixels per latent of the VAE it works with: 8, or 16 for Wan 2.2 5B.
+        spatial: pixels per latent of its VAE: 8, or 16 for Wan 2.2 5B.
         per_token_time: whether the model takes one time per token (Wan 2.2 5B).
     """
 
@@ -117,11 +116,11 @@ class Wan(Backbone):
 
     @property
     def position_names(self) -> tuple[str, ...]:
-        """See `Backbone`: none, Wan's transformer reads its rotary positions from a table of its own."""
+        """See `Backbone`: empty, as Wan's transformer has its own table of rotary positions."""
         return ()
 
     def positions(self, latents: int, rows: int, columns: int, device: torch.device) -> tuple[Tensor, ...]:
-        """See `Backbone`: none."""
+        """See `Backbone`: empty."""
         return ()
 
     def forward(self, latents: Tensor, times: Tensor, text: Tensor, positions: tuple[Tensor, ...]) -> Tensor:

@@ -1,7 +1,7 @@
 """More input channels for a pretrained patch embedding, with zero weights: at step 0 the function is unchanged.
 
-New channels go after the old ones. Both kinds of embedding keep the channel as the slowest index of a patch, so this
-holds for a convolution `(E, C, *patch)` and for CogVideoX 1.5's linear layer over `C * pt * p * p` features.
+New channels go after the old ones. In both kinds of embedding the channel is the slowest index of a patch: in a
+convolution `(E, C, *patch)` and in CogVideoX 1.5's linear layer over `C * pt * p * p` features.
 """
 
 from __future__ import annotations

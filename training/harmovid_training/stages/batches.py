@@ -1,9 +1,9 @@
-"""Samples to batches of latents: sample `i` is a function of the seed and `i`, so any step can be made again.
+"""Samples to batches of latents: sample `i` is a function of the seed and `i`, so any step can be repeated.
 
     batches = Encoded(samples, codec, conditioning, geometry)
     batch = batches(indices)
 
-Every rank and every resumed run asks for indices, never for "the next one"; that is all that exact resuming needs.
+Every rank and every resumed run requests samples by index, not "the next one"; so a run resumes exactly.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from harmovid_training.stages.pairs import Float32, Sample
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """What a training step needs.
+    """The batch of a training step.
 
     Attributes:
         clean: `(B, C, T, h, w)` latents of the targets.
         conditions: `(B, channels - C, T, h, w)`.
-        composite: `(B, C, T, h, w)`, where a one-step student starts.
-        indices: of the samples, for their noise.
-        padding: latents in front that stand for no frame (`Geometry.front_padding`).
+        composite: `(B, C, T, h, w)` latents of the composite, from which a one-step student starts.
+        indices: of the samples; they seed the noise.
+        padding: number of added latents in front that stand for no frame (`Geometry.front_padding`).
     """
 
     clean: Tensor
@@ -42,14 +42,14 @@ class LatentBatch:
 
 
 class Samples(Protocol):
-    """A dataset without an end: a sample for every index, always the same one for the same index."""
+    """An endless dataset: a sample for every index, always the same one for the same index."""
 
     def __call__(self, index: int) -> Sample:
         """Return sample `index`."""
 
 
 class Encoded:
-    """Encodes samples with the frozen VAE when they are asked for."""
+    """Encodes samples with the frozen VAE on demand."""
 
     def __init__(
         self, samples: Samples, codec: Codec, conditioning: Conditioning, geometry: Geometry
@@ -64,7 +64,7 @@ class Encoded:
 
         Args:
             indices: of the samples.
-            made: the samples, where a loader has prepared them already.
+            made: the samples, where a loader has read them already.
         """
         samples = [self.samples(index) for index in indices] if made is None else made
         latents = {
@@ -91,8 +91,8 @@ def front_padded(latents: Tensor, count: int) -> Tensor:
 
 
 class Kept:
-    """A fixed number of batches' samples encoded once and kept in memory: for small sets of clips, where encoding costs
-    more than training. Index `i` is sample `i % count`."""
+    """A fixed number of samples, encoded once and kept in memory: for small sets of clips, where encoding costs more
+    than training. Index `i` is sample `i % count`."""
 
     def __init__(
         self, encoded: Encoded, count: int, progress: Callable[[Sequence[int]], Sequence[int]] = list
@@ -130,7 +130,7 @@ class _Prepared(Dataset["tuple[tuple[int, ...], list[Sample]]"]):
 
 
 def prefetched(encoded: Encoded, steps: list[tuple[int, ...]], workers: int) -> Iterator[LatentBatch]:
-    """Yield the batches of `steps` in order; worker processes read and prepare clips ahead, this one encodes them."""
+    """Yield the batches of `steps` in order; worker processes read clips ahead, this process encodes them."""
     loader = DataLoader(
         _Prepared(encoded.samples, steps), batch_size=None, shuffle=False, num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
@@ -140,7 +140,7 @@ def prefetched(encoded: Encoded, steps: list[tuple[int, ...]], workers: int) -> 
 
 
 def step_indices(step: int, batch: int, accumulate: int, rank: int, world: int) -> list[tuple[int, ...]]:
-    """Return the samples of one optimizer step for one process, a tuple per backward pass.
+    """Return the sample indices of one optimizer step for one process, a tuple per backward pass.
 
     All processes together take samples `step * batch` to `(step + 1) * batch - 1`, each once.
     """
@@ -150,12 +150,12 @@ def step_indices(step: int, batch: int, accumulate: int, rank: int, world: int) 
 
 
 class Ahead:
-    """Batches of a run in its own order, prepared by worker processes before they are asked for.
+    """Batches of a run in its own order, prefetched by worker processes.
 
     Args:
-        encoded: makes them.
+        encoded: makes the batches.
         iterations, batch, accumulate: of the run.
-        rank, world: this process among all.
+        rank, world: this process's number, and the number of processes.
         workers: processes that read and prepare clips.
     """
 
@@ -174,7 +174,7 @@ class Ahead:
         self._stream: Iterator[LatentBatch] | None = None
 
     def __call__(self, indices: Sequence[int]) -> LatentBatch:
-        """Return the next batch; the first call says where the run begins, a resumed one in its middle."""
+        """Return the next batch; the first call sets the position at which the run starts or resumes."""
         if self._stream is None:
             first = indices[0] // self._sharing[0]
             plan = [

@@ -1,4 +1,4 @@
-"""Named settings of a training run. `paper` is the paper's; what it does not say is marked here as our choice.
+"""Named settings of a training run. Those with `paper` in the name follow the paper; our own choices are marked below.
 
 config = CONFIGS["paper-harmovid"]
 config = replace(config, iterations=100)
@@ -17,7 +17,7 @@ class TrainConfig:
     """One run.
 
     Attributes:
-        name: of the run; the folder's name.
+        name: of the configuration.
         size: of the backbone, `models.sizes.SIZES`.
         conditioning: `deflicker` or `harmovid`.
         objective: `diffusion`, or a student's `latent` or `pixel` stage (`one_step.py`).
@@ -26,20 +26,20 @@ class TrainConfig:
         accumulate: backward passes per step.
         frames, height, width: of a training clip; frames after the chunk rule.
         learning_rate, warmup, weight_decay, clip_norm: of AdamW (betas 0.9, 0.95); constant after a linear warm-up.
-        new_rate: learning rate of the channels that widening has added, which start at zero and have further to go;
-            0 gives them the others'.
-        decay: let the learning rate fall to zero along half a cosine, from the warm-up to the last iteration.
+        new_rate: learning rate of the input channels that widening has added, which start at zero; 0 takes
+            `learning_rate`.
+        decay: whether the learning rate falls to zero along half a cosine from the warm-up to the last iteration.
         ema: decay of the averaged weights that a checkpoint holds; 0 keeps none.
         precision: `bf16` or `no`.
         checkpointing: recompute blocks in the backward pass.
-        lora_rank: 0 trains all weights; else adapters on attention, and the patch embedding whole.
+        lora_rank: 0 trains all weights; else adapters of this rank on attention, and the whole patch embedding.
         save_every, validate_every: in steps; the last step is always saved and validated.
         workers: processes that read and prepare clips, per rank.
-        gpus: processes the setting is meant for; the loop takes what it is started with.
+        gpus: number of processes that the setting is meant for; the loop uses those that it is started with.
         seed: of data, noise and times.
         space: of the pictures: `acescct`, ours, or `srgb`, the paper's (`models.space`).
         steady: role that stage 3 learns from: `steady`, or `synthetic` for the ablation without stage 2.
-        pseudo_alpha: soften the foreground's edge on the way from synthetic to real; false for that ablation.
+        pseudo_alpha: soften the foreground's edge on the synthetic-to-real path; false for that ablation.
         crop: side in pixels of what a student's pixel stage decodes; 0 decodes whole pictures.
     """
 

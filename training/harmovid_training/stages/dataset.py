@@ -1,7 +1,7 @@
-"""The clip index as training samples: windows of an index become shots, shots become samples of a path.
+"""The clip index as training samples: windows of an index become shots, shots become samples of a training path.
 
 stage 2 reads    real, mask, synthetic
-stage 3 reads    real, mask, background, plate, steady (or `synthetic`, without stage 2), alpha where it is given
+stage 3 reads    real, mask, background, plate, steady (or `synthetic`, without stage 2), alpha where the index has it
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class IndexSamples:
 
 
 def shot_of(clips: dict[str, pairs.Float32]) -> Shot:
-    """Return the clips of one window as a shot; roles that a stage does not read are the real clip."""
+    """Return the clips of one window as a shot; roles that a stage does not read are filled with the real clip."""
     real = clips["real"]
     mask = (clips["mask"] > BINARY).astype(np.float32)
     return Shot(

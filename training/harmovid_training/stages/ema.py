@@ -1,4 +1,4 @@
-"""Averaged weights: a slow copy of what is trained, which samples better than the last step."""
+"""Averaged weights (EMA) of the trained parameters, which give better samples than those of the last step."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Ema:
 
     @torch.no_grad()
     def update(self, parameters: Iterable[tuple[str, nn.Parameter]], step: int) -> None:
-        """Move towards the weights after `step` steps; the first steps move faster (1 + step) / (10 + step)."""
+        """Update with the weights after `step` steps; the decay is at most (1 + step) / (10 + step)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, weight in parameters:
             if name in self.average:
                 self.average[name].lerp_(weight.detach().float(), 1 - decay)
 
     def load(self, average: Mapping[str, Tensor]) -> None:
-        """Take over a saved average; each process its own part where FSDP has spread the weights."""
+        """Load a saved average; where FSDP has sharded the weights each process takes its own shard."""
         for name, weight in self.average.items():
             value = average[name]
             if isinstance(weight, DTensor):

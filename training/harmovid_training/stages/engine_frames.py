@@ -1,9 +1,9 @@
-"""Our engines on folders of EXRs: through a private server, its wire and its files, as a host runs them.
+"""Our engines on folders of EXRs: through a private server and the wire protocol, as a host runs them.
 
     with Servers() as servers:
         harmonizer = EngineFrames("harmonize", servers)
 
-The server is private: started by the first question, stopped with the `with` block.
+The server is private: it starts at the first use and stops with the `with` block.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FRAME = "#####.exr"
 
 
 class Servers:
-    """A private server for all engines of a run; it is started by the first question."""
+    """A private server for all engines of a run; it starts at the first use."""
 
     def __init__(self) -> None:
         self._client = connect(Settings())
@@ -45,10 +45,11 @@ class Servers:
         self._client.close()
 
     def engines(self) -> List[EngineInfo]:
-        """Return the descriptions of the server's engines, which are asked for once.
+        """Return the descriptions of the server's engines; they are requested once.
 
         Raises:
-            InputError: the server is not installed. Unreachable: it does not start.
+            InputError: the server is not installed.
+            Unreachable: the server does not start.
         """
         if not self._engines:
             self._engines = self._client.engines()
@@ -58,7 +59,8 @@ class Servers:
         """Return an engine's description.
 
         Raises:
-            EngineUnknown: there is none of that name. InputError, Unreachable: see `engines`.
+            EngineUnknown: there is no engine of that name.
+            InputError, Unreachable: see `engines`.
         """
         return choose(self.engines(), name)
 
@@ -66,7 +68,8 @@ class Servers:
         """Run one job over numbered EXRs and return the results' files, in order.
 
         Raises:
-            EngineFailed: not every frame came back. JobError, WireError: the job did not run.
+            EngineFailed: not every frame came back.
+            JobError, WireError: the job did not run.
         """
         job = JobFiles.prepare(
             self.info(name),
@@ -83,7 +86,7 @@ class Servers:
 
 
 class EngineFrames:
-    """A harmonizing engine run frame by frame: each frame is a job of its own, so nothing is averaged over time.
+    """A harmonizing engine run frame by frame: each frame is a job of its own, so that nothing is averaged over time.
 
     A `stages.frame_harmonizers.FrameHarmonizer`.
     """

@@ -4,8 +4,8 @@
     harmonizer = CommandHarmonizer(["my-tool", "{foreground}", "{background}", "{mask}", "{out}"])
     synthetic = harmonize_frames(clip, background, mask, harmonizer)
 
-A harmonizer takes several frames at once, because that is faster, and answers each as if it were alone: so the result
-flickers, and stage 2 is there for that. Frames are scene-linear `(N, H, W, 3)` float32.
+A harmonizer takes several frames at once for speed, but treats each on its own, so the result flickers; stage 2 removes
+that flicker. Frames are scene-linear `(N, H, W, 3)` float32.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class FrameHarmonizer(Protocol):
-    """HarmoIm of eq. 1, on frames that do not know of each other."""
+    """HarmoIm of eq. 1, applied to each frame independently."""
 
     def __call__(self, foreground: Float32, background: Float32, mask: Float32) -> Float32:
         """Return the harmonized frames `(N, H, W, 3)`, scene-linear; only their foreground is used.
@@ -42,10 +42,11 @@ def harmonize_frames(
     """Return V_S of eq. 1, `(T, H, W, 3)`: every frame harmonized alone, over the untouched background.
 
     Args:
-        batch: frames that the harmonizer is given at once; 0 gives the whole clip.
+        batch: number of frames per call of the harmonizer; 0 passes the whole clip.
 
     Raises:
-        InputError: clips that do not fit together, or a harmonizer that returns another size or no numbers.
+        InputError: the clips differ in size or length, or the harmonizer returns another size or values that are not
+            finite.
     """
     made = composite(foreground, background, mask)
     for start in range(0, len(made), batch or len(made)):

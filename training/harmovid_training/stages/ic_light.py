@@ -4,9 +4,9 @@
     synthetic = harmonize_frames(clip, background, mask, harmonizer, batch=16)
 
 The U-Net takes twelve channels: noisy latents, foreground on grey, background. Its published weights are an offset to
-Stable Diffusion 1.5's. The demo (gradio_demo_bg.py of lllyasviel/IC-Light, 2024) samples twice: from noise at the
-picture's size, and once more over half of the way at one and a half times the size. Guidance means something only with
-a prompt: the demo puts the user's words before "best quality" and holds a list of faults against them.
+those of Stable Diffusion 1.5. The demo (gradio_demo_bg.py of lllyasviel/IC-Light, 2024) samples twice: from noise at
+the picture's size, then image-to-image at 1.5 times the size with strength 0.5. Guidance needs a prompt: the demo adds
+"best quality" to the user's words and has a negative prompt that lists faults.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ LARGE_SIDE_PX = 64
 
 @dataclass(frozen=True)
 class Demo:
-    """How frames are sampled; what stands here are the demo's own values but for the words.
+    """How frames are sampled; the defaults are the demo's, except for `prompt`.
 
     Attributes:
-        prompt, best, worst: what is wished for, added to it, and held against it.
-        steps, guidance, seed: of the sampler; one seed for all frames, which flickers least.
-        larger, strength: of the second pass: its size, and how much of the way it goes again; a strength of 0 leaves
-            it out, which costs a quarter.
+        prompt, best, worst: the prompt, the words added to it, and the negative prompt.
+        steps, guidance, seed: of the sampler; one seed for all frames, which gives the least flicker.
+        larger, strength: of the second pass: scale of its size, and its image-to-image strength; a strength of 0 leaves
+            the pass out, which reduces the cost to about a quarter.
     """
 
     prompt: str = "a person, natural lighting"
@@ -86,7 +86,7 @@ class IcLight:
         """Load the base by name or folder and add the offset of `iclight_sd15_fbc.safetensors`; bfloat16 on a GPU.
 
         Raises:
-            InputError: an offset that is missing or of another network, or no base.
+            InputError: the offset is missing or belongs to another network, or the base cannot be loaded.
         """
         import torch
         from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
@@ -115,7 +115,7 @@ class IcLight:
         return cls(pipeline.to(device), settings)
 
     def __call__(self, foreground: Float32, background: Float32, mask: Float32) -> Float32:
-        """See `FrameHarmonizer`; sides that the VAE cannot halve three times are padded and cropped."""
+        """See `FrameHarmonizer`; sides that are not multiples of 8 are padded, and the result is cropped."""
         height, width = mask.shape[1:]
         given = (foreground, background, mask[..., None])
         front, back, matte = (padded(each, SIDE_PX) for each in given)

@@ -1,8 +1,8 @@
 """A learning rate of their own for the input channels that widening has added.
 
-They start at zero, and AdamW moves a weight by about its rate each step: at 1e-5 they cannot come far in 1,200 steps,
-and a rate that would let them come far would tear at the pretrained rest of the same layer. So each step's move is
-lengthened for them alone, which for AdamW is the same as a rate of their own.
+They start at zero, and AdamW moves a weight by about its learning rate each step: at 1e-5 they move by 0.012 at most in
+1,200 steps, and a higher rate would damage the pretrained weights of the same layer. So each step's update is scaled
+for the new channels alone, which for AdamW equals a learning rate of their own.
 
     boost = NewChannels(model.backbone, 20.0)
     boost.before(); optimizer.step(); boost.after()
@@ -20,10 +20,10 @@ from harmovid_training.models.backbone import Backbone
 
 
 class NewChannels:
-    """See the module; works on each process's own part where FSDP has spread the weights.
+    """See the module; where FSDP has sharded the weights it works on each process's own shard.
 
     Args:
-        times: how many times the others' rate.
+        times: the ratio of their learning rate to the others'.
     """
 
     def __init__(self, backbone: Backbone, times: float) -> None:
@@ -32,12 +32,12 @@ class NewChannels:
 
     @torch.no_grad()
     def before(self) -> None:
-        """Remember the weights of before the optimizer's step."""
+        """Keep the weights as they are before the optimizer's step."""
         self._kept = self._added().clone()
 
     @torch.no_grad()
     def after(self) -> None:
-        """Lengthen the step."""
+        """Scale the step of the new channels."""
         if self._kept is not None:
             added = self._added()
             added.copy_(self._kept + self._times * (added - self._kept))

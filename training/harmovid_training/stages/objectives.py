@@ -1,11 +1,11 @@
 """The losses: the paper's diffusion loss, and the two stages of a one-step student.
 
-The student follows DOVE (arXiv 2505.16239): the encoded composite is taken as the noisy latents of one fixed
-time, and one prediction gives the clean latents. First it learns from pairs by the error of its latents, then
-by the error of its decoded pictures and of their change from frame to frame. No new modules, no second
-network; HarmoVid's data are pairs, so it needs no teacher. With one, the targets are the teacher's samples
-(`teacher.Taught`), nothing else changes. DOVE's perceptual term (DISTS) is left out: its weights
-are not in this package.
+The student follows DOVE (arXiv 2505.16239): the encoded composite is taken as the noisy latents at one fixed
+noise time, and one prediction gives the clean latents. It is trained on pairs, first with the error of its latents,
+then with the error of its decoded pictures and of their differences from frame to frame. There are no new modules and
+no second network. As HarmoVid's data are pairs, it needs no teacher; with one (`teacher.Taught`) the targets are the
+teacher's samples and nothing else changes. DOVE's perceptual term (DISTS) is left out: its weights are not in this
+package.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ Objective = Callable[[Predictor, Schedule, LatentBatch, int], Tensor]
 
 
 def diffusion(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
-    """Return the paper's loss, eq. 2 and 5, with noise and times that depend on the seed and each sample's
-    index only."""
+    """Return the paper's loss, eq. 2 and 5; noise and times depend on the seed and the sample's index only."""
     noises, times = [], []
     for index in batch.indices:
         generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
@@ -55,10 +54,10 @@ def latent_regression(model: Predictor, schedule: Schedule, batch: LatentBatch, 
 
 
 def latent_and_edges(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
-    """Return the error of the latents, and the same of their differences to the next latent across, down and in time.
+    """Return the error of the latents plus that of their differences to the next latent along x, y and time.
 
-    An even error of light is what a viewer forgives first, a wrong edge or a flicker last; the plain square weighs them
-    the other way round.
+    A viewer notices wrong edges and flicker more than an even error of brightness; the plain squared error gives the
+    even error the larger weight.
     """
     error = (one_step(model, schedule, batch) - batch.clean).float()
     steps = [error.diff(dim=axis) for axis in (2, 3, 4) if error.shape[axis] > 1]
@@ -68,12 +67,12 @@ def latent_and_edges(model: Predictor, schedule: Schedule, batch: LatentBatch, s
 
 
 def pixel_regression(codec: Codec, crop: int = 0) -> Objective:
-    """Return the student's second loss: decoded pictures and their differences over time, mean square error each.
+    """Return the student's second loss: mean square errors of decoded pictures and of their differences over time.
 
-    Chunks of the decoder are computed again in the backward pass, so that one chunk's activations are held at a time.
+    Chunks of the decoder are recomputed in the backward pass, so that only one chunk's activations are held.
 
     Args:
-        crop: side in pixels of the part that is decoded, at a place drawn from the sample's number; 0 decodes all.
+        crop: side in pixels of the part that is decoded, at a place drawn from the sample's index; 0 decodes all.
     """
 
     def loss(model: Predictor, schedule: Schedule, batch: LatentBatch, seed: int) -> Tensor:
@@ -93,7 +92,7 @@ def pixel_regression(codec: Codec, crop: int = 0) -> Objective:
 
 
 def decoded(codec: Codec, latents: Tensor) -> Tensor:
-    """Return pictures with gradients, chunk by chunk like `Codec.decode`, which has none; on the latents' device."""
+    """Return pictures with gradients on the latents' device, chunk by chunk (`Codec.decode` gives no gradients)."""
     weight = next(codec.vae.parameters())
     whole = codec.unscaled(latents.to(weight.device, weight.dtype))
     cuts = [0, *range(codec.first_latents, whole.shape[2], codec.next_latents), whole.shape[2]]

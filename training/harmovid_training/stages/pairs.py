@@ -1,4 +1,4 @@
-"""What each stage learns from, as functions of clips: equations 4 to 6 of the paper and its two training paths.
+"""The training pairs of each stage, as functions of clips: equations 4 to 6 of the paper and its two training paths.
 
                       composite                             background    mask          target
     stage 2  (eq. 4)  C(synthetic, real, binary)            -             binary        real
@@ -7,10 +7,10 @@
     stage 3  synthetic to real
                       C(steady synthetic, plate, alpha)     plate         pseudo alpha  real
 
-`synthetic` is stage 1's answer, `steady` the same after the deflicker network, `plate` the real background
+`synthetic` is stage 1's result, `steady` the same after the deflicker network, `plate` the real background
 with the foreground removed. Clips are scene-linear `(T, H, W, 3)` float32, masks `(T, H, W)` in 0..1.
-Composites are made in linear light; one exposure anchor, that of the composite, holds for all pictures of a
-sample, so that the network sees how far apart they are.
+Composites are made in linear light. All pictures of a sample are encoded with one exposure anchor, that of the
+composite, so that differences of brightness between them are kept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Shot:
-    """One row of the dataset, on its way through the stages; see the module for the fields."""
+    """The clips of one entry of the dataset, for all stages; see the module for the fields."""
 
     real: Float32
     mask: Float32
@@ -41,12 +41,12 @@ class Shot:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a network is trained on: pictures in the VAE's range `(T, H, W, 3)`, a mask `(T, H, W)`.
+    """One training sample: pictures in the VAE's range `(T, H, W, 3)`, a mask `(T, H, W)`.
 
     Attributes:
         pictures: `composite`, and `background` where the path has one.
-        mask: as the network sees it.
-        target: what it is to make.
+        mask: the network's mask input.
+        target: the right answer.
         anchor: linear value at mid grey of this sample's encoding.
         space: of the pictures, see `models.space`.
     """
@@ -66,7 +66,7 @@ def composite(foreground: Float32, background: Float32, mask: Float32) -> Float3
     """Return C(F, B, M), eq. 4: unassociated foreground over background, in linear light.
 
     Raises:
-        InputError: clips that do not fit together.
+        InputError: the clips differ in size or length.
     """
     if foreground.shape != background.shape or mask.shape != foreground.shape[:3]:
         raise InputError(
@@ -84,13 +84,12 @@ def padded(clip: Float32, multiple: int) -> Float32:
 
 
 def deflicker_sample(shot: Shot, space: str = ACESCCT) -> Sample:
-    """Stage 2: the flickering, differently lit foreground back over the real background; the target is the
-    real clip."""
+    """Stage 2: the flickering, relit foreground over the real background; the target is the real clip."""
     return _sample(composite(shot.synthetic, shot.real, shot.mask), None, shot.mask, shot.real, space)
 
 
 def stage_one_sample(shot: Shot, space: str = ACESCCT) -> Sample:
-    """What the trained deflicker network is given to make `steady`: stage 1's clip as it is. It has no target."""
+    """The input from which the trained deflicker network makes `steady`: stage 1's clip. It has no target."""
     made = composite(shot.synthetic, shot.background, shot.mask)
     return _sample(made, None, shot.mask, made, space)
 
@@ -104,14 +103,14 @@ def real_to_synthetic(shot: Shot, space: str = ACESCCT) -> Sample:
 def synthetic_to_real(shot: Shot, space: str = ACESCCT) -> Sample:
     """Stage 3, second path: relit foreground over the real plate with the pseudo alpha, towards the real clip.
 
-    The alpha is the mask of the composite and of the conditioning alike: real clips have true edges to learn from.
+    Composite and conditioning use the same alpha; the real clip as the target has true edges to learn from.
     """
     made = composite(_steady(shot), shot.plate, shot.alpha)
     return _sample(made, shot.plate, shot.alpha, shot.real, space)
 
 
 def dual_path(shot: Shot, rng: np.random.Generator, space: str = ACESCCT) -> Sample:
-    """Stage 3: one of the two paths, evenly drawn."""
+    """Stage 3: one of the two paths, drawn with equal probability."""
     return real_to_synthetic(shot, space) if rng.random() < 0.5 else synthetic_to_real(shot, space)
 
 

@@ -1,4 +1,4 @@
-"""What a student's pixel stage keeps for the backward pass, counted on the meta device."""
+"""Memory that a student's pixel stage keeps for the backward pass, counted on the meta device."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TEMPORAL = 4
 
 
 def pixel_stage_bytes(config: TrainConfig, recompute: bool = True) -> int:
-    """Return the bytes that decoding one clip keeps in bfloat16: with recomputation what lies between the chunks and
-    the largest chunk's own, else the sum of all chunks."""
+    """Return the bytes that decoding one clip keeps in bfloat16: with `recompute` the tensors between chunks plus those
+    of the largest chunk, else the sum over all chunks."""
     with torch.device("meta"):
         codec = CogVideoXCodec(AutoencoderKLCogVideoX().to(torch.bfloat16))
     sides = [min(side, config.crop or side) // codec.spatial for side in (config.height, config.width)]
@@ -35,7 +35,7 @@ def pixel_stage_bytes(config: TrainConfig, recompute: bool = True) -> int:
 
 
 class _Kept:
-    """Adds up what autograd keeps, each tensor once."""
+    """Adds up the bytes that autograd keeps, each tensor once."""
 
     def __init__(self) -> None:
         self.bytes = 0

@@ -1,4 +1,4 @@
-"""One training run from a clip index to a checkpoint: what the stages' scripts share.
+"""One training run from a clip index to a checkpoint: the code shared by the scripts of the stages.
 
 run_training(config, index, source, out)
 """
@@ -52,11 +52,11 @@ def build(
     """Return the model, conditioned, and its VAE on this process's device; weights in float32, for mixed precision.
 
     Args:
-        source: name or folder of the public weights; empty takes the size's own.
-        cache: where the empty prompt's embedding is kept.
-        state: what this process is among all. The first one encodes the prompt and, where FSDP spreads the weights,
+        source: name or folder of the public weights; empty takes the default of the size.
+        cache: folder for the empty prompt's embedding.
+        state: this process's rank and device. The first process encodes the prompt and, where FSDP shards the weights,
             is the only one that reads them.
-        start: checkpoint of ours to begin from.
+        start: checkpoint of ours to start from.
     """
     size = size_named(config.size)
     chosen = source or size.source
@@ -73,7 +73,7 @@ def build(
 
 
 def sent_weights() -> bool:
-    """Return whether Accelerate sends all processes the weights that the first one has read."""
+    """Return whether Accelerate sends the weights that the first process has read to all others."""
     words = ("ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING")
     return all(os.environ.get(word, "").lower() in ("1", "true") for word in words)
 
@@ -82,7 +82,7 @@ def codec_of(kind: str, source: str) -> Codec:
     """Return the VAE of a backbone's kind, on this process's own GPU where there is one.
 
     Raises:
-        InputError: there is none of that name, or in that folder.
+        InputError: the name or the folder holds no such VAE.
     """
     device = best_device()
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
@@ -106,14 +106,14 @@ def run_training(
     progress: bool = True,
     teacher: Path | None = None,
 ) -> ConditionedModel:
-    """Train from an index, write the checkpoint to `out`, and return the model. A stopped run goes on.
+    """Train from an index, write the checkpoint to `out`, and return the model. A stopped run resumes.
 
     Args:
-        start: checkpoint of ours to begin from, for a student or a second training.
-        teacher: checkpoint of ours whose samples are a student's targets; without one the pairs' own.
+        start: checkpoint of ours to start from, for a student or a second training.
+        teacher: checkpoint of ours whose samples are a student's targets; without one those of the pairs.
 
     Raises:
-        InputError: a teacher for a run that is no student, or one that sees other conditions.
+        InputError: a teacher is given but the run is not a student's, or the teacher has another conditioning.
     """
     state = process_state()
     model, codec = build(config, source, out / "cache", state, start)
@@ -175,16 +175,16 @@ def objective_of(config: TrainConfig, codec: Codec) -> Objective:
 
 
 def _tail(losses: Sequence[float]) -> dict[str, float]:
-    """Return the card's line of the training loss; none where the run had ended before."""
+    """Return the training loss for the model card; nothing where the run had already ended."""
     last = losses[-TAIL:]
     return {f"training loss, mean of the last {len(last)} steps": sum(last) / len(last)} if last else {}
 
 
 class Validation:
-    """Shows sample 0 as composite, result and target, five frames each: in TensorBoard and as `grids/step-000200.png`.
+    """Writes composite, result and target of sample 0, five frames each, to TensorBoard and `grids/step-000200.png`.
 
     Attributes:
-        metrics: of the newest picture, for the model card.
+        metrics: of the newest result, for the model card.
     """
 
     def __init__(self, samples: IndexSamples, codec: Codec, config: TrainConfig, folder: Path) -> None:
@@ -208,7 +208,7 @@ class Validation:
 
 
 def grammar(prog: str, about: str | None, config: str) -> argparse.ArgumentParser:
-    """Return the arguments that all training scripts have."""
+    """Return a parser with the arguments that all training scripts have."""
     parser = argparse.ArgumentParser(
         prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -265,10 +265,10 @@ def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
 
 
 def expect(config: TrainConfig, conditioning: str) -> None:
-    """Refuse a configuration of the other network.
+    """Check that a configuration is for this network.
 
     Raises:
-        InputError: so it is.
+        InputError: it is for the other one.
     """
     if config.conditioning != conditioning:
         raise InputError(f"{config.name} trains the {config.conditioning} network, not {conditioning}.")

@@ -1,10 +1,11 @@
 """Stage 2: `harmovid train --gpus 8 stage2 --index synthetic/clips.jsonl --out runs/deflicker`
 
-Trains the deflicker network on the index (eq. 2 to 4), then rewrites stage 1's clips with it: role `steady` as EXR
-folders in `--out`/steady and a new index, `clips.jsonl`, for stage 3. Outside the mask the known background is put
-back. What was rewritten by other weights or settings is made again: the folder's name holds their fingerprint.
+Trains the deflicker network on the index (eq. 2 to 4), then runs it on stage 1's clips ("rewriting" them): the results
+get the role `steady`, as EXR folders in `--out`/steady with a new index `clips.jsonl` for stage 3. Outside the mask the
+known background is put back. The name of the folder holds a fingerprint of weights and settings, so clips made with
+other ones are not reused.
 
-`--rewrite-only CHECKPOINT` rewrites with a network that is there, for instance the one-step student of
+`--rewrite-only CHECKPOINT` rewrites with an existing network, for instance the one-step student of
 `--config student-deflicker --start runs/deflicker`.
 """
 
@@ -40,10 +41,10 @@ STEPS = 8
 def rewritten(
     clip: Clip, model: ConditionedModel, codec: Codec, out: Path, size: tuple[int, int], settings: Settings
 ) -> Clip:
-    """Return the clip with the role `steady`, made where it is not there.
+    """Return the clip with the role `steady`, which is made if it does not exist.
 
     Args:
-        size: height and width that the network was trained at.
+        size: height and width of the network's training.
     """
 
     def steady() -> pairs.Float32:
@@ -82,7 +83,7 @@ def rewrite(index: Index, checkpoint: Path, source: str, out: Path, config: Trai
 
 
 def rewriting(model: ConditionedModel, config: TrainConfig, steps: int) -> Settings:
-    """Return how clips are sampled: in one step by a student's configuration."""
+    """Return the sampler's settings: one step for a student's configuration."""
     if config.objective != "diffusion":
         return Settings("one-step", 1, config.seed, config.frames)
     return Settings(model.schedule.samplers[0], steps, config.seed, config.frames)

@@ -1,10 +1,10 @@
 """Stage 3: `harmovid train --gpus 8 stage3 --index runs/deflicker/clips.jsonl --out runs/harmovid`
 
 Trains HarmoVid on both paths (eq. 5, 6), or with `--config student-latent --start runs/harmovid` its one-step student;
-with `--teacher runs/harmovid` that learns from the network's samples instead of from the pairs.
+with `--teacher runs/harmovid` the student learns from the network's samples instead of the pairs.
 
-The paper's ablations: `--without stage2` learns from stage 1's flickering clips, `--without pseudo-alpha` keeps edges
-hard. "Without stage 3" is stage 2's network on stage 1's clips: `harmovid generate runs/deflicker`.
+The paper's ablations: `--without stage2` trains on stage 1's flickering clips, `--without pseudo-alpha` uses binary
+masks. "Without stage 3" is stage 2's network on stage 1's clips: `harmovid generate runs/deflicker`.
 """
 
 from __future__ import annotations

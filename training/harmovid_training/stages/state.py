@@ -1,9 +1,9 @@
-"""The training state on disk, so that a run goes on exactly where it stopped: weights, optimizer, average, step.
+"""The training state on disk, from which a run resumes exactly: weights, optimizer, averaged weights, step.
 
     state/step-000400/weights.safetensors optimizer.safetensors ema.safetensors state.json
 
-Whole tensors under their names, gathered from all processes (FSDP included), written by one; the newest complete folder
-is the one to go on from. Data, noise, times and learning rate are functions of the step, so nothing else is kept.
+Whole tensors under their names, gathered from all processes (FSDP included) and written by one. A run resumes from the
+newest complete folder. Data, noise, times and learning rate are functions of the step, so nothing else is stored.
 """
 
 from __future__ import annotations
@@ -42,13 +42,12 @@ def save_state(
     folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None,
     config: dict[str, Any], main: bool,
 ) -> None:  # fmt: skip
-    """Write the state after `step` steps; older ones than the newest `KEEP` are removed. All processes must
-    call this."""
+    """Write the state after `step` steps and remove all but the newest `KEEP` states. All processes must call this."""
     weights: Any = get_model_state_dict(model, options=_WHOLE)
     optimizing: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
     average = {}
     for name, value in ema.average.items() if ema else ():
-        gathered = whole(value)  # by all processes, but only one keeps it
+        gathered = whole(value)  # a collective call: all processes make it, only one keeps the result
         if main:
             average[name] = gathered
     if not main:
@@ -70,10 +69,10 @@ def save_state(
 def load_state(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None, config: dict[str, Any]
 ) -> int:
-    """Take over the newest state and return how many steps it has; 0 where there is none.
+    """Load the newest state and return its number of steps; 0 where there is none.
 
     Raises:
-        InputError: the state is of another configuration (its length and its saving may differ).
+        InputError: the state is of another configuration (number of steps and saving interval may differ).
     """
     states = sorted(folder.glob("step-*"))
     if not states:
@@ -99,7 +98,7 @@ def load_state(
             fix="Give the run another name, or its own configuration back.",
         )
     set_model_state_dict(model, weights, options=_LOAD)
-    # Gathered in one piece only the main process would have it, and every process needs the groups.
+    # A gathered state would be on the main process only, but every process needs the parameter groups.
     current: Any = get_optimizer_state_dict(model, optimizer, options=_SPREAD)
     current["state"] = _nested(moments)
     set_optimizer_state_dict(model, optimizer, current, options=_LOAD)
@@ -109,7 +108,7 @@ def load_state(
 
 
 def whole(value: Tensor) -> Tensor:
-    """Return a tensor that FSDP may have spread over processes in one piece, on the CPU."""
+    """Return a tensor, which FSDP may have sharded, in one piece on the CPU."""
     return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
 
 

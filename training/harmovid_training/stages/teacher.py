@@ -1,4 +1,4 @@
-"""A student taught by a many-step network instead of by the pairs: the same samples, the teacher's answers as targets.
+"""Distillation from a many-step network: the samples stay the same, their targets are the teacher's results.
 
 batches = Taught(batches, load_checkpoint(folder), Settings("ddim", 50))
 """
@@ -16,7 +16,7 @@ from harmovid_training.stages.batches import LatentBatch
 
 
 class Taught:
-    """Batches whose clean latents are what the teacher makes of their conditions; a function of the sample numbers."""
+    """Batches whose clean latents are the teacher's samples for their conditions; a function of the sample indices."""
 
     def __init__(
         self, batches: Callable[[Sequence[int]], LatentBatch], teacher: ConditionedModel, settings: Settings
@@ -24,7 +24,7 @@ class Taught:
         self._batches, self._teacher, self._settings = batches, teacher.eval(), settings
 
     def __call__(self, indices: Sequence[int]) -> LatentBatch:
-        """Return the batch; every sample has noise of its own number."""
+        """Return the batch; the noise of a sample is seeded by its index."""
         batch = self._batches(indices)
         made = [
             sample(self._teacher, conditions[None], replace(self._settings, seed=index))

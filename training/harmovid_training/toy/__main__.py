@@ -1,6 +1,6 @@
 """`python -m harmovid_training.toy --out out/toy`: the whole recipe, then its tables as `tables.md` and on the screen.
 
-A run that is stopped goes on where it was. What it takes stands in docs/training.md.
+A stopped run resumes. docs/training.md has the options and the results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harmovid_training.toy.tables import Table, table_steps, table_three, table_
 
 
 def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
-    """Run the recipe and return 0, or 1 where the given clips are no good; `scale` is the tests' own."""
+    """Run the recipe and return 0, or 1 where the given clips cannot be used; tests pass a `scale` of their own."""
     parser = argparse.ArgumentParser(prog="python -m harmovid_training.toy", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/toy"), help="folder of networks and tables")
     parser.add_argument(
@@ -49,8 +49,10 @@ def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
 
 
 def run(toy: Toy, test: Index) -> str:
-    """Make all parts and tables; return the tables as Markdown, which is kept as `tables.md` as it grows; every clip's
-    values are kept in `tables.json`."""
+    """Make all parts and tables; return the tables as Markdown.
+
+    `tables.md` is written again after each table; the values of every clip are in `tables.json`.
+    """
     started = time.monotonic()
     make_all(toy)
     text, values = "", {}
@@ -60,7 +62,7 @@ def run(toy: Toy, test: Index) -> str:
         text += "\n".join(table.markdown() for table in tables) + "\n"
         values.update({table.title: table.rows for table in tables})
         save_json(toy.folder / "tables.json", values)
-        save_text(toy.folder / "tables.md", text)  # what is measured stays, should a later part be stopped
+        save_text(toy.folder / "tables.md", text)  # so finished tables are kept if a later part is stopped
 
     for make in (table_two, table_three, table_steps):
         keep(make(toy))

@@ -1,4 +1,4 @@
-"""Held-out clips of the toy as tasks with known answers: what networks are given, and what plain methods make of it."""
+"""Held-out clips of the toy as tasks with known truth: the networks' inputs, and the results of simple methods."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Case:
     """A held-out clip.
 
     Attributes:
-        truth, mask: what is compared with, and where.
+        truth, mask: the right answer, and where it is compared.
         given: the clip that a change of light is applied to.
-        sample: what a network is given.
-        plain: results of methods that are no networks, by name.
-        stage_two: what a deflicker network is given where the task is to harmonize: stage 1's clip.
+        sample: a network's input.
+        plain: results of methods that are not networks, by name.
+        stage_two: a deflicker network's input where the task is to harmonize: stage 1's clip.
     """
 
     truth: Float32
@@ -39,7 +39,7 @@ class Case:
 
 
 def relit_case(seed: int, frames: int, stage_one: FrameByFrame, codec: Codec) -> Case:
-    """A composite over a set in another light; the answer is the figure in that light."""
+    """A composite over a set in another light; the truth is the figure in that light."""
     case = _harmonizing(toy_shot(seed, frames), toy_truth(seed, frames), stage_one, seed)
     picture = {"the VAE's picture of the truth": reconstructed(codec, case.truth, case.sample.anchor)}
     return replace(case, plain={**case.plain, **picture})
@@ -53,14 +53,14 @@ def look_case(seed: int, frames: int, stage_one: FrameByFrame, strong: bool) -> 
 
 
 def lut_case(shot: Shot, seed: int) -> Case:
-    """A clip whose foreground a random curve throws off in every frame: the paper's per-frame LUT set."""
+    """A clip whose foreground gets another random curve in every frame: the paper's per-frame LUT set."""
     bad = DEGRADATIONS["curves-fg"].apply(shot.real, shot.mask, seed)
     sample = pairs.deflicker_sample(replace(shot, synthetic=bad))
     return Case(shot.real, shot.mask, bad, sample, _deflickered(bad, shot.mask))
 
 
 def stage_one_case(seed: int, frames: int, stage_one: FrameByFrame) -> Case:
-    """Stage 1's clip, the paper's second set; here the answer is known, the figure in the new light."""
+    """Stage 1's clip, the paper's second set; here the truth is known: the figure in the new light."""
     shot = toy_shot(seed, frames)
     bad = stage_one(shot, seed)
     sample = pairs.stage_one_sample(replace(shot, synthetic=bad))
@@ -68,7 +68,7 @@ def stage_one_case(seed: int, frames: int, stage_one: FrameByFrame) -> Case:
 
 
 def reconstructed(codec: Codec, truth: Float32, anchor: float) -> Float32:
-    """Return what the VAE makes of a clip: the ceiling of a network's pixels."""
+    """Return a clip after the VAE's encoder and decoder: an upper bound for a network's pixels."""
     video = torch.from_numpy(encode(truth, anchor)).permute(3, 0, 1, 2)[None]
     made = torch.cat(list(codec.decode(codec.encode([video]))), dim=2)[0].permute(1, 2, 3, 0)
     return decode(np.ascontiguousarray(made.numpy()), anchor)

@@ -1,4 +1,4 @@
-"""What the toy's networks are held against, and how they are measured: classical methods and measures."""
+"""Classical methods that the toy's networks are compared with, and the measures of its tables."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COLUMNS = ("PSNR", "PSNR-g", "SSIM", "stops", "flicker", "DIS motion")
 
 
 class Measures:
-    """A case's truth and mask, and what results are measured by: `COLUMNS`.
+    """Measures results against a case's truth and mask: `COLUMNS`.
 
     Args:
-        reference: clip whose motion counts; the truth where there is one.
+        reference: clip whose motion a result should keep; the truth where there is one.
     """
 
     def __init__(self, truth: Float32, mask: Float32) -> None:
@@ -40,7 +40,7 @@ class Measures:
 
 
 def trajectory(clip: Float32, mask: Float32) -> Float32:
-    """Return the classical deflicker: each frame's mean and deviation of log2 light follow their smoothed course."""
+    """Return the classical deflicker: each frame's mean and deviation of log2 light are set to smoothed ones."""
     logs = np.log2(np.maximum(clip, FLOOR))
     inside = mask > 0.5
     stats = np.array(

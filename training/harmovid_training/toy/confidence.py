@@ -1,12 +1,12 @@
-"""How far a network's change of light is believed: none, some, or all of it, clip by clip.
+"""How much of a network's change of light is applied, from none to all of it, clip by clip.
 
-    change = change_of(given, result, mask)            # the field, as stops: its curves, and what is local
+    change = change_of(given, result, mask)            # the field in stops: its curves, and its local part
     confidence = fitted(cases)                         # on scenes that are neither trained on nor tested on
     answer = applied(given, change, confidence, mask)
 
-A small change that a network wants is mostly its own error, a large one mostly right. So the strength grows from 0 to
-`most` with the size of the change, and the local part is taken at a share of its own. Four numbers, chosen by a grid
-search; the product's harmonizer does the same with a network of its own (docs/harmonize.md).
+Where a network predicts a small change, most of it is the network's own error; a large change is mostly right. So the
+strength grows from 0 to `most` with the size of the change, and the local part has a factor of its own. The four
+numbers come from a grid search; the product's harmonizer has a small network for the same purpose (docs/harmonize.md).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EVERY = 4
 
 @dataclass(frozen=True)
 class Change:
-    """A clip's change of light in stops, `(T, H, W, 3)`: of the whole clip's colours, and of places."""
+    """A clip's change of light in stops, `(T, H, W, 3)`: a global part (curves) and a local part."""
 
     whole: Float32
     local: Float32
@@ -66,7 +66,7 @@ FULL = Confidence()
 
 @dataclass(frozen=True)
 class Known:
-    """A clip of the search: what was given, the change that a network wants, and what is right."""
+    """A clip of the search: its input, the network's change, and the truth."""
 
     given: Float32
     change: Change
@@ -75,7 +75,7 @@ class Known:
 
 
 def change_of(given: Float32, result: Float32, mask: Float32) -> Change:
-    """Return the change of light from `given` to `result` as the product carries it: a lighting field per frame."""
+    """Return the change of light from `given` to `result` as the product represents it: a lighting field per frame."""
     whole, local = np.zeros((2, *given.shape), np.float32)
     box = (0, 0, given.shape[2], given.shape[1])
     for index, (before, after, matte) in enumerate(zip(given, result, mask)):
@@ -91,15 +91,15 @@ def size_of(change: Change, mask: Float32) -> float:
 
 
 def applied(given: Float32, change: Change, confidence: Confidence, mask: Float32) -> Float32:
-    """Return `given` with as much of a change as the confidence takes."""
+    """Return `given` with the change applied at the strength of the confidence."""
     strength = np.float32(confidence.strength(size_of(change, mask)))
     stops = strength * (change.whole + np.float32(confidence.local) * change.local)
     return np.asarray(given * np.exp2(stops), np.float32)
 
 
 def fitted(cases: Sequence[Known]) -> Confidence:
-    """Return the confidence that serves known clips best: the local share by the error that is left when each clip's
-    mean is free, the rest by the mean gain in PSNR."""
+    """Return the confidence that is best on known clips: the local share has the lowest error after each clip's mean is
+    removed, the other numbers the highest mean gain in PSNR."""
     few = [_Pixels(case) for case in cases]
     local = min(LOCAL, key=lambda share: np.mean([one.uneven(share) for one in few]))
     tried = [Confidence(low, low + width, most, local) for low, width, most in product(LOW, WIDTH, MOST)]
@@ -119,12 +119,12 @@ class _Pixels:
         self._plain = self._error(self._given)
 
     def uneven(self, share: float) -> float:
-        """Return the error in stops that is left of the whole change when its mean is free."""
+        """Return the error of the whole change in stops after its mean is removed."""
         left = self._wanted - self._whole - np.float32(share) * self._local
         return float(np.square(left - left.mean(0)).mean())
 
     def gain(self, one: Confidence) -> float:
-        """Return the gain in PSNR over what was given."""
+        """Return the gain in PSNR over the input."""
         stops = np.float32(one.strength(self._size)) * (self._whole + np.float32(one.local) * self._local)
         return 10 * float(np.log10(self._plain / self._error(self._given * np.exp2(stops))))
 

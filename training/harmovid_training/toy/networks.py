@@ -27,9 +27,9 @@ def make_model(
     )  # fmt: skip
     backbone = CogVideoX(transformer, SCHEDULER, spatial=SPATIAL, one_step_time=ONE_STEP_TIME)
     model = ConditionedModel(backbone, conditioning, torch.zeros(1, *backbone.text_shape))
-    # Nothing here is pretrained, so the conditions start as alive as the rest.
+    # Nothing here is pretrained, so the weights of the conditions start at random like the rest.
     torch.nn.init.xavier_uniform_(model.backbone.patch_embedding.weight.flatten(1))  # type: ignore[operator, union-attr]
-    # The first guess is "no change", as diffusion transformers begin (Peebles and Xie 2023).
+    # The last layer starts at zero, so the first prediction is "no change" (as in Peebles and Xie 2023).
     torch.nn.init.zeros_(transformer.proj_out.weight)
     torch.nn.init.zeros_(transformer.proj_out.bias)
     return model

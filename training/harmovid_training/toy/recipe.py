@@ -1,11 +1,11 @@
-"""Data to table, stage by stage, on rendered clips and, where given, real ones. Every part is kept in its folder and
-skipped when it is there.
+"""The stages from data to networks, on rendered clips and, where given, real ones. Each part has a folder, and is
+skipped where that exists.
 
     vae/                  the linear VAE
-    stage-one/            the per-frame harmonizer, on scenes of its own (`stage_one.py`)
-    flickering/           its answers for all shots that are trained on
+    stage-one/            the per-frame harmonizer, trained on scenes of its own (`stage_one.py`)
+    flickering/           its results for all training shots
     deflicker/            stage 2's network, by the paper's diffusion loss
-    deflicker-student/    the one-step one, straight from the same pairs
+    deflicker-student/    the one-step network, trained directly on the same pairs
     steady/               stage 1's clips after the one-step network, as stage 3 sees them
     harmovid/, student/   stage 3: both paths, on steady clips; by the paper's loss, and in one step
     no-stage-two/, no-stage-two-many/    stage 3 on stage 1's flickering clips, in one step and by the paper's loss: the
@@ -56,10 +56,10 @@ REAL_WINDOWS = 8
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything.
+    """The size of the recipe.
 
     Attributes:
-        scenes: rendered ones to train on.
+        scenes: number of rendered training scenes.
         frames: of a training clip, after the chunk rule.
         stage_one_scenes, stage_one_steps, stage_one_batch: of stage 1's network, in single frames.
         deflicker_steps, deflicker_student_steps, harmovid_steps, student_steps: of the trainings.
@@ -69,7 +69,7 @@ class Scale:
         test_scenes, test_frames: held-out clips of a set and their length.
         calibration_scenes: for the confidence, three clips of each.
         compared_steps: of the sampler, in the table of steps.
-        seed: of everything.
+        seed: of everything random.
     """
 
     scenes: int = 384
@@ -91,25 +91,25 @@ class Scale:
     seed: int = 0
 
     def longer(self, times: int) -> Scale:
-        """Return the same with `times` as many scenes and training steps: steps alone teach the scenes by heart."""
+        """Return the same with `times` as many scenes and training steps; more steps alone would overfit the scenes."""
         grown = (name for name in asdict(self) if name.endswith(("scenes", "_steps")))
         fixed = ("test_scenes", "calibration_scenes", "compared_steps")
         return replace(self, **{name: times * getattr(self, name) for name in grown if name not in fixed})
 
     @property
     def sampling(self) -> Settings:
-        """How a many-step network is sampled."""
+        """The sampler's settings of a many-step network."""
         return Settings("ddim", self.steps, self.seed, self.frames, 2 * self.frames // 3)
 
     @property
     def once(self) -> Settings:
-        """How a student is sampled."""
+        """The sampler's settings of a student."""
         return replace(self.sampling, sampler="one-step", steps=1)
 
 
 @dataclass
 class Toy:
-    """The recipe in one folder; each method makes one part unless it is there.
+    """The recipe in one folder; each method makes one part unless it exists.
 
     Attributes:
         real: further training clips, with the roles `real` and `mask`.
@@ -122,7 +122,7 @@ class Toy:
 
     @property
     def shots(self) -> int:
-        """How many shots are trained on: rendered ones first, then real ones."""
+        """The number of training shots: rendered ones first, then real ones."""
         return self.scale.scenes + REAL_WINDOWS * len(self.real.clips)
 
     @cached_property
@@ -140,7 +140,7 @@ class Toy:
         return replace(self.bare_shot(number), synthetic=self._flickering[number].float().numpy())
 
     def vae(self) -> PatchCodec:
-        """Return the VAE, solved from real clips and exact answers."""
+        """Return the VAE, solved from real clips and targets."""
         folder = self.folder / "vae"
         if not (folder / "vae.safetensors").is_file():
             clips = []
@@ -182,7 +182,7 @@ class Toy:
         return self._network("deflicker", "deflicker", self.scale.deflicker_steps, "stage two")
 
     def deflicker_student(self) -> ConditionedModel:
-        """Return a one-step deflicker network, taught straight from eq. 4's pairs."""
+        """Return a one-step deflicker network, trained directly on eq. 4's pairs."""
         return self._network(
             "deflicker-student", "deflicker", self.scale.deflicker_student_steps, "stage two", True
         )
@@ -204,7 +204,7 @@ class Toy:
         return self._network("harmovid", "harmovid", self.scale.harmovid_steps, "steady")
 
     def student(self) -> ConditionedModel:
-        """Return the one-step HarmoVid, taught straight from the same pairs."""
+        """Return the one-step HarmoVid, trained directly on the same pairs."""
         return self._network("student", "harmovid", self.scale.student_steps, "steady", True)
 
     def no_stage_two(self) -> ConditionedModel:
@@ -216,7 +216,7 @@ class Toy:
         return self._network("no-stage-two-many", "harmovid", self.scale.harmovid_steps, "flickering")
 
     def _clips(self, name: str, network: Callable[[], object], make: Callable[..., Float32]) -> list[Tensor]:
-        """Return a part that is one clip for each training shot, made by a network if it is not there."""
+        """Return a part with one clip per training shot, made by a network if it does not exist."""
         path = self.folder / name / "clips.safetensors"
         if not path.is_file():
             model = network()
@@ -227,7 +227,7 @@ class Toy:
     def _network(
         self, name: str, conditioning: str, steps: int, source: str, one_step: bool = False
     ) -> ConditionedModel:
-        """Return the network in a folder, trained from random weights on the samples of a source if it is not there."""
+        """Return the network in a folder; if it does not exist, train it from random weights on a source's samples."""
         folder = self.folder / name
         if _there(folder):
             return load_checkpoint(folder)
@@ -255,7 +255,7 @@ class Toy:
         save_checkpoint(folder, model, Card(asdict(config), data, told, {"training loss, last 20": tail}))
 
     def _kept(self, source: str, model: ConditionedModel) -> Kept:
-        """Return a source's samples as latents; those of the newest source stay, for the next network of the chain."""
+        """Return a source's samples as latents; those of the newest source stay in memory for the next network."""
         if source not in self._latents:
             self._latents.clear()
             samples: Samples = self._stage_two_sample
@@ -295,7 +295,7 @@ size than one of two threads."""
 
 
 def make_all(toy: Toy) -> None:
-    """Make all parts that are not there: stage 1 first, then the chains side by side."""
+    """Make all missing parts: stage 1 first, then independent chains in parallel."""
     chains = [[part for part in chain if not _there(toy.folder / part.replace("_", "-"))] for chain in CHAINS]
     if not any(chains):
         return

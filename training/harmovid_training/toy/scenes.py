@@ -4,10 +4,9 @@
     clip, cover = scene.render(light_a, light_a, frames)      # figure and set in one light: a "real" clip
     truth, _ = scene.render(light_b, light_b, frames)         # the same performance in another light
 
-Scene-linear, no sensor, no cast shadows, no bounces: diffuse surfaces under one sun and a sky that differs
-above and below, four samples a pixel, so that edges mix as a camera mixes them. The set's posts are round: they
-show where the sun is. What it leaves out is what real footage adds: texture at many scales, hair, motion blur,
-grain, imperfect masks.
+Scene-linear: diffuse surfaces under one sun and a sky of two colours, above and below, without sensor model, cast
+shadows or indirect light. Four samples a pixel give antialiased edges. The set's posts are round, so that they show
+where the sun is. Real footage has in addition texture at many scales, hair, motion blur, grain and imperfect masks.
 """
 
 from __future__ import annotations
@@ -60,8 +59,7 @@ class Light:
 
 
 def draw_light(rng: Rng) -> Light:
-    """Return a random light: sun from anywhere in front, warm or cold, two stops of level, sky and ground of
-    their own."""
+    """Return a random light: a warm or cold sun from anywhere in front, within two stops; random sky and ground."""
     direction = rng.normal(0, 1, 3) * (1.0, 0.7, 0.6)
     direction[2] = abs(direction[2]) + 0.3
     direction[1] -= 0.4
@@ -79,7 +77,7 @@ def draw_light(rng: Rng) -> Light:
 
 
 def nudged(light: Light, rng: Rng, amount: float) -> Light:
-    """Return the light moved a little in direction and colour: what a per-frame guess gets wrong, frame by frame."""
+    """Return the light with a small random change of direction and colour: the error of a per-frame estimate."""
     direction = light.direction + rng.normal(0, 0.35 * amount, 3).astype(np.float32)
     gain = np.exp2(rng.normal(0, 0.35 * amount) + rng.normal(0, 0.12 * amount, 3)).astype(np.float32)
     return Light(
@@ -91,7 +89,7 @@ def nudged(light: Light, rng: Rng, amount: float) -> Light:
 
 
 class Scene:
-    """One performance before one set; `seed` decides everything but the light."""
+    """One performance before one set; `seed` determines everything except the light."""
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng([seed, 17])
@@ -102,7 +100,7 @@ class Scene:
         self._sway = rng.uniform(0.02, 0.05), rng.uniform(0.08, 0.2), rng.uniform(0, 6.3)
         self._pan = rng.uniform(-0.01, 0.01)
         self._posts = rng.uniform(0, 1, (POSTS, 3)).astype(np.float32)
-        # Narrower than a figure's: what a set is made of must tell of its light, as walls, roads and skies do.
+        # A narrower range than a figure's, so that the set's colours show its light, as walls, roads and skies do.
         self._paint = np.exp(rng.normal(-1.1, 0.35, (POSTS + 2, 3))).clip(0.03, 0.85).astype(np.float32)
 
     def render(self, figure: list[Light] | Light, set_light: Light, frames: int) -> tuple[Float32, Float32]:
@@ -187,8 +185,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Set:
-    """A set's surfaces at all samples: albedo `(T, h, w, 3)`, normals across and towards the camera, where the floor
-    is."""
+    """A set's surfaces at all samples: albedo `(T, h, w, 3)`, the x and z of normals, and a mask of the floor."""
 
     albedo: Float32
     across: Float32

@@ -1,9 +1,9 @@
-"""The toy recipe with several seeds, networks retrained: its tables over all clips of all seeds.
+"""The toy recipe with several seeds, with networks trained for each: its tables over all seeds.
 
     python -m harmovid_training.toy.seeds --seeds 3 --out out/toy-seeds
 
-Each seed has a folder of its own and is skipped where it is done. A clip's value is its mean over the seeds, so that
-the intervals are over clips; beside them stands how far the seeds' means lie apart. About an hour on two cores.
+Each seed has a folder of its own and is skipped once it is done. A clip's value is its mean over the seeds, so that
+the intervals are over clips; the deviation between the means of the seeds is listed beside them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def merged(title: str, seeds: Sequence[Values]) -> str:
 
 
 def main() -> int:
-    """Train what is not there and print the merged tables."""
+    """Train the missing networks and print the merged tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

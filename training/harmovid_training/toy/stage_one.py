@@ -3,9 +3,9 @@
     model = ...                                            # trained on `frame_sample(0)`, `frame_sample(1)`, ...
     synthetic = FrameByFrame(model, codec, steps, seed)(shot, number)
 
-It is what the paper takes from a shelf, in small: a diffusion network with the paper's loss that sees one frame and has
-learned from pairs of other scenes. Each frame is sampled with noise of its own, so the clip flickers by itself; nothing
-tells it the light, and nothing is added.
+It stands for the pretrained image harmonizer that the paper uses: a diffusion network with the paper's loss that sees
+one frame and was trained on pairs of other scenes. Each frame is sampled with noise of its own, so the clip flickers
+without any added error; the network is not given the light.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FrameByFrame:
         model: trained on single frames.
         codec: the VAE.
         steps: of the DDIM sampler.
-        seed: of the noise; each frame of each shot has its own.
+        seed: of the noise; each frame of each shot has noise of its own.
     """
 
     def __init__(self, model: ConditionedModel, codec: Codec, steps: int, seed: int) -> None:

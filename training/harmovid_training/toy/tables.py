@@ -1,10 +1,10 @@
-"""The toy's tables: Table 2 in small (deflickering), Table 3 in small (what each stage gives) on three sets, sampler
-steps, and where real clips are given the paper's two LUT sets on them.
+"""The toy's tables: Table 2 in small (deflickering), Table 3 in small (ablation of the stages) on three sets, sampler
+steps, and, where real clips are given, the paper's two LUT sets on them.
 
 Numbers are of the foreground only, means over clips with 95 % bootstrap intervals, against exact truth. "Field" rows
-take a network's picture the way the product does: its change of light on the input's own pixels; "confident" ones as
-much of it as `confidence.py` believes. Flicker is the roughness of the foreground's mean log2 light over time (second
-differences, stops); DIS motion is the distance of optical flows from the truth's, in pixels.
+apply a network's change of light to the input's own pixels, as the product does; "confident" rows apply it at the
+strength of `confidence.py`. Flicker is the roughness of the foreground's mean log2 light over time (second differences,
+stops); DIS motion is the distance of optical flows from the truth's, in pixels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Row:
 
     Attributes:
         shown: which of `pixels`, `field`, `confident` are rows.
-        stage_two: whether it is the deflicker network, which is given stage 1's clip.
+        stage_two: whether it is the deflicker network, whose input is stage 1's clip.
     """
 
     name: str
@@ -92,7 +92,7 @@ def compared(
     networks: Sequence[Row],
     pairs_of: Sequence[tuple[str, str]] = (),
 ) -> Table:
-    """Return the table of plain methods and networks."""
+    """Return the table of classical methods and networks."""
     rows: dict[str, list[tuple[float, ...]]] = {}
     for case in tqdm(cases, desc=title):
         measure = Measures(case.truth, case.mask)
@@ -149,7 +149,7 @@ def table_three(toy: Toy) -> list[Table]:
 
 
 def table_steps(toy: Toy) -> list[Table]:
-    """Return the many-step network at several numbers of steps and the student, through the same door."""
+    """Return the table of sampler steps: the many-step network at several numbers of steps, and the student."""
     scale, codec, model, stage_one = toy.scale, toy.vae(), toy.harmovid(), toy.stage_one()
     seeds = _held_out(toy)[: max(scale.test_scenes // 4, 1)]
     cases = (relit_case(seed, scale.test_frames, stage_one, codec) for seed in seeds)
@@ -161,7 +161,8 @@ def table_steps(toy: Toy) -> list[Table]:
 
 
 def tables_real(toy: Toy, clips: Index) -> list[Table]:
-    """Return the paper's two LUT sets on held-out real clips, a window of each; networks as they are trained."""
+    """Return the paper's two LUT sets on held-out real clips, one window of each: per-frame LUTs with the deflicker
+    networks, one LUT with the full recipe."""
     scale, codec, stage_one = toy.scale, toy.vae(), toy.stage_one()
     made = RealShots(clips, scale.test_frames, scale.seed)
     shots = [made(number) for number in range(len(clips.clips))]
@@ -175,7 +176,7 @@ def tables_real(toy: Toy, clips: Index) -> list[Table]:
 
 
 def confidence_of(toy: Toy, row: Row) -> Confidence:
-    """Return a network's confidence, found on scenes of its own and kept beside the tables."""
+    """Return a network's confidence, fitted on calibration scenes and stored beside the tables."""
     path = toy.folder / "confidence" / f"{row.name.replace(' ', '-').replace(':', '')}.json"
     if not path.is_file():
         codec, stage_one, frames = toy.vae(), toy.stage_one(), min(LOOK_FRAMES, toy.scale.test_frames)
