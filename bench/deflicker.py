@@ -1,19 +1,19 @@
-"""How good the deflicker is, and against what: made flicker with known truth, real film, and what it costs.
+"""Benchmark of the deflicker against other methods: synthetic flicker with known truth, real film, and speed.
 
     python bench/deflicker.py --clips FOLDER [--tests exposure local film ...] [--only CLIP ...]
-    python bench/deflicker.py --quick                  # no footage: a small clip made of numbers
+    python bench/deflicker.py --quick                  # without footage: a small synthetic clip
 
-FOLDER holds a folder per clip with frames/ and masks/ (stills); films lie in `flicker` beside it, or where --films
-says. Without --clips the footage of ../shared/data is taken where it is, else the made clip.
+FOLDER holds a folder per clip with frames/ and masks/ (stills); films are in `flicker` beside it, or in the folder of
+--films. Without --clips the footage in ../shared/data is used if there is any, else the synthetic clip.
 
---peers names a Python file with `joint`, `mean_std` and `midway` (frames, mask -> frames): yardsticks outside the
-project, that stand in every row. --seeds 1 2 3 draws every flicker so many times.
+--peers names a Python file with `joint`, `mean_std` and `midway` (frames, mask -> frames): reference methods from
+outside the project, shown in every row. --seeds 1 2 3 draws every flicker once per seed.
 
-Tests: six degradations made in scene-linear light from clean clips (harmovid_training.metrics.degrade); fade, steady,
-cut and bands, which say what must not happen; film, without truth, in still tiles and along its motion; speed at
-1080p. The figure that counts is the last column: psnr_g (dB in view space after the one best colour transform of the
-clip) over the better of ffmpeg's two filters at its best setting. Foregrounds are judged inside the mask, which all
-methods but ffmpeg's know.
+Tests: six degradations of clean clips in scene-linear light (harmovid_training.metrics.degrade); fade, steady, cut and
+bands, which measure damage that must not happen; film, without truth, in fixed tiles and along its motion; speed at
+1080p. The main figure is the last column: psnr_g (dB in view space after the one best colour transform of the clip)
+over the better of ffmpeg's two filters at its best setting. Foregrounds are measured inside the mask, which all methods
+except ffmpeg's get as an input.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _methods(quick: bool) -> List[Method]:
 
 
 def _peers(given: argparse.Namespace) -> List[Method]:
-    """Return the yardsticks of --peers, each with its one setting; none where there is no such file."""
+    """Return the reference methods of --peers, each with one setting; none without such a file."""
     path = given.peers or (PEERS if PEERS.is_file() and not given.quick else None)
     spec = None if path is None else spec_from_file_location("peers", path)
     if spec is None or spec.loader is None:
@@ -167,7 +167,7 @@ def _peers(given: argparse.Namespace) -> List[Method]:
 
 
 def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Run) -> extra.Rows:
-    """Run the tests that are no degradations, and print their rows as they come."""
+    """Run the tests other than the degradations, and print each row when it is ready."""
     whole = [clip for clip in clips if not clip.cut_out]
     tests: Dict[str, Iterator[extra.Rows]] = {
         "fade": (extra.fade_rows(clip, ours) for clip in whole),

@@ -1,7 +1,7 @@
-"""ONNX Runtime against torch on the processor, for the same graphs: ratios of one run, `python bench/engines_cpu.py`.
+"""ONNX Runtime against torch on the CPU, for the same graphs, as ratios within one run: `python bench/engines_cpu.py`.
 
-Torch eager, torch.compile and ONNX Runtime take turns, so that what else the machine does weighs on all of them alike;
-told are the ratios of the best of each. `--heads 30` is a block of the 2b model, the default one of four heads.
+Torch eager, torch.compile and ONNX Runtime take turns, so that other load on the machine affects all of them alike; the
+ratios of their best times are printed. `--heads 30` measures a block of the 2b model, the default one of four heads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def graphs(heads: int) -> List[Graph]:
 
 
 def runners(graph: Graph, folder: Path, threads: int) -> Dict[str, Callable[[], Any]]:
-    """Return the three ways to run a graph on the same inputs."""
+    """Return the three ways to run a graph, by name, on the same inputs."""
     inputs = graph.example(SHAPE)
     arguments = graph.arguments(inputs)
     options = onnxruntime.SessionOptions()

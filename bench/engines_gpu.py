@@ -1,11 +1,12 @@
-"""For a day with an NVIDIA GPU, under ten minutes: `python bench/engines_gpu.py`. It has never run on one.
+"""Diffusion engines on an NVIDIA GPU, in less than ten minutes: `python bench/engines_gpu.py`. It has never run on one.
 
 Random weights at the size of CogVideoX-2b: one step of the transformer (21 latents of 60 x 90), and the VAE's encoding
 and decoding of 81 frames of 480 x 720: torch eager and torch.compile in bfloat16, ONNX Runtime's CUDA provider in
-float16 (its VAE rows are single chunks). Beside them stand the floors: counted TFLOP, to be divided by the card's rate.
-Every part is written as soon as it is measured; the clock ends the run between two parts.
+float16 (its VAE rows are single chunks). Counted TFLOP are listed too: divided by the card's rate they give the
+shortest possible time. Every part is written as soon as it is measured; the run ends at its time limit, between two
+parts.
 
-`--rehearse` runs the same code at tiny size on the processor and tells no figures: whether the script still works.
+`--rehearse` runs the same code at tiny size on the CPU without figures, to test the script itself.
 """
 
 from __future__ import annotations
@@ -56,16 +57,16 @@ class Run:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the clock ends the run."""
+        """Seconds until the time limit of the run."""
         return LIMIT_S - (time.monotonic() - self.started_s)
 
     def wait(self) -> None:
-        """Wait until the device has done everything."""
+        """Wait until the device has finished all work."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
     def time(self, row: str, run: Callable[[], Any]) -> None:
-        """Write the best of `STEPS` calls after a first one that is not counted."""
+        """Measure and write the best of `STEPS` calls after one warm-up call."""
         run()
         best = float("inf")
         for _ in range(STEPS):

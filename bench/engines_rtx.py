@@ -1,7 +1,8 @@
-"""A transformer of 2b width by the builder of TensorRT for RTX, which needs no GPU: `python bench/engines_rtx.py`.
+"""Build of a transformer of 2b width by TensorRT for RTX, which needs no GPU: `python bench/engines_rtx.py`.
 
-Random weights, float16, up to 21 latents of 60 x 90 with 226 text tokens. Told are the seconds of export and build, the
-builder's largest memory and the plan's size. `--layers 30` is the whole model (about 10 GB of memory and minutes).
+Random weights, float16, up to 21 latents of 60 x 90 with 226 text tokens. It prints the seconds of export and build,
+the builder's peak memory and the plan's size. `--layers 30` builds the whole model, which has not been run
+(docs/log.md).
 """
 
 from __future__ import annotations

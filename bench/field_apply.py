@@ -1,10 +1,11 @@
-"""What applying a lighting field costs: per megapixel, against its slow twin and the EXR codec, up to 8K.
+"""Cost of applying a lighting field: per megapixel, compared with the reference implementation and the EXR codec, to
+8K.
 
     python bench/field_apply.py [--rounds 5]
 
-Half-float planes as a decoded EXR has them. Times are of one thread, its own CPU time, the best of the
-rounds, output allocated anew; "2 at once" is wall time per frame when two threads work on two frames, as
-two codec processes do.
+The input is half-float planes, as in a decoded EXR. Times are CPU time of one thread, the best of the rounds, with
+newly allocated output; "2 at once" is wall time per frame when two threads work on two frames, like two codec
+processes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FIELDS = ("curve", "curve + grid", "curve + grid + map")
 
 
 def planes(width: int, height: int) -> tuple[np.ndarray, ...]:
-    """Three half planes of textured light, small noise repeated so that 8K is made quickly."""
+    """Three half planes of textured light; a small tile of noise is repeated, so that 8K is made quickly."""
     small = np.exp2(np.random.default_rng(0).normal(-2, 2, (3, 270, 480))).astype(np.float16)
     return tuple(np.tile(plane, (height // 270, width // 480)) for plane in small)
 

@@ -1,11 +1,10 @@
-"""How well a lighting field carries a proxy's answer to the full plate, against simpler ways.
+"""How well a lighting field transfers an answer from the proxy to the full plate, compared with simpler methods.
 
     python bench/field_fit.py [--lines 480] [--height 1080]
 
-A textured plate with values to 8.0 is relit in three ways; an engine's answer of so many lines comes back
-exact, through 8 bits, or as a generative model returns it (blurred, shifted, noisy). Each method carries
-that answer to the plate. Columns: PSNR in view space, PSNR on silhouettes, share of the fine texture kept,
-seconds to fit.
+A textured plate with values to 8.0 is relit in three ways. The answer, at --lines height, is exact, quantised to 8
+bits, or degraded like a generative model's (blurred, shifted, noisy). Each method transfers it to the plate. Columns:
+PSNR in view space, PSNR on silhouettes, share of the fine texture kept, seconds to fit.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from harmovid.pixels.fitting.fit import fit_field
 
 
 def log_gain(plate: np.ndarray, result: np.ndarray, box: tuple) -> LightingField:
-    """The plain quotient of the proxies, bilinear: what a field without a model would be."""
+    """The ratio of the proxies, upsampled bilinearly: a field without a model."""
     stops = np.log2(np.maximum(result, 1e-4)) - np.log2(np.maximum(plate, 1e-4))
     return LightingField((GainMap(stops, box),))
 

@@ -1,18 +1,19 @@
-"""How good harmonizing is, and against what: foregrounds given a wrong look on purpose, truth known.
+"""Benchmark of harmonizing against other methods: foregrounds with a synthetic wrong look, so that the truth is known.
 
     python bench/harmonize.py --clips FOLDER [--looks mild strong creative] [--seeds 8] [--only CLIP ...]
     python bench/harmonize.py --rendered MATERIAL [--count 18] [--sheet sheet.png]
-    python bench/harmonize.py --quick                  # no footage: a small clip made of numbers
+    python bench/harmonize.py --quick                  # without footage: a small synthetic clip
 
-FOLDER holds a folder per clip with frames/ and masks/ (stills), as bench/deflicker.py takes them; without it the
-footage of ../shared/data is taken where it is. A whole clip's foreground is given one look, in scene-linear light
-(harmovid_evaluate.harmonize_looks); truth is the clip. MATERIAL holds hdri/ and models/ (docs/data.md): a
-rendered subject comes from one held-out panorama's light into another's, and truth is rendered too. Figures are dB of
-foreground PSNR in view space gained over the composite as it is. The plate behind the foreground is hidden from every
-method, since there it is the truth.
+FOLDER holds a folder per clip with frames/ and masks/ (stills), as for bench/deflicker.py; without it the footage in
+../shared/data is used if there is any. The foreground of a clip gets one look for all frames, in scene-linear light
+(harmovid_evaluate.harmonize_looks); the truth is the clip. MATERIAL holds hdri/ and models/ (docs/data.md): a subject
+is rendered in the light of one held-out panorama over a view of another, and the truth is rendered too. Figures are the
+gain in foreground PSNR (dB, view space) over the unchanged composite. No method sees the plate behind the foreground,
+because there it is the truth.
 
-Last come the untouched composites (stops changed where nothing was wrong), the field's own change from frame to frame
-beside that of frame-by-frame answers, with --full the flow-warped error beside the source's, and one JSON line.
+At the end: untouched composites (by how many stops they are changed although nothing is wrong), the change of the field
+from frame to frame compared with frame-by-frame answers, with --full the flow-warped error and that of the source, and
+one JSON line.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def _uniform(given: argparse.Namespace, contest: Contest, rights: List[Dict[str, Any]]) -> List[Row]:
-    """Return every clip under every look; append what happens to clips that are right."""
+    """Return a row for every clip and look; append the results on untouched composites to `rights`."""
     rows: List[Row] = []
     for clip in _clips(given):
         motion = Motion(view(clip.frames)) if given.full else None
@@ -81,7 +82,7 @@ def _uniform(given: argparse.Namespace, contest: Contest, rights: List[Dict[str,
 
 
 def _rendered(given: argparse.Namespace, contest: Contest) -> List[Row]:
-    """Return rendered subjects brought from one light into another."""
+    """Return the rows of rendered subjects, moved from one light into another."""
     rows: List[Row] = []
     for relit in relit_clips(given.rendered, given.count, given.frames, given.lines):
         motion = Motion(view(relit.clip.frames)) if given.full else None

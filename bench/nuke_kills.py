@@ -1,9 +1,9 @@
-"""kill -9 of a Nuke at random moments of its jobs: frames lost, frames that are not the right bits.
+"""kill -9 of a Nuke at random moments of its jobs: counts lost frames and frames with wrong bits.
 
     python bench/nuke_kills.py [--kills 100] [--seed 1] [--json FILE]
 
 The Nuke is the tests' stand-in (`tests/fakes/nuke_host`), the server is real. Each process sends a job of 24 frames or
-goes on with the one that was interrupted; after every kill all files that are there are compared with a quiet run's.
+resumes the interrupted one; after every kill all existing files are compared with those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 
 
 def main() -> int:
-    """Run it, print the tally, and return 1 when anything was lost."""
+    """Run it, print the counts, and return 1 if a frame was lost or wrong."""
     grammar = argparse.ArgumentParser(description="Kills of a Nuke in the middle of its jobs.")
     grammar.add_argument("--kills", type=int, default=100)
     grammar.add_argument("--seed", type=int, default=1)

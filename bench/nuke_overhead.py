@@ -1,10 +1,10 @@
-"""What the Nuke node adds to a job: its time against the command line's on the same frames.
+"""Overhead of the Nuke node: its time for a job compared with the command line's on the same frames.
 
     python bench/nuke_overhead.py [--frames 48] [--size 640 360] [--rounds 5]
 
-The node renders its inputs (by the tests' stand-in for Nuke; that time is taken off and told apart) and runs the job;
-the command line, in this same process, runs the same job on the frames that the node has rendered. Rounds alternate, so
-that both see the same machine; the medians are compared. A server of its own, the same for both.
+The node renders its inputs (with the tests' stand-in for Nuke; that time is subtracted and listed separately) and runs
+the job; the command line, in the same process, runs the same job on the rendered frames. Both use one server. Rounds
+alternate, so that both meet the same load of the machine; the medians are compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TARGET_RATIO = 1.05
 
 
 def node_s(host: Any, group: Any) -> Tuple[float, float, str]:
-    """Send once; return the seconds of the whole and of the render in it, and the version's folder."""
+    """Send once; return the seconds of the send and of its render, and the version's folder."""
     from fakes.nuke_driver import sent
     from harmovid_nuke import render
 

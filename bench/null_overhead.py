@@ -1,13 +1,11 @@
-"""What the way there and back costs: the null engine through client, server and client, against the codec
-alone.
+"""Overhead of a round trip: the null engine through client and server and back, compared with the codec alone.
 
     python bench/null_overhead.py [--sizes 1080p 4K] [--rounds 3] [--quick]
 
-Both sides read the same EXR files (half RGBA, 2 % grain, ZIP) and write every result to the same disk,
-with the same library calls (`exr.read`, `exr.write`) in the same number of processes; the client shares
-the cores with the server. Rounds alternate, so that both sides see the same machine; the best round of
-each counts. "cpu" is the processor time of all processes, client included, which a busy machine disturbs
-less than the clock.
+Both sides read the same EXR files (half RGBA, 2 % grain, ZIP) and write every result to the same disk, with the same
+library calls (`exr.read`, `exr.write`) in the same number of processes; the client shares the cores with the server.
+Rounds alternate, so that both sides meet the same load of the machine; the best round of each is taken. "cpu" is the
+processor time of all processes, client included, which other load disturbs less than wall time.
 """
 
 from __future__ import annotations
@@ -34,14 +32,14 @@ TARGET_RATIO = 1.15
 
 @dataclass
 class Timed:
-    """Seconds of one round: by the clock, and of processors."""
+    """Seconds of one round: wall time and processor time."""
 
     wall_s: float
     cpu_s: float
 
 
 def copy_frame(paths: Tuple[str, str]) -> None:
-    """Decode one file and encode it into another: what any tool in this path has to do."""
+    """Decode one file and encode it into another: the minimum work for any tool."""
     exr.write(exr.read(paths[0]), paths[1])
 
 
@@ -66,7 +64,7 @@ def through(server: LocalServer, folder: Path, count: int) -> Timed:
 def _fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    os.sync()  # the other side's dirty pages are not this side's
+    os.sync()  # so that dirty pages of the other side are not written during this one
     return folder
 
 
@@ -80,7 +78,7 @@ def measure(size: str, count: int, rounds: int, processes: int, scratch: Path) -
         spawn.Pool(processes) as pool,
         LocalServer("--codecs", str(processes), "--engines", "null") as server,
     ):
-        pure(pool, folder, min(count, 2 * processes))  # imports, compiled code, page cache
+        pure(pool, folder, min(count, 2 * processes))  # warm-up: imports, compiled code, page cache
         through(server, folder, min(count, 2 * processes))
         for _ in range(rounds):
             timed["pure"].append(pure(pool, folder, count))

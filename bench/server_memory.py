@@ -1,5 +1,4 @@
-"""Does the server's memory depend on the length of a clip? Resident memory of all its processes, short
-against long.
+"""Whether the server's memory depends on the length of a clip: resident memory of its processes, short against long.
 
     python bench/server_memory.py [--short 50] [--long 1000] [--engine null] [--quick]
 

@@ -1,12 +1,12 @@
-"""How fast files go over the wire: client to spool and back, without any codec, against the raw socket.
+"""Throughput of the wire protocol: client to spool and back without codec, compared with a raw socket.
 
     python bench/wire_throughput.py [--frames 64] [--mb 28] [--quick]
 
-"protocol" is a real client and a real server whose worker returns each file as it came: schema, checksums per MiB
-and per file, credit, spool files, scheduler, acks; bytes of both directions count. "unix" is the way that a client on
-the server's machine takes, "keys" is TCP with CURVE.
-"raw" is ZeroMQ alone over TCP loopback, a DEALER in one process and a ROUTER in another, no copies, at most eight
-messages on their way. Rounds alternate; the best of each counts.
+"protocol" is a real client and a real server whose worker returns each file unchanged: schema, checksums per MiB and
+per file, credit, spool files, dispatcher, acknowledgements; bytes of both directions count. "unix" is the Unix socket
+that a client on the server's machine uses, "keys" is TCP with CURVE. "raw" is ZeroMQ alone over TCP loopback: a DEALER
+in one process and a ROUTER in another, no copies, at most eight messages in flight. Rounds alternate; the best of each
+is taken.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LARGE_BYTES = 16 << 20
 
 
 class Memory:
-    """A source that has one file for every frame, and a sink that drops what comes: no disk at the client."""
+    """A source with one file for every frame, and a sink that discards results: no disk at the client."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -45,11 +45,11 @@ class Memory:
         return self._data
 
     def begin(self, job_id: str) -> Mapping[int, int]:
-        """Have nothing."""
+        """Return no existing frames."""
         return {}
 
     def write(self, frame: int, data: Any, report: Mapping[str, Any]) -> None:
-        """Check that as many bytes came back, and drop them."""
+        """Check the number of bytes, and discard them."""
         if len(data) != len(self._data):
             raise SystemExit(f"frame {frame} came back with {len(data)} bytes")
 
@@ -61,7 +61,7 @@ def protocol(server: LocalServer, data: bytes, count: int, local: bool = False) 
     """Return GB/s of both directions together, over the Unix socket if `local`, else over TCP."""
     memory = Memory(data)
     spec = JobSpec(uuid.uuid4().hex, "mirror", f"1-{count}", ("plate",))
-    # A client takes the Unix socket where it can; here it must be able not to.
+    # A client uses the Unix socket where it can; here it must be possible to prevent that.
     tcp_only = mock.patch.object(connection, "_reachable", return_value=False)
     with Client(server.address, server.keys) as client, contextlib.nullcontext() if local else tcp_only:
         started_s = time.perf_counter()
@@ -71,7 +71,7 @@ def protocol(server: LocalServer, data: bytes, count: int, local: bool = False) 
 
 
 def _receive_raw(port_to: Any, count: int) -> None:
-    """Be the ROUTER: take messages, answer each with an empty one as its credit."""
+    """Run the ROUTER: receive messages, answer each with an empty one as its credit."""
     socket = zmq.Context.instance().socket(zmq.ROUTER)
     port_to.send(socket.bind_to_random_port("tcp://127.0.0.1"))
     for _ in range(count):

@@ -1,3 +1,1 @@
-"""What the benchmarks share: a server to measure, its processes, their time and memory, and frames to
-send.
-"""
+"""Shared code of the benchmarks: a server to measure, time and memory of its processes, and frames to send."""

@@ -1,4 +1,4 @@
-"""One made flicker on one clip, through every method: the best setting of each, judged against the truth."""
+"""One synthetic flicker on one clip, through every method: the best setting of each, compared with the truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Row:
     """One clip, one test: the numbers of every method, by its name.
 
     Attributes:
-        said: what the engine says of the middle frame.
+        said: the engine's report of the middle frame.
         ms: wall time per frame of the engine at this size, applying included.
     """
 
@@ -45,7 +45,7 @@ class Row:
     ms: float = 0.0
 
     def margin_over(self, prefix: str) -> Optional[float]:
-        """By how many dB of `psnr_g` the engine is better than the best method of such a name; None without."""
+        """By how many dB of `psnr_g` the engine is better than the best method with this prefix; None without one."""
         found = [each["psnr_g"] for name, each in self.scores.items() if name.startswith(prefix)]
         return float(self.scores[OURS]["psnr_g"] - max(found)) if found else None
 
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def margin_over_peers(self) -> Optional[float]:
-        """By how many dB the engine is better than the best yardstick."""
+        """By how many dB the engine is better than the best reference method."""
         return self.margin_over(PEER_PREFIX)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -76,12 +76,12 @@ def thinned(clip: Array) -> Array:
 
 
 class Truth:
-    """A clean clip and what is computed of it once for all its tests.
+    """A clean clip, with values that are computed once for all its tests.
 
     Args:
         clip: the truth.
-        workers: how many settings are tried at once.
-        brief: psnr alone is measured.
+        workers: number of settings that are tried in parallel.
+        brief: measure PSNR only.
     """
 
     def __init__(self, clip: Clip, workers: int = 1, brief: bool = False) -> None:
@@ -101,10 +101,10 @@ class Truth:
         """Degrade the clip, run every method, and return their numbers.
 
         Args:
-            test: foreground tests give methods the clip's mask, and are judged inside it.
+            test: in foreground tests methods get the clip's mask, and results are measured inside it.
             seed: of the degradation.
-            methods: what to compare with.
-            ours: the engine; `reports` is where it leaves what it says.
+            methods: to compare with.
+            ours: the engine; it leaves its reports in `reports`.
         """
         frames, mask = self.clip.frames, self.clip.masks if test.foreground else None
         flickering = test.apply(frames, self.clip.masks, seed)
@@ -124,7 +124,7 @@ class Truth:
         return row
 
     def _best(self, method: Method, frames: Array, mask: Optional[Array]) -> Tuple[str, Array]:
-        """Return the setting whose result is nearest to the truth, and the result; several are tried at once."""
+        """Return the setting whose result is nearest to the truth, and the result; several are tried in parallel."""
         if len(method.settings) == 1:
             return method.settings[0].label, method.settings[0].run(frames, mask)
         small, thin = thinned(frames), None if mask is None else thinned(mask)
@@ -135,7 +135,7 @@ class Truth:
         return best.label, best.run(frames, mask)
 
     def _numbers(self, judge: Judge, result: Array, mask: Optional[Array], energy: float) -> Dict[str, Any]:
-        """Return every measure of a result; `energy` is the flickering clip's, for the detail that is kept."""
+        """Return every measure of a result; `energy` is the flickering clip's, to compute the share of detail kept."""
         if self._motion is None:
             return judge.scores(result)
         shown = view(result)

@@ -1,4 +1,4 @@
-"""The deflicker engine in process, as a callable on clips: through its public contract, as a worker would run it.
+"""The deflicker engine in this process as a callable on clips: through its public contract, as a worker runs it.
 
 result = engine_run(deflicker.create(), reports)(frames, mask)
 """
@@ -26,7 +26,7 @@ def answers_of(
         engine: activated.
         frames: `(T, H, W, 3)` scene-linear, at proxy size.
         mask: `(T, H, W)` or None, given as the layer "mask".
-        options: of the engine; those that are not named have their defaults.
+        options: of the engine; others have their defaults.
 
     Raises:
         RuntimeError: a frame has no answer.

@@ -1,7 +1,7 @@
-"""The bench's rows of real film, which has no truth: how rough its light is, in still tiles and along motion.
+"""The bench's rows for real film, which has no truth: roughness of its light in fixed tiles and along motion.
 
-Rows are plain (`test`, `what`, numbers by method). `LIGHT_HELD` is no method: what the picture's motion alone reads in
-tiles that stand still, below which only who changes the light of what moves can bring them.
+Rows are plain data (`test`, `what`, numbers by method). `LIGHT_HELD` is not a method: it is the roughness of fixed
+tiles that is due to motion alone. A method can get below it only by changing the light of moving things.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ LIGHT_HELD = "light held"
 
 
 def film_rows(path: Path, lines: int, count: int, ours: Run, workers: int) -> Rows:
-    """A real film, or the steps of a chart: roughness in places, along motion and as a whole, and detail kept.
+    """A real film, or the steps of a chart: roughness in tiles, along motion and of the whole frame, and detail kept.
 
-    Every method is taken at the setting that leaves the least roughness in tiles that stand still, of those that leave
-    a picture, and both measures read that result; `workers` settings are tried at once.
+    Every method is taken at the setting with the least roughness in fixed tiles, among those that do not destroy the
+    picture; both measures are taken on that result. `workers` settings are tried in parallel.
     """
     film = load_film(path, lines, count)
     motion = FilmMotion(film.frames)
@@ -50,7 +50,7 @@ def film_rows(path: Path, lines: int, count: int, ours: Run, workers: int) -> Ro
 
 
 def _best(method: Method, small: npt.NDArray[np.float32], workers: int) -> Setting:
-    """Return the setting that leaves the least local roughness of those that leave a picture."""
+    """Return the setting with the least local roughness among those that do not destroy the picture."""
 
     def local_stops(setting: Setting) -> float:
         found = film_numbers(setting.run(small, None), small)
@@ -64,7 +64,7 @@ def _best(method: Method, small: npt.NDArray[np.float32], workers: int) -> Setti
 
 
 def film_words(numbers: Dict[str, Any]) -> str:
-    """Return a method's numbers, or those of `LIGHT_HELD`, as they are printed."""
+    """Return a method's numbers, or those of `LIGHT_HELD`, as text."""
     if "followed" in numbers:
         return (
             f"local {numbers['local_stops']:.4f}, {100 * numbers['followed']:.0f} % of the picture followed"

@@ -1,6 +1,6 @@
-"""The bench's rows of what must not happen: fade, steady clip, cut, rolling bands.
+"""The bench's rows of damage that must not happen: on a fade, a steady clip, a cut; and of rolling bands.
 
-Each returns plain rows (`test`, `what`, numbers by method), for the table and the JSON line alike.
+Each returns plain rows (`test`, `what`, numbers by method), for the table and the JSON line.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from support.deflicker_films import Rows, film_words
 
 
 def defaults() -> List[Tuple[str, Run]]:
-    """Return ffmpeg's filters at their first setting: what is asked here does not depend on finding the best."""
+    """Return ffmpeg's filters at their first setting; for these tests the best setting does not matter."""
     return [(method.name, method.settings[0].run) for method in FFMPEG] if ffmpeg_available() else []
 
 
 def fade_rows(clip: Clip, ours: Run) -> Rows:
-    """A fade of two stops over 60 frames, nothing else: what is changed of it, in stops."""
+    """A fade of two stops over 60 frames without flicker: by how many stops it is changed."""
     runs = [*defaults(), (OURS, ours)]
     return [_row("fade", clip.name, {name: sets.fade_error(run, clip.frames) for name, run in runs})]
 
 
 def steady_rows(clip: Clip, ours: Run) -> Rows:
-    """The clip as it is, which does not flicker: RMS change in stops, on the frame and inside the mask."""
+    """The clip itself, which does not flicker: RMS change in stops, on the frame and inside the mask."""
     runs = [*defaults(), (OURS, ours)]
     rows = []
     if not clip.cut_out:
@@ -44,7 +44,7 @@ def steady_rows(clip: Clip, ours: Run) -> Rows:
 
 
 def cut_rows(pair: Tuple[Clip, Clip], ours: Run, seed: int) -> Rows:
-    """Two clips of one size cut together, both flickering: how far that is from the two run apart."""
+    """Two flickering clips of one size, cut together: difference to the results of the two run separately."""
     if not sets.fits(*pair):
         return []
     first, second = (exposure(each.frames, np.random.default_rng(seed)) for each in pair)
@@ -52,7 +52,7 @@ def cut_rows(pair: Tuple[Clip, Clip], ours: Run, seed: int) -> Rows:
 
 
 def band_rows(clip: Clip, ours: Run, seed: int) -> Rows:
-    """Drifting bands at three frequencies: the row profile they leave, in stops."""
+    """Drifting bands at three frequencies: the row profile that is left, in stops."""
     rows: Rows = []
     found = {name: sets.band_profile(run, clip.frames, seed) for name, run in [*defaults(), (OURS, ours)]}
     for cycles, drift in sets.BANDS:
@@ -74,7 +74,7 @@ def print_rows(rows: Rows) -> None:
 
 
 def _said(test: str, numbers: Dict[str, Any]) -> str:
-    """Return a method's numbers in words."""
+    """Return a method's numbers as text."""
     words: Dict[str, Callable[[Dict[str, Any]], str]] = {
         "fade": lambda n: f"{n['mean_stops']:.4f} rms, {n['worst_stops']:.4f} worst frame",
         "steady": _steady,

@@ -1,7 +1,7 @@
-"""What deflickering costs at 1080p: the engine (proxy, estimate, apply) and ffmpeg's tmidequalizer, on the same frames.
+"""Speed at 1080p: the deflicker engine (proxy, estimate, apply) and ffmpeg's tmidequalizer, on the same frames.
 
-Both keep to the same cores. The engine's time is its own work on planes of half floats, as between an EXR's decoding
-and encoding; tmidequalizer's is that of a run with the filter less that of the same run without it.
+Both use the same cores. The engine's time is its own work on half-float planes, without EXR decoding and encoding;
+tmidequalizer's time is that of a run with the filter minus that of the same run without it.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ def measure(
 ) -> Dict[str, float]:
     """Return wall and processor milliseconds per frame of both, and their ratios (ours over tmidequalizer).
 
-    The engine gets the clip there and back, as a shot of `SHOT_FRAMES`; the filter's time is the same for every frame.
+    The engine gets the clip forwards and backwards, as a shot of `SHOT_FRAMES`; the filter's time per frame is
+    constant.
 
     Args:
         engine: activated.
-        clip: made `size` large; its frames are used as they are otherwise.
+        clip: resized to `size`.
         cores: how many of this process's cores may be used.
         size: width and height.
     """
@@ -73,7 +74,7 @@ def _there_and_back(frames: List[Planes], count: int) -> List[Planes]:
 
 
 def _ours(engine: Engine, frames: List[Planes], size: Tuple[int, int]) -> None:
-    """Reduce, estimate and apply one clip; the results are made and dropped."""
+    """Reduce, estimate and apply one clip; the results are discarded."""
     box = (0, 0, *size)
     small = proxy_size(box, engine.proxy_lines)
     proxies = np.stack([area_means(planes, box, box, small).means for planes in frames])

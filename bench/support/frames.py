@@ -1,4 +1,4 @@
-"""Frames as a camera gives them: smooth light with 2 % grain, half RGBA, ZIP."""
+"""Synthetic frames with a camera's statistics: smooth light with 2 % grain, half RGBA, ZIP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine's answers to a composite, without a server: one session over the clip, or a new one for every frame."""
+"""An engine's fields for a composite, without a server: one session over the clip, or a new one for every frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def engine_fields(
 ) -> List[LightingField]:
     """Return one field per frame of `composite` `(T, H, W, 3)` with foreground `mask` `(T, H, W)`.
 
-    `layers` are further inputs by name, one picture a frame, as they are.
+    `layers` are further inputs by name, one picture per frame, passed unchanged.
     """
     if per_frame:
         return [
@@ -65,9 +65,9 @@ def applied(composite: Array, mask: Array, fields: List[LightingField], global_o
 
 
 def steps(composite: Array, mask: Array, fields: List[LightingField]) -> Tuple[float, float]:
-    """Return how much a clip's fields are and how much they change per frame, RMS stops over the foreground.
+    """Return the size of a clip's fields and their change per frame, RMS stops over the foreground.
 
-    All fields are read on the first frame's pixels, so that only the field's own change counts.
+    All fields are applied to the first frame's pixels, so that only the field's own change counts.
     """
     from harmovid.pixels.apply.fast import field_stops
 

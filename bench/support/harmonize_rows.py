@@ -1,4 +1,4 @@
-"""One clip through every method: dB gained over the composite as it is, and what else is measured of ours."""
+"""One clip through every method: dB gained over the unchanged composite, and further measures of our engine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DARKEST_STOPS = -8.0
 
 @dataclass
 class Row:
-    """One clip under one look: dB gained by every method, and what else was measured of ours."""
+    """One clip under one look: dB gained by every method, and further measures of our engine."""
 
     clip: str
     look: str
@@ -43,8 +43,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Contest:
-    """The loaded engines by name, which one is ours, whether slow measures are wanted too, whether the other methods
-    are left out."""
+    """The loaded engines by name, the name of ours, and whether to take slow measures and to leave out other
+    methods."""
 
     engines: Dict[str, Any]
     ours: str
@@ -52,7 +52,7 @@ class Contest:
     alone: bool = False
 
     def uniform(self, clip: Clip, look: str, seed: int, motion: Optional[Motion]) -> Row:
-        """Give the clip's foreground a look and take it out again by every method."""
+        """Give the clip's foreground a look and remove it by every method."""
         truth, mask = clip.frames, masks_of(clip)
         changed = LOOKS[look](
             truth, np.random.default_rng([seed, sorted(LOOKS).index(look), zlib.crc32(clip.name.encode())])
@@ -63,7 +63,8 @@ class Contest:
     def compare(
         self, clip: Clip, look: str, composite: Array, motion: Optional[Motion], light: Layers = NO_LAYERS
     ) -> Row:
-        """Bring a composite nearer to `clip.frames` by every method; `light` are the layers of both places' light."""
+        """Correct a composite towards `clip.frames` by every method; `light` are the layers with the light of both
+        places."""
         truth, mask = clip.frames, masks_of(clip)
         row = Row(clip.name, look, psnr(composite, truth, mask))
 
@@ -108,12 +109,12 @@ class Contest:
 
     @property
     def _variants(self) -> Tuple[str, ...]:
-        """The variants that our engine has; others than the default may have none."""
+        """The confidence variants of our engine; engines other than the default may have none."""
         known = {option.name: option.choices for option in self.engines[self.ours].info.options}
         return tuple(one for one in VARIANTS if one in known.get("variant", ()))
 
     def untouched(self, clip: Clip) -> Dict[str, Any]:
-        """Return what ours does to a composite that is right: RMS stops over the foreground, and its PSNR."""
+        """Return how our engine changes a composite that is right: RMS stops over the foreground, and its PSNR."""
         mask = masks_of(clip)
         fields = engine_fields(self.engines[self.ours], clip.frames, mask)
         size, _ = steps(clip.frames, mask, fields)
@@ -138,7 +139,7 @@ def _steadiness(
 def _moving(
     composite: Array, result: Array, by_frame: Array, mask: Array, motion: Motion
 ) -> Dict[str, float]:
-    """Return flow-warped errors in stops, which a steady gain does not change: source, ours, frame by frame."""
+    """Return flow-warped errors in stops, which do not depend on a steady gain: source, ours, frame by frame."""
     return {
         name: motion.warped_error(np.maximum(to_stops(clip), DARKEST_STOPS).astype(np.float32), mask)
         for name, clip in (
@@ -148,7 +149,7 @@ def _moving(
 
 
 def _borders(composite: Array, result: Array, truth: Array, mask: Array) -> Dict[str, float]:
-    """Return the whole frame's PSNR and the seam."""
+    """Return the whole frame's PSNR and the sharpness of the seam."""
     laplacian, tenengrad = seam(result, mask)
     source_laplacian, source_tenengrad = seam(composite, mask)
     return {

@@ -1,4 +1,4 @@
-"""A contact sheet: what the compositor had, what came of it, what it should be; one row per clip, its middle frame."""
+"""A contact sheet with one row per clip: the middle frames of composite, results and truth."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Rendered relighting truth to harmonize: a subject shot in one light, over a plate in another, and as it should be.
+"""Rendered test clips for harmonizing: a subject lit by one place over a plate of another, and the rendered truth.
 
-Cameras look where a subject could be shot: a grey card on it reads at most `KEY_LIMIT` stops from how the plate is
-exposed (elsewhere a camera team would move the subject, the lamp or the stop, and nobody could guess which light it
-stands in). Panoramas are those kept out of training (`harmovid_training.data.cache.held_out`; most of them helped to
-fit the confidence); the subjects are not, but are painted anew. What the renderer leaves out is said in
-`harmovid_training.clips.rendered`.
+Views are chosen in which a subject could be shot: a grey card on it is at most `KEY_LIMIT` stops from the plate's
+exposure (in others a camera crew would change position, lamp or stop, and the light could not be guessed). Panoramas
+are those held out from training (`harmovid_training.data.cache.held_out`; most of them were used to fit the
+confidence). The subjects' meshes were used in training, but get new random colours. `harmovid_training.clips.rendered`
+lists what the renderer leaves out.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ KEY_LIMIT, TRIES = 1.0, 16
 
 @dataclass(frozen=True)
 class Relit:
-    """A clip whose `frames` are the truth, `(T, H, W, 3)` what the compositor has, and what an artist may know: each
-    frame's panorama of the light to come and of that which the subject was shot in, and its normals."""
+    """A clip whose `frames` are the truth, with the composite `(T, H, W, 3)` and the optional layers of an artist: for
+    each frame panoramas of the plate's light and of the subject's original light, and the subject's normals."""
 
     clip: Clip
     composite: Array
@@ -50,7 +50,7 @@ def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator
     pairs = [(i, j) for i in range(LIGHTS) for j in range(LIGHTS) if i != j]
     for number in range(count):
         performance, pair = number % len(actors), pairs[number // len(actors) % len(pairs)]
-        # One performance is the same under all its lights.
+        # The performance is the same under both lights.
         rng = np.random.default_rng([SEED, performance, number // (len(actors) * len(pairs))])
         lights = [
             _setting(panoramas[int(i)], rng, size) for i in rng.choice(len(panoramas), LIGHTS, replace=False)
@@ -64,9 +64,9 @@ def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator
 def _known(
     shown: Performance, here: Setting, there: Setting, frames: int, size: Tuple[int, int]
 ) -> Mapping[str, Sequence[Array]]:
-    """Return what the renderer knows of a clip's light, as the engine's layers take it."""
+    """Return the renderer's light of a clip as layers of the engine."""
     shares = [index / max(frames - 1, 1) for index in range(frames)]
-    # The renderer's camera looks along +z, an artist's normals point towards the camera.
+    # The renderer's camera looks along +z; normal passes point towards the camera.
     normals = [shown.surfaces(share, size)[1] * np.float32([1, 1, -1]) for share in shares]
     return {
         "light_to": [there.light(share) for share in shares], "light_from": [here.light(share) for share in shares],
@@ -75,7 +75,7 @@ def _known(
 
 
 def _setting(path: Path, rng: np.random.Generator, size: Tuple[int, int]) -> Setting:
-    """Return a camera in a panorama that a subject could be shot with."""
+    """Return a camera in a panorama, in a direction in which a subject could be shot."""
     panorama, pan = read_panorama(path), rng.uniform(-0.2, 0.2)
     found: List[Tuple[float, Setting]] = []
     for yaw in rng.uniform(0, 2 * np.pi, TRIES):

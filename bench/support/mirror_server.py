@@ -1,9 +1,9 @@
-"""The real server with a worker that returns each input as its result: the protocol alone, no codec.
+"""The real server with a worker that returns each input as its result: the protocol alone, without codec.
 
     python bench/support/mirror_server.py [flags of the server]
 
-As its own worker module it links the file instead of copying it, and computes one checksum for all frames, which
-therefore have to be the same; what is left is sockets, spool and scheduler.
+This file is its own worker module. It hard-links each file instead of copying it, and computes one checksum for all
+frames, which therefore must be equal; so only sockets, spool and dispatcher are measured.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def mirror(link: IpcClient, start: Dict[str, Any], frame: int, known: Dict[int, 
 
 
 def work(arguments: list[str]) -> None:
-    """Be the worker."""
+    """Run as the worker."""
     _, link = enter(arguments)
     link.send("hello", role="worker", engines=[INFO.to_dict()])
     jobs: Dict[str, Tuple[Dict[str, Any], Dict[int, int]]] = {}
@@ -58,7 +58,7 @@ if __name__ == "__main__":
     if "--link" in sys.argv:
         work(sys.argv[1:])
     else:
-        # The worker is started by its module's name: this file, found in its own folder.
+        # The server starts the worker by module name; this file is found in its own folder.
         os.environ["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
         )

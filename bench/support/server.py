@@ -1,11 +1,11 @@
-"""A server in a folder of its own on loopback, and what its processes use.
+"""A server in a folder of its own on loopback, and the time and memory of its processes.
 
     with LocalServer("--codecs", "2") as server, Client(server.address) as client:
         before = server.cpu_s()
         ...
         print(server.cpu_s() - before, server.rss_bytes())
 
-Without keys, as a server and a client on one machine may be, or with keys of its own in `server.keys`.
+It runs without keys, as is possible on one machine, or with keys of its own in `server.keys`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class LocalServer:
 
         Args:
             settings: flags of the server.
-            script: a server of the benchmark's own in place of the module; takes the same flags.
-            with_keys: make keys, and have the server ask for them.
+            script: a server of the benchmark's own instead of the module; takes the same flags.
+            with_keys: make keys, and make the server require them.
         """
         self._settings = list(settings)
         self._command = [sys.executable, *([script] if script else ["-m", "harmovid_server"])]
@@ -87,11 +87,11 @@ class LocalServer:
         return tree(self._pid())
 
     def cpu_s(self) -> float:
-        """Return the processor time that all its processes have taken."""
+        """Return the processor time of all its processes."""
         return sum(cpu_s(pid) for pid in self.pids())
 
     def rss_bytes(self) -> Dict[str, int]:
-        """Return the resident memory of its processes by what they are; shared pages count in each."""
+        """Return the resident memory of its processes by kind; shared pages count in each."""
         found: Dict[str, int] = {}
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that is just ending
             for pid in self.pids():

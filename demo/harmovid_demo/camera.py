@@ -74,7 +74,7 @@ class Camera:
 
 
 def camera_at(seconds: float, width: int, height: int) -> Camera:
-    """Return the camera `seconds` after the first frame: a slow track to the right, with a hand's unrest."""
+    """Return the camera `seconds` after the first frame: a slow track to the right with some hand-held shake."""
     sway = math.sin(2.1 * seconds + 0.4)
     bob = math.sin(3.3 * seconds + 1.1)
     eye = np.array([-0.16 + 0.16 * seconds, 0.86 + 0.006 * bob, DISTANCE - 0.05 * seconds])

@@ -1,11 +1,12 @@
-"""Clips with masks and exact truth for `harmovid evaluate`, for who has no footage: the demo's shot, several times.
+"""Rendered clips with masks and exact truth for `harmovid evaluate`, for use without footage: variants of the demo
+shot.
 
     python -m harmovid_demo.clips --out out/clips
     harmovid evaluate run out/clips -o out/evaluation
 
-Each clip has its own figure, street and grain (its seed). In the index that is written: `real` is the figure lit by
-the street's light (the truth), `composite` the same figure lit by a stage's light, `plate` the street alone, `mask`
-the figure's matte. All exact, scene-linear EXR; nothing in them is a photograph.
+Each clip has its own figure, street and grain (by its seed). Roles in the index: `real` is the figure in the street's
+light (the truth), `composite` the same figure in a stage's light, `plate` the street alone, `mask` the figure's matte.
+All are scene-linear EXR and rendered without photographs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ INDEX = "clips.jsonl"
 
 
 def write_clips(folder: Path, count: int, width: int, frames: int) -> Path:
-    """Render `count` clips into `folder` and return the index; clips that are there are kept.
+    """Render `count` clips into `folder` and return the index; existing clips are kept.
 
     Errors:
         InputError: a shot that cannot be rendered. OutputError: a file cannot be written.
@@ -52,7 +53,7 @@ def write_clips(folder: Path, count: int, width: int, frames: int) -> Path:
 
 
 def _one_clip(folder: Path, shot: Shot) -> None:
-    """Render a shot and sort its sequences into a folder per role; the figure's becomes a matte of the frame's size."""
+    """Render a shot into a folder per role; the figure's alpha is written as a matte of the frame's size."""
     manifest = folder / "clip.json"
     wanted = {"width": shot.width, "frames": shot.count, "seed": shot.seed}
     if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8")) == wanted:

@@ -1,7 +1,7 @@
-"""Reads what went in, what came back and, where it is known, the truth; measures, and keeps small pictures.
+"""Comparison of inputs, results and, where it is known, the truth: measures, and small pictures for display.
 
-One pass over the frames, two in memory at a time; of each only a picture of at most `PICTURE_WIDTH`
-pixels is kept for the contact sheet and the wipe, and only of the first `MOST_PICTURES` frames.
+One pass over the frames, two in memory at a time. For the contact sheet and the wipe a picture of at most
+`PICTURE_WIDTH` pixels is kept of the first `MOST_PICTURES` frames.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harmovid_demo.view import Bytes, to_bytes
 THREADS = 2
 PICTURE_WIDTH = 960
 MOST_PICTURES = 240
-SOLID = 1.0 / 16  # alpha below which unpremultiplied colour says nothing
+SOLID = 1.0 / 16  # alpha below which unpremultiplied colour is too inexact to compare
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Version:
 
 @dataclass
 class Comparison:
-    """Versions of one clip, before first; `truth` is the last one where `has_truth`."""
+    """Versions of one clip, the input first; the last one is the truth where `has_truth`."""
 
     title: str
     frames: Sequence[int]
@@ -64,7 +64,7 @@ def read_shown(path: str) -> Shown:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one frame of one version tells: levels, distance to the truth, and a small picture."""
+    """The values of one frame of one version: levels, distance to the truth, and a small picture."""
 
     levels: Floats
     error: Distance
@@ -86,7 +86,7 @@ def _collect(
     look: Callable[[int], list[_Seen]],
     has_truth: bool,
 ) -> Comparison:
-    """Look at every frame, two at a time, and add up what is seen."""
+    """Read every frame, two at a time, and add up the values."""
     versions = [Version(label) for label in labels]
     with ThreadPoolExecutor(THREADS) as pool:
         for seen in pool.map(look, frames):
@@ -104,7 +104,7 @@ def compare_plates(
     """Compare versions of a plate.
 
     Args:
-        title: what the comparison is called.
+        title: of the comparison.
         frames: frame numbers, in order.
         patterns: file pattern of each version by its label: before, after, the truth where it is known.
         has_truth: whether the last version is the truth.

@@ -1,4 +1,4 @@
-"""The demo's figure: a small shaggy creature on a stroll, posed by a few sines, as a table of solids.
+"""The demo's figure: a small furry creature that walks, animated by a few sine functions, as a table of solids.
 
 `pose(seconds)` returns the table that `solids` and `fur` render. Parts hang on four bones (body, head, two
 arms) and two planted feet; the gait is a bouncy walk to the right, the head looks to camera, one arm waves.
@@ -17,7 +17,7 @@ from harmovid_demo.jit import Floats
 STEPS_PER_SECOND = 1.5
 STRIDE = 0.17  # metres a foot swings to either side of the hip
 SPEED = 0.30  # metres a second
-TOE_HEIGHT = 0.029  # metres; by it `_claws` knows a toe
+TOE_HEIGHT = 0.029  # metres; `_claws` finds toes by this height
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _claws(rows: list[Floats]) -> list[Floats]:
 
 
 def pose(seconds: float) -> Floats:
-    """Return the figure `seconds` after the first frame as a table `(N, solids.COLUMNS)` in world metres."""
+    """Return the figure `seconds` after the first frame as a table `(N, solids.COLUMNS)`, in metres of world space."""
     walk = 2.0 * math.pi * STEPS_PER_SECOND * seconds / 2.0 + 0.35
     bounce = 0.028 * math.cos(2.0 * walk)
     roll = 4.5 * math.sin(walk)

@@ -1,4 +1,4 @@
-"""Renders one frame of the figure: beauty under light A and light B with one and the same matte, and AOVs.
+"""Renders one frame of the figure: beauty under light A and light B with the same matte, and AOVs.
 
 Each frame is the mean of `SAMPLES` pictures taken at different moments of the open shutter and different
 places in the pixel, so edges, hair and motion blur come out as real coverage. Both lights see the same
@@ -22,9 +22,9 @@ from harmovid_demo.lights import rigs
 
 Box = tuple[int, int, int, int]
 Strands = tuple[Image, Ints, Image]
-MOTION_M = 0.02  # how far a bare part moves while the shutter is open
+MOTION_M = 0.02  # metres that a part without hair moves while the shutter is open
 STRANDS_PER_SOLID = 3  # hair samples that share one sample of the solids, whose edges are simpler
-NO_DEPTH = 0.0  # Z where nothing is seen
+NO_DEPTH = 0.0  # Z of empty pixels
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _pixel_boxes(solids: Floats, camera: Camera, grow_m: float) -> Floats:
 
 
 def _sway(seconds: float) -> Floats:
-    """How the figure's own speed bends its hair, as a vector in strand lengths: drag against the motion."""
+    """How the figure's own speed bends its hair, as a vector in strand lengths: drag opposite to the motion."""
     step = 0.02
     before, after = pose(seconds - step), pose(seconds + step)
     speed = (after[0, s.CENTRE : s.CENTRE + 3] - before[0, s.CENTRE : s.CENTRE + 3]) / (2 * step)

@@ -1,7 +1,7 @@
-"""The flicker of the demo shot: lamps that beat against the shutter, made in scene-linear light.
+"""The synthetic flicker of the demo shot, made in scene-linear light: as of lamps that beat against the shutter.
 
-Every frame gets an exposure, a gain and a contrast per channel, and two slowly wandering hot spots of its own
-strength. The result is a gain in stops, so what is below zero or above one stays so, and the truth is known.
+Every frame gets an exposure, a gain and a contrast per channel, and two slowly moving hot spots whose strength changes
+from frame to frame. The result is a gain in stops, so values below 0 and above 1 are kept, and the truth is known.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The figure's hair: strands that grow from its furry solids, lit under both rigs, drawn sample by sample.
 
-Strands come in tufts. A tuft's foot is settled on the figure's surface once per moment (`solids.settle`) and
-brings normal, light visibility and openness; its strands stand around it in the tangent plane, lean with
-gravity and comb, and draw together at the tips. Shading follows Kajiya and Kay (1989) for the highlight along
-the hair, with light wrapped round the body for the coat as a whole and light shining through from behind for
-the rim.
+Strands grow in tufts. A tuft's root is placed on the figure's surface once per moment (`solids.settle`), which gives
+its normal, light visibility and openness. Its strands stand around the root in the tangent plane, lean with gravity and
+comb direction, and converge at the tips. The highlight along the hair follows Kajiya and Kay (1989); wrapped diffuse
+light shades the coat as a whole, and transmitted light from behind gives the rim.
 """
 
 from __future__ import annotations
@@ -25,7 +24,9 @@ SAMPLES = 12  # picture samples; a strand thinner than a pixel is drawn in that 
 REFERENCE_WIDTH = 960  # the picture width for which the coat's density was chosen
 SPREAD = 0.011  # metres, standard deviation of strand feet around their tuft
 LENGTH = 0.066  # metres
-TURNED_AWAY = -0.55  # cosine to the eye below which a tuft is not drawn: its tips would not show either
+TURNED_AWAY = (
+    -0.55
+)  # cosine to the view direction below which a tuft is not drawn, as its tips are hidden too
 DEEPEST = 0.045  # metres; a tuft buried deeper than this in another part does not grow
 
 # Strand columns: foot offset across and along the comb, length, curl, twist, width, brightness, thinning.
@@ -34,7 +35,7 @@ ACROSS, ALONG, LONG, CURL, TWIST, THICK, SHADE, THIN = range(8)
 
 @dataclass(frozen=True)
 class Coat:
-    """What of the hair does not change over the shot.
+    """The properties of the hair that do not change over the shot.
 
     Attributes:
         part: `(tufts,)` row of the solid each tuft grows on.
@@ -52,7 +53,7 @@ class Coat:
 
 
 def _areas(solids: Floats) -> Floats:
-    """Rough surface area of each furry solid, for sharing out tufts."""
+    """Rough surface area of each furry solid, to distribute tufts."""
     area = np.zeros(len(solids))
     for i, row in enumerate(solids):
         r = row[s.RADII : s.RADII + 3]
@@ -67,7 +68,7 @@ def _areas(solids: Floats) -> Floats:
 
 
 def make_coat(solids: Floats, width: int, seed: int) -> Coat:
-    """Sow tufts over the furry solids of a pose and draw every strand's lasting properties.
+    """Distribute tufts over the furry solids of a pose and draw every strand's constant properties.
 
     The number of tufts falls with the picture width, so that small pictures are not denser than large ones.
     """
@@ -178,7 +179,7 @@ def _light(
     points: Floats, eye: Floats, normals: Floats, alive: Ints, lit: Image, opened: Image,
     tuft: Ints, albedo: Image, lights: Floats, sky: Floats, out: Image,
 ) -> None:  # fmt: skip
-    """Fill `out` `(strands, JOINTS, rigs, 3)` with the light each joint sends to the eye."""
+    """Fill `out` `(strands, JOINTS, rigs, 3)` with the light from each joint towards the camera."""
     for k in range(tuft.shape[0]):
         t = tuft[k]
         if alive[t] == 0:
@@ -275,7 +276,7 @@ class Hair:
 
     Attributes:
         first, last: `(strands, JOINTS, 3)` image x, y and depth at shutter open and close.
-        light: `(strands, JOINTS, rigs, 3)` what every joint sends to the eye.
+        light: `(strands, JOINTS, rigs, 3)` light from each joint towards the camera.
         normals: `(tufts, 3)` world normals under the tufts.
         alive: `(tufts,)` 1 where the tuft grows and may be seen.
     """
@@ -294,7 +295,7 @@ def grow(
     sways: tuple[Floats, Floats],
     rigs: tuple[Floats, Floats],
 ) -> Hair:
-    """Grow the coat at shutter open and close; the light is found once, at shutter open.
+    """Grow the coat at shutter open and close; light is computed once, at shutter open.
 
     Args:
         coat: the lasting properties of the strands.
@@ -309,7 +310,7 @@ def grow(
     light = np.zeros((len(coat.tuft), JOINTS, len(lights), 3), np.float32)
     _grow(feet, normals, alive, sways[0], coat.tuft, coat.strands, points)
     _light(points, cameras[0].eye, normals, alive, lit, opened, coat.tuft, coat.colour, lights, sky, light)
-    # Half a frame later the feet have moved with their solids; the skin between them has hardly changed.
+    # At shutter close the roots have moved with their solids; their place on the surface has hardly changed.
     feet += _feet(coat, poses[1]) - _feet(coat, poses[0])
     late = np.zeros_like(points)
     _grow(feet, normals, alive, sways[1], coat.tuft, coat.strands, late)

@@ -1,6 +1,6 @@
-"""Numba in the demo: kernels that run without the interpreter's lock, and a word when they are being compiled.
+"""Numba in the demo: kernels that release the interpreter's lock, and a notice while they are compiled.
 
-A first run spends longer in the compiler than in anything else, and nothing moves on the screen meanwhile.
+A first run spends most of its time in the compiler, without any other output.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The shot's two light rigs: the stage where the figure was filmed (A) and the dusk street of the plate (B).
 
 A rig is three lights and an ambient sky, as the kernels of `solids` and `fur` take them. Colours are
-scene-linear with Rec.709 primaries; 1.0 is a white card's worth under the exposure of the plate.
+scene-linear with Rec.709 primaries; 1.0 is a white card at the exposure of the plate.
 """
 
 from __future__ import annotations

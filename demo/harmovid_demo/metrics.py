@@ -1,8 +1,8 @@
 """The demo's measures: how much a clip flickers, and how far it is from the truth.
 
-All pictures are `(h, w, 3)` float32, scene-linear. Differences of light are told in stops (log2); values
-below `FLOOR` count as `FLOOR`, so that grain in black does not drown the rest. PSNR is told in view space
-(`view.view`), where a person would judge it.
+All pictures are `(h, w, 3)` float32, scene-linear. Differences of light are in stops (log2); values below `FLOOR` are
+raised to `FLOOR`, so that grain in black does not dominate. PSNR is measured in view space (`view.view`), as a viewer
+sees the picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harmovid_demo.view import view
 
 FLOOR = 2.0**-9  # six and a half stops below grey: about the grain of the demo's plate in black
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. ITU-R BT.709
-BLOCKS = (6, 8)  # rows and columns of the blocks in which local flicker is looked for
+BLOCKS = (6, 8)  # rows and columns of the blocks in which local flicker is measured
 
 
 def stops(picture: Image) -> Image:
@@ -28,7 +28,7 @@ def stops(picture: Image) -> Image:
 
 
 def block_levels(picture: Image) -> Floats:
-    """Return the mean log2 luma of each block, `BLOCKS`: the frame's point in the clip's flicker trace."""
+    """Return the mean log2 luma of each block, `BLOCKS`: one frame of the clip's flicker trace."""
     level = stops(picture @ LUMA)
     blocks = cv2.resize(level, BLOCKS[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(blocks, np.float64)
@@ -68,13 +68,13 @@ class Flicker:
 
     @property
     def local(self) -> float:
-        """Roughness over all blocks, stops: sees flicker of parts of the frame, too."""
+        """Roughness over all blocks, stops; it also shows flicker of parts of the frame."""
         return roughness(np.array(self._levels))
 
 
 @dataclass(frozen=True)
 class Distance:
-    """What one frame adds to a clip's distance to its truth: weighted sums over its pixels.
+    """One frame's part of a clip's distance to its truth: weighted sums over its pixels.
 
     Attributes:
         weight: sum of the weights.
@@ -102,7 +102,7 @@ class Distance:
 
     @property
     def steady_stops(self) -> float:
-        """The same after the best gain per channel for the whole clip: a constant look is no error."""
+        """The same after the best gain per channel for the whole clip, so that a constant look is not an error."""
         if not self.weight:
             return 0.0
         mean = self.first / self.weight
@@ -110,7 +110,7 @@ class Distance:
 
     @property
     def psnr_db(self) -> float:
-        """Peak signal to noise ratio in view space, decibel; infinite where nothing differs."""
+        """Peak signal to noise ratio in view space, decibel; infinite for equal pictures."""
         return -10.0 * math.log10(self.seen / self.weight) if self.seen else math.inf
 
 
@@ -118,7 +118,7 @@ NOWHERE = Distance(0.0, np.zeros(3), np.zeros(3), 0.0)
 
 
 def distance(picture: Image, truth: Image, weight: Image | None = None) -> Distance:
-    """Return one frame's distance to its truth; `weight` `(h, w)` says where it counts, and how much."""
+    """Return one frame's distance to its truth, with `weight` `(h, w)` for each pixel."""
     share = np.ones((*picture.shape[:2], 1), np.float32) if weight is None else weight[..., None]
     difference = stops(picture) - stops(truth)
     seen = view(picture) - view(truth)

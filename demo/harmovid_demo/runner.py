@@ -1,4 +1,5 @@
-"""Runs the demo: frames through a real server by the command line, as a user would, then measured and shown.
+"""Runs the demo: sends frames through a real server with the command line, as a user would, then measures and shows
+them.
 
 Demo(out).own_shot(Shot())                  # the project's own shot, with truth
 Demo(out, server).user_frames(plate, fg, bg)
@@ -36,7 +37,7 @@ class Demo:
     """One run of the demo.
 
     Attributes:
-        out: folder for everything that is made.
+        out: folder for all output.
         server: address of a running server; empty starts one for this run.
         bundles: folder of engine bundles that take the tasks they are for; None takes the engines that ship.
         seconds: how long each step took, in order.
@@ -51,8 +52,8 @@ class Demo:
         """Render the project's shot, deflicker and harmonize it, and compare with the truth.
 
         Errors:
-            JobError: a command failed; its own words are above.
-            Unreachable: no server.
+            JobError: a command failed; its own message has been printed.
+            Unreachable: the server does not answer.
         """
         _say(
             f"Shot: {shot.count} frames of {shot.width}x{shot.height} from {shot.first} on, scene-linear EXR"
@@ -171,7 +172,7 @@ def check_frames(plate: str, fg: str, bg: str) -> None:
 
 
 def _engines(bundles: Path) -> dict[str, str]:
-    """Return task to the engine of the last bundle that is for it."""
+    """Return for each task the engine of the last bundle that is for it."""
     manifests = (bundle.read(folder) for folder in bundle.find(bundles))
     return {manifest.task: manifest.name for manifest in manifests}
 
@@ -185,7 +186,7 @@ def _say_compiling() -> None:
 
 
 def _render_bar(done: int, total: int) -> None:
-    """Show how far the rendering is: a counting line on a terminal, one line elsewhere."""
+    """Show the rendering's progress: a counting line on a terminal, one line elsewhere."""
     if sys.stderr.isatty():
         end = "" if done < total else "\n"
         print(f"\r  rendered {done}/{total}", end=end, file=sys.stderr, flush=True)

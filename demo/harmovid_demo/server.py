@@ -11,13 +11,13 @@ from harmovid.server_process import ServerProcess
 
 
 def harmovid(*words: str) -> list[str]:
-    """Return the command line of `harmovid WORDS` under this very Python, whatever is on the path."""
+    """Return the command line of `harmovid WORDS` under this interpreter, whatever `PATH` holds."""
     return [sys.executable, "-m", "harmovid.cli", *words]
 
 
 @contextlib.contextmanager
 def running_server(folder: Path, bundles: Path | None = None) -> Iterator[str]:
-    """Serve until the `with` block ends; yields the address. State and log lie in `folder` (the log stays).
+    """Serve until the `with` block ends; yields the address. State and log are in `folder`; the log is kept.
 
     Args:
         bundles: a folder of engine bundles to serve as well.

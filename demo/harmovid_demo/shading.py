@@ -1,4 +1,4 @@
-"""Kernels that paint and light the figure's solid parts, under both light rigs at once.
+"""Kernels that texture and light the figure's solid parts, under both light rigs at once.
 
 A light rig is a table `(lights, LIGHT_COLUMNS)` plus ambient colours `(3, 3)` for sky, horizon and ground;
 both rigs of the shot are stacked along the first axis, so one pass over the geometry shades the figure under
@@ -23,9 +23,9 @@ SCATTER_WRAP = (
     0.42,
     0.20,
     0.12,
-)  # how far light wraps round skin's terminator, per channel: red goes deepest
-SCATTER_LEAK = (0.18, 0.04, 0.03)  # share of it that shadows of the skin on itself do not take away
-PANEL_SHEEN = 0.5  # brightness of a mirrored panel against the light it casts, fitted by eye
+)  # how far light wraps around the skin's terminator, per channel: red scatters furthest
+SCATTER_LEAK = (0.18, 0.04, 0.03)  # share of it that the skin's own shadows do not block
+PANEL_SHEEN = 0.5  # brightness of a panel's reflection relative to the light it casts, chosen by eye
 
 
 @kernel
@@ -160,7 +160,7 @@ def _ambient(sky: Floats, ny: float, channel: int) -> float:
 
 @kernel
 def _panel(light: Floats, dx: float, dy: float, dz: float) -> float:
-    """What a mirror direction sees of a rectangular light panel: 1 inside, soft rim, 0 outside."""
+    """Reflection of a rectangular light panel in a mirror direction: 1 inside, a soft edge, 0 outside."""
     along = dx * light[0] + dy * light[1] + dz * light[2]
     if along <= 0.0:
         return 0.0
@@ -190,7 +190,7 @@ def _lamp(
     power = 2.0 ** (2.0 + 8.0 * paint[4])
     rough = half**power * (power + 8.0) / 25.0 * max(cosine, 0.0) * (1.0 - 0.8 * paint[4])
     seen = _panel(light, mirror[0], mirror[1], mirror[2]) * paint[4] * paint[4] * 5.0
-    # A wet eye keeps its catchlight: lids and brow are too close for the soft shadow to be trusted there.
+    # Eyes keep their catchlight: lids and brow are too close for the soft shadow approximation.
     seen *= max(lit, 0.8) if paint[4] > 0.9 else lit
     gloss = fresnel * (rough * lit + PANEL_SHEEN * seen / (light[6] * light[7] + 0.06))
     for c in range(3):
@@ -206,8 +206,7 @@ def shade(
     solids: Floats, eye: Floats, rays: Floats, depth: Image, normals: Image, who: Ints,
     lights: Floats, sky: Floats, lit: Image, opened: Image, out: Image,
 ) -> None:  # fmt: skip
-    """Shade every traced pixel under all rigs into `out` `(h, w, rigs, 3)`; pixels without a hit stay as they
-    are.
+    """Shade every traced pixel under all rigs into `out` `(h, w, rigs, 3)`; pixels without a hit are not written.
 
     The geometry comes from `solids.trace`, the light visibility `lit` and `opened` from `solids.occlude`.
     """

@@ -28,7 +28,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _telling(comparison: Comparison) -> int:
-    """Return the index of the frame whose level changed most between before and after."""
+    """Return the index of the frame whose level changed most from before to after."""
     before, after = comparison.versions[0], comparison.versions[1]
     change = np.abs(before.flicker.trace - after.flicker.trace)[: len(before.pictures)]
     return int(np.argmax(change))
@@ -102,7 +102,7 @@ def _trace(versions: Sequence[Version]) -> Pictures.Image:
 
 
 def _words(lines: Sequence[str]) -> Pictures.Image:
-    """Figures as a table: `table` sets cells 16 characters wide; each is placed by itself, flush right."""
+    """Figures as a table: the cells of `table` are 16 characters wide; each is drawn flush right."""
     sheet = Pictures.new("RGB", (WIDTH, 24 * len(lines) + 16), PAPER)
     pen = ImageDraw.Draw(sheet)
     for row, line in enumerate(lines):
@@ -149,9 +149,9 @@ def _slices(comparison: Comparison, version: Version) -> Bytes:
 
 
 def draw_pairs(comparisons: Sequence[Comparison]) -> Bytes:
-    """Return before and after side by side, one row per comparison, `(h, WIDTH, 3)` 8 bit: a page's opening picture.
+    """Return before and after side by side, one row per comparison, `(h, WIDTH, 3)` 8 bit: the picture at a page's top.
 
-    A clip that flickers is shown as `_slices` of neighbouring frames, any other by the frame that changed most.
+    A clip that flickers is shown as `_slices` of neighbouring frames, other clips by the frame that changed most.
     """
     width = (WIDTH - GAP) // 2
     rows = []
@@ -175,7 +175,7 @@ def draw_pairs(comparisons: Sequence[Comparison]) -> Bytes:
 
 
 def save_png(picture: Bytes, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG atomically."""
     encoded = io.BytesIO()
     Pictures.fromarray(picture).save(encoded, format="PNG", compress_level=6)
     atomic.write_whole(str(path), encoded.getbuffer())

@@ -12,7 +12,7 @@
 | truth_comp | truth_fg over plate: also the clean truth of the flicker |
 | flicker | truth_comp with flicker |
 
-All half float but Z (float) and id (uint); Rec.709 primaries, timecode, an attribute that says what it is.
+All channels are half float except Z (float) and id (uint); Rec.709 primaries, timecode, an attribute for the content.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class ShotFiles:
 
 
 def generator_version() -> str:
-    """Return a short digest of the code that makes the shot: other code, other pictures."""
+    """Return a short digest of the code that makes the shot, so that shots of older code are rendered again."""
     digest = hashlib.sha256()
     for name in GENERATOR:
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
@@ -131,7 +131,7 @@ def _frame(shot: Shot, frame: int, box: Box, channels: Mapping[str, exr.Pixels],
         "framesPerSecond": exr.Attribute.of("rational", (int(camera.FRAMES_PER_SECOND), 1)),
         "harmovid/demo": exr.Attribute.of("string", label),
     }
-    # Grain packs better with piz, mattes and ids with zip: so do the files of real shows differ.
+    # Grain compresses better with piz, mattes and ids with zip; real shows mix both.
     packing = "zip" if "A" in channels else "piz"
     header = exr.PartHeader.make(box, (0, 0, shot.width, shot.height), packing, attributes=attributes)
     return exr.make_frame(header, channels)
@@ -163,7 +163,7 @@ def _over(figure: Figure, colour: Image, plate: Image, plate_box: Box) -> Image:
 
 
 def _halved(picture: Image) -> Image:
-    """What a picture is once stored as half: the comps are made of what a reader will find."""
+    """Return a picture rounded to half: the comps are made of the values that a reader will find."""
     return picture.astype(np.float16).astype(np.float32)
 
 
@@ -197,7 +197,7 @@ def render_frame(shot: Shot, frame: int, coat: Coat, maps: StreetMaps) -> dict[s
 
 
 def _made(folder: Path, manifest: Mapping[str, object], files: ShotFiles) -> bool:
-    """Whether this very shot lies there already, whole."""
+    """Whether this same shot exists there completely."""
     try:
         there = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -210,13 +210,12 @@ def _made(folder: Path, manifest: Mapping[str, object], files: ShotFiles) -> boo
 def generate(
     folder: Path, shot: Shot, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> ShotFiles:
-    """Render the shot into `folder`, or find it there; frames go through two threads, the kernels run
-    unlocked.
+    """Render the shot into `folder` unless it exists there; two threads render, as the kernels release the GIL.
 
     Args:
         folder: made when missing; files of the same names are replaced.
         shot: what to render.
-        progress: called with (frames done, frames) after every frame; not called when the shot is found.
+        progress: called with (frames done, frames) after every frame; not called for an existing shot.
 
     Errors:
         OutputError: a file cannot be written.
@@ -235,7 +234,7 @@ def generate(
             exr.write(picture, files.path(name, frame))
 
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the frames are the parallel work
+    cv2.setNumThreads(1)  # frames are rendered in parallel already
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
             for done, _ in enumerate(pool.map(work, shot.frames), start=1):

@@ -36,11 +36,11 @@ FAR = 1e3
 SURFACE = 1e-3  # metres: a hit; about a quarter of a pixel at the figure's distance
 MARCH_STEPS = 32
 SHADOW_STEPS = 10
-REACH = 0.8  # how many blend widths around a bounding sphere smooth unions still show
+REACH = 0.8  # distance around a bounding sphere, in blend widths, at which smooth unions still have an effect
 TILE = 8  # pixels
-SURFACE_LIFT = 0.012  # metres above the skin where its shadows are felt
+SURFACE_LIFT = 0.012  # metres above the skin at which its shadows are computed
 STRAND_LIFT = 0.05  # metres above the skin where most of a strand is
-FACING_AWAY = -0.75  # cosine below which a surface, even a furry one, gets nothing of a light
+FACING_AWAY = -0.75  # cosine below which a surface, even a furry one, gets no light from a lamp
 
 
 @kernel
@@ -83,7 +83,7 @@ def _scene(solids: Floats, active: Ints, count: int, x: float, y: float, z: floa
         cx, cy, cz = x - solids[i, BOUND], y - solids[i, BOUND + 1], z - solids[i, BOUND + 2]
         bound = best + solids[i, BLEND] + solids[i, BOUND + 3]
         if cx * cx + cy * cy + cz * cz > bound * bound and best < FAR:
-            continue  # cannot be nearer, nor blend with what is
+            continue  # cannot be nearer, nor blend with the nearest
         d = _distance(solids, i, x, y, z)
         mode = solids[i, MODE]
         if mode == SOFT:
@@ -140,7 +140,7 @@ def _bare_before(
     solids: Floats, near: Ints, found: int,
     ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, far: float,
 ) -> bool:  # fmt: skip
-    """Whether anything without hair can lie on the ray before `far`: only that can hide a strand."""
+    """Whether a part without hair can lie on the ray before `far`: only such a part can hide a strand."""
     for n in range(found):
         i = near[n]
         if solids[i, MATERIAL] == FUR or solids[i, MATERIAL] == WOOL or solids[i, MODE] == CARVE:
@@ -171,7 +171,7 @@ def _shadow(
     solids: Floats, every: Ints, active: Ints,
     x: float, y: float, z: float, dx: float, dy: float, dz: float, k: float,
 ) -> float:  # fmt: skip
-    """Share of a light of penumbra sharpness `k` that reaches the point, by its closest miss."""
+    """Share of a light of penumbra sharpness `k` that reaches the point, from the ray's closest distance to a solid."""
     count, enter, leave = _gather(solids, every, every.shape[0], active, x, y, z, dx, dy, dz)
     lit, t = 1.0, max(enter, 0.02)
     for _ in range(SHADOW_STEPS):
@@ -330,9 +330,8 @@ def occlude(
 ) -> None:  # fmt: skip
     """Find light visibility and openness where a pixel shows another kind of solid than is `known` there.
 
-    The samples of one frame differ by less than a pixel and half a frame's motion, so they share what the
-    first of them found: `lit` `(h, w, rigs, lights)`, `opened` `(h, w)` and `known` `(h, w)` are kept between
-    calls.
+    The samples of one frame differ by less than a pixel and half a frame's motion, so they share the values of the
+    first one: `lit` `(h, w, rigs, lights)`, `opened` `(h, w)` and `known` `(h, w)` are kept between calls.
     """
     every = np.arange(solids.shape[0]).astype(np.int32)
     active = np.empty(solids.shape[0], np.int32)
@@ -364,10 +363,10 @@ def settle(
     solids: Floats, points: Floats, lights: Floats,
     normals: Floats, deep: Floats, who: Ints, lit: Image, opened: Image,
 ) -> None:  # fmt: skip
-    """Move points `(n, 3)` onto the figure's surface, in place, and find what a strand rooted there needs.
+    """Move points `(n, 3)` onto the figure's surface, in place, and compute the values for a strand's root there.
 
-    Out: world `normals` `(n, 3)`, how `deep` each point was in metres, the nearest solid `who`, light
-    visibility `lit` `(n, rigs, lights)` and openness `opened` `(n,)` a strand's length above the surface.
+    Out: world `normals` `(n, 3)`, how `deep` each point was in metres, the nearest solid `who`, and at a strand's
+    length above the surface light visibility `lit` `(n, rigs, lights)` and openness `opened` `(n,)`.
     """
     every = np.arange(solids.shape[0]).astype(np.int32)
     active = np.empty(solids.shape[0], np.int32)

@@ -1,9 +1,8 @@
 """Renders the plate: a wet street at dusk, far lights out of focus, seen through the shot's drifting camera.
 
-Nothing is painted flat: house fronts and ground are planes of the world seen through `camera`, the ground
-mirrors the street above it, everything beyond the figure falls out of focus by the lens' circle of confusion,
-and lamps become discs. The figure's contact shadow is part of the plate, as a compositor would have put it
-there.
+House fronts and ground are planes in world space seen through `camera`, the ground mirrors the street above it,
+everything beyond the figure is out of focus by the lens's circle of confusion, and lamps become discs. The figure's
+contact shadow is part of the plate, as if a compositor had added it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from harmovid_demo.lights import STREET, rigs
 from harmovid_demo.street_maps import COBBLE_TILE_M, WALL_HEIGHT_M, WALL_LENGTH_M, WALL_PX_PER_M, StreetMaps
 
 LEFT_X, RIGHT_X, NEAR_Z = -4.2, 2.75, 4.0  # metres: house fronts, and where their maps begin
-APERTURE_M = 0.115  # diameter of the lens opening: very fast, for a shallow picture
+APERTURE_M = 0.115  # metres, diameter of the lens opening: very fast, for a shallow depth of field
 HORIZON_M = 400.0
 BLUR_RADII = (0.0, 3.0, 7.0, 14.0)  # pixels at 960 wide, between which defocus is blended
 REFERENCE_WIDTH = 960
@@ -33,7 +32,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Lamp:
-    """A point of light in the street: where, colour (radiance of its image in focus), and size in metres."""
+    """A point of light in the street: position, colour (radiance of its image in focus), and size in metres."""
 
     at: tuple[float, float, float]
     colour: Colour
@@ -147,7 +146,7 @@ def _coc_px(depth: float, camera: Camera) -> float:
 def _add_lamps(
     picture: Image, camera: Camera, box: tuple[int, int, int, int], scale: float, mirrored: bool
 ) -> None:
-    """Draw every lamp as the disc that defocus makes of it; its energy is spread over the disc."""
+    """Draw every lamp as a defocused disc, over which its energy is spread."""
     for lamp in LAMPS:
         at = np.array(lamp.at) * ((1.0, -1.0, 1.0) if mirrored else (1.0, 1.0, 1.0))
         x, y, z = camera.project(at[None])[0]
@@ -155,7 +154,7 @@ def _add_lamps(
         image = 0.5 * lamp.size_m * camera.focal_px / z * scale
         colour = np.array(lamp.colour) * min((image / radius) ** 2 * 2.2, 1.0)
         centre = ((x - box[0]) * scale, (y - box[1]) * scale)
-        if mirrored:  # rough stone draws a reflection out towards the viewer
+        if mirrored:  # rough stone stretches a reflection towards the viewer
             _blob(picture, *centre, (radius * 1.1, radius * 3.2), colour * 0.42)
         else:
             _blob(picture, *centre, (max(radius, 0.8), max(radius, 0.8)), colour)
@@ -177,7 +176,7 @@ def _ground_light(x: Floats, z: Floats) -> Floats:
 
 
 def _shadow(x: Floats, z: Floats, figure: Floats) -> tuple[Floats, Floats]:
-    """How much of the sky and of the key light the figure takes from ground points, each `(h, w)` in 0..1."""
+    """The shares of sky and key light that the figure blocks at ground points, each `(h, w)` in 0..1."""
     key = rigs()[0][STREET, 0, :3]
     openness, lit = np.ones(x.shape), np.ones(x.shape)
     for row in figure:
@@ -221,7 +220,7 @@ def _cobbles(maps: StreetMaps, x: Floats, z: Floats, pitch_m: Floats) -> Image:
 def _coarse_light(x: Image, z: Image, figure: Floats) -> Image:
     """Light `(h, w, 4)` on the ground: irradiance / pi after the figure's shadow, and openness to the sky.
 
-    Smooth by nature, so it is found at a quarter of the size.
+    It is smooth, so it is computed at a quarter of the size.
     """
     small = (max(x.shape[1] // 4, 1), max(x.shape[0] // 4, 1))
     x4, z4 = (cv2.resize(m, small, interpolation=cv2.INTER_AREA).astype(np.float64) for m in (x, z))
@@ -284,7 +283,7 @@ def _defocus(picture: Image, depth: Image, camera: Camera) -> Image:
     for k, at in enumerate(BLUR_RADII):
         if at * unit < 4:
             copy = cv2.filter2D(picture, -1, _disc(at * unit)) if at else picture
-        else:  # wide blurs at half size: nothing finer is left in them
+        else:  # wide blurs at half size, as they have no finer detail
             small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             copy = cv2.resize(
                 cv2.filter2D(small, -1, _disc(at * unit / 2)), size, interpolation=cv2.INTER_LINEAR
@@ -297,7 +296,7 @@ def _defocus(picture: Image, depth: Image, camera: Camera) -> Image:
 
 
 def _glow(picture: Image) -> Image:
-    """Veil of light around what is brighter than white, as lenses and haze make it."""
+    """Glow around values brighter than white, as from lens and haze."""
     small = cv2.resize(np.minimum(picture, 30.0), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     bright = np.maximum(small - 0.9, 0)
     sigma = picture.shape[1] / REFERENCE_WIDTH * 4.0
@@ -318,7 +317,7 @@ def render_plate(camera: Camera, maps: StreetMaps, box: tuple[int, int, int, int
         figure: the figure's solids, for its shadow.
     """
     size = (box[2] - box[0], box[3] - box[1])
-    # Half size is enough for what is beyond the figure: nothing there is in focus.
+    # Half size is enough for everything beyond the figure, as nothing there is in focus.
     walls, wall_depth = (
         cv2.resize(m, size, interpolation=cv2.INTER_LINEAR)
         for m in _above(camera, maps, box, 0.5, mirrored=False)

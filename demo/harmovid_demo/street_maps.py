@@ -1,7 +1,7 @@
-"""The dusk street's surfaces, made once per shot: wet cobbles, two rows of houses, clouds.
+"""Texture maps of the dusk street, made once per shot: wet cobbles, two rows of houses, clouds.
 
-Everything is a map in metres with a stated resolution, scene-linear, and made from seeded noise. Pictures on
-screen are made of them by `street`.
+Every map is in metres with a stated resolution, scene-linear, and made from seeded noise. `street` renders pictures
+from them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo's view transform: scene-linear light on an sRGB screen, highlights rolled off softly."""
+"""The demo's view transform: scene-linear light to sRGB with a soft highlight roll-off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from harmovid_demo.jit import Image
 
-SHOULDER = 0.6  # up to here light is shown as it is; above, it closes in on 1 exponentially
+SHOULDER = 0.6  # linear up to here; above, values approach 1 exponentially
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -22,6 +22,6 @@ def view(picture: Image) -> Image:
 
 
 def to_bytes(picture: Image) -> Bytes:
-    """Return what `view` shows as 8 bit."""
+    """Return `view` of a picture as 8 bit."""
     shown: Bytes = (view(picture) * 255 + 0.5).astype(np.uint8)
     return shown

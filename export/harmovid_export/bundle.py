@@ -42,17 +42,17 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is exported, and what the manifest says of it.
+    """Settings of an export.
 
     Attributes:
-        name: of the engine; from the conditioning where empty. version: of the weights.
-        licence: SPDX identifier or a sentence; must be stated.
+        name: of the engine; empty takes one from the conditioning. version: of the weights.
+        licence: SPDX identifier or a sentence; required.
         precision: of the weights: float32, float16 or bfloat16.
-        sampler, steps: how the model is meant to be used; the schedule's first and 50 where empty or 0.
-        window, overlap: frames; 81 and a quarter where 0.
-        lines: height of the proxies; the size of training where 0.
-        width: of the widest proxy that compiled plans take; 16:9 and a bit where 0.
-        trusted: whether the VAE's pictures are right pixel by pixel, so that hard shadows are believed.
+        sampler, steps: defaults of the engine; empty and 0 take the schedule's first sampler and 50.
+        window, overlap: in frames; 0 takes 81 and a quarter of the window.
+        lines: height of the proxies; 0 takes the height of training.
+        width: of the widest proxy that compiled plans take; 0 takes slightly more than 16:9.
+        trusted: whether the VAE's pictures are accurate to the pixel, so that hard shadows are taken from them.
         check: compare every graph with torch.
     """
 
@@ -93,15 +93,15 @@ def load_vae(source: str, kind: str) -> Codec:
 def export_bundle(
     checkpoint: Path, vae: str, out: Path, request: Request, tell: Tell = lambda line: None
 ) -> Manifest:
-    """Write a bundle and return its manifest. A folder that is there already is replaced once the new one is whole.
+    """Write a bundle and return its manifest. An existing folder is replaced once the new one is complete.
 
     Args:
         checkpoint: folder that training wrote.
         vae: see `load_vae`.
-        tell: is given a line for every step.
+        tell: is called with a line of text for every step.
 
     Raises:
-        InputError: a checkpoint or VAE that cannot be used, or a graph that does not compute what torch computes.
+        InputError: the checkpoint or VAE cannot be used, or a graph's results differ from torch's.
     """
     model = load_checkpoint(checkpoint)
     codec = load_vae(vae, "cogvideox" if isinstance(model.backbone, CogVideoX) else "wan")
@@ -143,7 +143,7 @@ def _written(
 
 
 def _meta(codec: Codec) -> Codec:
-    """Return the codec without values: what shapes it makes costs nothing to ask."""
+    """Return the codec on the meta device, which gives the shapes of its results without computing them."""
     made = copy.copy(codec)
     made.vae = copy.deepcopy(codec.vae).to("meta")
     return made
@@ -169,7 +169,7 @@ def bounds_of(model: ConditionedModel, request: Request) -> Bounds:
 
 
 def network_info(path: Path, graph: Graph, bounds: Bounds) -> NetworkInfo:
-    """Return what a manifest says of an ONNX file: its tensors and, from a graph without values, its profiles."""
+    """Return the manifest's entry for an ONNX file: its tensors, and its profiles from a graph on the meta device."""
     held = onnx.load(str(path), load_external_data=False).graph
     each = {key: shapes_at(graph, shape) for key, shape in bounds.each().items()}
     inputs = tuple(
@@ -187,7 +187,7 @@ def _tensor(value: Any, profile: Dict[str, Tuple[int, ...]]) -> TensorInfo:
 
 
 def _prompt(model: ConditionedModel, folder: Path) -> NetworkInfo:
-    """Write the prompt's embedding as a graph that takes nothing: one more network, no file of its own kind."""
+    """Write the prompt's embedding as an ONNX graph without inputs, so that bundles need no further kind of file."""
     text = model.text.detach().float().cpu().numpy()
     shape = list(text.shape)
     node = onnx.helper.make_node("Constant", [], ["text"], value=onnx.numpy_helper.from_array(text))
@@ -247,7 +247,7 @@ def positions_of(model: ConditionedModel) -> Dict[str, Any]:
     """Return the rule by which a server makes position inputs.
 
     Raises:
-        InputError: learned positions, which are of one size only.
+        InputError: the positions are learned, so they exist for one size only.
     """
     if not isinstance(model.backbone, CogVideoX):
         return {"kind": "none"}
@@ -271,10 +271,10 @@ def positions_of(model: ConditionedModel) -> Dict[str, Any]:
 
 
 def scheduler_of(model: ConditionedModel, request: Request) -> Dict[str, Any]:
-    """Return the noise schedule as numbers, and how the model is meant to be sampled.
+    """Return the noise schedule as numbers, and the sampler's defaults.
 
     Raises:
-        InputError: a schedule that the server's samplers do not follow.
+        InputError: the server's samplers do not support the schedule.
     """
     schedule: Any = model.schedule
     flow = schedule.prediction == "flow"
@@ -299,7 +299,7 @@ def scheduler_of(model: ConditionedModel, request: Request) -> Dict[str, Any]:
 
 
 def presets_of(model: ConditionedModel, request: Request) -> Dict[str, Dict[str, Any]]:
-    """Return named option values: faster and finer than the model's own steps; a student has one speed."""
+    """Return presets: `draft` takes a quarter of the model's steps, `final` all; a student, with one step, has none."""
     sampler = scheduler_of(model, request)
     if sampler["sampler"] == "one-step":
         return {}

@@ -1,7 +1,7 @@
-"""`harmovid export` and `harmovid bundle`: the words of the command line, and what they start.
+"""`harmovid export` and `harmovid bundle`: the parsers of their command lines, and the actions.
 
 The core finds both through the entry point group `harmovid.commands`. torch and the runtimes are imported by the action
-that needs them: a bundle can be looked into, checked and packed where none of them is installed.
+that needs them, so a bundle can be inspected, verified and packed where none of them is installed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run_bundle(words: Sequence[str], console: Console) -> int:
 
 
 def export_parser() -> Parser:
-    """Return the grammar of `harmovid export`."""
+    """Return the parser of `harmovid export`."""
     parser = Parser(prog="harmovid export", description="Make engine bundles and TensorRT plans.")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_onnx(actions)
@@ -52,7 +52,7 @@ def export_parser() -> Parser:
 
 
 def bundle_parser() -> Parser:
-    """Return the grammar of `harmovid bundle`."""
+    """Return the parser of `harmovid bundle`."""
     parser = Parser(prog="harmovid bundle", description="Look into an engine bundle, check it, pack it.")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, action, text in (
@@ -213,7 +213,7 @@ def _unpack(args: argparse.Namespace, console: Console) -> int:
 
 
 def _told(folder: Path, manifest: Manifest) -> Dict[str, Any]:
-    """Return what is told of a bundle."""
+    """Return the facts to print about a bundle."""
     size = sum((folder / name).stat().st_size for name in {name for name, _ in manifest.files()})
     return {
         "name": manifest.name, "version": manifest.version, "task": manifest.task, "kind": manifest.kind,

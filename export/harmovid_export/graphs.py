@@ -1,4 +1,4 @@
-"""What is exported: the networks of a checkpoint as modules with named inputs and outputs, and which sizes are free.
+"""The networks of a checkpoint as modules with named inputs and outputs, and their dynamic ("free") sizes.
 
     for graph in graphs_of(model, codec, Bounds(...)):
         onnx.build.build(graph, folder, "float32")
@@ -9,8 +9,8 @@
     decode_first     latents -> pictures, next.0 ...
     decode_next      latents, cache.0 ... -> pictures, next.0 ...
 
-Everything goes in and comes out in float32, whatever the weights are, but the caches, which never leave the device:
-numpy has no bfloat16, and a sampler wants its timeline in float32.
+Inputs and outputs are float32 whatever the type of the weights, because numpy has no bfloat16 and samplers work in
+float32. The exception is the caches, which never leave the device.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Inputs = Dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Shape:
-    """One set of free sizes: clips at once, latents of a window, rows and columns of latents, tokens of the prompt."""
+    """One set of free sizes: batch, latents of a window, rows and columns of latents, tokens of the prompt."""
 
     batch: int
     latents: int
@@ -43,14 +43,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Smallest, usual and largest sizes: what runtimes that compile are told."""
+    """Smallest, usual and largest sizes, for runtimes that compile for a range of shapes."""
 
     min: Shape
     opt: Shape
     max: Shape
 
     def each(self) -> Dict[str, Shape]:
-        """Return the three by the names that manifests use."""
+        """Return the three shapes by their names in manifests."""
         return {"min": self.min, "opt": self.opt, "max": self.max}
 
 
@@ -60,12 +60,12 @@ class Graph:
 
     Attributes:
         role: in the manifest, and the file's name.
-        module: float32, on the CPU; takes the inputs in order, those from `caches` on as one list.
+        module: float32, on the CPU; takes the inputs in order, the caches as one list at the end.
         inputs, outputs: their names in order.
-        free: input to its free axes and their names.
-        example: inputs of a shape, random.
-        plain: how many inputs stand before the caches.
-        prefix: of the weights' names in the module, beyond those in the checkpoint.
+        free: for each input its free axes and their names.
+        example: makes random inputs of a shape.
+        plain: number of inputs before the caches.
+        prefix: of the weights' names in the module, which the checkpoint's names do not have.
     """
 
     role: str
@@ -83,7 +83,7 @@ class Graph:
         return (*values[: self.plain], values[self.plain :])
 
     def in_precision(self, precision: str) -> nn.Module:
-        """Return a copy of the module whose weights are of a precision."""
+        """Return a copy of the module with weights of this precision."""
         if precision == "float32":
             return self.module
         return copy.deepcopy(self.module).to(DTYPES[precision])
@@ -95,7 +95,7 @@ def graphs_of(model: ConditionedModel, codec: Codec) -> List[Graph]:
 
 
 class _Transformer(nn.Module):
-    """The backbone between float32 ends."""
+    """The backbone with float32 inputs and outputs."""
 
     def __init__(self, model: ConditionedModel) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class _Transformer(nn.Module):
 
 
 def transformer_graph(model: ConditionedModel) -> Graph:
-    """Return one step's network: noisy latents and conditions together, times, prompt and positions in."""
+    """Return the network of one sampler step; its inputs are latents (noisy and conditions), times, text, positions."""
     backbone, geometry = model.backbone, model.geometry
     channels = model.conditioning.channels(geometry)
 
@@ -139,7 +139,7 @@ class _Chunk(nn.Module):
     """One chunk through the VAE, its cache as a flat list of tensors.
 
     Args:
-        like: the nested cache that the chunk before leaves; None for the first chunk.
+        like: the nested cache after the chunk before; None for the first chunk.
     """
 
     def __init__(self, codec: Codec, encode: bool, like: Any) -> None:
@@ -160,14 +160,14 @@ class _Chunk(nn.Module):
         return (made.float(), *flattened(left))
 
     def _bound(self) -> Codec:
-        """Return the codec around this module's own weights: a copy of the module has copied them."""
+        """Return the codec with this module's own weights, which differ after the module was copied."""
         codec = copy.copy(self._codec)
         codec.vae = self.vae
         return codec
 
 
 def codec_graphs(codec: Codec) -> List[Graph]:
-    """Return the VAE's chunks: first and next, each way. Their number of frames is fixed, their size is free."""
+    """Return the graphs of the VAE: first and next chunk, encoding and decoding. Their number of frames is fixed."""
     graphs = []
     for encode in (True, False):
         left: Any = None
@@ -208,13 +208,13 @@ def _chunk_graph(codec: Codec, encode: bool, place: str, like: Any) -> Graph:
 
 @torch.no_grad()
 def _left(codec: Codec, encode: bool) -> Any:
-    """Return the cache that a chunk leaves behind, on as small a picture as can be."""
+    """Return the cache after a first chunk of the smallest possible picture."""
     return _example(codec, encode, Shape(1, 1, 2, 2, 1), 0, following=True)[1]
 
 
 @torch.no_grad()
 def _example(codec: Codec, encode: bool, shape: Shape, steps: int, *, following: bool) -> Tuple[Tensor, Any]:
-    """Return a random chunk, and the cache of a random first chunk where it follows one."""
+    """Return a random chunk, and if `following` the cache after a random first chunk."""
     device = next(codec.vae.parameters()).device
     unit = codec.spatial if encode else 1
     size = (shape.batch, 3 if encode else codec.channels)
@@ -231,7 +231,7 @@ def _example(codec: Codec, encode: bool, shape: Shape, steps: int, *, following:
 
 
 def flattened(cache: Any) -> List[Tensor]:
-    """Return the tensors of a nested cache, in the order in which it holds them."""
+    """Return the tensors of a nested cache in its own order."""
     if isinstance(cache, Tensor):
         return [cache]
     if isinstance(cache, dict):

@@ -1,10 +1,10 @@
-"""Weights to go on training with, out of the ONNX files that ship.
+"""Read weights for further training from the ONNX files that ship.
 
 python -m harmovid_export.reopen server/harmovid_server/engines/harmonize weights.pt
 python -m harmovid_training.harmonizer train --clips CLIPS --out RUN --start weights.pt
 
-The export folds each normalisation into the convolution before it. Here the normalisation becomes one that only adds
-the bias that was left of it: the network answers as before. Its compact part is then meant to stay as it is.
+The export folds each normalisation into the convolution before it. Here each normalisation is restored as one that only
+adds the remaining bias, so the network computes the same results. Its compact part is not meant to be trained further.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ GATE = "head.gate"
 
 
 def reopen(folder: Path) -> Harmonizer:
-    """Return the network in `folder`; its confidence is as new.
+    """Return the network in `folder`; its confidence is untrained.
 
     Raises:
-        InputError: the files are not there, or are of another network.
+        InputError: the files are missing or are of another network.
     """
     model = Harmonizer().eval()
     state, folded = _read(folder, model)
@@ -52,7 +52,7 @@ def reopen(folder: Path) -> Harmonizer:
 
 
 def _read(folder: Path, model: Harmonizer) -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
-    """Return the weights by their names in torch, and the folded biases by their normalisation's name."""
+    """Return the weights by their names in torch, and the folded biases by the names of their normalisations."""
     state, folded, missing = model.state_dict(), {}, set()
     for part in PARTS:
         path = folder / f"{part}.onnx"

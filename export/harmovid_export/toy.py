@@ -1,6 +1,6 @@
 """The toy's one-step models as engine bundles: `python -m harmovid_export.toy --toy out/toy --out out/toy-bundles`.
 
-What is not trained yet is trained first (`harmovid_training.toy`, docs/training.md): VAE, stage 1 and both students.
+Missing parts are trained first (`harmovid_training.toy`, docs/training.md): VAE, stage 1 and both students.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ BUNDLES = {"deflicker_student": "toy-deflicker", "student": "toy-harmovid"}
 
 
 def export_toy(toy: Toy, out: Path) -> None:
-    """Write both bundles into a folder, training what is missing.
+    """Write both bundles into a folder, training missing parts first.
 
     Raises:
-        HarmoVidError: a part that cannot be used or exported.
+        HarmoVidError: a part cannot be used or exported.
     """
     toy.vae()
     for part, name in BUNDLES.items():
@@ -43,7 +43,7 @@ def _say(line: str) -> None:
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
-    """Export the toy and return 0, or 1 where it cannot be."""
+    """Export the toy and return 0, or 1 if it failed."""
     parser = argparse.ArgumentParser(prog="python -m harmovid_export.toy", description=__doc__)
     parser.add_argument("--toy", type=Path, default=Path("out/toy"), help="folder of `make train-toy`")
     parser.add_argument("--out", type=Path, default=Path("out/toy-bundles"), help="folder of the bundles")

@@ -4,9 +4,9 @@
     scores = {each.key: each.value(judged, Result(frames)) for each in MEASURES if judged.has(each.needs)}
 
 `truth` is the right result, `reference` the video whose motion a result should keep. Pictures are scene-linear
-`(T, H, W, 3)`; all measures except `stops` and `flicker` are taken on their view (`quality.view`). "Foreground" means weighted
-by the mask. LPIPS, CLIP score and RAFT need weights: `Extras` holds the measures that can be computed, and says why the
-others cannot.
+`(T, H, W, 3)`; all measures except `stops` and `flicker` are taken on their view (`quality.view`). "Foreground" means
+weighted by the mask. LPIPS, CLIP score and RAFT need weights: `Extras` holds the measures that can be computed, and
+says why the others cannot.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A graph as an ONNX file: exported by torch, free sizes named, stripped of what it was made with.
+"""A graph as an ONNX file: exported by torch, with named free sizes and without traces of the exporting machine.
 
     build(graph, folder, "float16")          # folder/transformer.onnx, and .onnx.data where the weights are large
 
@@ -33,7 +33,7 @@ def build(graph: Graph, folder: Path, precision: str, external_bytes: int = EXTE
 
     Args:
         precision: of the weights: float32, float16 or bfloat16.
-        external_bytes: weights of more than this in all go into `ROLE.onnx.data`.
+        external_bytes: if all weights together are larger than this, they go into `ROLE.onnx.data`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     module = graph.in_precision(precision)
@@ -59,7 +59,7 @@ def exported(graph: Graph, module: nn.Module, opset: int) -> Any:
             inputs[name] = inputs[name].to(weight.dtype)
     axes = [dict.fromkeys(graph.free[name], torch.export.Dim.DYNAMIC) for name in graph.inputs]
     with warnings.catch_warnings():
-        # Deprecations inside the exporter are its own business.
+        # The exporter's own deprecation warnings are not ours to fix.
         warnings.simplefilter("ignore")
         return torch.onnx.export(
             module, graph.arguments(inputs), dynamo=True, opset_version=opset, verbose=False,
@@ -69,7 +69,7 @@ def exported(graph: Graph, module: nn.Module, opset: int) -> Any:
 
 
 def _name_sizes(graph: Graph, model: Any) -> None:
-    """Give the free sizes of inputs and outputs the graph's names in place of the exporter's."""
+    """Replace the exporter's names of free sizes by those of the graph, in inputs and outputs."""
     names: Dict[str, str] = {}
     for value in model.graph.inputs:
         for axis, name in graph.free[value.name].items():
@@ -89,7 +89,7 @@ def _name_sizes(graph: Graph, model: Any) -> None:
 
 
 def _strip(model: Any) -> None:
-    """Take this machine's layer names, source lines and intermediate shapes out of a file that travels."""
+    """Remove module names, source lines (paths of this machine) and intermediate shapes from the file."""
     for node in model.graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None

@@ -1,4 +1,4 @@
-"""Whether an ONNX file computes what torch computes: on shapes that were not traced, in float32 as the truth.
+"""Comparison of an ONNX file with torch in float32, at shapes that were not traced.
 
 check(graph, path, "float16")        # {"float16 2x3x...": 7e-4}; InputError beyond LIMITS
 """
@@ -30,7 +30,7 @@ def check(graph: Graph, path: Path, precision: str, shapes: Iterable[Shape] = SH
     """Return the distance at each shape.
 
     Raises:
-        InputError: one is beyond the precision's limit.
+        InputError: a distance is above the limit of the precision.
     """
     run = _reference(path) if precision == "bfloat16" else _onnxruntime(path)
     distances = []
@@ -82,7 +82,7 @@ def _onnxruntime(path: Path) -> Any:
 
 
 def _reference(path: Path) -> Any:
-    """Return the file in ONNX's own interpreter, which knows every type."""
+    """Return the file in ONNX's reference interpreter, which supports every type."""
     model = onnx.load(str(path))
     evaluator = onnx.reference.ReferenceEvaluator(model)
     kinds = {

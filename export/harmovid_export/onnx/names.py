@@ -1,7 +1,7 @@
-"""Which weight of a checkpoint an ONNX file's initializer is: for refits, LoRA swaps and reading a file again.
+"""The map from an ONNX file's initializers to the checkpoint's weights: for refits, LoRA swaps and reading a file back.
 
-The exporter transposes the weights of linear layers and gives them names of its own. They are found again by their
-values; the map travels in the file's metadata under `KEY`.
+The exporter transposes the weights of linear layers and renames them. They are matched by their values; the map is
+stored in the file's metadata under `KEY`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ NameMap = Dict[str, List[str]]
 def name_map(
     initializers: Iterable[Tuple[str, npt.NDArray[Any]]], weights: Mapping[str, Tensor], prefix: str
 ) -> NameMap:
-    """Return initializer to the names in the checkpoint; constants of the graph are left out.
+    """Return the names in the checkpoint for each initializer; constants of the graph are left out.
 
     Args:
         weights: of the exported module, in the file's precision.
-        prefix: what their names have beyond those in the checkpoint.
+        prefix: of their names, which the checkpoint's names do not have.
     """
     arrays = dict(initializers)
     known: Dict[str, List[str]] = {}
@@ -50,7 +50,7 @@ def name_map(
 
 
 def dumped(names: NameMap) -> str:
-    """Return a map as it stands in a file's metadata."""
+    """Return a map as text for a file's metadata."""
     return json.dumps(names, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,8 +1,8 @@
-"""One network as a TensorRT plan, built in a process of its own: a builder that crashes takes nothing with it.
+"""One network as a TensorRT plan, built in a child process, so that a crash of the builder does not end this one.
 
     built = build(folder, network, plan, library="tensorrt_rtx", gpu="sm89")
 
-Some versions of TensorRT crash on bfloat16 networks (NVIDIA/TensorRT issue 4842): here that is an error in words.
+Some versions of TensorRT crash on bfloat16 networks (NVIDIA/TensorRT issue 4842); here that becomes a `BundleError`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that was built; `types` says how many layers compute in which type, `peak_mb` what the builder took."""
+    """A plan that was built; `types` counts layers by their type, `peak_mb` is the builder's peak memory."""
 
     file: str
     seconds: float
@@ -56,7 +56,7 @@ def library_named(name: str) -> str:
     """Return the library to use: the named one, or for "auto" the first that is installed.
 
     Raises:
-        InputError: none is.
+        InputError: none is installed.
     """
     if name != "auto":
         return name
@@ -72,14 +72,14 @@ def build(
     folder: Path, network: NetworkInfo, file: str, *, library: str, gpu: str = "current", workspace: int = 0,
     tell: Tell = lambda line: None,
 ) -> Plan:  # fmt: skip
-    """Build `folder/file` from the network's ONNX file; the log lies beside it as `.log`.
+    """Build `folder/file` from the network's ONNX file; the log is written beside it as `.log`.
 
     Args:
-        gpu: current, or "sm89" and the like, for which TensorRT for RTX builds without having it.
-        workspace: megabytes of GPU memory that the builder may use; 0 leaves it to the library.
+        gpu: "current", or a name such as "sm89": TensorRT for RTX can build for GPUs that are not in this machine.
+        workspace: megabytes of GPU memory that the builder may use; 0 takes the library's default.
 
     Raises:
-        BundleError: it cannot be built; says which kind of thing is wrong and what to do.
+        BundleError: it cannot be built; the message names the kind of problem, the fix what to do.
     """
     log = folder / f"{file}.log"
     request = {
@@ -103,7 +103,7 @@ def build(
 
 
 def _run(request: Dict[str, Any], tell: Tell) -> Dict[str, Any]:
-    """Run the child and return its last line; one of our own where it died without."""
+    """Run the child and return its last line; if the child ended without one, a line that says so."""
     python = os.environ.get(PYTHON) or sys.executable
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "request.json"

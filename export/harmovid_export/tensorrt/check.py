@@ -1,7 +1,7 @@
-"""Whether a plan gives numbers at all: run once at its usual shape, on the GPU that is here.
+"""Check that a plan's outputs are finite: it is run once at its usual shape on this machine's GPU.
 
 FP16 plans have given NaN on some versions and cards (NVIDIA/TensorRT issue 4748), so every plan is run before
-a manifest names it. Without a GPU there is nothing to run, and the answer says so.
+a manifest names it. Without a GPU it cannot be run, and the result says so.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def check(folder: Path, file: str, network: NetworkInfo) -> str:
 
 
 def example(network: NetworkInfo) -> Dict[str, Any]:
-    """Return inputs of the usual shape, of the size that proxies and noise have."""
+    """Return inputs of the usual shape, with values in the range of proxies and noise."""
     rng = np.random.default_rng(0)
     made: Dict[str, Any] = {}
     for one in network.inputs:

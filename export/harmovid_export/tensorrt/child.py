@@ -1,10 +1,10 @@
-"""The process that builds one plan and dies: a script for any Python that has the library; it needs nothing else.
+"""The child process that builds one plan and ends: a script for any Python that has the library, without other needs.
 
     python child.py REQUEST.json
 
 The request holds: library, onnx, plan, log, inputs {name: {dtype, min, opt, max}}, gpu, workspace. Lines of JSON on
-stdout say how far it is ({"progress": "...", "done": 0, "total": 9}); the last one is {"built": {...}} or
-{"failed": "why", "kind": "..."}. A builder may crash: the parent then finds no last line, and the log.
+stdout report progress ({"progress": "...", "done": 0, "total": 9}); the last one is {"built": {...}} or
+{"failed": "why", "kind": "..."}. If the builder crashes the last line is missing; the parent then reads the log.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FailedError(Exception):
 
 
 def main(words: List[str]) -> int:
-    """Build what the request asks for and say how it went; return 0, or 1 where it failed."""
+    """Build the plan of the request and print the result; return 0, or 1 if it failed."""
     request = json.loads(Path(words[0]).read_text(encoding="utf-8"))
     started = time.monotonic()
     try:
@@ -49,7 +49,7 @@ def say(**fields: Any) -> None:
 
 
 def build(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Build and write the plan; return what the library is and how large the plan has become."""
+    """Build and write the plan; return the library's version and the plan's size."""
     trt, log = load(request["library"]), Log(Path(request["log"]))
     logger = log.logger(trt)
     builder = trt.Builder(logger)
@@ -83,7 +83,7 @@ def load(name: str) -> Any:
 
 
 class Log:
-    """What the library says, in a file; the last errors are kept to be told."""
+    """Writes the library's messages to a file; the last errors are kept for the parent."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -115,14 +115,15 @@ class Log:
 
 
 def strongly_typed(trt: Any) -> int:
-    """Return the flags of a network whose types are the file's; newer libraries know nothing else."""
+    """Return the flags of a strongly typed network, whose types are those of the file; newer libraries have no
+    other."""
     flags = getattr(trt, "NetworkDefinitionCreationFlag", None)
     typed = getattr(flags, "STRONGLY_TYPED", None)
     return 0 if typed is None else 1 << int(typed)
 
 
 def check_inputs(trt: Any, network: Any, wanted: Dict[str, Any]) -> None:
-    """Raise `FailedError` where the file has other inputs or types than the manifest says."""
+    """Raise `FailedError` if the inputs or types of the file differ from the manifest's."""
     names = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT64": "int64", "INT32": "int32"}
     found = {}
     for index in range(network.num_inputs):
@@ -138,7 +139,7 @@ def check_inputs(trt: Any, network: Any, wanted: Dict[str, Any]) -> None:
 
 
 def target(trt: Any, config: Any, gpu: str) -> None:
-    """Set the GPU to build for; only TensorRT for RTX builds for another one than that of this machine."""
+    """Set the GPU to build for; only TensorRT for RTX can build for a GPU that is not in this machine."""
     if gpu == "current":
         return
     capability = getattr(getattr(trt, "ComputeCapability", None), gpu.upper(), None)
@@ -150,7 +151,7 @@ def target(trt: Any, config: Any, gpu: str) -> None:
 
 
 def add_profile(builder: Any, config: Any, network: Any, inputs: Dict[str, Any], log: Log) -> None:
-    """Tell the builder which shapes will come; raise `FailedError` for a profile that it does not take."""
+    """Add the range of input shapes to the builder; raise `FailedError` if it refuses the profile."""
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         one = network.get_input(index)
@@ -169,13 +170,13 @@ def add_profile(builder: Any, config: Any, network: Any, inputs: Dict[str, Any],
 
 
 def watch(trt: Any, config: Any) -> None:
-    """Tell the parent of each phase of the build."""
+    """Report each phase of the build to the parent."""
     base = getattr(trt, "IProgressMonitor", None)
     if base is None:
         return
 
     class Monitor(base):  # type: ignore[misc, valid-type]
-        """Says where the builder is."""
+        """Reports the builder's progress."""
 
         def __init__(self) -> None:
             base.__init__(self)
@@ -193,7 +194,7 @@ def watch(trt: Any, config: Any) -> None:
 
 
 def types_of(network: Any) -> Dict[str, int]:
-    """Return how many layers compute in which type: what a strongly typed network will really do."""
+    """Return the number of layers by the type that they compute in."""
     counts: Dict[str, int] = {}
     for index in range(network.num_layers):
         layer = network.get_layer(index)

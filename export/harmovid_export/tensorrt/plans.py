@@ -1,4 +1,4 @@
-"""All plans of a bundle: built, checked, and named in the manifest, which is written again with their hashes."""
+"""All plans of a bundle: built, checked, and added with their hashes to the manifest, which is written again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEFT_OUT = ("prompt",)
 
 @dataclass(frozen=True)
 class Built:
-    """One plan, as it is told: `checked` is "finite" or why it could not be run."""
+    """One plan, for the command's output: `checked` is "finite", or why it could not be run."""
 
     file: str
     seconds: float
@@ -37,8 +37,9 @@ def build_plans(
         roles: of the networks; all where empty.
 
     Raises:
-        InputError: a role that is not there, or no library.
-        BundleError: a damaged bundle, or a plan that cannot be built or gives no numbers; the manifest stays as it was.
+        InputError: the bundle has no such role, or no library is installed. BundleError: the bundle is damaged, or a
+        plan cannot be built or its outputs are not finite; the manifest is then
+            not changed.
     """
     manifest = bundle.verify(folder)
     wanted = tuple(roles) or tuple(role for role in manifest.networks if role not in LEFT_OUT)
