@@ -36,7 +36,7 @@ ERRORS = Metric(
     "harmovid_errors",
     COUNTER,
     ("of", "code"),
-    "Errors by code (harmovid.errors): of a frame, job or request.",
+    "Errors by code (harmovid.errors): of a frame, job, request or session.",
 )
 LOADS = Metric(
     "harmovid_engine_loads",
@@ -55,6 +55,7 @@ STAGES = Metric(
 JOBS = Metric(
     "harmovid_jobs", GAUGE, ("state",), "Jobs that are queued, running, or have no client (detached)."
 )
+CLIENTS = Metric("harmovid_clients", GAUGE, (), "Clients that are connected.")
 QUEUED_FRAMES = Metric(
     "harmovid_frames_waiting", GAUGE, (), "Frames of all jobs that have not been computed yet."
 )
@@ -68,7 +69,7 @@ INFO = Metric("harmovid_server", GAUGE, ("version",), "1, with the server's vers
 
 METRICS = (
     SUBMITTED, ENDED, FRAMES, BYTES, ERRORS, LOADS, LOST, AUDIT_LOST, STAGES,
-    JOBS, QUEUED_FRAMES, SPOOL, READY, MEMORY, GPU, INFO,
+    JOBS, CLIENTS, QUEUED_FRAMES, SPOOL, READY, MEMORY, GPU, INFO,
 )  # fmt: skip
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

@@ -44,6 +44,7 @@ class ZapAuthenticator:
             KeyFileError: the list cannot be read or has a malformed line.
         """
         self._list = KeyList(path, log)
+        self._refused = 0
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(ADDRESS)
@@ -52,6 +53,11 @@ class ZapAuthenticator:
     def keys(self) -> Mapping[str, ListedKey]:
         """The keys that may connect."""
         return self._list.listed
+
+    def take_refused(self) -> int:
+        """Return how many connections have been refused since the last call."""
+        refused, self._refused = self._refused, 0
+        return refused
 
     def answer(self) -> None:
         """Answer every question that is waiting."""
@@ -73,6 +79,7 @@ class ZapAuthenticator:
         request_id, domain, address, mechanism = request[1], request[2], request[3], request[5]
         user = self._user(domain, mechanism, request[_HEAD:])
         if user is None:
+            self._refused += 1
             log.warning(
                 "a client with an unknown key was refused, from %s", address.decode("ascii", "replace")
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import zmq
@@ -65,6 +66,8 @@ class Front:
         self._authenticator: Optional[ZapAuthenticator] = None
         self._data_port = 0
         self._data_local = ""
+        self._refused: Counter[str] = Counter()
+        self._told_clients = 0
         self._tidy_at_s = 0.0
         self._more = False
 
@@ -170,6 +173,7 @@ class Front:
             version = wire.common_version(message.body["versions"])
             session = self.sessions.open(incoming.routing_id, incoming.user, now)
         except HarmoVidError as error:
+            self._refused[error.code] += 1
             body = {"error": wire.error_body(error)}
             self.sender.answer(TO_CLIENT_CONTROL, incoming.routing_id, "REJECT", body, message.ref)
             return
@@ -241,6 +245,7 @@ class Front:
         self._end(session, channel, error)
 
     def _end(self, session: Session, channel: str, error: HarmoVidError) -> None:
+        self._refused[error.code] += 1
         self.sender.send_final_error(session, channel, error)
         self._drop(session, str(error))
 
@@ -307,6 +312,18 @@ class Front:
                 self._drop(session, "silent")
         if self._authenticator is not None and self._authenticator.reload_if_changed():
             self._drop_unauthorized()
+        self._tell_clients()
+
+    def _tell_clients(self) -> None:
+        """Tell main how many clients there are, and how many were refused for what, where that has changed."""
+        if self._authenticator is not None:
+            self._refused[AuthError.code] += self._authenticator.take_refused()
+        refused = {code: count for code, count in self._refused.items() if count}
+        count = len(self.sessions.by_token)
+        if refused or count != self._told_clients:
+            self.link.send("clients", count=count, refused=refused)
+            self._refused.clear()
+            self._told_clients = count
 
     def _drop_unauthorized(self) -> None:
         """End the sessions of keys that are no longer on the list; their connections stay, without a session."""

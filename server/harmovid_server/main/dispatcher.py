@@ -48,6 +48,7 @@ class LinkDispatcher:
             "receive_failed": self._receive_failed,
             "acked": self._acked,
             "gone": self._gone,
+            "clients": self._clients,
             "result_lost": self._result_lost,
             "computed": self._computed,
             "frame_failed": self._frame_failed,
@@ -85,7 +86,7 @@ class LinkDispatcher:
         if name in state.workers:
             placement.worker_lost(state, name)
         elif name == state.front:
-            state.front = None
+            state.front, state.clients = None, 0
             for job in [job for job in state.jobs.values() if job.session is not None]:
                 state.detach(job)
         elif name == state.fetcher:
@@ -183,6 +184,11 @@ class LinkDispatcher:
         for job in list(self.state.jobs.values()):
             if job.session == message["session"]:
                 self.state.detach(job)
+
+    def _clients(self, _name: str, message: Message) -> None:
+        self.state.clients = int(message["count"])
+        for code, count in message["refused"].items():
+            self.state.tally.count(names.ERRORS, "session", code, by=count)
 
     def _result_lost(self, _name: str, message: Message) -> None:
         """A result cannot be read any more (somebody has been at the spool): have it made once more."""

@@ -48,6 +48,7 @@ def _gauges(state: ServerState) -> Dict[str, Any]:
     }  # fmt: skip
     return {
         names.JOBS.name: [[[name], count] for name, count in by_state.items()],
+        names.CLIENTS.name: [[[], state.clients]],
         names.QUEUED_FRAMES.name: [[[], sum(job.owes for job in jobs)]],
         names.SPOOL.name: [[[name], size] for name, size in sizes.items()],
     }

@@ -70,6 +70,7 @@ class ServerState:
         self.front: Optional[str] = None
         self.fetcher: Optional[str] = None
         self.draining = False
+        self.clients = 0
         self.tally = Tally()
         self.users = Users(config)
         self._audit = AuditLog(config.audit_file)

@@ -93,6 +93,17 @@ def test_errors_are_counted_by_what_failed_and_code(tmp_path: Path) -> None:
     assert counts(rig, names.ENDED) == {("FAILED",): 1}
 
 
+def test_the_front_tells_of_clients_and_refusals(tmp_path: Path) -> None:
+    """Its newest count is shown, its refusals add up by code, and a dead front has no clients."""
+    rig = DispatcherRig(tmp_path)
+    rig.hear("front.1", "clients", count=3, refused={"auth": 2})
+    rig.hear("front.1", "clients", count=1, refused={"auth": 1, "protocol": 4})
+    assert numbers(rig.state, {})["gauges"][names.CLIENTS.name] == [[[], 1]]
+    assert counts(rig, names.ERRORS) == {("session", "auth"): 3, ("session", "protocol"): 4}
+    rig.kill("front.1")
+    assert numbers(rig.state, {})["gauges"][names.CLIENTS.name] == [[[], 0]]
+
+
 def test_gauges_say_what_is_there_now(tmp_path: Path) -> None:
     """Jobs by state, frames that wait, the spool's account; a job without a client is detached."""
     rig = DispatcherRig(tmp_path, active_jobs=1)
@@ -167,6 +178,10 @@ def test_a_real_server_shows_a_real_job(tmp_path: Path) -> None:
             peer.source = lambda layer, frame: tiny_exr(value=frame / 8)
             peer.submit(job := spec("1-3", engine="null"))
             assert peer.run_to_end(job["job_id"])["state"] == "DONE"
+            wait_until(lambda: samples(get(port, "/metrics")[1])["harmovid_clients"] == {(): 1})
+            peer.send("SUBMIT", {"spec": spec()})  # no ref
+            assert peer.wait(lambda m: m.type == "ERROR").body["error"]["code"] == "protocol"
+            peer.start()
             refused = peer.submit(spec(engine="magic"))
             assert refused.type == "REJECT"
         wait_until(
@@ -179,6 +194,7 @@ def test_a_real_server_shows_a_real_job(tmp_path: Path) -> None:
             )
         )
         found = samples(get(port, "/metrics")[1])
+        assert found["harmovid_errors_total"]["protocol", "session"] == 1
         assert found["harmovid_frames_total"] == {("received",): 3, ("computed",): 3, ("delivered",): 3}
         stages = {labels[-1] for labels in found["harmovid_stage_seconds_count"]}
         assert stages == {"queue", "receive", "proxy", "engine", "finish", "deliver"}
