@@ -87,7 +87,7 @@ class JobContext:
 
     Attributes:
         spec, attempt, folder: as in main's `start`.
-        numbers: its frames and its context, in order.
+        own: its frames. numbers: its frames and its context, in order.
         plan: what is done with each of them. engine: what measures them.
         history: where previews go; "" for none.
         done: frames whose result is in `out/`, with the client, or not asked for.
@@ -98,6 +98,7 @@ class JobContext:
     spec: JobSpec
     attempt: int
     folder: Path
+    own: FrameRange
     numbers: FrameRange
     plan: Plan
     engine: Described
@@ -116,13 +117,14 @@ class JobContext:
             InputError: the specification asks for what cannot be done.
         """
         spec = JobSpec.from_dict(message["spec"])
-        numbers = FrameRange.parse(spec.frames)
-        beside = set(FrameRange.parse(spec.context)).difference(numbers) if spec.context else set()
+        own = FrameRange.parse(spec.frames)
+        beside = set(FrameRange.parse(spec.context)).difference(own) if spec.context else set()
         return cls(
             spec=spec,
             attempt=message["attempt"],
             folder=Path(message["folder"]),
-            numbers=FrameRange([*numbers, *beside]) if beside else numbers,
+            own=own,
+            numbers=FrameRange([*own, *beside]) if beside else own,
             plan=Plan.of(spec, engine.info, engine.proxy_lines),
             engine=engine,
             pool=pool,

@@ -138,6 +138,7 @@ class JobRun:
         if found is not None:
             self._position = found.position
             self._proxies.display = found.display
+            self._proxies.is_own = self.context.own[0] <= found.position
             self._proxies.facts = found.facts
             self._renders.take_up(found)
 
@@ -229,12 +230,20 @@ class JobRun:
             self._wait(lambda: self._proxies.can_take and self._renders.open <= most)
             frame = self._proxies.take()
             if frame is not None:
+                if self._proxies.has_changed:
+                    self._forget_context(frame.number)
                 self._push(frame)
         self._finish(most)
         self._wait(lambda: not self._renders.open)
         if self._renders.owed:
             name, number = self.context.spec.engine, min(self._renders.owed)
             raise EngineFailed(f"engine {name} gave no answer for frame {number}.")
+
+    def _forget_context(self, number: int) -> None:
+        """Start the session anew at the job's first frame: what was shown before it has another format."""
+        self.context.unseen.update(n for n in self.context.numbers if n < number and n in self.context.done)
+        self._renders.owed.clear()
+        self._session = self._start_session()
 
     def _finish(self, most: int) -> None:
         """Take what the session still owes: at once where it is a list, answer by answer where it comes as it is made.

@@ -38,6 +38,8 @@ class ProxyStage:
 
     Attributes:
         display: the shot's display window, from its first good frame; empty before.
+        is_own: whether that is a frame of the job; the format of context gives way to that of the job's frames.
+        has_changed: whether it just has.
         children: the codec child that measured a frame, until it is finished.
         facts: what was odd about a frame, until it is finished.
         seconds: what a frame's stages took so far ("proxy", "engine"), until it is finished.
@@ -45,6 +47,7 @@ class ProxyStage:
 
     def __init__(self, context: JobContext, numbers: Iterable[int]) -> None:
         self.display: Tuple[int, ...] = ()
+        self.is_own = self.has_changed = False
         self.children: Dict[int, int] = {}
         self.facts: Dict[int, Dict[str, Any]] = {}
         self.seconds: Dict[int, Dict[str, float]] = {}
@@ -103,7 +106,11 @@ class ProxyStage:
 
     def _proxy(self, number: int, reply: Reply) -> ProxyFrame:
         display: Tuple[int, ...] = tuple(reply.body["facts"]["display"])
-        self.display = self.display or display
+        own = number in self._context.own
+        self.has_changed = bool(self.display) and display != self.display and own and not self.is_own
+        if not self.display or self.has_changed:
+            self.display = display
+        self.is_own = self.is_own or own
         if display != self.display:
             raise FrameMismatch(
                 f"its display window is {size_text(display)}, that of the shot's first frame is "

@@ -263,6 +263,24 @@ def test_context_that_cannot_be_seen_is_said_and_costs_nothing(rig, engine) -> N
     assert notes == {"the engine could not see the frames 1-2 beside it"}
 
 
+def test_context_of_another_format_gives_way(rig, engine, tmp_path, pool) -> None:
+    """Neighbours of another size cost no frame of the job: it is as without those before it, and says so."""
+    alone = Rig(tmp_path / "alone", pool, EngineHost([MemoryEngine()]))
+    for number in (4, 5, 6):
+        alone.write("plate", number, shade(number))
+    alone.run("4-6", engine="memory", ready=[4, 5, 6])
+    for number in (1, 2, 3, 7):
+        rig.write("plate", number, frame(window=(0, 0, 9, 4), display=(0, 0, 9, 4), R=1.0, G=1.0, B=1.0))
+    rig.start("4-6", engine="memory", context="1-3,7", ready=range(1, 8))
+    rig.wait("finished")
+    assert not rig.said("frame_failed")
+    assert sorted(numbers(rig.said("computed"))) == [4, 5, 6]
+    for number in (4, 5):
+        assert rig.result(number).channels["R"].tobytes() == alone.result(number).channels["R"].tobytes()
+    last = next(message for message in rig.said("computed") if message["frame"] == 6)
+    assert last["report"]["notes"] == ["the engine could not see the frames 1-3,7 beside it"]
+
+
 def test_inputs_of_context_are_released_while_nothing_is_made(rig, engine, monkeypatch) -> None:
     """A long run of context does not fill the spool: it is released before the first open frame has come."""
     monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
