@@ -7,12 +7,13 @@ of the frames that were sent; everything is computed in scene-linear light and t
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import numpy.typing as npt
 import OpenImageIO
-from harmovid.errors import FrameMismatch, OutputError
+from harmovid.errors import ColourError, FrameMismatch, OutputError
 from harmovid.pixels import exr
 from harmovid.pixels.apply.fast import apply_stops
 from harmovid.pixels.apply.tiles import field_stops
@@ -20,6 +21,7 @@ from harmovid.pixels.colour.spaces import REC709, Space, space_of
 from harmovid.pixels.colour.srgb import srgb_encode
 from harmovid.pixels.field import LUMA
 from harmovid.pixels.field.exr_channels import GRADE_ATTRIBUTE, global_part, read_grade, read_stops
+from harmovid.pixels.fitting.grade import Cdl, write_cdl, write_cube
 from harmovid.storage.atomic import write_whole
 
 from harmovid_resolve.contract import RunRequest
@@ -34,6 +36,8 @@ LEVELS_STOPS = np.linspace(-7.0, 5.0, 25)
 """Levels of grey and of tints, about middle grey, to which a CDL is fitted: what cameras see of a scene."""
 TINT_STOPS = 0.75
 MIDDLE_GREY = 0.18
+CHECKED_PERCENT, SAME_RATIO = 95.0, 0.01
+"""So much of a picture has to be as near as that: halves round, and highlights may be cut off."""
 NOTICEABLE_STOPS = 0.05
 """As `harmovid grade`: about the least change an eye notices."""
 
@@ -89,8 +93,10 @@ def _relit(stored: Float32, stops: Float32, space: Space, alpha: Any) -> Float32
     return np.where((stops == 0).all(axis=-1, keepdims=True), stored, changed).astype(np.float32)
 
 
-def write_field(whole: str, out: str) -> None:
-    """Write a result's field as a picture of its own: R, G, B are stops, float32; it has no colour space.
+def write_field(whole: str, out: str, space_name: str) -> None:
+    """Write a result's field as a picture of its own: R, G, B are stops, float32.
+
+    The file states the primaries of the light that the field changes, so that whoever applies it can go there.
 
     Raises:
         FrameError: there is no field in the file. OutputError: it cannot be written.
@@ -98,40 +104,69 @@ def write_field(whole: str, out: str) -> None:
     frame = exr.read(whole)
     stops = read_stops(frame)
     header = frame.header
+    primaries = space_of(space_name, frame.chromaticities).primaries
     kept = {name: header.attributes[name] for name in (GRADE_ATTRIBUTE,) if name in header.attributes}
+    kept["chromaticities"] = exr.Attribute.of("chromaticities", primaries)
     plain = exr.PartHeader.make(header.data_window, header.display_window, "zip", header.pixel_aspect, kept)
     planes = {name: np.ascontiguousarray(stops[..., i]) for i, name in enumerate("RGB")}
     _save(out, exr.write(exr.make_frame(plain, planes)))
 
 
-def cdl(paths: List[str], space_name: str, request: RunRequest) -> Tuple[Dict[str, Any], List[str]]:
-    """Return one CDL for the overall part of the fields of a shot, for the space that was sent, and warnings.
+def check_space(plate: str, whole: str, space_name: str) -> None:
+    """Raise `ColourError` where the server reads the colours of a frame by another configuration than this machine.
+
+    Args:
+        plate, whole: a frame that was sent, and the server's result of it at full strength, with the field.
+        space_name: OpenColorIO name of their colours.
+
+    Raises:
+        ColourError: plate and field do not give the result. FrameError: one of them cannot be read.
+    """
+    frame, answer = exr.read(plate), exr.read(whole)
+    stored, stops = exr.layer_rgb(frame)[1], read_stops(answer)
+    made, given = (
+        _relit(stored, stops, space_of(space_name, frame.chromaticities), None),
+        exr.layer_rgb(answer)[1],
+    )
+    off = np.abs(made - given) / (np.abs(given) + 0.01)
+    if float(np.percentile(off, CHECKED_PERCENT)) > SAME_RATIO:
+        raise ColourError(
+            f"the server reads {space_name or 'these files'} by another colour configuration than this machine.",
+            fix="Set OCIO to the same configuration on both, or take strength, luma and chroma at 1.",
+        )
+
+
+def cdl(paths: List[str], sent: str, seen: str, request: RunRequest) -> Tuple[Dict[str, Any], List[str]]:
+    """Return one CDL for the overall part of the fields of a shot, and warnings.
 
     It is fitted to the mean of the frames' corrections, per channel `code * slope + offset`; power, saturation are 1.
+    overall.cdl, and overall.cube of the middle frame, are written beside the results.
 
     Args:
         paths: results with fields.
-        space_name: OpenColorIO name of the codes that the CDL will work on; empty: linear.
+        sent: OpenColorIO name of the frames' colours; empty: linear, as the files say.
+        seen: that of the codes that the CDL will work on; empty: the same as was sent.
         request: strength, luma and chroma.
 
     Raises:
-        FrameError: a result carries no field.
+        FrameError: a result carries no field. OutputError: a file cannot be written.
     """
     colours = _colours()
-    changes, space = [], space_of(space_name)
+    changes, space = [], space_of(sent)
     for path in paths:
         frame = exr.read(path)
-        space = space_of(space_name, frame.chromaticities)
+        space = space_of(sent, frame.chromaticities)
         stops = field_stops(colours[:, None], global_part(read_grade(frame)), origin=(0, 0))[:, 0]
         changes.append(weighed(stops, request.strength, request.luma, request.chroma).astype(np.float64))
+    codes_of = space_of(seen) if seen else space
     mean = np.mean(changes, axis=0)
     spread = float(np.abs(np.array(changes) - mean).max())
-    codes = space.from_linear(colours[None])[0].astype(np.float64)
-    wanted = space.from_linear((colours * np.exp2(mean)).astype(np.float32)[None])[0].astype(np.float64)
-    slope, offset = _lines(codes, wanted)
-    made = space.to_linear((codes * slope + offset).astype(np.float32)[None])[0].astype(np.float64)
-    target = colours * np.exp2(mean)
+    target = np.asarray(colours * np.exp2(mean), np.float32)
+    codes, wanted = (codes_of.from_linear(light[None], space.primaries)[0] for light in (colours, target))
+    slope, offset = _lines(codes.astype(np.float64), wanted.astype(np.float64))
+    made = codes_of.to_linear((codes * slope + offset).astype(np.float32)[None], space.primaries)[0]
     off = float(np.abs(np.log2(np.maximum(made, 1e-9)) - np.log2(target)).max())
+    _write_grades(request.out, paths[len(paths) // 2], space, Cdl(_triple(slope), _triple(offset)))
     warnings = []
     if spread > NOTICEABLE_STOPS:
         warnings.append(
@@ -143,7 +178,18 @@ def cdl(paths: List[str], space_name: str, request: RunRequest) -> Tuple[Dict[st
             f"a CDL cannot say all of the correction: the worst colour is off by {off:.2f} stops."
         )
     found = {"slope": slope.tolist(), "offset": offset.tolist(), "power": [1.0, 1.0, 1.0], "saturation": 1.0}
-    return {**found, "off_stops": off, "spread_stops": spread}, warnings
+    return {**found, "space": seen or sent, "off_stops": off, "spread_stops": spread}, warnings
+
+
+def _write_grades(out: str, middle: str, space: Space, grade: Cdl) -> None:
+    """Write overall.cdl, and overall.cube of one frame, beside the results: for other programs."""
+    folder = Path(out).parent
+    write_cdl(folder / "overall.cdl", grade, folder.name)
+    write_cube(folder / "overall.cube", read_grade(exr.read(middle)), primaries=space.primaries)
+
+
+def _triple(values: Float64) -> Tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 def _colours() -> Float32:

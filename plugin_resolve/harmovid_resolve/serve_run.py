@@ -20,6 +20,7 @@ from harmovid import Client, EngineInfo, FramePattern, FrameRange, HarmoVidError
 from harmovid.errors import InputError, JobCancelled
 
 from harmovid_resolve.contract import Colour, RunRequest
+from harmovid_resolve.working import space_of_grade
 
 WHOLE = "whole"
 """The folder beside the results with the server's own answer."""
@@ -127,19 +128,20 @@ class Run:
         from harmovid_resolve import serve_pixels
 
         request, space = self.request, self.colour.space
-        whole = FramePattern.parse(self._whole)
+        whole, plate = FramePattern.parse(self._whole), self._job.plan.layers[self._engine.target]
+        if frames:
+            serve_pixels.check_space(plate.path(frames[0]), whole.path(frames[0]), space)
         if request.output == "cdl":
-            cdl, warnings = serve_pixels.cdl([whole.path(frame) for frame in frames], space, request)
-            report["cdl"] = cdl
+            paths = [whole.path(frame) for frame in frames]
+            report["cdl"], warnings = serve_pixels.cdl(paths, space, space_of_grade(self.colour), request)
             return warnings
         out = FramePattern.parse(request.out)
-        plate = self._job.plan.layers[self._engine.target]
         told = time.monotonic()
         for index, frame in enumerate(frames):
             if self._cancelled:
                 raise JobCancelled("the run was cancelled.")
             if request.output == "field":
-                serve_pixels.write_field(whole.path(frame), out.path(frame))
+                serve_pixels.write_field(whole.path(frame), out.path(frame), space)
             else:
                 serve_pixels.write_look(plate.path(frame), whole.path(frame), out.path(frame), space, request)
             self._on_frame(frame, out.path(frame))

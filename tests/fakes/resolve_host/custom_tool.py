@@ -19,7 +19,8 @@ INPUTS = frozenset(
     {f"{name}Expression" for name in CHANNELS}
     | {f"Image{i}" for i in (1, 2, 3)}
     | {f"NumberIn{i}" for i in range(1, 9)}
-    | {f"{kind}{i}" for kind in ("Setup", "Intermediate") for i in range(1, 5)}
+    | {f"{kind}{i}" for kind in ("Setup", "Intermediate", "ShowPoint") for i in range(1, 5)}
+    | {f"{kind}{i}" for kind in ("NameforNumber", "ShowNumber") for i in range(1, 9)}
 )
 FUNCTIONS: Dict[str, Callable[..., Any]] = {
     "abs": np.abs, "exp": np.exp, "ln": np.log, "log": np.log10, "max": np.maximum, "min": np.minimum,
