@@ -13,7 +13,8 @@ from typing import Any, Dict, List, Mapping
 from harmovid_resolve.calls import act, has, tell
 from harmovid_resolve.clip import Clip
 from harmovid_resolve.errors import HostError
-from harmovid_resolve.restore import Grade, Kept
+from harmovid_resolve.restore import Kept
+from harmovid_resolve.restore_clip import Grade
 from harmovid_resolve.session import Session
 
 __all__ = ["apply", "cdl_map"]
