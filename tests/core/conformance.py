@@ -339,6 +339,18 @@ def check_missing_frames(address: str, engine: str) -> None:
         assert (state["state"], state["failed"], state["delivered"]) == ("DONE", 2, 6)
 
 
+def check_context(address: str, engine: str) -> None:
+    """3, spec: frames of `context` are in no count and get no result; one that cannot be sent is no failed frame."""
+    with Peer(address).attach() as peer:
+        spec = {"job_id": secrets.token_hex(16), "engine": engine, "frames": "3-4", "layers": ["plate"]}
+        answer = peer.ask("SUBMIT", {"spec": {**spec, "context": "1-6"}})
+        assert (answer.type, answer.body["total"]) == ("ACCEPT", 2)
+        results = peer.serve(spec["job_id"], missing=(2, 6), until=2)
+        assert sorted(results) == [3, 4]
+        state = peer.final(spec["job_id"])
+        assert (state["state"], state["total"], state["delivered"], state["failed"]) == ("DONE", 2, 2, 0)
+
+
 def check_unreadable_frames(address: str, engine: str) -> None:
     """6: a frame that is no EXR fails alone, with an error of its own."""
     with Peer(address).attach() as peer:
