@@ -108,7 +108,7 @@ class FilePlan:
             _shared(layers, roots),
             _chosen(exr_layers, images, "image", "a layer"),
             _chosen(matte_channels, mattes, "matte", "a channel"),
-            context.frames(numbers, _seen(layers, leader)),
+            context.frames(numbers, _seen(layers, leader) if context.handles else FrameRange()),
             leader,
         )
 
