@@ -1,4 +1,4 @@
-"""HarmoVid's light client: what hosts, the command line and the server share.
+"""HarmoVid's host API: the client that plugins, scripts and the command line use.
 
     from harmovid import JobFiles, connect, load_settings
 

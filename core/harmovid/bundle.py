@@ -5,8 +5,8 @@
     manifest = bundle.verify("/srv/models/relight")        # the same, and every file has the hash it should have
     bundle.write("/srv/models/relight", manifest)          # fills in the hashes and writes manifest.json
 
-A bundle is what an engine with networks is made of, those that ship with the package included. All its files lie
-beside `manifest.json`:
+Every engine with networks is loaded from a bundle, also the ones that ship with the package. All files of a bundle are
+in the same folder as `manifest.json`:
 
     {"schema": 1, "name": "harmonize", "version": "3", "task": "harmonize", "kind": "harmonizer",
      "networks": {"encoder": {"file": "encoder.onnx", "sha256": "...",
@@ -16,9 +16,10 @@ beside `manifest.json`:
      "colour": {...}, "constants": {...}, "scheduler": {}, "precision": "float32",
      "runtime": {"onnxruntime": "1.20"}, "licence": "Apache-2.0", "card": "card.md"}
 
-A size in `shape` is a number, or the name of a size that is free. `profile` gives the smallest, usual and largest
+A size in `shape` is a number, or a name if the size is free. `profile` gives the smallest, usual and largest
 full shape of an input with free sizes. `data` are an ONNX file's external weights, `plans` the same network compiled
-for one GPU. `runtime` names what can run the bundle, and the lowest version of it. docs/server.md, "Engine bundles".
+for one GPU. `runtime` names the runtimes that can run the bundle, with the lowest version. See docs/server.md, "Engine
+bundles".
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from harmovid.storage.atomic import write_whole
 MANIFEST = "manifest.json"
 SCHEMA = 1
 MANIFEST_BYTES = 1 << 20
-"""A larger manifest is no manifest."""
+"""A larger file is refused."""
 
 _READ_BYTES = 1 << 20
 _PROFILE = ("min", "opt", "max")
@@ -52,7 +53,7 @@ class TensorInfo:
     Attributes:
         dtype: as numpy names it ("float32", "float16", "int64"), and "bfloat16".
         shape: a number, or the name of a size that is free.
-        profile: "min", "opt", "max" to full shapes; empty where nothing is said.
+        profile: "min", "opt", "max" to full shapes; empty if the manifest states none.
     """
 
     name: str
@@ -99,13 +100,13 @@ class NetworkInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself.
+    """The content of `manifest.json`.
 
     Attributes:
         name: the engine's name. version: of the weights.
         task: as in `EngineInfo`. kind: which code of the server drives the networks ("harmonizer", "diffusion").
         networks: role to network; the kind decides which roles there are.
-        colour: the encoding that the networks were trained in; the server refuses another one than its own.
+        colour: the encoding that the networks were trained in; the server refuses any other than its own.
         constants: numbers that training and serving must agree on. scheduler: of a diffusion model.
         precision: of the ONNX files' weights.
         runtime: what can run it, with the lowest version.
@@ -134,7 +135,7 @@ class Manifest:
 
 
 def find(folder: PathLike) -> List[Path]:
-    """Return the bundles in a folder: it is one itself, or holds some, one per subfolder.
+    """Return the bundles in a folder, which is a bundle itself or has bundles as subfolders.
 
     Raises:
         BundleError: there is none.
@@ -152,7 +153,7 @@ def find(folder: PathLike) -> List[Path]:
 
 
 def read(folder: PathLike) -> Manifest:
-    """Return the manifest of a bundle whose files are all there; their content is not looked at.
+    """Return the manifest of a bundle after checking that all its files exist; their content is not read.
 
     Raises:
         BundleError: no bundle, a field that is missing or of the wrong kind, or a file that is not there.
@@ -181,7 +182,7 @@ def read(folder: PathLike) -> Manifest:
 
 
 def verify(folder: PathLike) -> Manifest:
-    """Return the manifest of a bundle after every file has proved to be the one that it names.
+    """Return the manifest of a bundle after comparing the hash of every file with it.
 
     Raises:
         BundleError: as `read`, or naming the first file with another content.
@@ -198,7 +199,7 @@ def verify(folder: PathLike) -> Manifest:
 
 
 def write(folder: PathLike, manifest: Manifest) -> Manifest:
-    """Write `manifest.json` with the hashes of the files as they lie in `folder`; return what was written.
+    """Write `manifest.json` with the hashes of the files in `folder`; return the manifest that was written.
 
     Raises:
         BundleError: a file is not there. OSError: the manifest cannot be written.
@@ -243,7 +244,7 @@ def _hashed(folder: PathLike, network: NetworkInfo) -> NetworkInfo:
 
 
 class _Fields:
-    """A JSON map whose fields are taken out with their kind checked; `ValueError` names the field."""
+    """A JSON map; reading a field checks its type; `ValueError` names the field."""
 
     def __init__(self, data: Any, where: str) -> None:
         if not isinstance(data, dict):
@@ -274,7 +275,7 @@ class _Fields:
 
 
 def _plain_name(name: str) -> str:
-    """Return a file name; a path that leads out of the bundle is refused."""
+    """Return a file name; refuse a path that leads out of the bundle."""
     if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
         raise ValueError(f"{name!r} is no file name")
     return name

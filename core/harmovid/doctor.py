@@ -1,4 +1,4 @@
-"""What a check of `harmovid doctor` says, and the checks that several packages need.
+"""The results of `harmovid doctor` checks, and checks that several packages use.
 
 A package adds its own checks through the entry point group `harmovid.doctor`, whose value is a list of them:
 
@@ -24,7 +24,7 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report. `fix` is what to do; empty where all is well."""
+    """One line of the doctor's report. `fix` is what to do; empty if nothing is wrong."""
 
     check: str
     status: str
@@ -36,7 +36,7 @@ Check = Callable[[Settings], Iterable[Finding]]
 
 
 def version_of(distribution: str) -> str:
-    """Return an installed distribution's version, empty where it is not installed."""
+    """Return an installed distribution's version, or "" if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -44,13 +44,13 @@ def version_of(distribution: str) -> str:
 
 
 def package(distribution: str, module: str, fix: str, missing: str = FAIL) -> Finding:
-    """Return whether `distribution` is installed and its `module` can really be imported.
+    """Return whether `distribution` is installed and its `module` can be imported, by importing it.
 
     Args:
         distribution: its name in a package index.
         module: what it is imported as.
-        fix: what to do where it is not.
-        missing: the status where it is not installed.
+        fix: what to do if it is not.
+        missing: the status if it is not installed.
     """
     version = version_of(distribution)
     if not version:
@@ -65,7 +65,7 @@ def package(distribution: str, module: str, fix: str, missing: str = FAIL) -> Fi
 def writable(check: str, folder: Path, missing: str = OK) -> Finding:
     """Return whether files can be written in `folder`, by really writing one.
 
-    A folder that does not exist yet is tried at its nearest parent that does, and has the status `missing`.
+    If the folder does not exist yet, its nearest existing parent is tried, and the status is `missing`.
     """
     present = folder
     while not present.exists() and present != present.parent:
@@ -83,7 +83,7 @@ def writable(check: str, folder: Path, missing: str = OK) -> Finding:
 
 
 def user_name() -> str:
-    """Return who runs this, for messages; the number where the name is unknown (containers)."""
+    """Return the user's name for messages, or the user id if the name is unknown (containers)."""
     import getpass
 
     try:

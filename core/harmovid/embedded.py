@@ -3,10 +3,10 @@
     with EmbeddedServer() as server, Client(server.address, server.keys) as client:
         client.run(...)
 
-It is the same server as any other, over the same wire, in a private temporary folder that is removed with it. It is
-started as `python -m harmovid.cli serve`, by this process's Python or by another one that is named: inside a host
-application this process's Python is the host. It stops with the `with` block, and by itself within a second when this
-process dies, however it dies.
+It is an ordinary server, reached by the same protocol, with a private temporary folder that is removed when it stops.
+It is started as `python -m harmovid.cli serve`, by this process's Python or by another one that is given, because
+inside a host application `sys.executable` is the host. It stops at the end of the `with` block, and by itself within a
+second when this process dies, for whatever reason.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class EmbeddedServer:
         return os.path.join(self.folder, "client.secret")
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Does nothing while it runs; starts it anew when it has died.
+        """Start the server and wait until it answers. Does nothing while it runs; starts it again if it has died.
 
         Raises:
             InputError: the server is not installed here, or this is not Linux.
@@ -106,7 +106,7 @@ class EmbeddedServer:
             raise
 
     def _make_keys(self) -> tuple[str, ...]:
-        """Make keys of this server's own; return the flags that name them."""
+        """Make a key pair for this server; return the flags that name the files."""
         server, client = new_pair("embedded"), new_pair("client")
         secret, listed = (os.path.join(self.folder, name) for name in ("server.secret", "authorized_keys"))
         save_secret(secret, server)
@@ -126,7 +126,7 @@ class EmbeddedServer:
 
 
 def _environment(python: str) -> Dict[str, str]:
-    """Return the server's environment: ours without settings that are meant for other programs.
+    """Return the server's environment: that of this process without settings meant for other programs.
 
     `HARMOVID_*` are settings of a server that somebody runs on this machine. `PYTHON*` tell a host's Python where its
     modules are; another interpreter would load those.
@@ -136,9 +136,9 @@ def _environment(python: str) -> Dict[str, str]:
 
 
 def delete_leftovers() -> None:
-    """Remove the folders of embedded servers that were killed: nobody holds their lock any more.
+    """Remove the folders of embedded servers that were killed, recognised by a lock that nobody holds.
 
-    A folder without a lock file is just being started by somebody else, and stays.
+    A folder without a lock file belongs to a server that is just starting, and stays.
     """
     for folder in glob.glob(os.path.join(tempfile.gettempdir(), PREFIX + "*")):
         with contextlib.suppress(OSError), open(os.path.join(folder, "lock"), "rb") as lock:
@@ -147,7 +147,7 @@ def delete_leftovers() -> None:
 
 
 def check_startable(python: str = "") -> None:
-    """Raise `InputError` where no server can be started: on this system, by that interpreter, or by our own."""
+    """Raise `InputError` if no server can be started on this system, by that interpreter or by this process's own."""
     if not sys.platform.startswith("linux"):
         raise InputError(
             f"the server runs on Linux, this is {sys.platform}.", fix="Name a running server with --server."
@@ -162,7 +162,7 @@ def check_startable(python: str = "") -> None:
 
 
 def check_installed() -> None:
-    """Raise `InputError` where this process's own Python cannot run a server."""
+    """Raise `InputError` if this process's own Python cannot run a server."""
     missing = [] if SERVE in entry_points.find(entry_points.COMMANDS) else ["harmovid serve"]
     missing += [name for name in NEEDED if find_spec(name) is None]
     if missing:

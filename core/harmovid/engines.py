@@ -1,4 +1,4 @@
-"""Which engines there are, and which one is meant.
+"""Choosing an engine by name or task, and the engines of this installation.
 
 engine = choose(client.engines(), "harmonize")          # by name, else the task's default
 for info in installed(): print(info.name)               # this installation's own, without a server
@@ -19,7 +19,7 @@ def choose(engines: Sequence[EngineInfo], name: str) -> EngineInfo:
     """Return the engine called `name`, else the default engine of the task `name`.
 
     Raises:
-        EngineUnknown: there is neither; the fix lists those there are.
+        EngineUnknown: there is neither; the fix lists the engines.
     """
     for engine in engines:
         if engine.name == name:
@@ -51,7 +51,7 @@ def for_task(engines: Sequence[EngineInfo], task: str, name: Optional[str] = Non
 
 
 def default_of(engines: Sequence[EngineInfo], task: str) -> Optional[EngineInfo]:
-    """Return the engine that a task uses when none is named; None where no engine is for that task."""
+    """Return the default engine of a task, or None if no engine is for that task."""
     own = [engine for engine in engines if engine.task == task]
     return next((engine for engine in own if engine.default), own[0] if own else None)
 
@@ -60,7 +60,7 @@ def installed() -> List[EngineInfo]:
     """Return the descriptions of the engines that are installed beside this package (`harmovid.engines`).
 
     Loading them imports numpy and what else they need, so hosts ask a server instead. An engine that cannot be loaded
-    is left out; `harmovid doctor` tells why.
+    is left out; `harmovid doctor` says why.
 
     Raises:
         InputError: none is installed, or none can be loaded.
@@ -74,7 +74,7 @@ def installed() -> List[EngineInfo]:
     for entry in found.values():
         try:
             infos.append(entry.load()().info)
-        except Exception as error:  # somebody else's code: one that is broken must not hide the others
+        except Exception as error:  # code of another package: a broken engine must not hide the others
             problem = problem or error
     if not infos:
         raise InputError(f"no engine can be loaded here: {problem}.", fix=fix) from problem

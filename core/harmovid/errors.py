@@ -1,19 +1,19 @@
-"""The one error tree of HarmoVid. Hosts, client and server raise these and nothing else on purpose.
+"""All errors of HarmoVid. Hosts, client and server deliberately raise nothing else.
 
     HarmoVidError
-    ├── InputError            what the user asked for cannot be done as asked
+    ├── InputError            the user's request cannot be carried out as given
     │   ├── PatternError      a frame pattern or range that cannot be read
     │   ├── OptionError       an engine option that does not exist or is out of range
     │   ├── ColourError       a colour space that the configuration does not know
     │   ├── KeyFileError      a key file that is missing, unreadable or open to others
     │   └── BundleError       an engine bundle that is damaged, or made for another server
-    ├── FrameError            one frame cannot be used; its neighbours go on
+    ├── FrameError            one frame cannot be used; the other frames go on
     │   ├── FrameMissing      no file for this frame
     │   ├── FrameUnreadable   damaged, truncated, empty, or not an EXR
-    │   ├── FrameRefused      a valid file of a kind we do not take (deep, luminance/chroma, too large)
+    │   ├── FrameRefused      a valid file of an unsupported kind (deep, luminance/chroma, too large)
     │   ├── FrameMismatch     another size than the rest of the shot
-    │   └── FrameCorrupt      a checksum does not fit after transfer
-    ├── WireError             client and server do not understand or do not reach each other
+    │   └── FrameCorrupt      a checksum does not match after transfer
+    ├── WireError             client and server cannot reach or cannot understand each other
     │   ├── ProtocolError     a message that the wire specification does not allow
     │   ├── VersionError      no common protocol version
     │   ├── AuthError         the server refuses our key, or is not the server whose key we hold
@@ -23,14 +23,14 @@
     │   ├── ServerDraining    the server is shutting down; retry elsewhere or later
     │   ├── SpoolFull         the server's disk budget is used up
     │   ├── EngineUnknown     no engine of that name there
-    │   ├── EngineFailed      the engine broke on this job
+    │   ├── EngineFailed      the engine failed on this job
     │   ├── JobUnknown        no such job, or not yours
     │   ├── JobConflict       the same job id with another specification
     │   └── JobCancelled      somebody cancelled it
     └── OutputError           a result cannot be written where the user wants it
 
-Every error says what went wrong, which frame (when there is one) and what to do about it; `code` is its name
-on the wire and `retryable` says whether the same request may succeed later.
+Every error says what went wrong, on which frame (if any), and what to do about it. `code` is its name in the wire
+protocol; `retryable` says whether the same request may succeed later.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ __all__ = [
 
 
 class HarmoVidError(Exception):
-    """Base of all: a message, the fix, and optionally the frame and layer it is about.
+    """Base class of all errors: a message, the fix, and optionally the frame and layer concerned.
 
     Args:
         message: what went wrong, with the values that disagree.
-        fix: what the reader can do about it, as a sentence; may be empty where nothing can be done.
+        fix: what the user can do about it, as a sentence; empty if nothing can be done.
         frame: frame number as the user counts it.
         layer: the input or output the frame belongs to ("plate", "bg", ...).
         retry_after_s: for retryable errors, when to try again.
@@ -89,7 +89,7 @@ class HarmoVidError(Exception):
         return where + self.message + (f" {self.fix}" if self.fix else "")
 
     def to_wire(self) -> Dict[str, Any]:
-        """Return the error as a plain dict of the wire's ERROR body; absent fields are left out."""
+        """Return the error as a dict, the body of ERROR in the wire protocol; absent fields are left out."""
         body: Dict[str, Any] = {"code": self.code, "message": self.message, "retryable": self.retryable}
         for name in ("fix", "frame", "layer", "retry_after_s"):
             value = getattr(self, name)
@@ -99,7 +99,7 @@ class HarmoVidError(Exception):
 
 
 class InputError(HarmoVidError):
-    """What the user asked for cannot be done as asked."""
+    """The user's request cannot be carried out as given."""
 
     code = "input"
 
@@ -147,13 +147,13 @@ class FrameMissing(FrameError):
 
 
 class FrameUnreadable(FrameError):
-    """The file is damaged, truncated, empty, or not an EXR whatever its name says."""
+    """The file is damaged, truncated, empty, or not an EXR despite its name."""
 
     code = "frame_unreadable"
 
 
 class FrameRefused(FrameError):
-    """A valid file of a kind that is not taken: deep, luminance/chroma, or beyond the size limits."""
+    """A valid file of an unsupported kind: deep, luminance/chroma, or beyond the size limits."""
 
     code = "frame_refused"
 
@@ -165,14 +165,14 @@ class FrameMismatch(FrameError):
 
 
 class FrameCorrupt(FrameError):
-    """A checksum does not fit after transfer; sending the frame again may help."""
+    """A checksum does not match after transfer; sending the frame again may help."""
 
     code = "frame_corrupt"
     retryable = True
 
 
 class WireError(HarmoVidError):
-    """Client and server do not understand or do not reach each other."""
+    """Client and server cannot reach or cannot understand each other."""
 
     code = "wire"
 
@@ -236,13 +236,13 @@ class EngineUnknown(JobError):
 
 
 class EngineFailed(JobError):
-    """The engine broke on this job."""
+    """The engine failed on this job."""
 
     code = "engine_failed"
 
 
 class JobUnknown(JobError):
-    """No such job on this server, or it belongs to another key."""
+    """No such job on this server, or it belongs to another user."""
 
     code = "job_unknown"
 
@@ -272,7 +272,7 @@ def _tree(root: Type[HarmoVidError]) -> Iterator[Type[HarmoVidError]]:
 
 
 def from_wire(body: Dict[str, Any]) -> HarmoVidError:
-    """Turn an ERROR body back into the exception it came from; an unknown code becomes `HarmoVidError`.
+    """Return the exception that an ERROR body describes; an unknown code becomes `HarmoVidError`.
 
     Args:
         body: what `HarmoVidError.to_wire` made, after the wire's schema check.

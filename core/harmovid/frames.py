@@ -6,9 +6,9 @@
     plate.existing()                                   # the FrameRange of the files that are there
 
 Ranges: numbers, `first-last` and `first-lastxstep`, separated by commas; numbers may be negative (`-5--1`);
-what overlaps is merged. Patterns: `####` (one # per digit, as in Nuke), `%04d` or `%d`, `@@@` (one @ per
-digit), `$F4` or `$F` (Houdini), in the file name, once. A name without any of these is one file, and stands
-for every frame.
+overlaps are merged. Patterns: `####` (one # per digit, as in Nuke), `%04d` or `%d`, `@@@` (one @ per
+digit), `$F4` or `$F` (Houdini), once, in the file name. A name without any of these is a single file that
+is used for every frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 from harmovid.errors import PatternError
 from harmovid.sequences import NUMBER_AT_END, find
 
-# 11.5 hours at 24/s: whatever is longer is a slip of the finger, not a shot.
+# 11.5 hours at 24 frames/s: a longer range is a typing error, not a shot.
 MAX_FRAMES = 1_000_000
 LISTED_NAMES = 20_000
 _SEPARATORS = ("", ".", "_", "-", " ")
@@ -32,7 +32,7 @@ _PART = re.compile(r"(-?[0-9]+)(?:-(-?[0-9]+)(?:x([0-9]+))?)?")
 
 
 class FrameRange(Sequence[int]):
-    """Frame numbers in rising order, each once; equal when the numbers are; `str` is the short text."""
+    """Frame numbers in ascending order, each once. Equal if the numbers are equal; `str` gives the text form."""
 
     def __init__(self, numbers: Iterable[int] = ()) -> None:
         """Take any numbers in any order.
@@ -56,7 +56,7 @@ class FrameRange(Sequence[int]):
         numbers: List[int] = []
         for part in text.split(","):
             segment = _segment(part.strip(), text)
-            if len(numbers) + len(segment) > 2 * MAX_FRAMES:  # bounds the memory before overlaps are merged
+            if len(numbers) + len(segment) > 2 * MAX_FRAMES:  # limits the memory before overlaps are merged
                 raise _too_many(len(numbers) + len(segment))
             numbers.extend(segment)
         return cls(numbers)
@@ -103,7 +103,7 @@ def _segment(part: str, text: str) -> range:
             f"frame range {_shorten(text)!r} cannot be read at {_shorten(part)!r}.",
             fix="Write frames like 1001-1100, 1001-1100x2 or 1001,1005.",
         )
-    # Python refuses to convert thousands of digits; nobody means them.
+    # Python refuses to convert thousands of digits.
     if any(len(digits) > 12 for digits in match.groups() if digits):
         raise PatternError(
             f"frame range has the number {_shorten(part)!r}.", fix="Use numbers up to 2147483647."
@@ -126,7 +126,7 @@ def _compact(numbers: Sequence[int]) -> Iterator[str]:
         while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
             end += 1
         run = f"{numbers[index]}-{numbers[end - 1]}" + (f"x{step}" if step > 1 else "")
-        # Of -10,1,12 the numbers are shorter than -10-12x11; a run of four is never longer than its numbers.
+        # -10,1,12 is shorter than -10-12x11; from four numbers on the range form is never longer.
         if end - index <= 3 and len(run) > len(",".join(map(str, numbers[index:end]))):
             yield str(numbers[index])
             index += 1
@@ -139,7 +139,7 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-# The placeholders, the plainest first: with `####` in a name, an `@` in it is just a letter.
+# The placeholders in order of priority: with `####` in a name, an `@` in it is an ordinary letter.
 _PLACEHOLDERS = (
     re.compile(r"#+"),
     re.compile(r"%(?P<digits>0[0-9]+)?d"),
@@ -150,9 +150,9 @@ _PLACEHOLDERS = (
 
 @dataclass(frozen=True)
 class FramePattern:
-    """Where the frames of one layer lie: `folder` + separator, `prefix`, the number, `suffix`.
+    """The paths of one layer's frames: `folder` + separator, `prefix`, the number, `suffix`.
 
-    `width` is the number's padding (1: none), or None for one file that stands for every frame.
+    `width` is the number's padding (1: none), or None for one file that is used for every frame.
     """
 
     text: str
@@ -163,10 +163,10 @@ class FramePattern:
 
     @classmethod
     def parse(cls, text: str) -> FramePattern:
-        """Read a pattern; nothing on disk is looked at.
+        """Parse a pattern without looking at the disk.
 
         Raises:
-            PatternError: no file name, more than one placeholder, or a form we do not read (`*`, `[1-10]`).
+            PatternError: no file name, more than one placeholder, or an unsupported form (`*`, `[1-10]`).
         """
         cut = max(text.rfind("/"), text.rfind("\\")) + 1  # both separators: hosts on Windows mix them
         folder, name = text[:cut], text[cut:]
@@ -222,8 +222,8 @@ class FramePattern:
     def files(self) -> Dict[int, str]:
         """Return the file name of each frame that is there.
 
-        A frame without a file of the right name may have one of another padding or sign (`p.-0001.exr`, `p.2.exr` for
-        `p.####.exr`), as other programs write them: that one is meant then.
+        If a frame has no file of the exact name, a file with another padding or sign is taken (`p.-0001.exr`, `p.2.exr`
+        for `p.####.exr`), as other programs write them.
 
         Raises:
             PatternError: the folder cannot be read.
@@ -239,10 +239,10 @@ class FramePattern:
         return found
 
     def found(self) -> FrameRange:
-        """Return the frames of the sequence that is there: those of the right names, and what joins them.
+        """Return the frames of the sequence: files of the exact name, and files with another padding that join them.
 
-        A file of another padding or sign belongs to the sequence where its number lies within it or goes on from its
-        ends; elsewhere it is another sequence. All of `files` where none has the right name.
+        A file with another padding or sign belongs to the sequence if its number lies within it or continues it at
+        either end; otherwise it is another sequence. If no file has the exact name, all of `files` are returned.
         """
         files, proper = self.files(), self.existing()
         if self.width is None or not proper:
@@ -255,9 +255,9 @@ class FramePattern:
         return FrameRange(number for number in files if first <= number <= last)
 
     def near_misses(self) -> List[str]:
-        """Return the names in the folder that differ from this pattern's only in padding, sign or letters' case.
+        """Return the names in the folder that differ from this pattern's only in padding, sign or case, by number.
 
-        Frames between frames are among them (`p.0001.5.exr`). By number.
+        Fractional frames are included (`p.0001.5.exr`).
 
         Raises:
             PatternError: the folder cannot be read.
@@ -281,16 +281,16 @@ class FramePattern:
         if not plain.startswith(prefix) or not plain.endswith(suffix) or self.number_in(name) is not None:
             return None
         digits = plain[len(prefix) : len(plain) - len(suffix)]
-        # "p.0001.5.exr" is a frame between two, but "p2.0001.exr" is another sequence than p####.exr.
+        # "p.0001.5.exr" is a fractional frame, but "p2.0001.exr" is another sequence than p####.exr.
         form = r"([+-]?[0-9]{1,10})(?:[.][0-9]+)?" if prefix[-1:] in _SEPARATORS else r"([+-]?[0-9]{1,10})"
         match = re.fullmatch(form, digits)
         return int(match.group(1)) if match else None
 
     def expand(self, wanted: Optional[FrameRange] = None) -> FrameRange:
-        """Return `wanted` as it is, or all existing frames when None is asked for.
+        """Return `wanted` unchanged, or all existing frames if it is None.
 
         Raises:
-            PatternError: nothing at all is there; the message names similar files.
+            PatternError: no frame exists; the message names similar files.
         """
         found = self.existing()
         if not found:
@@ -298,7 +298,7 @@ class FramePattern:
         return found if wanted is None else wanted
 
     def hint(self) -> str:
-        """Return a sentence that names the sequences in the folder that are most like this pattern."""
+        """Return a sentence that names the sequences in the folder that are most similar to this pattern."""
         folder = self.folder or "."
         if not os.path.isdir(folder):
             return f"There is no folder {folder}."
@@ -342,5 +342,5 @@ def _names(folder: str) -> List[str]:
 
 
 def sequences_in(folder: str) -> Dict[str, FrameRange]:
-    """Return the sequences of a folder, pattern to frames, from at most 20,000 names; patterns have no folder."""
+    """Return a folder's sequences as a dict from pattern (without folder) to frames; reads at most 20,000 names."""
     return {pattern: FrameRange(numbers) for pattern, numbers in find(_names(folder)[:LISTED_NAMES]).items()}

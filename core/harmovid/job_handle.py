@@ -1,9 +1,9 @@
-"""A job that runs in the background: how far it is, stopping it, waiting for it, its result.
+"""A job that runs in the background: its progress, cancelling it, waiting for it, its result.
 
 handle = client.start(job, on_done=lambda handle: print(handle.progress.state))
 while not handle.wait(0.1):
     print(handle.progress.delivered, "of", handle.progress.total)
-handle.result()         # raises what went wrong; the error has `.fix`
+handle.result()         # raises the error of a failed job; it has `.fix`
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class JobHandle:
         """Take the job; `begin` starts it.
 
         Args:
-            run: runs the job to its end; gets a function that takes the progress, and an event that cancels it.
+            run: runs the job to its end; its arguments are a function to call with progress, and an event that cancels.
             job_id: the job's id.
             frames: how many frames the job has.
             on_progress: called in the thread with the counts, several times a second; must be quick.
-            on_done: called in the thread at the end, whatever the end is; `result` gives it at once then.
+            on_done: called in the thread when the job has ended, in whatever way; `result` then returns at once.
         """
         self._run_job = run
         self._on_progress = on_progress
@@ -49,14 +49,16 @@ class JobHandle:
         self._thread = threading.Thread(target=self._run, name="harmovid-job", daemon=True)
 
     def begin(self) -> None:
-        """Start the thread; called once, by who made the handle."""
+        """Start the thread. Called once, by the creator of the handle."""
         self._thread.start()
 
     def _run(self) -> None:
         try:
             self._result = self._run_job(self._take, self._cancelled)
             self._progress = self._result.progress
-        except BaseException as error:  # the thread's door: `result` raises it where somebody listens
+        except (
+            BaseException
+        ) as error:  # the end of the thread: `result` raises the error in the caller's thread
             self._error = error
         self._ended.set()
         if self._on_done is not None:
@@ -69,27 +71,27 @@ class JobHandle:
 
     @property
     def progress(self) -> Progress:
-        """The newest counts; right after the start, a queued job without any."""
+        """The latest state and counts; right after the start a queued job with counts of 0."""
         return self._progress
 
     @property
     def done(self) -> bool:
-        """Whether the job has come to its end, good or bad."""
+        """Whether the job has ended, successfully or not."""
         return self._ended.is_set()
 
     def cancel(self) -> None:
-        """Ask the job to stop; `result` then raises `JobCancelled`. Results that are written stay."""
+        """Ask the job to stop; `result` then raises `JobCancelled`. Results that are already written stay."""
         self._cancelled.set()
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Wait for the end, at most `timeout_s`; return whether it has come."""
+        """Wait for the end, at most `timeout_s` seconds; return whether the job has ended."""
         return self._ended.wait(timeout_s)
 
     def result(self) -> JobResult:
         """Wait for the end and return the result. Single frames that failed are in `JobResult.failed`.
 
         Raises:
-            HarmoVidError: what `Client.run` would have raised; `fix` says what to do.
+            HarmoVidError: the error that `Client.run` would have raised; `fix` says what to do.
         """
         self._ended.wait()
         if self._error is not None:
@@ -99,7 +101,7 @@ class JobHandle:
         return self._result
 
     def join(self, timeout_s: Optional[float] = None) -> bool:
-        """Wait until the thread is over, `on_done` included; return whether it is. Within the thread: at once."""
+        """Wait for the end of the thread, including `on_done`; return whether it has ended. In that thread, at once."""
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()

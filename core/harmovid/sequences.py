@@ -1,10 +1,10 @@
-"""Numbered sequences among file names: the one place that decides which files belong together.
+"""Numbered sequences among file names: the only place that decides which files belong together.
 
     find(["p.0999.exr", "p.1000.exr", "notes.txt"])     # {"p.####.exr": [999, 1000]}
 
-Numbers with leading zeros share a padding; longer numbers without zeros go on with it, as 0999 and 1000 do. Numbers
-without any leading zero are padded to the shortest of them where all have four digits or more, as 1001 and 1002 have.
-What macOS writes beside a file on foreign disks (`._p.0001.exr`) belongs to no sequence.
+Numbers with leading zeros set the padding; longer numbers without zeros continue the sequence, as 0999 and 1000 do. If
+no number has a leading zero and all have four digits or more, the shortest sets the padding, as with 1001 and 1002. The
+files that macOS adds on disks of other systems (`._p.0001.exr`) belong to no sequence.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import re
 from typing import Dict, Iterable, List, Tuple
 
 NUMBER_AT_END = re.compile(r"^(?P<prefix>.*?)(?P<number>(?:(?<=[._])-)?[0-9]+)(?P<suffix>[^0-9]*\.[^.]+)$")
-"""A file name whose last number stands before the extension."""
+"""A file name with its last number right before the extension."""
 
 LONG, MAX_DIGITS = 4, 10
 APPLE_DOUBLE = "._"
 
 
 def find(names: Iterable[str]) -> Dict[str, List[int]]:
-    """Return the sequences among file names: pattern with one # per digit, to frame numbers in rising order."""
+    """Return the sequences among file names: pattern, with one # per digit, to frame numbers in ascending order."""
     groups: Dict[Tuple[str, str], List[str]] = {}
     for name in names:
         match = NUMBER_AT_END.match(name) if not name.startswith(APPLE_DOUBLE) else None
@@ -34,7 +34,7 @@ def find(names: Iterable[str]) -> Dict[str, List[int]]:
 
 
 def _by_width(numbers: List[str]) -> Dict[int, List[int]]:
-    """Return the numbers by their padding."""
+    """Group the numbers by padding."""
     padded = sorted({len(text) for text in numbers if _is_padded(text)})
     plain = [text for text in numbers if not _is_padded(text)]
     shortest = min(map(len, plain), default=1)
@@ -43,7 +43,7 @@ def _by_width(numbers: List[str]) -> Dict[int, List[int]]:
     for text in numbers:
         width = len(text)
         if not _is_padded(text):
-            # The widest padding that would write this number so; it may be wider than the padding.
+            # The widest padding that is not wider than this number; without one the usual padding.
             width = max((known for known in padded if known <= len(text)), default=usual)
         found.setdefault(width, []).append(int(text))
     return found

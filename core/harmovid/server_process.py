@@ -1,4 +1,4 @@
-"""A server as a child process of this one: started, waited for, stopped. The one place that starts servers.
+"""Starts a server as a child process, waits until it is ready, and stops it. The only place that starts servers.
 
 process = ServerProcess(folder, "--state", folder)
 process.start()["endpoint"]         # "tcp://127.0.0.1:40311"
@@ -19,7 +19,7 @@ from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Type
 from harmovid.errors import Unreachable
 
 START_S = 90.0
-"""Imports and engines from a cold disk, the first time."""
+"""Seconds for a first start, with imports and engines read from a cold disk."""
 
 STOP_S = 10.0
 LOG_BYTES = 1 << 20
@@ -28,12 +28,12 @@ _POLL_S = 0.02
 
 
 def serve_command(python: str = "") -> List[str]:
-    """Return the command that runs a server, by this process's Python or by the one that is named."""
+    """Return the command that runs a server with this process's Python, or with the one that is given."""
     return [python or sys.executable, "-m", "harmovid.cli", "serve"]
 
 
 class ServerProcess:
-    """A server on a free port of this machine. Its log and its ready file lie in a folder of the caller's.
+    """A server on a free port of this machine. Its log and its ready file are in a folder that the caller gives.
 
     Attributes:
         process: the child process, None before `start`.
@@ -50,7 +50,7 @@ class ServerProcess:
         """Remember what to start.
 
         Args:
-            folder: is there; gets `server.log` and, while the server runs, `ready.json`.
+            folder: an existing folder for `server.log` and, while the server runs, `ready.json`.
             flags: flags of the server, such as "--codecs", "2".
             command: what runs the server; by default `serve_command()`.
             environment: the child's; by default this process's.
@@ -76,20 +76,21 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> Dict[str, Any]:
-        """Start the server, wait until it answers, and return what its ready file says, "endpoint" among it.
+        """Start the server, wait until it answers, and return the content of its ready file, with "endpoint".
 
         Raises:
             Unreachable: it ended or was not ready in time; the message holds the last lines of its log.
         """
         self._forget_ready()
-        # Held open: a server that fails may remove its folder, and its last words are wanted all the same.
+        # Kept open: a server that fails may remove its folder, but the end of its log is still needed.
         self._log = open(self.log_file, "w+b")  # noqa: SIM115
         try:
-            # A session of its own: Ctrl-C in the terminal is for the command, which then stops the server.
+            # A process session of its own: Ctrl-C in the terminal goes to the command only, which then stops the
+            # server.
             self.process = subprocess.Popen(
                 [
                     *self._command, "--bind", "127.0.0.1", "--port", "0", "--data-port", "0",
@@ -128,7 +129,7 @@ class ServerProcess:
         """Return the last lines of the server's log."""
         if self._log is None:
             return []
-        # Not seek and read: the server writes where this file description stands.
+        # Not seek and read: that would move the position at which the server writes.
         data = os.pread(self._log.fileno(), LOG_BYTES, 0)
         return data.decode("utf-8", "replace").splitlines()[-at_most:]
 

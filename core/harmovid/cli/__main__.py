@@ -1,4 +1,4 @@
-"""`python -m harmovid.cli`: the command `harmovid`, for where its script is not on the path."""
+"""`python -m harmovid.cli`: the command `harmovid`, if its script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while a job runs: the first asks the server to cancel it, the second leaves at once."""
+"""Ctrl-C while a job runs: the first asks the server to cancel it, the second exits at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CANCELLING = "\ncancelling; results that are there stay (Ctrl-C again leaves at 
 
 
 class CancelOnInterrupt:
-    """Within the context Ctrl-C sets the event that it yields; what Ctrl-C did before is restored after it.
+    """Context in which Ctrl-C sets the event that it yields; the earlier signal handler is restored at the end.
 
     Must be used in the main thread, where Python delivers signals.
     """
@@ -38,7 +38,7 @@ class CancelOnInterrupt:
 
     def _interrupted(self, _number: int, _frame: Optional[FrameType]) -> None:
         if self._event.is_set():
-            # At once means at once: no thread is waited for. Half-written results have temporary names, which
+            # Do not wait for any thread. Half-written results have temporary names, which
             # the next run removes; a private server ends when its parent does.
             os._exit(exits.CANCELLED)
         self._event.set()

@@ -1,7 +1,7 @@
-"""What `harmovid check` finds in the files themselves: gaps, kinds, headers, sizes. No pixel is decoded.
+"""What `harmovid check` finds in the files: gaps, file types, headers, sizes. No pixel is decoded.
 
-The first bytes of every file are looked at with nothing but the standard library. Where the pixel libraries are
-installed, headers are read and judged as well, by the code that the server uses (`harmovid.pixels.inputs`).
+The standard library is enough to check the first bytes of every file. If the pixel libraries are installed, headers are
+read and checked as well, by the code that the server uses (`harmovid.pixels.inputs`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from harmovid.storage.kinds import HEAD_BYTES
 
 @dataclass
 class LayerFacts:
-    """One input of a job as its files show it.
+    """Facts about one input of a job, from its files.
 
     Attributes:
         found: the frames of the job that have a file.
         size_bytes: of all found files together; a single file counts once.
         header: facts of the first readable frame's header, empty without the pixel libraries.
         problems: one error per frame that the server would refuse or miss.
-        remarks: what is left alone or chosen in the files, each sentence once.
+        remarks: what is ignored or chosen in the files, each sentence once.
     """
 
     layer: str
@@ -65,11 +65,11 @@ def has_pixel_libraries() -> bool:
 
 
 def examine(plan: FilePlan, rules: Optional[Any]) -> List[LayerFacts]:
-    """Return what the files of a job show, every frame looked at; the layer that is relit comes first.
+    """Return the facts about each input, after looking at every frame; the target layer comes first.
 
     Args:
         plan: the job's files.
-        rules: the job's `harmovid.pixels.inputs.FrameRules`; None looks at the files' first bytes alone.
+        rules: the job's `harmovid.pixels.inputs.FrameRules`; with None only the first bytes are checked.
     """
     facts = {layer: LayerFacts(layer, pattern) for layer, pattern in plan.layers.items()}
     view = _Headers(facts, rules, DirectorySource(plan.layers))
@@ -83,7 +83,7 @@ def examine(plan: FilePlan, rules: Optional[Any]) -> List[LayerFacts]:
 
 
 class _Headers:
-    """Looks at one frame's files after the other."""
+    """Checks the headers of one frame after the other."""
 
     def __init__(self, facts: Mapping[str, LayerFacts], rules: Optional[Any], files: DirectorySource) -> None:
         self.singles: Dict[str, Tuple[int, ...]] = {}
@@ -92,7 +92,7 @@ class _Headers:
         self._first: Optional[Tuple[int, Any]] = None
 
     def look(self, frame: int) -> None:
-        """Look at the files of a frame by themselves, then judge them together."""
+        """Check each file of a frame on its own, then all of them together."""
         headers = {layer: header for layer in self._facts for header in self._header(layer, frame)}
         if self._rules is None or self._rules.target not in headers:
             return
@@ -110,7 +110,7 @@ class _Headers:
                 self._facts[layer].remarks.append(said)
 
     def _header(self, layer: str, frame: int) -> Tuple[Any, ...]:
-        """Return the header of one file, none where it cannot be read; a single file is read once."""
+        """Return the header of one file, or None if it cannot be read; a single file is read once."""
         facts = self._facts[layer]
         if layer in self.singles:
             return self._kept.get(layer, ())
@@ -137,7 +137,7 @@ class _Headers:
         problems.append(error)
 
     def _same_format(self, frame: int, headers: Mapping[str, Any], chosen: Any) -> None:
-        """Raise `FrameMismatch` where the shot's format changes from its first good frame to this one."""
+        """Raise `FrameMismatch` if this frame's format differs from that of the first good frame."""
         window = _part(headers, chosen, self._rules.target).display_window if self._rules else ()
         if self._first is None:
             self._first = (frame, window)
@@ -158,7 +158,7 @@ class _Headers:
 
 
 def _part(headers: Mapping[str, Any], chosen: Any, layer: str) -> Any:
-    """Return the header of the part that a layer is taken from."""
+    """Return the header of the part that holds a layer."""
     return headers[layer].parts[(chosen.images.get(layer) or chosen.mattes[layer]).part]
 
 
@@ -169,7 +169,7 @@ def _read_header(path: str) -> Any:
 
 
 def _head(path: str, frame: int, layer: str) -> int:
-    """Return the file's size after its first bytes have been found to be those of an EXR that is taken."""
+    """Return the file's size, after checking that its first bytes are those of a supported EXR."""
     try:
         with open(path, "rb") as stream:
             head = stream.read(HEAD_BYTES)
@@ -205,7 +205,7 @@ def _described(part: Any, parts: int, taken: Sequence[str]) -> Dict[str, Any]:
 
 
 def _gamut(chromaticities: Any) -> str:
-    """Return the name of a header's primaries, or their digits where they have none."""
+    """Return the name of a header's primaries, or their numbers if they have no name."""
     from harmovid.pixels.colour import primaries
 
     if chromaticities is None:
@@ -222,7 +222,7 @@ def _type_name(dtype: Any) -> str:
 
 
 def size_text(box: Any) -> str:
-    """Return a window `(x0, y0, x1, y1)`, exclusive, as "1920x1080", with its corner where not at 0, 0."""
+    """Return a window `(x0, y0, x1, y1)`, exclusive, as "1920x1080", with its corner if that is not 0, 0."""
     x0, y0, x1, y1 = box
     corner = f" at {x0},{y0}" if (x0, y0) != (0, 0) else ""
     return f"{x1 - x0}x{y1 - y0}{corner}"

@@ -1,9 +1,9 @@
-"""What a deflickered shot's frames say of themselves, as rows: CSV, JSON, and what plot and page are made of.
+"""The reports of a deflickered shot as one row per frame: as CSV, as JSON, and for the plot and the page.
 
     rows = curves_of(frames, reports, failures)
     csv_text(rows); json_text(rows)
 
-Reports come from a server: every value is checked here, and what is missing or of a wrong kind stays empty.
+Reports come from a server: every value is checked here; missing values and values of a wrong type stay empty.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from harmovid.errors import HarmoVidError
 Triple = Tuple[float, float, float]
 
 CORRECTED, NOTHING, FAILED, UNKNOWN = "corrected", "nothing", "failed", "unknown"
-"""Decisions: the engine's two, a frame without result, and a result of which nothing is known (an earlier run's)."""
+"""Decisions: the engine's two, a frame without a result, and a result of an earlier run, whose report is not known."""
 
 NUMBERS = ("global_stops", "local_stops", "band_stops", "trust")
-"""Numbers of an engine's report that are told where they are there."""
+"""Numbers of an engine's report that are included if present."""
 
 CHANNELS = "rgb"
 
 
 @dataclass(frozen=True)
 class FrameCurve:
-    """One frame of the course.
+    """One row: the report of one frame.
 
     Attributes:
-        decision: one of the constants above, or another word that an engine says.
+        decision: one of the constants above, or another word from the engine's report.
         reason: why nothing was done, or why it failed.
         mode: which causes of flicker were found, and why.
         cut: it is the first frame after a scene cut.
@@ -52,7 +52,7 @@ class FrameCurve:
 
     @property
     def change(self) -> float:
-        """By how many stops the frame was changed at most, over channels; 0 where that is not known."""
+        """The largest change over the channels, in stops; 0 if unknown."""
         if self.measured is None or self.corrected is None:
             return 0.0
         return max(abs(after - before) for before, after in zip(self.measured, self.corrected))
@@ -65,7 +65,7 @@ def curves_of(
 
     Args:
         frames: all frames of the job.
-        reports: a result's report by frame; the engine's own words stand under "engine".
+        reports: by frame, the report of its result; the engine's part is under "engine".
         failures: why frames have no result.
     """
     return [_row(frame, reports.get(frame), failures.get(frame)) for frame in frames]
@@ -105,7 +105,7 @@ def _triple(value: Any) -> Optional[Triple]:
 
 
 def csv_text(rows: Iterable[FrameCurve]) -> str:
-    """Return the rows as CSV (RFC 4180) with a header; what is not known is empty, stops have five digits."""
+    """Return the rows as CSV (RFC 4180) with a header; unknown values are empty, stops have five digits."""
     text = io.StringIO()
     writer = csv.writer(text)
     names = [f"{what}_{channel}" for what in ("measured", "corrected") for channel in CHANNELS]
@@ -126,6 +126,6 @@ def _cell(number: Optional[float]) -> str:
 
 
 def json_text(rows: Iterable[FrameCurve]) -> str:
-    """Return the rows as a JSON object; what is not known is null."""
+    """Return the rows as a JSON object; unknown values are null."""
     data = {"version": 1, "unit": "stops above middle grey (0.18)", "frames": [asdict(row) for row in rows]}
     return json.dumps(data, indent=1) + "\n"

@@ -1,9 +1,9 @@
-"""The course of a shot as a picture: level per channel before and after, cuts, and frames that were left alone.
+"""A plot of the shot as SVG: level per channel before and after, cuts, and frames that were left alone.
 
-    text = svg_text(rows)      # readable by every browser; no script, no font of its own
+    text = svg_text(rows)      # no script and no embedded font
 
 Each channel has a plot of its own: the measured level thin and dark, the corrected one in the channel's colour. Shaded
-columns are frames that the engine left alone (grey) or that failed (red); their reasons stand in tooltips.
+columns are frames that the engine left alone (grey) or that failed (red); tooltips give the reasons.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Point = Tuple[float, float]
 
 
 class _Axis:
-    """From frame numbers to columns of the picture."""
+    """Maps frame numbers to x positions."""
 
     def __init__(self, rows: Sequence[FrameCurve]) -> None:
         self.first, self.last = rows[0].frame, rows[-1].frame
@@ -106,7 +106,7 @@ def _plot(rows: Sequence[FrameCurve], axis: _Axis, channel: int, top: float) -> 
 
 
 def _runs(rows: Sequence[FrameCurve], which: str) -> Iterator[List[Tuple[int, Triple]]]:
-    """Yield the stretches of frames whose levels are known; a cut begins a new one."""
+    """Yield runs of neighbouring frames whose levels are known; a cut begins a new run."""
     run: List[Tuple[int, Triple]] = []
     for row in rows:
         levels: Optional[Triple] = row.measured if which == "measured" else row.corrected
@@ -120,7 +120,7 @@ def _runs(rows: Sequence[FrameCurve], which: str) -> Iterator[List[Tuple[int, Tr
 
 
 def _shades(rows: Sequence[FrameCurve], axis: _Axis, top: float) -> Iterator[str]:
-    """Yield a column for every stretch of neighbouring rows that were left alone, or failed, for one reason."""
+    """Yield a shaded column for each run of neighbouring frames left alone, or failed, for the same reason."""
     start = 0
     for index in range(1, len(rows) + 1):
         first = rows[start]
@@ -164,7 +164,7 @@ def _frames_axis(axis: _Axis, y: float) -> List[str]:
 
 
 def _polyline(points: Sequence[Point], stroke: str, width: float, title: str) -> str:
-    if len(points) == 1:  # a line of one point would not be seen
+    if len(points) == 1:  # a line of one point would be invisible
         x, y = points[0]
         return f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{width + 1:g}" fill="{stroke}"><title>{title}</title></circle>'
     text = " ".join(f"{x:.2f},{y:.2f}" for x, y in points)

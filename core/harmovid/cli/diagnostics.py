@@ -1,10 +1,10 @@
-"""`harmovid deflicker --diagnostics DIR`: what the deflicker saw, did and refused to do, to look at and as data.
+"""`harmovid deflicker --diagnostics DIR`: what the deflicker found and did, as a page and as data.
 
-    prepare(folder)                                        # before the job: a folder that cannot be made says so early
+    prepare(folder)                                        # before the job, so that an error comes early
     names = write(folder, job, outcome)
 
-`curves.csv` and `curves.json` are for tools, `curves.svg` and `index.html` for a browser; where the pixel libraries are
-installed, PNG previews of a few frames show what was changed, in stops. Files of an earlier run are replaced.
+`curves.csv` and `curves.json` are for tools, `curves.svg` and `index.html` for a browser. If the pixel libraries are
+installed, PNG previews of a few frames show the change in stops. Files of an earlier run are replaced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STYLE = (
 
 
 def prepare(folder: str) -> None:
-    """Make the folder, so that a job of hours does not end without its diagnostics.
+    """Make the folder now, so that a job of hours does not fail to write its diagnostics at the end.
 
     Raises:
         OutputError: it cannot be made, or something else has its name.
@@ -45,12 +45,12 @@ def prepare(folder: str) -> None:
 
 
 def write(folder: str, job: JobFiles, outcome: Outcome) -> List[str]:
-    """Write everything that is known of a job's frames; return the files' names.
+    """Write all files of the diagnostics; return their names.
 
     Args:
-        folder: prepared.
+        folder: made by `prepare`.
         job: its frames are the rows.
-        outcome: what became of them. Frames of an earlier run have no report and are told as unknown.
+        outcome: the results. Frames of an earlier run have no report and are listed as unknown.
 
     Raises:
         OutputError: a file cannot be written.
@@ -118,7 +118,7 @@ def _refusals(rows: Sequence[FrameCurve]) -> str:
 
 
 def _grouped(rows: Sequence[FrameCurve], head: str, said: Callable[[FrameCurve], str]) -> str:
-    """Return a table of what is said of rows, with the frames it is said of; "" is not said."""
+    """Return a table of texts, each with the frames that it is about; empty texts are left out."""
     groups: Dict[str, List[int]] = {}
     for row in rows:
         if said(row):

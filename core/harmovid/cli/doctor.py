@@ -1,4 +1,4 @@
-"""`harmovid doctor`: look at the installation and say what is well, what is not, and what to do about it."""
+"""`harmovid doctor`: check the installation and say what is wrong and what to do about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def examine(server: str, key: str) -> Iterator[Finding]:
     """Yield every finding: the client's first, then those that other packages bring.
 
-    A check that itself breaks is a finding, too, so that the others are still told.
+    A check that raises an error becomes a finding, so that the others still run.
     """
     checks = list(doctor_client.CHECKS)
     try:
@@ -49,7 +49,7 @@ def examine(server: str, key: str) -> Iterator[Finding]:
     for name, entry in entry_points.find(entry_points.DOCTOR).items():
         try:
             checks = entry.load()
-        except Exception as error:  # somebody else's package, and looking at broken ones is what we are for
+        except Exception as error:  # code of another package, which may raise anything
             yield Finding(f"checks of {name}", FAIL, f"{type(error).__name__}: {error}", REINSTALL)
             continue
         for check in checks:

@@ -1,4 +1,4 @@
-"""The doctor's checks of what every installation has: Python, packages, settings, keys, its server."""
+"""The checks of `harmovid doctor` for every installation: Python, packages, settings, keys, the server in use."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def client_settings(found: Settings) -> Iterator[Finding]:
 
 
 def writing(_: Settings) -> Iterator[Finding]:
-    """Yield whether the working folder and the temporary folder can be written."""
+    """Yield whether files can be written to the working folder and the temporary folder."""
     for name, folder in (("working folder", Path.cwd()), ("temporary folder", Path(tempfile.gettempdir()))):
         yield writable(name, folder, missing=FAIL)
 

@@ -1,7 +1,7 @@
-"""Which engine a job command uses, and who described it.
+"""Which engine a job command uses, and where its description comes from.
 
-Without a server the engines are described by this installation itself: starting a server only to print a help text
-would be slow. Where settings name another interpreter for the private server, its engines are asked of that server.
+Without a server the descriptions come from this installation, because starting a server only to print a help text would
+be slow. If the settings name another interpreter for the private server, that server is asked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Choice:
 
     Attributes:
         engine: its description, or None.
-        source: who described it.
+        source: where the description comes from.
         others: names of the task's other engines.
         problem: why there is no engine.
     """
@@ -35,7 +35,7 @@ class Choice:
 
 
 def ask_engine(settings: Settings, task: str, name: Optional[str]) -> Choice:
-    """Return the engine `name`, or the task's default if None. What goes wrong is the choice's `problem`."""
+    """Return the engine `name`, or the task's default if None. Errors are returned as the choice's `problem`."""
     try:
         found = described(settings)
         engine = engines.for_task(found, task, name)
@@ -46,7 +46,7 @@ def ask_engine(settings: Settings, task: str, name: Optional[str]) -> Choice:
 
 
 def described(settings: Settings) -> List[EngineInfo]:
-    """Return the engines of the server that is set, or of this installation.
+    """Return the engines of the server in the settings, or of this installation.
 
     Raises:
         WireError: the server cannot be reached.
@@ -60,7 +60,7 @@ def described(settings: Settings) -> List[EngineInfo]:
 
 
 def stand_in(task: str) -> Optional[EngineInfo]:
-    """Return this installation's own engine for a task, to read a command line by where no server answers."""
+    """Return this installation's engine for a task, used to parse the command line if no server answers."""
     try:
         return engines.default_of(engines.installed(), task)
     except HarmoVidError:

@@ -1,4 +1,4 @@
-"""Exit codes of `harmovid`, and which error ends in which. docs/cli.md has the same table for the reader."""
+"""Exit codes of `harmovid`, and the exit code of each error. docs/cli.md has the same table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEANINGS = {
     CANCELLED: "cancelled",
 }
 
-# The first class that fits decides, so the narrow ones stand before their parents.
+# The first matching class decides, so subclasses come before their parents.
 _BY_ERROR: Tuple[Tuple[Type[errors.HarmoVidError], int], ...] = (
     (errors.KeyFileError, AUTH),
     (errors.AuthError, AUTH),
@@ -45,5 +45,5 @@ _BY_ERROR: Tuple[Tuple[Type[errors.HarmoVidError], int], ...] = (
 
 
 def for_error(error: errors.HarmoVidError) -> int:
-    """Return the exit code of a command that ended with `error`; what is not in the table is a failed job."""
+    """Return the exit code of a command that ended with `error`; an error that is not in the table is a failed job."""
     return next((code for cls, code in _BY_ERROR if isinstance(error, cls)), JOB_FAILED)

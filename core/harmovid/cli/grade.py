@@ -1,4 +1,4 @@
-"""`harmovid grade`: the global part of delivered lighting fields as CDL, 3D LUT or Nuke node, from the results alone.
+"""`harmovid grade`: export the global part of lighting fields, read from the results, as CDL, 3D LUT or Nuke node.
 
 Needs the pixel libraries, but no server: a result made with `--field` carries the curves in its header.
 """
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harmovid.pixels.field import LightingField
 
 KINDS = (".cdl", ".ccc", ".cube", ".nk")
-# Kinds of which one file holds many grades.
+# File types that hold many grades.
 MANY = (".ccc", ".nk")
-# A grade this far from the curve it stands for is worth a word: about the least change an eye notices.
+# A grade that differs from its curve by more than this is reported: about the smallest visible change.
 NOTICEABLE_STOPS = 0.05
 
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     Raises:
         InputError: the pixel libraries are missing, or results and output do not fit together.
         FrameError: a result carries no field.
-        OutputError: the output is there already, or cannot be written.
+        OutputError: the output already exists, or cannot be written.
     """
     try:
         from harmovid.pixels.fitting import grade  # noqa: F401 (only to find out)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _check_places(kind: str, out: FramePattern, frames: List[int]) -> None:
-    """Refuse grades that do not fit into the file, or files, that are named."""
+    """Refuse an output that cannot hold the grades: too few files, or a file type for one grade."""
     if len(frames) > 1 and out.is_single and kind not in MANY:
         raise InputError(
             f"a {kind} file holds one grade, but there are {len(frames)} results.",
@@ -103,7 +103,7 @@ def _field(path: str, frame: int) -> Tuple[LightingField, Any]:
 def _write(
     kind: str, out: FramePattern, fields: List[Tuple[str, int, LightingField, Any]], colorspace: str
 ) -> Dict[str, float]:
-    """Write the files; return by how many stops each correction is off at worst (nothing for LUTs)."""
+    """Write the files; return the largest error of each correction in stops (nothing for LUTs)."""
     from harmovid.pixels.colour.spaces import space_of
     from harmovid.pixels.fitting import grade
 

@@ -1,4 +1,4 @@
-"""`harmovid plugin install|uninstall HOST`: a host's plugin is put in place by the package that brings it.
+"""`harmovid plugin install|uninstall HOST`: run the installer of a host's plugin.
 
 The package names its installer in the entry point group `harmovid.plugins`, under the host's name: a function
 `run(action, words, console) -> exit code`, where `action` is "install" or "uninstall" (`harmovid.entry_points`).
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Install or remove the plugin of the host `args.host`; the installer reads `args.words` itself.
 
     Raises:
-        InputError: no installed package brings a plugin for that host, or it cannot be loaded.
+        InputError: no installed package has a plugin for that host, or it cannot be loaded.
     """
     found = entry_points.find(entry_points.PLUGINS)
     if args.host not in found:

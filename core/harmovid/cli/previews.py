@@ -1,4 +1,4 @@
-"""Previews of a few frames as PNG: what was changed of the picture, and the field that changed it, in stops.
+"""Previews of a few frames as PNG: the change of the picture, and the lighting field, in stops.
 
 Needs the pixel libraries; without them there are no previews, and a remark says why.
 """
@@ -15,7 +15,7 @@ from harmovid.errors import FrameError
 from harmovid.job_files import JobFiles
 
 MOST_CHANGED = 3
-"""Frames with the largest corrections that are shown; the first and the one in the middle come on top of them."""
+"""Number of frames with the largest corrections that are shown, in addition to the first and the middle one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def write_previews(folder: str, job: JobFiles, rows: Sequence[FrameCurve]) -> Tu
     """Write the previews of a handful of frames.
 
     Returns:
-        what was written, and a remark on what was not, which may be empty.
+        what was written, and a remark why something was not; it may be empty.
 
     Raises:
         OutputError: a picture cannot be written.
@@ -38,7 +38,7 @@ def write_previews(folder: str, job: JobFiles, rows: Sequence[FrameCurve]) -> Tu
     if not has_pixel_libraries():
         return [], "Previews need the pixel libraries: pip install 'harmovid[server]'."
     if job.plan.colorspace:
-        # The stored values are then no linear light, and their ratio is no number of stops.
+        # Otherwise stored values are not linear light, and their ratio cannot be shown in stops.
         return [], "There are no previews of plates in a colour space that the job names."
     previews: List[Preview] = []
     remarks = []
@@ -53,7 +53,7 @@ def write_previews(folder: str, job: JobFiles, rows: Sequence[FrameCurve]) -> Tu
 
 
 def chosen(rows: Sequence[FrameCurve]) -> List[int]:
-    """Return the frames to show: those changed most, the first, and the one in the middle, of those with a result."""
+    """Return the frames to show, of those with a result: the ones changed most, the first, and the middle one."""
     there = [row for row in rows if row.decision != FAILED]
     if not there:
         return []
@@ -63,7 +63,7 @@ def chosen(rows: Sequence[FrameCurve]) -> List[int]:
 
 
 def _of_frame(folder: str, job: JobFiles, frame: int) -> List[Preview]:
-    """Write the previews of one frame: the difference, and the field where the result carries it."""
+    """Write the previews of one frame: the difference, and the field if the result carries it."""
     from harmovid.pixels import exr, preview
     from harmovid.pixels.field.exr_channels import FIELD_CHANNELS, read_stops
 

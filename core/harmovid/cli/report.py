@@ -1,4 +1,4 @@
-"""What became of a job: the summary at its end, the JSON answer, and the exit code.
+"""The outcome of a job: the summary at its end, the JSON answer, and the exit code.
 
 outcome = Outcome(total=100)
 outcome.delivered(1001, report)     # as results arrive
@@ -18,7 +18,7 @@ from harmovid.errors import HarmoVidError, OutputError
 from harmovid.frames import FrameRange
 from harmovid.storage import atomic
 
-# Counts in a frame's report that the user should hear of, and how they are said.
+# Counts in a frame's report that the user should know, and their wording.
 WARNINGS = {
     "nan": "pixels that are not numbers (NaN), left as they came",
     "inf": "infinite pixels, left as they came",
@@ -27,9 +27,9 @@ WARNINGS = {
     "(is the foreground premultiplied? otherwise --unpremultiplied)",
     "left_out_light_pixels": "pixels of light with alpha 0 outside the matte that was given, left out",
 }
-# What a matte of one colour comes to.
+# The effect of a matte of one value.
 SOLID = {"white": "it limits nothing", "black": "nothing is changed or measured"}
-# An engine's decision that left the frame as it was.
+# The engine's decision to leave the frame unchanged.
 NOTHING = "nothing"
 # Frames that failed for one reason are listed up to this many; the JSON report has all.
 LISTED_FRAMES = 20
@@ -37,7 +37,7 @@ LISTED_FRAMES = 20
 
 @dataclass
 class Outcome:
-    """The frames of one job as they came to an end.
+    """The results and failures of one job's frames.
 
     `frames` maps a frame to its report (what engine and pixels said of it), `failures` to its error; `remarks` are
     the warnings that were known before the start.
@@ -56,13 +56,13 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that tells the same as this outcome."""
+        """The exit code for this outcome."""
         if self.error is not None:
             return exits.for_error(self.error)
         return exits.FRAMES_FAILED if self.failures else exits.OK
 
     def warnings(self) -> List[str]:
-        """Return one sentence per kind of thing worth knowing, with the frames it happened on."""
+        """Return one sentence per kind of warning, with its frames."""
         lines = []
         for name, meaning in WARNINGS.items():
             counts = {frame: _count(report.get(name)) for frame, report in self.frames.items()}
@@ -74,7 +74,7 @@ class Outcome:
         return lines + self._solid_mattes()
 
     def _solid_mattes(self) -> List[str]:
-        """Return a sentence for each matte that says nothing: white, or black, everywhere in all frames."""
+        """Return a sentence for each matte that is white, or black, everywhere in all frames."""
         found = [report.get("solid") for report in self.frames.values()]
         maps = [each for each in found if isinstance(each, dict)]
         if not maps or len(maps) < len(found):
@@ -87,7 +87,7 @@ class Outcome:
         ]
 
     def _remarks(self) -> Dict[str, List[int]]:
-        """Return what the reports say in words, each with its frames: compressions, why nothing was done."""
+        """Return the remarks of the reports, each with its frames: lossy compression, why nothing was done."""
         found: Dict[str, List[int]] = {}
         for frame, report in self.frames.items():
             if report.get("compression"):
@@ -96,14 +96,14 @@ class Outcome:
             for note in notes if isinstance(notes, list) else []:
                 found.setdefault(str(note), []).append(frame)
             engine = report.get("engine")
-            # What a server writes into a report is checked to be plain, no more.
+            # A server's report is only checked to hold plain values.
             if isinstance(engine, dict) and engine.get("decision") == NOTHING:
                 reason = engine.get("reason") or "the engine gives no reason"
                 found.setdefault(f"unchanged: {reason}", []).append(frame)
         return found
 
     def summary(self) -> List[str]:
-        """Return the lines told to a person at the end."""
+        """Return the lines that are printed for a person at the end."""
         lines = [f"{len(self.frames) + self.resumed} of {self.total} frames written to {self.out}"]
         if self.resumed:
             lines[0] += f" ({self.resumed} of them were there from an earlier run)"
@@ -116,7 +116,7 @@ class Outcome:
     def _failure_lines(self) -> List[str]:
         grouped: Dict[Tuple[str, str, str], List[int]] = {}
         for frame, error in sorted(self.failures.items()):
-            # The frame's own file name in the message would keep equal faults apart.
+            # A file name in the message would keep equal errors from being grouped.
             text = error.message if len(self.failures) <= LISTED_FRAMES else ""
             grouped.setdefault((error.code, text, error.fix), []).append(frame)
         lines = []

@@ -15,13 +15,13 @@ from harmovid.errors import InputError, JobUnknown
 from harmovid.job import EngineInfo, Option
 from harmovid.settings import load_settings
 
-# How a job id is shown: long enough to be one of its kind, and taken back by `status` and `cancel`.
+# Length of a job id in lists: long enough to be unique, and accepted by `status` and `cancel`.
 SHORT_ID = 8
 FULL_ID = 32
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Answer the command that `args.command` names."""
+    """Run the command that `args.command` names."""
     config = load_settings(args.server, args.key)
     if args.command == "engines":
         _engines(described(config), config.server or "this installation", console)
@@ -62,7 +62,7 @@ def _engines(engines: List[EngineInfo], source: str, console: Console) -> None:
 
 
 def _runtime_text(runtime: Mapping[str, str]) -> str:
-    """Return what computes an engine, in one line."""
+    """Return in one line what an engine runs on."""
     text = f"{runtime.get('device', '?')}: {runtime.get('runtime', '?')}, {runtime.get('precision', '?')}"
     return text + (f" ({runtime['reason']})" if runtime.get("reason") else "")
 

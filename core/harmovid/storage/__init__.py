@@ -1,1 +1,1 @@
-"""Files on disk: sources and sinks of frames, files written whole, the resume journal, checksums."""
+"""Files on disk: sources and sinks of frames, atomic writes, the resume journal, locks, checksums."""

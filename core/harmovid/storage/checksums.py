@@ -1,14 +1,14 @@
-"""CRC-32 of files that travel in chunks: of each chunk and of the whole, reading every byte once.
+"""CRC-32 of files that are sent in chunks: of each chunk and of the file, reading every byte once.
 
     running = RunningSum()
     for chunk in chunks:
         crc = running.add(chunk)        # the chunk's own
-    running.whole                       # the file's, as zlib.crc32 of all of it
+    running.whole                       # the file's, equal to zlib.crc32 of all of it
 
-CRC-32 is linear: the checksum of A followed by B is that of A, moved past as many zero bytes as B has, XOR that
-of B (zlib's `crc32_combine`, which Python does not offer). Moving past one full chunk is four table look-ups.
+CRC-32 is linear: the checksum of A followed by B is that of A, extended by as many zero bytes as B has, XOR that of B
+(zlib's `crc32_combine`, which Python does not offer). Extending by one full chunk takes four table look-ups.
 
-Where isal is installed (it comes with the server), its carry-less multiplication sums some ten times as fast as zlib.
+If isal is installed (it comes with the server), it is used instead of zlib and is about ten times as fast.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import List, Tuple, Union
 
 try:
     from isal.isal_zlib import crc32
-except ImportError:  # the light client: the same sums, slower
+except ImportError:  # without isal: the same checksums, slower
     from zlib import crc32
 
 __all__ = ["CHUNK_BYTES", "Buffer", "RunningSum", "chunk_sums", "crc32"]
 
 Buffer = Union[bytes, bytearray, memoryview]
-CHUNK_BYTES = 1 << 20  # the longest piece in which a file travels (docs/wire.md, "Limits")
+CHUNK_BYTES = 1 << 20  # the longest chunk of a file (docs/wire.md, "Limits")
 
-_POLYNOMIAL = 0xEDB88320  # of CRC-32 (IEEE 802.3), bits reversed, as zlib has it
+_POLYNOMIAL = 0xEDB88320  # polynomial of CRC-32 (IEEE 802.3), bits reversed, as in zlib
 _Matrix = Tuple[int, ...]
-"""A linear map of 32-bit words: what each bit is taken to, the lowest first."""
+"""A linear map of 32-bit words: the image of each bit, the lowest first."""
 
 
 class RunningSum:
-    """The checksum of a file so far. `whole` is the CRC-32 of all that was added."""
+    """The checksum of a file so far. `whole` is the CRC-32 of all chunks added."""
 
     def __init__(self) -> None:
         self.whole = 0
@@ -56,22 +56,24 @@ def chunk_sums(data: memoryview) -> Tuple[List[int], int]:
 
 
 def _past_chunk(crc: int) -> int:
-    """Return `crc` moved past one chunk of zeros."""
+    """Return `crc` extended by one full chunk of zeros."""
     low, second, third, high = _tables()
     return low[crc & 255] ^ second[crc >> 8 & 255] ^ third[crc >> 16 & 255] ^ high[crc >> 24]
 
 
 @lru_cache(maxsize=1)
 def _tables() -> Tuple[_Matrix, ...]:
-    """Return where each value of each of the four bytes of a checksum is taken to."""
-    step: _Matrix = (_POLYNOMIAL, *(1 << bit for bit in range(31)))  # past one zero bit
-    for _ in range((8 * CHUNK_BYTES).bit_length() - 1):  # a power of two: square that often
+    """Return the tables for `_past_chunk`: one for each of the four bytes of a checksum."""
+    step: _Matrix = (_POLYNOMIAL, *(1 << bit for bit in range(31)))  # extends by one zero bit
+    for _ in range(
+        (8 * CHUNK_BYTES).bit_length() - 1
+    ):  # the number of bits is a power of two, so repeated squaring is enough
         step = tuple(_times(step, column) for column in step)
     return tuple(tuple(_times(step, value << shift) for value in range(256)) for shift in (0, 8, 16, 24))
 
 
 def _times(matrix: _Matrix, word: int) -> int:
-    """Return what `matrix` takes `word` to."""
+    """Return the product of `matrix` and `word`."""
     result, bit = 0, 0
     while word:
         if word & 1:

@@ -1,11 +1,11 @@
-"""Which results a running job is about to write, so that no other job writes the same ones.
+"""Claims: which results a running job is going to write, so that no other job writes the same files.
 
     claim = Claim(pattern, frames)
     with exclusive(folder):                                  # one job begins at a time
         for path in other_journals(folder, own): ...
-        claim.clash(other)                                   # the frames that both would write
+        claim.clash(other)                                   # the frames whose files both would write
 
-A claim is one line of a job's journal (`harmovid.storage.journal`); it holds while that journal is locked.
+A claim is one line of a job's journal (`harmovid.storage.journal`); it is valid while that journal is locked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WORD = "results"
 
 @dataclass(frozen=True)
 class Claim:
-    """Results of one job: the names that `pattern` gives to `frames`; its folder does not matter here."""
+    """The results of one job: the file names that `pattern` gives to `frames`, without the folder."""
 
     pattern: FramePattern
     frames: FrameRange
@@ -38,7 +38,7 @@ class Claim:
 
     @classmethod
     def parse(cls, line: str) -> Optional[Claim]:
-        """Return the claim that `line` made, or None where it is none."""
+        """Return the claim in a line that `line` made, or None if it holds no claim."""
         word, _, rest = line.partition(" ")
         frames, _, name = rest.partition(" ")
         if word != _WORD or not name:
@@ -49,26 +49,27 @@ class Claim:
             return None
 
     def clash(self, other: Claim) -> FrameRange:
-        """Return the frames for which both write one name, upper and lower case alike."""
+        """Return the frames for which both would write the same file name, ignoring case."""
         common = set(self.frames) & set(other.frames)
         same = (n for n in common if self.pattern.name(n).casefold() == other.pattern.name(n).casefold())
         return FrameRange(same)
 
 
 def other_journals(folder: str, own: str) -> List[str]:
-    """Return the paths of the journals in an output folder but one."""
+    """Return the paths of the journals in an output folder, except one."""
     found = glob.glob(os.path.join(glob.escape(folder or "."), ".harmovid-*.journal"))
     return [path for path in found if os.path.basename(path) != os.path.basename(own)]
 
 
 @contextlib.contextmanager
 def exclusive(folder: str) -> Iterator[None]:
-    """Let one job at a time begin in a folder, where the system can lock folders (not on Windows)."""
+    """Let only one job at a time begin in a folder, on systems that can lock folders (not on Windows)."""
     descriptor = -1
     if sys.platform != "win32":
         import fcntl
 
-        # Some network file systems lock no folders: then two jobs that begin in one moment may miss each other here.
+        # Some network file systems cannot lock folders: two jobs that begin at the same moment may then miss each
+        # other.
         with contextlib.suppress(OSError):
             descriptor = os.open(folder or ".", os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

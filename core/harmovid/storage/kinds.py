@@ -1,14 +1,14 @@
-"""What kind of file its first bytes say it is: EXR or something else that has been renamed."""
+"""The type of a file from its first bytes: EXR, or another type that was renamed."""
 
 from __future__ import annotations
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
-"""OpenEXR file layout: the first 4 bytes; version and flags follow as int32 little-endian."""
+"""The first 4 bytes of an EXR file; version and flags follow as int32, little-endian (OpenEXR file layout)."""
 
 EXR_DEEP_FLAG = 0x800
 
 HEAD_BYTES = 32
-"""As many bytes as the kinds below are told apart by."""
+"""Number of bytes needed to tell the types below apart."""
 
 _OTHERS = (
     (b"\x89PNG", "a PNG"),
@@ -25,5 +25,5 @@ _OTHERS = (
 
 
 def other_kind(head: bytes) -> str:
-    """Return what a file that is no EXR is, from its first `HEAD_BYTES` bytes: "a PNG", or that nobody knows."""
+    """Return the type of a file that is not an EXR by its first `HEAD_BYTES` bytes, e.g. "a PNG"."""
     return next((name for magic, name in _OTHERS if head.startswith(magic)), "no image file we know")

@@ -1,4 +1,4 @@
-"""Files that one process at a time may hold. The lock goes with the process: none is left by one that was killed."""
+"""File locks that one process at a time can hold. A lock ends with its process, so a killed process leaves none."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 
 from harmovid.errors import OutputError
 
-# Windows locks bytes, and locked bytes cannot be read: the one that is locked lies behind all content.
+# Windows locks bytes, and locked bytes cannot be read, so the locked byte is far behind any content.
 _LOCK_OFFSET = 1 << 40
 
 
 def lock_file(descriptor: int) -> None:
-    """Lock the whole file for this open handle, or raise OSError at once; closing it unlocks."""
+    """Lock the file for this open handle, or raise OSError at once; closing the handle unlocks it."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -28,16 +28,16 @@ class LockedFile:
     """An empty file that is locked while this object lives in a `with` block; the file itself stays."""
 
     def __init__(self, descriptor: int) -> None:
-        """Use `take`."""
+        """Use `take` instead."""
         self._descriptor = descriptor
 
     @classmethod
     def take(cls, path: str, taken: str) -> LockedFile:
-        """Make the file if it is missing and lock it.
+        """Create the file if it is missing, and lock it.
 
         Args:
             path: of the file.
-            taken: what to say where another process holds it.
+            taken: the message if another process holds it.
 
         Raises:
             OutputError: another process holds it, or it cannot be written.

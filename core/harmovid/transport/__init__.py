@@ -1,1 +1,1 @@
-"""The wire and what speaks it: schema, encoding, connections, transfers and the runner of one job. No pixels."""
+"""The wire protocol: schema, encoding, connections, transfers and the runner of one job. No pixels."""

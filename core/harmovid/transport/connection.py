@@ -5,9 +5,9 @@
     for message in connection.poll(timeout_ms=100): ...
     connection.close()
 
-A connection is used by one thread. It never blocks but in `open`, `request` and `poll`, each for a bounded
-time. A connection that breaks, a server that falls silent and a server that does not know us any more all
-raise `Unreachable`; the caller then opens another connection.
+A connection is used by one thread. It blocks only in `open`, `request` and `poll`, each for a bounded time. If the
+connection breaks, the server falls silent, or the server does not know the session any more, `Unreachable` is raised;
+the caller then opens another connection.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from harmovid.transport.schema import Buffer
 
 DEFAULT_PORT = 5570
 Clock = Callable[[], float]
-"""Seconds that only go on, as `time.monotonic`."""
+"""A monotonic clock in seconds, such as `time.monotonic`."""
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+)(?::([0-9]{1,5}))?/?")
-# Messages taken from one socket in one go: bounds the bulk held in memory, and the other socket's wait.
+# Messages received from one socket at a time: limits memory, and how long the other socket waits.
 _BATCH = 16
-# While waiting for a peer, how often the caller's wish to stop is looked at.
+# How often `stopped` is checked while waiting for the server.
 _TICK_MS = 50
 GOODBYE_MS = 200
 _NO_ANSWER = "Is the server running there (harmovid serve), and does a firewall let the port through?"
@@ -65,7 +65,7 @@ def parse_address(address: str) -> Tuple[str, int]:
 
 
 def _check_name(endpoint: str) -> None:
-    """Raise `Unreachable` where nobody answers because the host's name leads nowhere; ZeroMQ does not say so."""
+    """Raise `Unreachable` if the host's name cannot be resolved; ZeroMQ does not report that."""
     if not endpoint.startswith("tcp://"):
         return
     host, port = parse_address(endpoint)
@@ -79,24 +79,24 @@ def _check_name(endpoint: str) -> None:
 
 
 def _reachable(host: str, path: str) -> bool:
-    """Return whether a server on `host` is on this machine, and its Unix socket at `path` is open to us.
+    """Return whether a server on `host` is on this machine and its Unix socket at `path` can be opened.
 
-    The path is made up anew by each server process, so another server's is not met by accident.
+    Each server process makes up a new path, so this cannot be another server's by accident.
     """
     loopback = host.lower() == "localhost" or host.startswith("127.") or host == "[::1]"
     return loopback and bool(zmq.has("ipc")) and os.path.isabs(path) and os.access(path, os.R_OK | os.W_OK)
 
 
 class Channel:
-    """One DEALER socket to one endpoint, with its monitor; knows why it could not connect."""
+    """One DEALER socket to one endpoint, with a monitor that tells why it could not connect."""
 
     def __init__(self, endpoint: str, kind: str, keys: Optional[KeyPair]) -> None:
         """Start connecting.
 
         Args:
-            endpoint: "tcp://host:port", a number of IPv6 in brackets; or "ipc://path".
-            kind: `wire.TO_CLIENT_CONTROL` or `wire.TO_CLIENT_DATA`, what will be received here.
-            keys: our pair with the server's public key in it, or None without CURVE.
+            endpoint: "tcp://host:port", an IPv6 address in brackets; or "ipc://path".
+            kind: `wire.TO_CLIENT_CONTROL` or `wire.TO_CLIENT_DATA`, the kind of messages received here.
+            keys: the client's key pair with the server's public key, or None without CURVE.
         """
         self.endpoint = endpoint
         self.outbox: Deque[List[Buffer]] = deque()
@@ -133,7 +133,7 @@ class Channel:
             self.socket.curve_secretkey = self._keys.secret.encode("ascii")
 
     def flush(self) -> None:
-        """Send what waits in the outbox, as far as the socket takes it."""
+        """Send queued messages until the socket takes no more."""
         while self.outbox:
             try:
                 self.socket.send_multipart(self.outbox[0], zmq.DONTWAIT, copy=False)
@@ -145,7 +145,7 @@ class Channel:
         """Return up to a batch of messages that have arrived.
 
         Raises:
-            ProtocolError, VersionError: the server does not keep to the wire specification.
+            ProtocolError, VersionError: the server violates the wire protocol.
         """
         messages: List[wire.Message] = []
         while len(messages) < _BATCH:
@@ -160,7 +160,7 @@ class Channel:
         """Raise if the connection could not be made or is gone.
 
         Raises:
-            AuthError: the handshake failed on keys; `retryable` where it may also have been a dying server.
+            AuthError: the handshake failed because of the keys; `retryable` if the server may just have died.
             Unreachable: nobody listens, or the connection broke.
         """
         while self.monitor.poll(0):
@@ -178,7 +178,7 @@ class Channel:
                 raise Unreachable(f"nobody listens at {self.endpoint}.", fix=_NO_ANSWER)
 
     def _not_understood(self, reason: int) -> HarmoVidError:
-        """Return the error for a peer whose handshake is not ours."""
+        """Return the error for a peer with an incompatible handshake."""
         if reason != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
             return Unreachable(f"{self.endpoint} is no HarmoVid server.", fix="Check the port.")
         differs = "needs no key but we show one" if self._keys else "wants a key"
@@ -187,7 +187,7 @@ class Channel:
     def _cut_off(self) -> HarmoVidError:
         """Return the error for a peer that closes the connection during the handshake.
 
-        Mostly it is about keys; a server that dies at this moment looks the same, hence `retryable`.
+        The usual reason is the key; a server that dies at this moment looks the same, hence `retryable`.
         """
         reason = "does not hold the key that we trust, or needs no key" if self._keys else "wants a key"
         error = AuthError(
@@ -204,12 +204,12 @@ class Channel:
 
 
 class Connection:
-    """One session with a server: HELLO said, signs of life kept up, both sockets served by `poll`.
+    """One session with a server: sends HELLO and signs of life; `poll` serves both sockets.
 
     Attributes:
         welcome: the fields of the server's WELCOME.
         credit: bytes that may be sent upstream at the start (0 without a data socket).
-        congested: whether the data socket takes nothing more at the moment.
+        congested: whether the data socket accepts no more data at the moment.
     """
 
     def __init__(
@@ -248,15 +248,15 @@ class Connection:
 
         Args:
             address: see `parse_address`.
-            keys: our key pair with the server's public key in it, or None.
+            keys: the client's key pair with the server's public key, or None.
             timeout_s: how long all of it may take.
             data: whether files will be sent.
             wake: a socket that ends `poll` when it can be read (it is not read here).
-            stopped: asked now and then; True breaks off with `JobCancelled`.
-            clock: tells the time in seconds; what is silent for how long is judged by it.
+            stopped: called regularly; if it returns True, `JobCancelled` is raised.
+            clock: the clock by which silence is measured.
 
         Raises:
-            Unreachable: nobody answers in time. AuthError: keys. VersionError: no common version.
+            Unreachable: nobody answers in time. AuthError: wrong keys. VersionError: no common version.
             ServerBusy, ServerDraining: the server takes no new clients.
         """
         deadline = clock() + timeout_s
@@ -274,13 +274,13 @@ class Connection:
         return connection
 
     def _attach(self, deadline: float, stopped: Callable[[], bool]) -> None:
-        """Open the data socket: the shorter way where the server is on this machine, else by TCP."""
+        """Open the data socket: a Unix socket if the server is on this machine, else TCP."""
         local = self.welcome.get("data_local", "")
         if local and _reachable(self._host, local):
             try:
                 self._attach_to(f"ipc://{local}", deadline, stopped)
                 return
-            except Unreachable:  # a shared folder shows another machine's socket
+            except Unreachable:  # in a shared folder this may be another machine's socket
                 if self._data is not None:
                     self._data.close()
         self._attach_to(f"tcp://{self._host}:{self.welcome['data_port']}", deadline, stopped)
@@ -293,15 +293,15 @@ class Connection:
 
     @property
     def congested(self) -> bool:
-        """Whether the data socket still has something unsent."""
+        """Whether the data socket still has unsent messages."""
         return self._data is None or bool(self._data.outbox)
 
     def send(self, kind: str, body: Optional[Mapping[str, Any]] = None, ref: Optional[int] = None) -> None:
-        """Send on the control socket; it goes out at the latest in the next `poll`."""
+        """Send on the control socket, at the latest in the next `poll`."""
         self._post(self._control, wire.encode(kind, body, ref))
 
     def send_data(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Send on the data socket; it goes out at the latest in the next `poll`."""
+        """Send on the data socket, at the latest in the next `poll`."""
         if self._data is None:
             raise ProtocolError(f"{kind} needs a data socket.")
         self._post(self._data, wire.encode(kind, body))
@@ -312,7 +312,7 @@ class Connection:
         self._sent_s = self._clock()
 
     def ref(self) -> int:
-        """Return a fresh number for a request."""
+        """Return a new request number."""
         self._next_ref += 1
         return self._next_ref
 
@@ -323,10 +323,10 @@ class Connection:
         timeout_s: float,
         stopped: Callable[[], bool] = lambda: False,
     ) -> wire.Message:
-        """Send a request and wait for its answer; what else arrives meanwhile is dropped.
+        """Send a request and wait for its answer; other messages that arrive meanwhile are dropped.
 
         Raises:
-            HarmoVidError: what the server says in REJECT, or `Unreachable` when it says nothing in time.
+            HarmoVidError: the error in the server's REJECT, or `Unreachable` if it does not answer in time.
         """
         ref = self.ref()
         self.send(kind, body, ref)
@@ -354,17 +354,17 @@ class Connection:
         raise Unreachable(f"the server at {self._control.endpoint} does not answer {what}.", fix=_NO_ANSWER)
 
     def poll(self, timeout_ms: int) -> List[wire.Message]:
-        """Wait for messages and serve the connection: send what waits, keep up the signs of life.
+        """Wait for messages and serve the connection: send queued messages and signs of life.
 
         Args:
             timeout_ms: longest wait; a readable `wake` socket ends it early.
 
         Returns:
-            What arrived, control before data.
+            The messages that arrived, control before data.
 
         Raises:
             Unreachable: the connection broke, the server is silent, said BYE or does not know the session.
-            ProtocolError: one side does not keep to the wire specification, by its own or the other's words.
+            ProtocolError: the server violates the wire protocol, or says that this client does.
         """
         channels = [channel for channel in (self._control, self._data) if channel is not None]
         poller = zmq.Poller()
@@ -410,7 +410,7 @@ class Connection:
         self.close(goodbye=True)
 
     def close(self, goodbye: bool = False) -> None:
-        """Close both sockets at once; `goodbye` tells the server first that the session ends on purpose."""
+        """Close both sockets at once; with `goodbye` the server is told first that the session ends on purpose."""
         if goodbye:
             self.send("BYE")
         self._control.close(GOODBYE_MS if goodbye else 0)

@@ -1,7 +1,7 @@
-"""Checks for values that come off the wire: each returns its value checked, or raises `ProtocolError`.
+"""Checks for received values: each returns the checked value, or raises `ProtocolError`.
 
 A check is a function `(value, where) -> value`; the functions below build checks from limits. `unpack` reads
-one bounded msgpack value and refuses what msgpack itself lets through: duplicate keys, NaN and infinities,
+one msgpack value of limited size and refuses what msgpack itself accepts: duplicate keys, NaN and infinities,
 extension types, keys that are not text.
 """
 
@@ -33,7 +33,7 @@ def bad(value: Any, where: str, wanted: str) -> ProtocolError:
 
 
 def integer(low: int, high: int) -> Check:
-    """Return a check for a whole number from `low` to `high` inclusive; True and False are none."""
+    """Return a check for a whole number from `low` to `high` inclusive; True and False are refused."""
 
     def check(value: Any, where: str) -> Any:
         if type(value) is not int or not low <= value <= high:
@@ -62,7 +62,7 @@ def boolean(value: Any, where: str) -> Any:
 
 
 def text(max_bytes: int, pattern: str = "") -> Check:
-    """Return a check for UTF-8 text of at most `max_bytes`, that matches `pattern` as a whole when given."""
+    """Return a check for UTF-8 text of at most `max_bytes` that fully matches `pattern`, if given."""
     compiled = re.compile(pattern) if pattern else None
 
     def check(value: Any, where: str) -> Any:
@@ -98,7 +98,7 @@ def choice(*values: str) -> Check:
 
 
 def one_of(*checks: Check) -> Check:
-    """Return a check that takes what the first fitting one of `checks` takes."""
+    """Return a check that accepts a value if one of `checks` does, tried in order."""
 
     def check(value: Any, where: str) -> Any:
         for candidate in checks:
@@ -112,7 +112,7 @@ def one_of(*checks: Check) -> Check:
 
 
 def list_of(item: Check, max_items: int) -> Check:
-    """Return a check for a list of at most `max_items` values, each taken by `item`."""
+    """Return a check for a list of at most `max_items` values, each checked by `item`."""
 
     def check(value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) > max_items:
@@ -134,7 +134,7 @@ def tuple_of(*items: Check) -> Check:
 
 
 def map_of(key: Check, item: Check, max_items: int) -> Check:
-    """Return a check for a map of at most `max_items`, every key taken by `key`, every value by `item`."""
+    """Return a check for a map of at most `max_items`, with every key checked by `key` and every value by `item`."""
 
     def check(value: Any, where: str) -> Any:
         if not isinstance(value, dict) or len(value) > max_items:
@@ -145,7 +145,7 @@ def map_of(key: Check, item: Check, max_items: int) -> Check:
 
 
 def record(required: Mapping[str, Check], optional: Optional[Mapping[str, Check]] = None) -> Check:
-    """Return a check for a map with these fields; unknown ones are dropped: newer peers may say more."""
+    """Return a check for a map with these fields; unknown ones are dropped, since newer peers may send more."""
     optional = optional or {}
 
     def check(value: Any, where: str) -> Any:
@@ -164,7 +164,8 @@ def record(required: Mapping[str, Check], optional: Optional[Mapping[str, Check]
 
 
 def plain(value: Any, where: str, depth: int = PLAIN_DEPTH) -> Any:
-    """Check for any plain value: none, booleans, 64-bit and finite numbers, text, bytes, lists, maps by text.
+    """Check for any plain value: None, booleans, 64-bit integers, finite floats, text, bytes, lists, maps with text
+    keys.
 
     Nesting is at most `PLAIN_DEPTH`, each list or map holds at most `PLAIN_ITEMS`.
     """
@@ -208,12 +209,12 @@ def unpack(data: Buffer, max_bytes: int, max_items: int, where: str) -> Any:
 
     Args:
         data: the message part as received.
-        max_bytes: longest part taken at all; also the cap of every text and byte string in it.
-        max_items: cap of every list and map in it, so that a short part cannot claim a huge one.
+        max_bytes: the limit for the whole part, and for every text and byte string in it.
+        max_items: the limit for every list and map in it, so that a short part cannot claim a huge one.
         where: what the part is called in errors.
 
     Raises:
-        ProtocolError: for anything that is not exactly one well-formed value within the caps.
+        ProtocolError: anything but exactly one well-formed value within the limits.
     """
     if len(data) > max_bytes:
         raise ProtocolError(f"{where} has {len(data)} bytes.", fix=f"At most {max_bytes} are allowed.")

@@ -1,9 +1,8 @@
-"""Files over a session: inputs sent as the server needs them, results received, checked, given to the sink.
+"""File transfers over a session: sends inputs when the server needs them; receives and checks results for the sink.
 
-Both work piece by piece from the client's loop, within byte credit, and leave the disk to threads of their
-own, so that a slow disk never looks like a dead client. At any time one input is being sent and one read
-ahead, one result is being received and at most two wait for the sink: memory is bounded by a few frames, and
-by less where the sink takes results piece by piece.
+Both work chunk by chunk in the client's loop, within byte credit. Other threads access the disk, so that a slow disk
+never looks like a dead client. At any time one input is being sent and one is read ahead, one result is being received
+and at most two wait for the sink. So memory is limited to a few frames, or less if the sink takes results in chunks.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ Item = Tuple[str, int]  # layer, frame
 
 # Credit is granted in portions of this size: fewer messages, and far from using up the 16 MiB at the start.
 CREDIT_PORTION_BYTES = 4 * 1024 * 1024
-# Results that wait for the sink while more is received; beyond that credit is held back.
+# Results that may wait for the sink before credit is held back.
 WAITING_RESULTS = 2
 
 
 @dataclass
 class _Outgoing:
-    """One input on its way: its bytes and how far it is."""
+    """One input that is being sent: its bytes and position."""
 
     item: Item
     data: memoryview
@@ -44,10 +43,10 @@ _Loaded = Tuple[memoryview, List[int], int]
 
 
 def _load(source: Source, layer: str, frame: int) -> _Loaded:
-    """Return a frame's bytes and checksums; runs in the reading thread."""
+    """Read a frame and return its bytes and checksums; runs in the reading thread."""
     try:
         data = memoryview(source.read(layer, frame)).cast("B")
-    except OSError as error:  # a source of the host's own need not know our errors
+    except OSError as error:  # a host's own source may raise any exception
         raise FrameUnreadable(f"cannot be read: {error}.", frame=frame, layer=layer) from error
     if not data:
         raise FrameUnreadable("is empty.", frame=frame, layer=layer)
@@ -72,7 +71,7 @@ class Uploader:
             job: the job's id.
             source: the inputs.
             reading: the thread on which `source.read` is called.
-            wake: called when a read is done, to end the loop's wait.
+            wake: called when a read is done, to wake the loop.
         """
         self._connection = connection
         self._job = job
@@ -89,18 +88,18 @@ class Uploader:
         self.bytes_sent = 0
 
     def need(self, items: Any) -> None:
-        """Queue what the server asks for; what is queued already is not queued twice."""
+        """Queue the inputs that the server needs; none is queued twice."""
         for layer, frame in items:
             if (layer, frame) not in self._wanted:
                 self._wanted.add((layer, frame))
                 self._queue.append((layer, frame))
 
     def grant(self, size: int) -> None:
-        """Take credit from the server."""
+        """Add credit granted by the server."""
         self._credit += size
 
     def refused(self, layer: str, frame: int, error: HarmoVidError) -> None:
-        """Send a file again that arrived damaged; give it up after `wire.SEND_TRIES`."""
+        """Queue a file again that arrived damaged; give up after `wire.SEND_TRIES` times."""
         item = (layer, frame)
         if self._current is not None and self._current.item == item:
             self._finish_current()
@@ -111,7 +110,7 @@ class Uploader:
             self.need([item])
 
     def pump(self) -> None:
-        """Send as much as credit and socket allow, and keep one file read ahead."""
+        """Send as much as credit and socket allow, and read one file ahead."""
         while not self._connection.congested:
             self._read_ahead()
             if self._current is None and not self._begin():
@@ -127,7 +126,7 @@ class Uploader:
             self._ahead = (item, future)
 
     def _begin(self) -> bool:
-        """Begin the file that was read ahead; return whether there was one to deal with."""
+        """Begin the file that was read ahead; return whether there was one."""
         if self._ahead is None or not self._ahead[1].done():
             return False
         (item, future), self._ahead = self._ahead, None
@@ -153,7 +152,8 @@ class Uploader:
         if not chunk:
             return False
         index, rest = divmod(file.sent, wire.CHUNK_BYTES)
-        # Fragments, which scarce credit makes, and what comes after them have other bounds than the sums.
+        # With little credit a chunk is sent in fragments; from then on chunk borders differ from those of the
+        # checksums.
         crc = crc32(chunk) if rest or len(chunk) < len(whole) else file.sums[index]
         self._send("CHUNK", file.item, off=file.sent, crc=crc, data=chunk)
         self._credit -= len(chunk)
@@ -177,10 +177,10 @@ class Uploader:
 
 
 class _Store:
-    """One result on its way into the sink; all of it happens in the writing thread.
+    """Writes one result to the sink; all methods run in the writing thread.
 
-    A sink that takes results whole gets them whole, collected here. After an error the rest is passed
-    over, and `commit` raises it.
+    If the sink takes only whole results, the chunks are collected here. After an error further chunks are ignored, and
+    `commit` raises the error.
     """
 
     def __init__(self, sink: Sink, frame: int, size: int) -> None:
@@ -191,7 +191,7 @@ class _Store:
         self._error: Optional[BaseException] = None
 
     def write(self, data: Buffer) -> None:
-        """Take the next piece."""
+        """Add the next chunk."""
         receive = getattr(self._sink, "receive", None)
         try:
             if self._error is not None:
@@ -201,12 +201,12 @@ class _Store:
                 return
             self._receiver = self._receiver or receive(self._frame, self._size)
             self._receiver.write(data)
-        except BaseException as error:  # whatever a host's sink raises belongs to who runs the job
+        except BaseException as error:  # a host's own sink may raise any exception; the job's caller gets it
             self._error = error
             self.drop()
 
     def commit(self, report: Mapping[str, Any]) -> None:
-        """Hand the whole result over."""
+        """Give the complete result to the sink."""
         if self._error is not None:
             raise self._error
         if self._receiver is None:
@@ -219,7 +219,7 @@ class _Store:
             raise
 
     def drop(self) -> None:
-        """Forget it: it will not become whole."""
+        """Discard the incomplete result."""
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.drop()
@@ -227,8 +227,8 @@ class _Store:
 
 @dataclass
 class _Incoming:
-    """One result on its way: what was announced and what has come. `store` is None for one that is not
-    wanted.
+    """One result that is being received: what was announced and what has arrived. `store` is None if it is not
+    needed.
     """
 
     frame: int
@@ -241,7 +241,7 @@ class _Incoming:
 
 
 class Downloader:
-    """Receives the results of one job; outlives the sessions it gets them from."""
+    """Receives the results of one job, over one session after another."""
 
     def __init__(
         self,
@@ -251,14 +251,14 @@ class Downloader:
         writing: DaemonExecutor,
         wake: Callable[..., None],
     ) -> None:
-        """Start with what is there already.
+        """Start with the results that the sink already has.
 
         Args:
             job: the job's id.
             sink: where the results go.
-            have: `{frame: crc}` of results that are safe.
+            have: `{frame: crc}` of results that are stored safely.
             writing: the thread on which `sink.write` is called.
-            wake: called when a write is done, to end the loop's wait.
+            wake: called when a write is done, to wake the loop.
         """
         self._job = job
         self._sink = sink
@@ -273,19 +273,19 @@ class Downloader:
         self.bytes_received = 0
 
     def attach(self, connection: Connection) -> None:
-        """Go on with a new session: a half-received result is forgotten, credit starts anew."""
+        """Continue with a new session: a half-received result is discarded, credit starts again."""
         self._connection = connection
         self.abandon()
         self._owed = 0
 
     def abandon(self) -> None:
-        """Forget a half-received result."""
+        """Discard a half-received result."""
         if self._current is not None:
-            self._unwant(self._current)
+            self._discard(self._current)
         self._current = None
 
     def meta(self, body: Mapping[str, Any]) -> None:
-        """Begin a result; one that is safe already is acknowledged at once and its bytes are passed over."""
+        """Begin a result; if it is already stored, acknowledge it at once and ignore its bytes."""
         frame, crc = body["frame"], body["crc"]
         safe = self.have.get(frame) == crc
         in_work = any(one.frame == frame and one.crc == crc for one, _ in self._waiting)
@@ -296,7 +296,7 @@ class Downloader:
             self._send("ACK", {"frame": frame})
 
     def chunk(self, body: Mapping[str, Any]) -> None:
-        """Take one piece; a result that is whole goes to the sink, a damaged one is asked for again."""
+        """Take one chunk; a complete result goes to the sink, a damaged one is requested again."""
         data: Buffer = body["data"]
         self.bytes_received += len(data)
         self._owed += len(data)
@@ -304,15 +304,15 @@ class Downloader:
         if file is not None and file.store is not None and file.frame == body["frame"]:
             problem = self._append(file, file.store, body["off"], body["crc"], data)
             if problem:
-                self._unwant(file)
+                self._discard(file)
                 error = FrameCorrupt(f"the result arrived damaged: {problem}.", frame=file.frame)
                 self._send("RESULT_BAD", {"frame": file.frame, "error": wire.error_body(error)})
             elif file.arrived == file.size:
                 self._hand_over(file, file.store)
-        self._pay()
+        self._grant_credit()
 
     def _append(self, file: _Incoming, store: _Store, off: int, crc: int, data: Buffer) -> str:
-        """Add one piece to the file; return what is wrong with it, or nothing."""
+        """Add one chunk to the file; return what is wrong with it, "" if nothing."""
         if off != file.arrived:
             return f"byte {off} came where {file.arrived} was due"
         if off + len(data) > file.size:
@@ -325,8 +325,8 @@ class Downloader:
         self._writing.submit(store.write, data)
         return ""
 
-    def _unwant(self, file: _Incoming) -> None:
-        """Drop what has come of a file, and let the rest of it pass by."""
+    def _discard(self, file: _Incoming) -> None:
+        """Discard what has arrived of a file, and ignore the rest of it."""
         store, file.store = file.store, None
         if store is not None:
             self._writing.submit(store.drop)
@@ -338,10 +338,10 @@ class Downloader:
         self._waiting.append((file, future))
 
     def settle(self) -> Dict[int, Mapping[str, Any]]:
-        """Acknowledge what the sink has taken since the last call; return `{frame: report}` of it.
+        """Acknowledge the results that the sink has stored since the last call; return `{frame: report}` of them.
 
         Raises:
-            OutputError: the sink could not write; whatever else its `write` raised.
+            OutputError: the sink could not write. Other errors that its `write` raised are passed on.
         """
         done: Dict[int, Mapping[str, Any]] = {}
         while self._waiting and self._waiting[0][1].done():
@@ -351,10 +351,10 @@ class Downloader:
             self.reports[file.frame] = done[file.frame] = file.report
             self._send("ACK", {"frame": file.frame})
         if done:
-            self._pay()
+            self._grant_credit()
         return done
 
-    def _pay(self) -> None:
+    def _grant_credit(self) -> None:
         """Grant credit for what has been received, unless the sink is behind."""
         behind = len(self._waiting) >= WAITING_RESULTS
         if self._connection is not None and self._owed >= CREDIT_PORTION_BYTES and not behind:

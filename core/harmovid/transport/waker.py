@@ -1,7 +1,7 @@
-"""A thread for what may block (disks, network storage), and a waker for the loop that waits on sockets.
+"""A thread for calls that may block (disks, network storage), and a waker for the loop that waits on sockets.
 
-`ThreadPoolExecutor` is not used because Python waits for its threads when the process ends: a read that
-hangs on dead storage would then keep a host application from quitting. These are daemon threads.
+`ThreadPoolExecutor` is not used because Python waits for its threads when the process ends: a read that hangs on dead
+storage would then keep a host application from quitting. The threads here are daemon threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Work = Tuple["Future[Any]", Callable[..., Any], Tuple[Any, ...]]
 
 
 class Waker:
-    """Ends a poll from another thread: `wake` makes `fileno` readable until `clear`."""
+    """Wakes a poll from another thread: `wake` makes `fileno` readable until `clear`."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -30,12 +30,12 @@ class Waker:
         return self._reader.fileno()
 
     def wake(self, *_: Any) -> None:
-        """Wake the loop; fits as a future's callback."""
-        with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody waits any more
+        """Wake the loop; can be used as a future's callback."""
+        with contextlib.suppress(OSError):  # full: the loop is awake already; closed: nobody waits any more
             self._writer.send(b"\0")
 
     def clear(self) -> None:
-        """Forget all wake-ups up to now."""
+        """Clear all wake-ups up to now."""
         with contextlib.suppress(OSError):
             while self._reader.recv(4096):
                 pass
@@ -47,7 +47,7 @@ class Waker:
 
 
 class DaemonExecutor:
-    """One daemon thread that does one thing after the other."""
+    """One daemon thread that runs calls one after the other."""
 
     def __init__(self, name: str) -> None:
         self._queue: queue.SimpleQueue[Optional[_Work]] = queue.SimpleQueue()
@@ -55,13 +55,13 @@ class DaemonExecutor:
         self._thread.start()
 
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
-        """Queue a call; its result or exception is in the future."""
+        """Queue a call; the future gets its result or exception."""
         future: Future[T] = Future()
         self._queue.put((future, function, args))
         return future
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread after what is queued; wait for it at most `timeout_s`."""
+        """End the thread after the queued calls; wait for it at most `timeout_s`."""
         self._queue.put(None)
         self._thread.join(timeout_s)
 
@@ -75,5 +75,5 @@ class DaemonExecutor:
                 continue
             try:
                 future.set_result(function(*args))
-            except BaseException as error:  # the thread's door: whatever it is belongs to who waits
+            except BaseException as error:  # the end of the thread: the future gets any exception
                 future.set_exception(error)
