@@ -58,7 +58,8 @@ class Artist(threading.Thread):
 
     def _job(self, client: Client, engine: Any) -> None:
         out = str(self._out / "out.#.exr")
-        job = JobFiles.prepare(engine, {"plate": self._plate}, out, frames=f"1-{FRAMES}", overwrite=True)
+        frames = f"1-{FRAMES}"
+        job = JobFiles.prepare(engine, {"plate": self._plate}, out, frames=frames, overwrite=True, handles=0)
         begun_s = time.monotonic()
         client.start(job, on_result=self._count).result()
         if self._times.over:

@@ -16,7 +16,10 @@ def run_job(address: str, engine: str, folder: Path, out: Path, count: int) -> J
     """
     with Client(address) as client:
         inputs, results = {"plate": str(folder / "plate.#.exr")}, str(out / "plate.#.exr")
-        job = JobFiles.prepare(client.engine(engine), inputs, results, frames=f"1-{count}", overwrite=True)
+        frames = f"1-{count}"
+        job = JobFiles.prepare(
+            client.engine(engine), inputs, results, frames=frames, overwrite=True, handles=0
+        )
         result = client.start(job).result()
     if result.failed or result.progress.delivered != count:
         raise SystemExit(f"not every frame came back: {result}")

@@ -134,7 +134,7 @@ def _run(client: Client, engine: EngineInfo, inputs: Dict[str, str], scratch: Pa
         HarmoVidError: the job, or its first failed frame.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as out:
-        job = JobFiles.prepare(engine, inputs, str(Path(out) / "out.#.exr"), frames=frames)
+        job = JobFiles.prepare(engine, inputs, str(Path(out) / "out.#.exr"), frames=frames, handles=0)
         result = client.start(job).result()
     for error in result.failed.values():
         raise error

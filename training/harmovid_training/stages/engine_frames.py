@@ -77,6 +77,7 @@ class Servers:
             out=str(out / FRAME),
             frames=FrameRange(numbers),
             premultiplied=False,
+            handles=0,
         )
         result = self._client.start(job).result()
         if result.failed:
