@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from harmovid_resolve import batch as batches
-from harmovid_resolve import history
+from harmovid_resolve import history, selftest
 from harmovid_resolve.batch import Batch, Outcome, Said
 from harmovid_resolve.clip import select
 from harmovid_resolve.contract import DESCRIBED, FAILED, Task
@@ -80,6 +80,8 @@ class Panel:
                 help="Make what this version lacks, and bring it back."),
             Row(past, "button", "stills", "Before and after", enabled=idle and bool(self._versions),
                 help="A frame of this version before and after, as pictures."),
+            Row(past, "button", "selftest", "Self-test", enabled=idle,
+                help="Try every call of this Resolve in bins of its own, and write a report."),
             Row(past, "pictures", "pictures", "", list(self._stills)),
         ]  # fmt: skip
 
@@ -106,6 +108,7 @@ class Panel:
                 self._line = "Stopping."
             return
         action = {
+            "selftest": self._test_seat,
             "look": self._look, "start": self._start, "refresh": self._refresh, "missing": self._missing,
             "stills": self._show_stills,
         }.get(name)  # fmt: skip
@@ -186,6 +189,7 @@ class Panel:
                 self._news.put(partial(self._take_engines, list(event["engines"])))
             elif event.get("event") == FAILED:
                 raise HostError(str(event.get("error", "no answer.")), fix=str(event.get("fix", "")))
+        self._refresh()
 
     def _take_engines(self, found: List[Dict[str, Any]]) -> None:
         self._engines = found
@@ -231,7 +235,11 @@ class Panel:
 
     def _missing(self) -> None:
         record = self._version()
-        outcome = batches.rerun(self._session, self._client, str(record["folder"]), self._heard)
+        work = self._batch = Batch(self._session, self._client, Task(), self._heard)
+        try:
+            outcome = work.resume(str(record["folder"]))
+        finally:
+            self._batch = None
         self._tell(_line=f"{outcome.clip}: {outcome.text}", _lines=list(outcome.warnings))
         self._refresh()
 
@@ -245,6 +253,15 @@ class Panel:
             for one in found
         ]
         self._tell(_versions=found, _history=lines or ["Nothing was made in this folder yet."])
+
+    def _test_seat(self) -> None:
+        """Run the self-test, whose report is for us."""
+        folder = str(self.values["folder"])
+        if not os.path.isdir(folder):
+            raise HostError(f"there is no folder {folder}.", fix="Choose an output folder for the report.")
+        self._say("The self-test runs; it takes a minute, and takes out what it makes.")
+        path = selftest.run({"resolve": self._session.resolve}, folder)
+        self._say(f"The report is {path}. Please send it to us.")
 
     def _show_stills(self) -> None:
         """Show the stills that the client process left beside a version's results."""

@@ -17,7 +17,7 @@ from harmovid_resolve.rows import PAGES, Row
 __all__ = ["Drawing", "draw", "manager_of"]
 
 POLL_MS = 200
-SLIDER_STEPS = 1000
+SLIDER_STEPS, BROWSE = 1000, ".browse"
 LABEL_SHARE, FIELD_SHARE = 1, 3
 SIZE = (100, 100, 760, 620)
 BAR = 30
@@ -34,7 +34,7 @@ def manager_of(fusion: Any) -> Any:
 
 def draw(fusion: Any, bmd: Any, panel: Panel) -> None:
     """Show the panel until its window is closed."""
-    Drawing(fusion.UIManager, bmd, panel).run()
+    Drawing(fusion, bmd, panel).run()
 
 
 def progress_text(share: float) -> str:
@@ -46,12 +46,13 @@ def progress_text(share: float) -> str:
 class Drawing:
     """One panel on one UIManager."""
 
-    def __init__(self, ui: Any, bmd: Any, panel: Panel) -> None:
+    def __init__(self, fusion: Any, bmd: Any, panel: Panel) -> None:
         """Take them; `run` shows the window."""
-        self._ui, self._panel = ui, panel
-        self._dispatcher = bmd.UIDispatcher(ui)
+        self._fusion, self._ui, self._panel = fusion, fusion.UIManager, panel
+        self._dispatcher = bmd.UIDispatcher(self._ui)
         self._window: Any = None
         self._items: Dict[str, Any] = {}
+        self._rows: Dict[str, Row] = {}
         self._shape: Tuple[Any, ...] = ()
         self._filling, self._page, self._count = False, 0, 0
 
@@ -75,7 +76,7 @@ class Drawing:
     def _show(self) -> None:
         """Bring the window up to date; build it anew where its rows are others."""
         found = self._panel.rows()
-        shape = tuple((row.name, row.kind, row.label, row.choices, row.minimum, row.maximum) for row in found)
+        shape = tuple((row.name, row.kind, row.label, row.minimum, row.maximum) for row in found)
         if shape != self._shape:
             self._build(found)
             self._shape = shape
@@ -96,9 +97,7 @@ class Drawing:
         for page in PAGES:
             self._items["tabs"].AddTab(page)
         self._items["tabs"].CurrentIndex = self._page
-        for row in found:
-            if row.kind == "choice":
-                self._items[row.name].AddItems(list(row.labels))
+        self._rows = {}
         self._filling = False
         self._listen(name, found)
         self._window.Show()
@@ -150,6 +149,8 @@ class Drawing:
                 **tip,
             }
             return [ui.Slider(slider), ui.LineEdit({**wide, "Weight": 1})]
+        if row.kind == "folder":
+            return [ui.LineEdit(wide), ui.Button({"ID": row.name + BROWSE, "Text": "...", "Weight": 0})]
         return [ui.LineEdit(wide)]
 
     # Values in.
@@ -159,7 +160,11 @@ class Drawing:
         self._filling = True
         try:
             for row in found:
-                item = self._items[row.name]
+                item, before = self._items[row.name], self._rows.get(row.name)
+                if row.kind == "choice" and (before is None or before.labels != row.labels):
+                    item.Clear()
+                    item.AddItems(list(row.labels))
+                self._rows[row.name] = row
                 self._write(item, row)
                 if item.Enabled != row.enabled:
                     item.Enabled = row.enabled
@@ -195,13 +200,15 @@ class Drawing:
             if row.kind == "button":
                 events.Clicked = self._handler(partial(self._panel.press, row.name))
             elif row.kind == "choice":
-                events.CurrentIndexChanged = self._handler(partial(self._choose, row))
+                events.CurrentIndexChanged = self._handler(partial(self._choose, row.name))
             elif row.kind == "bool":
                 events.Clicked = self._handler(partial(self._ticked, row.name))
             elif row.kind == "int" and row.minimum is not None and row.maximum is not None:
                 events.ValueChanged = self._handler(partial(self._turned, row.name))
             elif row.kind in ("text", "folder", "float", "int"):
                 events.TextChanged = self._handler(partial(self._typed, row), redraw=False)
+            if row.kind == "folder":
+                on[row.name + BROWSE].Clicked = self._handler(partial(self._browse, row.name))
             if row.name + ".slider" in self._items:
                 on[row.name + ".slider"].ValueChanged = self._handler(partial(self._slid, row))
 
@@ -229,10 +236,10 @@ class Drawing:
         for index in range(len(PAGES)):
             self._items[f"page{index}"].Hidden = index != page
 
-    def _choose(self, row: Row) -> None:
-        index = int(self._items[row.name].CurrentIndex)
-        if 0 <= index < len(row.choices):
-            self._panel.set(row.name, row.choices[index])
+    def _choose(self, name: str) -> None:
+        index, choices = int(self._items[name].CurrentIndex), self._rows[name].choices
+        if 0 <= index < len(choices):
+            self._panel.set(name, choices[index])
 
     def _typed(self, row: Row) -> None:
         """Take what is typed; half a number is left alone until it is one."""
@@ -245,6 +252,12 @@ class Drawing:
         except ValueError:
             return
         self._panel.set(row.name, value if row.kind == "float" else int(value))
+
+    def _browse(self, name: str) -> None:
+        """Ask for a folder in Fusion's own dialog."""
+        chosen = self._fusion.RequestDir(str(self._items[name].Text))
+        if chosen:
+            self._panel.set(name, str(chosen))
 
     def _slid(self, row: Row) -> None:
         low, high = float(row.minimum or 0.0), float(row.maximum or 0.0)

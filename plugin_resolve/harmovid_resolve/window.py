@@ -52,13 +52,17 @@ class Window(QtWidgets.QWidget):
 
     def show_rows(self, found: List[Row]) -> None:
         """Bring the window up to date; its pages are built anew where the rows are others."""
-        self._rows = {row.name: row for row in found}
-        shape = tuple((row.name, row.kind, row.label, row.choices, row.minimum, row.maximum) for row in found)
+        shape = tuple((row.name, row.kind, row.label, row.minimum, row.maximum) for row in found)
         self._filling = True
         if shape != self._shape:
             self._build(found)
-            self._shape = shape
+            self._shape, self._rows = shape, {}
         for row in found:
+            before = self._rows.get(row.name)
+            if row.kind == "choice" and (before is None or before.labels != row.labels):
+                self.fields[row.name].clear()
+                self.fields[row.name].addItems(list(row.labels))
+            self._rows[row.name] = row
             self._write(self.fields[row.name], row)
             self.fields[row.name].setEnabled(row.enabled)
         self._filling = False
@@ -106,9 +110,8 @@ class Window(QtWidgets.QWidget):
         elif row.kind == "bool":
             made.toggled.connect(partial(self._set, row.name))
         elif row.kind == "choice":
-            made.addItems(list(row.labels))
             made.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
-            made.currentIndexChanged.connect(partial(self._choose, row))
+            made.currentIndexChanged.connect(partial(self._choose, row.name))
         elif row.kind in ("int", "float"):
             _bound(made, row)
             made.valueChanged.connect(partial(self._set, row.name))
@@ -142,9 +145,10 @@ class Window(QtWidgets.QWidget):
         if not self._filling:
             self._do({"do": "set", "name": name, "value": value})
 
-    def _choose(self, row: Row, index: int) -> None:
-        if 0 <= index < len(row.choices):
-            self._set(row.name, row.choices[index])
+    def _choose(self, name: str, index: int) -> None:
+        choices = self._rows[name].choices if name in self._rows else ()
+        if 0 <= index < len(choices):
+            self._set(name, choices[index])
 
     def _press(self, name: str, _: bool = False) -> None:
         self._do({"do": "press", "name": name})

@@ -13,6 +13,7 @@ from typing import Any, Dict, List
 import pytest
 from fakes.resolve_host.host import Host
 from fakes.resolve_runs import Film
+from fakes.running import RunningServer
 from harmovid.cli import main
 from harmovid.cli.console import Console
 from harmovid.errors import InputError
@@ -269,3 +270,37 @@ def test_the_free_edition_from_21_1_lists_no_door(tmp_path: Path) -> None:
         Host(version=(21, 1), studio=False, folder=tmp_path).run_menu_script(
             tmp_path / "Scripts/Utility/HarmoVid.py"
         )
+
+
+def test_from_the_menu_to_a_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The installed door, a user at the panel, the real client process and a real server: the clip gets a take."""
+    film, scripts = Film(tmp_path / "film"), tmp_path / "Fusion" / "Scripts"
+    (tmp_path / "film").mkdir(exist_ok=True)
+    install.install(scripts, sys.executable)
+    user, out = film.host.user, tmp_path / "out"
+    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as server:
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+        monkeypatch.setenv("HARMOVID_SERVER", server.endpoint)
+        user.waits_for(lambda: user.find("line").values_["Text"].startswith("Ready"))
+        film.host.requested_folder = str(out)
+        user.does(lambda: user.type("luma", "0.9"))
+        user.does(lambda: user.find("tabs").set_index_(2))
+        user.does(lambda: user.click("folder.browse"))
+        user.does(lambda: user.type("colour_space", "ACEScg"))
+        user.does(lambda: user.find("tabs").set_index_(0))
+        user.does(lambda: user.click("start"))
+        user.waits_for(lambda: "clips are back" in user.find("line").values_["Text"])
+        user.does(lambda: user.find("tabs").set_index_(3))
+        user.waits_for(lambda: user.find("stills").values_["Enabled"])
+        user.does(lambda: user.click("stills"))
+        user.waits_for(lambda: "before." in user.find("line").values_["Text"])
+        user.does(lambda: [user.close(window.values_["ID"]) for window in user.windows if window.shown_])
+        film.host.run_menu_script(scripts / "Utility" / "HarmoVid.py")
+
+    assert film.host.violations == []
+    assert len(film.item.takes) == 2
+    (version,) = out.glob("*/v001")
+    assert len(list(version.glob("*_v001.*.exr"))) == 6
+    assert len(list(version.glob("*.png"))) == 2

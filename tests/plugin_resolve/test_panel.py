@@ -124,6 +124,24 @@ def test_check_start_and_history(film: Film, panel: Panel, client: PanelClient) 
     panel.press("stills")
     settled(panel)
     assert "no stills" in shown(panel)["line"].value
+    again = Panel(film.session(), client, {"folder": panel.values["folder"]})
+    settled(again)
+    assert "returned" in shown(again)["history"].value[0], "the history is there from the start"
+    again.close()
+    assert again.wait(WAIT_S)
+
+
+def test_the_self_test_writes_its_report(film: Film, panel: Panel, tmp_path: Path) -> None:
+    """The button runs it, says where the report is, and leaves the project as it was."""
+    panel.press("selftest")
+    settled(panel)
+    assert "there is no folder" in shown(panel)["line"].value
+    (tmp_path / "out").mkdir()
+    panel.press("selftest")
+    settled(panel)
+
+    assert "harmovid-resolve-selftest.json" in shown(panel)["line"].value
+    assert (tmp_path / "out" / "harmovid-resolve-selftest.json").is_file()
 
 
 def test_cancel_stops_the_run(film: Film, tmp_path: Path) -> None:
