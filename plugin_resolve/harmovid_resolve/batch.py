@@ -270,10 +270,11 @@ class OneClip:
     def _request(self, plan: Plan, made: Dict[str, str]) -> RunRequest:
         task = self._task
         return RunRequest(
-            task.engine, made, versions.result(self._folder, self._clip.name),
-            f"{plan.frames[0]}-{plan.frames[1]}", uuid.uuid4().hex[:12], dict(task.options), task.strength,
-            task.luma, task.chroma, task.output, plan.colour.to_dict(), False,
-            f"{self._batch.session.project_name} {self._clip.name}", task.server,
+            engine=task.engine, inputs=made, out=versions.result(self._folder, self._clip.name),
+            frames=f"{plan.wanted[0]}-{plan.wanted[1]}", job=uuid.uuid4().hex[:12], context=plan.context(),
+            options=dict(task.options), strength=task.strength, luma=task.luma, chroma=task.chroma,
+            output=task.output, colour=plan.colour.to_dict(),
+            label=f"{self._batch.session.project_name} {self._clip.name}", server=task.server,
         )  # fmt: skip
 
     def _run(self, request: RunRequest) -> Mapping[str, Any]:

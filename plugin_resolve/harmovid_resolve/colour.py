@@ -24,7 +24,7 @@ ACES = ("acescc", "acescct")
 
 INPUT, INPUT_GAMMA = "Input Color Space", "Input Gamma"
 _BY_PROJECT = ("", "project", "same as project", "none", "default")
-_NO_TRANSFORM = ("", "none", "no output transform")
+_NO_TRANSFORM = ("", "none", "no input transform", "no output transform")
 
 COMBINED: Dict[str, str] = {
     "aces": "ACES2065-1",
@@ -103,7 +103,7 @@ def of_file(session: Session, clip: Clip, task: Task) -> Colour:
         return _with(
             found, _known(f"{found.input} / {gamma}", SEPARATE.get((_plain(found.input), _plain(gamma))))
         )
-    if found.science in (*MANAGED, *ACES) and _plain(found.input) not in _BY_PROJECT:
+    if found.science in (*MANAGED, *ACES) and _plain(found.input) not in (*_BY_PROJECT, *_NO_TRANSFORM):
         return _with(found, _known(found.input, COMBINED.get(_plain(found.input))))
     if found.science in ACES:
         return _with(

@@ -204,7 +204,8 @@ class RunRequest(_Plain):
         engine, options, strength, luma, chroma, output, server: as in `Task`.
         inputs: engine layer to the pattern of its EXR files, with `####` for the number; the first is relit.
         out: pattern of the results, in a folder that is there.
-        frames: frames to make, handles included, as text: `1001-1024`.
+        frames: frames to make, as text: `1001-1024`.
+        context: handles around them, as text, that the engine sees too; of them no results are made.
         colour: `Colour.to_dict()`, of all inputs.
         overwrite: results that are there already are replaced.
         job: a name of ours for the run; `cancel` names it.
@@ -216,6 +217,7 @@ class RunRequest(_Plain):
     out: str
     frames: str
     job: str
+    context: str = ""
     options: Dict[str, Any] = field(default_factory=dict)
     strength: float = 1.0
     luma: float = 1.0
@@ -236,7 +238,7 @@ class Record(_Plain):
         version: the version's name, and its folder's.
         task: `Task.to_dict()`.
         request: `RunRequest.to_dict()`.
-        wanted: frames that go back into the project, as text; `request["frames"]` has the handles, too.
+        wanted: frames that go back into the project, as text.
         started: local time, `2026-11-29 14:05`.
         state: one of `STATES`.
         message: the last word on it.

@@ -49,6 +49,11 @@ class Plan:
         handles = f"{self.wanted[0] - self.frames[0]} and {self.frames[1] - self.wanted[1]} handles"
         return f"frames {self.wanted[0]}-{self.wanted[1]} with {handles}, {got}, in {space}."
 
+    def context(self) -> str:
+        """Return the handles as text: of them no results are made."""
+        parts = ((self.frames[0], self.wanted[0] - 1), (self.wanted[1] + 1, self.frames[1]))
+        return ",".join(f"{first}-{last}" for first, last in parts if first <= last)
+
 
 class Inputs:
     """Inputs for one batch.

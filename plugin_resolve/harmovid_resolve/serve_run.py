@@ -64,6 +64,8 @@ class Run:
             given,
             self._whole if self._in_steps else request.out,
             frames=request.frames or None,
+            handles=0,
+            context=request.context or None,
             options=request.options,
             strength=1.0 if self._in_steps else request.strength,
             field=self._in_steps,

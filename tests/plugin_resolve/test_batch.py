@@ -94,8 +94,9 @@ def test_what_the_client_is_asked(film: Film) -> None:
     assert op == "run"
     assert request.inputs == {"plate": str(film.folder / "plate" / "plate.####.exr")}
     assert request.out == str(film.folder / "out" / "plate" / "v001" / "plate_v001.####.exr")
-    assert (request.frames, request.colour["space"], request.label) == (
-        "1002-1009", "ACEScg", "Film plate.[1001-1010].exr",
+    assert (request.frames, request.context) == ("1003-1008", "1002-1002,1009-1009")
+    assert (request.colour["space"], request.label) == (
+        "ACEScg", "Film plate.[1001-1010].exr",
     )  # fmt: skip
     assert (request.strength, request.luma, request.options, request.server) == (
         0.5, 0.25, {"window": 3}, "tcp://a:1",

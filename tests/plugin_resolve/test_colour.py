@@ -63,7 +63,7 @@ def test_what_is_assumed_of_files_is_said(film: Film) -> None:
     found = of(film, colour.of_file, {}, {})
     assert found.space == ""
     assert "taken as linear light" in found.guess
-    found = of(film, colour.of_file, ACES, {})
+    found = of(film, colour.of_file, {**ACES, "colorAcesIDT": "No Input Transform"}, {})
     assert found.space == "ACES2065-1"
     assert "no input transform" in found.guess
 

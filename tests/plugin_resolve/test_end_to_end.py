@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Dict, Iterator
 
 import numpy as np
+import OpenEXR
 import pytest
-from fakes.resolve_host import pictures
+from fakes.resolve_host import pictures, scene
 from fakes.resolve_host.snapshot import difference, snapshot
 from fakes.resolve_runs import FIRST, LAST, SHOWN, Film
 from fakes.running import RunningServer
 from harmovid_resolve.batch import Outcome, rerun
 from harmovid_resolve.client import ClientProcess
-from harmovid_resolve.source import path_of
 
 WAYS = ("take", "track", "pool")
 
@@ -91,22 +91,52 @@ def test_frames_come_back_to_the_bit(seat: Seat, way: str, source: str) -> None:
     assert [one.tobytes() for one in after] == [one.tobytes() for one in before]
 
 
-def test_files_of_the_clip_come_back_byte_for_byte_as_pixels(seat: Seat) -> None:
-    """Files that are read where they lie give the very channels and pixels that they had, handles included."""
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {
+            "colorScienceMode": "davinciYRGBColorManagedv2",
+            "colorSpaceInput": "ARRI LogC4",
+            "outputDRT": "None",
+        },
+        {"colorScienceMode": "acescct", "colorAcesIDT": "No Input Transform"},
+    ],
+    ids=["unmanaged", "log footage", "ACES"],
+)
+def test_files_come_back_as_they_are(seat: Seat, settings: Dict[str, str]) -> None:
+    """Files that are read where they lie give the same channels, pixels and attributes in every colour science; what
+    is added is ours alone, and frames beside those asked for have no result.
+    """
     film = seat.film
-    seat.run(engine="null", way="pool", handles=1)
+    film.project.settings.update(settings)
+    outcome = seat.run(engine="null", way="pool", handles=1, colour_space="")
+    assert outcome.state == "returned", outcome
     clip = returned(film, "pool")
-    folder = Path(clip.pattern).parent
-    pattern = str(folder / Path(clip.pattern).name.replace("%04d", "####"))
-    numbers = range(SHOWN[0] - 1, SHOWN[1] + 2)
-    assert sorted(path.name for path in folder.glob("*.exr")) == [
-        Path(path_of(pattern, n)).name for n in numbers
-    ]
-    for number in numbers:
-        np.testing.assert_array_equal(
-            pictures.read(path_of(pattern, number)), pictures.read(film.clip.path(number))
-        )
-    assert (clip.first, clip.last) == SHOWN
+    assert len(list(Path(clip.pattern).parent.glob("*.exr"))) == 6
+    for number in range(SHOWN[0], SHOWN[1] + 1):
+        with OpenEXR.File(film.clip.path(number)) as own, OpenEXR.File(clip.path(number)) as made:
+            before, after = dict(own.header()), dict(made.header())
+            assert {name for name in after if name not in before} == {
+                "harmovid/engine", "harmovid/grade", "harmovid/strength",
+            }  # fmt: skip
+            assert {name: str(before[name]) for name in before} == {name: str(after[name]) for name in before}
+            assert own.channels()["RGB"].pixels.tobytes() == made.channels()["RGB"].pixels.tobytes()
+
+
+def test_a_part_of_a_shot_fits_the_whole(seat: Seat) -> None:
+    """With its handles, a clip that was cut gets the results that the uncut one gets."""
+    film = seat.film
+    part = seat.run(engine="deflicker", way="pool", handles=2)
+    film.timeline.tracks["video"][0].items.clear()
+    scene.place(film.timeline, film.clip)
+    whole = seat.run(engine="deflicker", way="pool")
+    assert (part.frames, whole.frames) == (6, 10)
+    for number in range(SHOWN[0], SHOWN[1] + 1):
+        results = [
+            pictures.read(f"{one.folder}/plate_{one.folder[-4:]}.{number}.exr") for one in (part, whole)
+        ]
+        np.testing.assert_array_equal(*results)
 
 
 def test_flicker_is_taken_out(seat: Seat) -> None:

@@ -65,7 +65,7 @@ def test_background_and_foreground_share_their_numbers(film: Film) -> None:
     outcome = film.run(client, engine="harmonize", layers=layers, way="pool", handles=1)[0]
     assert outcome.state == "returned", outcome.text
     (_, fields) = client.requests[0]
-    assert fields["frames"] == "502-507"
+    assert (fields["frames"], fields["context"]) == ("503-506", "502-502,507-507")
     assert set(fields["inputs"]) == {"fg", "bg"}
     assert list(fields["inputs"]) == ["fg", "bg"]
     assert [line for line in difference(before, snapshot(film.host)) if "/pool" not in line] == []
