@@ -34,6 +34,7 @@ class Route:
     Attributes:
         lut: the clip has an input LUT, so its files cannot be read as they are.
         again: a result of it is back already.
+        output: `result`, or `cdl` and `field`, which have one way back each.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Route:
     source: str
     lut: bool = False
     again: bool = False
+    output: str = "result"
 
 
 ROUTES = (
@@ -50,6 +52,8 @@ ROUTES = (
     Route("track, rendered", "track", "source", lut=True),
     Route("track, graded", "track", "graded"),
     Route("media pool, rendered", "pool", "source", lut=True),
+    Route("CDL", "take", "source", output="cdl"),
+    Route("Fusion composition", "take", "source", output="field"),
 )
 
 
@@ -130,7 +134,7 @@ def _run(route: Route, folder: Path, number: int, how: str) -> Tuple[Film, Dict[
     before = snapshot(film.host)
     film.host.injector.fail_at, film.host.injector.how = number or None, how
     try:
-        outcome = film.run(CopyClient(), way=route.way, source=route.source)[0]
+        outcome = film.run(CopyClient(), way=route.way, source=route.source, output=route.output)[0]
     except HostError as error:
         return film, before, "refused", str(error)
     return film, before, outcome.state, " ".join([outcome.text, *outcome.warnings])

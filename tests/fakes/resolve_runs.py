@@ -28,6 +28,9 @@ SHOWN = (1003, 1008)
 Event = Dict[str, Any]
 
 
+CDL = {"slope": [1.1, 1, 0.9], "offset": [0, 0, 0], "power": [1, 1, 1], "saturation": 1, "space": "ACEScg"}
+
+
 def plate(number: int, size: Tuple[int, int] = SIZE) -> np.ndarray:
     """Return a frame `(height, width, 3)`: one picture that flickers, with a pixel below 0 and far above 1 in it."""
     made = np.random.default_rng(7).uniform(0.05, 0.9, (size[1], size[0], 3))
@@ -149,7 +152,8 @@ class CopyClient(Client):
                 Path(target).unlink(missing_ok=True)
                 os.link(path_of(pattern, number), target)
                 yield {"event": "frame", "frame": number, "path": target}
-        yield {"event": "done", "report": {"frames": {}}, "missing_frames": ",".join(map(str, self.missing))}
+        report = {"frames": {}, **({"cdl": CDL} if fields["output"] == "cdl" else {})}
+        yield {"event": "done", "report": report, "missing_frames": ",".join(map(str, self.missing))}
 
 
 def _numbers(frames: str) -> List[int]:
