@@ -160,7 +160,7 @@ class Job:
         if state == WANT:
             self.to_show.discard(number)
             self.ask_again(number, self.spec.layers)
-        elif state != RECEIVED:
+        elif state != RECEIVED and number not in self.to_show:
             frame.asked = frozenset()
             self._flight.discard(number)
         if state == RECEIVED:
