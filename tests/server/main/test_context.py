@@ -97,18 +97,22 @@ def test_a_job_begun_anew_asks_for_what_is_done_as_well(rig: DispatcherRig) -> N
     assert rig.job_state(job) == "DONE"
 
 
-def test_a_result_that_is_acknowledged_meanwhile_is_asked_for_once(rig: DispatcherRig) -> None:
-    """A frame that is shown while its result travels: the ACK makes no second request, and no room stays promised."""
+def test_a_frame_that_is_acknowledged_while_it_is_asked_for_is_not_forgotten(rig: DispatcherRig) -> None:
+    """A frame that is to be shown, whose result is acknowledged meanwhile: it is asked for once, and by each client."""
     job = rig.submit(frames="1-3", engine="pool")
     rig.upload_asked()
     rig.compute(job, [1])
     release(rig, job, [1])
     rig.kill(WORKER)
     rig.hello("worker-0.2")
+    assert rig.asked(job) == [(job, "plate", 1)]
     rig.forget()
     rig.hear("worker-0.2", "show", job=job, attempt=2, frames=[1])
     rig.ack(job, [1])
-    assert [frame for _, _, frame in rig.asked(job)] in ([1], [])
+    assert rig.asked(job) == []
+    rig.hear(FRONT, "gone", session=rig.session("anna"))
+    rig.resume("anna", job, crcs([1]))
+    assert rig.asked(job) == [(job, "plate", 1)]
     rig.upload(job, "plate", 1)
     assert rig.state.spool.held_bytes(job) == rig.state.spool.used_bytes + 2 * 1250  # the results of 2 and 3
 
