@@ -1,11 +1,11 @@
 """The Nuke plugin: Harmonize and Deflicker nodes whose results live in ordinary nodes.
 
     from harmovid_nuke import node
-    group = node.create("harmonize")        # in Nuke; everything else hangs on the group's buttons
+    group = node.create("harmonize")        # in Nuke; everything else is done with the group's buttons
 
-Runs in the host's own Python (3.9 to 3.13), with the standard library and `harmovid` alone. Modules named after what
-they hold: `nk` and `graph` (the script text and the Group's inside), `knobs` and `node` (the Group from outside),
-`render`, `jobs`, `readback`, `status` (one send from start to end), `panel`, `bake`, `farm`, `selftest`, `install`.
+It runs in the host's own Python (3.9 to 3.13), with the standard library and `harmovid` alone. Modules: `nk` and
+`graph` (the script text and the Group's inside), `knobs` and `node` (the Group from outside), `render`, `jobs`,
+`readback` and `status` (one send from start to end), `panel`, `bake`, `farm`, `selftest`, `install`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A shot that must travel without HarmoVid: its overall correction as an ordinary node, or as files.
+"""Bake for use without HarmoVid: the overall correction of a shot as an ordinary node, or as files.
 
-    bake(group)                         # what the Bake button does; returns what was made, as a sentence
+    bake(group)                         # what the Bake button does; returns a sentence on what was made
 
-What is baked is the correction of the whole frame, with strength, luma, chroma, the edited curve and the trims in it.
-What changes over the picture stays behind. Only the main thread may call this.
+The correction of the whole frame is baked, including strength, luma, chroma, the edited curve and the trims. The local
+part of the lighting field, which varies over the picture, is not. Only the main thread may call this.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ LUT_S = 120.0
 
 
 def bake(group: Any) -> str:
-    """Make what the knob says from the version that is shown, and return a sentence that says what was made.
+    """Bake the version that is shown into the form that the knob names, and return a sentence on what was made.
 
     Raises:
-        InputError: there is no result. OutputError: a file cannot be written.
+        InputError: there is no result.
+        OutputError: a file cannot be written.
     """
     record = node.record_of(group)
     if record is None or not group["has_result"].value():
@@ -135,7 +136,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _lut_file(group: Any, record: Record) -> str:
-    """Have the command line of the server's Python write a LUT of the current frame (a LUT takes numpy)."""
+    """Write a LUT of the current frame by the command line of the server's Python (Nuke's Python may lack numpy)."""
     settings = private.settings_of(record.server, record.key)
     if not settings.python:
         raise InputError(

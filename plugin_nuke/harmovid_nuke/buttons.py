@@ -1,6 +1,6 @@
-"""What a node's buttons do, and what follows a change or the opening of a script.
+"""Actions of a node's buttons, and reactions to knob changes and to opened scripts.
 
-No error gets out into Nuke: it stands on the node, in words.
+Errors are shown on the node and never raised into Nuke.
 
     press("send")                       # what the Send button calls
 """
@@ -20,25 +20,27 @@ from harmovid_nuke.record import RUNNING
 
 
 def press(name: str) -> None:
-    """Do what a button says; called from the button of the node that Nuke calls this node."""
+    """Run a button's action on `nuke.thisNode()`."""
     press_on(nuke.thisNode(), name)
 
 
 def press_on(group: Any, name: str) -> None:
-    """Do what a button of a node says."""
+    """Run a button's action on a node."""
     try:
         if node.is_newer(group):
             raise InputError("this node was made by a newer HarmoVid.", fix="Update HarmoVid to change it.")
         _BUTTONS[name](group)
     except HarmoVidError as error:
         message(status.failed(group, error))
-    except Exception as error:  # the door to Nuke: a traceback in its console, words on the node
+    except (
+        Exception
+    ) as error:  # nothing may be raised into Nuke: traceback in its console, message on the node
         traceback.print_exc()
         message(status.failed(group, error))
 
 
 def message(text: str) -> None:
-    """Say something in a window, or in a terminal. The last thing that a call does: the window waits for a click."""
+    """Show a message in a window, or print it without one. It must be a call's last step, as the window is modal."""
     if nuke.GUI:
         nuke.message(text)
     else:
@@ -118,7 +120,7 @@ _BUTTONS: Dict[str, Callable[[Any], None]] = {
 
 
 def changed(group: Any, name: str) -> None:
-    """React to a change of a knob that means something to us."""
+    """React to a change of a knob that the plugin uses."""
     if name == OPTION + "preset":
         node.apply_preset(group, str(group[name].value()))
     else:
@@ -126,7 +128,7 @@ def changed(group: Any, name: str) -> None:
 
 
 def opened(group: Any) -> None:
-    """Look after a node of a script that was opened: an interrupted job is offered to be gone on with."""
+    """Prepare a node of a script that was opened: if its job was interrupted, offer to resume it."""
     record = None if node.is_newer(group) else jobs.unfinished(group)
     if record is None:
         return
@@ -136,7 +138,7 @@ def opened(group: Any) -> None:
 
 
 def offer_to_resume() -> None:
-    """Ask once, after a script was opened, whether interrupted jobs are to be gone on with."""
+    """Ask once, after a script was opened, whether to resume interrupted jobs."""
     waiting = [one for one in node.all_of_ours() if _interrupted(one)]
     if not waiting or not nuke.GUI:
         return

@@ -1,4 +1,4 @@
-"""What a saved node calls on its own. Cheap and harmless: everything else is loaded when a knob of ours changes."""
+"""Callbacks of saved nodes. They are cheap: the other modules are imported only when one of our knobs changes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def knob_changed() -> None:
 
 
 def opened() -> None:
-    """Look after a node of a script that was opened or pasted."""
+    """Prepare a node of a script that was opened or pasted."""
     try:
         from harmovid_nuke import buttons
 
         buttons.opened(nuke.thisNode())
-    except Exception:  # a script must open, whatever its nodes hold
+    except Exception:  # a script must open, whatever the state of its nodes
         traceback.print_exc()

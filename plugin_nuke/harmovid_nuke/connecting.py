@@ -1,4 +1,4 @@
-"""Asking a server for its engines, from a worker, so that Nuke does not wait for a network."""
+"""Request a server's engines from a worker thread, so that Nuke does not wait for the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from harmovid_nuke import private, status, threads
 
 
 def connect(group: Any) -> threading.Thread:
-    """Ask the server of a node and rebuild the node's options; return the worker. `nuke -t` waits for it."""
+    """Request the engines of a node's server and rebuild the node's options; return the worker thread, for
+    `nuke -t`."""
     name = str(group["engine"].value()).strip() or str(group["harmovid_kind"].value())
     settings = private.settings_of(str(group["server"].value()), str(group["key"].value()))
     worker = threading.Thread(
@@ -37,7 +38,7 @@ def _ask(node: str, settings: Any, name: str) -> None:
             threads.later(_answered, node, engine, settings.server, time.monotonic() - begun)
     except HarmoVidError as error:
         threads.later(_refused, node, error)
-    except Exception as error:  # the thread's door
+    except Exception as error:  # the thread's outermost level
         traceback.print_exc()
         threads.later(_refused, node, error)
 
@@ -52,7 +53,7 @@ def _answered(node: str, engine: EngineInfo, server: str, seconds: float) -> Non
 
 
 def described(engine: EngineInfo, server: str, seconds: float) -> str:
-    """Return what a server says of itself, in one line: the engine, what runs it, and why not something faster."""
+    """Return one line about a server: the engine, the provider that runs it, and why no faster one is used."""
     runtime = engine.runtime or {}
     runs = " ".join(
         str(runtime[key]) for key in ("runtime", "provider", "device", "precision") if runtime.get(key)
@@ -69,5 +70,5 @@ def described(engine: EngineInfo, server: str, seconds: float) -> str:
 def _refused(node: str, error: BaseException) -> None:
     group = nodes.find(node, missing_ok=True)
     if group is not None:
-        # Offline the options stay as they are.
+        # Without a server the options are not changed.
         group["server_info"].setValue(status.failed(group, error))

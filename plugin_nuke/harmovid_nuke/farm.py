@@ -1,10 +1,10 @@
-"""A farm: one task runs the job, then the blades render and only read.
+"""Render farms: one task runs the job, then the render nodes only read its results.
 
     write_job(group)                    # in Nuke: a version, a copy of the script, an Open Job Description template
-    nuke -t .../harmovid_nuke/submit.py script.nk Harmonize1       # the one task, on any machine with a Nuke
+    nuke -t .../harmovid_nuke/submit.py script.nk Harmonize1       # that task, on any machine with a Nuke
 
-A blade that renders the script never sends anything: the node is made of ordinary nodes, and nothing of ours runs in a
-render. The node is set so that a frame without a result is an error there, not a frame without the change.
+A machine that renders the script never sends anything: the node consists of ordinary nodes, and no code of the plugin
+runs in a render. The node is set so that a frame without a result is a render error, not an uncorrected frame.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ TEMPLATE, VALUES, SCRIPT = "template.json", "parameter_values.json", "script.nk"
 
 
 def write_job(group: Any) -> str:
-    """Write everything a farm needs into a new version's folder, and return a sentence that says where.
+    """Write all files for a farm into a new version's folder, and return a sentence that names it.
 
-    The artist's own script is not saved, and its node shows what is there, as before.
+    The artist's own script is not saved, and its node keeps showing its current result.
 
     Raises:
-        InputError: something is missing. OutputError: a file cannot be written.
+        InputError: something is missing.
+        OutputError: a file cannot be written.
     """
     record = plan.placed(plan.make(group)).save(state=WAITING)
     script = f"{record.folder}/{SCRIPT}"
@@ -57,7 +58,7 @@ def _json(data: Dict[str, Any]) -> bytes:
 
 
 def _expect(group: Any, record: Record) -> None:
-    """Set the node to a result that is to come: every frame counts as there, and one that is not is an error."""
+    """Set the node to a future result: every frame is treated as present, so a missing one is a render error."""
     readback.show(group, record)
     wanted = FrameRange.parse(record.wanted)
     with readback.quietly():
@@ -71,7 +72,7 @@ def _expect(group: Any, record: Record) -> None:
 
 
 def template(record: Record) -> Dict[str, Any]:
-    """Return the job template: the job as one task, then the script's own render, a task per frame."""
+    """Return the job template: the job as one task, then the render of the script with a task per frame."""
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "name": f"{record.label} v{record.version:03d}",
@@ -124,10 +125,10 @@ def values(record: Record, script: str) -> Dict[str, Any]:
 
 
 def run(script: str, name: str) -> Record:
-    """Do the one task of a farm's job: open the script, run the job that its node waits for, return its record.
+    """Run the job on a farm: open the script, run the job that its node expects, return its record.
 
     Raises:
-        HarmoVidError: it failed; what has arrived stays, and running it again goes on.
+        HarmoVidError: it failed; frames that have arrived are kept, and running it again resumes.
     """
     from harmovid_nuke import jobs
 

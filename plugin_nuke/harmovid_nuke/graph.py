@@ -4,14 +4,14 @@
 
 What they compute, per pixel and colour channel (the field is in stops, `harmovid.red/green/blue` of the result):
 
-    gate    1 where the result was lit, 0 elsewhere                     (the result's alpha, or everywhere)
-    soft    blur(stops * gate) / blur(gate)                              the field, softened but not past its edge
+    gate    1 where the result was relit, 0 elsewhere                   (the result's alpha, or 1 everywhere)
+    soft    blur(stops * gate) / blur(gate)                              the field, blurred inside the gate
     level   chroma * soft + (luma - chroma) * luminance(soft)            colour and brightness apart
     weight  0 ... 1 of the matte that limits it
     out     in * 2 ** (weight * (strength * (level + edited curve) + trim))
 
-Where weight or gate is 0 the input passes untouched, where all stops are 0 it is multiplied by exactly 1. Alpha and
-every other layer come from upstream. Nothing here is ours alone: the script opens and renders without the plugin.
+Where weight or gate is 0 the input passes unchanged; where all stops are 0 it is multiplied by exactly 1. Alpha and
+every other layer come from upstream. All inner nodes are Nuke's own: the script opens and renders without the plugin.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _input(name: str, index: int, x: int) -> NkNode:
 
 
 def _read_knobs() -> Dict[str, str]:
-    """Missing frames and frames outside the range are black there: no stops, so the input passes."""
+    """Missing frames and frames outside the range are read as black, which is 0 stops: the input passes unchanged."""
     return {
         "file_type": "exr",
         "before": "black",
@@ -101,7 +101,7 @@ def _blur_knobs() -> Dict[str, str]:
     return {
         "channels": "rgba",
         "size": "{{parent.soften}}",
-        "crop": "false",  # else what lies outside the format would lose its light
+        "crop": "false",  # else pixels outside the format would not be corrected
         "name": "Soften",
         "xpos": "660",
         "ypos": "180",
@@ -117,7 +117,7 @@ def _copy_knobs() -> Dict[str, str]:
 def _apply_knobs() -> Dict[str, str]:
     limit = f"(parent.limit_by == {LIMIT_MATTE} ? Amask.a : parent.limit_by == {LIMIT_ALPHA} ? Ba : 1)"
     edge = f"parent.matte_edge > 0 ? min(1, {limit} / parent.matte_edge) : 1"
-    # The two variables do not use each other: nothing says in which order they are worked out.
+    # The two variables do not use each other, as their order of evaluation is not documented.
     knobs = {
         "temp_name0": "wgt",
         "temp_expr0": word(f"Aa > 0 && {limit} > 0 ? ({edge}) : 0"),

@@ -1,10 +1,10 @@
-"""`harmovid plugin install nuke` and `uninstall`: one folder in Nuke's own, one marked block in its init.py.
+"""`harmovid plugin install nuke` and `uninstall`: a folder in Nuke's user folder, and a marked block in its init.py.
 
     harmovid plugin install nuke [--nuke-dir DIR] [--wheelhouse DIR] [--abi cp311-linux_x86_64 ...]
     harmovid plugin uninstall nuke [--nuke-dir DIR]
 
-Installing twice changes nothing more. What is touched is copied first, and uninstalling leaves Nuke's folder as it was,
-to the byte; an init.py that was edited meanwhile keeps the edits and loses the block only.
+Installing twice has no further effect. Files are backed up before they are changed, and uninstalling restores Nuke's
+folder to the byte; an init.py that was edited meanwhile keeps the edits and loses only the block.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ DEFAULT_PYTHONS = ("cp39", "cp310", "cp311")
 
 
 def run(action: str, words: Sequence[str], console: Any) -> int:
-    """Do what `harmovid plugin ACTION nuke WORDS` asks for; return the exit code.
+    """Run `harmovid plugin ACTION nuke WORDS`; return the exit code.
 
     Args:
         action: "install" or "uninstall".
-        words: what stands behind the host's name.
-        console: takes text and the machine-readable answer.
+        words: the arguments after the host's name.
+        console: for text and JSON output.
 
     Raises:
-        InputError, OutputError: it cannot be done; nothing is left half done.
+        InputError, OutputError: it failed; no partial change is left.
     """
     args = _grammar(action).parse_args(list(words))
     folder = os.path.abspath(os.path.expanduser(args.nuke_dir))
@@ -87,7 +87,7 @@ class _Raw(argparse.RawDescriptionHelpFormatter):
 
 
 def table() -> str:
-    """Return which Nuke has which Python, and what that means, as lines of text."""
+    """Return a table of Nuke versions with their Python and how far they are supported, as text."""
     lines = ["Nuke and its Python:"]
     lines += [f"  Nuke {nuke:<10} {python:<6} {meaning}" for nuke, python, meaning in wheels.HOSTS]
     return "\n".join([*lines, "Platforms: " + ", ".join(wheels.PLATFORMS)])
@@ -98,11 +98,12 @@ def install(folder: str, abis: Sequence[str], wheelhouse: Optional[str] = None) 
 
     Args:
         folder: Nuke's user folder, or any folder on NUKE_PATH; made when missing.
-        abis: Pythons and platforms to bring compiled packages for.
-        wheelhouse: a folder of wheels; without it they are fetched.
+        abis: Pythons and platforms for which to include compiled packages.
+        wheelhouse: a folder of wheels; without one they are downloaded.
 
     Raises:
-        InputError: a wheel is missing, or somebody else's folder is in the way. OutputError: it cannot be written.
+        InputError: a wheel is missing, or a folder of that name exists that is not ours.
+        OutputError: it cannot be written.
     """
     target = os.path.join(folder, FOLDER)
     if os.path.exists(target) and not os.path.exists(os.path.join(target, MANIFEST)):
@@ -131,7 +132,7 @@ def install(folder: str, abis: Sequence[str], wheelhouse: Optional[str] = None) 
 
 
 def build(target: str, abis: Sequence[str], wheelhouse: Optional[str] = None) -> None:
-    """Make the plugin's folder: doors, packages, and the compiled packages of each Python and platform.
+    """Make the plugin's folder: init.py and menu.py, packages, and compiled packages for each Python and platform.
 
     Raises:
         InputError: a wheel is missing.
@@ -162,7 +163,7 @@ def _manifest(target: str) -> Dict[str, Any]:
 
 
 def _write_block(folder: str) -> None:
-    """Put our block at the end of init.py, once, after a copy of the file was made."""
+    """Append our block to init.py, once, after the file was copied."""
     path = Path(folder, "init.py")
     before = path.read_bytes() if path.exists() else b""
     if BEGIN.encode() in before:
@@ -173,7 +174,7 @@ def _write_block(folder: str) -> None:
 
 
 def _block(before: bytes) -> bytes:
-    """Return the block as it is appended to a file: on a line of its own, with the file's line ends."""
+    """Return the block to append to a file: it starts on a new line and has the file's line endings."""
     text = BLOCK.encode()
     if b"\r\n" in before:
         text = text.replace(b"\n", b"\r\n")
@@ -182,7 +183,7 @@ def _block(before: bytes) -> bytes:
 
 
 def uninstall(folder: str) -> bool:
-    """Take the plugin out of a Nuke folder; return whether it was there.
+    """Remove the plugin from a Nuke folder; return whether it was there.
 
     Raises:
         OutputError: something cannot be removed.
@@ -195,7 +196,7 @@ def uninstall(folder: str) -> bool:
             shutil.rmtree(target)
         touched = _remove_block(folder)
         if manifest.get("made_folder"):
-            with contextlib.suppress(OSError):  # not empty: somebody else uses it now
+            with contextlib.suppress(OSError):  # not empty: it has other content by now
                 os.rmdir(folder)
     except OSError as error:
         raise OutputError(
@@ -211,7 +212,7 @@ def _remove_block(folder: str) -> bool:
     now = path.read_bytes()
     before = backup.read_bytes() if backup.exists() else b""
     untouched = now == before + _block(before)
-    # Where it was edited since, our lines go and everything else stays.
+    # If it was edited since, only our lines are removed.
     left = before if untouched else b"".join(_lines_outside(now.splitlines(keepends=True)))
     if left or backup.exists():
         path.write_bytes(left)

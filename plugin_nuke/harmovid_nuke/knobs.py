@@ -1,11 +1,11 @@
-"""Knobs as data: those that every HarmoVid node has, and those that the server's engine description asks for.
+"""Knobs as data: those of every HarmoVid node, and those for the options of the server's engine.
 
-    for knob in own_knobs("harmonize"): knob.lines()      # as a script says them
+    for knob in own_knobs("harmonize"): knob.lines()      # as script text
     knob.make(nuke)                                       # as Nuke's own object
     for knob in engine_knobs(info): ...
 
-Everything that a node must remember is text in a knob, so that it travels with the script. Structured values are JSON
-in base64, because Nuke evaluates brackets in text.
+All state of a node is text in knobs, so it is saved with the script. Structured values are JSON in base64, because Nuke
+evaluates brackets in text.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Knob:
         default: of the kind's type; None for tabs, buttons and texts.
         low, high: bounds of a slider.
         choices: the values of a choice.
-        hidden: kept out of the panel.
-        beside: stands on the line of the knob before it.
+        hidden: not shown in the panel.
+        beside: on the same line as the knob before it.
     """
 
     kind: str
@@ -121,7 +121,7 @@ def script_value(value: Any) -> str:
 
 
 def pack(data: Any) -> str:
-    """Return plain data as text that no knob evaluates."""
+    """Return plain data as text in which Nuke evaluates nothing."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode("utf-8")).decode("ascii")
 
@@ -135,7 +135,7 @@ def unpack(text: str) -> Any:
 
 
 def own_knobs(kind: str) -> List[Knob]:
-    """Return the knobs that a node has whatever its engine; the tab of the engine's options is the last."""
+    """Return the knobs that do not depend on the engine; the tab for the engine's options is the last."""
     return [
         *_main_tab(kind),
         *_output_tab(),
@@ -245,7 +245,7 @@ def _server_tab() -> List[Knob]:
 
 
 def _memory(kind: str) -> List[Knob]:
-    """Return what the node remembers: the expressions inside read some of it, the rest is packed."""
+    """Return the knobs for the node's state: expressions inside the Group read some of it, the rest is packed."""
     hidden: Sequence[Tuple[str, str, Any]] = (
         ("str", "harmovid_schema", SCHEMA),
         ("str", "harmovid_kind", kind),
@@ -302,7 +302,7 @@ def option_values(engine: EngineInfo, read: Dict[str, Any]) -> Dict[str, Any]:
         read: knob name to value, as Nuke gives it.
 
     Raises:
-        OptionError: a value that the engine does not take.
+        OptionError: a value is not valid for the engine.
     """
     values: Dict[str, Any] = {}
     for option in engine.options:
@@ -312,7 +312,8 @@ def option_values(engine: EngineInfo, read: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _typed(option: Option, value: Any) -> Any:
-    """Return a knob's value as the option's type; what cannot be converted is left to the option's own check."""
+    """Return a knob's value in the option's type, or unchanged if it cannot be converted (the option's check refuses
+    it)."""
     try:
         if option.kind == "frame":
             return int(str(value).strip()) if str(value).strip() else None

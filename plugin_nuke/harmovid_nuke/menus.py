@@ -1,4 +1,4 @@
-"""HarmoVid's menus, and what Nuke tells us when it opens a script. An interactive Nuke only.
+"""HarmoVid's menus, and the callback for opened scripts. For an interactive Nuke only.
 
 install()           # what `menu.py` does
 """
@@ -19,7 +19,7 @@ NAME = "HarmoVid"
 
 
 def install() -> None:
-    """Add the toolbar's nodes and the menu, and listen for scripts that are opened."""
+    """Add the toolbar's nodes and the menu, and register the callback for opened scripts."""
     toolbar = nuke.menu("Nodes").addMenu(NAME)
     for kind, title in TITLES.items():
         toolbar.addCommand(title, _guarded(_maker(kind)))
@@ -43,7 +43,7 @@ def _guarded(call: Callable[[], Any]) -> Callable[[], None]:
             call()
         except HarmoVidError as error:
             buttons.message(status.words_of(error))
-        except Exception as error:  # the door to Nuke
+        except Exception as error:  # nothing may be raised into Nuke
             traceback.print_exc()
             buttons.message(status.words_of(error))
 
@@ -65,14 +65,14 @@ def _start() -> None:
         )
     except HarmoVidError as error:
         text = status.words_of(error)
-    except Exception as error:  # the thread's door
+    except Exception as error:  # the thread's outermost level
         traceback.print_exc()
         text = status.words_of(error)
     threads.later(threads.from_event_loop, lambda: buttons.message(text))
 
 
 def stop_private_server() -> None:
-    """Stop the private server; jobs that it runs end with what has arrived."""
+    """Stop the private server; its running jobs end with the frames that have arrived."""
     buttons.message("The private server is stopped." if private.stop() else "No private server runs.")
 
 

@@ -46,14 +46,14 @@ class NkNode:
 
 
 def word(text: str) -> str:
-    """Return `text` as one Tcl word that means nothing but itself."""
+    """Return `text` as one quoted Tcl word in which nothing is evaluated."""
     if _PLAIN.fullmatch(text):
         return text
     return '"' + "".join(_ESCAPES.get(letter, letter) for letter in text) + '"'
 
 
 def number(value: float) -> str:
-    """Return a number so that it comes back exactly."""
+    """Return a number as text that reads back as exactly the same value."""
     return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
 
 
@@ -78,7 +78,7 @@ def _one_curve(keys: Sequence[Key], steps: bool) -> str:
 
 
 def script(nodes: Iterable[NkNode]) -> str:
-    """Return the text of these nodes, with connections among them."""
+    """Return the script text of these nodes and their connections."""
     return "\n".join(_node_lines(list(nodes), "")) + "\n"
 
 

@@ -1,9 +1,9 @@
-"""The node itself: making one, finding one, its options, whether its result still fits.
+"""The node itself: creating and finding nodes, their options, and whether a result is still up to date.
 
     group = create("harmonize")
     take_engine(group, client.engine("harmonize"))
 
-Only the main thread may call what is here.
+Only the main thread may call these functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harmovid_nuke.record import Record, load
 
 
 def create(kind: str) -> Any:
-    """Make a node below what is selected, and return its Group.
+    """Make a node below the selected nodes, and return its Group.
 
     Args:
         kind: "harmonize" or "deflicker".
@@ -32,7 +32,7 @@ def create(kind: str) -> Any:
     nuke.Undo.name(f"Create {knobs.TITLES[kind]}")
     try:
         group = _paste(template.text(kind))
-        # Nuke lists what was selected last first.
+        # Nuke lists the selection in reverse order.
         for index, one in enumerate(reversed(selected[: group.maxInputs()])):
             group.setInput(index, one)
         if selected:
@@ -50,7 +50,7 @@ def _paste(text: str) -> Any:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         made = nuke.nodePaste(path.replace("\\", "/"))
-        # What is pasted is selected, whatever the call returns.
+        # Pasted nodes are selected; the call's return value is not reliable.
         return made if made is not None else nuke.selectedNodes()[0]
     finally:
         os.unlink(path)
@@ -60,9 +60,9 @@ def find(name: str, missing_ok: bool = False) -> Any:
     """Return a node by its full name.
 
     Raises:
-        InputError: it is gone, and that is not expected.
+        InputError: it does not exist and `missing_ok` is not set.
     """
-    # From the root: inside a callback names are looked for in the node's own Group.
+    # From the root: inside a callback Nuke resolves names in the node's own Group.
     found = nuke.toNode("root." + name)
     if found is None and not missing_ok:
         raise InputError(f"the node {name} is gone.", fix="Its results are on disk all the same.")
@@ -70,19 +70,19 @@ def find(name: str, missing_ok: bool = False) -> Any:
 
 
 def all_of_ours() -> List[Any]:
-    """Return the HarmoVid nodes of the script's outer level."""
+    """Return the HarmoVid nodes at the script's root level."""
     with nuke.root():
         return [one for one in nuke.allNodes("Group") if one.knob("harmovid_kind") is not None]
 
 
 def is_newer(group: Any) -> bool:
-    """Return whether a node was made by a newer plugin, whose knobs this one must not touch."""
+    """Return whether a node was made by a newer plugin, whose knobs this version must not change."""
     made_by = str(group["harmovid_schema"].value())
     return made_by.isdigit() and int(made_by) > int(SCHEMA)
 
 
 def record_of(group: Any) -> Optional[Record]:
-    """Return the record of the version that the node shows, as it is on disk, or as the node remembers it."""
+    """Return the record of the version that the node shows: from disk, or else the copy in the node."""
     data = unpack(group["job_data"].value())
     if not isinstance(data, dict):
         return None
@@ -90,12 +90,12 @@ def record_of(group: Any) -> Optional[Record]:
 
 
 def packed(record: Record) -> str:
-    """Return a record as a knob keeps it."""
+    """Return a record as text for a knob."""
     return pack(record.to_dict())
 
 
 def take_engine(group: Any, engine: EngineInfo) -> None:
-    """Give a node the options of an engine; values of options that it had before are kept."""
+    """Set the options of an engine on a node; options that it had before keep their values."""
     if is_newer(group):
         return
     data = pack(engine.to_dict())
@@ -114,7 +114,7 @@ def take_engine(group: Any, engine: EngineInfo) -> None:
 
 
 def _restore(knob: Any, text: str) -> None:
-    """Give a knob the value of the one before it, unless the new engine does not know that value."""
+    """Set a knob to the value that it had for the previous engine, unless the new one does not have that value."""
     default = knob.toScript()
     try:
         knob.fromScript(text)
@@ -140,7 +140,7 @@ def apply_preset(group: Any, name: str) -> None:
 
 
 def reset_range(group: Any) -> None:
-    """Take the range of the input, within that of the script."""
+    """Set the frame range to the input's, limited to the script's."""
     if group.input(0) is None:
         raise InputError("nothing is connected.", fix="Connect the input first.")
     found, root = group.upstreamFrameRange(0), nuke.root()
@@ -153,7 +153,7 @@ def reset_range(group: Any) -> None:
 
 
 def show(group: Any, record: Record) -> None:
-    """Have a node show a version: its frames, curves, and what deserves a look."""
+    """Show a version in a node: its frames, its curves, and the frames to review."""
     present = readback.show(group, record)
     readback.curves(group, record)
     readback.history(group, record)
@@ -164,7 +164,7 @@ def show(group: Any, record: Record) -> None:
 
 
 def check(group: Any) -> bool:
-    """Look whether the result still fits what is upstream, say so on the node, and return whether it does."""
+    """Check whether the result still matches the nodes upstream, show that on the node, and return it."""
     record = record_of(group)
     if record is None or not group["has_result"].value():
         return True

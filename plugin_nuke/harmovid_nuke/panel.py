@@ -1,4 +1,4 @@
-"""The Jobs window: every HarmoVid node of the script, how far it is, and the server.
+"""The Jobs window: every HarmoVid node of the script with its progress, and the server.
 
     show()                              # from the menu
 
@@ -28,7 +28,7 @@ _windows: List[Any] = []
 
 @dataclass(frozen=True)
 class Row:
-    """What the window shows of a node. `done` and `total` are frames."""
+    """A node's row in the window. `done` and `total` are frames."""
 
     name: str
     title: str
@@ -78,7 +78,7 @@ def _row(group: Any) -> Row:
 
 
 def server_line() -> str:
-    """Return which server jobs go to when a node names none."""
+    """Return a line about the server for nodes that name none."""
     settings = private.settings_of("", "")
     if settings.server:
         return f"Server: {settings.server}"
@@ -87,7 +87,7 @@ def server_line() -> str:
 
 
 class JobsWindow(QtWidgets.QWidget):  # type: ignore[misc]
-    """The window. It looks once a second while it is open."""
+    """The window. It updates once a second while it is open."""
 
     def __init__(self, parent: Optional[Any] = None) -> None:
         """Build it."""
@@ -133,7 +133,7 @@ class JobsWindow(QtWidgets.QWidget):  # type: ignore[misc]
         return clicked
 
     def refresh(self) -> None:
-        """Show what is so now."""
+        """Update the rows."""
         found = rows()
         self.server.setText(server_line())
         self.table.setRowCount(len(found))
@@ -171,6 +171,6 @@ def show() -> Any:
 
 
 def close() -> None:
-    """Close the window and forget it."""
+    """Close the window and drop the reference to it."""
     while _windows:
         _windows.pop().close()

@@ -1,6 +1,6 @@
-"""From a node's knobs to the record of a send: which frames, which inputs, which engine, where to.
+"""From a node's knobs to the record of a send: its frames, inputs, engine and folder.
 
-Only the main thread may call what takes a node.
+Only the main thread may call functions that take a node.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCOPE_PRESET = "harmovid_preset"
 
 LAYERS: Dict[str, Tuple[Tuple[str, Tuple[int, ...]], ...]] = {
     "harmonize": (("fg", (0,)), ("bg", (1,)), ("matte", (2,))),
-    # Where the result acts is limited live; for measuring, a mask of its own, or else that one, is sent.
+    # The matte limits the result live, in the node; the server gets the separate mask for measuring, or else the matte.
     "deflicker": (("plate", (0,)), ("measure_mask", (1, 2))),
 }
 """Engine layer to the inputs that may fill it, the first that is connected."""
@@ -40,7 +40,7 @@ def values_of(group: Any) -> Dict[str, Any]:
 
 
 def engine_of(group: Any) -> Optional[EngineInfo]:
-    """Return the engine description that the node carries, or None when it has never been connected."""
+    """Return the engine description stored in the node, or None if it has never been connected."""
     data = unpack(group["engine_data"].value())
     return EngineInfo.from_dict(data) if isinstance(data, dict) else None
 
@@ -65,10 +65,10 @@ def folder_of(group: Any) -> str:
 
 
 def make(group: Any) -> Record:
-    """Return the record of what the knobs ask for; its folder is the node's, not yet a version's.
+    """Return the record of a send from the knobs; its folder is the node's, not yet a version's.
 
     Raises:
-        InputError: something is missing or cannot be used; the message says what to do.
+        InputError: something is missing or cannot be used; the fix says what to do.
     """
     kind, values = str(group["harmovid_kind"].value()), values_of(group)
     wanted, frames = _frames(values)
@@ -99,7 +99,7 @@ def make(group: Any) -> Record:
 
 
 def placed(record: Record) -> Record:
-    """Return the record in a new version's folder, written there.
+    """Make a new version's folder, write the record there and return it.
 
     Raises:
         OutputError: the folder cannot be made.
@@ -108,9 +108,9 @@ def placed(record: Record) -> Record:
 
 
 def _of_the_scope(engine: EngineInfo) -> Dict[str, Any]:
-    """Return the knob values of the preset that a Graph Scope Variable names (Nuke 16 and later); else none.
+    """Return the knob values of the preset that a Graph Scope Variable names (Nuke 16 and later); empty without one.
 
-    With one script for many shots, the variable `harmovid_preset` gives each its own look.
+    In one script for many shots, the variable `harmovid_preset` sets the preset of each.
 
     Raises:
         OptionError: the engine has no such preset.
@@ -126,7 +126,7 @@ def _of_the_scope(engine: EngineInfo) -> Dict[str, Any]:
 
 
 def _frames(values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:
-    """Return the frames wanted, and those with handles."""
+    """Return the requested frames, and the same with handles."""
     first, last, handles = int(values["first"]), int(values["last"]), max(int(values["handles"]), 0)
     if values["send_what"] == "current frame":
         first = last = nuke.frame()
@@ -136,10 +136,10 @@ def _frames(values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:
 
 
 def _layers(group: Any, kind: str) -> Dict[str, int]:
-    """Return the layers that are sent, with the inputs they come from.
+    """Return the layers to send, with the numbers of their inputs.
 
     Raises:
-        InputError: an input that is needed is not connected.
+        InputError: a required input is not connected.
     """
     engine = engine_of(group)
     known = {layer.name: layer for layer in engine.layers} if engine is not None else None
@@ -157,10 +157,10 @@ def _layers(group: Any, kind: str) -> Dict[str, int]:
 
 
 def _views(text: str) -> Tuple[str, ...]:
-    """Return the views to send; a script with one view has no folders for them.
+    """Return the views to send; with a single view there are no folders per view.
 
     Raises:
-        InputError: a view that the script does not have.
+        InputError: the script does not have one of the views.
     """
     known = list(nuke.views())
     wanted: List[str] = text.replace(",", " ").split() or known

@@ -1,9 +1,9 @@
-"""Which server: the one that node or settings name, or a private one on this machine that the menu starts and stops.
+"""The server of a job: the one that node or settings name, or a private one on this machine.
 
     with connected(settings) as client: ...
 
-A private server runs in a Python of its own (the setting `python`, since `sys.executable` is Nuke here). It is started
-at first need, kept for the next job, and ends with Nuke.
+A private server runs in a Python of its own (the setting `python`, because `sys.executable` is Nuke here). It starts at
+its first use or by the menu, is kept for the next job, and ends with Nuke or by the menu.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ _private: List[Any] = []
 
 
 def settings_of(server: str, key: str) -> Any:
-    """Return the settings in force: the node's own words win over environment and file.
+    """Return the settings in effect: the node's own values take precedence over environment and file.
 
     Raises:
-        InputError: a settings file that cannot be read.
+        InputError: the settings file cannot be read.
     """
     return load_settings(server.strip() or None, key.strip() or None)
 
 
 @contextlib.contextmanager
 def connected(settings: Any) -> Iterator[Any]:
-    """Yield a client of the server that is named, or of the private one.
+    """Yield a client of the named server, or of the private one.
 
     Raises:
-        WireError: nobody answers there. InputError: no private server can be started here.
+        WireError: the server does not answer.
+        InputError: no private server can be started here.
     """
     if not settings.server:
         yield start(settings)
@@ -46,10 +47,11 @@ def connected(settings: Any) -> Iterator[Any]:
 
 
 def start(settings: Any = None) -> Any:
-    """Return the client of the private server, started when it is not there.
+    """Return the client of the private server, which is started if it is not running.
 
     Raises:
-        InputError: no interpreter is set, or it has no server. Unreachable: the server does not start.
+        InputError: no interpreter is set, or the server is not installed in it.
+        Unreachable: the server does not start.
     """
     with _lock:
         if not _private:
@@ -61,7 +63,7 @@ def start(settings: Any = None) -> Any:
                 )
             client = connect(replace(chosen, server=""))
             try:
-                client.engines()  # the first question starts the server
+                client.engines()  # the first request starts the server
             except BaseException:
                 client.close()
                 raise
@@ -71,7 +73,7 @@ def start(settings: Any = None) -> Any:
 
 
 def running() -> bool:
-    """Return whether the private server was started."""
+    """Return whether the private server has been started."""
     return bool(_private)
 
 

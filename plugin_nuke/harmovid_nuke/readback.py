@@ -1,6 +1,6 @@
-"""Bringing a result into the node: files, frames that are there, curves, what deserves a look, the history.
+"""Load a result into the node: files, present frames, curves, frames to review, and the job history.
 
-Only the main thread may call what takes a node.
+Only the main thread may call functions that take a node.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_JOBS = "none"
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Change knobs without a step of undo: an arriving frame is not the artist's doing."""
+    """Change knobs without an undo step, because an arriving frame is not an action of the artist."""
     nuke.Undo.disable()
     try:
         yield
@@ -33,12 +33,12 @@ def quietly() -> Iterator[None]:
 
 
 def show(group: Any, record: Record, present: Optional[FrameRange] = None) -> FrameRange:
-    """Have a node show a result, as far as it is there; return the frames that are.
+    """Show a result in a node, even an incomplete one; return the frames that exist.
 
     Args:
         group: the node.
         record: of the version.
-        present: the frames that are there, where somebody has looked already.
+        present: the frames that exist, if the caller knows them.
     """
     present = record.present() if present is None else present
     wanted = FrameRange.parse(record.wanted)
@@ -53,7 +53,7 @@ def show(group: Any, record: Record, present: Optional[FrameRange] = None) -> Fr
             ("origlast", last),
             ("origset", True),
         ):
-            # A knob that is in scripts, but not in every Nuke's list of knobs, must not stop a result.
+            # Some knobs can be in a script but are missing in older Nukes; that must not stop a result.
             if read.knob(name) is not None:
                 _set(read[name], value)
         _set(read["on_error"], "black")
@@ -61,13 +61,13 @@ def show(group: Any, record: Record, present: Optional[FrameRange] = None) -> Fr
         _set(group["version"], record.version)
         group["present"].fromScript(presence(wanted, present))
         group["job_data"].setValue(pack(record.to_dict()))
-        # The last one: with it the result is switched on.
+        # Set last, because it switches the result on.
         _set(group["has_result"], bool(present))
     return present
 
 
 def _set(knob: Any, value: Any) -> None:
-    """Set a knob to another value; one that stays is not touched, so that nothing is worked out again."""
+    """Set a knob if its value differs, so that Nuke does not recompute for nothing."""
     if knob.value() != value:
         knob.setValue(value)
 
@@ -84,7 +84,7 @@ def presence(wanted: Sequence[int], present: Iterable[int]) -> str:
 
 
 def curves(group: Any, record: Record) -> None:
-    """Set the animated knobs from what is known of each frame; a correction that was edited keeps its edits."""
+    """Set the animated knobs from the frames' reports; edits of the correction are kept."""
     reports = record.reports()
     with quietly():
         edits = _edits(group)
@@ -103,7 +103,7 @@ def curves(group: Any, record: Record) -> None:
 
 
 def _edits(group: Any) -> Dict[Tuple[int, int], float]:
-    """Return by how much the artist has moved the correction, by frame and channel."""
+    """Return by how much the artist has changed the correction, by frame and channel."""
     record = unpack(group["job_data"].value())
     found: Dict[Tuple[int, int], float] = {}
     if not isinstance(record, Mapping) or not group["correction"].isAnimated(0):
@@ -117,7 +117,7 @@ def _edits(group: Any) -> Dict[Tuple[int, int], float]:
 
 
 def _triples(values: Mapping[int, Any]) -> str:
-    """Return three curves of the frames that have a value, as script text."""
+    """Return three curves with keys at the frames that have a value, as script text."""
     known = sorted((frame, value) for frame, value in values.items() if value is not None)
     return (
         nk.curve(*([(frame, value[index]) for frame, value in known] for index in range(3)))
@@ -127,12 +127,12 @@ def _triples(values: Mapping[int, Any]) -> str:
 
 
 def reset_curves(group: Any) -> None:
-    """Forget the artist's edits of the correction."""
+    """Remove the artist's edits of the correction."""
     group["correction"].fromScript(group["measured"].toScript())
 
 
 def summary(group: Any, record: Record, failures: Mapping[int, str]) -> str:
-    """Show which frames deserve a look, and return it as text."""
+    """Show which frames to review on the node, and return the text."""
     wanted = FrameRange.parse(record.wanted)
     without = dict.fromkeys(record.missing(), "none arrived")
     lines = status.worth_a_look(wanted, record.reports(), {**without, **failures})
@@ -143,12 +143,12 @@ def summary(group: Any, record: Record, failures: Mapping[int, str]) -> str:
 
 
 def reload(group: Any) -> None:
-    """Have Nuke read the result's files again."""
+    """Make Nuke read the result's files again."""
     group.node(RESULT)["reload"].execute()
 
 
 def history(group: Any, record: Record) -> None:
-    """Put a record into the node's list of jobs, or bring its entry up to date."""
+    """Add a record to the node's list of jobs, or update its entry."""
     entries = [entry for entry in listed(group) if entry["folder"] != record.folder]
     entry = {name: getattr(record, name) for name in ("folder", "wanted", "engine", "state", "started")}
     entries = sorted(
@@ -167,7 +167,7 @@ def listed(group: Any) -> List[Dict[str, Any]]:
 
 
 def label(entry: Mapping[str, Any]) -> str:
-    """Return how a job is listed."""
+    """Return the text of a job in the list."""
     version = str(entry["folder"]).rpartition("/")[2]
     return "  ".join(
         str(each) for each in (version, entry["wanted"], entry["engine"], entry["state"], entry["started"])
@@ -175,7 +175,7 @@ def label(entry: Mapping[str, Any]) -> str:
 
 
 def chosen(group: Any, folder: str) -> Any:
-    """Return the record of the job that is chosen in the list; else the newest in the node's folder, or None."""
+    """Return the record of the job selected in the list; else the newest in the node's folder, or None."""
     wanted = group["history"].value()
     for entry in listed(group):
         if label(entry) == wanted:

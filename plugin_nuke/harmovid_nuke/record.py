@@ -1,11 +1,11 @@
-"""What is known of one send, kept beside its results, so that nothing is lost when Nuke is.
+"""The record of one send, stored beside its results, so that it survives the end of Nuke.
 
-    <folder>/v003/job.json               the record: what was asked for, and how far it came
-    <folder>/v003/reports.json           what engine and pixels said of each frame
+    <folder>/v003/job.json               the record: the request and its state
+    <folder>/v003/reports.json           the reports of each frame
     <folder>/v003/in/fg.1001.exr         the frames sent; removed when the job is done
     <folder>/v003/result.1001.exr        the results; with several views in a folder per view
 
-Plain Python, no host: a farm's job, a terminal and the node read and write the same files.
+Plain Python without a host: a farm's job, a terminal and the node read and write the same files.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Record:
     Attributes:
         folder: the version's own folder, with forward slashes.
         node: the node's full name; `kind` is its kind.
-        wanted: the frames that the artist wants back, as text; `frames` those with handles.
-        views: the views sent; one that is not in a folder of its own is "".
-        layers: engine layer to the number of the node's input.
+        wanted: the frames that the artist requested, as text; `frames` are those with handles.
+        views: the views sent; "" stands for a view without a folder of its own.
+        layers: number of the node's input for each layer of the engine.
         options: the engine's options.
-        has_alpha: whether the lit input has an alpha channel: then it bounds the result.
+        has_alpha: whether the relit input has an alpha channel, which then limits the result.
         datatype, compression: of the frames sent.
         upstream: fingerprint of what was sent (`status.fingerprint`).
         state: one of the constants above.
-        message: the last word on it.
+        message: the last message about it.
     """
 
     folder: str
@@ -91,14 +91,14 @@ class Record:
         return self.result("%V" if self.views != ("",) else "")
 
     def present(self) -> FrameRange:
-        """Return the frames wanted that have a result now, in every view."""
+        """Return the requested frames that have a result now, in every view."""
         found = set(FrameRange.parse(self.wanted))
         for view in self.views:
             found &= set(FramePattern.parse(self.result(view)).existing())
         return FrameRange(found)
 
     def missing(self) -> FrameRange:
-        """Return the frames wanted that have none."""
+        """Return the requested frames that have no result."""
         present = self.present()
         return FrameRange(frame for frame in FrameRange.parse(self.wanted) if frame not in present)
 
@@ -108,7 +108,7 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Rebuild from plain data; what a newer plugin adds is left out."""
+        """Rebuild from plain data; fields that only a newer plugin knows are ignored."""
         known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
         known["views"] = tuple(known.get("views", ("",)))
         return cls(**known)
@@ -125,7 +125,7 @@ class Record:
         return changed
 
     def save_reports(self, reports: Mapping[int, Mapping[str, Any]]) -> None:
-        """Add reports of frames to those that are there.
+        """Add reports of frames to the existing ones.
 
         Raises:
             OutputError: they cannot be written.
@@ -134,13 +134,13 @@ class Record:
         _write(os.path.join(self.folder, REPORTS), json.dumps(merged, sort_keys=True, default=str) + "\n")
 
     def reports(self) -> Dict[int, Dict[str, Any]]:
-        """Return what is known of each frame."""
+        """Return the report of each frame."""
         found = _read(os.path.join(self.folder, REPORTS))
         return {int(frame): said for frame, said in found.items()} if isinstance(found, dict) else {}
 
 
 def load(folder: str) -> Optional[Record]:
-    """Return the record in a version's folder, or None; it may have been moved with the folder."""
+    """Return the record in a version's folder, or None; the folder may have been moved."""
     data = _read(os.path.join(folder, RECORD))
     if not isinstance(data, dict):
         return None
@@ -161,7 +161,7 @@ def versions(folder: str) -> List[Record]:
 
 
 def new_version(folder: str) -> str:
-    """Make the folder of the next version and return it. Two sends at once get two.
+    """Make the folder of the next version and return it. Simultaneous sends get different folders.
 
     Raises:
         OutputError: it cannot be made.
@@ -184,7 +184,7 @@ def new_version(folder: str) -> str:
 
 
 def remove_leftovers(folder: str) -> None:
-    """Remove half-written records that a killed Nuke has left behind."""
+    """Remove incomplete records of a killed Nuke."""
     for name in os.listdir(folder):
         if _LEFTOVER.fullmatch(name):
             with contextlib.suppress(OSError):

@@ -1,9 +1,9 @@
-"""Rendering what is upstream of a node to EXR files, without leaving a trace in the script.
+"""Render the inputs of a node to EXR files, without any lasting change to the script.
 
     has_alpha, problems = render(group, record)
 
-The frames hold Nuke's working space as it is (`raw`): no colour space is named, nothing is clamped, the data window is
-the bounding box. Only the main thread may call this.
+The frames are in Nuke's working space (`raw`): without colour space conversion or clamping, with the bounding box as
+data window. Only the main thread may call this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _STOPPED = "cancel"
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Have proxy mode off and undo quiet for a while; leave selection, frame and the script's state as they were."""
+    """Switch proxy mode and undo off for a while; afterwards restore selection, frame and the script's modified
+    state."""
     root = nuke.root()
     proxy, modified = root["proxy"].value(), root.modified()
     frame = nuke.frame()
@@ -56,10 +57,10 @@ def has_alpha(group: Any, index: int) -> bool:
 
 
 def render(group: Any, record: Record) -> List[str]:
-    """Render the frames of a record that are not there yet, and return what went wrong with single frames.
+    """Render the missing frames of a record, and return the errors of single frames.
 
     Raises:
-        InputError: an input cannot be rendered at all, or has no alpha where its alpha is wanted.
+        InputError: an input cannot be rendered at all, or lacks an alpha channel that is needed.
         JobCancelled: the artist stopped the render.
     """
     problems: List[str] = []
@@ -70,12 +71,12 @@ def render(group: Any, record: Record) -> List[str]:
 
 
 def channels_of(group: Any, record: Record, layer: str, index: int) -> str:
-    """Return which channels of an input are sent, as a Write's knob has them.
+    """Return the channels of an input to send, as the value of a Write's knob.
 
-    An alpha that the input does not have would be written as 0, and nothing would be lit.
+    A missing alpha would be written as 0, and nothing would be relit.
 
     Raises:
-        InputError: a matte without alpha.
+        InputError: a matte has no alpha channel.
     """
     if layer not in _MATTES:
         return "rgba" if has_alpha(group, index) else "rgb"
@@ -120,7 +121,7 @@ def _to_render(record: Record, layer: str, view: str) -> FrameRange:
 
 
 def _write(group: Any, index: int, pattern: str, channels: str, record: Record, frames: FrameRange) -> str:
-    """Render frames of an input through a Write that is gone afterwards; return Nuke's word on frames that failed.
+    """Render frames of an input through a temporary Write; return Nuke's message about frames that failed.
 
     Raises:
         JobCancelled: the artist stopped it.
@@ -143,7 +144,7 @@ def _write(group: Any, index: int, pattern: str, channels: str, record: Record, 
 
 
 def _set_up(write: Any, pattern: str, channels: str, record: Record) -> None:
-    """Set the Write: the file type first, it brings the other knobs, of which an old Nuke may lack one."""
+    """Set the Write's knobs: the file type first, because it adds the others; an old Nuke may lack some of them."""
     for name, value in (
         ("file_type", "exr"),
         ("file", pattern),
@@ -160,14 +161,14 @@ def _set_up(write: Any, pattern: str, channels: str, record: Record) -> None:
 
 
 def _takes(knob: Any, value: Any) -> bool:
-    """Return whether a choice has this word; behind a tab stands what the artist sees of it."""
+    """Return whether an enumeration knob has this value; its entries may have a label after a tab."""
     if not hasattr(knob, "values"):
         return True
     return value in [str(word).partition("\t")[0] for word in knob.values()]
 
 
 def _runs(frames: Sequence[int]) -> List[Tuple[int, int]]:
-    """Return frames as first and last of stretches without a gap."""
+    """Return frames as pairs (first, last) of ranges without gaps."""
     runs: List[Tuple[int, int]] = []
     for frame in frames:
         if runs and frame == runs[-1][1] + 1:

@@ -23,25 +23,25 @@ MIDDLE_GREY = 0.18
 
 
 def flicker(report: Mapping[str, Any]) -> Optional[Triple]:
-    """Return the level of a frame before the correction, in stops above middle grey; None where it is not told."""
+    """Return the level of a frame before the correction, in stops above middle grey; None if the report lacks it."""
     return _told(report, "measured")
 
 
 def told(report: Mapping[str, Any]) -> Optional[Triple]:
-    """Return the overall correction that was noted in a kept report (`noted`); None where none was."""
+    """Return the overall correction that `noted` stored in a report; None if there is none."""
     return _triple(report.get(OVERALL))
 
 
 def noted(pattern: str, frame: int, report: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return a report with the frame's overall correction in it, so that nobody has to look it up again."""
+    """Return a report with the frame's overall correction added, so that the file need not be read again."""
     found = correction(pattern, frame, report)
     return {**report, **({OVERALL: list(found)} if found is not None else {})}
 
 
 def correction(pattern: str, frame: int, report: Mapping[str, Any]) -> Optional[Triple]:
-    """Return by how many stops a frame was changed on the whole, per channel; None where nothing says so.
+    """Return the overall change of a frame in stops per channel; None if it is unknown.
 
-    Looks into the result's file where the report does not tell.
+    It is read from the report, or else from the result's file.
     """
     before, after = _told(report, "measured"), _told(report, "corrected")
     if before is not None and after is not None:
@@ -66,21 +66,21 @@ def _triple(value: Any) -> Optional[Triple]:
 
 
 def grade_of(path: str) -> List[Mapping[str, Any]]:
-    """Return the curves that a result's header describes; none where it has no such attribute.
+    """Return the curves in a result's header; empty if it has no such attribute.
 
     Raises:
-        ValueError, OSError: not an EXR, or one that cannot be read.
+        ValueError, OSError: the file is not an EXR or cannot be read.
     """
     with open(path, "rb") as file:
         data = file.read(USUAL_HEADER)
         try:
             return _grade_in(data)
-        except (IndexError, ValueError, struct.error):  # cut off in the header: it is a long one
+        except (IndexError, ValueError, struct.error):  # the header is longer than the part that was read
             return _grade_in(data + file.read(MAX_HEADER))
 
 
 def _grade_in(data: bytes) -> List[Mapping[str, Any]]:
-    """Return the curves that the beginning of a file describes."""
+    """Return the curves in the header at the beginning of a file."""
     if not data.startswith(EXR_MAGIC):
         raise ValueError("no EXR")
     at = 8
@@ -97,7 +97,7 @@ def _grade_in(data: bytes) -> List[Mapping[str, Any]]:
 
 
 def at_grey(parts: List[Mapping[str, Any]], level: float = MIDDLE_GREY) -> Triple:
-    """Return the stops that curves give to a grey pixel, one after the other, each on what the one before made."""
+    """Return the stops that curves add to a grey pixel when they are applied one after the other."""
     red, green, blue = _applied(parts, (level, level, level))
     return math.log2(red / level), math.log2(green / level), math.log2(blue / level)
 

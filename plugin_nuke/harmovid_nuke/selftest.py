@@ -1,8 +1,8 @@
-"""Self-test in the menu: looks at everything that no stand-in can prove, and writes a report to send back.
+"""Self-test in the menu: checks what the tests' stand-in for Nuke cannot prove, and writes a report to send to us.
 
     path = run()                        # a JSON file in the user's home
 
-Every check is on its own, whatever the others do, and takes its nodes away again. Nothing is sent anywhere.
+The checks are independent of each other and delete their nodes. Nothing is sent over the network.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _packages() -> Dict[str, str]:
 
 
 def _knobs() -> Dict[str, List[str]]:
-    """Say which knobs that we set are missing in this Nuke."""
+    """Return the knobs that the plugin sets but this Nuke lacks."""
     missing: Dict[str, List[str]] = {}
     for kind in graph.INPUTS:
         for inner in graph.inside(kind):
@@ -98,7 +98,7 @@ def _knobs() -> Dict[str, List[str]]:
 
 
 def _group() -> str:
-    """Make both nodes, save and read their text, and take them away."""
+    """Make both nodes, save and read back their text, and delete them."""
     for kind in graph.INPUTS:
         with render.undisturbed():
             made = node.create(kind)
@@ -116,7 +116,7 @@ def _constant() -> Any:
 
 
 def _expressions() -> Dict[str, float]:
-    """Have the apply node work with numbers that are known: half a stop, and its luma and chroma."""
+    """Test the inner apply node with known numbers: half a stop, and its luma and chroma."""
     with render.undisturbed():
         plate, group = _constant(), node.create("harmonize")
         group.setInput(0, plate)
@@ -138,7 +138,7 @@ def _expressions() -> Dict[str, float]:
 
 
 def _files() -> Dict[str, Any]:
-    """Write an EXR as a send does and say what is in its header."""
+    """Write an EXR as a send does and return the contents of its header."""
     with tempfile.TemporaryDirectory() as folder, render.undisturbed():
         plate = _constant()
         write = nuke.nodes.Write()
@@ -161,7 +161,7 @@ def _files() -> Dict[str, Any]:
 
 
 def _threads() -> str:
-    """Have a worker ask the main thread for something, as a job does."""
+    """Call the main thread from a worker, as a job does."""
     if not nuke.GUI:
         return "not in a terminal"
     asked = threading.Event()

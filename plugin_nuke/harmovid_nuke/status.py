@@ -1,6 +1,6 @@
-"""What the node says of itself: its status, its colour, whether its result still fits, which frames deserve a look.
+"""The node's display: status text, colour, whether its result is up to date, and which frames to review.
 
-Only the main thread may call what takes a node; the rest is plain.
+Only the main thread may call functions that take a node.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _LOOKS = re.compile(
 
 
 def tell(group: Any, text: str, colour: int = 0) -> None:
-    """Show a status on the node. Undo does not count it."""
+    """Show a status on the node, without an undo step."""
     nuke.Undo.disable()
     try:
-        # Brackets would be taken for Tcl where the error message quotes the status.
+        # An error node quotes the status, and Nuke would evaluate brackets in it as Tcl.
         group["status"].setValue(" ".join(text.split()).replace("[", "(").replace("]", ")").replace("$", ""))
         if colour:
             group["tile_color"].setValue(colour)
@@ -37,7 +37,7 @@ def tell(group: Any, text: str, colour: int = 0) -> None:
 
 
 def failed(group: Any, error: BaseException) -> str:
-    """Show an error on the node, with what to do, and return the text."""
+    """Show an error and its fix on the node, and return the text."""
     text = words_of(error)
     tell(group, text, BAD)
     return text
@@ -54,7 +54,7 @@ def words_of(error: BaseException) -> str:
 def fingerprint(group: Any, inputs: Iterable[int]) -> str:
     """Return a text that changes when something upstream of a node changes: knobs, connections, files read.
 
-    Empty where that cannot be told: a non-commercial Nuke lets Python look at ten nodes.
+    Empty if it cannot be computed: a non-commercial Nuke limits Python to ten nodes.
     """
     digest = hashlib.sha256()
     try:
@@ -68,7 +68,7 @@ def fingerprint(group: Any, inputs: Iterable[int]) -> str:
 
 
 def _upstream(start: Any) -> List[Any]:
-    """Return the nodes that feed one, itself first, those inside Groups included."""
+    """Return all nodes upstream of a node, itself first, including those inside Groups."""
     found: List[Any] = []
     names = set()
     waiting = [start] if start is not None else []
@@ -85,7 +85,7 @@ def _upstream(start: Any) -> List[Any]:
 
 
 def _described(node: Any) -> str:
-    """Return what a node's picture depends on, as text."""
+    """Return everything that a node's picture depends on, as text."""
     knobs = [
         line
         for line in node.writeKnobs(nuke.TO_SCRIPT | nuke.WRITE_NON_DEFAULT_ONLY).splitlines()
@@ -96,7 +96,7 @@ def _described(node: Any) -> str:
 
 
 def _files(node: Any) -> List[str]:
-    """Return sizes and times of some of the files that a node reads: Nuke does not notice when they change."""
+    """Return sizes and times of some of the files that a node reads, because Nuke does not notice changed files."""
     if node.Class() != "Read":
         return []
     first, last = int(node["first"].value()), int(node["last"].value())
@@ -114,12 +114,12 @@ def _files(node: Any) -> List[str]:
 def worth_a_look(
     wanted: Iterable[int], reports: Mapping[int, Mapping[str, Any]], failures: Mapping[int, str]
 ) -> List[str]:
-    """Return one sentence per kind of frame that deserves a look, with the frames.
+    """Return one sentence for each reason to review frames, with the frames.
 
     Args:
-        wanted: the frames asked for.
-        reports: what engine and pixels said of each frame.
-        failures: why a frame has no result.
+        wanted: the requested frames.
+        reports: of the frames, from engine and pixel processing.
+        failures: for frames without a result, the reason.
     """
     found: Dict[str, List[int]] = {}
     for frame in wanted:
@@ -149,7 +149,7 @@ def _reasons(report: Any, failure: Any) -> List[str]:
 
 
 def confidence(report: Mapping[str, Any]) -> Any:
-    """Return how sure the engine was of a frame, 0 to 1, or None where it does not say."""
+    """Return the engine's confidence for a frame, 0 to 1, or None if the report has none."""
     engine = report.get("engine")
     said = engine.get("confidence", engine.get("trust")) if isinstance(engine, Mapping) else None
     return float(said) if isinstance(said, (int, float)) and not isinstance(said, bool) else None

@@ -1,4 +1,5 @@
-"""The one task of a farm's job: `nuke -t submit.py script.nk Harmonize1`. Exit codes: 0 done, 1 failed, 2 misused."""
+"""The task of a farm that runs the job: `nuke -t submit.py script.nk Harmonize1`. Exit codes: 0 done, 1 failed, 2
+usage."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ def main(words: List[str]) -> int:
     """Run the job of a node and return the exit code.
 
     Args:
-        words: script and node, as they stand behind the name of this file.
+        words: script and node, the arguments of this file.
     """
     if len(words) < 2:
         print("usage: nuke -t submit.py SCRIPT.nk NODE", file=sys.stderr)  # noqa: T201

@@ -1,6 +1,6 @@
 """The text of a whole node, as it is pasted into a script.
 
-text("harmonize")           # a Group with the knobs that every node has; the options come with the first Connect
+text("harmonize")           # a Group with the knobs of every node; the engine's options are added by the first Connect
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Whose turn it is: Nuke's main thread, our worker threads, and how they ask each other.
+"""Calls from worker threads to Nuke's main thread.
 
-    later(readback.arrived, name, frames)       # from a worker: in the main thread, soon
-    answer = Ask(render.inputs, plan)           # from a worker: in the main thread, and wait for it
-    serve(until)                                # `nuke -t`: the main thread does what our workers ask
+    later(readback.show, group, record)         # from a worker: runs in the main thread, soon
+    answer = Ask(render.render, group, record).wait()     # from a worker: runs in the main thread, and waits for it
+    serve(until)                                # in `nuke -t`: the main thread runs the workers' calls
 
-Only the main thread touches nodes and knobs. `nuke.executeInMainThread` must never be called from the main thread,
-where Nuke would hang, and is served by nobody in `nuke -t`: there the calls wait in a queue of our own.
+Only the main thread may use nodes and knobs. `nuke.executeInMainThread` must never be called from the main thread,
+where Nuke would hang, and does nothing in `nuke -t`, where the calls wait in a queue of the plugin.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def in_main() -> bool:
 
 
 def later(call: Callable[..., Any], *args: Any) -> None:
-    """Have `call` run in the main thread: at once when this is it, soon otherwise. Its errors are its own affair."""
+    """Run `call` in the main thread: at once if this is the main thread, else soon. `call` must handle its own
+    errors."""
     if in_main():
         call(*args)
     elif nuke.GUI:
@@ -39,10 +40,10 @@ def later(call: Callable[..., Any], *args: Any) -> None:
 
 
 class Ask:
-    """A question of a worker to the main thread. The call runs from Qt's event loop, where rendering is allowed."""
+    """A call from a worker to the main thread. It runs from Qt's event loop, where rendering is allowed."""
 
     def __init__(self, call: Callable[..., Any], *args: Any) -> None:
-        """Ask; `wait` gives the answer."""
+        """Submit the call; `wait` returns its result."""
         self._call, self._args = call, args
         self._answered = threading.Event()
         self._value: Any = None
@@ -55,7 +56,7 @@ class Ask:
     def _answer(self) -> None:
         try:
             self._value = self._call(*self._args)
-        except BaseException as error:  # the worker raises it where somebody listens
+        except BaseException as error:  # `wait` raises it in the worker
             self._error = error
         self._answered.set()
 
@@ -68,7 +69,7 @@ class Ask:
 
 
 def from_event_loop(call: Callable[[], Any]) -> None:
-    """Have the main thread do something from Qt's event loop; at once where there is none.
+    """Run a call from Qt's event loop in the main thread; at once where there is no event loop.
 
     Inside `executeInMainThread` nothing may open a window, and rendering opens Nuke's own progress bar.
     """
@@ -93,9 +94,9 @@ def _single_shot() -> Optional[Callable[..., Any]]:
 
 
 def serve(until: Callable[[], bool]) -> None:
-    """Do what workers ask of the main thread until something is so. For `nuke -t` and scripts only.
+    """Run the workers' calls in the main thread until `until` returns true. For `nuke -t` and scripts only.
 
-    KeyboardInterrupt passes through.
+    KeyboardInterrupt is not caught.
     """
     while not until() or not _waiting.empty():
         try:

@@ -1,9 +1,9 @@
-"""Which of the compiled packages beside us fit this Nuke: pyzmq and msgpack, one folder per Python and platform.
+"""Selects the compiled packages that fit this Nuke: pyzmq and msgpack, one folder per Python and platform.
 
     for line in activate(folder): print(line)           # what `init.py` does; never raises
 
-The folder goes to the front of `sys.path`, and nowhere else: on NUKE_PATH Nuke would search it for scripts, in
-PYTHONPATH it would leak into other programs. A pyzmq that is loaded already is kept: two in one process would not work.
+The folder is added to the front of `sys.path` only: on NUKE_PATH Nuke would search it for scripts, and PYTHONPATH would
+affect other programs. A pyzmq that is already loaded is kept, as two in one process would not work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOLDER = "vendor"
 
 
 def abi(version: Sequence[int] = (), system: str = "", machine: str = "") -> str:
-    """Return the name of the folder for a Python on a platform, like "cp311-linux_x86_64"."""
+    """Return the folder's name for a Python on a platform, such as "cp311-linux_x86_64"."""
     major, minor = tuple(version or sys.version_info)[:2]
     system, machine = system or sys.platform, (machine or platform.machine()).lower()
     if system == "win32":
@@ -33,7 +33,7 @@ def abi(version: Sequence[int] = (), system: str = "", machine: str = "") -> str
 
 
 def activate(folder: str) -> List[str]:
-    """Make the vendored packages importable; return what an artist should know, in sentences.
+    """Make the vendored packages importable; return messages for the artist, as sentences.
 
     Args:
         folder: the plugin's own folder.

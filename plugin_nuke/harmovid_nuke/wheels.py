@@ -1,10 +1,10 @@
-"""Compiled packages for hosts: which wheel for which Python and platform, fetched or taken from a wheelhouse, unpacked.
+"""Compiled packages for hosts: choose the wheels for a Python and platform, download them or use a wheelhouse, unpack.
 
     unpack(choose(wheelhouse_files, abi), folder)       # offline
     fetch(abi, wheelhouse)                              # from the package index, through pip
 
-A wheel is a zip file that says in its name what it fits (PEP 427, PEP 425). Versions are pinned per Python: Nuke 14 and
-the Nuke 15 of a CentOS 7 need wheels for glibc 2.17, which newer pyzmq has no more.
+A wheel is a zip file whose name states its Python and platform (PEP 427, PEP 425). Versions are pinned per Python: Nuke
+14, and Nuke 15 on CentOS 7, need wheels for glibc 2.17, which newer pyzmq releases do not have.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FETCH_S = 300.0
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel's file and what its name says."""
+    """A wheel's file and the tags in its name."""
 
     path: str
     name: str
@@ -91,7 +91,7 @@ def parse(path: str) -> Wheel:
     """Read a wheel's name.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a wheel's name.
     """
     match = _NAME.fullmatch(os.path.basename(path))
     if match is None:
@@ -120,10 +120,10 @@ def in_folder(folder: str) -> List[Wheel]:
 
 
 def choose(wheels: Iterable[Wheel], abi: str) -> List[Wheel]:
-    """Return the wheels that a Python on a platform needs: the pinned version where it is there, else the newest.
+    """Return the wheels for a Python on a platform: the pinned version if it is there, else the newest.
 
     Raises:
-        InputError: one is missing; the message says how to get it.
+        InputError: one is missing; the fix says how to get it.
     """
     chosen = []
     pinned = PINNED.get(abi.partition("-")[0], {})
@@ -147,7 +147,7 @@ def unpack(wheels: Sequence[Wheel], folder: str) -> None:
     """Unpack wheels into a folder that `sys.path` may name, without tests and headers.
 
     Raises:
-        InputError: a damaged wheel, or one that writes outside the folder.
+        InputError: a wheel is damaged, or would write outside the folder.
     """
     for wheel in wheels:
         try:
@@ -162,7 +162,7 @@ def _extract(archive: zipfile.ZipFile, folder: str) -> None:
     for name in archive.namelist():
         if name.endswith("/") or _LEFT_OUT.search(name):
             continue
-        # What belongs to a platform's library folder lies under NAME.data/platlib.
+        # Files for the platform's library folder are under NAME.data/platlib.
         inside = re.sub(r"^[^/]+\.data/(platlib|purelib)/", "", name)
         target = os.path.abspath(os.path.join(root, inside))
         if not target.startswith(root + os.sep):
@@ -173,7 +173,7 @@ def _extract(archive: zipfile.ZipFile, folder: str) -> None:
 
 
 def fetch(abi: str, folder: str) -> None:
-    """Fetch the wheels of a Python on a platform into a wheelhouse, through pip.
+    """Download the wheels for a Python on a platform into a wheelhouse, through pip.
 
     Raises:
         InputError: there are none, or pip cannot get them.

@@ -1,6 +1,7 @@
-"""HarmoVid in Nuke: where its packages are. No window, no thread, no network: blades and `nuke -t` run this, too.
+"""HarmoVid in Nuke: makes its packages importable. No window, thread or network: render nodes and `nuke -t` run this
+too.
 
-Whatever is wrong here, Nuke starts: the reason is printed, and saved results render without us.
+Nuke starts even if this fails: the reason is printed, and saved results still render without the plugin.
 """
 
 import os

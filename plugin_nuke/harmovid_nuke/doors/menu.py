@@ -1,4 +1,4 @@
-"""HarmoVid in Nuke: its menus. Only an interactive Nuke runs this. Whatever is wrong here, Nuke starts."""
+"""HarmoVid in Nuke: its menus. Only an interactive Nuke runs this; Nuke starts even if it fails."""
 
 try:
     import harmovid_nuke
