@@ -53,12 +53,12 @@ def export_parser() -> Parser:
 
 def bundle_parser() -> Parser:
     """Return the parser of `harmovid bundle`."""
-    parser = Parser(prog="harmovid bundle", description="Look into an engine bundle, check it, pack it.")
+    parser = Parser(prog="harmovid bundle", description="Inspect, verify, pack or unpack an engine bundle.")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, action, text in (
-        ("inspect", _inspect, "what a bundle is, fits and may be used for"),
+        ("inspect", _inspect, "show a bundle's networks, shapes, runtimes and licence"),
         ("verify", _verify, "compare every file with the hash in the manifest"),
-        ("pack", _pack, "write it as one tar that travels; refused when anything is off"),
+        ("pack", _pack, "write it as one tar file for another machine, after checking every file"),
     ):
         one = actions.add_parser(name, help=text, description=text)
         one.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder with a manifest.json")
@@ -72,7 +72,7 @@ def bundle_parser() -> Parser:
                 help="where the tar goes (default: here)",
             )
         _json(one, action)
-    text = "put a packed bundle into a folder of the server, checked"
+    text = "check a packed bundle and unpack it into a folder of the server"
     one = actions.add_parser("unpack", help=text, description=text)
     one.add_argument("file", metavar="TAR", type=Path, help="what `harmovid bundle pack` wrote")
     one.add_argument(
@@ -88,7 +88,7 @@ def _json(parser: argparse.ArgumentParser, action: Any) -> None:
 
 
 def _add_onnx(actions: Any) -> None:
-    text = "a checkpoint of training as a bundle of ONNX graphs, compared with torch"
+    text = "export a checkpoint as a bundle of ONNX graphs, compared with torch"
     parser = actions.add_parser("onnx", help=text, description=text)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="folder that training wrote")
     parser.add_argument(
@@ -111,15 +111,13 @@ def _add_onnx(actions: Any) -> None:
     )
     parser.add_argument("--lines", type=int, default=0, help="height of the proxies (default: as trained)")
     parser.add_argument("--width", type=int, default=0, help="widest proxy of compiled plans (default 16:9)")
-    parser.add_argument(
-        "--trusted", action="store_true", help="believe the pictures pixel by pixel: hard shadows"
-    )
+    parser.add_argument("--trusted", action="store_true", help="take hard shadows from the VAE's pictures")
     parser.add_argument("--no-check", dest="check", action="store_false", help="do not compare with torch")
     _json(parser, _onnx)
 
 
 def _add_tensorrt(actions: Any) -> None:
-    text = "the graphs of a bundle as TensorRT plans beside them, each built in a process of its own"
+    text = "build TensorRT plans for the graphs of a bundle, each in a process of its own"
     parser = actions.add_parser("tensorrt", help=text, description=text)
     parser.add_argument(
         "bundle", metavar="BUNDLE", type=Path, help="folder that `harmovid export onnx` wrote"
@@ -131,7 +129,9 @@ def _add_tensorrt(actions: Any) -> None:
         help="default: what is installed",
     )
     parser.add_argument("--gpu", default="current", help="current, or what to build for: sm86, sm89, sm120")
-    parser.add_argument("--networks", default="", help="roles, comma between (default: all but the prompt)")
+    parser.add_argument(
+        "--networks", default="", help="roles, separated by commas (default: all but the prompt)"
+    )
     parser.add_argument(
         "--workspace", type=int, default=0, metavar="MB", help="GPU memory the builder may use"
     )
@@ -148,7 +148,7 @@ def _onnx(args: argparse.Namespace, console: Console) -> int:
     )  # fmt: skip
     manifest = export_bundle(args.checkpoint, args.vae, args.out, request, console.note)
     console.text(f"{args.out}: {manifest.name} {manifest.version}, {manifest.precision}")
-    console.result({"bundle": str(args.out), **_told(args.out, manifest)})
+    console.result({"bundle": str(args.out), **_summary(args.out, manifest)})
     return 0
 
 
@@ -159,15 +159,15 @@ def _tensorrt(args: argparse.Namespace, console: Console) -> int:
     manifest, built = build_plans(args.bundle, args.library, args.gpu, roles, args.workspace, console.note)
     for one in built:
         console.text(f"{one.file}: {one.seconds:.1f} s, {one.megabytes:.1f} MB, {one.checked}")
-    console.result({"built": [one.__dict__ for one in built], **_told(args.bundle, manifest)})
+    console.result({"built": [one.__dict__ for one in built], **_summary(args.bundle, manifest)})
     return 0
 
 
 def _inspect(args: argparse.Namespace, console: Console) -> int:
     manifest = bundle.read(args.bundle)
-    told = _told(args.bundle, manifest)
+    facts = _summary(args.bundle, manifest)
     for key in ("name", "version", "task", "kind", "precision", "licence", "card", "runtime", "size_mb"):
-        console.text(f"{key.replace('_mb', ' (MB)'):12} {told[key]}")
+        console.text(f"{key.replace('_mb', ' (MB)'):12} {facts[key]}")
     for role, network in manifest.networks.items():
         console.text(f"{role:14} {network.file}")
         for one in (*network.inputs, *network.outputs):
@@ -176,7 +176,7 @@ def _inspect(args: argparse.Namespace, console: Console) -> int:
             )
         for plan in network.plans:
             console.text(f"    {plan.file}: {plan.runtime} {plan.version}, {plan.gpu}, {plan.precision}")
-    console.result(told)
+    console.result(facts)
     return 0
 
 
@@ -190,7 +190,7 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     manifest = bundle.verify(args.bundle)
     count = sum(1 for _ in manifest.files())
     console.text(f"{args.bundle}: {manifest.name} {manifest.version}, {count} files as they should be")
-    console.result({"ok": True, "files": count, **_told(args.bundle, manifest)})
+    console.result({"ok": True, "files": count, **_summary(args.bundle, manifest)})
     return 0
 
 
@@ -212,7 +212,7 @@ def _unpack(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _told(folder: Path, manifest: Manifest) -> Dict[str, Any]:
+def _summary(folder: Path, manifest: Manifest) -> Dict[str, Any]:
     """Return the facts to print about a bundle."""
     size = sum((folder / name).stat().st_size for name in {name for name, _ in manifest.files()})
     return {

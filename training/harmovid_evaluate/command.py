@@ -107,7 +107,7 @@ def _sets(group: Any) -> None:
         "--lines", type=int, default=240, metavar="N", help="height of the frames (default 240)"
     )
     group.add_argument(
-        "--frames", type=int, default=40, metavar="N", help="most frames of a clip (default 40)"
+        "--frames", type=int, default=40, metavar="N", help="largest number of frames of a clip (default 40)"
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     group.add_argument(
@@ -180,7 +180,7 @@ def talk(parser: argparse.ArgumentParser) -> None:
     """Add the flags that every action has."""
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_argument("--debug", action="store_true", help="show where in the program an error arose")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def named(values: List[str], flag: str) -> List[List[str]]:

@@ -121,13 +121,13 @@ def _grammar() -> argparse.ArgumentParser:
         "--vae", required=True, help="name or folder of the model whose VAE it was trained with"
     )
     parser.add_argument("--size", type=size_of, help="HEIGHTxWIDTH to work at (default: the files')")
-    parser.add_argument("--frames", type=int, default=0, help="most frames (default: all)")
+    parser.add_argument("--frames", type=int, default=0, help="largest number of frames (default: all)")
     parser.add_argument("--steps", type=int, default=50, help="of the sampler; 1 for a student (default 50)")
     parser.add_argument("--sampler", default="", help="of the checkpoint's schedule (default: its first)")
     parser.add_argument("--window", type=int, default=81, help="frames of a window (default 81)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pixels", action="store_true", help="write what the network has drawn")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--pixels", action="store_true", help="write the network's own picture")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     return parser
 
 

@@ -154,10 +154,10 @@ def _grammar() -> argparse.ArgumentParser:
     )
     parser.add_argument("footage", type=Path, help="folder of clips")
     parser.add_argument("--out", type=Path, required=True, help="the index, JSON lines")
-    parser.add_argument("--masks", choices=SEGMENTERS, help="find masks for clips that have none")
+    parser.add_argument("--masks", choices=SEGMENTERS, help="make masks for clips that have none")
     parser.add_argument("--prompt", default=PROMPT, help="what to look for")
     parser.add_argument("--licence", default="", help="of the footage, as it goes into the model card")
-    parser.add_argument("--shard", default="", help="look at this share only, 1/8 to 8/8")
+    parser.add_argument("--shard", default="", help="process this share only, 1/8 to 8/8")
     parser.add_argument(
         "--test", type=int, default=0, metavar="N", help="keep N clips for testing (the paper: 200)"
     )
@@ -165,7 +165,7 @@ def _grammar() -> argparse.ArgumentParser:
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
-        help="clips looked at side by side (default: one a core)",
+        help="clips processed in parallel (default: one per core)",
     )
     return parser
 

@@ -260,7 +260,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=49)
     parser.add_argument("--size", default="480x720", help="HEIGHTxWIDTH in pixels")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", action="store_true", help="take the panoramas kept back for testing")
+    parser.add_argument("--held-out", action="store_true", help="use the panoramas held out for testing")
     parser.add_argument("--licence", default="rendered; licences of the models and panoramas apply")
     given = parser.parse_args(words)
     try:

@@ -92,7 +92,7 @@ def rewriting(model: ConditionedModel, config: TrainConfig, steps: int) -> Setti
 def main(words: Sequence[str] | None = None) -> int:
     """Run the script."""
     parser = grammar("stage2", __doc__, "paper-deflicker")
-    parser.add_argument("--rewrite-only", type=Path, metavar="CHECKPOINT", help="train nothing")
+    parser.add_argument("--rewrite-only", type=Path, metavar="CHECKPOINT", help="rewrite, do not train")
     parser.add_argument("--rewrite-steps", type=int, default=STEPS, help=f"of the sampler (default {STEPS})")
     try:
         given, config, index = parsed(parser, words)
