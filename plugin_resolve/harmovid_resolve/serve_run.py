@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -49,6 +50,8 @@ class Run:
         if not os.path.isdir(folder):
             raise InputError(f"there is no folder {folder}.", fix="Make it, or choose another.")
         self._in_steps = request.output != "result" or (request.luma, request.chroma) != (1.0, 1.0)
+        if self._in_steps:
+            _check_installed()
         self._whole = os.path.join(folder, WHOLE, os.path.basename(request.out))
         self._cancelled = False
         self._handle: Optional[JobHandle] = None
@@ -176,3 +179,14 @@ class Run:
             "luma": request.luma, "chroma": request.chroma, "options": dict(self._job.spec.options),
             "colour": dict(request.colour), "state": state, "missing": missing,
         }  # fmt: skip
+
+
+def _check_installed() -> None:
+    """Raise `InputError` where this Python lacks what works on pixels."""
+    try:
+        from harmovid_resolve import serve_pixels  # noqa: F401 (only to find out)
+    except ImportError as error:
+        raise InputError(
+            f"luma, chroma, compositions and CDLs are made on this machine, and {error.name} is not installed.",
+            fix=f"Run: {sys.executable} -m pip install 'harmovid[pixels]'; or leave luma and chroma at 1, for frames.",
+        ) from error

@@ -254,3 +254,20 @@ def test_a_process_that_says_no_json_is_ended() -> None:
         assert "'-m harmovid_resolve.serve_client', which is no JSON" in event["error"]
         (event,) = ask(wrong, "engines")
         assert event["event"] == "failed"
+
+
+def test_a_client_without_pixel_libraries_says_what_needs_them(
+    client: ClientProcess, server: RunningServer, plate: str, tmp_path: Path
+) -> None:
+    """Plain frames come without numpy; what is computed here is refused with the packages to install."""
+    blocked = "import sys\nfor name in ('numpy', 'OpenEXR', 'OpenImageIO'): sys.modules[name] = None\n"
+    code = f"{blocked}from harmovid_resolve import serve_client\nserve_client.main()\n"
+    bare = ClientProcess(sys.executable)
+    bare._command = [sys.executable, "-c", code]
+    with bare:
+        (tmp_path / "out").mkdir()
+        (event,) = run(bare, server, plate, tmp_path / "out", luma=0.5)
+        assert (event["code"], "harmovid[pixels]" in event["fix"]) == ("input", True)
+        events = run(bare, server, plate, tmp_path / "out")
+        assert events[-1]["event"] == "done"
+        assert any("no stills" in event.get("text", "") for event in events)
