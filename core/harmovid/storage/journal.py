@@ -10,13 +10,17 @@ output: another command has another journal.
 
     harmovid-journal 2 <job id> <digest> <sent in hex>
     results <frames> <pattern, percent-encoded>
+    <frame> <size> <crc32 in hex> <mtime in ns> <inputs in hex>
+    kept <number of lines>
     put <frame> <size> <crc32 in hex>
     <frame> <size> <crc32 in hex> <mtime in ns> <inputs in hex>
 
 `put` says what is about to get a result's name: a run that was killed before the next line knows its own file again.
 `inputs` is a number made of the frame's input files; where it has changed, the result is made again. `sent` is the same
 of all that the job sends: where it has changed, what is left to do is another job for the server. A line that was cut
-off by a crash is ignored. While a run holds the journal it is locked, so that two runs of one command, or two jobs with
+off by a crash is ignored. A run that takes the job up again appends all of this anew, with the results that are still
+there up to `kept`; nothing is ever taken away, so that a run which is killed meanwhile leaves what the one before it
+knew. While a run holds the journal it is locked, so that two runs of one command, or two jobs with
 the same results, cannot write the same files. The journal goes when every result is there; after a job in which frames
 failed it stays, so that the same command does what is missing.
 """
@@ -41,6 +45,7 @@ from harmovid.storage.locks import lock_file
 _HEADER = re.compile(r"harmovid-journal 2 ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9a-f]{8})")
 _LINE = re.compile(r"(-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8}) (-?[0-9]{1,20}) ([0-9a-f]{8})")
 _PUT = re.compile(r"put (-?[0-9]{1,10}) ([0-9]{1,12}) ([0-9a-f]{8})")
+_KEPT = re.compile(r"kept ([0-9]{1,9})")
 _READ_BYTES = 1 << 20
 
 
@@ -107,7 +112,7 @@ def entries_of(path: str) -> Dict[int, Written]:
     """
     try:
         with open(path, "rb") as file:
-            lines = file.read().decode("ascii", "replace").split("\n")
+            lines = _latest(file.read().decode("ascii", "replace"))
     except OSError:
         return {}
     found = _announced(lines)
@@ -204,7 +209,7 @@ class Journal:
         """Take `job_id` as the job's id from now on and return `{frame: crc}` of what is written."""
         if job_id != self.job_id:
             self.job_id = job_id
-            self._rewrite()
+            self._begin_anew()
         return {frame: entry.crc for frame, entry in self._written.items()}
 
     def announce(self, frame: int, size: int, crc: int) -> None:
@@ -272,7 +277,7 @@ class Journal:
             ) from error
 
     def _load(self, path_of: Callable[[int], str]) -> None:
-        lines = _read_all(self._descriptor()).split("\n")
+        lines = _latest(_read_all(self._descriptor()))
         header = _HEADER.fullmatch(lines[0])
         found = _recorded(lines)
         for frame, put in _announced(lines).items():
@@ -284,19 +289,20 @@ class Journal:
         same = header and (header.group(2), int(header.group(3), 16)) == (self._digest, self._sent)
         if header and same and len(self._written) == len(found):
             self.job_id = header.group(1)
-        self._rewrite()
+        self._begin_anew()
 
     def _has_changed(self, frame: int, entry: Written) -> bool:
         now = self._inputs_of(frame)
         return UNKNOWN not in (now, entry.inputs) and now != entry.inputs
 
-    def _rewrite(self) -> None:
-        text = f"harmovid-journal 2 {self.job_id} {self._digest} {self._sent:08x}\n"
-        text += f"{self._claim.line()}\n" if self._claim is not None else ""
+    def _begin_anew(self) -> None:
+        """Append id, claim and what is known; it counts once `kept` is there."""
         known = {**self.outdated, **self._written}
+        # What is there may end in a line that was cut off.
+        text = f"\nharmovid-journal 2 {self.job_id} {self._digest} {self._sent:08x}\n"
+        text += f"{self._claim.line()}\n" if self._claim is not None else ""
         text += "".join(_line(frame, entry) for frame, entry in known.items())
-        os.ftruncate(self._descriptor(), 0)
-        self._append(text)
+        self._append(text + f"kept {len(known)}\n")
 
     def _append(self, text: str, sync: bool = True) -> None:
         descriptor, data = self._descriptor(), text.encode("ascii")
@@ -310,6 +316,21 @@ class Journal:
         if self._file is None:
             raise OutputError(f"{self.path} is closed.", fix="Open a new journal for a new run.")
         return self._file
+
+
+def _latest(text: str) -> List[str]:
+    """Return the lines from the last beginning that is whole; the last one is cut off, or empty."""
+    lines = text.split("\n")
+    begun: Optional[int] = None
+    whole = 0
+    for number, line in enumerate(lines[:-1]):
+        if _HEADER.fullmatch(line):
+            begun = number
+        elif begun is not None and (kept := _KEPT.fullmatch(line)):
+            if len(_recorded([*lines[begun:number], ""])) == int(kept.group(1)):
+                whole = begun
+            begun = None
+    return lines[whole:]
 
 
 def _recorded(lines: List[str]) -> Dict[int, Written]:
