@@ -1,11 +1,11 @@
-"""What a job takes from each of a frame's files, and what it refuses: judged by headers alone.
+"""Which channels a job takes from each file of a frame, and which files it refuses, decided by headers alone.
 
     rules = FrameRules.of(spec, info)
     chosen = rules.judge({"plate": header, "mask": mask_header})    # raises, naming the input
     chosen.images["plate"], chosen.mattes["mask"], chosen.remarks
 
-`harmovid check` and the server's codec children both ask this, so a file that the check lets through is one that
-the run takes. Pixels can still be damaged; headers are all that is looked at here.
+`harmovid check` and the server's codec children both use this, so the run does not refuse a header that passed the
+check. Pixels can still be damaged; they are not read here.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from harmovid.pixels.exr.layers import layer_at
 from harmovid.pixels.exr.mattes import check_full, is_full
 
 ASPECT_TOLERANCE = 1e-3
-"""Relative difference of two pixel aspects that programs write for the same format."""
+"""Pixel aspects with at most this relative difference count as equal, because programs round them differently."""
 
 
 @dataclass
 class Chosen:
-    """What is taken from one frame's files.
+    """The channels chosen from one frame's files.
 
     Attributes:
         images: input to the channels of its picture.
         mattes: input to its matte's channel.
-        remarks: sentences worth telling, which begin with the input's name.
+        remarks: sentences for the user, which begin with the input's name.
     """
 
     images: Dict[str, exr.Layer] = field(default_factory=dict)
@@ -44,17 +44,17 @@ class Chosen:
 
 @dataclass(frozen=True)
 class FrameRules:
-    """What a job asks of every frame's files.
+    """A job's requirements for the files of every frame.
 
     Attributes:
-        target: the input that is relit and returned.
+        target: the input that is changed and returned.
         wants_matte: the engine works on a foreground: its matte is the input "matte", else the target's alpha.
-        mattes: the inputs of which one channel is taken, 0..1; all others are pictures.
-        panoramas: the inputs that are light around a place, and have a format of their own.
+        mattes: the inputs of which one channel is taken, 0 to 1; all others are images.
+        panoramas: the inputs that are panoramas, whose format may differ.
         premultiplied, comp: as in `OutputSpec`.
-        exr_layers: image input to the layer, part or view that is its picture; none is the beauty.
-        matte_channels: matte input to its channel; none is found by name and content.
-        colorspace: inputs whose colour space the user has named: the file's own primaries are not looked at.
+        exr_layers: image input to the layer, part or view that is its picture; default the beauty.
+        matte_channels: matte input to its channel; default chosen by name and content.
+        colorspace: inputs whose colour space the user has named, so that the file's primaries do not matter.
     """
 
     target: str
@@ -93,8 +93,8 @@ class FrameRules:
     def companions(self, header: exr.ExrHeader) -> Dict[str, exr.Layer]:
         """Return the other views of the target that get the same correction, by their names.
 
-        They do unless the user has chosen one picture, or a composite is made: what is right for one eye is right for
-        the other, and both stay alike. A view whose channels cannot be relit is none of them.
+        None if the user has chosen one picture, or a composite is made. Otherwise both eyes stay alike. A view whose
+        channels cannot be relit is left out.
         """
         if self.comp or self.exr_layers.get(self.target):
             return {}
@@ -124,7 +124,7 @@ class FrameRules:
             headers: of the frame's files by input, the target's among them.
 
         Raises:
-            FrameRefused, FrameMismatch, ColourError: what the run would refuse; `layer` names the input.
+            FrameRefused, FrameMismatch, ColourError: the run would refuse the files; `layer` names the input.
         """
         chosen = Chosen()
         target = headers[self.target]
@@ -144,7 +144,7 @@ class FrameRules:
         return chosen
 
     def _choose(self, name: str, header: exr.ExrHeader, chosen: Chosen, has_matte: bool) -> exr.PartHeader:
-        """Note what is taken from one file and return the header of its part."""
+        """Record the channels chosen from one file and return the header of their part."""
         if name in self.mattes:
             matte = chosen.mattes[name] = self.matte(header, name)
             return header.parts[matte.part]
@@ -164,13 +164,13 @@ class FrameRules:
         return part
 
     def _uses_alpha(self, name: str, has_matte: bool) -> bool:
-        """Return whether an image's own alpha is read: to divide by, as the matte, or to compose with."""
+        """Return whether an image's own alpha is read: to unpremultiply, as the matte, or for the composite."""
         if name == self.target:
             return self.wants_matte and (self.premultiplied or not has_matte)
         return self.comp and name == BACKGROUND
 
     def _remarks(self, name: str, header: exr.ExrHeader, layer: exr.Layer) -> Tuple[str, ...]:
-        """Return what is left alone in an image's file: other views, and parts that could be the picture."""
+        """Return remarks on what is ignored in an image's file: other views, and parts that could be the picture."""
         remarks = []
         relit = self.companions(header) if name == self.target else {}
         for view in (each.name for each in exr.other_views(header.parts, layer.part, _prefix(layer))):
@@ -192,10 +192,10 @@ class FrameRules:
         return tuple(remarks)
 
     def _agree(self, name: str, part: exr.PartHeader, target: exr.PartHeader) -> Tuple[str, ...]:
-        """Check that a file has the target's format; return a remark where only a matte's pixel aspect differs.
+        """Check that a file has the target's format; return a remark if only a matte's pixel aspect differs.
 
         Raises:
-            FrameMismatch: it has not.
+            FrameMismatch: it has another one.
         """
         if name in self.panoramas:
             return ()
@@ -213,7 +213,7 @@ class FrameRules:
         raise FrameMismatch(f"its pixel aspect is {told}.", fix="Render all inputs in one format.")
 
     def _check_room(self, headers: Mapping[str, exr.ExrHeader], chosen: Chosen) -> None:
-        """Raise `FrameRefused` where a composite would have to enlarge a part with subsampled channels."""
+        """Raise `FrameRefused` if a composite would have to enlarge a part with subsampled channels."""
         front = headers[self.target].parts[chosen.images[self.target].part].data_window
         part = headers[BACKGROUND].parts[chosen.images[BACKGROUND].part]
         sampled = [
@@ -232,6 +232,6 @@ def _prefix(layer: exr.Layer) -> str:
 
 
 def size_text(box: Sequence[int]) -> str:
-    """Return a window as people say it: "1920 x 1080", with its place where that is not 0, 0."""
+    """Return a window as text, "1920 x 1080", with its corner if that is not 0, 0."""
     place = "" if box[0] == box[1] == 0 else f" at {box[0]}, {box[1]}"
     return f"{box[2] - box[0]} x {box[3] - box[1]}{place}"

@@ -1,1 +1,1 @@
-"""Applying a lighting field to a plate, and a foreground to a background. `fast` is what callers want."""
+"""Applying a lighting field to a plate, and compositing a foreground over a background. Callers import `fast`."""

@@ -5,13 +5,13 @@
     premultiplied    C = F + (1 - M) B      F is already multiplied by M
     unassociated     C = M F + (1 - M) B
 
-Where M is 1 or more the result is F to the bit, NaN payloads included. Where M is 0, below 0 or NaN it is B to the
-bit, with one exception: a premultiplied foreground may hold light there (glow, flame, reflection: light without
-cover), and that light is added, as OpenEXR defines "over" for associated colour. F and M both 0 leave B's bits.
-What is NaN or infinite in F is never added where M is 0, nor anything where M is NaN.
+Where M is 1 or more the result is bit-identical to F, NaN payloads included. Where M is 0, below 0 or NaN it is
+bit-identical to B, with one exception: a premultiplied foreground may hold light there without covering anything (glow,
+flame, reflection), and that light is added, as OpenEXR defines "over" for associated colour. Where F and M are 0, B is
+unchanged. Where M is 0, NaN and infinity in F are not added; where M is NaN, nothing is.
 
 Both layers have their own data window in one common display window; outside its window a foreground has matte 0
-and a background is 0. Any number of channels goes through alike, so an alpha is composed by passing it as a
+and a background is 0. All channels are treated alike, so alpha is composited by passing it as another
 channel of a premultiplied pair.
 """
 
@@ -31,12 +31,12 @@ Window = Tuple[int, int, int, int]
 _HALF_SIZE, _HALF_INFINITY = 0x7FFF, 0x7C00
 
 TILE_ROWS = 64
-"""Rows composed at once, which bounds the memory beyond input and output."""
+"""Rows processed at once, which limits the memory beyond input and output."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Some channels, `(H, W)` half or float32 each, and the data window `(x0, y0, x1, y1)` that they fill.
+    """Some channels, `(H, W)` half or float32 each, and their data window `(x0, y0, x1, y1)`.
 
     x1 and y1 are exclusive; coordinates are pixels of the common display window.
     """
@@ -59,7 +59,7 @@ class Layer:
 class Composite:
     """The result: channels over the union of both windows.
 
-    A channel is float32 if it is so in either layer, else half. `clamped_values` counts results beyond half.
+    A channel is float32 if it is in either layer, else half. `clamped_values` counts results beyond the range of half.
     """
 
     planes: Tuple[Plane, ...]
@@ -76,7 +76,7 @@ def compose(foreground: Layer, background: Layer, matte: Plane, *, premultiplied
         premultiplied: whether the foreground's channels are already multiplied by the matte.
 
     Raises:
-        InputError: channels or matte that do not fit together.
+        InputError: channels and matte do not match in number or shape.
     """
     if len(foreground.planes) != len(background.planes):
         raise InputError(f"{len(foreground.planes)} channels do not go over {len(background.planes)}.")
@@ -98,7 +98,7 @@ def compose(foreground: Layer, background: Layer, matte: Plane, *, premultiplied
 
 
 def union(first: Window, second: Window) -> Window:
-    """Return the smallest window that holds both; an empty window adds nothing."""
+    """Return the smallest window that contains both; an empty window adds nothing."""
     filled = [window for window in (first, second) if window[2] > window[0] and window[3] > window[1]]
     if not filled:
         return first
@@ -133,7 +133,7 @@ def _uncovered_light(front: Plane, cover: Plane) -> npt.NDArray[np.bool_]:
     if front.dtype != np.float16:
         light: npt.NDArray[np.bool_] = (front != 0) & np.isfinite(front)
     else:
-        # The same on the bits of halves, which numpy compares many times faster than halves.
+        # The same, on the bits of halves, which numpy compares many times faster.
         size = np.ascontiguousarray(front).view(np.uint16) & np.uint16(_HALF_SIZE)
         light = (size != 0) & (size < _HALF_INFINITY)
     return np.asarray(light & (cover <= 0))
@@ -156,6 +156,6 @@ def _over(front: Plane, below: Plane, matte: Plane, premultiplied: bool) -> int:
         light = front[rows][soft].astype(np.float32)
         mixed = (light if premultiplied else light * share) + (1 - share) * target[soft].astype(np.float32)
         clamped += int(np.count_nonzero(np.isfinite(mixed) & (np.abs(mixed) > largest)))
-        # NaN and infinity of a layer pass; only what overflowed here is clamped.
+        # NaN and infinity of a layer are kept; only values that overflowed here are clamped.
         target[soft] = np.where(np.isfinite(mixed), np.clip(mixed, -largest, largest), mixed)
     return clamped

@@ -1,10 +1,10 @@
-"""The fast twin of `apply.py`: the same functions with compiled inner loops where numba is installed.
+"""The functions of `tiles.py`, with inner loops compiled by numba where it is installed.
 
     from harmovid.pixels.apply.fast import apply_field, apply_stops, field_stops
 
-One thread per call: frames run side by side in their own processes. The compiled loops are cached on disk
-beside this package (or where `NUMBA_CACHE_DIR` says): only the first frame of an installation waits for the
-compiler. Without numba the slow twin answers, and the log says so once.
+One thread per call: frames run in parallel in their own processes. The compiled loops are cached on disk beside this
+package (or in `NUMBA_CACHE_DIR`), so only the first frame of an installation waits for the compiler. Without numba the
+reference implementation in numpy is used, and the log says so once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @lru_cache(maxsize=1)
 def best_kernels() -> Kernels:
-    """Return the compiled loops, or numpy's where numba cannot be imported (logged once)."""
+    """Return the compiled inner loops, or numpy's if numba cannot be imported (logged once)."""
     try:
         from harmovid.pixels.apply.kernels_numba import NumbaKernels
     except ImportError as error:

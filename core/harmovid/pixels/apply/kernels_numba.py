@@ -1,11 +1,11 @@
-"""The fast twin's inner loops, compiled by numba. Imported by `apply_fast.py` only; needs numba.
+"""The inner loops of `fast.py`, compiled by numba. Imported by `fast.py` only.
 
-Why it is fast: a tile stays in the core's cache, every loop runs along one row held in plain one-dimensional
-arrays, which the compiler needs to see to use vector instructions, and logarithms and powers are short
-polynomials. Only reading a `Grid` or `GainMap` gathers from memory; before that each row is cut out of them.
+Why they are fast: a tile stays in the core's cache; every loop runs along one row of plain one-dimensional arrays,
+which the compiler needs for vector instructions; logarithms and powers are short polynomials. Only a `Grid` or
+`GainMap` is read with gathers, from a row that is interpolated first.
 
-The polynomials were fitted by re-weighted least squares at Chebyshev points to the smallest largest error:
-log2 within `LOG2_ERROR_STOPS`, exp2 within `EXP2_ERROR` of the value; a test measures both.
+The polynomials were fitted by re-weighted least squares at Chebyshev points to minimise the largest error: log2 within
+`LOG2_ERROR_STOPS`, exp2 within `EXP2_ERROR` of the value; a test measures both.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LUMA = tuple(np.float32(weight) for weight in LUMA)
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _EXPONENT_BITS = np.int32(0x7F800000)
 _HALF_BIAS = np.float32(2.0**112)
-"""Float32's exponent bias less half's."""
+"""The exponent bias of float32 minus that of half."""
 
 # Lowest power first: log2(1 + t) / t for t from sqrt(1/2) - 1 to sqrt(2) - 1, and (2**f - 1) / f for f from
 # -1/2 to 1/2. Without the divisions both are exact at 0, which a gain of exactly 1 needs.
@@ -74,16 +74,16 @@ _EXP2 = tuple(
 
 
 def _compiled(function: F) -> F:
-    """Compile lazily, cache on disk; multiply-add may be fused, nothing else of IEEE 754 is given up."""
+    """Compile lazily and cache on disk; fused multiply-add is allowed, otherwise IEEE 754 is kept."""
     options: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
         return cast(F, njit(cache=True, **options)(function))
-    except RuntimeError:  # numba found no folder to keep its cache in; compiling again each time still works
+    except RuntimeError:  # numba found no writable cache folder; compiling again each time still works
         return cast(F, njit(**options)(function))
 
 
 def _inlined(function: F) -> F:
-    """As `_compiled`, for helpers that must melt into their caller's loop to be vectorised with it."""
+    """As `_compiled`, for helpers that must be inlined into their caller's loop to be vectorised with it."""
     return cast(F, njit(inline="always", error_model="numpy", fastmath={"contract"})(function))
 
 
@@ -136,7 +136,7 @@ def _exp2(stops: Any) -> Any:
 
 @_compiled
 def _load_half(half: Work, values: Work) -> None:
-    """Fill float32 `values` `(n)` with halves as uint16: shift the bits, rebias the exponent."""
+    """Convert halves, given as uint16, to float32 `values` `(n)` by shifting bits and exponent bias."""
     for i in range(half.size):
         raw = np.int32(half[i])
         shifted = (raw & np.int32(0x7FFF)) << np.int32(13)
@@ -147,12 +147,12 @@ def _load_half(half: Work, values: Work) -> None:
 
 @_compiled
 def _store_half(values: Work, half: Work) -> None:
-    """Fill `half` `(n)`, halves as uint16, with float32 `values` rounded to nearest even, NaN as one NaN."""
+    """Convert float32 `values` to `half` `(n)`, halves as uint16, rounded to nearest even; all NaN become one."""
     for i in range(values.size):
         raw = _bits(values[i])
         size = raw & np.int32(0x7FFFFFFF)
         rounded = size - np.int32(0x38000000) + np.int32(0xFFF) + ((size >> np.int32(13)) & np.int32(1))
-        # Adding 1/2 lets the adder itself round what becomes a denormal half.
+        # Adding 1/2 makes the float addition round values that become denormal halves.
         denormal = _bits(_float(size) + np.float32(0.5)) - np.int32(0x3F000000)
         bits = denormal if size < np.int32(0x38800000) else rounded >> np.int32(13)
         bits = np.int32(0x7C00) if size >= np.int32(0x477FF000) else bits
@@ -198,7 +198,7 @@ def _quadratic_row(logs: Work, c: Work, out: Work) -> None:
 
 @_compiled
 def _add_row(stops: Work, total: Work, guide: Work) -> None:
-    """Add `stops`, clamped, to `total` and relight `guide`: one row of one channel, `(n)` each."""
+    """Add `stops`, clamped, to `total` and apply them to `guide`: one row of one channel, `(n)` each."""
     for i in range(stops.size):
         clamped = min(max(stops[i], -_LIMIT), _LIMIT)
         total[i] += clamped
@@ -220,7 +220,7 @@ def _add_curve(coeffs: Work, span: Work, guide: Work, total: Work) -> None:
 
 @_compiled
 def _depth_row(red: Work, green: Work, blue: Work, span: Work, out: Work) -> None:
-    """Fill `out` `(n)` with places along a grid's z axis; `span` is (low, high, levels per stop)."""
+    """Fill `out` `(n)` with positions along a grid's z axis; `span` is (low, high, levels per stop)."""
     low, high, scale = span[0], span[1], span[2]
     for i in range(out.size):
         luma = _LUMA[0] * red[i] + _LUMA[1] * green[i] + _LUMA[2] * blue[i]
@@ -229,7 +229,7 @@ def _depth_row(red: Work, green: Work, blue: Work, span: Work, out: Work) -> Non
 
 @_compiled
 def _split(places: Work) -> Tuple[Work, Work]:
-    """Return the first sample at each place, and the share of the second."""
+    """Return the index of the first sample at each position, and the weight of the second."""
     first = places.astype(np.int32)
     return first, (places - first).astype(np.float32)
 
@@ -240,7 +240,7 @@ def _add_grid(cells: Work, places: Tuple[Work, Work], span: Work, guide: Work, t
     last, gw, gz = cells.shape[0] - 1, cells.shape[1], cells.shape[2]
     rows, share_y = _split(places[0])
     columns, share_x = _split(places[1])
-    # One sample more than there is, so that "the next one" always exists; its share is 0.
+    # One extra sample, so that "the next one" always exists; its weight is 0.
     cut = np.zeros((gw + 1, gz + 1, 3), np.float32)
     stops = np.empty((3, guide.shape[2]), np.float32)
     depth = np.empty(guide.shape[2], np.float32)
@@ -312,7 +312,7 @@ def _edited(stops: Work) -> int:
 
 
 class NumbaKernels:
-    """The fast twin; every method is the compiled form of its namesake in `NumpyKernels`."""
+    """The compiled implementation; each method does the same as in `NumpyKernels`."""
 
     @property
     def dtype(self) -> npt.DTypeLike:

@@ -1,6 +1,6 @@
-"""The slow twin's inner loops: what each part of a lighting field does to a tile, in double precision.
+"""The reference implementation of the inner loops, in double precision: how each part of a field acts on a tile.
 
-This is the definition. `apply_numba.py` does the same faster and is tested against it within `PARITY_STOPS`.
+`kernels_numba.py` does the same faster; tests compare both within `PARITY_STOPS`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Work = npt.NDArray[Any]
 Leaf = Union[Curve, Grid, GainMap]
 
 PARITY_STOPS = 1e-4
-"""The two twins agree on the stops of every pixel within this."""
+"""Both implementations agree on the stops of every pixel within this."""
 
 TOTAL_STOPS_LIMIT = 80.0
-"""What is finally applied never exceeds this: beyond it every pixel type is at its largest value or at 0."""
+"""The applied stops never exceed this: beyond it every pixel type is at its largest value or at 0."""
 
 
 @dataclass
 class Tile:
-    """Some whole rows of a picture, while stops are summed up for them.
+    """Some complete rows of a picture, with the stops summed so far.
 
     Attributes:
-        guide: `(3, h, w)` unassociated scene-linear RGB as relit so far; 1 where the pixel is not live.
+        guide: `(3, h, w)` unassociated scene-linear RGB with the stops so far applied; 1 where the pixel is not live.
         total: `(3, h, w)` stops summed so far.
         x, y: plate coordinates of the centre of the tile's first pixel.
     """
@@ -48,14 +48,14 @@ class Tile:
 
 
 class Kernels(Protocol):
-    """The inner loops, in two makes: `NumpyKernels` here, `NumbaKernels` in `apply_numba.py`."""
+    """The inner loops, implemented by `NumpyKernels` here and `NumbaKernels` in `kernels_numba.py`."""
 
     @property
     def dtype(self) -> npt.DTypeLike:
         """Number type of `Tile.guide` and `Tile.total`."""
 
     def load(self, source: Work, values: Work) -> None:
-        """Fill float32 `values` `(h, w)` with half or float32 `source`; NaN stays NaN of any payload."""
+        """Fill float32 `values` `(h, w)` with half or float32 `source`; NaN stays NaN, with any payload."""
 
     def store(self, values: Work, target: Work) -> None:
         """Fill half or float32 `target` `(h, w)` with float32 `values`, rounded to nearest even."""
@@ -63,11 +63,11 @@ class Kernels(Protocol):
     def guide(self, values: Work, alpha: Optional[Work], premultiplied: bool) -> Tuple[Work, Work, int]:
         """Return the guide of `values` `(3, h, w)`, which pixels are live, and how many are not finite.
 
-        Live pixels may be edited: all channels are finite and alpha, where given, is finite and above 0.
+        Only live pixels are changed: all channels are finite and alpha, if given, is finite and above 0.
         """
 
     def add(self, part: Leaf, tile: Tile) -> None:
-        """Add the part's stops to `tile.total` and relight `tile.guide` by them."""
+        """Add the part's stops to `tile.total` and apply them to `tile.guide`."""
 
     def weigh(self, total: Work, weight: Work, live: Work) -> Work:
         """Return `total * weight` as float32; 0 where a pixel is not live or a number is not finite."""
@@ -77,7 +77,7 @@ class Kernels(Protocol):
 
 
 class NumpyKernels:
-    """The slow twin."""
+    """The reference implementation, in numpy."""
 
     @property
     def dtype(self) -> npt.DTypeLike:
@@ -131,7 +131,7 @@ class NumpyKernels:
 
 
 def log2_clipped(values: Work) -> Work:
-    """Return log2 of `values` clipped to the guide's range; black and negative values read as the floor."""
+    """Return log2 of `values` clipped to the guide's range; black and negative values count as the lower limit."""
     clipped: Work = np.log2(np.clip(values, 2.0**GUIDE_FLOOR_STOPS, 2.0**GUIDE_CEIL_STOPS))
     return clipped
 
@@ -143,9 +143,9 @@ def curve_terms(rgb: Work, curve: Curve) -> Work:
 
 
 def positions(part: Union[Grid, GainMap], tile: Tile) -> Tuple[Work, Work]:
-    """Return where the tile's rows `(h)` and columns `(w)` lie among the part's samples, clamped, float64.
+    """Return the positions of the tile's rows `(h)` and columns `(w)` in units of the part's samples, clamped, float64.
 
-    Sample 0 is at 0; samples sit at the centres of equal cells of the part's box, as pixels do.
+    Sample 0 is at position 0; samples are at the centres of equal cells of the part's box, like pixels.
     """
     rows, columns = tile.guide.shape[1:]
     x0, y0, x1, y1 = part.box
@@ -156,7 +156,7 @@ def positions(part: Union[Grid, GainMap], tile: Tile) -> Tuple[Work, Work]:
 
 
 def _split(position: Work, samples: int) -> Tuple[Work, Work, Work]:
-    """Return the two samples beside each `position` and the share of the second."""
+    """Return the two samples next to each `position` and the weight of the second."""
     first = position.astype(np.intp)
     return first, np.minimum(first + 1, samples - 1), position - first
 

@@ -4,8 +4,8 @@
 
     relit, report = apply_field(rgb, field, origin=(x, y), alpha=alpha, premultiplied=True, mask=matte)
 
-These functions are the slow twin (`apply_numpy.py`); those of `apply_fast.py` take the same arguments. Both
-return bit-identical pixels, NaN payloads and -0.0 included, wherever nothing is to change: `strength * mask`
+By default these functions use the reference implementation (`kernels_numpy.py`); those of `fast.py` take the same
+arguments. Both return pixels bit-identical, NaN payloads and -0.0 included, wherever nothing changes: `strength * mask`
 is 0, alpha is not above 0, the stops are exactly 0, or a colour channel is NaN or infinite. Negative values
 keep their sign and get the gain; values above 1 survive. Memory beyond input and output stays under
 `WORKING_BYTES` for pictures up to 8192 wide, whatever their height.
@@ -28,7 +28,7 @@ Picture = Union[Plane, Sequence[Plane]]
 P = TypeVar("P", bound=Picture)
 
 TILE_PIXELS = 32768
-"""Pixels worked on at once (whole rows, at least one): few enough that a tile stays in a core's own cache."""
+"""Pixels worked on at once (whole rows, at least one): few enough that a tile stays in the core's cache."""
 
 WORKING_BYTES = 32 << 20
 """Upper bound of the memory used beyond input and output, for pictures up to 8192 pixels wide."""
@@ -42,8 +42,8 @@ class ApplyReport:
 
     Attributes:
         changed_pixels: pixels that got stops other than 0.
-        nonfinite_pixels: pixels with NaN or infinity in a colour channel, returned as they came.
-        clamped_values: channel values beyond what the pixel type holds (half: 65504), clamped to its largest.
+        nonfinite_pixels: pixels with NaN or infinity in a colour channel, returned unchanged.
+        clamped_values: channel values beyond the range of the pixel type (half: 65504), clamped to its largest value.
     """
 
     changed_pixels: int = 0
@@ -69,20 +69,20 @@ def apply_field(
     strength: float = 1.0,
     kernels: Optional[Kernels] = None,
 ) -> Tuple[P, ApplyReport]:
-    """Return `rgb` relit by `field`, in its own pixel type and form, and what happened on the way.
+    """Return `rgb` with `field` applied, in the same pixel type and form, and a report.
 
     Args:
         rgb: scene-linear colour, half or float32, not modified: one `(H, W, 3)` array, or three `(H, W)`
             planes of any strides (a tuple comes back).
         origin: plate coordinates of the first pixel: the upper left corner of the data window.
         alpha: `(H, W)`; pixels where it is not above 0 are left alone. Needed when `premultiplied`.
-        premultiplied: the colours are multiplied by alpha; the field then reads `rgb / alpha`.
+        premultiplied: the colours are multiplied by alpha; the field is then evaluated at `rgb / alpha`.
         mask: `(H, W)` of weights, multiplied with `strength`; NaN counts as 0.
-        strength: share of the stops that is applied.
-        kernels: the make of inner loops; the slow twin if not given.
+        strength: factor for the stops.
+        kernels: the implementation of the inner loops; default the reference.
 
     Raises:
-        InputError: shapes or pixel types that do not fit together.
+        InputError: shapes or pixel types that do not match.
     """
     planes = _planes(rgb)
     result, targets = _empty_like(rgb, planes)
@@ -123,12 +123,12 @@ def field_stops(
 
 
 def apply_stops(rgb: P, stops: Float32, *, kernels: Optional[Kernels] = None) -> Tuple[P, ApplyReport]:
-    """Return `rgb * 2**stops`, under the same promises as `apply_field`.
+    """Return `rgb * 2**stops`, with the same guarantees as `apply_field`.
 
     Args:
         rgb: as in `apply_field`.
         stops: `(H, W, 3)`; NaN and infinity count as 0.
-        kernels: the make of inner loops; the slow twin if not given.
+        kernels: the implementation of the inner loops; default the reference.
     """
     planes = _planes(rgb)
     if stops.shape != (*planes[0].shape, 3):
@@ -183,7 +183,7 @@ class _StopsReader:
 
 @dataclass
 class _Writer:
-    """Relights tiles, writes them into `targets` and adds up the report."""
+    """Applies stops to tiles, writes them into `targets` and sums up the report."""
 
     planes: Sequence[Plane]
     targets: Sequence[Plane]
@@ -191,7 +191,7 @@ class _Writer:
     report: ApplyReport = ApplyReport()
 
     def write(self, rows: slice, values: Float32, stops: Float32, nonfinite: int) -> None:
-        """Relight `values` in place by `stops` and write them, in the targets' pixel types."""
+        """Apply `stops` to `values` in place and write them in the targets' pixel types."""
         limits = [_LARGEST[plane.dtype] for plane in self.planes]
         broken = ~np.isfinite(values).all(axis=0) if nonfinite else None
         changed, clamped = self.kernels.relight(values, stops, limits)
@@ -199,13 +199,13 @@ class _Writer:
             with np.errstate(invalid="ignore"):
                 self.kernels.store(value, target[rows])
             if broken is not None:
-                # A NaN's payload does not survive the way through float32; finite values do, to the bit.
+                # A NaN's payload does not survive conversion to float32 and back; finite values do, exactly.
                 target[rows][broken] = plane[rows][broken]
         self.report += ApplyReport(changed, nonfinite, clamped)
 
 
 def _add_parts(parts: Sequence[Part], tile: Tile, kernels: Kernels) -> None:
-    """Add the stops of `parts` in order, each seeing the guide as the ones before have relit it."""
+    """Add the stops of `parts` in order, each sees the guide with the stops of the parts before it applied."""
     for part in parts:
         if isinstance(part, Faded):
             inner = Tile(tile.guide.copy(), np.zeros_like(tile.total), tile.x, tile.y)
@@ -233,7 +233,7 @@ def _read(planes: Sequence[Plane], rows: slice, kernels: Kernels) -> Float32:
 
 
 def _planes(rgb: Picture) -> List[Plane]:
-    """Return three `(H, W)` views of `rgb`; `InputError` where it is not a picture of half or float32."""
+    """Return three `(H, W)` views of `rgb`; `InputError` if it is not a picture of half or float32."""
     if isinstance(rgb, np.ndarray):
         if rgb.ndim != 3 or rgb.shape[2] != 3:
             raise InputError(f"colour of shape {rgb.shape} is not (H, W, 3).")
@@ -250,7 +250,7 @@ def _planes(rgb: Picture) -> List[Plane]:
 
 
 def _empty_like(rgb: P, planes: Sequence[Plane]) -> Tuple[P, List[Plane]]:
-    """Return an unset picture of the form of `rgb`, and its three planes."""
+    """Return an uninitialised picture of the same form as `rgb`, and its three planes."""
     if isinstance(rgb, np.ndarray):
         whole: Any = np.empty(rgb.shape, rgb.dtype)
         return whole, [whole[..., channel] for channel in range(3)]

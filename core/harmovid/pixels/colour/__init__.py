@@ -1,1 +1,1 @@
-"""Colour: one standard per file. `spaces` is the way to linear light and back; docs/colour.md says it in words."""
+"""Colour: one standard per file. `spaces` converts to linear light and back; docs/colour.md explains it."""

@@ -4,12 +4,12 @@
     codes = to_model(rgb, anchor)               # codes = acescct(rgb * 0.18 / anchor)
     rgb = from_model(codes, anchor)
 
-The anchor is the linear value of the shot's middle: dividing by it makes the encoding independent of
-exposure, so a plate exposed one stop up looks the same to the model. What sits at the anchor is encoded to
-0.4136 (ACEScct of 0.18), one stop is 1 / 17.52 of code, black is 0.0729, and 65504 with an anchor of 0.18 is
-1.468. Primaries are not changed: the codes are in the shot's own linear primaries.
+The anchor is a linear value in the middle of the shot's range. Dividing by it makes the encoding independent of
+exposure: a plate exposed one stop brighter gets the same codes. A value equal to the anchor has code 0.4136 (ACEScct of
+0.18), one stop is 1 / 17.52 in code, black is 0.0729, and 65504 with an anchor of 0.18 is 1.468. Primaries are not
+changed: the codes are in the shot's own linear primaries.
 
-One anchor holds for a whole shot. An anchor per frame would hide exactly the flicker that is to be seen.
+There is one anchor for the whole shot. An anchor per frame would hide the flicker that an engine has to see.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ from harmovid.pixels.colour.acescct import acescct_decode, acescct_encode
 Float32 = npt.NDArray[np.float32]
 
 MID_GREY = 0.18
-"""Where the anchor is put before encoding: the reflectance of a photographer's grey card."""
+"""The anchor is mapped to this value before encoding: the reflectance of a photographer's grey card."""
 
 ANCHOR_FRAMES = 8
-"""Frames that are looked at: a third of a second, so that one flash or dark flicker frame does not decide."""
+"""Frames used: a third of a second, so that a single flash or dark frame does not decide."""
 
 ANCHOR_TRIM = 0.1
 """Share of pixels left out at either end of the histogram: lamps, letterbox, clipped shadows."""
 
 ANCHOR_MIN = 2.0**-16
 ANCHOR_MAX = 2.0**16
-"""Anchors are kept within these, about the range of positive half floats."""
+"""Anchors are clamped to this range, about that of positive half floats."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
-"""Weights of the luma that is averaged (Rec. ITU-R BT.709-6, item 3.2), in whatever primaries: only a level
-is sought."""
+"""Weights of the luma that is averaged (Rec. ITU-R BT.709-6, item 3.2), for any primaries: only a level is needed."""
 
 ROUND_TRIP_RELATIVE = 4e-6
 """`from_model(to_model(x))` in float32 is within this of x, relative, from the curve's straight piece up to
@@ -55,7 +54,7 @@ CONTRACT = {
     "encoding": "acescct", "primaries": "working", "mid_grey": MID_GREY, "luma": list(LUMA),
     "anchor_frames": ANCHOR_FRAMES, "anchor_trim": ANCHOR_TRIM,
 }  # fmt: skip
-"""What a network was trained in, as its bundle states it; one trained in anything else is refused."""
+"""The colour encoding that a bundle must state; a network trained in another one is refused."""
 
 
 def exposure_anchor(frames: Iterable[Float32]) -> float:
@@ -67,7 +66,7 @@ def exposure_anchor(frames: Iterable[Float32]) -> float:
             not count (outside the data window or the matte) may be set to 0 or NaN.
 
     Returns:
-        a linear value; `MID_GREY` where no frame has a positive finite pixel. Scales with exposure: frames
+        a linear value; `MID_GREY` if no frame has a positive finite pixel. Scales with exposure: frames
         twice as bright have an anchor twice as high.
     """
     means: List[float] = []
@@ -81,7 +80,7 @@ def exposure_anchor(frames: Iterable[Float32]) -> float:
 
 
 def log_luma(rgb: Float32) -> npt.NDArray[np.float64]:
-    """Return log2 of the luma of `(..., 3)` pixels, `(N,)`: of those where it is positive and finite."""
+    """Return log2 of the luma of `(..., 3)` pixels, `(N,)`: only of pixels where it is positive and finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         luma = rgb.astype(np.float64) @ np.array(LUMA)
     return np.asarray(np.log2(luma[np.isfinite(luma) & (luma > 0.0)]))
@@ -95,8 +94,7 @@ def trimmed_mean(values: npt.NDArray[np.float64]) -> float:
 
 
 def to_model(rgb: Float32, anchor: float) -> Float32:
-    """Return model-space codes `(..., 3)` float32 of linear `(..., 3)` float32; unbounded, negatives have
-    codes too."""
+    """Return model-space codes `(..., 3)` float32 of linear `(..., 3)` float32; unbounded, also for negative values."""
     return np.asarray(acescct_encode(rgb * np.float32(MID_GREY / anchor)), np.float32)
 
 

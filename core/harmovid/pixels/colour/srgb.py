@@ -1,7 +1,6 @@
-"""The sRGB transfer curve: IEC 61966-2-1:1999, section 5.2, for pictures meant to be looked at (contact
-sheets, video).
+"""The sRGB transfer curve: IEC 61966-2-1:1999, section 5.2, for display (contact sheets, video).
 
-Linear 0..1 is encoded to 0..1. Negative values are mirrored, values above 1 follow the curve on; clip where a
+Linear 0..1 is encoded to 0..1. Negative values are mirrored, values above 1 follow the same formula; clip where a
 display needs it.
 """
 
@@ -17,7 +16,7 @@ SRGB_OFFSET = 0.055
 SRGB_GAMMA = 2.4
 SRGB_LINEAR_BREAK = 0.0031308
 SRGB_CODE_BREAK = 0.04045
-"""The standard's own digits; at the break its two pieces differ by 3e-8, which is its rounding, not ours."""
+"""Constants as printed in the standard; because of its rounding the two pieces differ by 3e-8 at the break."""
 
 
 def srgb_encode(linear: npt.NDArray[Any]) -> npt.NDArray[Any]:

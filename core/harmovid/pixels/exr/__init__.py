@@ -1,8 +1,8 @@
-"""EXR frames in and out, losing nothing. This is the door; the work is in the files beside it.
+"""Reading and writing EXR frames without loss. This module re-exports the public functions of the package.
 
-    frame = exr.read(data_or_path)                        # or exr.read_header(...): no pixel touched
+    frame = exr.read(data_or_path)                        # or exr.read_header(...), without pixels
     layer, rgb = exr.layer_rgb(frame)                     # the beauty, (H, W, 3) float32
-    frame, clamped = exr.with_channels(frame, {"R": red}) # native types kept, overflow clamped and counted
+    frame, clamped = exr.with_channels(frame, {"R": red}) # pixel types kept, overflow clamped and counted
     data = exr.write(frame)                               # bytes; exr.write(frame, path) also saves
 
 Pixels stay in the file's own types and windows, attributes in the file's own bytes. docs/exr.md says what is

@@ -1,9 +1,9 @@
-"""Which part and which channels of a file are its picture, from names alone.
+"""Which part and which channels of a file are its picture, decided by names alone.
 
     roles = colour_layers(part)                # {"": {0: "R", 1: "G", 2: "B", 3: "A"}, "diffuse": {...}}
     index = main_part(parts)                   # the part that holds the beauty
 
-A part is judged by its name, its view and the names of its channels; no pixel is looked at.
+Uses the name and view of a part and the names of its channels; reads no pixel.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import AbstractSet, Dict, Optional, Sequence, Tuple
 from harmovid.pixels.exr.header import PartHeader
 
 BEAUTY_NAMES = frozenset({"", "rgba", "rgb", "beauty", "c", "ci", "combined", "finalimage", "main"})
-"""How programs name the part with the picture, in lower case: Nuke and Arnold `rgba`, Houdini `C`, RenderMan
+"""Names that programs give to the part with the picture, in lower case: Nuke and Arnold `rgba`, Houdini `C`, RenderMan
 `Ci`, Blender `Combined`, Unreal `FinalImage`, others `beauty`."""
 
 SPOKEN_VIEWS = frozenset({"left", "right"})
-"""Names that are taken for views even where no attribute says so."""
+"""Names that count as views even if no attribute says so."""
 
 PICTURE_ROLES = (0, 1, 2)
 """Red, green and blue."""
@@ -34,7 +34,7 @@ def colour_layers(part: PartHeader) -> Dict[str, Dict[int, str]]:
         role = _ROLES.get(last.lower())
         if role is not None:
             roles = found.setdefault(prefix, {})
-            # "R" beats "red" and "r" where a part has both: it is the format's own name.
+            # "R" goes before "red" and "r" if a part has several: it is the standard name.
             if role not in roles or last == "RGBA"[role]:
                 roles[role] = name
     return found
@@ -46,9 +46,9 @@ def is_picture(roles: Dict[int, str]) -> bool:
 
 
 def beauty_prefix(part: PartHeader) -> Optional[str]:
-    """Return the prefix of the picture's channels in one part, or None where it has no picture.
+    """Return the prefix of the picture's channels in one part, or None if it has no picture.
 
-    The plain channels R, G, B; where there are none, a layer that is named as the beauty or as the part itself.
+    The channels R, G, B without a prefix; if there are none, a layer named like the beauty or like the part itself.
     """
     layers = colour_layers(part)
     own = (part.name.lower(), _bare(part))
@@ -71,7 +71,7 @@ def default_view(parts: Sequence[PartHeader]) -> str:
 
 
 def view_names(part: PartHeader) -> Tuple[str, ...]:
-    """Return the names in a part's `multiView`, the default view first; empty where it has none."""
+    """Return the names in a part's `multiView`, the default view first; empty if it has none."""
     value = part.get("multiView", ())
     return value if isinstance(value, tuple) else ()
 
@@ -88,14 +88,14 @@ def _bare(part: PartHeader) -> str:
 
 
 def is_named_beauty(part: PartHeader) -> bool:
-    """Return whether a part's name says that it holds the picture, the view at its end left aside."""
+    """Return whether a part's name, without a view at its end, says that it holds the picture."""
     return _bare(part) in BEAUTY_NAMES
 
 
 def main_part(parts: Tuple[PartHeader, ...]) -> int:
-    """Return the index of the part that holds the picture; 0 where no part has one.
+    """Return the index of the part that holds the picture; 0 if no part has one.
 
-    Of the parts with a picture: one named as the beauty (`rgba`, no name at all, and the like) before any
+    Of the parts with a picture: one named like the beauty (`rgba`, no name at all, and the like) before any
     other, the default view before other views, and then the first in the file.
     """
     view = default_view(parts)
@@ -109,12 +109,12 @@ def main_part(parts: Tuple[PartHeader, ...]) -> int:
 
 @dataclass(frozen=True)
 class View:
-    """One picture of another view.
+    """The picture of one other view.
 
     Attributes:
         name: the view's.
         part, prefix: where its channels are.
-        alike: it is the same picture as the chosen one, seen from elsewhere.
+        alike: whether it is the same picture as the chosen one, from another camera.
     """
 
     name: str
@@ -124,10 +124,10 @@ class View:
 
 
 def other_views(parts: Sequence[PartHeader], part: int, prefix: str) -> Tuple[View, ...]:
-    """Return one picture for each view of a file but the one in `prefix` of `part`.
+    """Return one picture for each view of a file except the one in `prefix` of `part`.
 
-    Views are what `multiView`, a part's `view`, or the plain words "left" and "right" in a name say. Of several
-    pictures of a view the one that is named as the chosen one is returned, else the first.
+    Views are found by `multiView`, by a part's `view`, or by the words "left" and "right" in a name. If a view has
+    several pictures, the one with the same name as the chosen picture is returned, else the first.
     """
     default = default_view(parts)
     known = {name for each in parts for name in view_names(each)} | SPOKEN_VIEWS
@@ -149,6 +149,6 @@ def _base(prefix: str, view: str) -> str:
 
 
 def _view_of(header: PartHeader, prefix: str, known: AbstractSet[str]) -> str:
-    """Return the view that a layer belongs to as its part, its prefix or the part's name says; "" for none."""
+    """Return the view that a layer belongs to, by its part, its prefix or the part's name; "" for none."""
     words = [*header.name.replace("_", ".").split("."), *prefix.split(".")]
     return header.view or next((word for word in reversed(words) if word in known), "")

@@ -1,8 +1,8 @@
-"""The chunk table of an EXR file: how many chunks there must be, and whether each lies whole within the file.
+"""The chunk table of an EXR file: how many chunks there must be, and whether each is completely inside the file.
 
-A file that was cut off, or whose writer died, has holes in its table or chunks past its end. The decoding
-library would read what there is (it rebuilds the table, warns, and leaves pixels out); a frame with holes is
-unreadable here. Layout: "OpenEXR File Layout" (openexr.com, read 2026-11), "Chunk Layout".
+A truncated file, or one whose writer died, has holes in its table or chunks past its end. The OpenEXR library would
+read the rest (it rebuilds the table, warns, and leaves pixels out); here such a frame is unreadable. Layout: "OpenEXR
+File Layout" (openexr.com, read 2026-11), "Chunk Layout".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LINES_PER_CHUNK = {
     "none": 1, "rle": 1, "zips": 1, "zip": 16, "piz": 32, "pxr24": 16, "b44": 32, "b44a": 32,
     "dwaa": 32, "dwab": 256, "htj2k256": 256, "htj2k32": 32, "lj2k": 256, "zstd": 1,
 }  # fmt: skip
-"""Scan lines per chunk (the same document; those after dwab measured with OpenEXR 3.5.3)."""
+"""Scan lines per chunk (same document; the compressions after dwab measured with OpenEXR 3.5.3)."""
 
 _ONE_LEVEL, _MIPMAP, _RIPMAP = range(3)
 _ROUND_UP = 1
@@ -56,7 +56,7 @@ def table_bytes(header: ExrHeader) -> int:
     """Return the size of the chunk table, which follows the headers.
 
     Raises:
-        FrameUnreadable: a part of several claims another number of chunks than its windows and tiles make.
+        FrameUnreadable: in a file of several parts, one claims a number of chunks that does not match its size.
     """
     for part in header.parts if len(header.parts) > 1 else ():
         if part.get("chunkCount") != chunk_count(part):
@@ -65,10 +65,10 @@ def table_bytes(header: ExrHeader) -> int:
 
 
 def check_table(table: Buffer, header: ExrHeader, file_bytes: int) -> npt.NDArray[np.uint64]:
-    """Return every part's chunk offsets one after the other, having checked that each points into the file.
+    """Return the chunk offsets of all parts in order, after checking that each points into the file.
 
     Args:
-        table: the file's bytes from `header.size_bytes` on, `table_bytes(header)` of them where there are.
+        table: the file's bytes from `header.size_bytes` on, `table_bytes(header)` of them if available.
         header: the file's headers.
         file_bytes: size of the whole file.
 
@@ -89,10 +89,10 @@ def check_table(table: Buffer, header: ExrHeader, file_bytes: int) -> npt.NDArra
 
 
 def last_chunk(offsets: npt.NDArray[np.uint64], header: ExrHeader) -> Tuple[int, int]:
-    """Return where the chunk that lies last in the file begins, and how many bytes stand before its pixels.
+    """Return the offset of the last chunk in the file, and the number of bytes before its pixels.
 
-    A chunk begins with its part number (files of several parts only), its place (y; or tile x, y, level x, y)
-    and, as the last four of these bytes, the size of what follows.
+    A chunk begins with its part number (only in files with several parts), its position (y; or tile x, y, level x, y)
+    and, in four bytes, the size of its pixels.
     """
     index = int(np.argmax(offsets))
     ends = np.cumsum([chunk_count(part) for part in header.parts])
@@ -101,7 +101,7 @@ def last_chunk(offsets: npt.NDArray[np.uint64], header: ExrHeader) -> Tuple[int,
 
 
 def check_last(start: Buffer, at: int, file_bytes: int) -> None:
-    """Check that the last chunk lies whole within the file; those before it then do too.
+    """Check that the last chunk is completely inside the file; then those before it are too.
 
     Args:
         start: its bytes before its pixels, as `last_chunk` says.
@@ -109,7 +109,7 @@ def check_last(start: Buffer, at: int, file_bytes: int) -> None:
         file_bytes: size of the whole file.
 
     Raises:
-        FrameUnreadable: it runs over the end of the file.
+        FrameUnreadable: it extends beyond the end of the file.
     """
     size = int.from_bytes(bytes(start[-4:]), "little", signed=True)
     if size < 0 or at + len(start) + size > file_bytes:

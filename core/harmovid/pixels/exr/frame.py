@@ -25,14 +25,14 @@ class ExrPart:
 
 @dataclass(frozen=True)
 class ExrFrame:
-    """A whole file, decoded. Nothing is converted: pixel types, windows and every attribute are the file's
-    own.
+    """A decoded file. Nothing is converted: pixel types, windows and every attribute are those of the
+    file.
 
     Attributes:
         parts: in file order.
         main: index of the part that holds the picture (see `choice.main_part`).
 
-    The properties below speak of that part.
+    The properties below are those of that part.
     """
 
     parts: Tuple[ExrPart, ...]
@@ -70,5 +70,5 @@ class ExrFrame:
 
     @property
     def chromaticities(self) -> Optional[Tuple[float, ...]]:
-        """As stored, or None where the file states none: OpenEXR then says Rec. ITU-R BT.709."""
+        """As stored, or None if the file states none: the OpenEXR default is Rec. ITU-R BT.709."""
         return self.header.chromaticities

@@ -1,8 +1,8 @@
-"""EXR headers: parsed from bytes before any pixel is read, kept exactly, and built again.
+"""EXR headers: parsed from bytes before any pixel is read, kept exactly, and written again.
 
-Reading and writing pixels is the OpenEXR library's work, but headers are ours: the library's Python module
-cannot carry every attribute (it reduces rationals, stops at text that is not UTF-8 or a rational over zero,
-refuses types it does not know), and what a stranger's file claims must be judged before a decoder sees it.
+The OpenEXR library reads and writes pixels, but this module handles headers: the library's Python module cannot keep
+every attribute (it reduces rationals, stops at text that is not UTF-8 or at a rational over zero, refuses unknown
+types), and the claims of an untrusted file must be checked before a decoder sees it.
 
 Layout and names follow "OpenEXR File Layout" (openexr.com, read 2026-11). Windows here are boxes
 `(x0, y0, x1, y1)` in pixels with x1 and y1 exclusive, y pointing down; the file's own boxes are inclusive.
@@ -41,7 +41,7 @@ COMPRESSIONS = (
 """Names by the number in the file (OpenEXR 3.5, ImfCompression.h)."""
 
 LOSSY = frozenset({"b44", "b44a", "dwaa", "dwab", "lj2k"})
-"""Compressions that change half pixels each time they are written (pxr24 changes 32-bit float only)."""
+"""Compressions that change half pixels on every write (pxr24 changes 32-bit float only)."""
 
 STRUCTURE = {
     "channels": "chlist",
@@ -53,7 +53,7 @@ STRUCTURE = {
     "screenWindowCenter": "v2f",
     "screenWindowWidth": "float",
 }
-"""What every header must hold, with its type (the same document, "Header")."""
+"""Attributes that every header must have, with their types (same document, "Header")."""
 
 PIXEL_TYPES: Tuple[npt.DTypeLike, ...] = (np.uint32, np.float16, np.float32)
 """Pixel types by the number in the file: uint, half, float."""
@@ -61,13 +61,13 @@ PIXEL_TYPES: Tuple[npt.DTypeLike, ...] = (np.uint32, np.float16, np.float32)
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel as the header lists it.
+    """One channel in the header's list.
 
     Attributes:
         name: full name, "R" or "diffuse.R".
         dtype: float16, float32 or uint32.
         x_sampling, y_sampling: 1, or n where only every n-th column or row of the data window is stored.
-        linear: the flag pLinear, which the lossy B44 and DWA compressions look at.
+        linear: the flag pLinear, which the lossy B44 and DWA compressions use.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class PartHeader:
-    """The header of one part: every attribute exactly as it stands in the file, in the file's order."""
+    """The header of one part: every attribute exactly as in the file, in the file's order."""
 
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class PartHeader:
 
     @cached_property
     def data_window(self) -> Box:
-        """Where pixels are stored; may be larger, smaller or elsewhere than the display window."""
+        """The area for which pixels are stored; it may differ from the display window."""
         return _exclusive(self.attributes["dataWindow"].value)
 
     @cached_property
@@ -105,7 +105,7 @@ class PartHeader:
 
     @property
     def lossy(self) -> bool:
-        """Whether writing with this compression changes pixels that nobody touched."""
+        """Whether writing with this compression changes pixels that were not edited."""
         return self.compression in LOSSY
 
     @property
@@ -120,19 +120,19 @@ class PartHeader:
 
     @property
     def name(self) -> str:
-        """The part's name; empty where it has none."""
+        """The part's name; empty if it has none."""
         return str(self.get("name", ""))
 
     @property
     def view(self) -> str:
-        """The view that the part belongs to ("left"); empty where it names none."""
+        """The view that the part belongs to ("left"); empty if it states none."""
         value = self.get("view", "")
         return value if isinstance(value, str) else ""
 
     @property
     def chromaticities(self) -> Optional[Tuple[float, ...]]:
-        """(red x, y, green x, y, blue x, y, white x, y) as stored, or None: then OpenEXR says Rec. ITU-R
-        BT.709."""
+        """(red x, y, green x, y, blue x, y, white x, y) as stored, or None: the OpenEXR default is Rec.
+        ITU-R BT.709."""
         found = self.attributes.get("chromaticities")
         return found.value if found is not None and found.type == "chromaticities" else None
 
@@ -143,12 +143,12 @@ class PartHeader:
         return y1 - y0, x1 - x0
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the Python value of an attribute (see `values`), or `default` where there is none."""
+        """Return the Python value of an attribute (see `values`), or `default` if there is none."""
         found = self.attributes.get(name)
         return default if found is None else found.value
 
     def with_attributes(self, changes: Mapping[str, Optional[Attribute]]) -> PartHeader:
-        """Return a header with some attributes set, or removed where the change is None."""
+        """Return a header with some attributes set, or removed if the new value is None."""
         merged: Dict[str, Optional[Attribute]] = {**self.attributes, **changes}
         return replace(self, attributes={name: a for name, a in merged.items() if a is not None})
 
@@ -199,7 +199,7 @@ def parse_channels(data: bytes) -> Dict[str, Channel]:
     """Read a `chlist` attribute.
 
     Raises:
-        FrameUnreadable: cut short, a name that is empty, double or not UTF-8, an unknown pixel type, or a
+        FrameUnreadable: truncated, a name that is empty, duplicate or not UTF-8, an unknown pixel type, or a
             sampling below 1.
     """
     channels: Dict[str, Channel] = {}
@@ -217,7 +217,7 @@ def parse_channels(data: bytes) -> Dict[str, Channel]:
 
 
 def channels_attribute(channels: Mapping[str, Channel]) -> Attribute:
-    """Return channels as a `chlist` attribute, sorted by name as the format asks."""
+    """Return channels as a `chlist` attribute, sorted by name as the format requires."""
     rows = []
     for name in sorted(channels, key=lambda text: text.encode()):
         channel = channels[name]
@@ -228,7 +228,7 @@ def channels_attribute(channels: Mapping[str, Channel]) -> Attribute:
 
 
 def read_name(data: Buffer, at: int) -> Tuple[str, int]:
-    """Read a null-terminated name of 1 to 255 bytes at `at`; return it and the place after it.
+    """Read a null-terminated name of 1 to 255 bytes at `at`; return it and the offset after it.
 
     Raises:
         FrameUnreadable: no end within 255 bytes, empty, or not UTF-8.
@@ -244,7 +244,7 @@ def read_name(data: Buffer, at: int) -> Tuple[str, int]:
 
 
 def header_bytes(headers: Tuple[PartHeader, ...]) -> bytes:
-    """Return magic number, version field and headers as they stand at the start of a file."""
+    """Return the start of a file: magic number, version field and headers."""
     multipart = len(headers) > 1
     names = [name for header in headers for name in (*header.attributes, *header.channels)]
     types = [attribute.type for header in headers for attribute in header.attributes.values()]

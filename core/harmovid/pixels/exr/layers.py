@@ -1,7 +1,7 @@
-"""Layers of a frame: which channels are the picture, taking them out, putting new ones in.
+"""Layers of a frame: finding the picture's channels, reading them, replacing them.
 
 **The beauty** is the channels R, G, B (and A) of the main part (`choice.main_part`): in a stereo file the default
-view, in a multi-part file the part `rgba`. A file whose picture has another name is read by naming its layer:
+view, in a multi-part file the part `rgba`. A picture with another name is found by the name of its layer:
 "left" finds `left.R/G/B`, or a part named or viewed "left" that has R, G, B. Nuke's spelling
 `diffuse.red/green/blue` and lower case are the same names.
 """
@@ -65,7 +65,7 @@ def layer_names(header: ExrHeader) -> Tuple[str, ...]:
 
 
 def _spoken(part: PartHeader, prefix: str, plain: bool) -> str:
-    """Return the name by which `find_layer` finds a layer of a part that is not the beauty."""
+    """Return the name by which `find_layer` finds a layer other than the beauty."""
     return part.name if plain and part.name else prefix
 
 
@@ -74,9 +74,8 @@ def find_layer(header: ExrHeader, layer: str = "") -> Layer:
 
     Args:
         header: of the whole file.
-        layer: a layer ("left" for `left.R`), a part or a view by name, upper and lower case alike where nothing
-            fits exactly; empty is the beauty, and so are its usual names ("rgba") where the file has nothing of
-            that name.
+        layer: the name of a layer ("left" for `left.R`), a part or a view; case is ignored if nothing matches exactly.
+            Empty is the beauty, and so are its usual names ("rgba") if nothing in the file has that name.
 
     Raises:
         FrameRefused: the file has no such layer with red, green and blue.
@@ -96,13 +95,13 @@ def find_layer(header: ExrHeader, layer: str = "") -> Layer:
 
 
 def layer_at(header: ExrHeader, part: int, prefix: str) -> Layer:
-    """Return the layer of that prefix in a part, which has red, green and blue."""
+    """Return the layer with that prefix in a part; it must have red, green and blue."""
     roles = colour_layers(header.parts[part])[prefix]
     return Layer(part, (roles[0], roles[1], roles[2]), roles.get(3))
 
 
 def _candidates(header: ExrHeader, layer: str, form: Callable[[str], str]) -> List[Tuple[int, str]]:
-    """Return the places where a layer of that name may be: (part, prefix), the main part first."""
+    """Return where a layer of that name may be, as (part, prefix), the main part first."""
     order = [header.main, *(i for i in range(len(header.parts)) if i != header.main)]
     wanted = form(layer)
     by_prefix = [
@@ -117,7 +116,7 @@ def layer_rgb(frame: ExrFrame, layer: str = "") -> Tuple[Layer, npt.NDArray[np.f
     unbounded, premultiplied or not as the file is, NaN and infinity included.
 
     Raises:
-        FrameRefused: no such layer, or one that is subsampled or of unsigned integers.
+        FrameRefused: there is no such layer, or it is subsampled or of unsigned integers.
     """
     found = find_layer(frame.headers, layer)
     part = frame.parts[found.part]
@@ -131,12 +130,12 @@ def channel_plane(frame: ExrFrame, name: str, part: Optional[int] = None) -> npt
     """Return one channel `(H, W)` as float32.
 
     Args:
-        frame: where from.
+        frame: the frame to read from.
         name: full channel name.
         part: index of the part; None is the main part.
 
     Raises:
-        FrameRefused: no such channel, or one that is subsampled or of unsigned integers.
+        FrameRefused: there is no such channel, or it is subsampled or of unsigned integers.
     """
     return _full(frame.parts[frame.main if part is None else part], name).astype(np.float32)
 
@@ -162,11 +161,11 @@ def count_nonfinite(pixels: Pixels) -> Nonfinite:
 
 
 def to_half(pixels: npt.NDArray[np.float32]) -> Tuple[npt.NDArray[np.float16], int]:
-    """Round to half; what would overflow becomes +-65504 and is counted, infinity and NaN stay what they are.
+    """Round to half; values that would overflow become +-65504 and are counted; infinity and NaN stay.
 
     Returns:
         the halves, same shape, and how many were clamped. Values up to 65520 (exclusive) round to 65504 and
-        are not counted: that is ordinary rounding.
+        are not counted, since that is ordinary rounding.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         half = pixels.astype(np.float16)
@@ -181,19 +180,19 @@ def to_half(pixels: npt.NDArray[np.float32]) -> Tuple[npt.NDArray[np.float16], i
 def with_channels(
     frame: ExrFrame, changes: Mapping[str, Pixels], part: Optional[int] = None
 ) -> Tuple[ExrFrame, Dict[str, int]]:
-    """Return a frame with some channels replaced or added; all others are the same arrays, untouched.
+    """Return a frame with some channels replaced or added; all others are the same arrays.
 
     Args:
         frame: the frame to start from; it is not changed.
-        changes: full channel name to `(H, W)` pixels of the data window's size. A channel that is there
-            keeps its pixel type: float32 goes into half by `to_half`. A new channel has its array's type.
+        changes: full channel name to `(H, W)` pixels of the data window's size. An existing
+            channel keeps its pixel type: float32 goes into half by `to_half`. A new channel has its array's type.
         part: index of the part; None is the main part.
 
     Returns:
-        the frame, and for each channel where values were clamped, how many.
+        the frame, and the number of clamped values for each channel that has any.
 
     Raises:
-        InputError: another size, a type EXR does not have, or floats for a channel of unsigned integers.
+        InputError: another size, a type that EXR does not have, or floats for a channel of unsigned integers.
     """
     index = frame.main if part is None else part
     old = frame.parts[index]
@@ -227,8 +226,8 @@ def _fitted(name: str, new: Pixels, channel: Channel, shape: Tuple[int, int]) ->
 
 
 def with_data_window(frame: ExrFrame, box: Box, part: Optional[int] = None) -> ExrFrame:
-    """Return a frame whose part stores another window: cropped where smaller, 0 where larger (as OpenEXR
-    readers show what lies outside a data window).
+    """Return a frame whose part has another data window: cropped where smaller, 0 where larger (readers show
+    0 outside a data window).
 
     Raises:
         InputError: a subsampled channel cannot be moved.
@@ -245,9 +244,9 @@ def with_data_window(frame: ExrFrame, box: Box, part: Optional[int] = None) -> E
 
 
 def moved(pixels: Pixels, source: Box, target: Box) -> Pixels:
-    """Return `(H, W[, C])` pixels of window `source` as they fill window `target`; 0 where `source` has none.
+    """Return `(H, W[, C])` pixels of window `source` moved into window `target`; 0 where `source` has none.
 
-    Returns `pixels` itself where both windows are the same.
+    Returns `pixels` itself if both windows are the same.
     """
     if source == target:
         return pixels
@@ -263,7 +262,7 @@ def moved(pixels: Pixels, source: Box, target: Box) -> Pixels:
 def with_attributes(
     frame: ExrFrame, changes: Mapping[str, Optional[Attribute]], part: Optional[int] = None
 ) -> ExrFrame:
-    """Return a frame with attributes of one part set, or removed where the change is None."""
+    """Return a frame with attributes of one part set, or removed if the new value is None."""
     index = frame.main if part is None else part
     old = frame.parts[index]
     return _with_part(frame, index, replace(old, header=old.header.with_attributes(changes)))
@@ -274,7 +273,7 @@ def make_frame(header: PartHeader, channels: Mapping[str, Pixels]) -> ExrFrame:
     type.
 
     Raises:
-        InputError: an array of another size than the data window, or of a type EXR does not have.
+        InputError: an array of another size than the data window, or of a type that EXR does not have.
     """
     empty = header.with_attributes({"channels": channels_attribute({})})
     return with_channels(ExrFrame((ExrPart(empty, {}),)), channels)[0]

@@ -1,12 +1,12 @@
-"""Mattes: which channel of a file is the matte, by name first and by content where names leave it open.
+"""Mattes: which channel of a file is the matte, by name, and by content if names do not decide.
 
     found = find_matte(frame.headers)              # or find_matte(frame.headers, "G")
     plane, name = matte_plane(frame, found)        # (H, W) as stored, and the channel that it is
     solid(plane)                                   # "white", "black" or None
 
 By name a matte is A, else Y, else a file's only channel, else a layer's only alpha, else R. Many programs draw a
-matte in R, G and B and write 1 (or 0) into all of A: an alpha that is the same everywhere says nothing where the
-colours beside it look like a matte, so R is taken then.
+matte in R, G and B and fill A with 1 (or 0): if alpha is the same everywhere and the colours beside it look
+like a matte, R is taken.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from harmovid.pixels.exr.parse import ExrHeader
 WHITE, BLACK = "white", "black"
 
 DRAWN_TOLERANCE = 0.02
-"""How far R, G and B of a drawn matte may be apart, or from 0 and 1: what lossy compressions do to them."""
+"""How far R, G and B of a drawn matte may differ from each other, or from 0 and 1, because of lossy compression."""
 
 DRAWN_SHARE = 0.9
-"""Share of pixels that are 0 or 1 in all channels from which coloured mattes (one in each channel) are known."""
+"""If at least this share of pixels is 0 or 1 in all channels, the colours are mattes (one in each channel)."""
 
 _ROWS = 64
 _ALPHA = 3
@@ -36,13 +36,13 @@ _ALPHA = 3
 
 @dataclass(frozen=True)
 class Matte:
-    """Where a file's matte is.
+    """The location of a file's matte.
 
     Attributes:
         part: index of the part.
         channel: full name of the channel.
-        drawn: channels R, G, B beside an alpha, of which R is the matte if the alpha is the same everywhere; empty
-            where the user has named the channel, or there are none.
+        drawn: channels R, G, B beside an alpha; R is the matte if the alpha is the same everywhere. Empty if the user
+            has named the channel, or there are none.
     """
 
     part: int
@@ -56,10 +56,10 @@ def find_matte(header: ExrHeader, channel: str = "") -> Matte:
     Args:
         header: of the whole file.
         channel: its full name ("G", "roto.alpha"), or part and name ("masks.G"), or a layer or part that has one
-            alpha or one channel; empty leaves it to the rule of this module.
+            alpha or one channel; empty uses the rule of this module.
 
     Raises:
-        FrameRefused: there is none, or the chosen one is subsampled or of unsigned integers.
+        FrameRefused: there is none, or it is subsampled or of unsigned integers.
     """
     found = _named(header, channel) if channel else _usual(header)
     if found is None:
@@ -74,7 +74,7 @@ def find_matte(header: ExrHeader, channel: str = "") -> Matte:
 
 
 def check_full(part: PartHeader, name: str) -> None:
-    """Raise `FrameRefused` where a channel is subsampled or of unsigned integers."""
+    """Raise `FrameRefused` if a channel is subsampled or of unsigned integers."""
     if not is_full(part, name):
         raise FrameRefused(
             f"its channel {name} is subsampled or holds whole numbers.", fix="Write it as half or float."
@@ -88,7 +88,7 @@ def is_full(part: PartHeader, name: str) -> bool:
 
 
 def _named(header: ExrHeader, wanted: str) -> Optional[Matte]:
-    """Return the channel of that name: as it is written, then in any case, then as part, layer or view."""
+    """Return the channel of that name: first exactly, then ignoring case, then as a part, layer or view."""
     order = [header.main, *(i for i in range(len(header.parts)) if i != header.main)]
     for form in (str, str.lower):
         for index in order:
@@ -152,7 +152,7 @@ def matte_plane(frame: ExrFrame, found: Matte) -> Tuple[Pixels, str]:
 
 
 def solid(plane: Pixels) -> Optional[str]:
-    """Return "white" where all values are 1 or more, "black" where all are 0 or less, else None."""
+    """Return "white" if all values are 1 or more, "black" if all are 0 or less, else None."""
     if not plane.size:
         return None
     first = float(plane[0, 0])
@@ -162,14 +162,14 @@ def solid(plane: Pixels) -> Optional[str]:
         whole, said = _all_black, BLACK
     else:
         return None
-    # In bands of rows: most mattes are told by the first.
+    # In bands of rows: for most mattes the first band decides.
     return said if all(whole(plane[row : row + _ROWS]) for row in range(0, len(plane), _ROWS)) else None
 
 
 def _all_white(rows: Pixels) -> bool:
     if rows.dtype != np.float16:
         return bool((rows >= 1).all())
-    # Bits of halves above zero rise with the value; numpy compares integers many times faster than halves.
+    # The bits of positive halves increase with the value; numpy compares integers many times faster than halves.
     bits = np.ascontiguousarray(rows).view(np.uint16)
     return bool(((bits >= 0x3C00) & (bits <= 0x7C00)).all())
 
@@ -182,7 +182,7 @@ def _all_black(rows: Pixels) -> bool:
 
 
 def _looks_drawn(planes: Sequence[Pixels]) -> bool:
-    """Return whether colours look like a drawn matte: grey everywhere, or hardly anything between 0 and 1."""
+    """Return whether colours look like a drawn matte: grey everywhere, or nearly all values 0 or 1."""
     crisp: List[int] = []
     grey = True
     for row in range(0, len(planes[0]), _ROWS):

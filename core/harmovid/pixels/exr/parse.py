@@ -1,7 +1,7 @@
-"""Judge an EXR file by its header: well formed, of a kind we take, within limits, and complete.
+"""Check an EXR file by its header: well formed, of a supported kind, within limits, and complete.
 
-Nothing here decodes pixels or allocates by what the file claims; a few hundred bytes that claim a terabyte
-cost a few hundred bytes. The file layout is "OpenEXR File Layout" (openexr.com, read 2026-11).
+Nothing here decodes pixels or allocates memory by what the file claims, so a few hundred bytes that claim a terabyte do
+no harm. The file layout is "OpenEXR File Layout" (openexr.com, read 2026-11).
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ FIXES = {
 _KNOWN_FLAGS = FLAG_TILED | FLAG_LONG_NAMES | FLAG_DEEP | FLAG_MULTIPART
 _RANDOM_Y = 2
 _ASPECT_RANGE = (1e-6, 1e6)
-"""Pixel aspects that OpenEXR takes (ImfHeader.cpp, sanityCheck)."""
+"""Pixel aspects that OpenEXR accepts (ImfHeader.cpp, sanityCheck)."""
 _COORDINATE_LIMIT = 1 << 30
 """OpenEXR refuses windows beyond half the range of an int (ImfHeader.cpp, sanityCheck)."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reader takes at most. Sizes are checked before anything is allocated.
+    """Limits of a reader. Sizes are checked before memory is allocated.
 
     Attributes:
         max_pixels: area of a data window, and of a display window. Default 2**27: 16384 x 8192.
         max_side_px: width or height of either window.
-        max_channels: channels of all parts together. Nuke stops at 1,023.
+        max_channels: channels of all parts together. Nuke's limit is 1,023.
         max_parts: parts of a file.
         max_decoded_bytes: pixels of all parts, decoded. Default 4 GiB: 8K with forty half channels.
         max_tile_bytes: one tile, decoded. Default 256 MiB: 4096 x 4096 with four float channels.
@@ -93,16 +93,16 @@ class ExrHeader:
 def parse_header(
     buffer: Buffer, limits: Limits = DEFAULT_LIMITS, file_bytes: Optional[int] = None
 ) -> ExrHeader:
-    """Read and judge all headers of a file that begins with `buffer`.
+    """Read and check all headers of a file that begins with `buffer`.
 
     Args:
-        buffer: the file, or at least as much of it as its headers take.
-        limits: what is taken at most.
+        buffer: the file, or at least all of its headers.
+        limits: the limits to check.
         file_bytes: size of the whole file; None says that `buffer` is all of it.
 
     Raises:
-        FrameUnreadable: empty, not an EXR, cut short within the header, or malformed.
-        FrameRefused: deep, luminance/chroma, a compression or version from the future, or beyond the limits.
+        FrameUnreadable: empty, not an EXR, truncated within the header, or malformed.
+        FrameRefused: deep, luminance/chroma, an unknown compression or version, or beyond the limits.
     """
     flags = _version_flags(buffer)
     view = memoryview(buffer)
@@ -171,7 +171,7 @@ def _parse_attributes(
 
 
 def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader:
-    """Return `header` with its type spelt out, after checking that it is one we take."""
+    """Return `header` with its type stated, after checking that it is supported."""
     for name, type_name in STRUCTURE.items():
         found = header.attributes.get(name)
         if found is None or found.type != type_name:
@@ -221,7 +221,7 @@ def _check_windows(header: PartHeader) -> None:
 
 
 def _check_ranges(header: PartHeader) -> None:
-    """Check the numbers of the header that the decoding library would refuse the whole file for."""
+    """Check those numbers of the header for which the OpenEXR library would refuse the whole file."""
     aspect = np.float32(header.pixel_aspect)
     if not np.float32(_ASPECT_RANGE[0]) <= aspect <= np.float32(_ASPECT_RANGE[1]):
         raise FrameRefused(
@@ -235,7 +235,7 @@ def _check_ranges(header: PartHeader) -> None:
 
 
 def _check_parts(parts: Tuple[PartHeader, ...]) -> None:
-    """Check what the parts of one file must have in common, and what must tell them apart."""
+    """Check what the parts of one file must have in common, and that their names differ."""
     names: Set[str] = set()
     for header in parts:
         if header.name in names:
@@ -298,7 +298,7 @@ def _check_limits(parts: Tuple[PartHeader, ...], limits: Limits) -> None:
 
 
 def _check_tile_size(header: PartHeader, limits: Limits, fix: str) -> None:
-    """Check the size of one tile: the decoder makes room for a whole one, larger than the picture or not."""
+    """Check the size of one tile: the decoder allocates a whole one, even if it is larger than the picture."""
     width, height, _ = header.get("tiles") if header.tiled else (0, 0, 0)
     if width * height * _pixel_bytes(header) > limits.max_tile_bytes:
         raise FrameRefused(

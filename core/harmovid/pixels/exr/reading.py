@@ -1,11 +1,11 @@
-"""Read EXR frames: headers judged first, then pixels through the OpenEXR library, each in its native type.
+"""Read EXR frames: headers are checked first, then the OpenEXR library reads pixels, each channel in its own type.
 
-The library never sees a file's free attributes. It reads through a stream that shows another header of
-the same length, with only what pixels depend on (see `bare_parts`); what it does not parse cannot hurt it.
+The library never parses a file's custom attributes: it reads through a stream that replaces the header by another one
+of the same length, with only what pixels depend on (see `bare_parts`).
 
-When pixels turn out to be damaged, the library's module prints one line to standard output and leaves the
-part out; that becomes FrameUnreadable here. It can also crash on hostile files (openexr's SECURITY.md lists
-such faults), so a server decodes in child processes that it can lose.
+If pixels are damaged, the library's module prints one line to standard output and leaves the part out; here that
+becomes FrameUnreadable. The library can also crash on malicious files (openexr's SECURITY.md lists such faults), so a
+server decodes in child processes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harmovid.pixels.exr.values import Attribute
 Source = Union[bytes, bytearray, memoryview, str, Path]
 
 FIRST_READ_BYTES = 1 << 16
-"""Most headers fit; the rest are read with a second, larger request."""
+"""Most headers fit into this; others are read with a second, larger request."""
 
 _KEPT = {**STRUCTURE, "type": "string", "tiles": "tiledesc", "dwaCompressionLevel": "float"}
 _KEPT_OF_MANY = {**_KEPT, "name": "string", "chunkCount": "int"}
@@ -37,15 +37,15 @@ PAD_BYTES = len(PAD_NAME) + 1 + len(PAD_TYPE) + 1 + 4
 
 
 def read_header(source: Source, limits: Limits = DEFAULT_LIMITS) -> ExrHeader:
-    """Read and judge a file's headers and chunk table; no pixel is touched.
+    """Read and check a file's headers and chunk table, without pixels.
 
     Args:
         source: the file's bytes, or its path.
-        limits: what is taken at most.
+        limits: the limits to check.
 
     Raises:
         FrameMissing: no such file.
-        FrameUnreadable: empty, not an EXR, malformed, or incomplete as far as the chunk table tells.
+        FrameUnreadable: empty, not an EXR, malformed, or incomplete according to the chunk table.
         FrameRefused: deep, luminance/chroma, of an unknown version or compression, or beyond the limits.
     """
     with _opened(source) as stream:
@@ -57,15 +57,15 @@ def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> E
 
     Args:
         source: the file's bytes, or its path.
-        limits: what is taken at most; checked before pixels are decoded.
+        limits: the limits to check before pixels are decoded.
         threads: extra decoding threads; 0 decodes in the calling thread.
 
     Returns:
-        the frame, every channel in its native type, every attribute as it stands. Of a mip-mapped file the
-        full size level is kept: the others are derived from it.
+        the frame, every channel in its own type, every attribute unchanged. Of a mip-mapped file only the
+        full-size level is kept, since the others derive from it.
 
     Raises:
-        those of `read_header`, and FrameUnreadable where blocks of pixels are missing, cut off or damaged.
+        those of `read_header`, and FrameUnreadable if blocks of pixels are missing, truncated or damaged.
     """
     with _opened(source) as stream:
         header = _judge(stream, limits)
@@ -84,7 +84,7 @@ def read(source: Source, limits: Limits = DEFAULT_LIMITS, threads: int = 0) -> E
 
 
 class _Fronted:
-    """A readable stream over a file on disk or in memory whose first bytes are shown as those of `front`."""
+    """A readable stream over a file on disk or in memory, with its first bytes replaced by `front`."""
 
     def __init__(self, raw: Union[io.FileIO, io.BytesIO]) -> None:
         self._raw = raw
@@ -103,7 +103,7 @@ class _Fronted:
         return start + self._raw.read(size - len(start))
 
     def at(self, place: int, size: int) -> bytes:
-        """Return `size` bytes from `place` on, fewer at the end."""
+        """Return `size` bytes from offset `place` on, fewer at the end."""
         self.seek(place)
         return self.read(size)
 
@@ -118,7 +118,7 @@ def _opened(source: Source) -> _Fronted:
     if not isinstance(source, (str, Path)):
         return _Fronted(io.BytesIO(source))
     try:
-        # Unbuffered: the library asks for whole blocks, and a buffer would copy each once more.
+        # Unbuffered: the library reads whole blocks, and a buffer would copy each once more.
         return _Fronted(io.FileIO(source))
     except FileNotFoundError as error:
         raise FrameMissing(
@@ -129,7 +129,7 @@ def _opened(source: Source) -> _Fronted:
 
 
 def _judge(stream: _Fronted, limits: Limits) -> ExrHeader:
-    """Read a stream's headers and chunk table, and check that its last chunk is there."""
+    """Read a stream's headers and chunk table, and check that its last chunk is complete."""
     size = stream.size
     start = stream.at(0, FIRST_READ_BYTES)
     try:
@@ -148,8 +148,8 @@ def bare_parts(headers: Tuple[PartHeader, ...]) -> Tuple[PartHeader, ...]:
     """Return headers of the same length in a file with only the attributes that pixels depend on.
 
     They are sorted by name, as the library writes them. The rest of each part's header is one opaque
-    attribute of zeros. It always fits: what was left out was at least one whole attribute, and the padding is
-    the shortest one there is (one-letter name and type).
+    attribute of zeros. It always fits: at least one whole attribute was left out, and the padding is the shortest
+    possible attribute (one-letter name and type).
     """
     parts = []
     types = _KEPT_OF_MANY if len(headers) > 1 else _KEPT

@@ -1,7 +1,7 @@
-"""Attribute values of an EXR header: raw bytes with a type name, and what they mean in Python.
+"""Attribute values of an EXR header: raw bytes with a type name, and their values in Python.
 
-An `Attribute` keeps the very bytes of the file, so writing it back is exact for every type, known or not:
-rationals are not reduced, text is not re-encoded, unknown types stay what they were. `value` decodes the
+An `Attribute` keeps the bytes of the file, so writing it back is exact for every type, known or not: rationals are not
+reduced, text is not re-encoded, unknown types stay unchanged. `value` decodes the
 types of the table below on demand and `of` encodes them; both follow "OpenEXR File Layout", section
 "Predefined Attribute Types" (openexr.com, read 2026-11). All numbers are little-endian.
 
@@ -60,17 +60,17 @@ _TEXT_ERRORS = "surrogateescape"
 
 @dataclass(frozen=True)
 class Attribute:
-    """One header attribute: its type name and its bytes exactly as they stand in the file."""
+    """One header attribute: its type name and its bytes, exactly as in the file."""
 
     type: str
     data: bytes
 
     @property
     def value(self) -> Any:
-        """The Python value of the module's table.
+        """The Python value, by the table of the module.
 
         Raises:
-            FrameUnreadable: the bytes do not fit the type.
+            FrameUnreadable: the bytes do not match the type.
         """
         try:
             return _decode(self.type, self.data)
@@ -81,10 +81,10 @@ class Attribute:
 
     @classmethod
     def of(cls, type_name: str, value: Any) -> Attribute:
-        """Encode a Python value of the module's table.
+        """Encode a Python value, by the table of the module.
 
         Raises:
-            InputError: the value does not fit the type.
+            InputError: the value does not match the type.
         """
         try:
             return cls(type_name, _encode(type_name, value))

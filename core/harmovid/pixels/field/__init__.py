@@ -1,9 +1,10 @@
-"""The lighting field and what is done with it. The parts a field is made of are imported from here.
+"""The lighting field: its parts, and its forms as bytes and in an EXR. Import the parts from here.
 
     from harmovid.pixels.field import NULL, Curve, LightingField
 
-`parts` defines them, `encoding` is their form as bytes, `exr_channels` their form in an EXR, `fit` and `fit_local`
-make a field from a pair of pictures, `grade`, `cdl` and `nuke_grade` export a field's global part.
+`parts` defines them, `encoding` converts a field to bytes, `exr_channels` writes it into an EXR. In
+`harmovid.pixels.fitting`, `fit` and `fit_local` make a field from two pictures; `grade`, `cdl` and `nuke_grade` export
+a field's global part.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     b"HVLF" | uint32 header length | msgpack header | array | array | ...
 
-The header is `{"v": 1, "parts": [part, ...]}`; a part is a map with `kind` and its numbers, `shape` where an
-array belongs to it, and `parts` where it holds others. docs/lighting-field.md, "Saved fields", is the law.
-Everything is checked before an array is made: counts, sizes, depth, finiteness. Nothing is ever unpickled.
+The header is `{"v": 1, "parts": [part, ...]}`; a part is a map with `kind` and its numbers, `shape` if it has an array,
+and `parts` if it contains others. docs/lighting-field.md, "Saved fields", specifies the format. Counts, sizes and depth
+are checked before an array is made, and values must be finite. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harmovid.pixels.field import Curve, Faded, GainMap, Grid, LightingField, Pa
 MAGIC = b"HVLF"
 FORMAT_VERSION = 1
 MAX_FIELD_BYTES = 32 << 20
-"""A saved field is never larger: room for a 2K x 1K gain map, or six at 480 lines."""
+"""The limit for a saved field: enough for a 2K x 1K gain map, or six at 480 lines."""
 MAX_HEADER_BYTES = 64 << 10
 MAX_PARTS = 64
 MAX_DEPTH = 8
@@ -33,7 +33,7 @@ _RANKS = {"curve": 2, "grid": 4, "gain": 3}
 
 
 def pack(field: LightingField) -> bytes:
-    """Return `field` as bytes; raise `InputError` where it has too many parts or is larger than the limit."""
+    """Return `field` as bytes; raise `InputError` if it has too many parts or is larger than the limit."""
     arrays: List[npt.NDArray[Any]] = []
     header = {"v": FORMAT_VERSION, "parts": [_describe(part, arrays, 1) for part in field.parts]}
     head = msgpack.packb(header)
@@ -51,7 +51,7 @@ def _count(parts: Tuple[Part, ...]) -> int:
 
 
 def _describe(part: Part, arrays: List[npt.NDArray[Any]], depth: int) -> Dict[str, Any]:
-    """Return the header's map of one part and append its array to `arrays`."""
+    """Return one part's map for the header, and append its array to `arrays`."""
     if depth > MAX_DEPTH:
         raise InputError(
             f"a lighting field is nested deeper than {MAX_DEPTH}.", fix="Fade it once, not in steps."
@@ -73,7 +73,7 @@ def _describe(part: Part, arrays: List[npt.NDArray[Any]], depth: int) -> Dict[st
 
 
 def unpack(data: bytes) -> LightingField:
-    """Rebuild the field that `pack` made; raise `ProtocolError` for anything else."""
+    """Return the field that `pack` encoded; raise `ProtocolError` for anything else."""
     if len(data) > MAX_FIELD_BYTES:
         raise _bad(f"{len(data)} bytes are more than {MAX_FIELD_BYTES}")
     if len(data) < _PREFIX.size:
@@ -101,7 +101,7 @@ def _bad(why: str) -> ProtocolError:
 
 
 class _Reader:
-    """Takes the arrays out of the tail one after the other, never more than is there."""
+    """Reads the arrays after the header one by one, within the data."""
 
     def __init__(self, tail: memoryview) -> None:
         self._tail = tail
@@ -141,7 +141,7 @@ class _Reader:
             raise _bad(f"its {kind} has the shape {shape!r}")
         dtype = np.dtype(_DTYPES[kind])
         count = 1
-        for length in shape:  # Python's integers: numpy's would wrap round on a hostile shape
+        for length in shape:  # Python's integers: numpy's would overflow with a malicious shape
             count *= length
         if count * dtype.itemsize > len(self._tail) - self._at:
             raise _bad("it is cut short")

@@ -5,11 +5,11 @@
     stops = read_stops(frame)
     result, _ = apply_stops(plate_rgb, stops)            # the delivered picture again
 
-The stops are what was applied at every pixel, strength and masks included, so `plate * 2 ** stops` needs
-nothing else: in a comp they can be scaled, masked and blurred first. With `apply_stops` the result has the
-same bits as the delivered one; any other program's `plate * pow(2, stops)` is within `REPRODUCE_RTOL`
-(float32) or one rounding (half). The attribute holds the curves alone, as JSON, so that a grade can be
-exported where no server is (`harmovid.pixels.fitting.grade`).
+The channels hold the stops that were applied at every pixel, strength and masks included, so `plate * 2 ** stops` is
+the result; in a comp they can be scaled, masked and blurred first. With `apply_stops` the result is bit-identical to
+the delivered one; `plate * pow(2, stops)` in another program is within `REPRODUCE_RTOL` (float32) or one rounding step
+(half). The attribute holds the curves as JSON, so that a grade can be exported without a server
+(`harmovid.pixels.fitting.grade`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ FIELD_CHANNELS = ("harmovid.R", "harmovid.G", "harmovid.B")
 """The stops of red, green and blue, float32."""
 
 GRADE_ATTRIBUTE = "harmovid/grade"
-"""The curves of the field, a string of JSON."""
+"""The curves of the field, as JSON text."""
 
 REPRODUCE_RTOL = 5e-7
-"""How far `plate * 2 ** stops`, computed exactly, may be from a delivered float32: four roundings."""
+"""Relative difference between exact `plate * 2 ** stops` and a delivered float32: at most four roundings."""
 
 _VERSION = 1
 _MAX_JSON = 64 << 10
@@ -42,12 +42,12 @@ _MAX_DEPTH = 8
 def with_field(
     frame: exr.ExrFrame, stops: Float32, field: LightingField, part: Optional[int] = None
 ) -> exr.ExrFrame:
-    """Return the frame with the field in it; a field it already carried is replaced.
+    """Return the frame with the field in it, in place of an earlier field.
 
     Args:
         frame: a result, or any frame of the plate's data window.
         stops: `(H, W, 3)` float32 as `field_stops` gives them.
-        field: whose global part is described.
+        field: its global part goes into the attribute.
         part: index of the part; None is the main part.
 
     Raises:
@@ -64,7 +64,7 @@ def with_field(
 
 
 def read_stops(frame: exr.ExrFrame, part: Optional[int] = None) -> Float32:
-    """Return the stops that a frame carries, `(H, W, 3)` float32.
+    """Return the stops stored in a frame, `(H, W, 3)` float32.
 
     Raises:
         FrameRefused: it carries none.
@@ -78,11 +78,11 @@ def read_stops(frame: exr.ExrFrame, part: Optional[int] = None) -> Float32:
 
 
 def read_grade(frame: exr.ExrFrame, part: Optional[int] = None) -> LightingField:
-    """Return the global part of the field that a frame carries.
+    """Return the global part of the field stored in a frame.
 
     Raises:
         FrameRefused: it carries none.
-        FrameUnreadable: its description is not one.
+        FrameUnreadable: the attribute is malformed.
     """
     text = frame.parts[frame.main if part is None else part].header.get(GRADE_ATTRIBUTE)
     if not isinstance(text, str):
@@ -126,7 +126,7 @@ def _described(parts: Tuple[Part, ...]) -> List[Dict[str, Any]]:
 
 
 def grade_from_json(text: str) -> LightingField:
-    """Return the curves that `grade_to_json` described.
+    """Return the curves that `grade_to_json` encoded.
 
     Raises:
         FrameUnreadable: too long, not JSON, or not such a description.
@@ -155,7 +155,7 @@ def _parsed(listed: Any, depth: int) -> Tuple[Part, ...]:
 
 
 def _without_field(frame: exr.ExrFrame, index: int) -> exr.ExrFrame:
-    """Return the frame without field channels: a half one would round what is written into it."""
+    """Return the frame without field channels, since an existing half channel would round the new values."""
     part = frame.parts[index]
     if not any(name in part.channels for name in FIELD_CHANNELS):
         return frame

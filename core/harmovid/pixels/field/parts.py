@@ -1,4 +1,4 @@
-"""The lighting field: how light changed, in stops, as a function of a pixel's colour and its place.
+"""The lighting field: how light changed, in stops, as a function of a pixel's colour and position.
 
     from harmovid.pixels.field import NULL, Curve, LightingField
 
@@ -6,11 +6,11 @@
     field.then(other).scaled(0.8)                          # composed, then faded towards "no change"
     LightingField.from_bytes(field.to_bytes())             # no pickle, size-capped (docs/lighting-field.md)
 
-A field holds numbers only; `apply.py` (numpy) and `apply_fast.py` (numba) evaluate it, `fit.py` makes one
-from a pair of pictures, `field_exr.py` writes it into EXR channels, `grade.py` exports its global part.
+A field holds numbers only. `harmovid.pixels.apply` evaluates it, `fitting.fit` makes one from two pictures,
+`exr_channels` writes it into EXR channels, `fitting.grade` exports its global part.
 
-Every part maps (the pixel's unassociated scene-linear RGB, its position in plate pixels) to stops per
-channel. Parts work one after the other: each sees the pixel as the parts before it have relit it.
+Every part maps (the pixel's unassociated scene-linear RGB, its position in plate pixels) to stops per channel. Parts
+are applied one after the other: each sees the pixel as the parts before it have changed it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ Float64 = npt.NDArray[np.float64]
 Box = Tuple[float, float, float, float]
 
 CURVE_TERMS = ("1", "r", "g", "b", "rr", "gg", "bb", "rg", "gb", "br")
-"""What the ten coefficients of a `Curve` multiply, in this order."""
+"""The terms that the ten coefficients of a `Curve` multiply, in this order."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of the luma that addresses a `Grid` (Rec. ITU-R BT.709-6, item 3.2). Part of the definition of a
-field: the same weights whatever the primaries, since luma only selects a cell here."""
+field: the same weights for any primaries, since luma only selects a cell here."""
 
 STOPS_LIMIT = 16.0
 """No part changes a pixel by more than this, in stops: all positive half floats, denormals too, span 40."""
 
 STRENGTH_LIMIT = 16.0
-"""No field is faded by more than this factor; negative strengths invert a field."""
+"""Limit of the strength of `Faded`; negative strengths invert a field."""
 
 GUIDE_FLOOR_STOPS = -40.0
 GUIDE_CEIL_STOPS = 40.0
-"""Logarithms are taken of values clipped to 2**-40 ... 2**40; black and negative pixels read as the floor."""
+"""Logarithms are taken of values clipped to 2**-40 ... 2**40; black and negative pixels count as the lower limit."""
 
 MID_GREY = 0.18
 
@@ -87,7 +87,7 @@ class Curve:
     """The global part: a quadratic in log2 light, the same for every pixel.
 
     `stops = coeffs @ [1, r, g, b, rr, gg, bb, rg, gb, br]`, `r, g, b = clip(log2(rgb / anchor), low, high)`.
-    The clip is the slope limit: what lies outside the range seen when fitting follows the end of the curve.
+    The clip limits the slope: values outside the fitted range get the stops at the end of the range.
 
     Attributes:
         coeffs: `(3, 10)` float64, rows are the stops of R, G, B; columns as in `CURVE_TERMS`.
@@ -126,9 +126,9 @@ class Curve:
 class Grid:
     """The local part: a bilateral grid of stops over x, y and log2 luma, read trilinearly.
 
-    A pixel's address is its place in `box` and `clip(log2 luma, low, high)`. Samples sit at the centres of
-    `gw` x `gh` equal cells of the box (as the pixels of a picture do) and at `gz` equal steps from `low` to
-    `high`; addresses beyond the outermost samples are clamped.
+    The coordinates of a pixel are its position in `box` and `clip(log2 luma, low, high)`. Samples are at the centres of
+    `gw` x `gh` equal cells of the box (like the pixels of a picture) and at `gz` equal steps from `low` to
+    `high`; coordinates beyond the outermost samples are clamped.
 
     Attributes:
         stops: `(gh, gw, gz, 3)` float32.
@@ -159,7 +159,7 @@ class GainMap:
 
     Attributes:
         stops: `(h, w, 3)` float32, samples at the centres of `w` x `h` equal cells of `box`.
-        box: `(x0, y0, x1, y1)` in plate pixels, x1/y1 exclusive; places outside are clamped to the border.
+        box: `(x0, y0, x1, y1)` in plate pixels, x1/y1 exclusive; positions outside are clamped to the border.
     """
 
     stops: Float32
@@ -176,10 +176,10 @@ class GainMap:
 
 @dataclass(frozen=True, eq=False)
 class Faded:
-    """Several parts taken as one, their summed stops times `strength`.
+    """Several parts combined: the sum of their stops, times `strength`.
 
-    Inside, the parts see each other at full strength, so that fading blends the whole answer with "no change"
-    and does not shift what the later parts look at.
+    Inside, the parts see each other at full strength, so that fading blends the whole answer with "no change" and does
+    not alter the input of the later parts.
     """
 
     parts: Tuple[Part, ...]
@@ -213,14 +213,14 @@ class LightingField:
 
     @property
     def is_null(self) -> bool:
-        """Whether the field has no parts; such a field returns every pixel bit-identical."""
+        """Whether the field has no parts; such a field leaves every pixel bit-identical."""
         return not self.parts
 
     def scaled(self, strength: float) -> LightingField:
         """Return this field blended with the null field, in stops.
 
         Args:
-            strength: 0 gives the null field, 1 this one, between and beyond in proportion.
+            strength: factor for the stops; 0 gives the null field, 1 this field.
         """
         if strength == 0 or self.is_null:
             return NULL
@@ -231,7 +231,7 @@ class LightingField:
         return LightingField((Faded(self.parts, strength),))
 
     def then(self, other: LightingField) -> LightingField:
-        """Return the field that does what this one and then `other` would do, one after the other."""
+        """Return the field that applies this one and then `other`."""
         return LightingField(self.parts + other.parts)
 
     def to_bytes(self) -> bytes:
@@ -249,4 +249,4 @@ class LightingField:
 
 
 NULL = LightingField()
-"""The null field: every pixel comes back bit-identical."""
+"""The null field: every pixel stays bit-identical."""

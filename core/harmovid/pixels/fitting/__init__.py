@@ -1,1 +1,1 @@
-"""Fields from pixels, and grades from fields: what looks for the curve, grid or CDL that fits best."""
+"""Fitting: lighting fields from pairs of pictures, and grades (CDL, LUT, Nuke Grade) from fields."""

@@ -1,8 +1,8 @@
-"""ASC CDL: the correction itself, and the one that comes nearest to a lighting field's curves.
+"""ASC CDL: a correction, and the one that comes closest to a lighting field's curves.
 
 ASC Color Decision List 1.2 (American Society of Cinematographers, 2009): `out = (in * slope + offset) **
-power` per channel, then `luma + saturation * (out - luma)` with Rec. ITU-R BT.709 luma. Here it stands in
-scene-linear light and nothing is clamped, which is how OpenColorIO and Nuke read CDL files.
+power` per channel, then `luma + saturation * (out - luma)` with Rec. ITU-R BT.709 luma. Here it applies to
+scene-linear light without clamping, as OpenColorIO and Nuke read CDL files.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Triple = Tuple[float, float, float]
 Array = npt.NDArray[Any]
 
 LEVELS = 25
-"""Levels of light over the range that the curve has seen, at which a correction is fitted."""
+"""Number of levels over the curve's range at which a correction is fitted."""
 
 TINTS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, 0, 0), (0, -1, 0), (0, 0, -1))
-"""At each level grey, and colours that differ from it in one channel by so many times `TINT_STOPS`."""
+"""At each level: grey, and colours that differ from it in one channel by these multiples of `TINT_STOPS`."""
 
 TINT_STOPS = 0.75
 
 EXACT_STOPS = 1e-4
-"""A gain and a power per channel that are this near are kept: the curve is nothing else."""
+"""If a gain and a power per channel are this close to the curve, they are used as they are."""
 
 _DARKEST = 2.0**-30
 _SMALLEST_POWER = 0.05
@@ -38,12 +38,12 @@ _SMALLEST_POWER = 0.05
 
 @dataclass(frozen=True)
 class Cdl:
-    """One correction, and how far it is from the curve it stands for.
+    """One correction, and its distance from the curve that it approximates.
 
     Attributes:
         slope, offset, power: per channel.
         saturation: about Rec.709 luma, after the powers.
-        max_residual_stops, mean_residual_stops: over the colours it was fitted to.
+        max_residual_stops, mean_residual_stops: over the colours of the fit.
     """
 
     slope: Triple = (1.0, 1.0, 1.0)
@@ -54,7 +54,7 @@ class Cdl:
     mean_residual_stops: float = 0.0
 
     def apply(self, rgb: Array) -> Float64:
-        """Return scene-linear `(..., 3)` corrected; what is not above 0 is not raised to the power."""
+        """Return scene-linear `(..., 3)` corrected; the power is not applied to values of 0 or below."""
         value = np.asarray(rgb, np.float64) * np.array(self.slope) + np.array(self.offset)
         value = np.where(value > 0, np.abs(value) ** np.array(self.power), value)
         luma = (value @ np.array(LUMA))[..., None]
@@ -63,7 +63,7 @@ class Cdl:
 
 
 def fit_cdl(field: LightingField) -> Cdl:
-    """Return the correction nearest to the field's curves, in stops, over the range they have seen.
+    """Return the correction closest to the field's curves, in stops, over their range.
 
     Exact for a gain and a power per channel; otherwise damped least squares over all ten numbers.
     """
@@ -74,7 +74,7 @@ def fit_cdl(field: LightingField) -> Cdl:
     numbers = _start(colours, wanted)
     error = _error(numbers, colours, wanted)
     if np.abs(error).max() > EXACT_STOPS:
-        # An offset matters at the dark end: there its unit is the darkest sample.
+        # An offset matters most at the dark end, so its unit is the darkest sample.
         unit = np.array([1.0] * 3 + [float(colours.min())] * 3 + [1.0] * 4)
         numbers, error = descend(numbers, lambda trial: _error(trial, colours, wanted), unit)
     largest, mean = float(np.abs(error).max()), float(np.abs(error).mean())
@@ -82,7 +82,7 @@ def fit_cdl(field: LightingField) -> Cdl:
 
 
 def samples(grade: LightingField) -> Tuple[Float64, Float64]:
-    """Return colours `(n, 3)` over the range that a grade's first curve has seen, and the log2 they are to have.
+    """Return colours `(n, 3)` over the range of a grade's first curve, and the log2 values that they should get.
 
     Args:
         grade: a field's global part, not null.
@@ -117,12 +117,12 @@ def _start(colours: Float64, wanted: Float64) -> Float64:
 
 
 MOST_STOPS = 24.0
-"""No slope and no power of a correction is further from 1 than two to this."""
+"""Slopes and powers are limited to two to the power of plus or minus this."""
 
 
 def _correction(numbers: Float64) -> Cdl:
-    """Return the correction that ten numbers stand for."""
-    # A search may look anywhere; no correction needs more than this.
+    """Return the correction with these ten numbers."""
+    # The search may try any number; no correction needs more than this.
     slope, power = (np.exp2(np.clip(part, -MOST_STOPS, MOST_STOPS)) for part in (numbers[:3], numbers[6:9]))
     offset = numbers[3:6]
     return Cdl(_triple(slope), _triple(offset), _triple(power), float(1 + numbers[9]))
@@ -133,6 +133,6 @@ def _triple(values: Float64) -> Triple:
 
 
 def _error(numbers: Float64, colours: Float64, wanted: Float64) -> Float64:
-    """Return by how many stops each channel of each colour is off."""
+    """Return the error of each channel of each colour, in stops."""
     error: Float64 = np.log2(np.maximum(_correction(numbers).apply(colours), _DARKEST)) - wanted
     return error

@@ -1,4 +1,4 @@
-"""Damped least squares over a handful of numbers: Levenberg-Marquardt with numeric slopes.
+"""Damped least squares over a few numbers: Levenberg-Marquardt with numeric derivatives.
 
 numbers, error = descend(start, error_of, unit)
 """
@@ -18,12 +18,12 @@ _STEP = 1e-5
 def descend(
     numbers: Float64, error_of: Callable[[Float64], Float64], unit: Float64
 ) -> Tuple[Float64, Float64]:
-    """Return numbers of least squared error, never worse than the ones given, and their errors.
+    """Return the numbers with the least squared error, never worse than the start, and their errors.
 
     Args:
-        numbers: `(n,)` where to begin.
-        error_of: numbers to errors, an array of any shape.
-        unit: `(n,)` by how much a number has to change to matter.
+        numbers: `(n,)` the start.
+        error_of: function from numbers to errors, an array of any shape.
+        unit: `(n,)` the size of a change that matters, for each number.
     """
     count = len(numbers)
     error = error_of(numbers)

@@ -1,16 +1,16 @@
-"""Fit a lighting field to a pair of pictures: the plate's proxy, and the same proxy as an engine relit it.
+"""Fit a lighting field to two pictures: the plate's proxy, and the same proxy relit by an engine.
 
     field = fit_field(plate, result, box=(0, 0, 1920, 1080), weights=matte, trusted=False)
 
-Three parts, each explaining what the ones before left over:
+Three parts, each fitted to the residual of those before:
 
-1. a **curve**, quadratic in log2 light. It is solved together with a coarse map of places (which is then
-   dropped): otherwise a lamp that happens to stand beside a red object would pass for a change of red.
-2. a **bilateral grid** of the residual (`fit_local.py`), coarse to fine, 0 where nothing was seen.
-3. for results whose pixels can be believed one by one, a **gain map** of what is left: hard shadow edges.
+1. a **curve**, quadratic in log2 light. It is solved together with a coarse spatial map (which is then dropped);
+   otherwise a lamp beside a red object would look like a change of red.
+2. a **bilateral grid** of the residual (`fit_local.py`), coarse to fine, 0 in cells without samples.
+3. for results that are right pixel by pixel, a **gain map** of the remaining residual: hard shadow edges.
 
-The field can only multiply what the plate has, so it cannot invent detail, and a blurred or noisy result
-costs little. What it reaches is written in docs/lighting-field.md and held by tests.
+The field can only multiply the plate, so it cannot invent detail, and a blurred or noisy result does little harm.
+docs/lighting-field.md has the measured quality; tests check it.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ from harmovid.pixels.fitting.fit_local import bilinear_weights, fit_grid, fit_ma
 Plane = npt.NDArray[Any]
 
 SMALLEST_LIGHT = 2.0**-20
-"""Values below this are no measurement, in scene-linear light."""
+"""Scene-linear values below this are not used."""
 
 NOISE_SHARE = 1 / 16
-"""Light at this share of the picture's middle counts a quarter: noise and 8-bit rounding outweigh it."""
+"""Pixels at this share of the picture's median have a quarter of the weight, because of noise and 8-bit rounding."""
 
 EDGE_STOPS = 0.5
 """A step of this size to a neighbour halves a pixel's weight: proxy pixels on edges mix two materials."""
 
 CURVE_SAMPLES = 16000
-"""Pixels that the curve is solved from, drawn evenly from those that can be believed."""
+"""Number of pixels from which the curve is solved, taken evenly from those with weight."""
 
 CURVE_ROUNDS = 5
 """Rounds of re-weighting; the fits settle within four."""
 
 PLACES = (6, 9)
-"""Rows and columns of the coarse map that is solved beside the curve."""
+"""Rows and columns of the coarse spatial map that is solved together with the curve."""
 
 SLOPE_PENALTY, BEND_PENALTY, PLACE_PENALTY = 1e-4, 4e-4, 2e-5
-"""Ridge on the linear terms, the quadratic terms and the places, relative to the mean squared sample: too
-low to bias a well seen colour, high enough that unseen directions of colour stay at 0."""
+"""Ridge on the linear terms, the quadratic terms and the map, relative to the mean squared sample: low enough not
+to bias a colour with many samples, high enough that directions of colour without samples stay at 0."""
 
 FEW_SAMPLES_PENALTY = 0.03
 """Added to every ridge term, divided by the number of samples: noise of 0.05 stops against slopes of 0.3."""
@@ -72,18 +72,18 @@ NEGLIGIBLE_STOPS = 1e-3
 def fit_field(
     plate: Float32, result: Float32, *, box: Box, weights: Optional[Plane] = None, trusted: bool = True
 ) -> LightingField:
-    """Return the field that relights `plate` to look like `result`; null where nothing can be measured.
+    """Return the field that changes `plate` into `result`; the null field if nothing can be measured.
 
     Args:
         plate: `(h, w, 3)` proxy of the plate, scene-linear, unassociated.
         result: `(h, w, 3)` what the engine made of it, in the same light and primaries.
         box: `(x0, y0, x1, y1)` in plate pixels that the proxy covers, x1/y1 exclusive.
-        weights: `(h, w)` 0 to 1: matte times coverage. Only what it covers is fitted.
-        trusted: whether the result's pixels lie on the plate's and are right one by one (8-bit rounding does
-            no harm). False for generated pictures, which blur, shift and invent.
+        weights: `(h, w)` 0 to 1: matte times coverage. Only pixels with weight are fitted.
+        trusted: whether the result's pixels align with the plate's and each is right (8-bit rounding does no
+            harm). False for generated pictures, which may be blurred, shifted or invent.
 
     Raises:
-        InputError: shapes that do not fit together.
+        InputError: the shapes do not match.
     """
     if plate.shape != result.shape or plate.ndim != 3 or plate.shape[2] != 3:
         raise InputError(f"a plate of {plate.shape} and a result of {result.shape} are no pair of pictures.")
@@ -106,10 +106,10 @@ def fit_field(
 
 
 def measurable(plate: Float32, result: Float32, weights: Plane) -> Plane:
-    """Return how far each pixel of a pair can be believed, `(h, w)` 0 to 1, where `weights` asks for it.
+    """Return the weight of each pixel of a pair, `(h, w)` 0 to 1, from `weights` and the pictures.
 
-    Not at all where a channel of either picture is not finite or hardly above 0; less on the plate's edges
-    and in the dark.
+    0 where a channel of either picture is not finite or hardly above 0; lower on the plate's edges and in dark
+    areas.
     """
     darkest = np.minimum(plate.min(axis=-1), result.min(axis=-1))
     finite = np.isfinite(plate).all(axis=-1) & np.isfinite(result).all(axis=-1)
@@ -128,7 +128,7 @@ def measurable(plate: Float32, result: Float32, weights: Plane) -> Plane:
 
 
 def fit_curve(plate: Float32, wanted: Float32, trust: Plane) -> Curve:
-    """Return the curve that best gives the `wanted` stops, robust against places that differ.
+    """Return the curve that best gives the `wanted` stops, robust against local differences.
 
     Args:
         plate: `(h, w, 3)` scene-linear, above 0.
@@ -167,7 +167,7 @@ def _solve(terms: Plane, stops: Plane, weight: Plane) -> Plane:
     for _ in range(CURVE_ROUNDS):
         share = weight * robust
         share /= share.sum()
-        # Centred, so that the penalty pulls towards "the same stops everywhere", not towards no change.
+        # Centred, so that the ridge pulls towards "the same stops everywhere", not towards "no change".
         centred, target = terms - (terms @ share)[:, None], stops - share @ stops
         weighted = centred * share
         solved = np.linalg.solve(weighted @ centred.T + np.diag(penalty), weighted @ target)
@@ -177,7 +177,7 @@ def _solve(terms: Plane, stops: Plane, weight: Plane) -> Plane:
 
 
 def _with(field: LightingField, part: Part) -> LightingField:
-    """Return `field` followed by a grid or map, or as it was where that changes next to nothing."""
+    """Return `field` followed by a grid or map, or `field` alone if that changes next to nothing."""
     stops = None if isinstance(part, (Curve, Faded)) else part.stops
     if stops is not None and np.abs(stops).max() <= NEGLIGIBLE_STOPS:
         return field
@@ -185,5 +185,5 @@ def _with(field: LightingField, part: Part) -> LightingField:
 
 
 def _placed(part: Part, box: Box) -> Part:
-    """Return the part, whose box is in proxy pixels, with its box in plate pixels."""
+    """Return the part with its box converted from proxy pixels to plate pixels."""
     return part if isinstance(part, (Curve, Faded)) else replace(part, box=box)

@@ -1,5 +1,4 @@
-"""The local parts of a fitted lighting field: a bilateral grid, and a gain map of what the grid leaves
-over."""
+"""The local parts of a fitted lighting field: a bilateral grid, and a gain map of the residual."""
 
 from __future__ import annotations
 
@@ -14,18 +13,18 @@ from harmovid.pixels.field import LUMA, Float32, GainMap, Grid
 Plane = npt.NDArray[Any]
 
 GRID_LINES = 240
-"""The grid is fitted from every n-th pixel so that about this many rows are left: its cells are far
+"""The grid is fitted from every n-th pixel, so that about this many rows are used: its cells are much
 larger."""
 
 GRID_SIZES = ((8, 12), (16, 24), (32, 48))
-"""Rows and columns of the grid, coarse to fine: the coarse ones carry over what fine cells do not see."""
+"""Rows and columns of the grid, coarse to fine: coarse cells fill fine cells without samples."""
 
 GRID_LEVELS = 8
-"""Samples along log2 luma."""
+"""Number of samples along log2 luma."""
 
 DOUBT, DOUBT_CAREFUL = 0.03, 0.3
-"""How much of an average cell's pixels pull its stops to 0: little for results that are right pixel by pixel,
-more for generated ones."""
+"""Weight that pulls a cell's stops to 0, as a share of an average cell's pixels: small for results that are right
+pixel by pixel, larger for generated ones."""
 
 MAP_PASSES = 2
 """Passes of smoothing of the gain map; each reaches one proxy pixel further."""
@@ -34,11 +33,11 @@ MAP_STEP_STOPS = 0.2
 """Neighbours of the map that differ by more than this are an edge, not noise, and are kept apart."""
 
 SEEN_PERCENTILES = (0.5, 99.5)
-"""Ends of the range that a curve or a grid is believed in; what lies beyond follows the end."""
+"""Percentiles of the input that are the ends of the range of a curve or grid."""
 
 
 def seen_range(logs: Plane) -> Tuple[float, float]:
-    """Return the range of log2 light that was seen, at least a tenth of a stop wide."""
+    """Return the range of log2 light in the input, at least a tenth of a stop wide."""
     low, high = np.percentile(logs, SEEN_PERCENTILES)
     return float(low), float(max(high, low + 0.1))
 
@@ -51,15 +50,15 @@ def bilinear_weights(places: Plane, length: float, samples: int) -> Plane:
 
 
 def fit_grid(guide: Float32, wanted: Float32, trust: Plane, *, careful: bool) -> Grid:
-    """Return a grid that gives about the `wanted` stops, 0 where nothing was seen, its box in proxy pixels.
+    """Return a grid that gives about the `wanted` stops, 0 in cells without samples, with its box in proxy pixels.
 
-    Each size is splatted from what the coarser ones leave over, blurred, and divided by its weight.
+    Each size is splatted from the residual of the coarser ones, blurred, and divided by its weight.
 
     Args:
-        guide: `(h, w, 3)` scene-linear, above 0, as the parts before the grid have relit it.
+        guide: `(h, w, 3)` scene-linear, above 0, with the parts before the grid applied.
         wanted: `(h, w, 3)` stops still missing.
         trust: `(h, w)` weights.
-        careful: doubt single cells, for results that are wrong in detail.
+        careful: trust single cells less, for results that are wrong in detail.
     """
     height, width = trust.shape
     step = max(1, height // GRID_LINES)
@@ -85,7 +84,7 @@ def fit_grid(guide: Float32, wanted: Float32, trust: Plane, *, careful: bool) ->
 
 
 def _robust(left: Plane, weight: Plane) -> Plane:
-    """Return 1 for pixels like most others, towards 0 for those that are far off."""
+    """Return robust weights: 1 for pixels like most others, towards 0 for outliers."""
     error = np.abs(left).mean(axis=-1)
     usual = 1.4826 * np.median(error[weight > 0]) + 0.02
     spread: Plane = 1 / (1 + (error / (4 * usual)) ** 2)
@@ -105,14 +104,14 @@ def _splat(left: Plane, weight: Plane, shares: List[Plane], axes: Tuple[Plane, P
 
 
 def _slice(stops: Plane, shares: List[Plane], axes: Tuple[Plane, Plane]) -> Plane:
-    """Return what the cells `(gh, gw, gz)` of one channel give to every pixel, `(h, w)`."""
+    """Return the stops of every pixel, `(h, w)`, from the cells `(gh, gw, gz)` of one channel."""
     down, across = axes
     total: Plane = sum(share * (down.T @ stops[..., z] @ across) for z, share in enumerate(shares))
     return total
 
 
 def _blur(samples: int) -> Plane:
-    """Return the matrix of a 1-2-1 blur; what leaves at an end is lost from sums and weights alike."""
+    """Return the matrix of a 1-2-1 blur; what leaves at an end is lost, from sums and weights alike."""
     middle, sides = np.eye(samples) / 2, (np.eye(samples, k=1) + np.eye(samples, k=-1)) / 4
     blur: Plane = (middle + sides).astype(np.float32)
     return blur
@@ -129,9 +128,8 @@ def _resampled(stops: Plane, size: Tuple[int, int]) -> Plane:
 def fit_map(wanted: Float32, trust: Plane) -> GainMap:
     """Return the `wanted` stops as a gain map, its box in proxy pixels.
 
-    Smoothed by itself: neighbours are averaged where they agree within `MAP_STEP_STOPS` and by how far each
-    can be believed, so noise and mixed pixels go and the edges of shadows stay. Unseen pixels take what is
-    beside.
+    The map is smoothed: neighbours that agree within `MAP_STEP_STOPS` are averaged by their weights, so noise and mixed
+    pixels go and the edges of shadows stay. Pixels without weight take the values beside them.
     """
     height, width = trust.shape
     weight = trust.astype(np.float32)
@@ -148,9 +146,9 @@ def fit_map(wanted: Float32, trust: Plane) -> GainMap:
 
 
 def _alike(wanted: Plane, trust: Plane, axis: int) -> Plane:
-    """Return how much of the difference to the next pixel flows in one pass, at most a quarter.
+    """Return the share of the difference to the next pixel that is exchanged in one pass, at most a quarter.
 
-    Towards a pixel that was not measured everything flows, since nothing is known that could differ.
+    A pixel that was not measured takes the full share, since it has no value of its own.
     """
     step = np.abs(np.diff(wanted, axis=axis)).max(axis=-1)
     first, second = _neighbours(trust, axis)

@@ -1,21 +1,20 @@
-"""The global part of a lighting field as files that grading tools read: ASC CDL, 3D LUT, Nuke Grade; still or moving.
+"""The global part of a lighting field as files for grading tools: ASC CDL, 3D LUT, Nuke Grade; fixed or per frame.
 
-    cdl = fit_cdl(field)                                   # cdl.max_residual_stops says what is lost
+    cdl = fit_cdl(field)                                   # cdl.max_residual_stops is its largest error
     write_cdl(path, cdl, "shot010")                        # .cdl, one correction
     write_ccc(path, {"shot010.1001": cdl, ...})            # .ccc, a correction per frame
     write_cube(path, field, primaries=REC709)              # .cube, 33 x 33 x 33; a file per frame for a range
     write_nk(path, {1001: fit_nuke_grade(field), ...})     # .nk, one animated Grade node for Nuke
 
-A **CDL** applies to the plate's own scene-linear light, without clamping (see `cdl.py`). It is exact where
-the curve is a gain and a power per channel; cross-talk and bends are fitted, and the residual stands in the
-file.
+A **CDL** applies to the plate's own scene-linear light, without clamping (see `cdl.py`). It is exact if the
+curve is a gain and a power per channel; otherwise it is fitted, and the file states the residual.
 
 A **Grade node** (`nuke_grade.py`) applies to the same light and is exact for gains.
 
 A **cube** takes and gives ACEScct with its AP1 primaries (S-2016-001): convert the plate to ACEScct, apply,
-convert back. Codes from 0 to 1 hold light up to 222; like every LUT it clamps what lies beyond.
+convert back. Codes from 0 to 1 hold light up to 222; like every LUT it clamps values beyond that.
 
-Grids and gain maps are places, not grades: they are left out of all of these.
+Grids and gain maps vary over the picture, so none of these files contains them.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ __all__ = [
 ]  # fmt: skip
 
 CUBE_SIZE = 33
-"""Samples per axis: what Resolve and most monitors take."""
+"""Samples per axis: a size that Resolve and most monitors accept."""
 
 _NAMESPACE = "urn:ASC:CDL:v1.01"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -52,9 +51,9 @@ def write_cdl(path: Path, cdl: Cdl, name: str) -> None:
     """Write one correction as a ColorDecisionList (.cdl).
 
     Args:
-        path: replaced whole, by renaming.
-        cdl: what to write.
-        name: the correction's id, the shot's name for instance.
+        path: replaced atomically, by renaming.
+        cdl: the correction.
+        name: the correction's id, for instance the shot's name.
 
     Raises:
         OutputError: the file cannot be written.
@@ -65,11 +64,11 @@ def write_cdl(path: Path, cdl: Cdl, name: str) -> None:
 
 
 def write_ccc(path: Path, corrections: Mapping[str, Cdl]) -> None:
-    """Write many corrections as a ColorCorrectionCollection (.ccc), one per frame of a range for instance.
+    """Write many corrections as a ColorCorrectionCollection (.ccc), for instance one per frame.
 
     Args:
-        path: replaced whole, by renaming.
-        corrections: by id, in the order they shall stand in.
+        path: replaced atomically, by renaming.
+        corrections: by id, in the order for the file.
 
     Raises:
         OutputError: the file cannot be written.
@@ -93,11 +92,11 @@ def cube_text(field: LightingField, *, primaries: Primaries) -> str:
     """Return the field's curves as the text of a 3D LUT, ACEScct (AP1) in and out.
 
     Args:
-        field: its curves are taken, in order.
+        field: its curves are applied in order.
         primaries: of the plate's scene-linear light, in which the curves were fitted.
     """
     axis = acescct_decode(np.linspace(0, 1, CUBE_SIZE))
-    # Red runs fastest in the file.
+    # Red changes fastest in the file.
     light = np.stack(np.meshgrid(axis, axis, axis, indexing="ij")[::-1], axis=-1).reshape(-1, 1, 3)
     plate = (light @ rgb_to_rgb(AP1, primaries).T).astype(np.float32)
     relit, _ = apply_field(plate, global_part(field), origin=(0, 0))
@@ -134,7 +133,7 @@ def _triple(numbers: Triple) -> str:
 
 
 def _save(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     try:
         atomic.write_whole(str(path), text.encode("utf-8"))
     except OSError as error:

@@ -1,9 +1,10 @@
-"""Nuke's Grade node: the correction itself, the one nearest to a lighting field's curves, and the node as a script.
+"""Nuke's Grade node: a correction, the one closest to a lighting field's curves, and the node as script text.
 
 Nuke 13 reference guide, "Grade": `A = multiply * (gain - lift) / (whitepoint - blackpoint)`, `B = offset + lift - A *
-blackpoint`, `output = pow(A * input + B, 1 / gamma)` per channel. Points, lift and gain stay as they are here, so that
-A is `multiply` and B the knob `add`. As the plug-in kit's own Grade example has it, the power holds from 0 to 1 only:
-what is not above 0 stays, and above 1 the output is the straight line `1 + (value - 1) / gamma`. Black clamp is off.
+blackpoint`, `output = pow(A * input + B, 1 / gamma)` per channel. Here blackpoint, whitepoint, lift and gain keep
+their defaults, so A is the knob `multiply` and B the knob `add`. According to the Grade example of Nuke's developer
+kit, the power applies from 0 to 1 only: values of 0 or below stay, and above 1 the output is the straight line `1 +
+(value - 1) / gamma`. Black clamp is off.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ NODE_NAME = "HarmoVid_global"
 
 _DARKEST = 2.0**-30
 _GAMMA_LIMITS = (0.2, 5.0)
-"""What Nuke's own slider spans."""
+"""The range of Nuke's own slider."""
 
 
 @dataclass(frozen=True)
 class NukeGrade:
-    """One frame of the node, and how far it is from the curve it stands for.
+    """One frame of the node, and its distance from the curve that it approximates.
 
     Attributes:
         multiply, add, gamma: knobs, per channel.
-        max_residual_stops, mean_residual_stops: over the colours it was fitted to.
+        max_residual_stops, mean_residual_stops: over the colours of the fit.
     """
 
     multiply: Triple = (1.0, 1.0, 1.0)
@@ -41,7 +42,7 @@ class NukeGrade:
     mean_residual_stops: float = 0.0
 
     def apply(self, rgb: Array) -> Float64:
-        """Return scene-linear `(..., 3)` as Nuke grades it."""
+        """Return scene-linear `(..., 3)` graded like Nuke does."""
         value = np.asarray(rgb, np.float64)
         channels = [
             _graded(value[..., c], self.multiply[c], self.add[c], 1 / self.gamma[c]) for c in range(3)
@@ -57,7 +58,7 @@ def _graded(value: Float64, multiply: float, add: float, power: float) -> Float6
 
 
 def fit_nuke_grade(field: LightingField) -> NukeGrade:
-    """Return the node nearest to the field's curves, in stops, over the range they have seen.
+    """Return the node closest to the field's curves, in stops, over their range.
 
     Exact for a gain per channel; otherwise damped least squares over the three knobs of each channel.
     """
@@ -87,7 +88,7 @@ def _fit_channel(light: Float64, wanted: Float64) -> Tuple[Float64, Float64]:
     error = error_of(gain)
     if np.abs(error).max() <= EXACT_STOPS:
         return gain, error
-    # An offset matters at the dark end: there its unit is the darkest sample.
+    # An offset matters most at the dark end, so its unit is the darkest sample.
     return descend(gain, error_of, np.array([1.0, float(light.min()), 1.0]))
 
 
@@ -105,7 +106,7 @@ def nk_text(grades: Mapping[int, NukeGrade]) -> str:
     """Return a Grade node, animated over the frames (linear between them), as text to open or to paste in Nuke.
 
     Args:
-        grades: by frame number. The worst residual of all stands in the node's label.
+        grades: by frame number. The node's label states the largest residual of all frames.
     """
     frames = sorted(grades)
     worst = max((grades[frame].max_residual_stops for frame in frames), default=0.0)
@@ -129,7 +130,7 @@ def nk_text(grades: Mapping[int, NukeGrade]) -> str:
 
 
 def _curve(values: Mapping[int, float], rest: int) -> str:
-    """Return one channel's animation; a knob that never leaves its rest is plain."""
+    """Return one channel's animation; a knob that always has its default value is not animated."""
     if all(value == rest for value in values.values()):
         return str(rest)
     keys = " ".join(f"x{frame} {value:.9g}" for frame, value in values.items())
