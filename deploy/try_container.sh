@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the image from wheels, run it as its own user, check its health, send it a job, and stop it with a drain.
 #
-#   deploy/try_container.sh WHEELHOUSE        a folder made by: pip wheel --wheel-dir WHEELHOUSE -c constraints.txt '.[server]'
+#   deploy/try_container.sh WHEELHOUSE        a folder made by: pip wheel --wheel-dir WHEELHOUSE -c constraints.txt '.[server,metrics,dashboard]'
 #
 # BASE names the base image (default the Containerfile's); BUILD_FLAGS and RUN_FLAGS are added to `podman build` and
 # `podman run`, PODMAN replaces `podman`. docs/deploy.md tells with which of them it has been run. Needs `harmovid` on PATH.

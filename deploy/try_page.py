@@ -4,9 +4,9 @@
     python deploy/try_page.py --root ROOT --wheels WHEELHOUSE   # those marked run and root, in a bare root (as root)
 
 A block is a fence ```sh MARK [serve=PORT]. Without `--root` the page's folders (/etc/harmovid and the like) are ones in
-a temporary folder, and /opt/harmovid is the environment of this Python. `serve=PORT` leaves a program running, waits
-until its port answers, and stops it with SIGTERM at the end: it has to end with 0. Every other block has to end with 0
-by itself. Needs util-linux (unshare).
+a temporary folder, /opt/harmovid is the environment of this Python, and the user harmovid is whoever runs this.
+`serve=PORT` leaves a program running, waits until its port answers, and stops it with SIGTERM at the end: it has to end
+with 0. Every other block has to end with 0 by itself. Needs util-linux (unshare).
 """
 
 from __future__ import annotations
@@ -129,6 +129,9 @@ class Runner:
         """Return the text with the page's folders where they are here, and a served program as the shell itself."""
         if self._chroot:
             return text
+        text = text.replace(
+            "setpriv --reuid harmovid --regid harmovid --clear-groups env HOME=/var/lib/harmovid ", ""
+        )
         for name in FOLDERS:
             text = re.sub(rf"{name}(?=[/\s\"']|$)", str(self._folder) + name, text, flags=re.MULTILINE)
         return text.replace("-C / etc/harmovid", f"-C {self._folder} etc/harmovid")
@@ -182,6 +185,10 @@ def pack_bundle(folder: Path) -> None:
 def inside(root: Path | None, wheels: Path | None) -> int:
     """Run the page's blocks here, which is a namespace of its own."""
     raise_loopback()
+    if root is not None:
+        for kind, place in (("proc", "proc"), ("tmpfs", "tmp"), ("tmpfs", "dev/shm")):
+            (root / place).mkdir(parents=True, exist_ok=True)
+            subprocess.run(["/bin/mount", "-t", kind, kind, str(root / place)], check=True)
     marks = ("run", "root") if root else ("run", "dev")
     with tempfile.TemporaryDirectory() as name:
         runner = Runner(root or Path(name), root is not None)

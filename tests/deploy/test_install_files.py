@@ -38,7 +38,9 @@ def test_the_image_says_how_its_health_is_checked_and_how_it_stops() -> None:
     """There is a health check, and the stop signal is the one that begins a drain."""
     found = dict(map(tuple, instructions()))
 
-    assert "5570" in found["HEALTHCHECK"]
+    port = re.search(r"HARMOVID_METRICS_PORT=(\d+)", found["ENV"])
+    assert port is not None
+    assert f":{port[1]}/livez" in found["HEALTHCHECK"]
     assert found["STOPSIGNAL"] == "SIGTERM"
 
 
@@ -47,8 +49,14 @@ def test_the_image_is_built_without_a_package_index() -> None:
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 
     assert "--no-index" in text
-    assert set(re.findall(r"EXTRA=([a-z-]+)", text)) <= set(PROJECT["optional-dependencies"])
-    assert set(re.findall(r"'\.\[([a-z-]+)\]'", text)) == {"server", "server-gpu"}
+    named = re.findall(r"EXTRA=([a-z,-]+[a-z])", text) + re.findall(r"'\.\[([a-z,-]+)\]'", text)
+    assert {extra for each in named for extra in each.split(",")} == {
+        "server",
+        "server-gpu",
+        "metrics",
+        "dashboard",
+    }
+    assert {"server", "server-gpu", "metrics", "dashboard"} <= set(PROJECT["optional-dependencies"])
 
 
 def test_shell_scripts_parse() -> None:
