@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Callable, Dict, Tuple
 
 from harmovid_server.metrics.numbers import Numbers
@@ -54,6 +55,11 @@ class Listener:
             address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             daemon_threads = True
             request_queue_size = 64
+
+            def server_bind(self) -> None:
+                """Bind, and do not look up the machine's name as HTTPServer does: that may ask the network."""
+                TCPServer.server_bind(self)
+                self.server_name, self.server_port = address[0], int(self.server_address[1])
 
         self._server = Server(address, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)

@@ -165,6 +165,19 @@ def test_live_and_ready_are_different_questions(pages: Pages) -> None:
     assert "main has said nothing" in said
 
 
+def test_no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to bind nor to answer is a name server asked."""
+
+    def asked(*_: object) -> str:
+        raise AssertionError("a name was looked up")
+
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    monkeypatch.setattr(socket, "gethostbyaddr", asked)
+    made = Pages()
+    assert made.get("/livez")[0] == 503
+    made.listener.close()
+
+
 def test_only_reading_is_possible(pages: Pages) -> None:
     """There are three pages; others are not found, and other methods are not answered."""
     assert pages.get("/metrics") == (200, "harmovid_ready 1\n")
