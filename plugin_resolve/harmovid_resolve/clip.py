@@ -240,7 +240,10 @@ def _video_items(timeline: Any) -> Iterator[Tuple[int, Any]]:
 
 
 def _track_of(timeline: Any, item: Any) -> int:
-    """Return the number of the video track that an item is on; 0 for none."""
+    """Return the number of the video track that an item is on; 0 for none. Before 19.0 all items are gone through."""
+    if has(item, "GetTrackTypeAndIndex"):
+        kind, index = (*listed(item, "GetTrackTypeAndIndex"), "", 0)[:2]
+        return int(index) if kind == "video" else 0
     own = text(item, "GetUniqueId")
     return next((track for track, other in _video_items(timeline) if text(other, "GetUniqueId") == own), 0)
 

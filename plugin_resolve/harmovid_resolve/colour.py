@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Dict, Mapping, Tuple
 
+from harmovid_resolve.calls import table
 from harmovid_resolve.clip import Clip, properties
 from harmovid_resolve.contract import Colour, Task
 from harmovid_resolve.errors import HostError
@@ -120,7 +121,7 @@ def of_render(session: Session, clip: Clip, task: Task) -> Colour:
     Raises:
         HostError: the project says no space that the server knows, or renders images for a display.
     """
-    settings = session.settings()
+    settings = _settings(session, clip, task)
     found = _read(settings, properties(clip.media))
     if task.colour_space:
         return _with(found, task.colour_space)
@@ -145,15 +146,22 @@ def of_render(session: Session, clip: Clip, task: Task) -> Colour:
     )
 
 
-def tags(session: Session, rendered: bool) -> Dict[str, str]:
-    """Return the clip properties that tell Resolve what rendered frames are in when they come back; those of files are
-    the source clip's.
-    """
-    settings = session.settings()
-    if not rendered or settings.get("colorScienceMode") not in MANAGED:
+def tags(session: Session, clip: Clip, task: Task) -> Dict[str, str]:
+    """Return the clip properties that tell Resolve what frames that it rendered are in when they come back."""
+    settings = _settings(session, clip, task)
+    if settings.get("colorScienceMode") not in MANAGED:
         return {}
     space, gamma = _output_of(settings)
     return {INPUT: space, **({INPUT_GAMMA: gamma} if _separate(settings) else {})}
+
+
+def _settings(session: Session, clip: Clip, task: Task) -> Dict[str, str]:
+    """Return the settings that a render follows: graded frames those of the clip's timeline where it has its own."""
+    found = session.settings()
+    if task.source != "graded":
+        return found
+    own = {str(name): str(value) for name, value in table(clip.timeline, "GetSetting").items()}
+    return {**found, **own} if own.get("useCustomSettings") == "1" else found
 
 
 def _read(settings: Mapping[str, str], clip: Mapping[str, str]) -> Colour:

@@ -83,6 +83,11 @@ def check(clip: Clip, task: Task) -> None:
                 f"{clip.name} is in a colour group, whose grade a take would get a second time.",
                 fix="Choose the way `track` or the source `source`.",
             )
+        if whole(clip.item, "GetFusionCompCount"):
+            raise HostError(
+                f"{clip.name} has a Fusion composition, which a take would get a second time.",
+                fix="Choose the way `track` or the source `source`.",
+            )
 
 
 class Readback:
@@ -124,7 +129,7 @@ class Readback:
         kept = Kept(self._aspects(clip, task, bin_, track))
         warnings: List[str] = []
         try:
-            media = self._import(bin_, clip, result, warnings)
+            media = self._import(bin_, clip, task, result, warnings)
             holder = self._placed(clip, task, media, result, track, warnings)
             _mark(holder, task, result, warnings)
         except BaseException as error:
@@ -155,7 +160,7 @@ class Readback:
         taken = [whole(item, "GetStart") <= last and first < whole(item, "GetEnd") for item in items]
         return 0 if any(taken) else self._track
 
-    def _import(self, bin_: Bin, clip: Clip, result: Result, warnings: List[str]) -> Any:
+    def _import(self, bin_: Bin, clip: Clip, task: Task, result: Result, warnings: List[str]) -> Any:
         """Import the files into the bin and return the media pool clip."""
         session = self._session
         folder = bin_.folder() or act(session.pool, "AddSubFolder", act(session.pool, "GetRootFolder"), BIN)
@@ -177,12 +182,12 @@ class Readback:
             lambda: text(media, "GetName"), lambda: act(media, "SetClipProperty", "Clip Name", name), name
         ):
             warnings.append(f"Resolve did not name the result {name}.")
-        self._tag(clip, media, result, warnings)
+        self._tag(clip, task, media, result, warnings)
         return media
 
-    def _tag(self, clip: Clip, media: Any, result: Result, warnings: List[str]) -> None:
+    def _tag(self, clip: Clip, task: Task, media: Any, result: Result, warnings: List[str]) -> None:
         """Tell Resolve what the pixels are in."""
-        wanted = colour.tags(self._session, result.rendered)
+        wanted = colour.tags(self._session, clip, task) if result.rendered else {}
         if not result.rendered:
             own = properties(clip.media)
             wanted = {name: own[name] for name in COPIED if own.get(name)}
@@ -233,6 +238,8 @@ class Readback:
             if whole(clip.item, "GetFusionCompCount"):
                 warnings.append(f"the Fusion composition of {clip.name} is not on the result.")
         _copy_sizing(clip.item, new, warnings)
+        if _shows_through(clip):
+            warnings.append(f"{clip.name} shows through the result above it: switch the clip off.")
         self._track = track
         return new
 
@@ -308,6 +315,13 @@ def _copy_sizing(item: Any, new: Any, warnings: List[str]) -> None:
             values[name],
         ):
             warnings.append(f"{name} of the result is not the clip's: set it to {values[name]}.")
+
+
+def _shows_through(clip: Clip) -> bool:
+    """Return whether a clip is not opaque, so that it would be seen through its own result on a track above it."""
+    shown = table(clip.item, "GetProperty")
+    alpha = properties(clip.media).get("Alpha mode", "").lower() not in ("", "none", "ignore")
+    return alpha or float(shown.get("Opacity", 100)) < 100 or bool(shown.get("CompositeMode", 0))
 
 
 def _mark(holder: Any, task: Task, result: Result, warnings: List[str]) -> None:

@@ -115,11 +115,23 @@ def test_what_is_not_known_is_refused(film: Film, how: Any, settings: dict, said
 
 
 def test_what_comes_back_says_what_it_is_in(film: Film) -> None:
-    """Rendered frames are tagged with the output space where the project manages colour; files keep their clip's."""
+    """Rendered frames are tagged with the output space where the project manages colour."""
+    clip = clip_of(film.host.wrap(film.timeline), film.host.wrap(film.item))
     film.project.settings.update({**SPLIT, "colorSpaceOutput": "Rec.709", "colorSpaceOutputGamma": "Linear"})
-    assert colour.tags(film.session(), True) == {"Input Color Space": "Rec.709", "Input Gamma": "Linear"}
-    assert colour.tags(film.session(), False) == {}
+    assert colour.tags(film.session(), clip, film.task()) == {
+        "Input Color Space": "Rec.709", "Input Gamma": "Linear",
+    }  # fmt: skip
     film.project.settings.update({"separateColorSpaceAndGamma": "0", "colorSpaceOutput": "ACEScct"})
-    assert colour.tags(film.session(), True) == {"Input Color Space": "ACEScct"}
+    assert colour.tags(film.session(), clip, film.task()) == {"Input Color Space": "ACEScct"}
     film.project.settings["colorScienceMode"] = "davinciYRGB"
-    assert colour.tags(film.session(), True) == {}
+    assert colour.tags(film.session(), clip, film.task()) == {}
+
+
+def test_a_timeline_may_have_settings_of_its_own(film: Film) -> None:
+    """Graded frames are rendered on it and follow them; the clip's own pixels are rendered with the project's."""
+    film.timeline.settings.update(useCustomSettings="1", colorSpaceOutput="ACEScct")
+    settings = {**RCM, "colorSpaceOutput": "Rec.709 Gamma 2.4"}
+    assert of(film, colour.of_render, settings, {}, source="graded").space == "ACEScct"
+    assert of(film, colour.of_render, settings, {}, source="source").space == "g24_rec709"
+    film.timeline.settings["useCustomSettings"] = "0"
+    assert of(film, colour.of_render, settings, {}, source="graded").space == "g24_rec709"

@@ -63,7 +63,9 @@ def test_a_track_has_the_grade_and_the_sizing(film: Film) -> None:
     film.item.properties.update(ZoomX=1.25, Pan=12.0, Opacity=50.0)
     film.item.group = model.ColorGroup("day")
     film.project.groups.append(film.item.group)
-    assert run(film, way="track") == []
+    assert run(film, way="track") == [
+        "plate.[1001-1010].exr shows through the result above it: switch the clip off."
+    ]
     track = film.timeline.tracks["video"][-1]
     (item,) = track.items
     assert (track.name, len(film.timeline.tracks["video"])) == ("HarmoVid v001", 3)
@@ -183,6 +185,25 @@ def test_a_clip_in_a_colour_group_gets_no_graded_take(film: Film) -> None:
     assert (outcome.state, outcome.folder) == ("failed", "")
     assert "is in a colour group" in outcome.text
     assert film.run(CopyClient(), way="take", source="source")[0].state == "returned"
+
+
+def test_a_graded_take_of_a_composition_is_refused(film: Film) -> None:
+    """The composition is in the graded frames already, and the take would get it again."""
+    film.host.wrap(film.item).AddFusionComp()
+    outcome = film.run(CopyClient(), way="take", source="graded")[0]
+    assert (outcome.state, outcome.folder) == ("failed", "")
+    assert "has a Fusion composition" in outcome.text
+
+
+@pytest.mark.parametrize("changes", [{"Opacity": 50.0}, {"CompositeMode": 5}, {"Alpha mode": "Straight"}])
+def test_what_shows_through_is_said(film: Film, changes: dict) -> None:
+    """Under its result on a track a clip that is not opaque is seen twice: the sentence says what to do."""
+    if "Alpha mode" in changes:
+        film.clip.properties.update(changes)
+    else:
+        film.item.properties.update(changes)
+    (warning,) = run(film, way="track")
+    assert "shows through the result above it: switch the clip off" in warning
 
 
 def test_clips_of_a_batch_share_a_track(film: Film) -> None:
