@@ -33,6 +33,10 @@ grades and markers, media pool, Deliver page, presets, queue.
 a sentence, and nothing in the project differs), or **returned** (the call was made again or does not matter, and the
 project is as after a run without failure).
 
+Not known of a real one: whether a saved preset holds folder and name of the Deliver page, too; the stand-in takes
+it that it does. Before Resolve 19.1 presets cannot be deleted: there the settings of the Deliver page are not put back,
+and the run says so.
+
 """
 
 

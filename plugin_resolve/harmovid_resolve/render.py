@@ -182,9 +182,15 @@ class Render:
         session, project = self._session, self._session.project
         size = clip.resolution if all(clip.resolution) else (1920, 1080)
         if self._with_presets():
+            name = _name("EXR")
             with tempfile.TemporaryDirectory() as place:
-                path = exr_preset.write(place, _name("EXR"), layer, frames[0], size)
-                act(session.resolve, "ImportRenderPreset", path)
+                act(
+                    session.resolve,
+                    "ImportRenderPreset",
+                    exr_preset.write(place, name, layer, frames[0], size),
+                )
+            # The text says that the import loads it, too; where it does not, this does.
+            tell(project, "LoadRenderPreset", name)
         else:
             self._warn(NOT_PUT_BACK)
         self._codec()
@@ -199,7 +205,8 @@ class Render:
         act(project, "SetRenderSettings", {"ExportVideo": True, "ExportAudio": False})
         if all(clip.resolution):
             act(project, "SetRenderSettings", {"FormatWidth": size[0], "FormatHeight": size[1]})
-        act(project, "SetRenderSettings", {"ExportAlpha": True})
+        if not tell(project, "SetRenderSettings", {"ExportAlpha": True}):
+            self._warn("Resolve writes no alpha channel.")
         job = act(project, "AddRenderJob")
         act(project, "StartRendering", [job], isInteractiveMode=False)
         self._watch(str(job), clip.name, raw, frames[1] - frames[0] + 1)

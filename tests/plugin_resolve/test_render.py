@@ -118,7 +118,7 @@ def test_a_clip_of_another_size_is_not_scaled(film: Film) -> None:
         ({"lying_settings": frozenset({"TargetDir"})}, "Resolve wrote 0 of 6 frames"),
         ({"append_errors": True}, "Resolve refused AppendToTimeline"),
         ({"exclusive_end": False}, "Resolve put .* on a timeline"),
-        ({"refused_settings": frozenset({"ExportAlpha"})}, "Resolve refused SetRenderSettings"),
+        ({"refused_settings": frozenset({"TargetDir"})}, "Resolve refused SetRenderSettings"),
     ],
 )
 def test_what_resolve_says_is_not_believed(quirks: dict, said: str, tmp_path: Path) -> None:
@@ -160,6 +160,22 @@ def test_a_stale_deliver_page_does_not_matter(film: Film) -> None:
     before = snapshot(film.host)
     rendered(film)
     assert len(names(film)) == 6
+    assert difference(before, snapshot(film.host)) == []
+
+
+def test_a_refused_alpha_is_said(tmp_path: Path) -> None:
+    """The picture is there, and the missing channel has a sentence."""
+    film = Film(tmp_path, quirks=Quirks(refused_settings=frozenset({"ExportAlpha"})))
+    rendered(film)
+    assert len(names(film)) == 6
+    assert film.said == ["Resolve writes no alpha channel."]
+
+
+def test_a_page_that_was_never_used(film: Film) -> None:
+    """A Deliver page without folder and name has none afterwards: a saved preset holds both, it is read here."""
+    film.project.deliver.settings.clear()
+    before = snapshot(film.host)
+    rendered(film)
     assert difference(before, snapshot(film.host)) == []
 
 
