@@ -139,7 +139,9 @@ class Job:
     @property
     def starved(self) -> bool:
         """Whether the worker may be unable to go on before more frames come."""
-        return bool(self.to_show) or (self.counts[RECEIVED] <= self.lookahead and self.counts[WANT] > 0)
+        if not self.to_show:
+            return self.counts[RECEIVED] <= self.lookahead and self.counts[WANT] > 0
+        return sum(not self.wants(number) for number in self._flight) <= self.lookahead
 
     @property
     def waits_for_first(self) -> bool:
