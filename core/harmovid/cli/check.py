@@ -21,6 +21,7 @@ from harmovid.cli.parser import colorspace_of, exr_layers_of, layers_of, matte_c
 from harmovid.context import Context
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan
+from harmovid.frames import FrameRange
 from harmovid.job import FOREGROUND_MATTE, MATTE, EngineInfo, OutputSpec
 from harmovid.settings import Settings
 from harmovid.storage.journal import has_journals
@@ -75,7 +76,7 @@ def run(
         _colour(found, found.plan, settings)
         _output(found, found.plan, args)
         _options(found, engine, args)
-        _prepared(found, engine, args, settings)
+        _prepared(found, engine, args, settings, known=choice.engine is not None)
     code = exits.JOB_FAILED if found.all_problems() else exits.OK
     _print(found, choice, console)
     console.result(_answer(found, choice, code))
@@ -172,12 +173,10 @@ def _existing(found: Findings, plan: FilePlan, overwrite: bool) -> None:
     existing = plan.existing()
     if not existing or overwrite:
         return
-    said = f"{len(existing)} results are there already, frames {existing}"
-    if has_journals(plan.out.folder):
-        found.waits_for_journal = True
-        found.notes.append(f"{said}; if they are of this job, interrupted, it goes on, else it is refused")
-    else:
-        found.problems.append(OutputError(f"{said}.", fix="Add --overwrite, or write to another folder."))
+    found.waits_for_journal = has_journals(plan.out.folder)
+    if not found.waits_for_journal:
+        said = f"{len(existing)} results are there already, frames {existing}."
+        found.problems.append(OutputError(said, fix="Add --overwrite, or write to another folder."))
 
 
 def _needed_bytes(found: Findings, plan: FilePlan, field_layers: bool) -> int:
@@ -201,18 +200,38 @@ def _options(found: Findings, engine: EngineInfo, args: argparse.Namespace) -> N
         found.problems.append(error)
 
 
-def _prepared(found: Findings, engine: EngineInfo, args: argparse.Namespace, settings: Settings) -> None:
-    """Prepare the job as the run would: what it refuses and nothing above has found is a problem, too."""
+def _prepared(
+    found: Findings, engine: EngineInfo, args: argparse.Namespace, settings: Settings, known: bool
+) -> None:
+    """Prepare the job as the run would: what it refuses and nothing above has found is a problem, too.
+
+    Args:
+        found: takes it.
+        engine: whose job it is.
+        args: the parsed command line.
+        settings: the client's settings in force.
+        known: whether this is the engine that would be used; with another one the job's journal has another name.
+    """
     try:
-        warnings = prepare(args, engine, settings).warnings
+        job = prepare(args, engine, settings)
     except OutputError as error:
-        if not found.waits_for_journal and not any(isinstance(p, OutputError) for p in found.problems):
+        if found.waits_for_journal and not known:
+            found.notes.append(f"{error.message} If they are of this job, interrupted, it goes on.")
+        elif not any(isinstance(p, OutputError) for p in found.problems):
             found.problems.append(error)
     except HarmoVidError as error:
         if not found.problems:
             found.problems.append(error)
     else:
-        found.notes += warnings
+        found.notes += job.warnings
+        if found.waits_for_journal:
+            there = job.plan.existing()
+            rest = set(job.frames).difference(there)
+            makes = f"frames {FrameRange(rest)}" if rest else "none"
+            found.notes.append(
+                f"{len(there)} results of this job are there, frames {there}: it makes {makes}, and those whose inputs "
+                "have changed"
+            )
 
 
 def _print(found: Findings, choice: Choice, console: Console) -> None:

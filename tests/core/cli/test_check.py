@@ -139,10 +139,28 @@ def test_results_that_are_there_are_a_problem_unless_they_may_go(
 
     assert codes(check(capsys, *line)[1]) == [(None, "output")]
     assert check(capsys, *line, "--overwrite")[0] == 0
+    # Another job's journal makes them no results of this one.
     (out / ".harmovid-0123456789ab.journal").touch()
+    assert codes(check(capsys, *line)[1]) == [(None, "output")]
+
+
+def test_results_of_the_job_itself_are_told(
+    server: ReferenceServer, plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a run in which a frame failed the check says which are there and which would be made."""
+    third = plate / "p.0003.exr"
+    kept = third.read_bytes()
+    third.unlink()
+    line = ["deflicker", str(plate), "-o", f"{plate.parent / 'out'}/", "--frames", "1-6", "--engine", "null"]
+    line += ["--server", server.address]
+    assert main([*line, "-q"]) == 3
+    third.write_bytes(kept)
+
     code, answer = check(capsys, *line)
+
     assert code == 0
-    assert "1 results are there already, frames 3" in answer["notes"][0]
+    (said,) = [note for note in answer["notes"] if "results" in note]
+    assert said.startswith("5 results of this job are there, frames 1-2,4-6: it makes frames 3")
 
 
 def test_mapped_inputs_are_told_as_the_servers_own(
