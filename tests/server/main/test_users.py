@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, Dict, List
@@ -235,3 +236,14 @@ def test_a_line_that_cannot_be_written_is_counted_and_jobs_go_on(
 def test_a_full_disk_is_told_and_not_raised() -> None:
     """/dev/full takes nothing: the write is reported as lost, not raised."""
     assert not AuditLog(Path("/dev/full")).write("one")
+
+
+def test_the_page_lists_every_event_of_the_audit_log(repo: Path) -> None:
+    """docs/server.md names the events that the server writes, and no others."""
+    sources = (repo / "server" / "harmovid_server" / "main").glob("*.py")
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    written = set(re.findall(r'audit\(\s*"([^"]+)"', code)) | set(re.findall(r'"(key \w+)"', code))
+    page = (repo / "docs" / "server.md").read_text(encoding="utf-8")
+    table = page.split("**The audit log**")[1].split("| event |")[1].split("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([^`]+)`", row)} == written
