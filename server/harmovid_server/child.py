@@ -1,4 +1,4 @@
-"""The first line of every child process of main.
+"""The start of every child process of main.
 
 config, link = enter(sys.argv[1:])
 """
@@ -16,9 +16,9 @@ from harmovid_server.ipc import IpcClient, die_with_parent
 
 
 def enter(arguments: Sequence[str]) -> Tuple[Config, IpcClient]:
-    """Do what every child does first: tie its life to main's, read settings, set up its log, open the link.
+    """Set up a child process: make it end with main, read the settings, set up logging, open the link.
 
-    Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; children ignore both, main ends them.
+    Ctrl-C in a terminal and systemd's SIGTERM reach the whole process group; children ignore both, and main ends them.
     """
     parser = argparse.ArgumentParser(description="A child process of the HarmoVid server; main starts it.")
     for flag in ("--link", "--name", "--settings"):

@@ -1,7 +1,7 @@
-"""The doctor's checks of an installation that can compute: pixel libraries, GPU, engines, ports, disk.
+"""The checks of `harmovid doctor` for a server: pixel libraries, GPU, engines, ports, disk.
 
-`harmovid doctor` finds them by the entry point group `harmovid.doctor`. Where `harmovid[server]` is not installed
-there is one line that says so, and nothing else here is checked.
+`harmovid doctor` finds them by the entry point group `harmovid.doctor`. If `harmovid[server]` is not installed, one
+line says so, and the other checks are skipped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SERVER_PACKAGES = (
     ("opencv-python-headless", "cv2"),
     ("numba", "numba"),
 )
-# How long nvidia-smi may take; it hangs when a driver is broken.
+# Time limit for nvidia-smi; it hangs if a driver is broken.
 NVIDIA_SMI_S = 10.0
 
 
@@ -40,7 +40,7 @@ def _installed() -> bool:
 
 
 def server_packages(_: Settings) -> Iterator[Finding]:
-    """Yield the server's packages; where there are none, that this machine can only use other servers."""
+    """Yield the server's packages; without them, that this machine can only use other servers."""
     if not _installed():
         yield Finding(
             "server part", WARN, "not installed: jobs need --server",
@@ -52,7 +52,7 @@ def server_packages(_: Settings) -> Iterator[Finding]:
             "server part", WARN, f"runs on Linux, this is {sys.platform}", "Use --server with a Linux server."
         )
     for distribution, module in SERVER_PACKAGES:
-        # OpenCV comes in several distributions with the same module; the plain one does as well.
+        # Several distributions of OpenCV have the same module; the plain one works as well.
         name = next(
             (n for n in (distribution, distribution.replace("-headless", "")) if version_of(n)), distribution
         )
@@ -74,7 +74,7 @@ def colour(_: Settings) -> Iterator[Finding]:
 
 
 def gpu(_: Settings) -> Iterator[Finding]:
-    """Yield the graphics cards and what ONNX Runtime can use; having none is fine for today's engines."""
+    """Yield the GPUs and what ONNX Runtime can use; the engines that ship also run without a GPU."""
     if not _installed():
         return
     tool = shutil.which("nvidia-smi")
@@ -120,7 +120,7 @@ def _cards(tool: str) -> Finding:
 
 
 def engines(_: Settings) -> Iterator[Finding]:
-    """Yield every engine that this installation offers, loaded for real, and what it runs on."""
+    """Yield every engine of this installation after loading it, and what it runs on."""
     if not _installed():
         return
     from harmovid_server.engines import check  # needs numpy
@@ -132,7 +132,7 @@ def engines(_: Settings) -> Iterator[Finding]:
 
 
 def server_settings(_: Settings) -> Iterator[Finding]:
-    """Yield what a server started here would meet: its ports, its keys, its disk."""
+    """Yield whether a server could start here: its ports, its keys, its disk."""
     if not _installed() or sys.platform != "linux":
         return
     try:
@@ -174,7 +174,7 @@ def _server_keys(config: Any) -> Iterator[Finding]:
 
 
 def _read_keys(name: str, path: str) -> Finding:
-    """Return whether the server's key file or its list can be used as they are, file modes included."""
+    """Return whether the server's key file and key list can be used, file modes included."""
     from harmovid import keys
 
     try:

@@ -4,7 +4,7 @@ metadata.
     over = put_over(frames, plan, relit)
     over.frame, over.part, over.window
 
-Where matte and foreground are 0 the background's pixels are the file's own, to the bit; so are all its other
+Where matte and foreground are 0 the background's pixels are bit-identical to the file's; so are all its other
 channels.
 """
 
@@ -32,12 +32,12 @@ class Composite:
     """The background's file with the foreground in it.
 
     Attributes:
-        frame: the whole frame.
+        frame: the complete frame.
         part, window: where the picture is in it.
-        clamped_values: results that the background's pixel type could not hold.
-        added_light_pixels: pixels where light of the foreground lies beside its matte and was added.
-        left_out_light_pixels: such pixels outside a matte that was given beside the foreground's own alpha: they
-            are not of the foreground, so their light is left out.
+        clamped_values: results beyond the range of the background's pixel type.
+        added_light_pixels: pixels outside the matte where light of the foreground was added.
+        left_out_light_pixels: such pixels whose light was left out, because a separate matte excludes them although
+            the foreground's own alpha does not.
     """
 
     frame: exr.ExrFrame
@@ -52,7 +52,7 @@ def put_over(frames: Frames, plan: Plan, relit: Relit) -> Composite:
     """Return C(F, B, M) of the relit target, the layer "bg", and the target's matte.
 
     Raises:
-        FrameRefused: a background whose channels cannot take a picture larger than its data window.
+        FrameRefused: the background's channels cannot be enlarged beyond its data window.
     """
     background = frames[BACKGROUND]
     layer = plan.rules.layer(background.headers, BACKGROUND)
@@ -99,9 +99,9 @@ def _uncovered(front: RGB, matte: Plane, picture: Picture) -> npt.NDArray[np.boo
 
 
 def _front(relit: Relit, primaries: Sequence[float]) -> Tuple[RGB, bool]:
-    """Return the foreground's linear planes in the background's primaries; whether they are multiplied by M.
+    """Return the foreground's linear planes in the background's primaries, and whether they are multiplied by M.
 
-    Colours that are multiplied by an alpha of their own, where another matte is given, are divided by it
+    If a separate matte is given, colours that are multiplied by the foreground's own alpha are divided by it
     first.
     """
     picture = relit.picture
@@ -125,7 +125,7 @@ def _moved(planes: RGB, source: Box, target: Box) -> RGB:
 
 
 def _kept(new: Sequence[Plane], old: Sequence[Plane], covered: npt.NDArray[np.bool_]) -> List[Plane]:
-    """Return `new` in the types of `old`; what is not covered is `old` to the bit, NaN payloads included."""
+    """Return `new` in the types of `old`; uncovered pixels are bit-identical to `old`, NaN payloads included."""
     result = []
     for fresh, before in zip(new, old):
         narrow = fresh.dtype == np.float32 and before.dtype == np.float16

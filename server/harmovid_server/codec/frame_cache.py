@@ -1,8 +1,7 @@
-"""Decoded frames that a codec child holds between measuring a frame and finishing it.
+"""Decoded frames that a codec child keeps between measuring a frame and finishing it.
 
-Frames are finished in the order they were measured, some time later. When the room is used up, a cache that
-drops its oldest frame drops the very frame that is wanted next, and never hits; this one turns the newest
-away.
+Frames are finished in the order in which they were measured, some time later. If the cache is full and dropped its
+oldest frame, it would drop the one that is needed next and never hit; so it refuses the newest instead.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class FrameCache:
         self._held: Dict[Key, Frames] = {}
 
     def put(self, key: Key, frames: Frames) -> bool:
-        """Hold a frame if there is room; return whether it is held."""
+        """Keep a frame if there is space; return whether it is kept."""
         self.take(key)
         size = _pixel_bytes(frames)
         if self._used_bytes + size > self._budget_bytes:
@@ -34,14 +33,14 @@ class FrameCache:
         return True
 
     def take(self, key: Key) -> Optional[Frames]:
-        """Return a frame and hold it no longer; None where it is not held."""
+        """Return a frame and remove it from the cache; None if it is not there."""
         frames = self._held.pop(key, None)
         if frames is not None:
             self._used_bytes -= _pixel_bytes(frames)
         return frames
 
     def forget(self, job: str) -> None:
-        """Let all frames of a job go."""
+        """Remove all frames of a job."""
         for key in [key for key in self._held if key[0] == job]:
             self.take(key)
 

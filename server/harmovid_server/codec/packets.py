@@ -1,11 +1,11 @@
-"""What the pool and a codec child say to each other over a socketpair: a msgpack map, then raw arrays.
+"""Messages between the pool and a codec child over a socketpair: a msgpack map, then raw arrays.
 
     send(sock, {"task": "proxy", ...}, [field_bytes])
     body, arrays = receive(sock, deadline_s=time.monotonic() + 60)
 
-On the wire: uint32 length | msgpack `{"body": map, "arrays": [[dtype, shape], ...]}` | array | array | ...
-A child decodes other people's files and may be in anybody's hands after that, so what it says is bounded and
-checked before an array is made. Nothing is ever unpickled.
+Format: uint32 length | msgpack `{"body": map, "arrays": [[dtype, shape], ...]}` | array | array | ...
+A child decodes untrusted files and may be compromised by them, so the size of its messages is limited, and they are
+checked before an array is made. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Body = Dict[str, Any]
 Arrays = List[npt.NDArray[Any]]
 
 HEAD_BYTES = 1 << 20
-"""Longest head: task, paths, facts and warnings of one frame take a few KiB."""
+"""Limit of the msgpack map: task, paths, facts and warnings of one frame take a few KiB."""
 
 ARRAYS_BYTES = 1 << 30
-"""All arrays of one message together; a proxy of six layers at 1080 lines takes 100 MiB."""
+"""Limit of all arrays of one message together; a proxy of six layers at 1080 lines takes 100 MiB."""
 
 _PREFIX = struct.Struct("<I")
 _DTYPES = ("<f4", "|u1")
@@ -51,10 +51,10 @@ class PeerGoneError(EOFError):
 
 
 def send(sock: socket.socket, body: Body, arrays: Sequence[npt.NDArray[Any]] = ()) -> None:
-    """Send one message; raise `PeerGoneError` when nobody is there to take it.
+    """Send one message; raise `PeerGoneError` if the other end is closed.
 
     Args:
-        arrays: float32 or uint8, any shape up to four axes; copied only where not contiguous.
+        arrays: float32 or uint8, any shape up to four axes; copied only if not contiguous.
     """
     whole = [np.ascontiguousarray(array) for array in arrays]
     described = [[array.dtype.str, list(array.shape)] for array in whole]
@@ -72,12 +72,12 @@ def receive(sock: socket.socket, deadline_s: Optional[float] = None) -> Tuple[Bo
     """Return the next message.
 
     Args:
-        deadline_s: `time.monotonic()` by which the whole message must be here; None waits for ever.
+        deadline_s: `time.monotonic()` by which the whole message must have arrived; None waits for ever.
 
     Raises:
         PeerGoneError: the other end closed.
         TimeoutError: the deadline passed.
-        ProtocolError: the message is not one that `send` makes.
+        ProtocolError: the message does not have the form that `send` makes.
     """
     (length,) = _PREFIX.unpack(_take(sock, _PREFIX.size, deadline_s))
     if length > HEAD_BYTES:
@@ -101,7 +101,7 @@ def _take(sock: socket.socket, count: int, deadline_s: Optional[float]) -> bytea
     view = memoryview(data)
     while view:
         if deadline_s is not None:
-            # A timeout of 0 would mean "do not block", which is another error.
+            # A timeout of 0 would mean "do not block", which raises another error.
             sock.settimeout(max(deadline_s - time.monotonic(), 1e-3))
         try:
             got = sock.recv_into(view)

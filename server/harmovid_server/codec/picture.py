@@ -1,11 +1,10 @@
-"""One frame's layers as decoded, and what they mean together: which pixels are relit, by which alpha and
-mask.
+"""The decoded layers of one frame, and which pixels are changed, with which alpha and mask.
 
-    layers = load(paths, plan)               # {layer: ExrFrame}, judged against each other
+    layers = load(paths, plan)               # {layer: ExrFrame}, checked against each other
     picture = Picture.of(layers, plan)
     picture.rgb, picture.alpha, picture.gate
 
-Both measuring and finishing look at a frame through this module, so they cannot disagree.
+Measuring and finishing both use this module, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ Read = TypeVar("Read")
 
 
 def load(paths: Mapping[str, Path], plan: Plan) -> Dict[str, exr.ExrFrame]:
-    """Decode the inputs in `paths`, the target among them, after their headers have been judged together.
+    """Decode the inputs in `paths`, which include the target, after checking their headers together.
 
     Raises:
-        FrameError: naming the input, for a file that is missing, damaged, refused, or of another format.
+        FrameError: a file is missing, damaged, refused, or of another format; the error names the input.
     """
     order = sorted(paths, key=lambda name: name != plan.target)
     plan.rules.judge({name: _named(name, exr.read_header, paths[name]) for name in order})
@@ -60,7 +59,7 @@ def layer_planes(frame: exr.ExrFrame, layer: exr.Layer) -> Tuple[RGB, Box]:
 
 
 def matte_plane(frame: exr.ExrFrame, plan: Plan, name: str, window: Optional[Box] = None) -> Plane:
-    """Return the channel of a matte input as it lies in `window`, 0 beyond its own; None is its own window."""
+    """Return a matte's channel for `window` (None: its own data window), 0 outside its data window."""
     found = plan.rules.matte(frame.headers, name)
     pixels = exr.matte_plane(frame, found)[0]
     return pixels if window is None else exr.moved(pixels, frame.parts[found.part].header.data_window, window)
@@ -68,17 +67,17 @@ def matte_plane(frame: exr.ExrFrame, plan: Plan, name: str, window: Optional[Box
 
 @dataclass(frozen=True)
 class Picture:
-    """The target of one frame with what belongs to it, all in the target's data window.
+    """The target of one frame with its alpha and matte, all in the target's data window.
 
     Attributes:
         layer: which channels of which part.
         rgb: its three planes `(H, W)`, half or float32, as in the file.
         window: data window of that part.
-        alpha: plane by which the colours are multiplied or beside which they mean nothing; None where every
-            pixel counts.
+        alpha: plane by which the colours are multiplied, or which marks the pixels that count; None if every pixel
+            counts.
         divide: the colours are multiplied by `alpha`.
-        matte: the foreground's matte, where the engine works on one.
-        gate: pixels where this is 0 are not relit; beyond `alpha` and the mask.
+        matte: the foreground's matte, if the engine works on a foreground.
+        gate: pixels where this is 0 are not changed, in addition to `alpha` and the mask.
     """
 
     layer: exr.Layer
@@ -91,10 +90,10 @@ class Picture:
 
     @classmethod
     def of(cls, frames: Frames, plan: Plan, view: Optional[exr.Layer] = None) -> Picture:
-        """Look at a frame.
+        """Return the picture of a frame.
 
-        The alpha of a plate that is no foreground is not used: light counts whether or not it hides anything (fire and
-        glows have alpha 0, scans are written as RGBA), and in every frame alike.
+        The alpha of a plate that is not a foreground is ignored, in every frame: fire and glows have alpha 0, and scans
+        are written as RGBA.
 
         Args:
             frames: its decoded inputs.
@@ -102,7 +101,7 @@ class Picture:
             view: the picture of another view of the target; None is the one that is measured.
 
         Raises:
-            FrameRefused: no such picture, or a foreground without any matte.
+            FrameRefused: there is no such picture, or a foreground has no matte.
         """
         frame = frames[plan.target]
         layer = view or plan.rules.layer(frame.headers, plan.target)

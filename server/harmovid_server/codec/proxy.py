@@ -1,4 +1,4 @@
-"""Measure one frame: its layers at proxy size as engines see them, and the facts worth telling.
+"""Measure one frame: its layers at proxy size for engines, and facts for the report.
 
 small = measure(frames, plan)
 small.images["plate"]       # (h, w, 3) float32, scene-linear in the target's primaries, unassociated
@@ -26,12 +26,12 @@ from harmovid_server.codec.working import linear_planes, space_in
 Float32 = npt.NDArray[np.float32]
 
 ALPHA_FLOOR = 1e-4
-"""Mean alpha below which a proxy pixel has no colour of its own: the quotient would be noise."""
+"""Below this mean alpha a proxy pixel gets no colour, because the quotient would be noise."""
 
 
 @dataclass
 class Measured:
-    """One frame at proxy size; images and mattes as `engines.base.ProxyFrame` wants them.
+    """One frame at proxy size; images and mattes for `engines.base.ProxyFrame`.
 
     `facts`: the target's "display" and "data" windows, counts "nan" and "inf", "notes" (sentences that begin with
     the input's name) and "solid" (inputs whose matte is "white" or "black" everywhere in this frame).
@@ -50,7 +50,7 @@ def measure(frames: Frames, plan: Plan) -> Measured:
         plan: the job's.
 
     Raises:
-        FrameError: an input without the channels it needs, named.
+        FrameError: an input lacks channels; the error names it.
     """
     chosen = plan.rules.judge({name: frame.headers for name, frame in frames.items()})
     result = Measured(facts={"notes": list(chosen.remarks), "solid": {}})
@@ -82,7 +82,7 @@ def _measure_target(frames: Frames, plan: Plan, display: Box, result: Measured) 
 def _unassociated(means: Float32) -> Float32:
     """Return `(h, w, 3)` colours of `(h, w, 4)` means of premultiplied colours and alpha.
 
-    The quotient of the two means is the mean of the colours weighted by alpha, and is steady where alpha is
+    The quotient of the two means is the mean of the colours weighted by alpha, so it is stable even if alpha is
     small in single pixels.
     """
     alpha = means[..., 3:]
@@ -102,7 +102,7 @@ def _measure_image(name: str, frames: Frames, plan: Plan, display: Box, result: 
 def _measure_matte(
     name: str, frames: Frames, plan: Plan, display: Box, chosen: Chosen, result: Measured
 ) -> None:
-    """Measure one matte input; say which channel it is where its content decided that."""
+    """Measure one matte input; note which channel it is if the content decided that."""
     found = chosen.mattes[name]
     plane, channel = exr.matte_plane(frames[name], found)
     if channel != found.channel:
@@ -123,7 +123,7 @@ def _note_solid(name: str, plane: Plane, result: Measured) -> None:
 
 
 def _reduced(plane: Plane, window: Box, display: Box, lines: int) -> Float32:
-    """Return a matte at proxy size, 0..1: what is not covered, or no number, counts as 0."""
+    """Return a matte at proxy size, 0..1; uncovered pixels and NaN count as 0."""
     small = area_means([plane], window, display, proxy_size(display, lines))
     clipped: Float32 = np.clip(small.means[..., 0] * small.coverage, 0.0, 1.0)
     return clipped

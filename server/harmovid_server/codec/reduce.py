@@ -1,11 +1,11 @@
-"""Full-resolution planes to proxy size by exact area averages, blind to NaN and infinity.
+"""Full-resolution planes to proxy size by exact area averages, ignoring NaN and infinity.
 
     small = area_means([r, g, b, a], data_window, display_window, (width, height))
     small.means       # (h, w, 4) float32
     small.coverage    # (h, w) float32, 0..1
 
-The numpy loops here are the slow twin; `reduce_numba.py` holds the same loops compiled, which read half
-floats without a float32 copy of the picture. The two agree within `PARITY`.
+The numpy loops here are the reference implementation; `reduce_numba.py` has compiled loops, which read half floats
+without a float32 copy of the picture. Both agree within `PARITY`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Float64 = npt.NDArray[np.float64]
 Box = Tuple[int, int, int, int]
 
 PARITY = 1e-5
-"""Relative tolerance between the twins: float32 sums of a few thousand values against float64 ones."""
+"""Relative tolerance between both implementations: float32 sums of a few thousand values against float64."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Reduced:
     """A picture at proxy size.
 
     Attributes:
-        means: `(h, w, planes)` float32, the mean over the covered part of each proxy pixel; 0 where none is.
-        coverage: `(h, w)` float32, the share of each proxy pixel that lies in the data window and is finite.
-        nan, inf: values of all planes, whole data window, that are NaN or infinite.
+        means: `(h, w, planes)` float32, the mean over the covered part of each proxy pixel; 0 where nothing is covered.
+        coverage: `(h, w)` float32, the share of each proxy pixel that is in the data window and finite.
+        nan, inf: number of NaN and infinite values in all planes over the whole data window.
     """
 
     means: Float32
@@ -43,30 +43,30 @@ class Reduced:
 
 
 class Kernels(Protocol):
-    """The inner loop, in two makes."""
+    """The inner loop, in two implementations."""
 
     def area_sums(
         self, plane: Plane, good: Optional[npt.NDArray[np.bool_]], rows: Float64, columns: Float64
     ) -> Tuple[Float32, bool]:
-        """Return sums over areas; `NumpyKernels.area_sums` has the words."""
+        """Return sums over areas; see `NumpyKernels.area_sums`."""
 
 
 class NumpyKernels:
-    """The slow twin."""
+    """The reference implementation, in numpy."""
 
     def area_sums(
         self, plane: Plane, good: Optional[npt.NDArray[np.bool_]], rows: Float64, columns: Float64
     ) -> Tuple[Float32, bool]:
-        """Sum `plane` over the cells between neighbouring edges; pixels cut by an edge count by their share.
+        """Sum `plane` over the cells between neighbouring edges; pixels cut by an edge count in proportion.
 
         Args:
             plane: `(H, W)` half or float32.
             good: `(H, W)` which pixels count; None for all.
-            rows, columns: rising edges in pixels, within 0..H and 0..W.
+            rows, columns: ascending edges in pixels, within 0..H and 0..W.
 
         Returns:
-            `(len(rows) - 1, len(columns) - 1)` sums, and whether all values that count are finite, beyond the
-            cells too; where not, the sums are of no use. False may also mean that sums were too large.
+            `(len(rows) - 1, len(columns) - 1)` sums, and whether all values that count are finite, also outside
+            the cells; if not, the sums are invalid. False may also mean that sums overflowed.
         """
         values = plane.astype(np.float64) if good is None else np.where(good, plane, 0).astype(np.float64)
         if not np.isfinite(values).all():
@@ -85,7 +85,7 @@ def _overlaps(edges: Float64, count: int) -> Float64:
 
 @lru_cache(maxsize=1)
 def best_kernels() -> Kernels:
-    """Return the compiled loops, or numpy's where numba or the processor cannot run them."""
+    """Return the compiled loops, or numpy's if numba or the CPU cannot run them."""
     try:
         from harmovid_server.codec.reduce_numba import NumbaKernels
     except ImportError:
@@ -94,7 +94,7 @@ def best_kernels() -> Kernels:
 
 
 def proxy_size(display: Box, lines: int) -> Tuple[int, int]:
-    """Return (width, height) of a format's proxy: at most `lines` high, same shape, never enlarged."""
+    """Return (width, height) of a format's proxy: at most `lines` high, same aspect ratio, never enlarged."""
     width, height = display[2] - display[0], display[3] - display[1]
     small = min(lines, height)
     return max(1, round(width * small / height)), small
@@ -115,7 +115,7 @@ def area_means(
         window: the planes' data window, plate pixels, x1/y1 exclusive.
         display: the display window, which the proxy covers.
         size: (width, height) of the proxy.
-        kernels: the make of inner loops; the fastest there is if not given.
+        kernels: the implementation of the inner loops; default the fastest available.
     """
     loops = kernels or best_kernels()
     rows, row_shares = _edges(window[1], window[3], display[1], display[3], size[1])

@@ -1,8 +1,7 @@
-"""The compiled loops of `reduce.py`. Imported by it only; needs numba, and F16C on x86.
+"""The compiled loops of `reduce.py`, which alone imports them; needs numba, and F16C on x86.
 
-A plane is read once, row by row, straight from half floats; the inner loops have no branches, so that the
-compiler uses vector instructions. Compiled code is cached on disk beside this package, or where
-`NUMBA_CACHE_DIR` says.
+A plane is read once, row by row, directly as half floats; the inner loops have no branches, so that the compiler can
+use vector instructions. Compiled code is cached on disk beside this package, or in `NUMBA_CACHE_DIR`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Float64 = npt.NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., Any])
 
 if binding.get_process_triple().startswith("x86") and not binding.get_host_cpu_features().get("f16c"):
-    # Without the instruction LLVM calls a runtime function that numba does not link.
+    # Without this instruction LLVM calls a runtime function that numba does not link.
     raise ImportError("this processor has no F16C instructions")
 
 _ALL_GOOD = np.zeros((0, 0), np.bool_)
@@ -32,7 +31,7 @@ def _compiled(function: F) -> F:
 
 
 def _load(context: Any, value: Any) -> Any:
-    """Return float32 as it is, and uint16 as the half float whose bits it holds."""
+    """Return float32 unchanged, and uint16 as the half float with the same bits."""
     if value == types.float32:
         return types.float32(types.float32), lambda _context, _builder, _signature, args: args[0]
 
@@ -73,7 +72,7 @@ def _area_sums(
     """Fill `out` as `reduce.NumpyKernels.area_sums` does: rows of a cell first, then along the columns.
 
     Returns:
-        whether all sums of rows are finite, over the whole width, of rows beyond the cells too.
+        whether the sums of all rows over the whole width are finite, also of rows outside the cells.
     """
     line = np.zeros(plane.shape[1], np.float32)
     masked = good.shape[0] > 0
@@ -100,7 +99,7 @@ def _area_sums(
 
 @_compiled
 def _line_sums(line: Float32, edges: Float64, out: Float32) -> None:
-    """Sum `line` between neighbouring edges, the pixels at both ends by their share."""
+    """Sum `line` between neighbouring edges, the pixels at both ends in proportion."""
     start = edges[0]
     first = int(start)
     for i in range(out.shape[0]):

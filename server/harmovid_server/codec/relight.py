@@ -1,7 +1,7 @@
-"""Apply an engine's answer to the target of one frame, at full resolution, where it acts and nowhere else.
+"""Apply an engine's answer to the target of one frame, at full resolution; other pixels stay untouched.
 
 relit = relight(frames, plan, light)
-relit.stored       # planes as the file stores them; the file's own arrays where nothing was to be done
+relit.stored       # planes as the file stores them; the file's own arrays if nothing changed
 relit.linear       # the same as scene-linear light
 """
 
@@ -27,14 +27,14 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Relit:
-    """The target after relighting.
+    """The target with the field applied.
 
     Attributes:
-        picture: what it was before.
-        space: how it is stored.
+        picture: the target before.
+        space: its colour space.
         stored, linear: its colours, planes `(H, W)` of the target's data window.
-        stops: `(H, W, 3)` what was applied, strength and masks included; None where nobody asked for it.
-        counts: facts for the report, empty where nothing was done.
+        stops: `(H, W, 3)` the stops applied, strength and masks included; None if they are not needed.
+        counts: facts for the report, empty if nothing was done.
     """
 
     picture: Picture
@@ -46,7 +46,7 @@ class Relit:
 
 
 def relight(frames: Frames, plan: Plan, light: LightingField, view: Optional[exr.Layer] = None) -> Relit:
-    """Return the target with the field applied as the plan says.
+    """Return the target with the field applied according to the plan.
 
     Args:
         frames: decoded inputs of one frame.
@@ -55,7 +55,7 @@ def relight(frames: Frames, plan: Plan, light: LightingField, view: Optional[exr
         view: the picture of another view of the target, which gets the same field; None is the one measured.
 
     Raises:
-        FrameError: a layer without the channels it needs.
+        FrameError: a layer lacks channels.
         ColourError: a colour space that the configuration does not know.
     """
     picture = Picture.of(frames, plan, view)
@@ -74,7 +74,7 @@ def relight(frames: Frames, plan: Plan, light: LightingField, view: Optional[exr
 def _applied(
     linear: RGB, light: LightingField, picture: Picture, mask: Optional[Plane], plan: Plan
 ) -> Tuple[RGB, Optional[Float32], ApplyReport]:
-    """Return relit planes, the stops if they are to be delivered, and what happened."""
+    """Return the changed planes, the stops if they are to be delivered, and a report."""
     origin = picture.window[:2]
     alpha, divide, strength = picture.alpha, picture.divide, plan.strength
     if not plan.field_layers:
@@ -85,13 +85,13 @@ def _applied(
     stops = field_stops(
         linear, light, origin=origin, alpha=alpha, premultiplied=divide, mask=mask, strength=strength
     )
-    # The delivered stops are what is applied, so that applying them to the plate gives the same picture.
+    # The delivered stops themselves are applied, so that applying them to the plate gives the same picture.
     relit, done = apply_stops(linear, stops)
     return relit, stops, done
 
 
 def _mask(frames: Frames, plan: Plan, picture: Picture) -> Optional[Plane]:
-    """Return the weights of relighting `(H, W)` float32 0..1, or None where all is relit in full."""
+    """Return the weights of the change `(H, W)` float32 0..1, or None if they are 1 everywhere."""
     mask = None
     if "mask" in frames:
         mask = np.clip(matte_plane(frames["mask"], plan, "mask", picture.window).astype(np.float32), 0, 1)

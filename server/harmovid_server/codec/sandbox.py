@@ -1,11 +1,10 @@
-"""What makes a codec child expendable: its own process image, few rights, little memory, one thread.
+"""Limits for a codec child: its own process image, few rights, little memory, one thread.
 
     process = subprocess.Popen(command, env=environment(), ...)     # in the parent
     confine(headroom_bytes)                                          # in the child, before the first file
 
-OpenEXR lists 38 security advisories for 2026 alone, and a crash or an out-of-memory in a decoder is not
-seen as a
-vulnerability by its authors: the process that opens other people's files must be able to die without harm.
+OpenEXR lists 38 security advisories for 2026 alone, and its authors do not treat a crash or exhausted memory in a
+decoder as a vulnerability. So the process that opens untrusted files must be able to die without harm.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import resource
 from typing import Dict
 
 OPEN_FILES = 32
-"""Standard streams, the socketpair, one frame's layers and its result; libraries keep a few more."""
+"""Open files: standard streams, the socketpair, one frame's layers and its result; libraries keep a few more."""
 
 OOM_SCORE = 500
-"""Of 1000 (proc(5), oom_score_adj): when memory runs out, a decoder dies rather than the server around it."""
+"""Out of 1000 (proc(5), oom_score_adj): if memory runs out, a decoder is killed rather than the server."""
 
 _KEPT = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_CACHE_HOME",
@@ -26,23 +25,23 @@ _KEPT = (
     "LD_LIBRARY_PATH", "OCIO", "NUMBA_CACHE_DIR", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS",
 )  # fmt: skip
 
-# Frames run side by side, one thread each: that beats several threads on one frame (docs/architecture.md).
+# Frames run in parallel with one thread each, which is faster than several threads on one frame.
 _ONE_THREAD = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENIMAGEIO_THREADS",
 )  # fmt: skip
 
 
 def environment() -> Dict[str, str]:
-    """Return a child's environment: what libraries need to be found, nothing else, one thread each."""
+    """Return a child's environment: only what is needed to find libraries, and one thread per library."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, **dict.fromkeys(_ONE_THREAD, "1")}
 
 
 def confine(headroom_bytes: int) -> None:
-    """Limit this process for good: address space, open files, no core files (they would hold users' frames).
+    """Limit this process permanently: address space, open files, no core files (they would contain users' frames).
 
     Args:
-        headroom_bytes: address space beyond what is mapped now; libraries are to be imported before.
+        headroom_bytes: address space beyond what is mapped now; import libraries before the call.
     """
     _lower(resource.RLIMIT_AS, _mapped_bytes() + headroom_bytes)
     _lower(resource.RLIMIT_NOFILE, OPEN_FILES)

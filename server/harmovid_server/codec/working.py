@@ -1,13 +1,11 @@
 """The working space of a job: scene-linear light with the target's own primaries (docs/architecture.md, 2).
 
     space = space_in(frames, plan, layer)
-    linear = linear_planes(picture.rgb, space, picture.alpha)    # the very same planes where they are it
-    already stored = stored_planes(relit, linear, picture, space)        # back again, untouched pixels to
-    the bit
+    linear = linear_planes(picture.rgb, space, picture.alpha)                # the same planes if linear already
+    stored = stored_planes(relit, linear, picture.rgb, space, picture.alpha) # unchanged pixels bit-identical
 
-The target's pixels are never converted to be relit. Other layers are converted to its primaries, after
-averaging where that is the same. A named colour space that is not linear is taken to linear light pixel
-by pixel.
+The target's pixels are never converted to other primaries. Other layers are converted to the target's, after averaging
+if that gives the same. A named colour space that is not linear is converted to linear light pixel by pixel.
 """
 
 from __future__ import annotations
@@ -26,20 +24,20 @@ Float32 = npt.NDArray[np.float32]
 
 
 def space_in(frames: Frames, plan: Plan, layer: str) -> Space:
-    """Return how `layer` is stored; raise `ColourError` for a name that the configuration does not know."""
+    """Return how `layer` is stored; raise `ColourError` if the configuration does not know its name."""
     frame = frames[layer]
     part = frame.parts[plan.rules.layer(frame.headers, layer).part]
     return space_of(plan.colorspace.get(layer, ""), part.header.chromaticities)
 
 
 def linear_planes(rgb: RGB, space: Space, alpha: Optional[Plane], target: Optional[Space] = None) -> RGB:
-    """Return stored planes `(H, W)` as scene-linear light; the very same planes where they are that already.
+    """Return stored planes `(H, W)` as scene-linear light; the same planes if they are linear already.
 
     Args:
         rgb: half or float32, as stored.
         space: how they are stored.
-        alpha: what they are multiplied by, or None; they are so again afterwards.
-        target: in whose primaries a space that is not linear comes out; None is its own.
+        alpha: what they are multiplied by, or None; the result is multiplied by it, too.
+        target: whose primaries the result has if the space is not linear; None is its own.
     """
     if space.linear:
         return rgb
@@ -48,12 +46,12 @@ def linear_planes(rgb: RGB, space: Space, alpha: Optional[Plane], target: Option
 
 
 def stored_planes(relit: RGB, linear: RGB, stored: RGB, space: Space, alpha: Optional[Plane]) -> RGB:
-    """Return relit linear planes as `space` stores them, in the stored planes' types.
+    """Return changed linear planes in `space`, in the stored planes' types.
 
     Args:
         relit: linear planes after relighting.
-        linear: the same before it.
-        stored: the file's own; pixels that were not changed are taken from there, to the bit.
+        linear: the same before relighting.
+        stored: the file's own planes; unchanged pixels are taken from there, bit-identical.
         space: how they are stored.
         alpha: what they are multiplied by, or None.
     """
@@ -68,7 +66,7 @@ def stored_planes(relit: RGB, linear: RGB, stored: RGB, space: Space, alpha: Opt
 
 
 def _merged(new: Plane, old: Plane, changed: npt.NDArray[np.bool_]) -> Plane:
-    """Return `new` in the type of `old` where changed, clamped to what half holds, and `old` elsewhere."""
+    """Return `new` where changed, in the type of `old` and clamped to the range of half, and `old` elsewhere."""
     if old.dtype == np.float16:
         new = exr.to_half(new)[0]
     return np.where(changed, new, old)

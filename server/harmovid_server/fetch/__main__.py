@@ -1,7 +1,7 @@
 """The fetch process: copies frames from shared storage into the spool. Runs only where roots are set.
 
-It speaks for shared inputs as the front does for sent ones: `received`, `source_failed`, `receive_failed`. A
-process of its own, because a network drive that hangs must not stop main with it.
+For shared inputs it sends the same messages as the front does for sent ones: `received`, `source_failed`,
+`receive_failed`. It is a separate process, because a hanging network drive must not stop main.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def fetch(link: IpcClient, roots: Roots, spool: Path, message: Dict[str, Any]) -
         size, crc = copy(handle, input_path(spool, message["job"], message["layer"], frame), link.beat_if_due)
         link.send("received", **about, size=size, crc=crc)
     except FileNotFoundError:
-        # The job's folder has gone: it was cancelled while we copied.
+        # The job's folder is gone: the job was cancelled during the copy.
         return
     except OSError as error:
         link.send("receive_failed", **about, error=_failed(error, frame).to_wire(), size=0)

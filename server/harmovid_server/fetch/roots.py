@@ -1,14 +1,14 @@
-"""Shared storage: named roots that the server mounts itself, so that frames need not travel.
+"""Shared storage: named roots that the server mounts too, so that frames need not be sent.
 
     roots = Roots({"show": "/srv/show"})
     pattern = roots.check("show:seq/010/plate.####.exr")     # InputError when it is not allowed
     handle = roots.open(pattern, 1001)
     size, crc = copy(handle, target_path, beat)
 
-A client names a root and a relative pattern, never a path. Each folder on the way is opened by itself,
-relative to the one before, without following symbolic links (openat with O_NOFOLLOW), so that neither ".."
-nor a link, nor a folder swapped for a link at the wrong moment, leads out of the root. The frame is copied
-into the spool; from there on it is like one that was sent. No other process opens a path that a client named.
+A client names a root and a relative pattern, never a path. Each folder of the path is opened on its own, relative to
+the one before, without following symbolic links (openat with O_NOFOLLOW), so that neither ".." nor a link, nor a folder
+replaced by a link at the wrong moment, leads out of the root. The frame is copied into the spool and then treated like
+one that was sent. No other process opens a path that a client has named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harmovid.storage.checksums import crc32
 from harmovid_server.spool import PART
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a named pipe that somebody put there must not hang.
+# O_NONBLOCK: opening a named pipe must not hang.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _COPY_BYTES = 1 << 20
 
@@ -47,7 +47,7 @@ class Roots:
         self._folders: Dict[str, str] = dict(folders)
 
     def check(self, text: str) -> SharedPattern:
-        """Return what "root:folder/name.####.exr" means.
+        """Parse and check "root:folder/name.####.exr".
 
         Raises:
             InputError: no such root, an absolute path, "." or ".." in it, or a pattern that cannot be read.
@@ -68,7 +68,7 @@ class Roots:
         """Return a file descriptor of one frame's file, which the caller closes.
 
         Raises:
-            FrameMissing: no such file, or one that may not be read, or one behind a link.
+            FrameMissing: there is no such file, it may not be read, or a link leads to it.
             FrameRefused: a folder, a device, a pipe, or an empty file.
         """
         handle = self._open(pattern, frame)
@@ -83,7 +83,7 @@ class Roots:
         shown = f"{pattern.root}:{'/'.join((*pattern.folders, name))}"
         handle = -1
         try:
-            # The root itself is the operator's setting and may be a link.
+            # The root itself is a setting of the server and may be a link.
             handle = os.open(self._folders[pattern.root], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             for folder in pattern.folders:
                 inner = os.open(folder, _FOLDER, dir_fd=handle)
@@ -105,7 +105,7 @@ def copy(handle: int, target: Path, beat: Callable[[], None]) -> Tuple[int, int]
     """Copy an open file to `target`, by a temporary name, and return its size and crc32.
 
     Args:
-        beat: called after each MiB, so that a slow disk is not taken for a dead process.
+        beat: called after each MiB, so that a slow disk does not look like a dead process.
 
     Raises:
         OSError: the file cannot be read, or the disk is full.

@@ -1,4 +1,4 @@
-"""The front process: sockets only. Wire in and out, sessions, credit, files into and out of the spool.
+"""The front process: sockets, sessions, credit, and files into and out of the spool.
 
-`front.py` is its loop; no pixels, no engine and no job in here.
+`front.py` is its event loop. It handles no pixels, no engines and no jobs.
 """

@@ -11,7 +11,7 @@ from harmovid_server.front.malloc import tune
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve until main says goodbye or is gone."""
+    """Serve until main sends `bye` or is gone."""
     config, link = enter(arguments)
     tune()
     front = Front(config, link)

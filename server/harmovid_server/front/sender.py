@@ -1,7 +1,6 @@
-"""What goes out to clients: small messages are queued for a slow peer, large ones are sent now or not at all.
+"""Messages to clients: small ones are queued for a slow peer, large ones are sent at once or not at all.
 
-No send waits. A peer that takes nothing for too long, or that is gone, is reported through `lost`, which ends its
-session.
+No send waits. A peer that accepts nothing for too long, or is gone, is reported through `lost`, which ends its session.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from harmovid_server.logs import about
 log = logging.getLogger("harmovid.front")
 
 OUTBOX_MESSAGES = 2048
-"""Messages kept for a peer that reads too slowly; one more and its session ends. Credit bounds bulk."""
+"""Messages queued for a slow peer; with one more its session ends. File data is limited by credit."""
 
 CHANNELS = (TO_CLIENT_CONTROL, TO_CLIENT_DATA)
 
@@ -62,7 +61,7 @@ class ClientSender:
         self._flush(session, channel)
 
     def flush(self) -> None:
-        """Send what waits, as far as the peers take it."""
+        """Send queued messages, as far as the peers accept them."""
         self.waiting = False
         for session in list(self._sessions.by_token.values()):
             for channel in CHANNELS:
@@ -90,7 +89,7 @@ class ClientSender:
         try:
             parts = wire.encode(kind, body)
         except ProtocolError:
-            # Only the report comes from outside this process; without it the result can still be used.
+            # Only the report comes from another process; without it the result can still be used.
             log.exception("a report does not fit the wire", extra=about(job=body["job"], frame=body["frame"]))
             parts = wire.encode(kind, {**body, "report": {}})
         outcome = try_send(self._sockets[TO_CLIENT_DATA], session.data, parts)
@@ -116,7 +115,7 @@ class ClientSender:
             self.answer(channel, routing_id, "ERROR", {"scope": "session", "error": wire.error_body(error)})
 
     def close(self) -> None:
-        """Close the sockets, letting the last messages leave."""
+        """Close the sockets after sending the last messages."""
         for socket in self._sockets.values():
             socket.close(linger=500)
 

@@ -1,8 +1,7 @@
-"""The clients that the front knows: who they are, when they were heard, what is on its way to and from them.
+"""Sessions of clients: their user, when they last sent something, and the files being sent and received.
 
-A session is made by HELLO, joined by a data socket through ATTACH, and ended by BYE, by silence, or by a
-message that the wire does not allow. Routing ids only say where to send to; the session and its user say what
-is allowed.
+HELLO starts a session, ATTACH adds a data socket, and BYE, silence, or a message that the protocol does not allow ends
+it. Routing ids are only addresses; the session and its user decide what is allowed.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ REQUESTS_OPEN = 64
 """Requests that a session may have unanswered."""
 
 CREDIT_LEAST_BYTES = 2 * wire.CHUNK_BYTES
-"""Less could stall: credit comes back a chunk at a time, and a sender may wait for room for a whole one."""
+"""Less could stall: credit is returned per chunk, and a sender may wait until it has enough for a whole one."""
 
 BUSY_RETRY_S = 10.0
 
 
 @dataclass
 class Delivery:
-    """One result on its way to a client: where it lies, how far it is sent, how often it was refused.
+    """One result being sent to a client: its file, the position, how often the client has refused it.
 
-    `sums` are the checksums of its chunks, where its file has them.
+    `sums` are the checksums of its chunks, if stored with the file.
     """
 
     job: str
@@ -57,7 +56,7 @@ class Delivery:
 
 @dataclass
 class Session:
-    """One client. `credit` is what it may still send, `owed` what it will be granted again."""
+    """One client. `credit` is the number of bytes that it may still send, `owed` the number to be granted again."""
 
     token: bytes
     user: str
@@ -79,11 +78,11 @@ class Session:
     )
 
     def routing_id(self, channel: str) -> Optional[bytes]:
-        """Return where to send on control or data."""
+        """Return the routing id on the control or data socket."""
         return self.control if channel == wire.TO_CLIENT_CONTROL else self.data
 
     def forget_job(self, job: str) -> None:
-        """Drop what is on its way for one job, in both directions."""
+        """Drop all transfers of one job, in both directions."""
         self.needs = {key: limit for key, limit in self.needs.items() if key[0] != job}
         if self.upload is not None and self.upload.key[0] == job:
             self.upload.ignore()
@@ -114,7 +113,7 @@ class Sessions:
         """Make a session for a control socket.
 
         Raises:
-            ServerBusy: there are as many as there may be.
+            ServerBusy: the limit of sessions is reached.
         """
         if len(self.by_token) >= self._at_most:
             raise ServerBusy(
@@ -128,10 +127,10 @@ class Sessions:
         return session
 
     def attach(self, session: Session, data: bytes, credit: int) -> None:
-        """Join a data socket to a session, in place of an earlier one, and grant it credit to send.
+        """Connect a data socket to a session, in place of an earlier one, and grant it upload credit.
 
-        A quarter of what is left, between 2 and 16 MiB: the first clients get the most, the last ones enough,
-        and the sum stays within the credit pool plus 2 MiB each.
+        The credit is a quarter of what is left in the pool, between 2 and 16 MiB: the first clients get the most, the
+        last ones enough, and the sum stays within the pool plus 2 MiB each.
         """
         if session.data is not None:
             self.by_data.pop(session.data, None)
@@ -143,7 +142,7 @@ class Sessions:
         session.credit, session.owed, session.send_credit = session.grant, 0, credit
 
     def close(self, session: Session) -> None:
-        """Forget a session."""
+        """Remove a session."""
         session.close()
         self._credit_pool += session.grant
         session.grant = 0

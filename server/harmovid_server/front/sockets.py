@@ -1,7 +1,7 @@
 """The two public sockets: their options (docs/wire.md, "Sockets"), reading one message, sending one message.
 
 control, data = bind(context, config, pair, ports)
-incoming = receive(control)                        # None when nothing is there
+incoming = receive(control)                        # None if there is none
 try_send(control, routing_id, parts)               # SENT, FULL or GONE; never waits
 """
 
@@ -29,14 +29,14 @@ SENT, FULL, GONE = "sent", "full", "gone"
 _PARTS = 3
 """Routing id, header, payload."""
 
-# libzmq makes routing ids of a zero byte and four more. A peer that brought its own is not one of our
-# clients, and could ask for the id of somebody who has just left.
+# libzmq's own routing ids are a zero byte and four more. A peer that sets its own is not one of our clients, and
+# could ask for the id of a client that has just left.
 _MADE_ID_BYTES = 5
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """One message as it came: from whom, by which key ("" without keys), and its parts (None: not two)."""
+    """One received message: the sender's routing id, its key ("" without keys), and the parts (None if not two)."""
 
     routing_id: bytes
     user: str
@@ -47,16 +47,16 @@ class Incoming:
 def bind(
     context: zmq.Context[Socket], config: Config, pair: Optional[KeyPair], ports: Tuple[int, int]
 ) -> Tuple[Socket, Socket, Tuple[int, int]]:
-    """Bind control and data and return them with the ports they got.
+    """Bind the control and data sockets; return them and their ports.
 
     Args:
-        ports: control and data port; 0 takes a free one.
+        ports: control and data port; 0 chooses a free one.
 
     Raises:
-        InputError: the address is taken or not ours.
+        InputError: the address is in use, or not one of this machine.
     """
     control, control_port = _bind(context, config.bind, ports[0], pair)
-    # A control port that was chosen says where the data port is to be found; a free one does not.
+    # With a chosen control port users expect the data port next to it; with a free one they do not.
     wanted = ports[1] or (control_port + 1 if config.port else 0)
     try:
         data, data_port = _bind(context, config.bind, wanted, pair)
@@ -67,14 +67,14 @@ def bind(
 
 
 def bind_local(data: Socket, folder: Path) -> str:
-    """Open the data socket to clients on this machine as well, by a shorter way than TCP; return its path.
+    """Bind the data socket to a Unix socket, too, for clients on this machine; return its path.
 
     Args:
         data: the bound data socket.
-        folder: a private folder: who may not enter it comes by TCP.
+        folder: a private folder; clients that may not enter it use TCP.
 
     Returns:
-        "" where there is no such way: the path would be too long.
+        the path, or "" if it would be too long.
     """
     path = folder / f"data-{secrets.token_hex(8)}"
     if len(os.fsencode(path)) > IPC_PATH_BYTES:
@@ -121,7 +121,7 @@ def _bind(
 
 
 def receive(socket: Socket) -> Optional[Incoming]:
-    """Return the next message, or None. Parts beyond the third are dropped one by one, never collected."""
+    """Return the next message, or None. Parts beyond the third are dropped one by one, never stored."""
     try:
         frame = socket.recv(flags=zmq.DONTWAIT, copy=False)
     except zmq.Again:
@@ -153,7 +153,7 @@ def _property(frame: zmq.Frame, name: str) -> str:
 
 
 def try_send(socket: Socket, routing_id: bytes, parts: Sequence[Any]) -> str:
-    """Send without waiting. FULL: the peer reads too slowly, try later. GONE: nobody is there."""
+    """Send without waiting. FULL: the peer reads too slowly, try later. GONE: the peer is disconnected."""
     try:
         socket.send_multipart([routing_id, *parts], flags=zmq.DONTWAIT, copy=False)
     except zmq.Again:

@@ -1,6 +1,6 @@
-"""One file on its way in: META, chunks straight into a temporary file of the spool, the whole checksum.
+"""One file being received: META, chunks written directly to a temporary file of the spool, the checksum of the file.
 
-Nothing is collected in memory. An error is answered for this file only; the rest of the file is then ignored chunk by
+The file is not kept in memory. An error concerns this file only; the rest of the file is then ignored chunk by
 chunk, because the client may already have sent it.
 """
 
@@ -19,13 +19,13 @@ from harmovid_server.spool import PART
 
 
 class Upload:
-    """A file that is being received. `target` is None for one that nobody wants (any more): it is ignored."""
+    """A file that is being received. `target` is None if it is not needed (any more): then it is ignored."""
 
     def __init__(self, key: Tuple[str, str, int], size: int, crc: int, target: Optional[Path]) -> None:
-        """Make room for the file at once, so that a full disk is known before a byte has travelled.
+        """Reserve disk space for the file at once, so that a full disk is noticed before any byte is sent.
 
         Raises:
-            OSError: the temporary file cannot be made, or there is no room for it.
+            OSError: the temporary file cannot be created, or there is no space for it.
         """
         self.key = key
         self.size = size
@@ -42,7 +42,7 @@ class Upload:
             try:
                 os.posix_fallocate(self._handle, 0, size)
             except OSError as error:
-                # Some file systems cannot keep room (ZFS); there a full disk is met while writing.
+                # Some file systems cannot reserve space (ZFS); there a full disk is noticed while writing.
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                     self.ignore()
                     raise
@@ -53,12 +53,12 @@ class Upload:
         return self._target is None
 
     def take(self, offset: int, crc: int, data: Buffer) -> bool:
-        """Write one chunk; True when the file is whole, checked and renamed into place.
+        """Write one chunk; return True if the file is then complete, checked and renamed into place.
 
         Raises:
-            FrameCorrupt: a checksum does not fit, or chunks came out of order; the rest is ignored from now
-            on. OSError: it could not be written; the rest is ignored from now on. ProtocolError: more bytes
-            than META said.
+            FrameCorrupt: a checksum does not match, or chunks are out of order; the rest of the file is ignored.
+            OSError: it could not be written; the rest of the file is ignored.
+            ProtocolError: more bytes than META announced.
         """
         self.arrived += len(data)
         if self.arrived > self.size:
@@ -95,17 +95,17 @@ class Upload:
         return True
 
     def tell_failure(self) -> None:
-        """Report why the file was not taken, once the client has done with it.
+        """Report why the file was refused, once the client has finished sending it.
 
-        Earlier would be too early: a file that is asked for again while it is still being sent looks to the
-        client like one that it is sending already.
+        Not earlier: if a file is requested again while it is still being sent, the client assumes that it is already
+        sending it.
         """
         failure, self.failure = self.failure, None
         if failure is not None:
             failure()
 
     def ignore(self) -> None:
-        """Delete what has been written and only count what still comes."""
+        """Delete what has been written, and only count the remaining bytes."""
         if self._handle >= 0:
             os.close(self._handle)
             self._part.unlink(missing_ok=True)
