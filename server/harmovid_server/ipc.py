@@ -1,8 +1,8 @@
 """The link between main and its children: one ipc ROUTER in main, one DEALER in each child.
 
 A message is one msgpack map with the key "op"; docs/architecture.md 4.1 lists the ops and their fields. The
-socket lies in a private folder (mode 0700), so only our own processes can use it; a message is still checked for being
-a map with an "op", because a bug in a child must not stop main.
+socket is in a private folder (mode 0700), so only our own processes can use it. Still each message is checked to be a
+map with an "op", because a bug in a child must not stop main.
 
     router = IpcRouter(folder / "link")                     # in main
     router.send("worker-0.1", "start", job=..., ...)
@@ -31,7 +31,7 @@ Message = Dict[str, Any]
 
 BEAT_S = 1.0
 MISSED_BEATS = 3
-"""A child is replaced after this many silent beats (docs/architecture.md 4.1)."""
+"""A child that misses this many beats is replaced (docs/architecture.md 4.1)."""
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h."""
@@ -51,7 +51,7 @@ def pack(op: str, fields: Message) -> bytes:
 
 
 def unpack(data: bytes) -> Optional[Message]:
-    """Return the message in `data`, or None where it is not a map with an "op"."""
+    """Return the message in `data`, or None if it is not a map with an "op"."""
     try:
         message = msgpack.unpackb(data, raw=False, strict_map_key=False)
     except (ValueError, msgpack.UnpackException):
@@ -62,9 +62,9 @@ def unpack(data: bytes) -> Optional[Message]:
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when main is gone, whatever main died of.
+    """Let the kernel kill this process when main is gone, for whatever reason.
 
-    Where the parent is already gone, the process ends at once.
+    If the parent is already gone, exit at once.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -79,7 +79,7 @@ class IpcRouter:
         self.address = f"ipc://{path}"
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)
-        # Names are never used twice, so a late message can only come from the child it names.
+        # Names are never reused, so a late message can only come from the child that it names.
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SNDHWM, 0)
@@ -88,7 +88,7 @@ class IpcRouter:
         self.socket.bind(self.address)
 
     def send(self, name: str, op: str, **fields: Any) -> bool:
-        """Send without waiting; False where the child is gone, which missing heartbeats will show too."""
+        """Send without waiting; return False if the child is gone, which missing heartbeats will show too."""
         try:
             self.socket.send_multipart([name.encode(), pack(op, fields)], flags=_NO_WAIT)
         except zmq.ZMQError as error:
@@ -98,7 +98,7 @@ class IpcRouter:
         return True
 
     def receive(self, at_most: int = 1000) -> Iterator[Tuple[str, Message]]:
-        """Yield the (child name, message) pairs that have arrived, without waiting for more."""
+        """Yield the (child name, message) pairs that have arrived, without waiting."""
         for _ in range(at_most):
             try:
                 parts = self.socket.recv_multipart(flags=_NO_WAIT)
@@ -109,13 +109,13 @@ class IpcRouter:
                 yield parts[0].decode("utf-8", "replace"), message
 
     def close(self) -> None:
-        """Unbind and drop what was not sent; the children are gone or going."""
+        """Unbind and drop unsent messages; the children are gone or about to end."""
         self.socket.close()
         self._context.term()
 
 
 class IpcClient:
-    """A child's end. zmq sockets belong to one thread: the one that makes it sends, receives and beats."""
+    """A child's end. Used by one thread only, the one that creates it, as zmq sockets require."""
 
     def __init__(self, address: str, name: str) -> None:
         self.name = name
@@ -134,19 +134,19 @@ class IpcClient:
         self.socket.send(pack(op, fields), flags=_NO_WAIT)
 
     def beat_if_due(self) -> None:
-        """Send `beat` when a second has passed since the last one. Call at least a few times a second."""
+        """Send `beat` if a second has passed since the last one. Call this a few times a second."""
         now = time.monotonic()
         if now >= self._next_beat_s:
             self._next_beat_s = now + BEAT_S
             self.send("beat")
 
     def receive(self, timeout_ms: int = 0) -> Optional[Message]:
-        """Return the next message from main, or None when none comes within `timeout_ms`."""
+        """Return the next message from main, or None if none arrives within `timeout_ms`."""
         if not self.socket.poll(timeout_ms):
             return None
         return unpack(self.socket.recv(flags=_NO_WAIT))
 
     def close(self, linger_ms: int = 200) -> None:
-        """Close, after a moment in which queued messages may leave."""
+        """Close, after a moment for sending queued messages."""
         self.socket.close(linger=linger_ms)
         self._context.term()

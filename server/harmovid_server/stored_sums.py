@@ -1,11 +1,11 @@
-"""The checksums of a result's chunks, kept with its file: made once while it is written, sent by the front.
+"""The checksums of a result's chunks, stored with its file: computed once while it is written, sent by the front.
 
     crc = write_summed(path, data)           # in the codec child; returns the whole file's CRC-32
-    sums = read_sums(handle, size)           # in the front; None where the file system keeps no attributes
+    sums = read_sums(handle, size)           # in the front; None if the file system has no attributes
 
-They travel in the extended attribute `user.harmovid.sums` (xattr(7)): little-endian CRC-32 of each chunk of
-`wire.CHUNK_BYTES`. So the front reads a result's bytes only to send them, and what has changed on the disk since
-does not arrive unnoticed.
+They are stored in the extended attribute `user.harmovid.sums` (xattr(7)): little-endian CRC-32 of each chunk of
+`wire.CHUNK_BYTES`. So the front reads a result's bytes only once, to send them, and a later change on disk
+is noticed by the client.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ATTRIBUTE = "user.harmovid.sums"
 
 
 def write_summed(path: Path, data: bytes) -> int:
-    """Write a file and its chunks' checksums; return the CRC-32 of the whole.
+    """Write a file and the checksums of its chunks; return the CRC-32 of the file.
 
     Raises:
         OSError: it cannot be written.
@@ -33,17 +33,17 @@ def write_summed(path: Path, data: bytes) -> int:
         for start in range(0, len(view), CHUNK_BYTES):
             chunk = view[start : start + CHUNK_BYTES]
             sums.append(running.add(chunk))
-            # Just summed, so still in the processor's cache.
+            # The chunk is still in the CPU's cache.
             while chunk:
                 chunk = chunk[file.write(chunk) :]
-        # Some file systems keep no attributes, or not that many: the front then makes the sums itself.
+        # Some file systems have no attributes, or too little space for them: the front then computes the checksums.
         with contextlib.suppress(OSError):
             os.setxattr(file.fileno(), ATTRIBUTE, struct.pack(f"<{len(sums)}I", *sums))
     return running.whole
 
 
 def read_sums(handle: int, size: int) -> Optional[Tuple[int, ...]]:
-    """Return the CRC-32 of each chunk of an open file of `size` bytes; None where they are not known."""
+    """Return the CRC-32 of each chunk of an open file of `size` bytes; None if they are not stored."""
     count = -(-size // CHUNK_BYTES)
     try:
         packed = os.getxattr(handle, ATTRIBUTE)

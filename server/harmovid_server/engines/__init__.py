@@ -1,16 +1,16 @@
-"""Engines: each looks at small proxies of a shot and answers with lighting fields. `base` holds the contract.
+"""Engines: each measures small proxies of a shot and returns lighting fields. `base` defines the interface.
 
     from harmovid_server import engines
     for engine in engines.load():            # or load(["deflicker"], folders=["/srv/models"])
         print(engine.info.name, engine.proxy_lines)
 
-An engine comes from the entry point group `harmovid.engines` of any installed package, those of this one included:
+An engine comes from the entry point group `harmovid.engines` of any installed package, including this one:
 
     [project.entry-points."harmovid.engines"]
     relight = "my_package.relight:create"    # create() -> Engine, not yet activated
 
-or from a bundle of networks in a folder (`bundles`). An engine is imported when it is loaded: a server that offers
-only one of them pays only for that one.
+or from a bundle of networks in a folder (`bundles`). An engine is imported when it is loaded, so a server
+with only one engine imports only that one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine
 
 OURS = ("null", "deflicker", "harmonize", "harmonize-statistics")
-"""Hosts list engines in this order, then those of others by name."""
+"""Order of the engines that ship; others follow by name."""
 
 
 def names(folders: Iterable[str] = ()) -> List[str]:
@@ -37,13 +37,13 @@ def names(folders: Iterable[str] = ()) -> List[str]:
 
 
 def load(names: Optional[Iterable[str]] = None, folders: Iterable[str] = ()) -> List[Engine]:
-    """Return fresh engines, not yet activated: those named, in that order, or all of them.
+    """Return new engines, not yet activated: those named, in that order, or all of them.
 
     Args:
-        folders: bundles, or folders of bundles, beside the installed engines.
+        folders: bundles, or folders of bundles, in addition to the installed engines.
 
     Raises:
-        EngineUnknown: for a name that is nowhere. BundleError: a bundle that cannot be used, or a name used twice.
+        EngineUnknown: no engine has that name. BundleError: a bundle cannot be used, or a name is used twice.
     """
     entries, made = _entries(), _from_folders(folders)
     twice = sorted(set(entries) & set(made))

@@ -1,9 +1,9 @@
-"""Engines out of bundles: folders with trained networks and a manifest (`harmovid.bundle`).
+"""Engines from bundles: folders with trained networks and a manifest (`harmovid.bundle`).
 
-    engine = create(Path("/srv/models/relight"))               # the code that its `kind` names, given the manifest
-    networks = open_networks(folder, manifest, settings)       # in that code, when it is activated: role -> Network
+    engine = create(Path("/srv/models/relight"))               # made by the code for its `kind`
+    networks = open_networks(folder, manifest, settings)       # called by that code when activated: role -> Network
 
-What ships with the package is a bundle like any other. A new kind of networks is one line in `KINDS`.
+The bundle that ships with the package is like any other. A new kind of networks is one line in `KINDS`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ KINDS: Dict[str, str] = {
     "harmonizer": "harmovid_server.engines.harmonize:from_bundle",
     "diffusion": "harmovid_server.engines.diffusion:from_bundle",
 }
-"""A manifest's `kind` to "module:function" that makes an engine of it (`Factory`)."""
+"""`kind` of a manifest to the "module:function" that makes the engine (`Factory`)."""
 
 MIX = "; "
 
 
 class Factory(Protocol):
-    """What a kind names: an engine from a bundle, not yet activated; no file but the manifest is read."""
+    """A function that makes an engine from a bundle, not yet activated; it reads no file but the manifest."""
 
     def __call__(self, folder: Path, manifest: Manifest) -> Engine:
-        """Return the engine; raise `BundleError` for networks or a colour encoding that it does not take."""
+        """Return the engine; raise `BundleError` for networks or a colour encoding that it does not support."""
 
 
 def create(folder: Path) -> Engine:
@@ -63,7 +63,7 @@ def create(folder: Path) -> Engine:
 
 
 def check_colour(folder: Path, manifest: Manifest, served: Mapping[str, Any]) -> None:
-    """Raise `BundleError` where a bundle was trained in another colour encoding than the one served here."""
+    """Raise `BundleError` if a bundle was trained in another colour encoding than the server's."""
     if dict(manifest.colour) != dict(served):
         differing = [
             key for key in {**manifest.colour, **served} if manifest.colour.get(key) != served.get(key)
@@ -75,10 +75,10 @@ def check_colour(folder: Path, manifest: Manifest, served: Mapping[str, Any]) ->
 
 
 def check_roles(folder: Path, manifest: Manifest, roles: Mapping[str, Iterable[str]]) -> None:
-    """Raise `BundleError` where a role, or an input of it that the engine's code gives, is missing.
+    """Raise `BundleError` if a role is missing, or an input of it that the engine's code sets.
 
     Args:
-        roles: role to the names of the inputs that will be given.
+        roles: role to the names of the inputs that will be set.
     """
     for role, inputs in roles.items():
         has = manifest.networks.get(role)
@@ -95,7 +95,7 @@ def open_networks(
     """Check every file's hash, load all networks and compare their tensors with the manifest.
 
     Raises:
-        BundleError: another file than the manifest's, other tensors, or nothing here that can run it.
+        BundleError: a file or its tensors differ from the manifest, or no runtime here can run it.
     """
     _check_runtime(folder, manifest)
     bundle.verify(folder)
@@ -113,13 +113,13 @@ def open_networks(
 
 
 def facts_of(networks: Mapping[str, Network]) -> Facts:
-    """Return what computes a bundle: what all networks have in common, or each of them."""
+    """Return what the networks of a bundle run on: once if it is the same for all, else for each."""
     each = [network.facts for network in networks.values()]
     return {key: MIX.join(dict.fromkeys(one[key] for one in each if one[key])) for key in FACTS}
 
 
 def _check_runtime(folder: Path, manifest: Manifest) -> None:
-    """Raise `BundleError` where none of the runtimes that the manifest names is here, or only an older one."""
+    """Raise `BundleError` if none of the runtimes in the manifest is installed, or only older versions."""
     here = {name: installed(name) for name in manifest.runtime}
     if any(
         here[name] and _numbers(here[name]) >= _numbers(least) for name, least in manifest.runtime.items()
@@ -138,7 +138,7 @@ def _numbers(version: str) -> Tuple[int, ...]:
 
 
 def _open(folder: Path, info: NetworkInfo, settings: RuntimeSettings, threads: int) -> Network:
-    """Load a network: from the first compiled plan that runs here, else from ONNX; say what was passed over."""
+    """Load a network from the first compiled plan that runs here, else from ONNX; log the plans that do not run."""
     profiles = {one.name: one.profile for one in info.inputs if one.profile}
     passed: List[str] = []
     plans = [plan.file for plan in info.plans] if settings.device != "cpu" else []
@@ -157,7 +157,7 @@ def _open(folder: Path, info: NetworkInfo, settings: RuntimeSettings, threads: i
 
 
 def _check_tensors(file: Path, wanted: Iterable[TensorInfo], found: Mapping[str, Tensor]) -> None:
-    """Raise `BundleError` where a file has other tensors than the manifest says."""
+    """Raise `BundleError` if a file has other tensors than the manifest states."""
     said = {one.name: one for one in wanted}
     if set(said) != set(found):
         raise BundleError(

@@ -1,4 +1,4 @@
-"""Loads every engine once, with the settings of the environment, and says what it runs on: for `harmovid doctor`."""
+"""Loads every engine once, with the settings of the environment, to see what it runs on: for `harmovid doctor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harmovid_server.runtimes.base import RuntimeSettings
 
 
 class Tried(NamedTuple):
-    """An engine by name, what it is and runs on, or the error that it gave."""
+    """An engine's name, its description and what it runs on, or the error that it raised."""
 
     name: str
     text: str
@@ -24,13 +24,13 @@ def try_all(environ: Mapping[str, str]) -> Iterator[Tried]:
     try:
         config = load([], environ)
     except HarmoVidError:
-        config = Config()  # what is wrong with the settings is another check's finding
+        config = Config()  # another check reports errors of the settings
     for name in engines.names(config.engine_folders):
         try:
             yield Tried(name, _try(name, config))
         except HarmoVidError as error:
             yield Tried(name, error.message, error)
-        # A third party's engine may break in any way, and the doctor looks at the next one all the same.
+        # A third party's engine may raise any error; the next engine is still checked.
         except Exception as error:
             failed = EngineFailed(
                 f"{type(error).__name__}: {error}", fix="Install the package that brings it again."
@@ -39,7 +39,7 @@ def try_all(environ: Mapping[str, str]) -> Iterator[Tried]:
 
 
 def _try(name: str, config: Config) -> str:
-    """Load one engine and close it again; return what it is and runs on."""
+    """Load one engine and close it again; return its description and what it runs on."""
     (engine,) = engines.load([name], config.engine_folders)
     engine.activate(RuntimeSettings(config.device, config.precision, config.gpu_bytes, config.providers))
     try:

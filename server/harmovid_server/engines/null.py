@@ -1,6 +1,6 @@
 """The `null` engine: answers every frame at once with the null field, so every result equals its input.
 
-It is what the whole path (wire, spool, decode, encode) is tested and timed with.
+Used to test and time the rest of the server (protocol, spool, decoding, encoding).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INFO = EngineInfo(
     layers=(LayerInfo("plate", True, "The frames to send there and back.", label="Plate"),),
 )
 
-# The picture is never looked at: the smallest proxy that still is one.
+# The picture is not used, so this is the smallest possible proxy.
 PROXY_LINES = 16
 
 
@@ -42,14 +42,14 @@ class NullSession:
         return {}
 
     def restore(self, state: State) -> None:
-        """Take any state: there is nothing to know."""
+        """Do nothing: there is no state."""
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
 
 
 class NullEngine:
-    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+    """See the module; `info` and `proxy_lines` as in `base.Engine`."""
 
     info = INFO
     proxy_lines = PROXY_LINES
@@ -59,7 +59,7 @@ class NullEngine:
         """Do nothing: there is nothing to load."""
 
     def start(self, shot: ShotInfo) -> NullSession:
-        """Open a session; every shot is the same to it."""
+        """Open a session for any shot."""
         return NullSession()
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
-"""The main process: it starts and replaces the other processes, and decides about all jobs.
+"""The main process: it starts and replaces the other processes, and schedules all jobs.
 
-`server.py` is its loop and `children.py` the child processes; `dispatcher.py` does what their messages ask for;
-`state.py` is the one place where jobs change; `store.py` keeps them on disk.
+`server.py` is its event loop, `children.py` manages the child processes, `dispatcher.py` handles their messages,
+`state.py` is the only place where jobs change, `store.py` keeps them on disk.
 """

@@ -1,6 +1,6 @@
 """Main's children: how they are started, watched and replaced.
 
-Main is the only one that starts and ends them. A slot keeps its name, every process in it gets a number.
+Only main starts and ends them. A slot keeps its name; every process in it gets a number.
 
     child = Child("worker-0", "harmovid_server.worker", ...)
     child.start(); child.heard(); child.tend(now_s)
@@ -25,7 +25,7 @@ BACK_OFF_S = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
 """Fibonacci back-off between restarts (as TorchServe's WorkerThread does it); the last one is kept."""
 
 HEALTHY_S = 10.0
-"""A child that lived this long starts its back-off from the beginning again."""
+"""The back-off starts again after a child has lived this long."""
 
 START_S = 60.0
 """How long a child may take from its start to its first message (imports on a loaded machine)."""
@@ -34,7 +34,7 @@ _REAP_S = 1.0
 
 
 class Child:
-    """One child process of main and its successors. `name` is the slot, `slot.N` the N-th process in it."""
+    """A slot for one child process of main: `name` is the slot's name, `slot.N` its N-th process."""
 
     def __init__(self, slot: str, module: str, link_address: str, settings: Path) -> None:
         self.slot = slot
@@ -49,7 +49,7 @@ class Child:
 
     @property
     def deaths(self) -> int:
-        """How often in a row the process in the slot died before it was healthy."""
+        """How many times in a row the process in the slot has died before it was healthy."""
         return self._deaths
 
     @property
@@ -63,7 +63,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Process id, 0 where there is none."""
+        """Process id, 0 if there is none."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
@@ -72,17 +72,17 @@ class Child:
         self.name = f"{self.slot}.{self._generation}"
         self._started_s, self._heard_s = time.monotonic(), None
         command = [sys.executable, *self._arguments, "--name", self.name, "--parent", str(os.getpid())]
-        # Engines solve many small systems, which several BLAS threads beside busy codecs only slow down.
+        # Engines solve many small systems; several BLAS threads beside busy codecs only slow that down.
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
         log.info("child started", extra=about(child=self.name, pid=self._process.pid))
 
     def heard(self) -> None:
-        """Note a message of the child: any message counts as a heartbeat."""
+        """Record a message of the child: any message counts as a heartbeat."""
         self._heard_s = time.monotonic()
 
     def tend(self, now_s: float) -> bool:
-        """Start the child when it is due; return True if it was found dead or silent, and is removed."""
+        """Start the child if it is due; return True if it was dead or silent and has been removed."""
         if self._process is None:
             if now_s >= self._due_s:
                 self.start()
@@ -105,9 +105,9 @@ class Child:
         return now_s - self._heard_s > MISSED_BEATS * BEAT_S
 
     def kill(self) -> None:
-        """End the process at once: children hold nothing that the store and the spool do not have.
+        """Kill the process at once: children keep nothing that the store and the spool do not have.
 
-        One that hangs in the kernel (a dead network drive, a stuck driver) is not waited for.
+        A process that hangs in the kernel (a dead network drive, a stuck driver) is not waited for.
         """
         if self._process is None:
             return

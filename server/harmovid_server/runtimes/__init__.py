@@ -1,1 +1,1 @@
-"""Runtimes: what runs the networks of engines, behind one contract (`base.py`): ONNX Runtime, TensorRT."""
+"""Runtimes that run the networks of engines, with one interface (`base.py`): ONNX Runtime, TensorRT."""

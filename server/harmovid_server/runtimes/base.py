@@ -1,4 +1,4 @@
-"""The runtime contract: a file in, a network that computes out, and the facts of what really computes.
+"""The interface of runtimes: load a network from a file, call it, and report what it really runs on.
 
     network = load(Path("encoder.onnx"), RuntimeSettings(device="auto"))
     outputs = network({"codes": codes})                      # arrays by name
@@ -6,7 +6,7 @@
     network.close()
 
 A runtime is a module with `load(file, settings, **hints) -> Network`; which one is used follows from the file's
-suffix (`RUNTIMES`). It raises `RuntimeUnavailableError` where it cannot run the file here, and the caller tries
+suffix (`RUNTIMES`). It raises `RuntimeUnavailableError` if it cannot run the file here; the caller then tries
 another file of the same network.
 """
 
@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Facts = Dict[str, str]
-"""What really computes, under the keys `FACTS`, for reports, `engines` and `doctor`."""
+"""What a network really runs on, under the keys `FACTS`, for reports, `engines` and `doctor`."""
 
 FACTS = ("runtime", "provider", "device", "precision", "reason")
-"""`reason` says why it is not a faster one; empty where it is the fastest."""
+"""`reason` says why a faster one is not used; empty if it is the fastest."""
 
 Profile = Mapping[str, Tuple[int, ...]]
 """Full shapes of one input: "min", "opt", "max"."""
@@ -42,24 +42,24 @@ PACKAGES: Dict[str, Tuple[str, ...]] = {
     "tensorrt": ("tensorrt", "tensorrt_cu13", "tensorrt_cu12"),
     "tensorrt_rtx": ("tensorrt_rtx",),
 }
-"""Runtime to the distributions that bring it."""
+"""Runtime to the distributions that contain it."""
 
 
 class RuntimeUnavailableError(Exception):
-    """This runtime cannot run this file on this machine, in one sentence."""
+    """This runtime cannot run this file on this machine; the text is one sentence."""
 
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """What the operator allows (docs/server.md, "Settings").
+    """Settings for runtimes (docs/server.md, "Settings").
 
     Attributes:
-        device: "auto" (or "auto:N") takes a GPU (that one) where it works, else the processor; "cpu", "cuda", "cuda:N"
-            take that or fail.
+        device: "auto" uses a GPU ("auto:N": that GPU) if it works, else the CPU; "cpu", "cuda", "cuda:N" use that
+            device or fail.
         precision: "auto" keeps the precision of the file; "float16" lets a runtime that can convert do so.
-        memory: bytes of GPU memory that one network may take; 0 sets no limit.
-        providers: names of the execution providers that may be tried; all where empty.
-        cache: folder where a runtime may keep what it compiled; none where empty.
+        memory: bytes of GPU memory that one network may use; 0 for no limit.
+        providers: names of the execution providers that may be tried; empty for all.
+        cache: folder where a runtime may keep compiled code; empty for none.
     """
 
     device: str = "auto"
@@ -70,18 +70,18 @@ class RuntimeSettings:
 
 
 ANY = RuntimeSettings()
-"""Settings that leave everything to the runtime."""
+"""Settings that let the runtime decide everything."""
 
 
 class Tensor(NamedTuple):
-    """An input or output: sizes that are free have a name instead of a number; dtype as numpy names it."""
+    """An input or output. Free sizes have a name instead of a number; dtype as numpy names it."""
 
     shape: Tuple[Union[int, str], ...]
     dtype: str
 
 
 class Network(Protocol):
-    """A loaded network. It may be called from one thread at a time."""
+    """A loaded network. Only one thread at a time may call it."""
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
@@ -91,23 +91,23 @@ class Network(Protocol):
         """Compute all outputs, by name.
 
         Args:
-            inputs: every input by name: an array, or what an earlier call kept.
-            keep: outputs to leave on the device; they come back as values that only networks of the same runtime
-                and device take.
+            inputs: every input by name: an array, or a value kept by an earlier call.
+            keep: outputs to leave on the device; they are returned as values that only networks of the same runtime
+                and device accept.
         """
 
     def close(self) -> None:
-        """Give device memory and threads back. It must not be called afterwards."""
+        """Free device memory and threads. The network must not be called afterwards."""
 
 
 def load(
     file: Path, settings: RuntimeSettings, *, threads: int = 1, profiles: Mapping[str, Profile] | None = None
 ) -> Network:
-    """Load a network with the runtime that its file is for.
+    """Load a network with the runtime for its file.
 
     Args:
-        threads: processor threads one call may use.
-        profiles: input name to the shapes that will come, for runtimes that compile for them.
+        threads: CPU threads that one call may use.
+        profiles: input name to the expected shapes, for runtimes that compile for them.
 
     Raises:
         RuntimeUnavailableError: it cannot run here; the text says why.
@@ -124,7 +124,7 @@ def load(
 
 
 def installed(runtime: str) -> str:
-    """Return the version of a runtime that is installed here; "" for none, and for one that is not known."""
+    """Return the installed version of a runtime; "" if it is not installed or not known."""
     for package in PACKAGES.get(runtime, ()):
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(package)
@@ -132,5 +132,5 @@ def installed(runtime: str) -> str:
 
 
 def cpu_facts(runtime: str) -> Facts:
-    """Return the facts of an engine that has no network and computes with `runtime` on the processor."""
+    """Return the facts of an engine without a network that computes with `runtime` on the CPU."""
     return dict(zip(FACTS, (runtime, "cpu", "cpu", "float32", "it needs no GPU")))

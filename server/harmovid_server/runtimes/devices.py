@@ -10,7 +10,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def count_gpus(environ: Mapping[str, str], folder: Path = PROC) -> int:
-    """Return how many NVIDIA GPUs this process may use: those that the driver lists, or that the environment names."""
+    """Return how many NVIDIA GPUs this process may use: those that the driver or the environment lists."""
     listed = len(list(folder.iterdir())) if folder.is_dir() else 0
     if VISIBLE in environ:
         named = [name for name in environ[VISIBLE].split(",") if name.strip() and name.strip() != "-1"]

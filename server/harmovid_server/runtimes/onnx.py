@@ -1,7 +1,7 @@
-"""ONNX files through ONNX Runtime: on TensorRT, CUDA or the processor, the first of them that works.
+"""ONNX files through ONNX Runtime: on TensorRT, CUDA or the CPU, the first of them that works.
 
-ONNX Runtime falls back to the next provider by itself and only logs it, so what is running is asked of the session
-and told in `facts`. A device that was named (not "auto") and cannot be had is refused instead.
+ONNX Runtime itself falls back to the next provider and only logs that. So the session is asked which provider it uses,
+and `facts` states it. If a named device (not "auto") is not available, loading fails instead.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DTYPES = {
     "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(bool)": "bool",
 }  # fmt: skip
 QUIET = 3
-"""ONNX Runtime's log level for errors: what it falls back from is told in `facts`."""
+"""ONNX Runtime's log level for errors only; `facts` tells about fallbacks."""
 
 
 class OnnxNetwork:
@@ -76,7 +76,7 @@ class OnnxNetwork:
         return {name: value if name in kept else value.numpy() for name, value in values.items()}
 
     def close(self) -> None:
-        """Let go of the session; ONNX Runtime frees its memory and threads with it."""
+        """Delete the session; ONNX Runtime then frees its memory and threads."""
         self._session = None
 
 
@@ -86,7 +86,8 @@ def load(
     """Load an ONNX file.
 
     Raises:
-        RuntimeUnavailableError: ONNX Runtime is missing, does not take the file, or has not the device that is set.
+        RuntimeUnavailableError: ONNX Runtime is missing, cannot load the file, or does not have the device in the
+            settings.
     """
     try:
         import onnxruntime
@@ -106,7 +107,7 @@ def load(
     options.inter_op_num_threads = 1
     options.log_severity_level = QUIET
     pairs = [(PROVIDERS[name], provider_options(name, settings, profiles or {})) for name in usable]
-    # What the installation misses (libraries, driver, file) comes as the runtime's own exception classes.
+    # ONNX Runtime raises exception classes of its own if libraries, driver or file are missing.
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=pairs)
     except Exception as error:
@@ -127,7 +128,7 @@ def wanted_providers(settings: RuntimeSettings) -> List[str]:
     if settings.device == "cpu":
         return ["cpu"]
     allowed = settings.providers or tuple(PROVIDERS)
-    # A GPU that was named is meant: it is not replaced by the processor.
+    # A named GPU is not replaced by the CPU.
     return [
         name
         for name in PROVIDERS

@@ -1,8 +1,8 @@
 """TensorRT plans, of `tensorrt` or `tensorrt_rtx`: loaded on an NVIDIA GPU, called by name, values kept on the device.
 
-A plan says nothing of the library it is for; its file's name does (`transformer.sm89.tensorrt_rtx.plan`), as
-`harmovid export tensorrt` writes it. Device memory comes from CUDA's runtime library, by ctypes.
-This has not run on a GPU yet: there was none (docs/export.md says what was).
+A plan does not state the library that it is for; its file name does (`transformer.sm89.tensorrt_rtx.plan`, as written
+by `harmovid export tensorrt`). Device memory is allocated with CUDA's runtime library through ctypes. This module has
+not run on a GPU yet (docs/export.md says what has been tested).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _TO_DEVICE, _TO_HOST = 1, 2
 
 
 class Cuda:
-    """The few calls of CUDA's runtime library that are needed, each checked.
+    """The few functions of CUDA's runtime library that are needed, with error checks.
 
     Raises:
-        RuntimeUnavailableError: from the constructor, where there is no library or no GPU.
+        RuntimeUnavailableError: raised by the constructor if there is no library or no GPU.
     """
 
     def __init__(self, device: int) -> None:
@@ -69,7 +69,7 @@ class Cuda:
         return int(address.value or 0)
 
     def free(self, address: int) -> None:
-        """Give device memory back."""
+        """Free device memory."""
         self._do("cudaFree", ctypes.c_void_p(address))
 
     def copy_in(self, address: int, array: npt.NDArray[Any]) -> None:
@@ -83,12 +83,12 @@ class Cuda:
         self._do("cudaMemcpy", target, ctypes.c_void_p(address), ctypes.c_size_t(array.nbytes), _TO_HOST)
 
     def wait(self) -> None:
-        """Wait until the device has done everything."""
+        """Wait until the device has finished."""
         self._do("cudaDeviceSynchronize")
 
 
 class DeviceArray:
-    """A value that stays on the device; freed when nothing names it any more."""
+    """A value that stays on the device; freed when nothing refers to it."""
 
     def __init__(self, cuda: Cuda, shape: Tuple[int, ...], kind: str) -> None:
         self.shape, self.kind = shape, kind
@@ -99,7 +99,7 @@ class DeviceArray:
         self._cuda.free(self.address)
 
     def numpy(self) -> npt.NDArray[Any]:
-        """Return the value on the host; bfloat16 cannot be."""
+        """Return the value as a numpy array on the host; impossible for bfloat16."""
         made = np.empty(self.shape, _NUMPY[self.kind])
         self._cuda.copy_out(made, self.address)
         return made
@@ -161,7 +161,7 @@ class TensorrtNetwork:
         return there
 
     def close(self) -> None:
-        """Give the plan's device memory back."""
+        """Free the plan's device memory."""
         self._context = None
         self._engine = None
 
@@ -173,10 +173,10 @@ def load(
     threads: int = 1,
     profiles: Optional[Mapping[str, Profile]] = None,
 ) -> TensorrtNetwork:
-    """Load a plan; shapes were fixed when it was built, so `profiles` are not looked at.
+    """Load a plan; its shapes were fixed when it was built, so `profiles` is not used.
 
     Raises:
-        RuntimeUnavailableError: no library, no GPU, or a plan of another version or for another GPU.
+        RuntimeUnavailableError: no library, no GPU, or the plan is of another version or for another GPU.
     """
     name = library_of(file)
     try:
@@ -202,7 +202,7 @@ def load(
 
 
 def library_of(file: Path) -> str:
-    """Return which library a plan is for, by its name.
+    """Return which library a plan is for, by its file name.
 
     Raises:
         RuntimeUnavailableError: the name does not say.

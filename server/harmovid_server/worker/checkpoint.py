@@ -3,8 +3,8 @@
     save(folder / STATE, Checkpoint("deflicker 1", position=1042, display=(0, 0, 1920, 1080), state=session.state()))
     found = load(folder / STATE, engine="deflicker 1")
 
-With the inputs of the frames after `position`, and those of the open answers, a job goes on as if nothing had
-happened.
+With the inputs of the frames after `position`, and of the answers not yet written, a job continues as if it had not
+been interrupted.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _PLAIN = (bool, int, float, str)
 MAX_TEXT = 200
 MAX_ITEMS = 64
 MAX_DEPTH = 4
-"""What a report may hold; engines put what they like into theirs."""
+"""Limits of a report; engines may put any values into theirs."""
 
 
 class Result(NamedTuple):
-    """A result in `out/`: frame number, size in bytes, crc32."""
+    """A result in `out/`: frame number, size in bytes, CRC-32."""
 
     frame: int
     size: int
@@ -50,16 +50,16 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a job needs to go on.
+    """The data that a job needs to continue.
 
     Attributes:
-        engine: name and version; another version's state is not understood.
+        engine: name and version; the state of another version cannot be used.
         position: the last frame that was pushed.
         display: the shot's display window, from its first good frame.
-        state: of the engine's session after that push.
-        answers: given by the session but not yet in `out/`.
-        facts: what was odd about frames that are pushed but not yet in `out/`, by frame.
-        owed: frames that were pushed and that the session has not yet answered.
+        state: the state of the engine's session after that push.
+        answers: answers of the session whose results are not yet in `out/`.
+        facts: by frame, the measured facts of frames that are pushed but not yet in `out/`.
+        owed: frames that were pushed and that the session has not answered yet.
         results: the latest ones; main may have missed them.
     """
 
@@ -74,7 +74,7 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint beside its final name and rename it; raise `OSError` when there is no room.
+    """Write a checkpoint under a temporary name and rename it; raise `OSError` if there is no space.
 
     Raises:
         TypeError: the engine's state holds something that is neither plain nor an array of plain numbers.
@@ -102,11 +102,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, engine: str) -> Optional[Checkpoint]:
-    """Return the checkpoint that `save` wrote there; None where it is missing, damaged, or another
-    engine's.
+    """Return the checkpoint that `save` wrote, or None if it is missing, damaged, or of another
+    engine.
     """
     try:
-        # Opened here: numpy leaves a file open that it cannot read.
+        # Opened here, because numpy leaves a file open that it cannot read.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as members:
             head = json.loads(members[_HEAD].tobytes())
             if head["version"] != FORMAT_VERSION or head["engine"] != engine:
@@ -152,9 +152,9 @@ def _bytes_array(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return `value` as none, booleans, finite numbers, text, short lists and maps by text.
+    """Return `value` as None, booleans, finite numbers, text, short lists, and maps with text keys.
 
-    Engines put what they like into their reports; what does not fit becomes text, or is cut.
+    Engines may put any values into their reports; other values become text, and long ones are cut.
     """
     if isinstance(value, np.generic):
         value = value.item()
