@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 TESTS = Path(__file__).resolve().parent
 REPO = TESTS.parent
-STARTING_PROCESSES = ("core", "demo", "e2e", "plugin_nuke", "server")
+STARTING_PROCESSES = ("core", "demo", "e2e", "plugin_nuke", "plugin_resolve", "server")
 IN_ONE_PROCESS = ("engines", "pixels")
 """Rooms whose tests start real servers and clients and watch the clock, and rooms in them whose tests do not."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,3 +40,28 @@ def test_only_the_standard_library(path: Path) -> None:
     }
     assert strangers == set()
     assert not {f"harmovid_resolve.{Path(name).stem}" for name in OWN_PYTHON} & used
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.12", "3.13", "3.14"])
+def test_it_runs_in_a_bare_python(version: str) -> None:
+    """Real interpreters without any package import every module and get to the sentence that no Resolve answers."""
+    names = [path.stem for path in IN_RESOLVE if path.stem != "__init__"]
+    code = (
+        f"import sys, importlib; sys.path.insert(0, {str(PACKAGE.parent)!r})\n"
+        f"for name in {names!r}: importlib.import_module('harmovid_resolve.' + name)\n"
+        "from harmovid_resolve import start; start.run({}, {'python': '/x'})\n"
+        "print(sys.version_info[:2])"
+    )
+    try:
+        words = [f"python{version}", "-S", "-E", "-c", code]
+        # pyenv's shims need to be told which of their versions is meant.
+        environ = {**os.environ, "PYENV_VERSION": version}
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environ)
+    except OSError:
+        pytest.skip(f"there is no Python {version} here")
+    if "pyenv" in done.stderr and done.returncode:
+        pytest.skip(f"there is no Python {version} here")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("HarmoVid: no DaVinci Resolve answers")
+    assert str(tuple(map(int, version.split(".")))) in done.stdout

@@ -20,7 +20,7 @@ import numpy as np
 from harmovid.errors import FrameUnreadable, JobCancelled, OutputError
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.pixels import exr
-from harmovid.pixels.films.layout import Codes
+from harmovid.pixels.films.layout import Codes, Layout
 from harmovid.pixels.films.probe import FilmInfo
 from harmovid.pixels.films.program import LAST_WORDS, command, complaints, source
 from harmovid.storage.atomic import write_whole
@@ -72,8 +72,7 @@ def decode(
     have = FrameRange(frame for frame in pattern.existing() if frame >= first)
     skip = next(n for n in range(len(have) + 1) if first + n not in have)
     mtime_ns = os.stat(path).st_mtime_ns
-    enlarged = "scale=flags=bicubic+accurate_rnd+full_chroma_int"
-    chain = f"showinfo,select=gte(n\\,{skip}),{enlarged},format={info.layout.pix_fmt}"
+    chain = f"showinfo,select=gte(n\\,{skip}),{_enlarging(info.layout)},format={info.layout.pix_fmt}"
     words = command(
         *source(path),
         "-map",
@@ -111,6 +110,15 @@ def decode(
         )  # fmt: skip
     times = [float(text) for text in _TIME.findall(said)]
     return Decoded(FrameRange(range(first, frame)), _checked(path, info, times, frame))
+
+
+def _enlarging(layout: Layout) -> str:
+    """Return the filter that gives chroma its full size and changes no number: both ranges are the film's own.
+
+    Without being told, older versions of ffmpeg take full-range films to the narrow range here.
+    """
+    own = "" if layout.kind == "rgb" else f"in_range={'pc' if layout.full else 'tv'}:"
+    return f"scale={own}{own.replace('in_', 'out_')}flags=bicubic+accurate_rnd+full_chroma_int"
 
 
 def _frames(stream: IO[bytes], info: FilmInfo) -> Iterator[Codes]:
