@@ -213,9 +213,10 @@ def test_results_whose_inputs_changed_are_not_in_the_way(plate: Path, server: Re
         assert list(client.start(prepare(plate, PLAIN, frames="1-6")).result().failed) == [3]
         third.write_bytes(kept)
         fourth.write_bytes(tiny_exr(value=0.9) + b"more")
-        again = prepare(plate, PLAIN, frames="1-6")
-        result = client.start(again).result()
+        again, told = prepare(plate, PLAIN, frames="1-6"), []
+        result = client.start(again, on_progress=told.append).result()
 
+    assert told[0].delivered == 4  # what is there counts from the first word on, and for no pace
     assert (result.progress.state, result.resumed, sorted(result.reports)) == (DONE, 4, [3, 4])
     assert again.warnings == ("the inputs of 1 results have changed: frames 4 are made again.",)
     out = plate.parents[1] / "out"

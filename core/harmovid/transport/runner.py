@@ -248,8 +248,13 @@ class Runner:
         self._connection.send(kind, body, ref)
 
     def _tell(self, **changes: Any) -> None:
-        self._progress = replace(self._progress, **changes)
-        self._on_progress(self._progress)
+        self._show(replace(self._progress, **changes))
+
+    def _show(self, progress: Progress) -> None:
+        """Pass the counts on; not while the server has yet to hear what is there, and counts it as missing."""
+        self._progress = progress
+        if "RESUME" not in self._requests.values() or progress.state in FINAL_STATES:
+            self._on_progress(progress)
 
     # What the server says, one method per message type of docs/wire.md.
 
@@ -272,8 +277,7 @@ class Runner:
                 self._request("RESUME", {"job": self._spec.job_id, "have": have})
         elif kind == "CANCEL" and progress.state in FINAL_STATES:
             self._final = progress.state
-        self._progress = progress
-        self._on_progress(progress)
+        self._show(progress)
 
     def _start_anew(self) -> None:
         """Submit the same job under a new id; the sink keeps what it has."""
@@ -296,8 +300,7 @@ class Runner:
             raise error
 
     def _on_state(self, message: wire.Message) -> None:
-        self._progress = wire.progress_from(message.body)
-        self._on_progress(self._progress)
+        self._show(wire.progress_from(message.body))
         if self._progress.state in FINAL_STATES:
             if "error" in message.body:
                 self._error = from_wire(message.body["error"])
