@@ -90,6 +90,14 @@ class LocalServer:
         """Return the processor time of all its processes."""
         return sum(cpu_s(pid) for pid in self.pids())
 
+    def cpu_s_by_role(self) -> Dict[str, float]:
+        """Return the processor time of its processes by what they are: main, front, worker, codec."""
+        found: Dict[str, float] = {}
+        for pid in self.pids():
+            name = _role(pid)
+            found[name] = found.get(name, 0.0) + cpu_s(pid)
+        return found
+
     def rss_bytes(self) -> Dict[str, int]:
         """Return the resident memory of its processes by kind; shared pages count in each."""
         found: Dict[str, int] = {}

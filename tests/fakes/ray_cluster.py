@@ -4,8 +4,8 @@
         RunningServer(folder, "--backend", "ray", "--ray-address", cluster.address, environ=environ)
         cluster.kill(cluster.nodes[0]); cluster.add()
 
-The head has no room for actors. `environment` makes the engines of
-`engines_for_tests` installed for all of them.
+The head has no room for actors; every node says that it has a GPU, which is not there. `environment` makes the engines
+of `engines_for_tests` installed for all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def environment(folder: Path) -> Dict[str, str]:
     return {
         **own, "PYTHONPATH": os.pathsep.join([str(folder), str(TESTS)]), "XDG_CONFIG_HOME": str(folder),
         "XDG_STATE_HOME": str(folder / "state"), "RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_worker_prestart": "0",
+        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
 
@@ -130,7 +132,7 @@ def main(folder: str, actors: int) -> None:
     for line in sys.stdin:
         said = json.loads(line)
         if said["op"] == "add":
-            node = cluster.add_node(num_cpus=actors, object_store_memory=STORE_BYTES)
+            node = cluster.add_node(num_cpus=actors, num_gpus=1, object_store_memory=STORE_BYTES)
             nodes[node.node_id] = node
             say({"node": node.node_id})
         else:

@@ -49,8 +49,9 @@ def cluster(environ: Dict[str, str]) -> Iterator[RayCluster]:
 def server(
     tmp_path_factory: pytest.TempPathFactory, cluster: RayCluster, environ: Dict[str, str]
 ) -> Iterator[RunningServer]:
-    """Yield a server with two engine actors."""
-    flags = ("--backend", "ray", "--ray-address", cluster.address, "--ray-actors", "2", "--codecs", "1")
+    """Yield a server with two engine actors that reserve half a GPU each."""
+    ray = ("--backend", "ray", "--ray-address", cluster.address, "--ray-actors", "2", "--ray-gpus", "0.5")
+    flags = (*ray, "--codecs", "1")
     with RunningServer(tmp_path_factory.mktemp("ray"), *flags, echo=False, environ=environ) as running:
         yield running
 
