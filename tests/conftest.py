@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: where the evaluation footage is; and which tests may run side by side."""
+"""Fixtures shared by all tests: the evaluation footage, and which tests may run in parallel."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A property holds or not; how long one example takes says only how busy the machine is. A normal run draws the same
+# No deadline: the time of one example depends on the machine's load, not on the code. A normal run draws the same
 # examples every time, so that it fails for a change and not by chance; HARMOVID_TEST_PROFILE=fresh draws new ones.
 settings.register_profile("same", deadline=None, derandomize=True, database=None)
 settings.register_profile("fresh", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HARMOVID_TEST_PROFILE", "same"))
 
-# As the server's own children do; numpy reads it when it is imported, and nothing has imported it yet.
+# As in the server's child processes; numpy reads it at import, so it is set before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 TESTS = Path(__file__).resolve().parent
@@ -32,7 +32,7 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Return the folder of evaluation footage, or skip: a newcomer does not have it and needs nothing of it."""
+    """Return the folder of evaluation footage, or skip the test: the footage is not part of the repository."""
     folder = Path(os.environ.get("HARMOVID_REAL_DATA", REPO.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"evaluation footage is not at {folder}; set HARMOVID_REAL_DATA to have these tests run")
@@ -42,8 +42,8 @@ def real_data() -> Path:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Name the tests that stay together when several processes share the work (`make test`).
 
-    Two servers being killed at once on two cores would wait for each other: all of those are one group. Elsewhere
-    every file is one, for the sake of its fixtures. (Later in the collection xdist has read the names already.)
+    Tests that kill servers would slow each other down on two cores, so all of them are one group. Elsewhere
+    every file is a group, because of its fixtures. (Later in the collection xdist has read the names already.)
     """
     place = item.path.relative_to(TESTS)
     watching = place.parts[0] in STARTING_PROCESSES and not set(IN_ONE_PROCESS) & set(place.parts)

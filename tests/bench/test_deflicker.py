@@ -1,4 +1,4 @@
-"""`bench/deflicker.py` runs for a newcomer: no footage, a few seconds, one JSON line that says what the table says."""
+"""`bench/deflicker.py` runs without footage, in a few seconds, and its JSON line has the table's figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmovid_training.metrics.quality import view
 
 
 def test_quick_runs_everything_on_numbers(repo: Path) -> None:
-    """--quick needs no footage: every method has a number, the engine beats doing nothing, and a steady clip stays."""
+    """--quick needs no footage: every method has a number, the engine beats no-op, and a steady clip is unchanged."""
     tests = ("exposure", "curves-fg", "steady", "speed")
     lines, found = run_bench(repo, "deflicker", "--quick", "--tests", *tests)
 
@@ -66,7 +66,7 @@ def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
 
 
 def test_help_names_the_tests(repo: Path) -> None:
-    """--help says what there is and that --quick needs nothing."""
+    """--help lists the tests and says that --quick needs no footage."""
     command = [sys.executable, str(repo / "bench" / "deflicker.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 

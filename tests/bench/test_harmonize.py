@@ -1,4 +1,4 @@
-"""`bench/harmonize.py` runs for a newcomer: no footage, one JSON line that says what the table says."""
+"""`bench/harmonize.py` runs without footage, and its JSON line has the table's figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ f 1 2 3 4\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8\n"""
 
 
 def test_rendered_truth_and_its_sheet(repo: Path, tmp_path: Path) -> None:
-    """A subject under panoramas kept back: known light gains more than oracle gain, that more than a classical row."""
+    """Under held-out panoramas the known light gains more than the oracle gain, and that more than a classical
+    method."""
     figures, lights = tmp_path / "models" / "makehuman", tmp_path / "hdri"
     figures.mkdir(parents=True)
     lights.mkdir()

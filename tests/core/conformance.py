@@ -1,4 +1,4 @@
-"""Does a server keep to docs/wire.md? Plays the dialogue against any address and says what it found.
+"""Tests whether a server conforms to docs/wire.md: runs the protocol against any address and reports the results.
 
     python tests/core/conformance.py tcp://127.0.0.1:5570 [--engine null]
 
@@ -32,7 +32,7 @@ FRAMES = tuple(range(-2, 6))
 
 
 class Peer:
-    """A client that does only what it is told, over raw sockets."""
+    """A client without behaviour of its own, over raw sockets: every message is sent by a check."""
 
     def __init__(self, address: str) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -83,7 +83,7 @@ class Peer:
     def expect(
         self, kind: str = "", where: Callable[[wire.Message], bool] = lambda _: True, wait_s: float = WAIT_S
     ) -> wire.Message:
-        """Return the first message of a type, in the order of arrival; what is passed over stays."""
+        """Return the first message of a type, in the order of arrival; skipped messages are kept."""
 
         def wanted(message: wire.Message) -> bool:
             return (not kind or message.type == kind) and where(message)
@@ -148,7 +148,7 @@ class Peer:
         return meta["frame"], data
 
     def ack(self, job: str, frame: int) -> None:
-        """Say that a result is safe."""
+        """Acknowledge a result."""
         self.send_data("ACK", {"job": job, "frame": frame})
 
     def serve(self, job: str, missing: Tuple[int, ...] = (), until: int = len(FRAMES)) -> Dict[int, bytes]:
@@ -436,7 +436,7 @@ def check_credit(address: str, engine: str) -> None:
 
 
 def check_silence(address: str, engine: str) -> None:
-    """7: a session that says nothing for 4 s is gone; one that says PING once a second stays."""
+    """7: a session that sends nothing for 4 s is closed; one that sends PING once a second stays."""
     with Peer(address) as quiet, Peer(address) as lively:
         quiet.hello()
         lively.hello()
@@ -448,7 +448,7 @@ def check_silence(address: str, engine: str) -> None:
 
 
 def check_endless_parts(address: str, engine: str) -> None:
-    """1 and 2: parts beyond MAXMSGSIZE and messages of many parts do not reach anybody else."""
+    """1 and 2: parts beyond MAXMSGSIZE and messages of many parts do not affect other clients."""
     with Peer(address) as rude, Peer(address) as other:
         rude.hello()
         other.hello()

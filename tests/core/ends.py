@@ -1,4 +1,4 @@
-"""Sources and sinks in memory, for client tests: they remember what was asked of them."""
+"""Sources and sinks in memory for client tests; they record the calls."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A HarmoVid server in one thread and one page: raw ZeroMQ, `harmovid.transport.wire`, and docs/wire.md acted out.
+"""A minimal HarmoVid server in one thread: raw ZeroMQ and `harmovid.transport.wire`, after docs/wire.md.
 
-It keeps everything in memory and its only engine hands the plate back as it came. Client tests talk to it,
-and its faults can be switched on: that is what it is for. Whoever writes a second client can read it as the
-shortest true account of what a server does.
+It keeps everything in memory, and its only engine returns the plate unchanged. Client tests run against it,
+and can switch faults on. Authors of other clients can read it as the
+shortest description of a server's behaviour.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ENGINE = {
 
 @dataclass
 class Faults:
-    """What goes wrong on purpose. Counters go down to zero and then all is well."""
+    """Faults that are switched on. Counters go down to zero, after which the server works correctly."""
 
     reject: Optional[errors.HarmoVidError] = None
     damaged_results: int = 0
@@ -154,13 +154,13 @@ class ReferenceServer(threading.Thread):
         self._context.destroy(linger=0)
 
     def do(self, command: Callable[[], None]) -> None:
-        """Have the server's thread do something, and wait until it is done."""
+        """Run something in the server's thread, and wait until it is done."""
         done = threading.Event()
         self._commands.append(lambda: (command(), done.set()))  # type: ignore[func-returns-value]
         assert done.wait(5)
 
     def restart(self, keep_jobs: bool = True) -> None:
-        """Die without a word and come back on the same ports, all sessions forgotten."""
+        """Stop without a message and restart on the same ports, without the old sessions."""
 
         def again() -> None:
             for one in (self._control, self._data):
@@ -282,7 +282,7 @@ class ReferenceServer(threading.Thread):
             self._need_more(job)
 
     def _admit(self, session: Session, spec: Dict[str, Any]) -> Job:
-        """Return the job that was there already, or a new one, or raise what is wrong with it."""
+        """Return the existing job of this id, or a new one, or raise the error of the request."""
         if self.faults.reject is not None:
             raise self.faults.reject
         if session.data is None:
@@ -420,7 +420,7 @@ class ReferenceServer(threading.Thread):
         self._after(job)
 
     def _after(self, job: Job) -> None:
-        """Say how the job stands, end it when all is settled, ask for more otherwise."""
+        """Send the job's state; end the job if all frames are settled, else request more."""
         session = self.sessions.get(job.session or b"")
         if job.state not in FINAL_STATES and job.acked | job.failed.keys() >= set(job.frames):
             job.state = DONE

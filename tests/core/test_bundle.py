@@ -1,4 +1,4 @@
-"""Bundles: written and read alike, and every way to be damaged is told with the file and what to do."""
+"""Bundles are read back as written, and every kind of damage is reported with the file and a fix."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, edit: Callable[[Dict[str, Any]], None]) -> None:
-    """Edit the manifest as a careless hand would."""
+    """Edit the manifest, as if by hand."""
     data = json.loads((folder / MANIFEST).read_text())
     edit(data)
     (folder / MANIFEST).write_text(json.dumps(data))

@@ -1,4 +1,4 @@
-"""The embedded server: there when wanted, gone afterwards, whatever happens to its owner."""
+"""The embedded server: it starts on demand and always ends, whatever happens to its owner."""
 
 from __future__ import annotations
 

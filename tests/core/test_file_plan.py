@@ -161,7 +161,7 @@ def test_mapped_folders_become_paths_in_the_servers_root(shot: Path) -> None:
     ],
 )
 def test_results_that_are_no_exr_files_are_refused(shot: Path, out: str, fix: str) -> None:
-    """A pattern or file of another kind is a slip, and not a folder of that name; the message says what to write."""
+    """A pattern or file of another format is refused and not taken as a folder; the message says what to write."""
     with pytest.raises(PatternError, match="results are EXR files") as caught:
         plan({"fg": shot / "fg" / "fg.####.exr", "bg": shot / "mask.exr"}, shot / out)
     assert fix in caught.value.fix

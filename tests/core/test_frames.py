@@ -55,7 +55,7 @@ def test_bad_ranges_are_refused_with_the_fix(text: str, fix: str) -> None:
 
 
 def test_a_million_frames_are_fine_and_absurd_ones_are_refused() -> None:
-    """The longest range is taken; many overlapping spans are refused before they eat the memory."""
+    """The longest range is accepted; many overlapping spans are refused before they use much memory."""
     assert len(FrameRange.parse(f"1-{MAX_FRAMES}")) == MAX_FRAMES
     with pytest.raises(PatternError):
         FrameRange.parse(",".join(["1-1000000"] * 10_000))
@@ -66,7 +66,7 @@ def test_a_million_frames_are_fine_and_absurd_ones_are_refused() -> None:
 @example({-99, 1, 101})
 @settings(max_examples=200, deadline=None)
 def test_text_and_numbers_are_the_same_range(numbers: Set[int]) -> None:
-    """Any set of frames survives its own text, and the text never says more than the numbers do."""
+    """Any set of frames is the same after conversion to text and back."""
     frames = FrameRange(numbers)
     assert list(frames) == sorted(numbers)
     if numbers:
@@ -204,7 +204,7 @@ def touched(folder: Path, *names: str) -> FramePattern:
 
 @pytest.mark.parametrize("odd", ["p.-0001.exr", "p.2.exr", "p.002.exr", "p.00002.exr", "p.+0002.exr"])
 def test_a_file_of_another_padding_or_sign_joins_its_sequence(tmp_path: Path, odd: str) -> None:
-    """Where no file has the right name, one with the same number is the frame's; it is told as a near miss."""
+    """If no file has the right name, one with the same number is used and reported."""
     number = int(odd[2:-4])
     p = touched(tmp_path, "p.0000.exr", "p.0001.exr", odd)
     assert p.files() == {0: "p.0000.exr", 1: "p.0001.exr", number: odd}

@@ -1,4 +1,5 @@
-"""The names that hosts import: all there, loaded when they are used, with nothing of ours or heavy behind them."""
+"""The names of the host API: all exist, are loaded on first use, and import no other package of ours or large
+library."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ OURS = ("server", "training", "evaluate", "export", "nuke", "resolve", "demo")
 
 @pytest.mark.parametrize("name", harmovid.__all__)
 def test_every_name_is_there(name: str) -> None:
-    """Each name of the front door can be imported and has a docstring."""
+    """Each name of the host API can be imported and has a docstring."""
     assert getattr(harmovid, name).__doc__
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """A name that is not there is told as Python tells it."""
+    """An unknown name raises Python's own AttributeError."""
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         harmovid.nothing  # noqa: B018
 
@@ -42,7 +43,8 @@ def test_importing_the_package_loads_none_of_its_modules() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(CORE).as_posix())
 def test_core_names_no_package_of_ours(path: Path) -> None:
-    """Core finds other packages by entry points only: it imports none, and no text of it names a module of one."""
+    """Core finds other packages by entry points only: it imports none, and no string in it names one of their
+    modules."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     texts = [

@@ -1,4 +1,4 @@
-"""What an engine says of itself: options, layers, presets, and how they travel."""
+"""An engine's description: options, layers, presets, and their serialisation."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_late_reference_frame_lengthens_the_lookahead() -> None:
 
 
 def test_layers_are_known_by_kind_and_make_a_composite() -> None:
-    """Images and mattes are told apart by the description; a background and a matte make a composite."""
+    """The description distinguishes images and mattes; a background and a matte make a composite."""
     assert ENGINE.layers_of("image") == ("fg", "bg")
     assert ENGINE.layers_of("matte") == ("matte",)
     assert ENGINE.composites

@@ -1,4 +1,4 @@
-"""Numba in the demo: a word when something is compiled, none when it is found in the cache."""
+"""Numba in the demo: a notice when a kernel is compiled, none when it is found in the cache."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ def test_a_plate_that_is_not_there_fails(tmp_path, capsys):
 
 @pytest.mark.parametrize("words", [["--width", "10"], ["--frames", "0"]])
 def test_a_shot_too_small_to_render_is_refused(tmp_path, capsys, words):
-    """A width or a count that makes no shot ends with code 1 and the least that can be asked for."""
+    """A width or a frame count that is too small ends with code 1 and names the smallest one."""
     assert main(["--out", str(tmp_path / "out"), *words]) == 1
     assert "at least 1 frame, 64 pixels wide" in capsys.readouterr().err
 
 
 def test_a_single_frame_can_be_shown(tmp_path):
-    """A shot of one frame, where nothing can flicker, still makes a sheet, a pair picture and a wipe."""
+    """A shot of one frame, which cannot flicker, still gives a sheet, a before-and-after picture and a wipe."""
     files = generate(tmp_path / "shot", Shot(width=64, height=36, count=1))
     versions = {"before": files.pattern("comp"), "after": files.pattern("truth_comp")}
     comparison = compare_plates("One", [1001], versions, has_truth=False)

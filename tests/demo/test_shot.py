@@ -1,4 +1,4 @@
-"""The demo shot: what it promises, read back with OpenImageIO as an independent reader."""
+"""The demo shot's documented properties, read back with OpenImageIO as an independent reader."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path):
 
 
 def test_a_finished_shot_is_found_again(tmp_path):
-    """A second call renders nothing; after a change of shot, generator or a lost file it renders anew."""
+    """A second call renders nothing; after a change of shot or generator, or a lost file, it renders again."""
     shot = Shot(width=96, height=54, count=1)
     rendered: list[int] = []
 
@@ -117,7 +117,7 @@ def test_channels_keep_their_types(tiny):
 
 
 def test_aovs_mean_what_they_say(tiny):
-    """Depth is near the camera's distance, normals have length one and face the camera, ids tell parts apart."""
+    """Depth is near the camera's distance, normals have length one and face the camera, ids distinguish parts."""
     _, planes = read(tiny.path("fg", FIRST))
     solid = planes["A"].astype(np.float32) > 0.99
     assert 3.0 < planes["Z"][solid].min() < planes["Z"][solid].max() < 6.0

@@ -1,4 +1,4 @@
-"""`harmovid check`: everything wrong with a command line is found, and nothing is changed."""
+"""`harmovid check` finds every problem of a command line and changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("OpenEXR")
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -62,7 +62,7 @@ def test_a_sound_line_is_ready(
 
 
 def test_every_bad_frame_is_found(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Missing, empty, renamed, truncated and differently sized frames are told in one go, each by its number."""
+    """Missing, empty, renamed, truncated and differently sized frames are reported together, each with its number."""
     (plate / "p.0001.exr").unlink()
     (plate / "p.0002.exr").write_bytes(b"")
     (plate / "p.0003.exr").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
@@ -96,7 +96,7 @@ def test_layers_of_different_formats_are_told(plate: Path, capsys: pytest.Captur
 
 
 def test_a_foreground_without_alpha_needs_a_matte(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """harmonize without a matte and without alpha is told before anything is sent."""
+    """harmonize without a matte and without alpha is reported before anything is sent."""
     for path in plate.iterdir():
         path.write_bytes(tiny_exr(channels=("B", "G", "R")))
     (plate.parent / "bg.exr").write_bytes(tiny_exr())
@@ -131,7 +131,7 @@ def test_what_else_would_be_refused_is_a_problem(
 def test_results_that_are_there_are_a_problem_unless_they_may_go(
     plate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Existing results are told as the job would tell them; --overwrite and a journal change that."""
+    """Existing results are reported as by the job itself; not with --overwrite or a journal of the same job."""
     out = plate.parent / "out"
     out.mkdir()
     (out / "p.0003.exr").write_bytes(b"mine")
@@ -166,7 +166,7 @@ def test_results_of_the_job_itself_are_told(
 def test_mapped_inputs_are_told_as_the_servers_own(
     server: ReferenceServer, plate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --map the answer says what the server reads itself; without a server mappings mean nothing."""
+    """With --map the answer lists the files that the server reads itself; without a server mappings have no effect."""
     line = ("deflicker", plate, "-o", plate.parent / "out", "--engine", "null", "--map", f"{plate}=show")
 
     assert check(capsys, *line, "--server", server.address)[1]["shared"] == {"plate": "show:p.####.exr"}

@@ -1,4 +1,4 @@
-"""What frames say of themselves, as rows, CSV, JSON and a plot."""
+"""The frames' reports as rows, CSV, JSON and a plot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def said(level: float, **more: Any) -> dict[str, Any]:
-    """Return a frame's report whose three levels are `level`, steadied at -1."""
+    """Return a frame's report whose three levels are `level`, with corrected levels of -1."""
     engine = {"decision": "corrected", "measured": [level] * 3, "corrected": [-1.0] * 3, **more}
     return {"nan": 0, "engine": engine}
 
@@ -38,7 +38,7 @@ def rows() -> list[curves.FrameCurve]:
 
 
 def test_rows_hold_what_was_said_and_no_more() -> None:
-    """Levels, cuts, reasons and numbers arrive; failed and unknown frames say so."""
+    """Rows have levels, cuts, reasons and numbers; failed and unknown frames are marked."""
     found = rows()
 
     assert [row.decision for row in found] == ["corrected"] * 5 + ["nothing", "failed", "unknown"]
@@ -55,7 +55,7 @@ def test_rows_hold_what_was_said_and_no_more() -> None:
      {"decision": 7, "reason": ["x"], "trust": True, "global_stops": "0.1", "corrected": {"r": 1}}],
 )  # fmt: skip
 def test_what_a_server_says_wrongly_is_left_empty(engine: Any) -> None:
-    """Missing keys and values of a wrong kind do not break anything and are not taken for numbers."""
+    """Missing keys and values of a wrong type raise nothing and leave the cells empty."""
     (row,) = curves.curves_of([3], {3: {"engine": engine}}, {})
 
     assert row == curves.FrameCurve(3)
@@ -90,7 +90,7 @@ def test_the_plot_shows_levels_cuts_and_refusals() -> None:
     dots = [dot.find(f"{SVG}title").text for dot in root.iter(f"{SVG}circle")]  # type: ignore[union-attr]
     titles = [title.text or "" for title in root.iter(f"{SVG}title")]
 
-    # Frames 1 to 4 are a line, frame 5 stands alone behind the cut.
+    # Frames 1 to 4 are a line, frame 5 is alone after the cut.
     assert (
         sorted(lines)
         == sorted(dots)
@@ -124,6 +124,6 @@ def test_the_plots_lines_are_where_the_levels_are() -> None:
 
 
 def test_a_job_without_frames_or_levels_still_has_a_plot() -> None:
-    """No rows, or rows that know nothing, give a picture that says so."""
+    """No rows, or rows without levels, give a picture that says so."""
     assert "no levels" in curves_svg.svg_text([])
     assert "no levels" in curves_svg.svg_text([curves.FrameCurve(-3), curves.FrameCurve(4)])

@@ -62,7 +62,7 @@ def outcome() -> Outcome:
 
 
 def test_every_file_is_written_and_named(job: JobFiles, tmp_path: Path) -> None:
-    """Curves, plot, page and the previews of the frames with results; nothing temporary stays behind."""
+    """Curves, plot, page and the previews of the frames with results are written; no temporary file is left."""
     diagnostics.prepare(str(tmp_path / "d" / "deep"))
 
     names = diagnostics.write(str(tmp_path / "d" / "deep"), job, outcome())
@@ -110,7 +110,7 @@ def test_previews_show_stops_and_their_scale(job: JobFiles, tmp_path: Path) -> N
 
 
 def test_a_frame_that_cannot_be_read_has_a_remark(job: JobFiles, tmp_path: Path) -> None:
-    """A result that is gone costs its preview and nothing else."""
+    """A missing result only loses its preview."""
     Path(job.plan.out.path(1)).unlink()
 
     names = diagnostics.write(str(tmp_path), job, outcome())
@@ -123,7 +123,7 @@ def test_a_frame_that_cannot_be_read_has_a_remark(job: JobFiles, tmp_path: Path)
 def test_without_pixel_libraries_there_are_curves_all_the_same(
     job: JobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a light client the four files are there, and the page says how to get previews."""
+    """Without numpy and OpenEXR the four files are there, and the page says how to get previews."""
     monkeypatch.setattr(previews, "has_pixel_libraries", lambda: False)
 
     assert diagnostics.write(str(tmp_path), job, outcome()) == [
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_job(tmp_path: Path) -> 
 
 
 def test_frames_of_an_earlier_run_are_unknown(job: JobFiles, tmp_path: Path) -> None:
-    """Results that were there from an interrupted run have no report: the data says so and the page, too."""
+    """Results of an earlier, interrupted run have no report; data and page mark them as unknown."""
     diagnostics.write(str(tmp_path), job, Outcome(total=4, resumed=4))
 
     data: dict[str, Any] = json.loads((tmp_path / "curves.json").read_text("utf-8"))

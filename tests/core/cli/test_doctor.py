@@ -15,7 +15,7 @@ pytest.importorskip("OpenEXR")
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the doctor an empty home of its own, on ports that nobody uses."""
+    """Give the doctor an empty home of its own, and ports that are not in use."""
     for name in [name for name in os.environ if name.startswith("HARMOVID_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -43,7 +43,7 @@ def test_a_sound_installation_has_no_failures(home: Path, capsys: pytest.Capture
 
 
 def test_text_lines_start_with_the_verdict(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line of text is ok, warn or fail, or a fix; the last one counts."""
+    """Each line of text is ok, warn or fail, or a fix; the last line has the counts."""
     assert main(["doctor"]) == 0
 
     *lines, blank, last = capsys.readouterr().out.splitlines()
@@ -91,7 +91,7 @@ def test_an_unreachable_server_fails(
 def test_a_port_in_use_is_a_warning(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A port that somebody listens on is told; it may be a server that is running, so it is no failure."""
+    """A port in use is a warning and not a failure, because it may be a running server."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -104,7 +104,7 @@ def test_a_port_in_use_is_a_warning(
 def test_a_settings_file_that_cannot_be_read_does_not_stop_the_rest(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A malformed settings file is one failure; packages and disk are still told."""
+    """A malformed settings file is one failure; packages and disk are still checked."""
     (home / "bad.ini").write_text("nonsense", "utf-8")
     monkeypatch.setenv("HARMOVID_CLIENT_CONFIG", str(home / "bad.ini"))
 

@@ -1,4 +1,4 @@
-"""`harmovid grade` on real results: files of each kind, what does not fit together, what carries no field."""
+"""`harmovid grade` on real results: files of each kind, wrong combinations, and results without a field."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_collection_holds_every_frame_under_its_name(results: Path, tmp_path: 
 
 
 def test_a_pattern_gets_one_file_per_frame(results: Path, tmp_path: Path) -> None:
-    """.cdl with a place for the number is written once per frame."""
+    """A .cdl pattern with a frame number gives one file per frame."""
     assert grade(results, "-o", tmp_path / "g.####.cdl") == 0
 
     assert slopes(tmp_path / "g.1002.cdl") == pytest.approx([4.0], rel=1e-4)
@@ -101,7 +101,7 @@ def test_a_result_without_a_field_names_the_flag(tmp_path: Path, capsys: pytest.
 
 
 def test_an_existing_grade_stays_without_overwrite(results: Path, tmp_path: Path) -> None:
-    """A grade that is there is not replaced silently."""
+    """An existing grade is not replaced without --overwrite."""
     (tmp_path / "g.ccc").write_text("mine", "utf-8")
 
     assert grade(results, "-o", tmp_path / "g.ccc") == 6
@@ -110,7 +110,7 @@ def test_an_existing_grade_stays_without_overwrite(results: Path, tmp_path: Path
 
 
 def test_a_range_makes_one_lut_per_frame(results: Path, tmp_path: Path) -> None:
-    """.cube with a place for the number is a moving LUT: a file per frame, each with its own light."""
+    """A .cube pattern with a frame number gives an animated LUT: one file per frame, each with its own correction."""
     assert grade(results, "-o", tmp_path / "g.####.cube") == 0
 
     texts = [(tmp_path / f"g.{frame}.cube").read_text("utf-8") for frame in FRAMES]

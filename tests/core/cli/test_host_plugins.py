@@ -22,7 +22,7 @@ def installer(action: str, words: Sequence[str], console: Any) -> int:
 
 @pytest.fixture(autouse=True)
 def one_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the installation have a plugin for one host, and one that cannot be loaded."""
+    """Install a plugin for one host, and one that cannot be loaded."""
     entries = (
         metadata.EntryPoint("mistika", "studio_mistika:installer", entry_points.PLUGINS),
         metadata.EntryPoint("broken", "no_such_library:run", entry_points.PLUGINS),
@@ -34,7 +34,7 @@ def one_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("action", ["install", "uninstall"])
 def test_the_installer_reads_its_own_words(action: str) -> None:
-    """Action and words reach the package's function, and its answer is the exit code."""
+    """Action and arguments are passed to the package's function, which returns the exit code."""
     assert main(["plugin", action, "mistika", "--folder", "/opt/x"]) == 7
 
     assert [(action, ["--folder", "/opt/x"])] == CALLS

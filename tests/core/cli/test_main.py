@@ -1,4 +1,4 @@
-"""The door of the program: what errors look like, with and without --json and --debug."""
+"""The program's entry point: how errors are shown, with and without --json and --debug."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harmovid.cli import main, parser
 
 
 def test_a_user_error_is_two_lines_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    """What went wrong, then what to do, on stderr; stdout stays empty."""
+    """An error and its fix are written to stderr; stdout stays empty."""
     assert main(["deflicker"]) == 2
 
     printed = capsys.readouterr()
@@ -19,7 +19,7 @@ def test_a_user_error_is_two_lines_without_a_traceback(capsys: pytest.CaptureFix
 
 
 def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --debug the traceback stands before the error."""
+    """With --debug the traceback is printed before the error."""
     assert main(["keys", "show", "nobody", "--debug"]) == 5
 
     assert "Traceback" in capsys.readouterr().err
@@ -38,7 +38,7 @@ def test_json_errors_are_the_wires_own(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_fault_of_ours_is_told_as_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An exception that is no HarmoVid error ends with exit code 1 and asks for a report, not a traceback."""
+    """Any other exception ends with exit code 1 and asks the user for a bug report, without a traceback."""
 
     def broken() -> None:
         raise RuntimeError("the moon is full")

@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parents[3]
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *entries: metadata.EntryPoint) -> None:
-    """Let the installation have these entry points and no others."""
+    """Replace the installed entry points by these."""
     monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(entries))
 
 
@@ -27,7 +27,7 @@ def test_a_command_that_is_not_installed_names_the_extra(monkeypatch, capsys) ->
 
 
 def test_a_command_whose_libraries_are_missing_names_them(monkeypatch, capsys) -> None:
-    """An entry point that cannot be imported tells which module is missing, in JSON as well."""
+    """If an entry point cannot be imported the error names the missing module, in JSON as well."""
     installed(
         monkeypatch, metadata.EntryPoint("evaluate", "no_such_library.command:run", entry_points.COMMANDS)
     )
@@ -38,7 +38,7 @@ def test_a_command_whose_libraries_are_missing_names_them(monkeypatch, capsys) -
 
 
 def test_the_words_behind_the_command_are_its_own(monkeypatch) -> None:
-    """The command's function gets everything behind its name, and its answer is the exit code."""
+    """The command's function gets all arguments after its name, and returns the exit code."""
     installed(monkeypatch, metadata.EntryPoint("evaluate", f"{__name__}:echo", entry_points.COMMANDS))
     monkeypatch.setitem(__import__("sys").modules, __name__, __import__("types").SimpleNamespace(echo=echo))
     assert main(["evaluate", "one", "--two"]) == len("one--two")

@@ -1,4 +1,4 @@
-"""Progress as text: the state's words, lines for logs, the bar on a terminal."""
+"""Progress as text: names of states, lines for logs, the bar on a terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def job(state: str = "RUNNING", **counts: Any) -> Progress:
     ],
 )
 def test_state_in_words(shown: Progress, text: str) -> None:
-    """Each stage of a job has its word."""
+    """Each state of a job has its own text."""
     assert progress.state_text(shown) == text
 
 
@@ -64,7 +64,7 @@ def test_lines_come_at_intervals_and_when_the_state_changes() -> None:
 
 
 def test_resumed_frames_do_not_flatter_the_rate() -> None:
-    """Frames that were there at the start count as done but not for the pace."""
+    """Frames that existed at the start count as done, but not for the rate."""
     err, now = io.StringIO(), [0.0]
     view = progress.Lines(Console(err=err), "shot", clock=lambda: now[0])
 

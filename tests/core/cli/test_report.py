@@ -1,4 +1,4 @@
-"""What became of a job: summary, warnings, failures, JSON, exit code."""
+"""The outcome of a job: summary, warnings, failures, JSON, exit code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_warnings_sum_up_counts_and_reasons() -> None:
 
 
 def test_what_was_left_alone_or_chosen_is_told_once() -> None:
-    """Notes of frames are grouped; a matte of one colour is told only where it is so in every frame."""
+    """Notes of frames are grouped; a matte of one colour is reported only if it is so in every frame."""
     outcome = report.Outcome(total=3, remarks=["2 files are left out"])
     note = "plate: the view right gets the same correction"
     for frame in (1, 2, 3):

@@ -16,7 +16,7 @@ from harmovid.job import CANCELLED, JobSpec, new_job_id
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ReferenceServer) -> None:
-    """Have the environment name the reference server and no other settings."""
+    """Set the environment to the reference server, without other settings."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HARMOVID_SERVER", server.address)
     for name in ("HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
@@ -47,7 +47,7 @@ def test_engines_are_listed_as_the_server_describes_them(
 def test_status_shows_all_jobs_or_one_by_its_beginning(
     server: ReferenceServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`status` lists every job; with the first letters of an id only that one."""
+    """`status` lists all jobs, or with the first letters of an id only that job."""
     one, two = run_job(server, "one"), run_job(server, "two")
 
     assert main(["status", "--json"]) == 0
@@ -79,7 +79,7 @@ def test_cancel_stops_a_running_job(server: ReferenceServer, capsys: pytest.Capt
 
 @pytest.mark.parametrize("command", ["status", "cancel"])
 def test_a_job_that_is_none_of_ours_is_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An id that begins no job of ours is exit code 2 and says where to look."""
+    """An id that matches no job of ours ends with exit code 2 and says where to look."""
     assert main([command, "feed"]) == 2
     assert "harmovid status" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ from typing import Optional
 
 NEEDED = ("pyzmq", "msgpack")
 INSTALL_S = 300.0
-# Installed once per machine and interpreter; a new release of this folder's form needs a new name.
+# Installed once per machine and interpreter; if the layout of this folder changes it needs a new name.
 CACHE = Path(tempfile.gettempdir()) / "harmovid-test-hosts-1"
 
 
@@ -24,7 +24,7 @@ def find(version: str) -> Optional[str]:
 
 
 def _version(path: str) -> str:
-    """Return what an interpreter says it is; "" where it does not run, as a shim without its version does not."""
+    """Return an interpreter's version; "" where it does not run, like a pyenv shim without that version."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, env=_plain())
@@ -34,10 +34,10 @@ def _version(path: str) -> str:
 
 
 def libraries(python: str, version: str) -> Path:
-    """Return a folder with what core needs, built for this interpreter; installed when it is asked for first.
+    """Return a folder with core's dependencies for this interpreter; they are installed at the first call.
 
     Raises:
-        LookupError: they cannot be installed; the text is the last line of what pip said.
+        LookupError: they cannot be installed; the text is pip's last line.
     """
     folder = CACHE / version
     if folder.is_dir():

@@ -1,10 +1,10 @@
-"""What a plugin does, as a program for any Python from 3.9 on: run by `test_hosts.py` in interpreters of their own.
+"""The calls of a host plugin as a program for any Python from 3.9 on; `test_hosts.py` runs it in real interpreters.
 
     python program.py names
     python program.py wire tests/golden/wire/v1
     python program.py job SERVER_PYTHON FOLDER      # plate.####.exr in FOLDER, results beside them
 
-Prints one JSON object. Knows no test library and no numpy.
+Prints one JSON object. Uses no test library and no numpy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import harmovid
 
 
 def names() -> Dict[str, Any]:
-    """Load every name of the front door; return what heavy library came with them."""
+    """Load every name of the host API; return the large libraries that were imported with them."""
     for name in harmovid.__all__:
         getattr(harmovid, name)
     heavy = [name for name in ("numpy", "OpenEXR", "tqdm", "torch") if name in sys.modules]
@@ -27,7 +27,7 @@ def names() -> Dict[str, Any]:
 
 
 def wire(folder: str) -> Dict[str, Any]:
-    """Decode and encode again every golden message; return those that do not come out as they were."""
+    """Decode every golden message and encode it again; return those that differ."""
     from harmovid.transport import wire
 
     channels = (

@@ -38,7 +38,7 @@ def host(request: pytest.FixtureRequest) -> Run:
 
 
 def test_the_front_door_opens(host: Run) -> None:
-    """Every name loads, in the interpreter that was asked for, and brings no array library."""
+    """Every name loads in the requested interpreter and imports no array library."""
     answer = host("names")
 
     assert ".".join(map(str, answer["python"])) == answer["version"]

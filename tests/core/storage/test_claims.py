@@ -1,4 +1,4 @@
-"""Two jobs and one output folder: who may write what, and what is never replaced."""
+"""Two jobs with one output folder: which files each may write, and which are never replaced."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sink(folder: Path, journal: Journal, overwrite: bool = False) -> DirectorySi
 
 @pytest.mark.parametrize("name", [NAME, "p.%04d.exr", "P.####.EXR"])
 def test_a_second_job_with_the_same_results_is_refused(tmp_path: Path, name: str) -> None:
-    """While one job runs, another one that would write one of its files is told which; afterwards it may."""
+    """While a job runs, another one that would write one of its files is refused and the file named; later it may."""
     with opened(tmp_path, "a"), pytest.raises(OutputError, match=r"another job is writing .* frames 3-5,"):
         opened(tmp_path, "b", "3-9", name)
     assert len(os.listdir(tmp_path)) == 1
@@ -58,7 +58,7 @@ def test_jobs_with_other_results_share_a_folder(tmp_path: Path, frames: str, nam
 
 
 def test_the_claim_of_a_killed_job_holds_nothing(tmp_path: Path) -> None:
-    """A job that died keeps its journal for being resumed, and stands in nobody's way."""
+    """A killed job keeps its journal, so that it can be resumed, and does not block other jobs."""
     code = (
         "import os, sys; from harmovid.frames import *; from harmovid.storage.claims import Claim; "
         "from harmovid.storage.journal import Journal; p = FramePattern.parse(sys.argv[1]); "
@@ -69,7 +69,7 @@ def test_the_claim_of_a_killed_job_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_appears_while_the_job_runs_is_not_replaced(tmp_path: Path) -> None:
-    """A result whose name somebody else took meanwhile ends the run; the stranger's bytes stay."""
+    """If another program has created a result's file meanwhile, the run ends and that file is kept."""
     with opened(tmp_path, "a") as journal:
         ours = sink(tmp_path, journal)
         (tmp_path / "p.0002.exr").write_bytes(b"painted")
@@ -102,7 +102,7 @@ def test_a_job_may_write_its_own_result_again(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_before_its_note_knows_its_own_file(tmp_path: Path) -> None:
-    """What was put in place but not noted any more counts as written; a stranger's file does not."""
+    """A result that was renamed into place but not journalled counts as written; a foreign file does not."""
     with opened(tmp_path, "a") as journal:
         for frame in (1, 2):
             journal.announce(frame, 3, zlib.crc32(b"one"))

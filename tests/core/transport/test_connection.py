@@ -1,4 +1,4 @@
-"""Who cannot be reached or must not be trusted is told so, by name."""
+"""Servers that cannot be reached or trusted: each case raises its own error with the address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 
 class _Listed:
-    """ZAP's question whether a key is let in."""
+    """A ZAP request: whether a key may connect."""
 
     def __init__(self, keys: List[str]) -> None:
         self._keys = keys
@@ -89,12 +89,12 @@ def test_another_server_than_the_trusted_one_is_told(
 
 
 def test_a_server_with_keys_wants_one(guarded: Tuple[ReferenceServer, KeyPair, KeyPair]) -> None:
-    """A client without a key is told that it needs one."""
+    """A client without a key gets an error that says it needs one."""
     assert "wants a key" in raised(Client(guarded[0].address).ping, AuthError)
 
 
 def test_a_server_without_keys_wants_none(server: ReferenceServer) -> None:
-    """A client with a key finds out that the server is not guarded."""
+    """A client with a key gets an error if the server uses no keys."""
     pair = new_pair("anna")
     keys = KeyPair("anna", pair.public, pair.secret, new_pair("server").public)
     assert "needs no key" in raised(Client(server.address, keys).ping, AuthError)
@@ -120,7 +120,7 @@ def test_jobs_belong_to_the_key_that_submitted_them(
 
 
 def test_a_local_way_that_leads_nowhere_is_left_for_tcp(server: ReferenceServer, tmp_path: Path) -> None:
-    """A Unix socket that WELCOME names and nobody serves (another machine's, in a shared folder) costs nothing."""
+    """A Unix socket in WELCOME that nobody serves (of another machine, in a shared folder) does no harm."""
     dead = tmp_path / "data"
     with socket.socket(socket.AF_UNIX) as once:
         once.bind(str(dead))
@@ -132,7 +132,7 @@ def test_a_local_way_that_leads_nowhere_is_left_for_tcp(server: ReferenceServer,
 
 
 def test_nobody_listens() -> None:
-    """A port without a server is told from one that keeps quiet, with the fix."""
+    """A port without a server has another error than one that does not answer, each with its fix."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -142,7 +142,7 @@ def test_nobody_listens() -> None:
 
 
 def test_somebody_else_listens() -> None:
-    """A port where something other than ZeroMQ keeps quiet is given up after the timeout."""
+    """A port where a program other than ZeroMQ sends nothing is given up after the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         raised(Client(address, timeout_s=0.5).ping, Unreachable)

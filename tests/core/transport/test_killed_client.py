@@ -1,4 +1,4 @@
-"""kill -9 of the client, again and again, within a job: the same command ends it, nothing is doubled."""
+"""kill -9 of the client several times within a job: the same command completes it, no result is written twice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(folder: Path) -> List[Path]:
 
 @pytest.mark.fault
 def test_a_killed_client_goes_on_where_it_was(server: ReferenceServer, tmp_path: Path) -> None:
-    """Three kills and one full run: every result is right, none is written twice, nothing is left behind."""
+    """Three kills and one full run: every result is right, none is written twice, no temporary file is left."""
     inputs, outputs = tmp_path / "in", tmp_path / "out"
     for folder in (inputs, outputs):
         folder.mkdir()

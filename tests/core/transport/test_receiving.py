@@ -1,4 +1,4 @@
-"""Results that come piece by piece: whole files only, nothing left behind, whatever goes wrong on the way."""
+"""Results that arrive in pieces: whatever goes wrong, only complete files appear and nothing else is left."""
 
 from __future__ import annotations
 

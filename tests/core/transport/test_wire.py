@@ -35,7 +35,7 @@ def refused(parts: List[bytes], channel: str = TO_SERVER_CONTROL) -> str:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample[0])
 def test_golden_bytes(repo: Path, sample: Tuple[str, str, str, Dict[str, Any], int]) -> None:
-    """Every type is encoded to the bytes of wire version 1, and read back to what was said."""
+    """Every type is encoded to the bytes of wire version 1, and decoded to the same values."""
     name, channel, kind, body, ref = sample
     golden = (repo / "tests" / "golden" / "wire" / "v1" / f"{name}.bin").read_bytes()
     assert to_file(wire.encode(kind, body, ref)) == golden
@@ -85,7 +85,7 @@ def test_a_spec_survives_the_wire() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    """A newer peer may say more in header and payload."""
+    """A newer peer may send more fields in header and payload."""
     message = wire.decode([header(t="PING", ref=1, mood="good"), b""], TO_SERVER_CONTROL)
     assert message == wire.Message("PING", {}, 1)
     spec = msgpack.packb({**SPEC, "priority": 5})
@@ -150,7 +150,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_messages_are_refused(name: str) -> None:
-    """Each kind of malformed message raises ProtocolError, with words."""
+    """Each kind of malformed message raises ProtocolError with a message."""
     assert refused(MALFORMED[name])
 
 
@@ -171,7 +171,7 @@ def test_fields_beyond_their_limits_are_refused(fields: Dict[str, Any]) -> None:
 
 
 def test_another_version_is_named() -> None:
-    """A message of wire version 2 raises VersionError, not a riddle."""
+    """A message of wire version 2 raises VersionError, not a parse error."""
     with pytest.raises(VersionError, match="version 2"):
         wire.decode([msgpack.packb({"v": 2, "t": "PING"}), b""], TO_SERVER_CONTROL)
 

@@ -1,4 +1,4 @@
-"""Job files: what they say, where their paths lead, and what is refused with which words."""
+"""Job files: their values and paths, and what is refused with which message."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_changed_file_is_another_job(tmp_path: Path) -> None:
     ],
 )
 def test_unusable_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
-    """A file that is no job is refused in words that name it."""
+    """A file that is not a job file is refused with a message that names it."""
     with pytest.raises(InputError, match=said) as caught:
         JobFile.read(write(tmp_path, text))
 

@@ -1,4 +1,4 @@
-"""The status beside a job file: kept whole, read back, and no trouble when damaged."""
+"""The status file beside a job file: written atomically, read back, and ignored when damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_status_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "done", "unknown": 1}', "\x00"])
 def test_a_damaged_status_is_none_or_whole(tmp_path: Path, content: str) -> None:
-    """What cannot be read counts as no status; unknown words of a newer version are passed over."""
+    """A file that cannot be read counts as no status; unknown fields of a newer version are ignored."""
     (tmp_path / "a.status.json").write_text(content, encoding="utf-8")
 
     found = states.load(tmp_path / "a.job")

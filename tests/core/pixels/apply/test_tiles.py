@@ -1,4 +1,4 @@
-"""What applying a field promises, held for both twins: nothing is touched that should not be."""
+"""Guarantees of applying a field, tested on both implementations: pixels that must not change do not."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_an_encoded_space_with_known_primaries_is_still_converted() -> None:
 
 
 def test_camera_linear_spaces_are_converted() -> None:
-    """A linear space whose primaries the configuration does not tell goes through scene_linear, by a
+    """A linear space whose primaries the configuration does not state goes through scene_linear, by a
     matrix."""
     space = space_of("Linear ARRI Wide Gamut 4")
     linear = space.to_linear(codes())
@@ -212,7 +212,7 @@ def test_data_is_no_colour() -> None:
 
 
 def test_the_users_configuration_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """$OCIO decides where it is set: its names, its scene_linear, and Rec.709 where it does not tell
+    """$OCIO decides where it is set: its names, its scene_linear, and Rec.709 where it does not state
     primaries."""
     path = tmp_path / "config.ocio"
     path.write_text(OWN_CONFIG.format(role="scene_linear"))

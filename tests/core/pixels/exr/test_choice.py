@@ -62,7 +62,7 @@ def test_the_part_named_as_the_beauty_comes_first(parts: list, main: int) -> Non
     ],
 )
 def test_views_left_alone_are_named(parts: list, layer: str, left_alone: tuple) -> None:
-    """Every view with a picture that is not the chosen one is told; layers that are no views are not."""
+    """Every view with a picture other than the chosen one is listed; layers that are not views are not."""
     file = header(*parts)
     found = exr.find_layer(file, layer)
     views = exr.other_views(file.parts, found.part, found.rgb[0].rpartition(".")[0])

@@ -1,5 +1,5 @@
-"""Damaged files: cut off, with holes, overwritten, of another format, contradictory; all unreadable, in
-words."""
+"""Damaged files: cut off, with holes, overwritten, of another format, contradictory; all refused with a clear
+message."""
 
 from __future__ import annotations
 

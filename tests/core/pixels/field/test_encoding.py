@@ -1,4 +1,4 @@
-"""Saved fields: they come back bit for bit, and nothing else is believed to be one."""
+"""Saved fields are restored bit for bit, and no other data is accepted as a field."""
 
 from __future__ import annotations
 

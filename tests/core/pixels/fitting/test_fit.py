@@ -1,4 +1,4 @@
-"""Fitting a field to a pair of proxies: what it reaches, and that odd pictures do not lead it astray."""
+"""Fitting a field to a pair of proxies: its accuracy, and its robustness against unusual pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 HEIGHT, WIDTH, LINES = 540, 960, 240
 BOX = (0, 0, WIDTH, HEIGHT)
 
-# PSNR in view space, PSNR on silhouettes, share of fine texture kept: floors half a dB under what is reached.
+# PSNR in view space, PSNR on silhouettes, share of fine texture kept: bounds half a dB below the values reached.
 FLOORS = {
     ("global", "exact"): (56.2, 51.8, 0.97),
     ("global", "8-bit"): (53.1, 51.4, 0.96),

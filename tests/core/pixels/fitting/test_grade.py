@@ -113,7 +113,7 @@ def test_a_range_is_one_correction_per_frame(tmp_path):
 
 
 def test_a_cdl_file_says_what_is_lost(tmp_path):
-    """The residual stands in the file's description."""
+    """The residual is in the file's description."""
     write_cdl(tmp_path / "x.cdl", fit_cdl(graded(bends=0.01)), "x")
     note = re.search("<Description>(.*)</Description>", (tmp_path / "x.cdl").read_text())
     assert f"{fit_cdl(graded(bends=0.01)).max_residual_stops:.4f}" in note[1]
