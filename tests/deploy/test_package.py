@@ -1,4 +1,4 @@
-"""The package as others get it: a wheel and a source distribution, installed in an empty environment, running there.
+"""The package as users get it: wheel and source distribution, installed and run in an empty environment.
 
 These tests need the package index; where it cannot be reached they are skipped with that reason.
 """
@@ -73,7 +73,7 @@ def test_wheel_holds_the_packages_and_nothing_else(built: Path) -> None:
 
 
 def test_source_distribution_builds_the_same_wheel(built: Path, tmp_path: Path) -> None:
-    """What can be built from the source distribution has the same files as the wheel built from the checkout."""
+    """A wheel built from the source distribution has the same files as one built from the checkout."""
     (source,) = built.glob("*.tar.gz")
     (wheel,) = built.glob("*.whl")
     with tarfile.open(source) as archive:

@@ -1,4 +1,4 @@
-"""The systemd unit: its syntax, its exposure, and that it starts the command that is there."""
+"""The systemd unit: its syntax, its exposure level, and that the command it starts exists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_systemd = pytest.mark.skipif(SYSTEMD is None, reason="systemd-analyze is n
 
 @needs_systemd
 def test_unit_verifies(tmp_path: Path) -> None:
-    """systemd finds no fault in the unit, once the command it starts exists."""
+    """systemd-analyze reports no error in the unit if the command it starts exists."""
     command = Path(sys.executable).with_name("harmovid")
     unit = tmp_path / "harmovid.service"
     unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/harmovid/bin/harmovid", str(command)))

@@ -1,7 +1,7 @@
 """Real footage as scene-linear EXR, converted on the fly for tests: JPEG sequences with masks, and videos.
 
-The footage is display-referred; the inverse sRGB curve is a fair guess of its light, good enough to see that frames
-come back and flicker falls. It is no camera's response, and nothing but tests should rely on it.
+The footage is display-referred; the inverse sRGB curve is an approximation of its light, enough to test that frames
+come back and flicker falls. It is not a camera's response, and only tests should use it.
 """
 
 from __future__ import annotations

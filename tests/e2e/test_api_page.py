@@ -19,7 +19,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encod
 
 @pytest.fixture
 def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with the frames that the page names, without anybody's settings."""
+    """Work in a folder with the frames that the page names, without the user's settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_PYTHON", "HARMOVID_CLIENT_CONFIG"):
@@ -37,7 +37,7 @@ def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_example_runs(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One after the other, in one namespace; what the page says is printed, results lie where it says."""
+    """The examples run in order in one namespace; they print the page's output and write results where it says."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     namespace: dict[str, Any] = {"PYTHON": os.path.join(sys.prefix, "bin", "python")}
     for number, block in enumerate(blocks):

@@ -1,4 +1,4 @@
-"""Bad frames in a good shot, through a real server: one clear error each, neighbours not touched at all."""
+"""Bad frames in a good shot, through a real server: one clear error each, and no effect on other frames."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BAD = {
     1016: "missing",
     1018: "cut in the header",
 }
-# What the message or its fix has to say, so that an artist knows what is wrong with the file.
+# Text that the message or its fix must contain, so that an artist knows what is wrong with the file.
 SAYS = {
     "truncated": "again",
     "deep": "deep",
@@ -94,7 +94,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Path]:
 def test_bad_frames_are_one_error_each_and_neighbours_are_the_same_to_the_bit(shots, engine) -> None:
     """Of twenty frames nine are bad, each in its own way: nine errors that name frame and fix, eleven results.
 
-    The results are the very files of a run in which the bad frames are simply not there.
+    The results are equal to those of a run in which the bad frames are missing.
     """
     with EmbeddedServer("--codecs", "2") as server:
         if engine not in [info.name for info in Client(server.address, server.keys).engines()]:

@@ -1,4 +1,4 @@
-"""`harmovid check` and the run judge a file's header alike, whatever it says."""
+"""`harmovid check` and the run accept and refuse the same file headers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def parts(draw: Any, name: str, channels: Any, sane: bool) -> exr.ExrPart:
 
 @st.composite
 def files(draw: Any, channels: Any) -> bytes:
-    """Draw a file of one or two parts; break the numbers of one in three headers as no writer would write them."""
+    """Draw a file of one or two parts; one in three headers gets numbers that no writer would write."""
     sane = draw(st.integers(0, 2)) > 0
     names = draw(
         st.sampled_from([[""], [""], ["rgba"], ["albedo", "rgba"], ["rgba.left", "rgba.right"], ["a", "b"]])
@@ -96,7 +96,7 @@ def patched(data: bytes, name: bytes, value: float, count: int) -> bytes:
 
 @st.composite
 def jobs(draw: Any) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Draw the files of a job's frame and what the job wants of them."""
+    """Draw the files of a job's frame, and the job's settings."""
     target = draw(st.sampled_from(list(INFOS)))
     others = [info.name for info in INFOS[target][1:]]
     names = [target, *(name for name in others if draw(st.booleans()))]
@@ -118,7 +118,7 @@ def jobs(draw: Any) -> tuple[dict[str, bytes], dict[str, Any]]:
 
 
 def checked(paths: dict[str, Path], wanted: dict[str, Any], out: Path) -> list[str]:
-    """Return what the check finds wrong."""
+    """Return the problems that the check finds."""
     from harmovid.pixels.inputs import FrameRules
 
     rules = {name: value for name, value in wanted.items() if name != "mode"}
@@ -129,7 +129,7 @@ def checked(paths: dict[str, Path], wanted: dict[str, Any], out: Path) -> list[s
 
 
 def run(paths: dict[str, Path], wanted: dict[str, Any], out: Path) -> list[str]:
-    """Return what measuring and finishing the frame end in."""
+    """Return the outcome of measuring and finishing the frame."""
     plan = Plan(layers=tuple(paths), lines=4, strength=1.0, field_layers=True, **wanted)
     body = {"job": "j", "frame": 1, "plan": plan.to_dict(), "paths": {n: str(p) for n, p in paths.items()}}
     codec = Codec()

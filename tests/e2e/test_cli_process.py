@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="th
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Yield a real server whose engine hands frames back, as slowly as it is told."""
+    """Yield a real server whose engine returns frames unchanged, after a delay that is an option."""
     with RunningServer(tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -71,7 +71,7 @@ def wait_for_results(plate: Path, count: int) -> None:
 
 
 def test_help_loads_next_to_nothing() -> None:
-    """--help answers at once: it imports no library that takes a moment, and looks for no installed package."""
+    """--help is fast: it imports no large library and does not search installed packages."""
     code = (
         "import sys\nfrom harmovid.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
@@ -84,7 +84,7 @@ def test_help_loads_next_to_nothing() -> None:
 
 
 def test_ctrl_c_cancels_on_the_server_and_keeps_what_is_there(server: RunningServer, plate: Path) -> None:
-    """The first Ctrl-C ends with 130 and cancels on the server; the same command line goes on later."""
+    """The first Ctrl-C ends with 130 and cancels on the server; the same command line resumes later."""
     command = subprocess.Popen(
         line(plate, server, "--delay-s", "0.1", "--json"), stdout=-1, stderr=-1, text=True
     )
@@ -209,7 +209,7 @@ def test_an_engine_option_out_of_range_is_told_before_anything_is_sent(
 
 
 def test_help_of_a_job_asks_the_server_for_its_options(server: RunningServer) -> None:
-    """`deflicker --engine echo --server ... --help` lists that engine's options and says who told."""
+    """`deflicker --engine echo --server ... --help` lists that engine's options and names the server they come from."""
     words = [*HARMOVID, "deflicker", "--engine", "echo", "--server", server.endpoint, "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
 
@@ -230,7 +230,7 @@ def surroundings(**changes: str) -> dict[str, str]:
 def test_output_that_nobody_reads_any_more_is_no_fault(
     server: RunningServer, words: list[str], environment: dict[str, str]
 ) -> None:
-    """`harmovid engines | head -1` ends without a word of the interpreter, whenever the reader leaves."""
+    """`harmovid engines | head -1` ends without an interpreter message, whenever the pipe is closed."""
     reader, writer = os.pipe()
     os.close(reader)
     command = [*HARMOVID, *words, "--server", server.endpoint]
@@ -242,7 +242,7 @@ def test_output_that_nobody_reads_any_more_is_no_fault(
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["deflicker", "--help"], ["serve", "--help"]])
 def test_help_that_nobody_reads_is_no_fault(words: list[str]) -> None:
-    """What argparse prints by itself ends as quietly."""
+    """Output of argparse itself ends without a message as well."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -255,7 +255,7 @@ def test_help_that_nobody_reads_is_no_fault(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["keys", "list"], ["keys", "list", "--json"]])
 def test_output_onto_a_full_disk_is_an_error_in_words(words: list[str]) -> None:
-    """What cannot be written is exit 6 and one sentence, not a traceback and not silence."""
+    """Output that cannot be written ends with exit code 6 and one sentence, without a traceback."""
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*HARMOVID, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=surroundings()

@@ -1,4 +1,4 @@
-"""Engines are known by their descriptions alone: a form is made from them, and another package adds one."""
+"""Engine descriptions are complete: a form is built from them alone, and another package can add an engine."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_an_engine_of_another_package_brings_its_own_layer(shot: Path, studio: d
 
 
 def test_an_engine_that_cannot_be_loaded_hides_no_other(studio: dict, tmp_path: Path) -> None:
-    """A broken package is left out of the list, and `doctor` tells of it."""
+    """A broken package is left out of the list, and `doctor` reports it."""
     about = tmp_path / "broken-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n", "utf-8")

@@ -1,4 +1,4 @@
-"""A disk that is small, full, or freed again: jobs pause and go on, or fail with a clear and retryable error."""
+"""A disk that is small, full, or freed again: jobs pause and continue, or fail with a clear, retryable error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sized(peer: Peer) -> Peer:
 
 
 def filled(disk: Path, peer: Peer) -> Path:
-    """Fill the disk to the last byte while the job goes on, also with what it gives back, until it has nothing
+    """Fill the disk to the last byte while the job runs, including space that it frees, until it has nothing
     left to give.
     """
     for _ in range(15):
@@ -64,7 +64,7 @@ def test_a_clip_far_larger_than_the_disk_goes_through(tmp_path: Path) -> None:
 
 @pytest.mark.fault
 def test_a_disk_filled_by_others_pauses_the_job_until_it_is_freed(tmp_path: Path) -> None:
-    """When something else fills the disk the job waits and says so; freed, it goes on to the end, complete."""
+    """When something else fills the disk the job waits and reports it; after space is freed it completes."""
     with (
         small_disk(tmp_path / "disk", 8) as disk,
         RunningServer(tmp_path, "--state", str(disk / "s")) as server,

@@ -1,4 +1,4 @@
-"""kill -9 of every process in every state of a job: no frame lost, doubled or corrupt, and work again in 5 s.
+"""kill -9 of every process in every state of a job: no frame is lost, doubled or corrupt; work continues within 5 s.
 
 Real server, real worker, real EXRs, real client; the client runs in a process of its own and takes its time
 to read or write, so that the job can be met in each state.
@@ -68,7 +68,7 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run a server with one place, so that a second job is QUEUED."""
+    """Run a server that runs one job at a time, so that a second job is QUEUED."""
     flags = ("--active-jobs", "1", "--codecs", "1")
     with RunningServer(tmp_path_factory.mktemp("server"), *flags, echo=False) as running:
         yield running
@@ -80,7 +80,7 @@ STARTED: List[subprocess.Popen[bytes]] = []
 
 @pytest.fixture(autouse=True)
 def no_client_left() -> Iterator[None]:
-    """End what a failed test has left running: when it is collected, another test would be blamed for it."""
+    """End processes of a failed test; otherwise their ResourceWarning would fail another test."""
     yield
     while STARTED:
         with STARTED.pop() as process:
@@ -119,11 +119,11 @@ class Running:
         self.process.wait()
 
     def told(self) -> List[Dict[str, Any]]:
-        """Return what the client has said so far; a line that is not whole yet is left out."""
+        """Return the client's output so far, without an incomplete last line."""
         return [json.loads(line) for line in self.said.read_text().split("\n")[:-1]]
 
     def job(self) -> JobStatus | None:
-        """Return this client's job, by the id that it told; None while it or the server is not there."""
+        """Return this client's job, by the id that it printed; None while client or server are not running."""
         told = self.told()
         if not told:
             return None
@@ -186,7 +186,7 @@ def again_s() -> float:
 def undisturbed(
     server: RunningServer, plates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Dict[str, str]:
-    """Return what the same job gives when nobody is killed."""
+    """Return the results of the same job without any kill."""
     out = tmp_path_factory.mktemp("undisturbed")
     assert len(Running(server, plates, out, Moment(0, 0, lambda job: True)).end()) == FRAMES
     return digests(out)
@@ -237,7 +237,7 @@ def meet(state: str, server: RunningServer, plates: Path, folder: Path) -> Met:
 def test_no_frame_is_lost_doubled_or_corrupt(
     victim: str, state: str, server: RunningServer, plates: Path, undisturbed: Dict[str, str], tmp_path: Path
 ) -> None:
-    """Whoever dies whenever: the same files come out, bit by bit, and frames move again within 5 s."""
+    """Whichever process is killed in whichever state, the results are bit-identical, and work continues within 5 s."""
     patience_s = again_s()
     met = meet(state, server, plates, tmp_path)
     run, watched = met.run, met.blocker or met.run

@@ -1,4 +1,4 @@
-"""A deflickered shot travels without the server: its global part as CDL, Nuke node and data gives the result again."""
+"""A deflickered shot without the server: its global part as CDL, Nuke node or data reproduces the result."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def knobs(path: Path, frame: int) -> NukeGrade:
 
 
 def test_the_plate_flickered_and_was_calmed(shot: Path) -> None:
-    """The rest of this file is about a real correction: the result's level moves less than half as much."""
+    """The correction is not trivial: the result's level flickers less than half as much as the plate's."""
     levels = [[float(np.log2(each[..., 1]).mean()) for each in pictures(shot, frame)] for frame in FRAMES]
     before, after = np.abs(np.diff(levels, n=2, axis=0)).mean(axis=0)
     assert before > 0.1

@@ -1,4 +1,4 @@
-"""What a host's plugin writes: the front door against real servers with real engines."""
+"""The host API, as a host's plugin uses it, against real servers with real engines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = (24, 32)
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_PYTHON", "HARMOVID_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -43,7 +43,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_code_of_a_plugin(shot: Path, tmp_path: Path) -> None:
-    """The house plan's lines run as written: a private server, its engine, a job with a callback, its result."""
+    """The example of the host API runs as written: a private server, its engine, a job with a callback, its result."""
     t, s, ended, values = str(shot), str(tmp_path), threading.Event(), {"exposure": 0.5}
 
     client = connect(load_settings())
@@ -64,7 +64,7 @@ def test_the_code_of_a_plugin(shot: Path, tmp_path: Path) -> None:
 
 
 def test_one_private_server_serves_a_client_until_it_is_closed(shot: Path, tmp_path: Path) -> None:
-    """Questions and jobs share one server; one that was killed is started anew; closing stops it and joins the jobs."""
+    """Requests and jobs share one server; a killed one is started again; closing stops it and joins the jobs."""
     done: list[JobHandle] = []
     with connect(Settings()) as client:
         engine = client.engine("null")

@@ -3,7 +3,7 @@
     python text_form.py ENGINE < engines.json                    # prints the empty form
     python text_form.py ENGINE --filled FORM.txt < engines.json  # runs what the form says, prints the results' pattern
 
-It stands for a host's panel: it knows kinds of layers and options, but no engine, no layer and no option by name.
+It stands for a host's panel: it handles kinds of layers and options, but has no name of an engine, layer or option.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small clips on disk and small evaluations of them, for the tests of the evaluation room."""
+"""Small clips on disk and small evaluations of them, for the tests of `harmovid_evaluate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINES, COUNT = 48, 5
 
 
 def write_clips(root: Path, names: tuple[str, ...] = ("disc", "other"), count: int = COUNT) -> Path:
-    """Write the made clip, tinted differently per name, as folders of EXRs with soft mattes; return the root."""
+    """Write the synthetic clip, tinted differently per name, as folders of EXRs with soft mattes; return the root."""
     for number, name in enumerate(names):
         clip = synthetic_clip(count, LINES)
         assert clip.masks is not None
@@ -50,7 +50,7 @@ def little_evaluation(clips: Path, out: Path, sets: tuple[str, ...] = ("lut",), 
 
 
 def little_case(folder: Path, task: str = HARMONIZE, lines: int = LINES, count: int = COUNT) -> Case:
-    """Return a case of the made clip on disk; its composite is half a stop too bright, or flickers by that."""
+    """Return a case of the synthetic clip on disk; its composite is half a stop too bright, or flickers by that."""
     clip = synthetic_clip(count, lines)
     assert clip.masks is not None
     stops = np.full(count, 0.5) if task == HARMONIZE else np.where(np.arange(count) % 2, 0.25, -0.25)

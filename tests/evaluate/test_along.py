@@ -1,4 +1,4 @@
-"""Roughness along motion: pictures whose motion and flicker are known, read in moving and in fixed places."""
+"""Roughness along motion, on clips with known motion and flicker, compared with fixed tiles."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def gained(clip: Array, stops: Array) -> Array:
 
 
 def test_a_steady_pan_is_steady_along_its_motion_and_rough_in_fixed_tiles() -> None:
-    """The picture alone moves: fixed tiles read over 0.1 stops, places that go along a tenth of that at most."""
+    """With motion alone fixed tiles measure over 0.1 stops, and along motion a tenth of that at most."""
     clip = pan(3)
     motion = FilmMotion(clip)
     fixed = local_roughness_stops(clip)
@@ -57,7 +57,7 @@ def test_a_steady_pan_is_steady_along_its_motion_and_rough_in_fixed_tiles() -> N
 
 
 def test_flicker_reads_the_same_moving_or_still() -> None:
-    """White flicker on a still picture reads alike in both measures to 1 %; along a pan as on the still one to 5 %."""
+    """White flicker of a still picture is equal in both measures to 1 %; in a pan along motion it is equal to 5 %."""
     still, moving = gained(pan(0), flicker()), gained(pan(3), flicker())
     along_still = FilmMotion(still).along_stops(still)
 
@@ -68,14 +68,14 @@ def test_flicker_reads_the_same_moving_or_still() -> None:
 
 
 def test_a_result_is_followed_by_the_films_own_motion() -> None:
-    """The motion of the flickering film serves for the steady result: it reads as steady as by its own."""
+    """Along the motion of the flickering film the steady result is as steady as along its own motion."""
     steady = pan(3)
     motion = FilmMotion(gained(steady, flicker()))
     assert motion.along_stops(steady) < 0.1 * local_roughness_stops(steady)
 
 
 def test_held_light_reads_what_motion_alone_does() -> None:
-    """From the flickering film, without its truth: what fixed tiles read of the steady one, to 15 %."""
+    """`held_stops` of the flickering film equals the roughness of the steady one in fixed tiles, to 15 %."""
     steady = pan(3)
     film = gained(steady, flicker())
     assert FilmMotion(film).held_stops(film) == pytest.approx(local_roughness_stops(steady), rel=0.15)
@@ -84,7 +84,7 @@ def test_held_light_reads_what_motion_alone_does() -> None:
 
 
 def test_flicker_of_one_half_is_seen_along_motion() -> None:
-    """Halves that flicker against each other are local flicker: as much as if the frame did."""
+    """Two halves that flicker with opposite sign have the same local roughness as a frame that flickers as a whole."""
     side = np.where(np.arange(WIDTH) < WIDTH // 2, 1, -1)
     stops = np.broadcast_to(flicker()[:, None, None] * side, (COUNT, LINES, WIDTH)).astype(np.float32)
     film, frame = gained(pan(2), stops), gained(pan(2), flicker())
@@ -117,7 +117,7 @@ def test_nothing_is_followed_across_a_cut() -> None:
 
 
 def test_two_frames_have_no_roughness() -> None:
-    """Too short to say: nothing is read, and nothing was followed."""
+    """A clip of fewer than three frames has roughness 0, and nothing was tracked."""
     motion = FilmMotion(pan(2, count=2))
     assert motion.along_stops(pan(2, count=2)) == 0.0
     assert motion.held_stops(pan(2, count=2)) == 0.0
@@ -126,7 +126,7 @@ def test_two_frames_have_no_roughness() -> None:
 
 @pytest.mark.real
 def test_footage_that_does_not_flicker(real_data: Path) -> None:
-    """Twelve frames of a runner: light held says what still tiles read to 20 %; along motion at most half is left."""
+    """Twelve frames of a runner: `held_stops` equals fixed tiles to 20 %; along motion at most half of it is left."""
     clip = load_clip(real_data / "clips" / "davis_parkour", 240, 12).frames
     motion, fixed = FilmMotion(clip), local_roughness_stops(clip)
     assert motion.held_stops(clip) == pytest.approx(fixed, rel=0.2)
@@ -135,7 +135,8 @@ def test_footage_that_does_not_flicker(real_data: Path) -> None:
 
 @pytest.mark.real
 def test_old_film_is_followed(real_data: Path) -> None:
-    """Market Street flickers and shakes: most of it is followed, and its motion alone reads less than it all does."""
+    """Market Street flickers and shakes: most of it is tracked, and motion alone has less roughness than all
+    together."""
     folder = real_data / "flicker" / "a_trip_down_market_street_before_the_fire"
     film = load_film(folder, 240, 12).frames
     motion = FilmMotion(film)

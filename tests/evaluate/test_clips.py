@@ -1,4 +1,4 @@
-"""Clips from folders, films and numbers: what is read is what was written."""
+"""Clips from folders, films and synthetic ones: they are read as they were written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_stills_and_masks_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_folders_that_hold_a_clip_are_found(tmp_path: Path) -> None:
-    """Other folders are passed over; asked for, they say what is missing."""
+    """Other folders are ignored; loading one says what is missing."""
     write_clip(tmp_path / "b")
     (tmp_path / "notes").mkdir()
     assert clips.clip_folders(tmp_path) == [tmp_path / "b"]
@@ -66,7 +66,7 @@ def test_a_film_is_read_from_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_made_clip_moves_and_is_the_same_each_time() -> None:
-    """The synthetic clip pans by two pixels a frame behind its disc, and is made of numbers alone."""
+    """The synthetic clip pans by two pixels a frame behind its disc, and needs no files."""
     clip = clips.synthetic_clip(8, 48)
     assert clip.masks is not None
     outside = (clip.masks[0] == 0)[:, :-2] & (clip.masks[1] == 0)[:, :-2] & (clip.masks[0] == 0)[:, 2:]
@@ -77,7 +77,7 @@ def test_the_made_clip_moves_and_is_the_same_each_time() -> None:
 
 @pytest.mark.real
 def test_the_clip_with_an_alpha_plane_is_read(real_data: Path) -> None:
-    """The keyed dancer comes with soft alpha from 0 to 1, and is known to have nothing behind it."""
+    """The keyed dancer has soft alpha from 0 to 1, and is marked as having no background."""
     clip = clips.load_clip(real_data / "clips" / "alpha_dancer", 180, 3)
     assert clip.cut_out
     assert clip.masks is not None

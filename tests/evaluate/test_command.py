@@ -1,4 +1,4 @@
-"""`harmovid evaluate run` as a user runs it: a real server, real files, a table at the end, and again for nothing."""
+"""`harmovid evaluate run` as a user runs it: a real server, real files, a table; a second run computes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluate(*words: object) -> int:
 
 
 def test_from_clips_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All three sets of the paper, all rows and our engines run; a second run computes nothing and tells the same."""
+    """All three sets of the paper, all rows and our engines run; a second run computes nothing and prints the same."""
     clips, out = write_clips(tmp_path / "clips"), tmp_path / "out"
     words = (clips, "-o", out, "--lines", LINES, "--frames", COUNT, "--json")
     assert evaluate(*words) == exits.OK
@@ -87,7 +87,7 @@ def test_what_cannot_be_done_is_told(
     words: list[str],
     says: str,
 ) -> None:
-    """A wrong word ends as a usage error that names it, before anything is computed."""
+    """A wrong argument ends as a usage error that names it, before anything is computed."""
     monkeypatch.chdir(tmp_path)
     clips = write_clips(tmp_path / "clips", ("disc",))
     assert evaluate(clips, "-o", tmp_path / "out", *words) == exits.USAGE

@@ -1,4 +1,4 @@
-"""The evaluation on disk: finished units are kept, changed ones made again, failures told; tables say what is best."""
+"""The evaluation on disk: finished units are kept, changed ones recomputed, failures reported; tables mark the best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harmovid_evaluate.testsets import Makers
 
 
 def whats(evaluation: Evaluation) -> list[str]:
-    """Run and return what became of the units."""
+    """Run and return the outcomes of the units."""
     return [step.what for step in evaluation.run()]
 
 
@@ -61,12 +61,12 @@ def test_a_new_measure_is_taken_of_kept_frames(tmp_path: Path) -> None:
 
 
 def broken(case: Case) -> np.ndarray:
-    """Fail as a method fails: with frames that are no numbers on one clip."""
+    """A method that fails on one clip, with frames of NaN."""
     return case.composite * np.float32(np.nan) if case.clip == "disc" else case.composite
 
 
 def test_a_method_that_breaks_is_told_and_the_others_go_on(tmp_path: Path) -> None:
-    """Its other clip and all other rows are there; the report names unit and frame; the next run tries again."""
+    """After a failure all other units are there; the report names unit and frame; the next run tries again."""
     clips, out = write_clips(tmp_path / "clips"), tmp_path / "out"
     rows = [CLASSICAL[AS_IS], Plain("broken", ("harmonize",), broken)]
     evaluation = little_evaluation(clips, out, entrants=rows)
@@ -91,7 +91,7 @@ def test_sets_that_cannot_be_made_are_noted(tmp_path: Path) -> None:
 
 
 def test_names_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
-    """Two rows of one folder's name, and a name without letters, are told before anything runs."""
+    """Two rows with the same folder name, and a name without letters, are refused before anything runs."""
     clips = write_clips(tmp_path / "clips", ("disc",))
     with pytest.raises(InputError, match="share the folder"):
         little_evaluation(clips, tmp_path, entrants=[Plain("a b", (), broken), Plain("a-b", (), broken)])
@@ -122,7 +122,7 @@ def test_tables_mark_the_best_method_and_never_the_original(tmp_path: Path) -> N
 
 
 def test_few_clips_are_in_memory_at_once(tmp_path: Path) -> None:
-    """However many clips there are, a set that borrows backgrounds holds a few at a time."""
+    """A set that uses other clips' backgrounds holds only a few clips in memory, however many there are."""
     clips = write_clips(tmp_path / "clips", tuple("abcdef"), count=3)
     rows = [each for each in CLASSICAL.values() if each.name == AS_IS]
     evaluation = little_evaluation(clips, tmp_path / "out", ("harmonized",), entrants=rows)

@@ -1,4 +1,4 @@
-"""Clips for the evaluation: folders and indexes are read with all they bring; LUT files do what they say."""
+"""Clips for the evaluation: folders and indexes are read with all roles; LUT files are applied correctly."""
 
 from __future__ import annotations
 

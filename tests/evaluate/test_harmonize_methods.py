@@ -1,4 +1,4 @@
-"""Harmonizing's looks, classical methods and oracles: truth is never shown, and oracles reach what they can."""
+"""Looks, classical methods and oracles for harmonizing: methods never see the truth, and oracles come close to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table's numbers against scikit-image, transformers and motion that is known; what is missing is said."""
+"""The table's measures against scikit-image, transformers and known motion; missing ones are reported."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ def test_flow_distance_is_the_motion_added() -> None:
 
 
 class PanNetwork(torch.nn.Module):
-    """Answers as RAFT does, with the width it was given as flow: tells what the wrapper hands on."""
+    """Returns flow like RAFT, made from its inputs, so that a test sees what the wrapper passes on."""
 
     def forward(self, one: torch.Tensor, other: torch.Tensor) -> list[torch.Tensor]:
-        """Return one flow: x is the mean of the first picture, y the padded height."""
+        """Return one flow: x is the largest value of the first picture, y the padded height."""
         flow = torch.zeros(1, 2, *one.shape[-2:])
         flow[:, 0], flow[:, 1] = one.max(), one.shape[-2]
         return [flow * 0, flow]

@@ -1,4 +1,4 @@
-"""The deflickers to compare with do what their names say, and ffmpeg's filters run at every setting."""
+"""The deflicker baselines work as described, and ffmpeg's filters run at every setting."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def test_ffmpegs_filters_calm_a_flickering_still(each: ffmpeg.Filter) -> None:
 
 @needs_ffmpeg
 def test_a_filter_that_does_not_exist_is_told() -> None:
-    """ffmpeg's own words come with the error."""
+    """The error contains ffmpeg's own message."""
     with pytest.raises(RuntimeError, match="nosuch"):
         ffmpeg.run_filter(synthetic_clip(2, 32).frames, ffmpeg.Filter("nosuch", "gbrp16le"))

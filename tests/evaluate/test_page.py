@@ -39,7 +39,7 @@ def flat(name: str) -> Plain:
 
 @dataclass
 class Opened:
-    """The page, and what the browser complained of or asked the network for."""
+    """The page, with the browser's console errors and network requests."""
 
     page: Page
     trouble: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Browser, written: Path):
-    """Yield the page, ready, with touch; it must have made no trouble at the end."""
+    """Yield the loaded page, with touch; at the end it must have no console errors and no network requests."""
     context = browser.new_context(viewport={"width": 900, "height": 800}, has_touch=True)
     context.set_default_timeout(60_000)
     page = context.new_page()
@@ -162,14 +162,14 @@ def test_sheets_and_plots_are_files_too(written: Path) -> None:
 
 
 def test_a_film_that_cannot_be_encoded_leaves_nothing(tmp_path: Path) -> None:
-    """Frames that H.264 cannot take are an error with ffmpeg's words, and no file under any name stays behind."""
+    """Frames that H.264 cannot encode are an error with ffmpeg's message, and no file is left."""
     with pytest.raises(OutputError, match="no film can be written"):
         encode(tmp_path / "film.mp4", [np.zeros((47, 63, 3), np.uint8)] * 3)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_clip_whose_foreground_is_gone_has_no_plot() -> None:
-    """Levels that are nowhere known leave the plot out instead of breaking the page."""
+    """If no level is known the plot is left out, and the page still works."""
     nothing = np.full(5, np.nan)
     assert level_plot("gone", {"the original": nothing, "one": nothing}) == ""
     assert "<svg" in level_plot("there", {"one": np.array([0, np.nan, 0.5])})

@@ -1,4 +1,4 @@
-"""Rows of results folders, commands and networks: what comes back fits, what is wrong is told."""
+"""Rows of results folders, commands and networks: results fit the case, and errors are reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def case(tmp_path: Path) -> Case:
 
 
 def test_results_come_from_frames_pictures_or_a_video(tmp_path: Path, case: Case) -> None:
-    """EXRs are the very values, PNGs the values to 8 bits, an mp4 close; each lies where the set and clip say."""
+    """EXRs give the exact values, PNGs to 8 bits, an mp4 close ones; each is found by set and clip."""
     row, place = Results("Mine", tmp_path / "given"), tmp_path / "given" / case.set
     (tmp_path / "given").mkdir()
     with pytest.raises(Absent, match="nothing for lut/disc"):
@@ -87,7 +87,7 @@ def test_a_command_gets_folders_and_leaves_frames(tmp_path: Path, case: Case) ->
 
 
 def test_a_command_is_never_read_by_a_shell(tmp_path: Path, case: Case) -> None:
-    """Words that a shell would run are handed on as words."""
+    """Shell syntax in a command is passed on as plain arguments."""
     script = tmp_path / "show.py"
     script.write_text(GRADE + f"\nPath({str(tmp_path / 'words')!r}).write_text(sys.argv[3])\n")
     harm = f"; touch {tmp_path / 'harmed'} $(touch {tmp_path / 'harmed'})"
@@ -106,7 +106,7 @@ def test_a_command_is_never_read_by_a_shell(tmp_path: Path, case: Case) -> None:
     ],
 )
 def test_a_command_that_fails_is_told(case: Case, words: tuple[str, ...], says: str) -> None:
-    """Its last words, no results, no program and an unknown place are each an error that says so."""
+    """A failing command, missing results, a missing program and an unknown placeholder each have their own error."""
     with pytest.raises(InputError, match=says):
         Command("Mine", words).run(case)
 
@@ -120,7 +120,8 @@ def test_a_command_line_without_out_is_refused() -> None:
 
 
 def test_published_methods_are_named_until_they_are_given() -> None:
-    """All five of the paper are told as not run; one that is a row, by whatever ending, is not."""
+    """All five baselines of the paper are listed as not run, except those given as rows, whatever follows their
+    name."""
     assert len(not_given([])) == len(PUBLISHED) == 5
     left = not_given(["IC-Light, frame by frame", "BVD"])
     assert [line.split(" was")[0] for line in left] == [

@@ -1,4 +1,4 @@
-"""The protocols, with deflickers whose failures are known."""
+"""The bench's protocols, with deflickers whose errors are known."""
 
 from __future__ import annotations
 

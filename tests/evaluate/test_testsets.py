@@ -83,7 +83,7 @@ def test_a_given_harmonizer_is_used_frame_by_frame() -> None:
 
 
 def test_what_a_clip_lacks_is_said() -> None:
-    """No mask, nothing behind it, no other light and no other background are each named."""
+    """A clip without mask, background, other light or other background is refused with that reason."""
     bare, makers = material(), Makers()
     with pytest.raises(NotThisClip, match="mask"):
         make("lut", Material(replace(bare.clip, masks=None)), [], makers)

@@ -1,4 +1,4 @@
-"""Bundles that travel: the same bytes each time, checked at both ends, nothing that reaches outside."""
+"""Packed bundles: the same bytes each time, verified when packed and unpacked, and no path outside the folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_what_reaches_outside_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_file_beside_the_manifest_is_refused(folder: Path, tmp_path: Path) -> None:
-    """What the manifest does not name has no hash, and does not travel."""
+    """Files that the manifest does not name have no hash and are not packed."""
     path = pack(folder, tmp_path)
     with tarfile.open(path, "a") as tar:
         member = tarfile.TarInfo("harmonize/extra.bin")
@@ -74,7 +74,7 @@ def test_a_file_beside_the_manifest_is_refused(folder: Path, tmp_path: Path) -> 
 def test_the_commands_tell_what_a_bundle_is(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """inspect tells name, licence and sizes; all end with 0, verify with an error where a file differs."""
+    """inspect prints name, licence and sizes; all commands end with 0, verify with an error if a file differs."""
     assert main(["bundle", "inspect", str(folder), "--json"]) == exits.OK
     told = json.loads(capsys.readouterr().out)
     assert (told["name"], told["licence"]) == ("harmonize", "Apache-2.0")

@@ -1,4 +1,4 @@
-"""Weights that ship can be trained on: opened again they answer as exported."""
+"""Shipped weights can be trained further: read back they give the same results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harmovid_training.harmonizer import constants as numbers
 
 
 def test_reopened_weights_answer_as_shipped() -> None:
-    """Encoder and head are those of the graphs that ship; only the confidence is as new."""
+    """Encoder and head are those of the shipped graphs; only the confidence is untrained."""
     model, shipped = reopen(FOLDER), Network(FOLDER, RuntimeSettings(device="cpu"))
     rng = torch.Generator().manual_seed(1)
     vector = torch.randn(1, numbers.VECTOR, generator=rng)

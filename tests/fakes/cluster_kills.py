@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster killed at random under running jobs, and what their results are in the end."""
+"""Kills nodes of a Ray cluster at random while jobs run, and compares the results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOVE_S = 240.0
 
 @dataclass
 class Tally:
-    """What was counted. `wrong` names each frame that is missing, made twice or other than undisturbed."""
+    """The counts. `wrong` names each frame that is missing, was made twice, or differs from an undisturbed run's."""
 
     kills: int = 0
     rounds: int = 0
@@ -39,18 +39,18 @@ class Tally:
 def kill_often(
     work: Path, local: RunningServer, server: RunningServer, cluster: RayCluster, kills: int, seed: int
 ) -> Tally:
-    """Kill nodes under running jobs until there were so many kills, and compare every result.
+    """Kill nodes while jobs run, up to a number of kills, and compare every result.
 
     After each kill every job that is not done has to get a frame further before the next one: three losses in a row
     without a frame fail a job, as they should.
 
     Args:
         work: an empty folder.
-        local: a server without Ray, that makes what is right.
+        local: a server without Ray, whose results are the reference.
         server: one with its engines on the cluster.
-        cluster: with a node more than the server has actors, so that a lost one need not wait for the next node.
+        cluster: with one node more than the server has actors, so that a lost actor need not wait for a new node.
         kills: how many.
-        seed: of which node, and when.
+        seed: of the choice of nodes and moments.
     """
     chance, tally = random.Random(seed), Tally()
     frames = work / "plates"
@@ -123,7 +123,7 @@ def _kill_while(
         _wait_for_a_frame_each(computed)
         if all(count == FRAMES for count in computed().values()):
             return
-        time.sleep(chance.uniform(0.0, 0.4))  # the moment is what is drawn, not a wait for anything
+        time.sleep(chance.uniform(0.0, 0.4))  # the random moment of the kill, not a wait for an event
         cluster.kill(chance.choice(cluster.nodes))
         tally.kills += 1
         cluster.add()

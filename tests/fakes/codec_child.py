@@ -1,4 +1,4 @@
-"""A codec child whose tasks misbehave on order: run by `CodecPool(command=...)` in place of the real one."""
+"""A codec child that fails as its tasks request: run by `CodecPool(command=...)` in place of the real one."""
 
 from __future__ import annotations
 

@@ -60,17 +60,17 @@ class DispatcherRig:
         self.hear(worker, "hello", role="worker", engines=[info.to_dict() for info in ENGINES])
 
     def reopen(self, workers: int = 1) -> None:
-        """Do what kill -9 and a new start of the server do."""
+        """Simulate kill -9 and a restart of the server."""
         self.state.store._sql.close()
         self.open(workers)
 
     def hear(self, child: str, op: str, **fields: Any) -> List[Outgoing]:
-        """Give the dispatcher one message and return what is said after it."""
+        """Give the dispatcher one message and return the messages that it sends."""
         self.dispatcher.handle(child, {"op": op, **fields})
         return self.pump()
 
     def pump(self, seconds: float = 0.0) -> List[Outgoing]:
-        """Let time pass, and return what is said."""
+        """Advance the clock, and return the messages that are sent."""
         self.clock += seconds
         self.dispatcher.pump()
         said = self.state.flush()
@@ -79,7 +79,7 @@ class DispatcherRig:
         return said
 
     def said(self, op: str, **fields: Any) -> List[Dict[str, Any]]:
-        """Return the messages of this op, with these field values, said since the last `forget`."""
+        """Return the messages of this op, with these field values, sent since the last `forget`."""
         return [
             body
             for _, name, body in self.sent
@@ -87,7 +87,7 @@ class DispatcherRig:
         ]
 
     def forget(self) -> None:
-        """Forget what was said."""
+        """Clear the recorded messages."""
         self.sent.clear()
 
     def session(self, user: str) -> bytes:
@@ -99,7 +99,7 @@ class DispatcherRig:
         said = self.hear(FRONT, "request", session=self.session(user), user=user, type=kind, body=body, ref=1)
         replies = [fields for _, op, fields in said if op == "reply"]
         assert len(replies) == 1, said
-        # What is said must fit the wire.
+        # Every message must be valid on the wire.
         wire.encode(replies[0]["type"], replies[0]["body"], 1)
         return replies[0]["type"], replies[0]["body"]
 
@@ -132,7 +132,7 @@ class DispatcherRig:
         self.hear(FRONT, "received", job=job, layer=layer, frame=frame, size=size, crc=zlib.crc32(data))
 
     def upload_asked(self, size: int = 1000) -> List[Tuple[str, str, int]]:
-        """Upload all that has been asked for, and what is asked for thereupon, until nothing more is."""
+        """Upload everything that is requested, until no request is left."""
         done: List[Tuple[str, str, int]] = []
         while items := self.asked():
             self.forget()
@@ -157,7 +157,7 @@ class DispatcherRig:
             self.hear(FRONT, "acked", job=job, frame=frame)
 
     def kill(self, child: str) -> None:
-        """Have a child process die."""
+        """Simulate the end of a child process."""
         self.dispatcher.lost(child)
         self.pump()
 

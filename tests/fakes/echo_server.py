@@ -10,7 +10,7 @@ from harmovid_server.__main__ import main
 from harmovid_server.main import server
 
 if __name__ == "__main__":
-    # The worker is started by its module's name, so its folder must be on the children's path.
+    # The server starts the worker by module name, so its folder must be on the children's path.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parent)]
     )

@@ -1,7 +1,7 @@
 """A small strict worker for server tests: it speaks the link of docs/architecture.md 4.1, and copies frames.
 
 It offers two engines: "echo" answers each frame at once with its own bytes; "pool" looks `LOOKAHEAD` frames
-ahead. Options: `delay_s` per frame, `die_at` a frame at which the process kills itself, `fail_at` a frame
+ahead. Options: `delay_s` seconds per frame, `die_at` a frame at which the process kills itself, `fail_at` a frame
 that fails.
 """
 
@@ -57,14 +57,14 @@ class Work:
 
 
 class EchoWorker:
-    """Takes jobs, answers one frame at a time, jobs by turns."""
+    """Takes jobs and answers one frame at a time, round-robin over jobs."""
 
     def __init__(self, link: IpcClient) -> None:
         self.link = link
         self.jobs: Dict[str, Work] = {}
 
     def take(self, message: Dict[str, Any]) -> None:
-        """Do what main says."""
+        """Handle one message of the main process."""
         job = message.get("job", "")
         if message["op"] == "start":
             spec = message["spec"]
@@ -82,7 +82,7 @@ class EchoWorker:
             self.jobs[job].todo.remove(message["frame"])
 
     def work(self) -> bool:
-        """Answer one frame of each job that can go on; False when none could."""
+        """Answer one frame of each job that has one ready; False when none had."""
         moved = False
         for job, work in list(self.jobs.items()):
             number = work.next()
@@ -118,7 +118,7 @@ class EchoWorker:
             if error.errno not in DISK_FULL:
                 raise
             part.unlink(missing_ok=True)
-            # As the real worker does: the job is given back, and main decides what becomes of it.
+            # Like the real worker: the job is returned, and main decides what to do with it.
             full = {"code": "spool_full", "message": "the spool is full.", "retryable": True}
             self.link.send("job_failed", job=job, attempt=work.attempt, error=full)
             del self.jobs[job]
@@ -127,7 +127,7 @@ class EchoWorker:
         self.link.send("release", job=job, attempt=work.attempt, frames=[number])
 
     def rest(self, seconds: float) -> None:
-        """Sleep, and go on beating."""
+        """Sleep, and keep sending heartbeats."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.link.beat_if_due()

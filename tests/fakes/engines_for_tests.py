@@ -1,4 +1,4 @@
-"""Engines that misbehave or remember on order, for tests of the worker. Options tell them what to do."""
+"""Engines for tests of the worker, whose failures and memory are set by their options."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class MemorySession:
         return self._answers(self._options["lag"])
 
     def finish(self) -> List[Answer]:
-        """Answer what is left."""
+        """Return the remaining answers."""
         return self._answers(0)
 
     def _answers(self, keep: int) -> List[Answer]:
@@ -69,11 +69,11 @@ class MemorySession:
         return given
 
     def state(self) -> State:
-        """Return all it knows."""
+        """Return the whole state."""
         return {"sum": self._sum, "count": self._count, "waiting": np.array(self._waiting, np.int64)}
 
     def restore(self, state: State) -> None:
-        """Take all of it back."""
+        """Restore the state."""
         if self._options["deaf"]:
             raise KeyError("what is this?")
         self._sum, self._count = float(state["sum"]), int(state["count"])

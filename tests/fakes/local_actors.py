@@ -1,4 +1,4 @@
-"""Engine actors without Ray, for tests of what a loss does: real `EngineActor`s in this process, lost on order.
+"""Engine actors without Ray, for tests of losses: real `EngineActor`s in this process that can be lost on command.
 
 pool = LocalPool()
 pool.lose_at = ("push", 3)            # the third push to the next actor, and all calls after it, find it gone
@@ -17,7 +17,7 @@ from harmovid_server.worker.host import EngineLostError
 
 
 def crossed(value: Any) -> Any:
-    """Return a value as it comes out at the other side: arrays cannot be written to, the rest has to be plain."""
+    """Return a value as a Ray call would deliver it: arrays are read-only, everything else must be plain data."""
     if isinstance(value, np.ndarray):
         copy = value.copy()
         copy.setflags(write=False)
@@ -30,7 +30,7 @@ def crossed(value: Any) -> Any:
 
 
 class LocalActor:
-    """One actor; `ops` is what it was asked, `lost` whether it is gone."""
+    """One actor; `ops` are the calls it got, `lost` is whether it is gone."""
 
     machine = "here"
 
@@ -42,7 +42,7 @@ class LocalActor:
         self._actor = EngineActor((), (), {"device": "cpu"})
 
     def call(self, op: str, *arguments: Any) -> Any:
-        """Have it do something; raise `EngineLostError` from the call on that was ordered."""
+        """Make a call; from the one in `lose_at` on raise `EngineLostError`."""
         self.ops.append(op)
         self.lost = self.lost or (op, self.ops.count(op)) == self._lose_at
         if self.lost:
@@ -53,17 +53,17 @@ class LocalActor:
         return reply["answer"]
 
     def post(self, op: str, *arguments: Any) -> None:
-        """Have it do something, unless it is gone."""
+        """Make a call, unless the actor is gone."""
         if not self.lost:
             self._actor.call(op, *crossed(arguments))
 
     def leave(self) -> None:
-        """Count one session less."""
+        """Decrease the number of sessions."""
         self.sessions -= 1
 
 
 class LocalPool:
-    """One actor, and a new one when that is lost."""
+    """A pool of one actor, which is replaced when it is lost."""
 
     problem = ""
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def main(words: List[str]) -> None:
-    """Do what the words say."""
+    """Run the command line."""
     from fakes.nuke_host.host import Host, install
 
     install()

@@ -1,4 +1,4 @@
-"""Using the plugin in the stand-in Nuke as an artist does: a shot, a node on it, a button pressed."""
+"""Use of the plugin in the stand-in Nuke as by an artist: make a shot and a node, press a button."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def settle(group: Any, values: Sequence[Any]) -> None:
 
 
 def sent(host: Any, group: Any, button: str = "send") -> Any:
-    """Press a button and be Nuke's event loop until the job is over; return the run."""
+    """Press a button and run Nuke's event loop until the job is over; return the run."""
     from harmovid_nuke import jobs
 
     before = jobs.latest(group)

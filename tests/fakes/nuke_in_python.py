@@ -1,4 +1,4 @@
-"""A Nuke whose Python has nothing but the installed plugin: opens a script, presses Send, says what came of it.
+"""A Nuke whose Python has only the installed plugin: opens a script, presses Send and prints the outcome.
 
     python3.9 -S -E nuke_in_python.py NUKE_FOLDER SCRIPT RENDERER
 

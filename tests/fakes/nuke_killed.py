@@ -1,4 +1,4 @@
-"""A terminal Nuke that sends a shot's job, or goes on with the one that was interrupted; made to be killed.
+"""A terminal Nuke that sends a shot's job, or resumes an interrupted one; it is meant to be killed.
 
 python nuke_killed.py FOLDER ENDPOINT FIRST LAST        # prints "sending" when the job begins, "done FOLDER" at its end
 """
@@ -13,7 +13,7 @@ sys.path[:0] = [str(HERE.parents[1])]
 
 
 def main(folder: Path, endpoint: str, first: int, last: int) -> int:
-    """Open or make the script, and see the job through."""
+    """Open or make the script, and run the job to its end."""
     from fakes.nuke_driver import harmonize
     from fakes.nuke_host.host import Host, install
 

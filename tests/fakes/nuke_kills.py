@@ -1,4 +1,4 @@
-"""Killing the stand-in Nuke at random moments of a job, again and again, and looking at what is left.
+"""Kills the stand-in Nuke at random moments of a job, many times, and checks the files that are left.
 
 tally = kill_often(folder, endpoint, kills=100, seed=1)
 tally.lost, tally.damaged           # both 0, or the plugin loses frames
@@ -25,7 +25,7 @@ LONGEST_S = 1.2
 
 @dataclass
 class Tally:
-    """What came of it. `lost` are frames that a finished version lacks, `damaged` files that are not the right bits."""
+    """The counts. `lost` are frames that a finished version lacks, `damaged` files with wrong bits."""
 
     kills: int = 0
     finished: int = 0
@@ -40,7 +40,7 @@ def kill_often(folder: Path, endpoint: str, kills: int, seed: int) -> Tally:
     """Send jobs from processes that are killed until so many have been, and compare every file that is left.
 
     Args:
-        folder: of the shot; its first version is made in peace and is what the others are compared with.
+        folder: of the shot; its first version is made without kills and is the reference for the others.
         endpoint: of a real server.
         kills: how many processes are killed in the middle.
         seed: of the moments.
@@ -85,7 +85,7 @@ def _line(process: subprocess.Popen[str], wanted: str) -> str:
 
 
 def _peaceful(folder: Path, endpoint: str) -> Path:
-    """Let one process come to its end, and return the folder of its version."""
+    """Run one process to its end, and return the folder of its version."""
     process = _start(folder, endpoint)
     done = _line(process, "done")
     process.communicate()

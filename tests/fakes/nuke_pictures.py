@@ -3,7 +3,7 @@
     QT_QPA_PLATFORM=offscreen python tests/fakes/nuke_pictures.py docs/images
 
 Writes nuke-graph.png (the node graph, and the Group's inside), nuke-panel.png (the knobs, tab by tab) and nuke-jobs.png
-(the Jobs window). Prints what a test wants to know as JSON.
+(the Jobs window). Prints the facts for a test as JSON.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _slider(knob: Any) -> QtWidgets.QWidget:
 
 
 def draw_graph(groups: List[Tuple[str, List[Any]]], path: str) -> None:
-    """Draw nodes where they stand, with their connections, one column per list."""
+    """Draw nodes at their positions, with their connections, one column per list."""
     scale, width, height = 0.72, 152, 30
     columns = []
     for title, nodes in groups:
@@ -187,14 +187,14 @@ def scene(nuke: Any, folder: Path) -> Tuple[Any, Any]:
 
 
 def main(target: Path) -> Dict[str, Any]:
-    """Draw everything and return what there is to check."""
+    """Draw everything and return the facts to check."""
     target.mkdir(parents=True, exist_ok=True)
     install()
     host = Host(gui=True)
     application = QtWidgets.QApplication([])
     application.setStyleSheet(STYLE)
     with tempfile.TemporaryDirectory() as work:
-        # Paths in the pictures are those of a show, not of the machine that drew them.
+        # The pictures show example paths, not those of the machine that drew them.
         group, other = scene(host.module, Path(work))
         draw_graph(
             [("In the script", host.module.allNodes()), ("Inside Harmonize1", group.nodes())],

@@ -1,4 +1,4 @@
-"""A real Ray cluster of several nodes on this machine, in processes of its own; its nodes are killed on order.
+"""A real Ray cluster of several nodes on this machine, in processes of its own; tests can kill its nodes.
 
     with RayCluster(environ, nodes=2) as cluster:
         RunningServer(folder, "--backend", "ray", "--ray-address", cluster.address, environ=environ)
@@ -51,10 +51,10 @@ def environment(folder: Path) -> Dict[str, str]:
 
 
 class RayCluster:
-    """The cluster's processes. `nodes` are the ids of those that live, the head apart."""
+    """The cluster's processes. `nodes` are the ids of the running nodes without the head."""
 
     def __init__(self, environ: Dict[str, str], nodes: int = 2, actors: int = 1) -> None:
-        """Remember what to start: so many nodes beside the head, each with room for so many actors of one core."""
+        """Store what to start: the number of nodes beside the head, and of one-core actors that fit on each."""
         self.address = ""
         self.nodes: List[str] = []
         self._environ = environ
@@ -62,7 +62,7 @@ class RayCluster:
         self._actors = actors
 
     def __enter__(self) -> RayCluster:
-        self._folder = tempfile.mkdtemp(prefix="hvray")  # short: sockets lie in it
+        self._folder = tempfile.mkdtemp(prefix="hvray")  # a short path, as it holds sockets
         self._log = open(Path(self._folder) / "cluster.log", "wb")
         self._process = subprocess.Popen(
             [sys.executable, __file__, self._folder, str(self._actors)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -118,7 +118,7 @@ def say(fields: Dict[str, Any]) -> None:
 
 
 def main(folder: str, actors: int) -> None:
-    """Be the cluster's own process: start the head, then do what comes as JSON lines; end with the input."""
+    """Run as the cluster's own process: start the head, execute JSON lines from stdin, end at its end."""
     warnings.simplefilter("ignore")
     from ray.cluster_utils import Cluster
 

@@ -1,4 +1,4 @@
-"""A textured scene-linear plate, three relightings of it, and proxies as good or bad as engines give them.
+"""A textured scene-linear plate, three relightings of it, and proxies with the errors of real engines.
 
 Everything is analytic numpy, so that the truth is known at full resolution: `plate`, `relight`, `shrink`,
 `proxy` make the parts, `psnr` and `texture_kept` measure what a method did. Used by the fit's tests and its
@@ -81,7 +81,7 @@ def relight(plate: np.ndarray, light: str) -> np.ndarray:
 
 
 def proxy(truth: np.ndarray, lines: int, kind: str, seed: int = 3) -> np.ndarray:
-    """What an engine hands back for `truth`: the exact area average, an 8-bit picture, or a generated one.
+    """An engine's answer for `truth`: the exact area average, an 8-bit picture, or a generated one.
 
     The generated one is blurred, locally shifted, grainy and off in colour, then 8-bit, as from a video
     model.

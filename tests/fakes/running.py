@@ -1,4 +1,4 @@
-"""A real server in processes of its own, started, looked at and killed by tests.
+"""A real server in processes of its own, which tests start, inspect and kill.
 
     with RunningServer(tmp_path, "--workers", "2") as server:
         Peer(server.endpoint)
@@ -26,7 +26,7 @@ START_S, STOP_S = 120.0, 60.0
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs; one that only waits to be reaped does not."""
+    """Return whether a process runs; a zombie does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -101,7 +101,7 @@ class RunningServer:
         return sorted(found, key=lambda pid: (pid != self.process.pid, pid))  # type: ignore[union-attr]
 
     def child(self, seat: str) -> int:
-        """Return the id of the newest process in a seat ("front", "worker-0"), as the log tells it."""
+        """Return the id of the newest process with a role ("front", "worker-0"), from the log."""
         found = re.findall(rf"child started child={seat}\.\d+ pid=(\d+)", self.log)
         return int(found[-1])
 

@@ -1,4 +1,4 @@
-"""A small file system of its own, for tests that fill a disk. Needs the right to mount; else the test is skipped."""
+"""A small file system for tests that fill a disk. It needs the right to mount; otherwise the test is skipped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fill(folder: Path, leave_bytes: int = 0) -> Path:
         while (more := _free(folder) - leave_bytes) > 0:
             try:
                 os.posix_fallocate(stream.fileno(), os.fstat(stream.fileno()).st_size, more)
-            except OSError as error:  # a server that writes beside us took some of it in between: look again
+            except OSError as error:  # a server may have used some of the space in between: measure again
                 if error.errno != errno.ENOSPC:
                     raise
     return path

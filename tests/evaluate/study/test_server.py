@@ -1,4 +1,4 @@
-"""The study's server by raw requests: blind, exact about what it takes, and nothing that a client says is a path."""
+"""The study's server by raw requests: it hides methods, checks all input, and uses no client data as a path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[StudyServer]:
-    """Yield a running server whose films tell in their bytes what they are."""
+    """Yield a running server whose films contain their own names as bytes."""
     films = {}
     for sample in STUDY.samples:
         for name in (BEFORE, *METHODS):
@@ -55,12 +55,12 @@ def begun(server: StudyServer) -> str:
 
 
 def state(server: StudyServer, token: str, query: str = "") -> dict:
-    """Return what the server tells a participant."""
+    """Return the server's state for a participant."""
     return json.loads(ask(server, "GET", f"/api/{token}{query}")[1])
 
 
 def test_a_participant_goes_through_and_comes_back(server: StudyServer) -> None:
-    """Answers move the participant on; the same link goes on where it stopped; the store has methods, not letters."""
+    """Answers advance the participant; the same link resumes; the store holds methods, not letters."""
     token = begun(server)
     first = state(server, token)
     assert (first["total"], first["at"], first["letters"]) == (2, 0, list(LETTERS[:2]))
@@ -149,7 +149,7 @@ def test_what_is_not_there_is_not_found(server: StudyServer, path: str) -> None:
     ],
 )  # fmt: skip
 def test_answers_that_are_none_are_refused_and_nothing_is_stored(server: StudyServer, body: object) -> None:
-    """Anything but lists of letters under the questions' names is refused whole."""
+    """Anything but lists of letters under the questions' names is refused, and nothing of it is stored."""
     token = begun(server)
     data = b"null" if body is None else body
     assert ask(server, "POST", f"/api/{token}/0", data)[0] == 400
@@ -160,7 +160,7 @@ def test_answers_that_are_none_are_refused_and_nothing_is_stored(server: StudySe
 
 
 def test_foreign_pages_and_names_are_refused(server: StudyServer) -> None:
-    """Posts of another origin or kind, large bodies, and a host name that is not this machine's do nothing."""
+    """Posts of another origin or content type, large bodies, and foreign host names are refused."""
     assert ask(server, "POST", "/begin", {}, {"Origin": "http://evil.example"})[0] == 403
     assert (
         ask(server, "POST", "/begin", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"})[0] == 415
@@ -173,7 +173,7 @@ def test_foreign_pages_and_names_are_refused(server: StudyServer) -> None:
 
 
 def test_the_cookie_is_the_way_back(server: StudyServer) -> None:
-    """The cookie of /begin, out of reach of scripts, gives the same token again; without one there is none."""
+    """The cookie of /begin is HttpOnly and gives the same token again; without a cookie there is no token."""
     _, body, headers = ask(server, "POST", "/begin", {})
     cookie = headers["Set-Cookie"]
     assert "HttpOnly" in cookie

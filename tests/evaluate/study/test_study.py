@@ -1,4 +1,4 @@
-"""The study's plan, store and summary: orders that can be made again, answers that stay, intervals that are right."""
+"""The study's plan, store and summary: reproducible orders, durable answers, correct intervals."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_answers_stay_and_are_replaced(tmp_path: Path) -> None:
 
 
 def test_another_studys_file_is_refused(tmp_path: Path) -> None:
-    """Answers of other clips or another seed are never mixed in; no file and a broken one are told."""
+    """Answers of other clips or another seed are never mixed in; a missing and a broken file are errors."""
     Store(tmp_path / "study.sqlite", STUDY)
     with pytest.raises(InputError, match="another study"):
         Store(tmp_path / "study.sqlite", Study(STUDY.samples, 6, 4))
@@ -132,7 +132,8 @@ def test_wilsons_interval_is_scipys(chosen: int, shown: int) -> None:
 
 
 def test_the_bootstrap_knows_that_people_differ() -> None:
-    """Ten people of one mind each are ten facts, not a hundred: wider than Wilson; alike people agree with it."""
+    """If each of ten people always chooses a method or never, the bootstrap is over twice as wide as Wilson's interval;
+    if all choose it equally often its width is 0."""
     split = summary.bootstrap([10] * 5 + [0] * 5, [10] * 10)
     low, high = summary.wilson(50, 100)
     assert split[1] - split[0] > 2 * (high - low)
@@ -142,7 +143,8 @@ def test_the_bootstrap_knows_that_people_differ() -> None:
 
 
 def test_the_summary_counts_what_was_chosen() -> None:
-    """Shares are of the times a method was shown; names are text in the page; nothing judged is said as that."""
+    """Shares are relative to how often a method was shown; names are escaped in the page; an unjudged method says
+    so."""
     answers = [
         Answer(0, "lut/clip-0", "temporal", ["one", "two"]),
         Answer(0, "lut/clip-1", "temporal", []),

@@ -1,4 +1,5 @@
-"""TensorRT plans with the real builder, which needs no GPU; and what is said where it is missing, crashes or is misled.
+"""TensorRT plans with the real builder, which needs no GPU; and the errors where it is missing, crashes or gets bad
+input.
 
 The tests that build are skipped where no interpreter has `tensorrt_rtx`: `pip install tensorrt-rtx` (about 370 MB), or
 HARMOVID_TENSORRT_PYTHON names one.
@@ -66,7 +67,7 @@ def test_a_strongly_typed_plan_is_built_for_a_gpu_that_is_not_here(tmp_path):
     ],
 )
 def test_a_wrong_type_and_a_wrong_profile_are_caught(tmp_path, change, match):
-    """What the manifest says is held against the file before anything is built, and told with what to do."""
+    """The manifest is compared with the file before anything is built; a difference is an error with a fix."""
     right = network(tmp_path)
     wrong = replace(right, inputs=(replace(right.inputs[0], **change),))
     with pytest.raises(BundleError, match=match) as caught:
@@ -100,13 +101,13 @@ def test_a_bundle_gets_plans_that_its_manifest_names(tmp_path, tmp_path_factory)
 
 @builds
 def test_a_gpu_that_the_library_does_not_know_is_refused(tmp_path):
-    """TensorRT for RTX does not build for Hopper; the error says so instead of a plan that nothing runs."""
+    """TensorRT for RTX cannot build for Hopper; that is an error, not an unusable plan."""
     with pytest.raises(BundleError, match="sm90"):
         build(tmp_path, network(tmp_path), "product.plan", library="tensorrt_rtx", gpu="sm90")
 
 
 def test_a_missing_library_is_said(tmp_path, monkeypatch):
-    """Without the library the error tells what to install."""
+    """Without the library the error says what to install."""
     monkeypatch.delenv(PYTHON, raising=False)
     with pytest.raises(BundleError, match="cannot be loaded") as caught:
         build(tmp_path, network(tmp_path), "product.plan", library="no_such_library")
@@ -126,7 +127,7 @@ def test_a_builder_that_crashes_is_a_failure_and_not_the_end(tmp_path, monkeypat
 
 
 def test_a_plan_without_its_library_or_gpu_is_passed_over(tmp_path):
-    """The server is told why a plan cannot run, so that it takes the ONNX file."""
+    """A plan that cannot run here raises RuntimeUnavailableError, after which the server uses the ONNX file."""
     for name in ("transformer.sm89.tensorrt_rtx.plan", "transformer.plan"):
         (tmp_path / name).write_bytes(b"plan")
         with pytest.raises(RuntimeUnavailableError, match="tensorrt"):

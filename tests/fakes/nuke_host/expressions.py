@@ -3,7 +3,7 @@
     value = evaluate("a > 0 ? pow(2, parent.trim) : 1", names)      # names("a"), names("parent.trim")
 
 `names` gives a number, or an array where the name is a channel; the answer is then an array. Arithmetic is in double
-precision. Of a choice both sides are worked out, as in SIMD code.
+precision. Both sides of a conditional are evaluated, as in SIMD code.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def install() -> None:
 
 
 class HostRuleBroken(RuntimeError):
-    """The plugin did what hangs or crashes Nuke."""
+    """The plugin did something that hangs or crashes Nuke."""
 
 
 def current() -> Host:
@@ -54,7 +54,7 @@ def current() -> Host:
 
 
 def main_thread_only(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark what Nuke allows on its main thread alone."""
+    """Decorator for functions that Nuke allows on its main thread only."""
 
     @functools.wraps(call)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -95,15 +95,15 @@ class Host:
         self.module: ModuleType = api.module(self)
 
     def remove(self) -> None:
-        """Let the host before this one, if any, be the current one again."""
+        """Make the previous host, if any, the current one."""
         _current.remove(self)
 
     def come_back(self) -> None:
-        """Be the current host again."""
+        """Make this host the current one."""
         _current.append(self)
 
     def give_scope(self, sets: Dict[str, Dict[str, str]]) -> None:
-        """Have Graph Scope Variables, as Nuke 16 and later do."""
+        """Add Graph Scope Variables, as in Nuke 16 and later."""
         from fakes.nuke_host import knobs
 
         knob = knobs.Gsv_Knob("gsv")
@@ -117,7 +117,7 @@ class Host:
         return threading.get_ident() == self.main
 
     def broken(self, what: str) -> HostRuleBroken:
-        """Note a broken rule, and return it as an error."""
+        """Record a broken rule, and return it as an error."""
         self.violations.append(what)
         return HostRuleBroken(what)
 
@@ -136,7 +136,7 @@ class Host:
         return True
 
     def run_until(self, done: Callable[[], bool], timeout_s: float = 120.0) -> None:
-        """Be the main thread's event loop until something is so."""
+        """Run the main thread's event loop until a condition holds."""
         until = time.monotonic() + timeout_s
         while not done():
             self.pump(_LOOP_S)
@@ -146,14 +146,14 @@ class Host:
                 )
 
     def drain(self) -> None:
-        """Serve everything that waits now."""
+        """Serve all waiting calls."""
         while self.pump():
             pass
 
     # Scripts in knobs.
 
     def note(self, *what: Any) -> None:
-        """Remember something that happened."""
+        """Record an event."""
         self.notes.append(what)
 
     def run_script(self, code: str, node: Any, knob: Any) -> None:
@@ -178,7 +178,7 @@ class Host:
                 self.context.pop()
 
     def substituted(self, text: str, node: Any, frame: float) -> str:
-        """Return text with its Tcl brackets worked out, the inner ones first."""
+        """Return text with its Tcl brackets evaluated, the inner ones first."""
         while True:
             match = _BRACKETS.search(text)
             if match is None:

@@ -1,4 +1,4 @@
-"""What the nodes of the stand-in Nuke compute: a small interpreter with Nuke's documented arithmetic, in numpy.
+"""Node arithmetic of the stand-in Nuke: a small interpreter of Nuke's documented formulas, in numpy.
 
     picture = picture_of(node, frame, view)
     picture.channels["rgba.red"]           # (H, W) float32 over the bounding box
@@ -67,7 +67,7 @@ def _union(one: Box, other: Box) -> Box:
 
 
 def picture(node: Any, frame: float, view: str) -> Picture:
-    """Return what a node puts out at a frame.
+    """Return a node's output at a frame.
 
     Raises:
         RenderError: it, or what it needs, is in error.
@@ -165,7 +165,7 @@ def _names(
 
 
 def _expressions(node: Any, frame: float, base: Picture, box: Box, take: Callable[[str], Any]) -> Picture:
-    """Return `base` over `box` with the channels of an Expression node, whose variables are worked out first."""
+    """Return `base` over `box` with the channels of an Expression node, whose variables are evaluated first."""
     temps: Dict[str, Any] = {}
     with np.errstate(all="ignore"):
         for index in range(4):
@@ -346,7 +346,7 @@ def sample(image: Picture, channel: str, x: float, y: float) -> float:
 
 
 def channel_names(node: Any, frame: float, view: str) -> List[str]:
-    """Return the channels that a node puts out; none where it is in error."""
+    """Return the channels of a node's output; none if it is in error."""
     try:
         return sorted(picture(node, frame, view).channels)
     except RenderError:

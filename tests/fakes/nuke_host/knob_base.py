@@ -1,4 +1,4 @@
-"""What all knobs of the stand-in Nuke have, and what a number in one may be: a value, an animation, an expression."""
+"""Base of all knobs of the stand-in Nuke; a number in a knob is a value, an animation or an expression."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Knobs of the stand-in Nuke: values, and how a script says them.
+"""Knobs of the stand-in Nuke: values, and their text in scripts.
 
-A knob refuses what Nuke refuses: a choice that is not in the list, a component that is not there.
+A knob refuses the same values as Nuke: a choice that is not in the list, a component that does not exist.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Array_Knob(Knob):
         return self._range[1] if self._range else 1.0
 
     def at(self, frame: float, index: int = 0, **where: Any) -> float:
-        """Return a component at a frame, expressions worked out (no rule of threads: the renderer asks, too)."""
+        """Return a component at a frame with expressions evaluated (from any thread, as the renderer uses it)."""
         channel = self._channels[min(index, len(self._channels) - 1)]
         if isinstance(channel, Curve):
             return channel.at(frame)
@@ -62,7 +62,7 @@ class Array_Knob(Knob):
     def _plain(self, frame: float) -> Any:
         values = [self.at(frame, i) for i in range(len(self._channels))]
         values = [int(v) for v in values] if self.whole else values
-        # As in Nuke: several components that are equal come as one number.
+        # As in Nuke: several equal components are returned as one number.
         return values[0] if all(v == values[0] for v in values) else values
 
     @main_thread_only
@@ -355,13 +355,13 @@ class Enumeration_Knob(Knob):
         self._at: Union[int, Expr] = 0
 
     def index_at(self, frame: float) -> int:
-        """Return which one is chosen, expressions worked out."""
+        """Return the chosen value, with expressions evaluated."""
         if isinstance(self._at, Expr):
             return int(evaluate(self._at.text, lambda name: self._node.named_value(name, frame)))
         return self._at
 
     def at(self, frame: float, index: int = 0, **where: Any) -> float:
-        """Return which one is chosen as a number: what expressions see."""
+        """Return the index of the chosen value, as expressions get it."""
         return float(self.index_at(frame))
 
     @main_thread_only
@@ -406,7 +406,7 @@ class Enumeration_Knob(Knob):
         return self.script()
 
     def read_script(self, word: tcl.Word) -> None:
-        """Take the value as a script says it: a word, or an expression."""
+        """Set the value from script text: a word or an expression."""
         if word.text.startswith("{"):
             self._at = Expr(tcl.commands(tcl.elements(word.text)[0])[0][0].text)
         elif word.text in self._items:

@@ -52,7 +52,7 @@ class Node:
         return outer + own
 
     def knob_changed(self, knob: Any) -> None:
-        """Do what follows a change: more knobs for a file type, the callbacks."""
+        """React to a change: add the knobs of a file type, run the callbacks."""
         more = self.host.classes[self.cls].get("by_file_type", {})
         if (
             knob._name in DYNAMIC
@@ -69,7 +69,7 @@ class Node:
         """Return the number that a name in an expression of this node stands for.
 
         Raises:
-            ExpressionError: there is no such thing.
+            ExpressionError: there is no such name.
         """
         knob, component = self._find(name)
         if knob is None:

@@ -1,4 +1,4 @@
-"""The little of Qt that the plugin's logic uses, for hosts without a window system: PySide6 by default, or PySide2.
+"""The parts of Qt that the plugin's logic uses, for hosts without a window system: PySide6 by default, or PySide2.
 
     with stand_in("PySide2"): ...
 
@@ -32,7 +32,7 @@ class QTimer:
 
 @contextlib.contextmanager
 def stand_in(binding: str = "PySide6") -> Iterator[None]:
-    """Have one binding be there and the other not."""
+    """Make one binding importable and the other not."""
     names = [f"{each}{part}" for each in BINDINGS for part in ("", ".QtCore", ".QtWidgets")]
     before = {name: sys.modules.get(name) for name in names}
     for name in names:

@@ -1,4 +1,4 @@
-"""Renders for a host whose Python has no numpy: one question as JSON in the command line, the answer as JSON."""
+"""Renders for a host whose Python has no numpy: one request as JSON on the command line, the answer as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def main(asked: dict) -> object:
-    """Open the script and render, or tell channels."""
+    """Open the script and render, or print channels."""
     from fakes.nuke_host import api, rendering, script
     from fakes.nuke_host.host import Host, install
 

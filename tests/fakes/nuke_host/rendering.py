@@ -47,7 +47,7 @@ def execute(host: Any, node: Any, frames: Iterable[int], views: List[str], conti
 
 
 def _by_child(host: Any, what: str, node: Any, more: Dict[str, Any]) -> Any:
-    """Have a Python with numpy do it, on a saved copy of the script: a host's own Python has none.
+    """Render a saved copy of the script in a Python with numpy, because the host's own Python has none.
 
     Raises:
         RuntimeError: what the renderer raised.
@@ -71,7 +71,7 @@ def _by_child(host: Any, what: str, node: Any, more: Dict[str, Any]) -> Any:
 
 
 def channels(host: Any, node: Any) -> List[str]:
-    """Return the channels of a node, asked of the renderer."""
+    """Return the channels of a node, from the renderer."""
     return list(_by_child(host, "channels", node, {}))
 
 

@@ -19,7 +19,7 @@ def read(text: str, into: Group) -> List[Node]:
     made: List[Node] = []
     stack: List[Optional[Node]] = []
     names: Dict[str, Optional[Node]] = {}
-    outer: List[Any] = []  # Groups that are open, each with the stack that waits outside
+    outer: List[Any] = []  # open Groups, each with the stack of the level outside it
     for command in tcl.commands(text):
         verb, words = command[0].text, [word.text for word in command[1:]]
         if verb in _SILENT:
@@ -46,7 +46,7 @@ def read(text: str, into: Group) -> List[Node]:
 
 
 def _known(root: Node, body: str) -> str:
-    """Return the lines of a Root's body whose knobs are known here; the rest is the script's own business."""
+    """Return the lines of a Root's body whose knobs are known here; others are ignored."""
     return "\n".join(line for line in body.splitlines() if line.split() and line.split()[0] in root.knobs_)
 
 
@@ -93,7 +93,7 @@ def _write(nodes: List[Node], lines: List[str], indent: str) -> None:
 
 
 def _sorted(nodes: List[Node]) -> List[Node]:
-    """Return the nodes so that what feeds another comes first, else in their order."""
+    """Return the nodes sorted so that inputs come first, otherwise in their own order."""
     found: List[Node] = []
 
     def visit(node: Node) -> None:
@@ -110,7 +110,7 @@ def _sorted(nodes: List[Node]) -> List[Node]:
 
 
 def load(host: Any, text: str) -> None:
-    """Open a script in an empty host and do what Nuke does then."""
+    """Open a script in an empty host and run Nuke's callbacks."""
     made = read(text, host.root)
     for node in made:
         if node.knobs_["onCreate"]._text:

@@ -3,7 +3,7 @@
     for words in commands(text): ...        # [Word("Blur"), Word(" size 10 ", braces)]
     elements("{a b} c")                     # ["a b", "c"], as a Tcl list
 
-Nothing is substituted here: `$name` and `[stack 0]` come as they are in words that stand bare.
+Nothing is substituted: `$name` and `[stack 0]` in bare words are returned unchanged.
 """
 
 from __future__ import annotations
