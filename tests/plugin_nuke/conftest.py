@@ -1,4 +1,4 @@
-"""Fixtures: a stand-in Nuke for one test, which must not have broken a single rule of the host."""
+"""Fixtures: a stand-in Nuke for one test; the test fails if the plugin broke a rule of the host."""
 
 from __future__ import annotations
 

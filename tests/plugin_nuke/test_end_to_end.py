@@ -84,7 +84,7 @@ def test_saved_and_opened_again_it_is_the_same(host: Host, shot: Any, nuke: Any,
 
 
 def test_a_script_without_the_plugin_renders(host: Host, shot: Any, nuke: Any, tmp_path: Path) -> None:
-    """The Write of a saved script gets the same pixels in a Nuke that does not know us: callbacks fail quietly."""
+    """A saved script renders the same pixels in a Nuke without the plugin; its callbacks fail without an error."""
     import sys
 
     run = sent(host, shot)
@@ -102,7 +102,7 @@ def test_a_script_without_the_plugin_renders(host: Host, shot: Any, nuke: Any, t
     nuke.scriptSave(str(tmp_path / "plain.nk"))
     nuke.scriptClear()
     ours = {name: module for name, module in sys.modules.items() if name.startswith("harmovid_nuke")}
-    # The stand-in itself uses the plugin's writer of words; the callbacks' modules are what must not be found.
+    # The stand-in itself uses `nk.word` of the plugin; only the modules of the callbacks must not be found.
     hidden = [name for name in ours if name.split(".")[-1] in ("callbacks", "buttons", "node", "jobs")]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]

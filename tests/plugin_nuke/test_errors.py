@@ -1,4 +1,4 @@
-"""Every way in which a send can fail: what the artist is told, what stays, and that Nuke goes on."""
+"""Every way in which a send can fail: the message to the artist, what is kept, and that Nuke keeps working."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def passes(group: Any) -> bool:
 
 
 def test_no_server(host: Host, shot: Any) -> None:
-    """With nobody at the address the artist is told before a frame is rendered, and the input passes."""
+    """Without a server at the address the artist gets a message before a frame is rendered, and the input passes."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         shot["server"].setValue(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
@@ -52,7 +52,7 @@ def test_no_server(host: Host, shot: Any) -> None:
 
 
 def test_wrong_key(host: Host, nuke: Any, tmp_path: Path) -> None:
-    """A server that does not know the key is said to refuse it."""
+    """If the server does not know the key the message says that it refused it."""
     keys, own, other = new_pair("server"), new_pair("anna"), new_pair("mallory")
     for name, pair in (("server", keys), ("anna", own), ("mallory", other)):
         save_secret(str(tmp_path / f"{name}.secret"), pair)
@@ -74,7 +74,7 @@ def test_wrong_key(host: Host, nuke: Any, tmp_path: Path) -> None:
 
 
 def test_disk_full_in_the_middle_then_missing(host: Host, shot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is full, what has arrived stays and the way on is told; Missing brings the rest."""
+    """If the disk is full, arrived frames are kept and the message says how to continue; Missing makes the rest."""
     written = atomic.WholeFile.write
     left = [3]
 
@@ -100,7 +100,7 @@ def test_disk_full_in_the_middle_then_missing(host: Host, shot: Any, monkeypatch
 
 
 def test_cancelled_by_the_progress_bar(host: Host, shot: Any) -> None:
-    """The bar's Cancel stops the job; the node says so, and can go on."""
+    """The bar's Cancel stops the job; the node says so, and the job can be resumed."""
     shot["last"].setValue(LAST)
     original = host.module.ProgressTask.isCancelled
     host.module.ProgressTask.isCancelled = lambda self: True
@@ -138,7 +138,7 @@ def test_render_stopped_by_the_artist(host: Host, shot: Any) -> None:
 
 
 def test_a_second_send_is_refused_while_one_runs(host: Host, shot: Any) -> None:
-    """One job per node: the second press says so and disturbs nothing."""
+    """One job per node: a second press says so and does not affect the first."""
     shot["send"].execute()
     run = jobs.of(shot)
     shot["send"].execute()
@@ -150,7 +150,7 @@ def test_a_second_send_is_refused_while_one_runs(host: Host, shot: Any) -> None:
 
 
 def test_missing_upstream_frames(host: Host, shot: Any, nuke: Any, tmp_path: Path) -> None:
-    """Frames that upstream cannot give are named, the others arrive, and the input passes where there is none."""
+    """Frames that upstream cannot render are named, the others arrive, and the input passes on missing ones."""
     os.unlink(tmp_path / "fg" / f"fg.{FIRST + 2}.exr")
     run = sent(host, shot)
     assert run.record.state == record.PARTLY
@@ -176,7 +176,7 @@ def test_script_without_a_name(host: Host, nuke: Any, tmp_path: Path) -> None:
 
 
 def test_a_matte_without_alpha(host: Host, shot: Any, nuke: Any, tmp_path: Path) -> None:
-    """A matte input without alpha is refused in words, before the job."""
+    """A matte input without alpha is refused with a message, before the job."""
     flat = shots.save(tmp_path / "m", "m", {n: shots.plate(n, alpha=False) for n in range(FIRST, LAST + 1)})
     shot.setInput(2, shots.reader(nuke, flat, FIRST, LAST))
     run = sent(host, shot)
@@ -185,7 +185,7 @@ def test_a_matte_without_alpha(host: Host, shot: Any, nuke: Any, tmp_path: Path)
 
 
 def test_the_node_is_deleted_in_the_middle(host: Host, shot: Any, nuke: Any) -> None:
-    """A node that is gone when its job ends takes nothing down with it; the results are on disk."""
+    """A node that was deleted during its job causes no error; the results are on disk."""
     shot["send"].execute()
     run = jobs.of(shot)
     assert run is not None
@@ -201,7 +201,7 @@ def test_the_node_is_deleted_in_the_middle(host: Host, shot: Any, nuke: Any) -> 
 def test_a_broken_settings_file(
     host: Host, shot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A settings file that cannot be read is said to be so; Nuke gets no exception."""
+    """A settings file that cannot be read is a message on the node; Nuke gets no exception."""
     bad = tmp_path / "client.ini"
     bad.write_text("[client\n")
     monkeypatch.setenv("HARMOVID_CLIENT_CONFIG", str(bad))

@@ -30,7 +30,7 @@ def lit(nuke: Any, tmp_path: Path) -> Any:
 
 
 def out_of(group: Any, frame: int = 7) -> Dict[str, Any]:
-    """Return the channels that a Group puts out."""
+    """Return the channels of a Group's output."""
     return picture(group, frame, "main").channels
 
 
@@ -93,7 +93,7 @@ def test_untouched_where_alpha_or_field_is_zero(lit: Any) -> None:
 
 
 def test_strength_zero_and_use_result_off_pass_the_input(lit: Any) -> None:
-    """Nothing is changed to the bit with strength 0 or with the result switched off."""
+    """With strength 0 or the result switched off the output is bit-identical to the input."""
     group, plate, _ = lit
     group["strength"].setValue(0)
     first = out_of(group)
@@ -129,7 +129,7 @@ def test_luma_and_chroma_are_apart(lit: Any) -> None:
 
 
 def test_softening_does_not_bleed_over_the_edge(nuke: Any, tmp_path: Path) -> None:
-    """A field that is the same all over stays so when softened, up to the last pixel of its gate."""
+    """A constant field stays constant when softened, up to the last pixel of its gate."""
     plate = shots.plate(3)
     result = shots.field(4, plate)
     gate = plate.channels["rgba.alpha"] > 0
@@ -161,7 +161,7 @@ def test_a_mask_input_limits_live(lit: Any, nuke: Any, tmp_path: Path) -> None:
 
 
 def test_trim_and_the_edited_curve_move_the_picture(lit: Any) -> None:
-    """A trim of one stop at one frame doubles the light there; an edited correction moves its own channel only."""
+    """A trim of one stop at one frame doubles the light there; an edited correction changes its own channel only."""
     group, plate, result = lit
     full = np.stack([result.channels[name] for name in STOPS])
     acts = plate.channels["rgba.alpha"] > 0
@@ -198,7 +198,7 @@ def test_frames_without_a_result_pass_or_stop_the_render(lit: Any) -> None:
 
 
 def test_a_plate_without_alpha_is_lit_everywhere(nuke: Any, tmp_path: Path) -> None:
-    """Deflicker of a plate that has no alpha acts on the whole of it."""
+    """Deflicker acts on a whole plate that has no alpha."""
     plate = shots.plate(5, alpha=False)
     result = shots.field(6, plate)
     group = node.create("deflicker")

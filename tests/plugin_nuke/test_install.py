@@ -1,4 +1,4 @@
-"""Installing into Nuke's folder and taking it out again; compiled packages for each Python, from a wheelhouse."""
+"""Installation into Nuke's folder and removal; compiled packages for each Python, from a wheelhouse."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def wheelhouse(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> Dict[str, bytes]:
-    """Return every file below a folder, and every folder as None's bytes."""
+    """Return the bytes of every file below a folder, and None for folders."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"<folder>"
         for path in folder.rglob("*")
@@ -61,7 +61,7 @@ def contents(folder: Path) -> Dict[str, bytes]:
 
 @pytest.mark.parametrize("before", [None, "", MINE, MINE + "\n", MINE.replace("\n", "\r\n") + "\r\n", "\n\n"])
 def test_uninstall_leaves_the_folder_as_it_was(tmp_path: Path, wheelhouse: Path, before: object) -> None:
-    """Whatever init.py held, or if there was none, install and uninstall give back every byte."""
+    """Uninstalling restores every byte of init.py, or its absence."""
     folder = tmp_path / "nuke"
     folder.mkdir()
     (folder / "menu.py").write_text("# menu of mine\n")
@@ -77,7 +77,7 @@ def test_uninstall_leaves_the_folder_as_it_was(tmp_path: Path, wheelhouse: Path,
 
 
 def test_a_folder_that_we_made_is_removed(tmp_path: Path, wheelhouse: Path) -> None:
-    """Where there was no Nuke folder at all, there is none afterwards."""
+    """If there was no Nuke folder, there is none after uninstalling."""
     install.install(str(tmp_path / "new" / "nuke"), ["cp310-win_amd64"], str(wheelhouse))
     install.uninstall(str(tmp_path / "new" / "nuke"))
     assert not (tmp_path / "new" / "nuke").exists()
@@ -128,7 +128,7 @@ def test_a_missing_wheel_leaves_nothing_behind(tmp_path: Path, wheelhouse: Path)
 
 
 def test_each_python_gets_its_own_packages(tmp_path: Path, wheelhouse: Path) -> None:
-    """Two Pythons lie side by side, without tests and type stubs, and without pixels or the command line."""
+    """Packages of two Pythons are installed, without tests, type stubs, pixel code or the command line."""
     install.install(str(tmp_path / "n"), ["cp39-linux_x86_64", "cp311-macos_arm64"], str(wheelhouse))
     plugin = tmp_path / "n" / "harmovid"
     for python, place in (("cp39", "linux_x86_64"), ("cp311", "macos_arm64")):

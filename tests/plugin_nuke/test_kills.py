@@ -1,4 +1,4 @@
-"""kill -9 of a Nuke in the middle of its job: no frame is lost, none is half, and the next Nuke goes on."""
+"""kill -9 of a Nuke in the middle of its job: no frame is lost or incomplete, and the next Nuke resumes the job."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ JSON = st.recursive(
 
 @pytest.mark.parametrize("kind", ["harmonize", "deflicker"])
 def test_text_and_object_are_the_same_knob(host: Host, kind: str) -> None:
-    """A knob read from its script lines and one made by Nuke's own class say the same when the script is saved."""
+    """A knob read from script lines and one made by Nuke's own class are saved as the same text."""
     nuke = host.module
     for spec in knobs.own_knobs(kind):
         by_text, by_object = nuke.nodes.NoOp(), nuke.nodes.NoOp()
@@ -41,7 +41,7 @@ def test_packed_state_comes_back(data: Any) -> None:
 
 @given(st.text(max_size=60))
 def test_damaged_state_is_none(text: str) -> None:
-    """Whatever stands in a hidden knob, reading it never fails."""
+    """Reading a hidden knob never raises, whatever its text."""
     knobs.unpack(text)
 
 
@@ -83,7 +83,7 @@ def test_options_go_out_as_the_engine_wants_them() -> None:
 
 
 def test_advanced_options_come_last_under_a_heading() -> None:
-    """Labels carry the unit; what few need stands at the end."""
+    """Labels contain the unit; advanced options are at the end."""
     made = knobs.engine_knobs(ENGINE)
     assert made[0].label == "F (stops)"
     assert [each.kind for each in made[-2:]] == ["text", "int"]

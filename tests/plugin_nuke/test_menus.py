@@ -1,4 +1,4 @@
-"""Menus, the doors that Nuke opens at its start, the private server, the self-test, and the two Qt bindings."""
+"""Menus, init.py and menu.py at Nuke's start, the private server, the self-test, and the two Qt bindings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_doors_open_in_an_interactive_nuke(host: Host) -> None:
 
 
 def test_init_is_safe_in_a_terminal(terminal: Host, capsys: Any) -> None:
-    """`nuke -t` and blades run init.py: no window is asked for, nothing is printed, no thread is started."""
+    """`nuke -t` and render nodes run init.py: it opens no window, prints nothing and starts no thread."""
     before = threading.active_count()
     runpy.run_path(str(DOORS / "init.py"))
     assert capsys.readouterr().out == ""
@@ -42,7 +42,7 @@ def test_init_is_safe_in_a_terminal(terminal: Host, capsys: Any) -> None:
 def test_a_broken_installation_does_not_stop_nuke(
     host: Host, door: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """With our packages gone or broken the doors print a sentence and return."""
+    """If our packages are missing or broken, init.py and menu.py print a sentence and return."""
     for name in ("harmovid_nuke", "harmovid_nuke.vendor", "harmovid_nuke.menus"):
         monkeypatch.setitem(sys.modules, name, None)
     runpy.run_path(str(DOORS / door))
@@ -68,14 +68,14 @@ def test_a_private_server_is_started_and_stopped_by_the_menu(
 
 
 def test_without_a_python_there_is_no_private_server(host: Host, nuke: Any, tmp_path: Path) -> None:
-    """Neither server nor `python` in the settings: the artist is told where to name one."""
+    """Without server or `python` in the settings, the message says where to set one."""
     run = sent(host, harmonize(nuke, tmp_path, ""))
     assert run.error is not None
     assert "client.ini" in run.error.fix
 
 
 def test_the_self_test_writes_a_report(host: Host, nuke: Any, tmp_path: Path) -> None:
-    """Every check says what it found; the script is as before, and nothing is selected or left behind."""
+    """Every check reports its finding; the script is unchanged, and nothing is selected or left in it."""
     nuke.nodes.NoOp(name="Mine")
     path = selftest.run(str(tmp_path / "report.json"))
     report = json.loads(Path(path).read_text())
@@ -85,7 +85,7 @@ def test_the_self_test_writes_a_report(host: Host, nuke: Any, tmp_path: Path) ->
 
 
 def test_the_self_test_reports_what_is_wrong(host: Host, nuke: Any, tmp_path: Path) -> None:
-    """A Nuke without a knob that we set is found out, and the other checks still run."""
+    """A knob that this Nuke lacks is reported, and the other checks still run."""
     del host.classes["Blur"]["knobs"]["crop"]
     report = json.loads(Path(selftest.run(str(tmp_path / "report.json"))).read_text())
     assert not report["ok"]
@@ -96,7 +96,7 @@ def test_the_self_test_reports_what_is_wrong(host: Host, nuke: Any, tmp_path: Pa
 
 @pytest.mark.parametrize("host", ["PySide2"], indirect=True)
 def test_it_works_with_pyside2(host: Host, nuke: Any, tmp_path: Path) -> None:
-    """A Nuke with PySide2 waits for nothing that it does not have: a question to the main thread is answered."""
+    """In a Nuke with PySide2 a call to the main thread works too."""
     answers = []
     worker = threading.Thread(target=lambda: answers.append(threads.Ask(nuke.frame).wait()))
     worker.start()
@@ -105,7 +105,7 @@ def test_it_works_with_pyside2(host: Host, nuke: Any, tmp_path: Path) -> None:
 
 
 def test_the_stand_in_enforces_the_rules_of_threads() -> None:
-    """Knobs off the main thread, and executeInMainThread on it, are refused and noted, whatever swallows the error."""
+    """Knob access outside the main thread, and executeInMainThread in it, are refused and recorded by the stand-in."""
     host = Host(gui=True)
     try:
         nuke = host.module

@@ -27,7 +27,7 @@ def by_tcl(text: str) -> List[str]:
 
 @given(ODD)
 def test_any_text_comes_back_from_tcl(text: str) -> None:
-    """A word means nothing but itself, to Tcl and to the tests' parser, whatever stands in it."""
+    """Tcl and the tests' parser read a quoted word as exactly its text, whatever that is."""
     word = nk.word(text)
     assert by_tcl(word) == [text]
     assert [each.text for each in tcl.commands("take " + word)[0][1:]] == [text]

@@ -1,4 +1,4 @@
-"""What we use of Nuke's node classes: our own table of facts, checked against published data where it can be had."""
+"""The node classes of Nuke that we use: our own table, checked against published data where that is available."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def test_the_table_agrees_with_published_data() -> None:
             if name in published:
                 assert published[name]["knob_type"] == kind, (cls, name)
             if choices and name in published:
-                # "B\tB side" is the word that scripts have, and what the artist sees.
+                # "B\tB side": the value in scripts, a tab, and the label in the panel.
                 words = {str(word).partition("\t")[0] for word in published[name]["values"]["values"]}
                 assert set(choices[0]) <= words, (cls, name)

@@ -33,7 +33,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
 
 
 def test_the_window_shows_every_node(drawn: Dict[str, Any]) -> None:
-    """One row per node with its version, frames, state and what deserves a look; no rule of the host is broken."""
+    """One row per node with its version, frames, state and frames to review; no rule of the host is broken."""
     assert drawn["violations"] == []
     rows = {row[0]: row for row in drawn["rows"]}
     assert rows["Harmonize1 (Harmonize)"][1:4] == ["v003", "1001-1006", "done 5/6"]
@@ -43,7 +43,7 @@ def test_the_window_shows_every_node(drawn: Dict[str, Any]) -> None:
 
 
 def test_the_window_is_one_and_closes(drawn: Dict[str, Any]) -> None:
-    """Opening it again brings the same window; closing leaves none behind for Nuke to trip over when it quits."""
+    """Opening it again shows the same window; after closing no window exists that could make Nuke crash on quit."""
     assert (drawn["windows"], drawn["closed"]) == (1, 0)
 
 

@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of real wheels: that of HARMOVID_WHEELHOUSE, or fetched; skip where neither is to be had."""
+    """Return a folder of real wheels: HARMOVID_WHEELHOUSE, or downloaded; skip if neither is possible."""
     named = os.environ.get("HARMOVID_WHEELHOUSE")
     if named:
         return Path(named)
@@ -100,7 +100,7 @@ def test_a_whole_job_with_vendored_packages(
 
 
 def test_nuke_13_is_refused_in_words(tmp_path: Path) -> None:
-    """In a Python 3.7 the door prints which Nuke is needed, and Nuke starts."""
+    """In a Python 3.7 init.py prints which Nuke is needed, and Nuke starts."""
     python = interpreter("3.7")
     doors = Path(install.__file__).parent / "doors" / "init.py"
     package = str(Path(install.__file__).parents[1])

@@ -1,4 +1,4 @@
-"""Small parts of bringing a result in: the curve of frames that are there, labels of the history."""
+"""Parts of loading a result: the curve of existing frames, labels of the history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_presence_is_one_on_exactly_the_frames(there: set, first: int, length: i
 
 
 def test_labels_name_version_range_engine_and_state() -> None:
-    """A line of the history says which version, which frames, by what, how it ended, and when."""
+    """A line of the history has version, frames, engine, outcome and time."""
     entry = {
         "folder": "/x/v012",
         "wanted": "1-9",

@@ -28,7 +28,7 @@ def test_the_rez_package_extends_nuke_path() -> None:
 
 
 def test_the_ayon_addon_extends_nuke_path_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The addon appends the plugin behind what is there, and a second call changes nothing."""
+    """The addon appends the plugin to NUKE_PATH, and a second call changes nothing."""
     package: Any = ModuleType("ayon_core")
     package.addon = ModuleType("ayon_core.addon")
     package.addon.AYONAddon = object

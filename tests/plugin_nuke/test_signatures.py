@@ -39,7 +39,7 @@ def parameters(item: ast.FunctionDef) -> List[str]:
 
 
 def is_vague(item: ast.FunctionDef) -> bool:
-    """Return whether the stub says no more than that anything may be given."""
+    """Return whether the stub names no parameters: `*args`, or none at all."""
     return item.args.vararg is not None or not item.args.args
 
 

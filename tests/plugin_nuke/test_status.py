@@ -1,4 +1,4 @@
-"""What a node says of itself: words for errors, frames worth a look, confidence."""
+"""A node's display: texts of errors, frames to review, confidence."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_frames_worth_a_look_are_grouped() -> None:
 
 
 def test_a_status_is_never_taken_for_tcl(host: Host) -> None:
-    """Brackets and dollars of a message do no harm where the node's error quotes it."""
+    """Brackets and dollars of a message are removed, because an error node would evaluate them."""
     group = node.create("harmonize")
     group["on_missing"].setValue("error")
     status.tell(group, "line 1 [exec rm]\nline 2 $HOME")
@@ -54,7 +54,7 @@ def test_a_status_is_never_taken_for_tcl(host: Host) -> None:
 
 
 def test_the_fingerprint_sees_groups_and_survives_a_limit(host: Host, monkeypatch: Any) -> None:
-    """A change inside a Group upstream counts; where Python may not look at nodes, nothing is claimed."""
+    """A change inside an upstream Group is noticed; if Python may not read the nodes, the fingerprint is empty."""
     nuke = host.module
     outer = nuke.nodes.Group()
     with outer:

@@ -1,4 +1,4 @@
-"""`nuke -t`, the farm, a Nuke that was killed: no window, no queue that anybody serves, and nothing lost."""
+"""`nuke -t`, the farm, and a Nuke that was killed: no window, no event loop, and no frame lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 def test_a_whole_job_in_a_terminal(terminal: Host, tmp_path: Path, server: RunningServer, capfd: Any) -> None:
-    """Send in a terminal waits for the end, asks for no window and tells its progress in lines."""
+    """Send in a terminal waits for the end, opens no window and prints its progress as lines."""
     group = harmonize(terminal.module, tmp_path, server.endpoint)
     group["send"].execute()
     assert group["status"].value().startswith("v001: 6 of 6 frames.")
@@ -43,7 +43,7 @@ def test_connect_in_a_terminal(terminal: Host, tmp_path: Path, server: RunningSe
 
 
 def test_an_error_in_a_terminal_is_printed(terminal: Host, tmp_path: Path, capfd: Any) -> None:
-    """What goes wrong in a terminal is a line of text that says what to do, not a window."""
+    """An error in a terminal is a line of text with its fix, not a window."""
     group = harmonize(terminal.module, tmp_path, "tcp://127.0.0.1:9")
     group["send"].execute()
     assert "HarmoVid:" in capfd.readouterr().out
@@ -52,14 +52,14 @@ def test_an_error_in_a_terminal_is_printed(terminal: Host, tmp_path: Path, capfd
 def test_the_farm_submits_once_and_blades_only_read(
     host: Host, nuke: Any, tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The farm's one task makes the result; a blade is in error before it, renders after it, and never sends."""
+    """The farm's task makes the result; a render node fails before it, renders after it, and never sends."""
     group = harmonize(nuke, tmp_path, server.endpoint)
     group["send_what"].setValue("farm")
     group["send"].execute()
     folder = next((tmp_path / "harmovid").rglob("v001"))
     assert str(folder) in group["status"].value()
     script = str(folder / farm.SCRIPT)
-    # A blade: nothing of ours may reach a server while it renders.
+    # A render node: nothing may connect to a server while it renders.
     monkeypatch.setattr(jobs, "_begin", lambda *_: pytest.fail("a blade sends a job"))
     nuke.scriptOpen(script)
     with pytest.raises(RenderError, match="Result"):
@@ -105,7 +105,7 @@ def test_the_template_is_an_open_job_description(
 def test_an_interrupted_job_is_offered_and_gone_on_with(
     host: Host, nuke: Any, tmp_path: Path, server: RunningServer
 ) -> None:
-    """A script opened after a crash says what is there, asks once, and makes the frames that are missing."""
+    """A script opened after a crash reports the existing frames, asks once, and makes the missing ones."""
     group = harmonize(nuke, tmp_path, server.endpoint)
     run = sent(host, group)
     kept = Path(run.record.result("") % FIRST)
@@ -178,7 +178,7 @@ def test_openjd_runs_the_whole_farm_job(host: Host, nuke: Any, tmp_path: Path, s
 
 
 def test_quitting_nuke_in_the_middle_ends_it(tmp_path: Path, server: RunningServer) -> None:
-    """A Nuke that is quit while its job runs ends by itself with exit code 0; what has arrived is whole."""
+    """A Nuke that quits while its job runs ends with exit code 0; arrived frames are complete."""
     words = [sys.executable, str(COMMAND.with_name("nuke_quits.py")), str(tmp_path), server.endpoint]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

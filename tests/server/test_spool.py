@@ -1,4 +1,4 @@
-"""The spool: names, the account of its disk, and what is swept at start."""
+"""The spool: names, accounting of its disk space, and cleaning at start."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_input_path_stays_in_its_folder(layer: str, frame: int) -> None:
 
 
 def test_the_account_follows_promises_files_and_removals(spool: Spool) -> None:
-    """Room shrinks with promises and files, and grows again with what is removed or never comes."""
+    """Free space shrinks with reservations and files, and grows when they are removed or cancelled."""
     path = input_path(spool.folder, JOB, "plate", 1)
     spool.promise(path, 300)
     assert spool.room_bytes() == 700

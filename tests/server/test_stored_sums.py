@@ -26,7 +26,7 @@ def test_a_file_keeps_its_chunks_sums(tmp_path: Path, size: int) -> None:
 
 
 def test_a_file_without_sums_has_none(tmp_path: Path) -> None:
-    """A file that came another way, or has another size than its sums, has no sums that count."""
+    """A file without stored checksums, or of another size than theirs, has none that are used."""
     (tmp_path / "plain").write_bytes(b"x")
     write_summed(tmp_path / "short", b"x" * 10)
     for name, size in (("plain", 1), ("short", CHUNK_BYTES + 1)):
@@ -37,7 +37,7 @@ def test_a_file_without_sums_has_none(tmp_path: Path) -> None:
 def test_a_file_system_without_attributes_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where attributes cannot be written the file is whole all the same."""
+    """If extended attributes cannot be written the file is still complete."""
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")

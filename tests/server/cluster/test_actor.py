@@ -26,14 +26,14 @@ SHOT = ShotInfo((1, 2, 3, 4), MemoryEngine.info.check_options({}), ("plate",))
 
 @pytest.fixture(autouse=True)
 def memory_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have `engines.load` give the engine whose answers depend on all frames before."""
+    """Make `engines.load` return the engine whose answers depend on all earlier frames."""
     monkeypatch.setattr(engines, "load", lambda names, folders: [MemoryEngine(), EndlessEngine()])
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 
 class EndlessEngine(MemoryEngine):
-    """Gives what it owes one by one, and changes its state with each."""
+    """Yields its remaining answers one by one, and changes its state with each."""
 
     info = MemoryEngine.info.__class__(**{**MemoryEngine.info.__dict__, "name": "endless"})
 
@@ -46,7 +46,7 @@ class EndlessEngine(MemoryEngine):
 
 
 def proxy(number: int) -> ProxyFrame:
-    """Return a proxy of a level that is its number's, which nobody may write to."""
+    """Return a read-only proxy whose level depends on its number."""
     image = np.full((4, 6, 3), number / 16, np.float32)
     image.setflags(write=False)
     return ProxyFrame(number, {"plate": image}, {"coverage": np.ones((4, 6), np.float32)}, (0, 0, 60, 40))
@@ -58,7 +58,7 @@ def actor() -> EngineActor:
 
 
 def opened(made: EngineActor, engine: str = "memory", session: str = "s", **options: Any) -> Any:
-    """Open a session; return what was said."""
+    """Open a session; return the reply."""
     shot = ShotInfo(SHOT.frames, MemoryEngine.info.check_options(options), SHOT.layers)
     return made.call("open", session, engine, pack_shot(shot))["answer"]
 
@@ -84,7 +84,7 @@ def test_packing_is_exact() -> None:
 
 
 def test_a_session_there_answers_as_one_here() -> None:
-    """Same frames, same answers to the bit; the first session loads the engine and hears what it runs on."""
+    """The same frames give bit-identical answers; the first session loads the engine and gets its runtime."""
     made, here = actor(), MemoryEngine().start(SHOT)
     said = opened(made)
     assert (said["info"]["name"], said["proxy_lines"], said["runtime"]["device"]) == ("memory", 4, "cpu")
@@ -100,7 +100,7 @@ def test_a_session_there_answers_as_one_here() -> None:
 
 
 def test_a_state_that_is_read_only_can_be_restored_and_worked_on() -> None:
-    """A state comes back in shared memory: the session gets arrays of its own, and goes on with the same answers."""
+    """A restored state arrives in shared memory: the session gets its own arrays and gives the same answers."""
     made = actor()
     opened(made)
     for number in (1, 2):
@@ -125,7 +125,7 @@ def test_an_end_that_is_made_one_by_one_comes_one_by_one() -> None:
 
 
 def test_faults_are_errors_of_ours_in_plain_words() -> None:
-    """What an engine raises, an engine that is not there, a session that is unknown: each one can be raised."""
+    """Errors of an engine, of a missing engine and of an unknown session can all be raised at the caller."""
     made = actor()
     opened(made, break_at=2)
     made.call("push", "s", pack_frame(proxy(1)))
@@ -139,7 +139,7 @@ def test_faults_are_errors_of_ours_in_plain_words() -> None:
 
 
 def test_closing_twice_closes_once() -> None:
-    """A session is closed with its engine told; a second time, and an unknown one, are nothing."""
+    """Closing a session closes it in the engine; closing it again, or an unknown one, does nothing."""
     made = actor()
     opened(made)
     engine = made._host.engine("memory")

@@ -1,4 +1,4 @@
-"""The engine host of a cluster's worker, without Ray: who gets which actor, waiting, losses, what is told."""
+"""The engine host of a cluster's worker, without Ray: assignment of actors, waiting, losses, and reports."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def host(pool: FakePool, wait_s: float = 60.0) -> ClusterHost:
 
 
 def never() -> bool:
-    """Nobody stops."""
+    """Never stop."""
     return False
 
 
 def test_a_job_waits_for_an_actor_and_hears_what_it_runs_on() -> None:
-    """While there is none it is asked for again; what the actor says of the engine is that job's truth, and is told."""
+    """Until an actor is free it is requested again; its description of the engine is used for the job and reported."""
     actor = FakeActor(version="2")
     made = host(FakePool(None, None, actor))
     told: List[EngineInfo] = []
@@ -93,7 +93,7 @@ def test_a_job_waits_for_an_actor_and_hears_what_it_runs_on() -> None:
 
 
 def test_news_is_told_once() -> None:
-    """A second actor that says the same is no news."""
+    """A second actor with the same description is not reported again."""
     made = host(FakePool(FakeActor(), FakeActor(), FakeActor(version="2")))
     told: List[EngineInfo] = []
     made.on_activated = told.append
@@ -122,7 +122,7 @@ def test_waiting_has_an_end_that_says_why() -> None:
     ("broken", "error"), [({"lost": True}, EngineLostError), ({"broken": True}, EngineFailed)]
 )
 def test_a_session_that_does_not_open_is_not_counted(broken: Dict[str, bool], error: type[Exception]) -> None:
-    """An actor that dies while it loads an engine, or cannot load it, has no session more than before."""
+    """An actor that dies while it loads an engine, or cannot load it, keeps no session."""
     actor = FakeActor(**broken)
     made = host(FakePool(actor))
     with pytest.raises(error):
@@ -131,7 +131,7 @@ def test_a_session_that_does_not_open_is_not_counted(broken: Dict[str, bool], er
 
 
 def test_unknown_engines_and_the_end() -> None:
-    """An engine that is not there is said with what is; `close` ends the actors."""
+    """The error of an unknown engine lists the known ones; `close` ends the actors."""
     pool = FakePool()
     made = host(pool)
     with pytest.raises(EngineUnknown, match="nil") as raised:

@@ -1,4 +1,4 @@
-"""A job in a worker whose engines run elsewhere: no frame is lost, doubled or other than here, wherever it is lost."""
+"""A job whose engine runs in a remote actor: wherever the actor is lost, results are complete and the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def codecs() -> Iterator[CodecPool]:
 
 @pytest.fixture(autouse=True)
 def memory_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every actor offer the engine whose answers depend on all frames before; save after every frame."""
+    """Make every actor offer the engine whose answers depend on all earlier frames; save after every frame."""
     monkeypatch.setattr(engines, "load", lambda names, folders: [MemoryEngine()])
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
@@ -79,7 +79,7 @@ def test_elsewhere_is_as_here(tmp_path: Path, codecs: CodecPool, right: List[byt
 def test_a_lost_actor_is_a_new_attempt(
     lose_at: Tuple[str, int], tmp_path: Path, codecs: CodecPool, right: List[bytes]
 ) -> None:
-    """Lost at any call: the attempt ends with that word alone; the next one goes on, and every frame is made once."""
+    """If an actor is lost at any call the attempt ends as lost; the next one continues, and each frame is made once."""
     pool = LocalPool()
     pool.lose_at = lose_at
     rig = filled(Rig(tmp_path / "rig", codecs, ClusterHost([MemoryEngine()], pool, 60)))
@@ -101,7 +101,7 @@ def test_a_lost_actor_is_a_new_attempt(
 
 
 def test_lost_while_it_is_restored(tmp_path: Path, codecs: CodecPool, right: List[bytes]) -> None:
-    """The next actor is lost, too, before the job has pushed a frame to it: the third one goes on."""
+    """If the next actor is lost too, before the job has pushed a frame to it, the third one continues."""
     pool = LocalPool()
     rig = filled(Rig(tmp_path / "rig", codecs, ClusterHost([MemoryEngine()], pool, 60)))
     done: List[int] = []

@@ -90,7 +90,7 @@ def results(out: Path) -> Dict[str, bytes]:
 
 
 def test_results_are_those_of_the_local_backend_to_the_bit(server, local, plates, tmp_path: Path) -> None:
-    """Five engines, their jobs side by side on two actors: every file has the bytes that the local backend makes."""
+    """Jobs of five engines in parallel on two actors: every file has the same bytes as from the local backend."""
     with ThreadPoolExecutor(len(JOBS)) as beside:
         done = list(beside.map(lambda job: run(server, *job, plates, tmp_path / "ray" / job[0]), JOBS))
     assert [result.progress.delivered for result in done] == [FRAMES] * len(JOBS)
@@ -102,7 +102,7 @@ def test_results_are_those_of_the_local_backend_to_the_bit(server, local, plates
 
 
 def test_an_engines_fault_is_its_jobs_error(server, plates, tmp_path: Path) -> None:
-    """What an engine raises in its actor fails the job as it does here, and the actor lives on."""
+    """An engine's error in its actor fails the job like a local one, and the actor keeps running."""
     before = server.log.count("engine actor ready")
     tmp_path.joinpath("out").mkdir()
     with Client(server.endpoint) as client:

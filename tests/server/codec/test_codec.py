@@ -1,4 +1,4 @@
-"""The real codec child: confined, bounded, one answer per task whatever the file is."""
+"""The real codec child: sandboxed, with limits, and with one answer per task whatever the file holds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_frame_goes_through(pool, tmp_path) -> None:
     measured = ask(pool, body("proxy", source))
     assert measured.body["images"] == ["plate"]
     assert measured.arrays[0].shape[2] == 3
-    source.unlink()  # held decoded
+    source.unlink()  # the decoded frame is in the cache
     done = ask(pool, body("finish", source, target=str(target)), [FIELD])
     assert done.body["size"] == target.stat().st_size
     assert same_pixels(exr.read(target), plate(1))
@@ -88,7 +88,7 @@ FLIPPED = bytes(WHOLE[:-200]) + bytes([WHOLE[-200] ^ 1]) + bytes(WHOLE[-199:])
     ids=["0 byte", "PNG", "cut", "bit flip", "deep", "luminance/chroma", "bomb"],
 )
 def test_bad_files_are_one_clear_error_each(pool, tmp_path, data, error, says) -> None:
-    """Each kind of bad file is an error of its frame with a fix, and the child goes on working."""
+    """Each kind of bad file is an error of its frame with a fix, and the child keeps working."""
     source = tmp_path / "in.exr"
     source.write_bytes(data)
     with pytest.raises(error, match=says) as caught:
@@ -151,13 +151,13 @@ def test_too_little_memory_is_one_frames_error(tmp_path) -> None:
 
 
 def test_a_fault_of_ours_is_an_answer_too() -> None:
-    """Nonsense from the parent is answered with an error instead of ending the child."""
+    """Invalid messages from the parent are answered with an error and do not end the child."""
     answer, _ = Codec().do({"task": "proxy", "frame": 3, "plan": {}}, [])
     assert answer["error"]["frame"] == 3
 
 
 def test_the_cache_turns_the_newest_away() -> None:
-    """A full cache keeps what it has, because frames are wanted in the order they came."""
+    """A full cache keeps its frames, because they are needed in the order of arrival."""
     one = plate(1)
     size = sum(pixels.nbytes for pixels in one.channels.values())
     cache = FrameCache(2 * size)

@@ -1,4 +1,4 @@
-"""Finished frames: what is untouched to the bit, what is changed, what is written, what is told."""
+"""Finished frames: what stays bit-identical, what is changed, written and reported."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_named_log_space_goes_back_into_itself(tmp_path) -> None:
 
 @pytest.mark.parametrize("compression", ["dwaa", "b44"])
 def test_lossy_files_come_back_lossless_and_say_so(tmp_path, compression) -> None:
-    """What a lossy file decodes to comes back to the bit: the result is ZIP, and the report tells."""
+    """The decoded pixels of a lossy file come back bit-identical: the result is ZIP, and the report says so."""
     source = exr.read(exr.write(plate(6, compression=compression)))
     result, report = done(tmp_path, {"plate": source}, plan(), NULL)
     assert same_pixels(result, source)
@@ -217,7 +217,7 @@ def test_light_beside_the_alpha_is_added_and_counted(tmp_path, given) -> None:
 
 
 def test_light_outside_a_matte_beside_the_alpha_is_left_out_and_counted(tmp_path) -> None:
-    """A matte given beside an alpha says what the foreground is: light that both leave out is not of it."""
+    """A separate matte beside an alpha defines the foreground: light outside both is not part of it."""
     matte = np.zeros((4, 8), np.float16)
     matte[:, :2] = 1
     frames = {

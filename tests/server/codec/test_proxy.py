@@ -1,4 +1,4 @@
-"""What engines get to see of a frame: sizes, alpha, mattes, colour spaces, facts; and what is refused."""
+"""The engines' proxies of a frame: sizes, alpha, mattes, colour spaces, facts; and refusals."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_unknown_colour_space_is_the_jobs_error() -> None:
 
 
 def test_nan_and_infinity_are_counted_and_never_reach_the_engine() -> None:
-    """A pixel with NaN and one with infinity are left out and told."""
+    """A pixel with NaN and one with infinity are left out and reported."""
     red = np.ones((4, 8), np.float16)
     red[0, 0], red[3, 7] = np.nan, np.inf
     small = measure({"plate": frame(R=red, G=1.0, B=1.0)}, plan())
@@ -128,7 +128,7 @@ def test_layers_of_another_format_are_named(tmp_path) -> None:
 
 
 def test_an_input_of_another_pixel_aspect_is_refused_or_told() -> None:
-    """A background of another aspect is a FrameMismatch; a matte is laid over pixel by pixel, with a word."""
+    """A background of another aspect is a FrameMismatch; a matte is aligned pixel by pixel, with a note."""
     wide = {"pixelAspectRatio": exr.Attribute.of("float", 2.0)}
     plain = frame(R=0.5, G=0.5, B=0.5, A=1.0)
     pair = plan(layers=("fg", "bg"), target="fg", wants_matte=True)
@@ -143,7 +143,7 @@ def test_an_input_of_another_pixel_aspect_is_refused_or_told() -> None:
 
 
 def test_another_view_is_told_and_can_be_chosen() -> None:
-    """The view that is not measured is a note; chosen by name it is what engines see, and the other one is told."""
+    """The view that is not measured is noted; chosen by name it becomes the proxy, and the other one is noted."""
     left, right = frame(R=0.25, G=0.25, B=0.25), frame(R=0.5, G=0.5, B=0.5)
     parts = tuple(
         exr.with_attributes(each, {n: exr.Attribute.of("string", v) for n, v in (("name", name), ("view", name))})
@@ -163,7 +163,7 @@ def test_another_view_is_told_and_can_be_chosen() -> None:
 
 
 def test_a_matte_drawn_in_colour_is_measured_and_told() -> None:
-    """With a solid alpha the matte in R is what engines see, and the note says so; a named channel wins."""
+    """With a solid alpha the matte in R is used, with a note; a named channel takes precedence."""
     drawn = np.zeros((4, 8), np.float16)
     drawn[:, 4:] = 1
     frames = {"plate": frame(R=0.5, G=0.5, B=0.5), "mask": frame(R=drawn, G=drawn, B=drawn, A=1.0)}

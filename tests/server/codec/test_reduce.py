@@ -39,7 +39,7 @@ def test_a_pixel_that_is_odd_in_one_plane_counts_in_none(kernels) -> None:
 
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_odd_pixels_in_the_overscan_are_counted_too(kernels) -> None:
-    """What lies outside the display window does not reach the proxy, but its NaNs are told."""
+    """Pixels outside the display window do not affect the proxy, but their NaNs are reported."""
     plane = np.ones((3, 3), np.float32)
     plane[0, 0] = np.nan
     small = area_means([plane], (-1, -1, 2, 2), (0, 0, 2, 2), (2, 2), kernels)

@@ -1,4 +1,4 @@
-"""Engines out of bundles: the shipped one, another one beside it, and every mismatch refused in one sentence."""
+"""Engines from bundles: the shipped one, another one beside it, and every mismatch refused with one sentence."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_bundle_folder_is_one_more_engine(copy: Path) -> None:
 
 
 def test_a_name_that_is_taken_is_refused(copy: Path) -> None:
-    """A bundle may not take the name of an installed engine, nor of another bundle; an unknown name is told."""
+    """A bundle may not have the name of an installed engine or of another bundle; an unknown name is an error."""
     shutil.copytree(copy, copy.parent / "again")
     with pytest.raises(BundleError, match="another bundle is called 'relight'"):
         engines.load(folders=[str(copy.parent)])

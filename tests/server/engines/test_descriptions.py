@@ -1,4 +1,4 @@
-"""What the shipped engines say of themselves is enough to build a panel from."""
+"""The descriptions of the shipped engines are complete enough to build a panel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_layers_are_described(info: EngineInfo) -> None:
 
 @pytest.mark.parametrize("info", INFOS, ids=lambda info: info.name)
 def test_options_are_described(info: EngineInfo) -> None:
-    """Each option has a known kind, a default that it takes itself, a sentence, and stands with its group."""
+    """Each option has a known kind, a valid default, a sentence, and is listed next to its group's others."""
     for option in info.options:
         assert option.kind in KINDS
         assert option.check(option.default) == option.default

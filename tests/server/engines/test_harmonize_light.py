@@ -1,4 +1,4 @@
-"""Exact light: what falls on a surface is what an integral over the panorama gives, and the ratio is the answer."""
+"""Known light: irradiance agrees with an integral over the panorama, and the answer is the ratio of both places'."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_light_on_a_surface_is_the_integral(normal: tuple[float, float, float]) 
 
 
 def test_light_twice_as_bright_is_one_stop(engine: Any) -> None:
-    """The same place twice as bright and warm asks for the same stops everywhere, with normals and without."""
+    """The same panorama, only brighter and warmer, gives the same stops everywhere, with normals and without."""
     light, tint = panorama((1, 1, 1)), np.array([2.0, 1.0, 0.5], np.float32)
     for normals in ({}, {"normals": ball()[0]}):
         session = start(engine, "light_to", "light_from", *normals)

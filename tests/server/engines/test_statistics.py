@@ -1,4 +1,4 @@
-"""The statistics baseline: what it measures, how far it goes, and that it neither flickers nor guesses."""
+"""The statistics baseline: its measurements and amounts; it does not flicker, and refuses missing inputs."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_restored_session_answers_as_the_undisturbed_one(stop: int) -> None:
 
 
 def test_a_reference_frame_decides_alone() -> None:
-    """With a reference frame the others' light counts for nothing; one that comes too late is refused."""
+    """With a reference frame the light of others is ignored; a reference frame that comes too late is refused."""
     session = start(exposure=1.0, colour=0.0, contrast=0.0, reference_frame=1003)
     pushed = [session.push(frame(number, 2.0 if number == 1003 else -1.0)) for number in range(1001, 1021)]
     given = [answer for answers in pushed for answer in answers]

@@ -28,7 +28,7 @@ FLICKER_STOPS = (0.0, 0.35, -0.25, 0.1, 0.3, -0.3)
 
 @pytest.mark.parametrize("name", [name for name in engines.OURS if name != "null"])
 def test_every_engine_answers_tiny_frames(name: str) -> None:
-    """Flickering frames of 1 to 40 pixels a side: one finite answer each, of a field that can be travelled with."""
+    """Flickering frames of 1 to 40 pixels a side: one finite answer each, whose field can be serialised."""
     (engine,) = engines.load([name])
     engine.activate(RuntimeSettings())
     options = engine.info.check_options({})

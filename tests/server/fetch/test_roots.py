@@ -1,4 +1,4 @@
-"""Shared storage: what a client may name, and that nothing outside a root is ever opened."""
+"""Shared storage: which paths a client may name; nothing outside a root is ever opened."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_links_are_not_followed_wherever_they_stand(roots: Roots, show: Path) ->
 
 
 def test_the_root_itself_may_be_a_link(show: Path) -> None:
-    """Where a root lies is the operator's own word."""
+    """The root's own path is set by the operator and may contain links."""
     (show.parent / "mount").symlink_to(show)
     assert read(Roots({"m": str(show.parent / "mount")}), "m:seq/010/plate.####.exr") == b"frame 1001"
 
@@ -107,7 +107,7 @@ def test_what_is_no_file_is_refused(roots: Roots, show: Path) -> None:
 
 
 def test_a_missing_frame_names_itself_without_the_servers_paths(roots: Roots, show: Path) -> None:
-    """The error tells the client its own words and the frame, not where the root is mounted."""
+    """The error contains the client's own path and the frame, not the place where the root is mounted."""
     with pytest.raises(FrameMissing) as caught:
         read(roots, "show:seq/010/plate.####.exr", 1002)
     assert "show:seq/010/plate.1002.exr" in str(caught.value)
@@ -129,7 +129,7 @@ def test_no_text_reads_the_secret(show: Path, text: str) -> None:
 
 
 def test_copying_is_whole_or_not_at_all(roots: Roots, show: Path, tmp_path: Path) -> None:
-    """A copy has the file's size and checksum; when it fails nothing stays behind."""
+    """A copy has the file's size and checksum; if it fails no file is left."""
     data = os.urandom(3 << 20)
     (show / "big.1.exr").write_bytes(data)
     beats: list[int] = []

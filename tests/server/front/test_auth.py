@@ -76,7 +76,7 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 
 
 def test_a_listed_key_is_the_user(gate: Gate) -> None:
-    """A client with a listed key comes in, and its public key is who it is."""
+    """A client with a listed key may connect, and its public key identifies it."""
     anna = gate.let_in("anna")
     assert gate.user_of(anna, 60.0) == anna.public
 
@@ -103,7 +103,7 @@ def test_the_list_is_read_again_when_it_changes(gate: Gate) -> None:
 
 
 def test_a_slip_in_the_list_changes_nothing(gate: Gate) -> None:
-    """A list that cannot be read leaves the last good one in force."""
+    """If the list cannot be read the last good one stays in use."""
     anna = gate.let_in("anna")
     gate.file.write_text("anna not-a-key\n")
     assert not gate.authenticator.reload_if_changed()
@@ -145,7 +145,7 @@ def test_every_other_question_is_answered_no(gate: Gate, request_parts: list[byt
 
 
 def test_a_question_of_another_form_is_not_answered_and_does_no_harm(gate: Gate) -> None:
-    """Too few parts or another ZAP version get no answer; the next good question does."""
+    """Requests with too few parts or another ZAP version get no answer; the next valid one does."""
     for parts in ([b"1.0"], [b"2.0", b"1", DOMAIN, b"", b"", b"CURVE", b"k" * 32], []):
         asker = gate.context.socket(zmq.DEALER)
         asker.setsockopt(zmq.LINGER, 0)

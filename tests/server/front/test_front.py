@@ -1,4 +1,4 @@
-"""The front with real sockets: sessions, credit, uploads, results, and what it does with breaches of the wire."""
+"""The front with real sockets: sessions, credit, uploads, results, and violations of the wire protocol."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_client_on_this_machine_takes_the_shorter_way(server: RunningServer, t
 
 
 def test_credit_comes_back_for_what_nobody_wants_too(server: RunningServer) -> None:
-    """Bytes of an ignored file are granted again like all others, so that a client can never stall."""
+    """The credit of an ignored file is granted again as well, so that a client cannot stall."""
     with Peer(server.endpoint).start() as peer:
         assert peer.credit == 2 << 20
         names = {"job": "a" * 32, "layer": "plate", "frame": 1, "crc": 0}
@@ -249,7 +249,7 @@ def test_too_many_clients_are_told_to_wait(server: RunningServer) -> None:
 
 
 def test_a_silent_client_is_gone(tmp_path: Path) -> None:
-    """Without a sign of life the session ends, its job stays, and the client is told at its next word."""
+    """A silent session ends, its job is kept, and the client gets ERROR session at its next message."""
     with RunningServer(tmp_path) as server, Peer(server.endpoint).start() as peer:
         peer.submit(job := spec("1-3"))
         wait_until(lambda: "reason=silent" in server.log)

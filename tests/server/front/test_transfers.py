@@ -1,4 +1,4 @@
-"""Rules of the data socket that a well-timed client never meets."""
+"""Rules of the data socket that a correct client never triggers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sessions() -> Sessions:
 
 
 def test_credit_cannot_be_overdrawn(sessions: Sessions, tmp_path: Path) -> None:
-    """A chunk longer than what is left of the grant is a breach."""
+    """A chunk longer than the remaining credit is a protocol violation."""
     router = IpcRouter(tmp_path / "link")
     link = IpcClient(router.address, "front.1")
     transfers = FileTransfers(

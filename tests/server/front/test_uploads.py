@@ -1,4 +1,4 @@
-"""One file on its way in: whole and checked, or not there at all."""
+"""One incoming file: complete and checked, or not there at all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_file_arrives_whole_in_chunks_of_any_size(tmp_path: Path, size: int) -
 def test_a_bad_chunk_ends_the_file_and_the_rest_is_ignored(
     tmp_path: Path, change: object, reason: str
 ) -> None:
-    """Damage and disorder are found at once; nothing stays, and later chunks are only counted."""
+    """Damaged and misplaced chunks are found at once; no file is left, and later chunks are only counted."""
     upload = Upload(KEY, len(DATA), zlib.crc32(DATA), tmp_path / "plate.1001.exr")
     first, second, *rest = chunks(DATA, 3000)
     upload.take(*first)
@@ -63,7 +63,7 @@ def test_a_bad_chunk_ends_the_file_and_the_rest_is_ignored(
 
 
 def test_a_wrong_checksum_of_the_whole_is_found_at_the_end(tmp_path: Path) -> None:
-    """Chunks that are good one by one do not make a good file."""
+    """Chunks with right checksums do not make a good file if the file's own checksum differs."""
     upload = Upload(KEY, len(DATA), zlib.crc32(DATA) ^ 1, tmp_path / "plate.1001.exr")
     *first, last = chunks(DATA, 3000)
     for chunk in first:
@@ -83,7 +83,7 @@ def test_more_bytes_than_announced_are_a_breach(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_known_before_a_byte_has_travelled(tmp_path: Path) -> None:
-    """Room for the whole file is made at META; where there is none, nothing stays behind."""
+    """Space for the whole file is reserved at META; if there is none, no file is left."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
     try:
@@ -95,7 +95,7 @@ def test_a_full_disk_is_known_before_a_byte_has_travelled(tmp_path: Path) -> Non
 
 
 def test_a_failure_is_told_once(tmp_path: Path) -> None:
-    """What is to be reported when the file has passed by is reported then, and not again."""
+    """A report that is due at the end of an ignored file is sent then, and only once."""
     upload = Upload(KEY, 10, 0, None)
     told: list[str] = []
     upload.failure = lambda: told.append("full")

@@ -1,4 +1,4 @@
-"""The job store: what is committed is there again, what is not is not, foreign files are refused."""
+"""The job store: committed changes survive, others do not, foreign files are refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_frames_come_back_with_results_errors_and_inputs(tmp_path: Path) -> None
 
 
 def test_what_was_not_committed_is_gone(tmp_path: Path) -> None:
-    """A kill between two commits takes nothing half: all of a batch or none of it."""
+    """After a kill between two commits a batch is there completely or not at all."""
     store = Store.open(tmp_path / "jobs.sqlite")
     store.put_job(record())
     store.commit()

@@ -1,4 +1,4 @@
-"""Networks through ONNX Runtime: what runs, what is said of it, and what is refused."""
+"""Networks through ONNX Runtime: results, reported facts, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: everything comes back, nothing is ever unpickled, what is damaged is not believed."""
+"""Checkpoints: everything is restored, nothing is ever unpickled, damaged files are ignored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_everything_comes_back(tmp_path) -> None:
 
 
 def test_another_engine_does_not_get_it(tmp_path) -> None:
-    """A checkpoint of another engine, or another version of it, is as good as none."""
+    """A checkpoint of another engine, or another version of it, is ignored."""
     save(tmp_path / "state.npz", checkpoint())
     assert load(tmp_path / "state.npz", "deflicker 2") is None
 

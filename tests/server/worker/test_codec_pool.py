@@ -1,4 +1,4 @@
-"""The pool of codec children: crashes, blame, fairness, affinity, timeouts, with real processes."""
+"""The pool of codec children with real processes: crashes and their attribution, fairness, affinity, timeouts."""
 
 from __future__ import annotations
 

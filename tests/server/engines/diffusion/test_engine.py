@@ -52,7 +52,7 @@ def engine(toy: Any) -> Any:
 
 
 def frames(count: int, seed: int = 3) -> List[ProxyFrame]:
-    """Return the proxies of a rendered shot; a long one walks to and fro through a short one."""
+    """Return the proxies of a rendered shot; a long one plays a short one forwards and backwards."""
     made = shot(seed, 33)
     length = len(made.real)
     there = [number % (2 * length - 2) for number in range(count)]
@@ -100,7 +100,7 @@ def replace_box(field: Any) -> Any:
 
 @pytest.mark.parametrize(("sampler", "steps", "count"), [("ddim", 4, 20), ("one-step", 1, 9), ("ddim", 2, 5)])
 def test_latents_are_those_of_training(toy: Any, engine: Any, sampler: str, steps: int, count: int) -> None:
-    """Conditions to the last bit but one, sampled latents within 1e-5: the torch pipeline, without torch."""
+    """Conditions agree with the torch pipeline up to the last bit, sampled latents within 1e-5."""
     session = start(engine, count, sampler=sampler, steps=steps, seed=7)
     answers = run(session, frames(count))
     assert [one.number for one in answers] == list(range(FIRST, FIRST + count))
@@ -130,7 +130,7 @@ def test_a_long_shot_shows_no_window(engine: Any) -> None:
     proxies = frames(count)
     answers = run(start(engine, count, window=window, overlap=overlap), proxies)
     change = np.abs(np.diff(stops(answers, proxies), axis=0)).mean(axis=1)
-    # The toy's VAE knows nothing beyond a latent, so frames change most where one latent ends and the next begins:
+    # The toy's VAE sees one latent only, so frames change most where one latent ends and the next begins:
     # borders of windows are compared with such places inside windows. change[4k] is from latent k to latent k + 1.
     places = np.arange(0, len(change), 4)
     edges = {edge for span in spans(101, 9, 2) for edge in (span.start - 1, span.stop - 1)}
@@ -140,7 +140,7 @@ def test_a_long_shot_shows_no_window(engine: Any) -> None:
 
 
 def test_what_is_kept_does_not_grow_with_pictures(engine: Any) -> None:
-    """Of a frame that has been encoded only latents and its packed matte are left: a hundredth of its pictures."""
+    """After encoding only latents and the packed matte of a frame are kept: a hundredth of its pictures' memory."""
     session = start(engine, 400)
     for one in frames(400):
         list(session.push(one))
@@ -173,7 +173,7 @@ def test_a_shot_goes_on_from_a_checkpoint(engine: Any) -> None:
 
 
 def test_tiles_give_what_the_whole_gives(engine: Any) -> None:
-    """A VAE that looks at nothing beyond its own patch gives the same latents and pictures in overlapping tiles."""
+    """A VAE of independent patches gives the same latents and pictures in overlapping tiles."""
     proxies = frames(12)
     whole = start(engine, 12)
     wanted = run(whole, proxies)
@@ -213,7 +213,7 @@ def test_detail_sets_how_fine_a_field_is(engine: Any) -> None:
 
 
 def test_options_that_do_not_fit_are_refused(engine: Any) -> None:
-    """A window off the chunk rule, an overlap as long as it, a student in several steps: each in words."""
+    """A window that breaks the chunk rule, an overlap as long as it, a student in several steps: each has an error."""
     for options, match in (
         ({"window": 10}, r"8N\+1"),
         ({"overlap": 9}, "cannot overlap by 9"),
@@ -224,7 +224,7 @@ def test_options_that_do_not_fit_are_refused(engine: Any) -> None:
 
 
 def test_a_foreground_without_matte_is_refused(engine: Any) -> None:
-    """There is nothing to relight where nobody says what the foreground is."""
+    """Without a matte or alpha there is nothing to relight, and the engine refuses."""
     (proxy, *_) = frames(1)
     with pytest.raises(EngineFailed, match="needs a matte"):
         start(engine, 1).push(replace(proxy, mattes={"coverage": proxy.mattes["coverage"]}))
@@ -243,7 +243,7 @@ def test_a_manifest_that_lacks_a_number_is_refused(toy: Any, tmp_path: Path) -> 
 
 
 def test_a_new_version_is_taken_and_a_damaged_one_is_not(toy: Any, tmp_path: Path) -> None:
-    """The next shot after the files have changed runs the new version; where that is damaged the old one serves on."""
+    """The next shot after the files have changed runs the new version; if that is damaged the old one stays in use."""
     folder = tmp_path / "models"
     shutil.copytree(toy.bundle, folder)
     engine = bundles.create(folder)
@@ -263,7 +263,7 @@ def test_a_new_version_is_taken_and_a_damaged_one_is_not(toy: Any, tmp_path: Pat
 
 
 def test_too_little_memory_is_tried_once_more_with_less() -> None:
-    """Half the window after memory ended, then an error that says what to set; other errors are not hidden."""
+    """When memory runs out the window is halved, then an error says what to set; other errors are not hidden."""
     asked: List[int] = []
 
     def full(window: int) -> int:

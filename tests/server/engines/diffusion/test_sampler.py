@@ -22,7 +22,7 @@ SHAPE = (1, 4, 3, 4, 4)
 @pytest.mark.parametrize("steps", [1, 4, 7, 30])
 @pytest.mark.parametrize(("size", "sampler"), [("tiny-2b", "ddim"), ("tiny-wan", "euler")])
 def test_steps_are_those_of_training(size: str, sampler: str, steps: int) -> None:
-    """Times agree to a rounding, and what each step makes of any prediction to 1e-6 of its size."""
+    """Times agree within rounding, and the result of each step for any prediction within a relative 1e-6."""
     model = tiny_model(size)
     theirs = model.schedule.sampler(sampler, steps)
     ours = make_sampler(scheduler_of(model, Request("")), sampler, steps)
@@ -70,7 +70,7 @@ def test_a_shots_noise_is_trainings() -> None:
 @pytest.mark.parametrize("size", ["tiny-5b", "tiny-1.5", "tiny-2b", "tiny-wan"])
 @pytest.mark.parametrize("shape", [(4, 8, 8), (2, 4, 6), (6, 6, 8)])
 def test_positions_are_those_of_the_adapter(size: str, shape: tuple[int, int, int]) -> None:
-    """What the bundle says of positions gives the adapter's own, by name, to a rounding."""
+    """The bundle's rule of positions gives the adapter's own positions, by name, within rounding."""
     model = tiny_model(size)
     backbone = model.backbone
     wanted = dict(zip(backbone.position_names, backbone.positions(*shape, torch.device("cpu"))))
@@ -114,6 +114,6 @@ def test_windows_are_those_of_training(total: int, size: int, overlap: int) -> N
 
 
 def test_windows_that_do_not_advance_are_refused() -> None:
-    """An overlap as long as the window says what to do."""
+    """An overlap as long as the window is an error with a fix."""
     with pytest.raises(OptionError, match="cannot overlap by 4"):
         windows.spans(20, 4, 4)
