@@ -1,4 +1,4 @@
-"""docs/architecture.md names every module of core, and none that is not there."""
+"""docs/architecture.md lists every module of core, and no other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMED = set(re.findall(r"[a-z_0-9]+\.py", CORE))
 
 
 def test_the_layout_names_cores_modules_and_no_others() -> None:
-    """A module that comes or goes does so on the page, too; the shelves of pixels are told as a whole."""
+    """The page lists exactly the existing modules; the packages of pixels are listed as a whole."""
     paths = [path for path in (REPO / "core" / "harmovid").rglob("*.py") if "pixels" not in path.parts]
     modules = {path.name for path in paths if not path.name.startswith("__")}
 

@@ -1,4 +1,4 @@
-"""The documents tell the truth: links lead somewhere and commands shown in the README exist."""
+"""Links in the documents lead to existing files, and commands shown in the README exist."""
 
 from __future__ import annotations
 

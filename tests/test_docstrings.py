@@ -1,4 +1,4 @@
-"""Examples in docstrings name only what exists: modules, and names that are imported from them or used through them."""
+"""Examples in docstrings use existing names only: modules, and what is imported from them or used through them."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def test_what_examples_call_exists(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(REPO).as_posix())
 def test_what_docstrings_name_exists(path: Path) -> None:
-    """A name that was renamed is renamed in the texts, too."""
+    """Docstrings name only modules and attributes that exist, so renamed ones are renamed in the texts too."""
     assert [name for name in sorted(named(path)) if not exists(name)] == []

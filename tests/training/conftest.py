@@ -1,4 +1,4 @@
-"""Networks here are tiny: a second thread costs more than it saves, on a busy machine many times more."""
+"""Settings for tiny networks: one thread, because a second one costs more than it saves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE_S = 900
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder time: how long a training takes says only how busy the machine is."""
+    """Raise the time limit of the tests in this folder, as the time of a training depends on the machine's load."""
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(PATIENCE_S))

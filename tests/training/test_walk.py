@@ -59,7 +59,7 @@ def documented() -> list[list[str]]:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Stand in a folder with the things that the page's commands name, all tiny, under their relative names."""
+    """Work in a folder with tiny versions of the files that the page's commands name."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(CLIPS):
         light = draw_light(np.random.default_rng(number))
@@ -134,7 +134,7 @@ def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys)
 
 
 def check_the_run(folder: Path) -> None:
-    """Its card tells data, loss and error; its validation left a picture of three rows."""
+    """The checkpoint's card has data, loss and error; its validation wrote a picture of three rows."""
     card = (folder / "README.md").read_text()
     index = read_index(Path("runs/deflicker/clips.jsonl"))
     for words in (

@@ -17,7 +17,7 @@ from training.inference.tiny import tiny_text_to_video
 
 
 def test_all_prompts_come_before_one_comes_again():
-    """A turn of seeds gives every pair of place and light once; the next turn again, in another order."""
+    """A cycle of seeds gives every pair of place and light once; the next cycle again, in another order."""
     count = len(PLACES) * len(LIGHTS)
     first = [lighting_prompt(seed) for seed in range(count)]
     second = [lighting_prompt(seed) for seed in range(count, 2 * count)]
@@ -44,7 +44,7 @@ def test_a_camera_moves_slowly_through_a_panorama(tmp_path):
 
 
 class Film:
-    """The call of a text-to-video pipeline of diffusers: grey frames, and what it was asked."""
+    """Has the call of diffusers' text-to-video pipelines: returns grey frames and records its arguments."""
 
     def __init__(self, most: int = 1000) -> None:
         self.asked: dict[str, object] = {}
@@ -68,7 +68,7 @@ def text_to_video(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize(("frames", "size"), [(11, (16, 24)), (9, (20, 30))])
 def test_any_length_and_size_comes_from_a_real_pipeline(text_to_video, frames, size):
-    """Eleven frames, and sides that the model cannot make, are cut from what it can make; the seed decides all."""
+    """Lengths and sizes that the model cannot make are cut from larger ones; the clip depends on the seed alone."""
     provider = TextBackgrounds.from_pretrained(text_to_video)
     provider._steps = 1
     provider._pipeline.set_progress_bar_config(disable=True)
@@ -80,7 +80,7 @@ def test_any_length_and_size_comes_from_a_real_pipeline(text_to_video, frames, s
 
 
 def test_a_model_that_makes_too_few_frames_is_refused():
-    """A clip that would end before its foreground does is an error with both lengths."""
+    """A background shorter than its foreground is an error with both lengths."""
     short = Film(most=9)
     with pytest.raises(InputError, match="9 of 11 frames"):
         TextBackgrounds(short)(0, 11, (16, 16))

@@ -1,4 +1,4 @@
-"""Footage to an index: what counts as a clip, where its mattes are, and masks that are found once."""
+"""Footage to an index: which entries are clips, where their mattes are, and that masks are made once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_clips_are_found_with_their_mattes(footage, capsys):
 
 
 def test_masks_are_found_once(tmp_path):
-    """A provider sees display pictures, its masks become EXRs, and a second time they are read and not made."""
+    """A mask provider gets display pictures; its masks are written as EXRs, which a second run reads."""
     frames(tmp_path / "clip")
     asked = []
 
@@ -86,7 +86,7 @@ def test_masks_are_found_once(tmp_path):
 
 
 def test_frames_are_exposed_for_the_detector():
-    """A clip ten stops darker looks the same to the detector: mid grey of the clip is mid grey of the picture."""
+    """Pictures for the detector do not depend on exposure: a clip ten stops darker gives the same ones."""
     clip = np.exp2(np.random.default_rng(0).normal(-3, 1, (2, 8, 8, 3))).astype(np.float32)
     assert np.abs(displayed(clip).astype(int) - displayed(clip / 1024).astype(int)).max() <= 1
     assert 90 < np.median(displayed(clip)) < 150

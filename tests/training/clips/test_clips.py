@@ -1,4 +1,4 @@
-"""Clips from disk: EXR, pictures and video as linear light, the index, and windows that everyone agrees on."""
+"""Clips from disk: EXR, pictures and video as linear light, the index, and reproducible windows."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_index_comes_back_and_has_a_hash(folder):
 
 
 def test_index_errors_name_the_line(folder):
-    """A line that is no clip, an id twice, and sources of two lengths are refused."""
+    """A line that is not a clip, a repeated id, and sources of two lengths are refused."""
     path = folder / "clips.jsonl"
     path.write_text('{"id": "a", "frames": 5, "sources": {}}\n{"id": "b"}\n')
     with pytest.raises(InputError, match="line 2"):
@@ -168,7 +168,7 @@ def test_index_errors_name_the_line(folder):
 
 
 def test_windows_are_a_function_of_seed_and_number(folder):
-    """Every clip comes once per turn, places repeat with the seed, and a window holds the clip's own frames."""
+    """Every clip is used once per cycle, positions depend on the seed, and a window holds the clip's own frames."""
     clips = tuple(Clip(str(number), 5, {"real": Source(folder / "real")}) for number in range(4))
     windows = Windows(Index(clips, folder), ("real",), 3, (12, 16), seed=1)
     turn = [windows.place(number)[0].id for number in range(8)]

@@ -41,13 +41,13 @@ def setting(level: float = 1.0) -> Setting:
 
 
 def frames(here: Setting, there: Setting, seed: int = 1) -> list[dict[str, np.ndarray]]:
-    """Return three frames of a ball that wanders."""
+    """Return three frames of a moving ball."""
     rng = np.random.default_rng(seed)
     return list(render(Performance(ball(), rng), here, there, 3, SIZE, rng))
 
 
 def test_the_same_light_leaves_the_clip_as_it_is():
-    """With one setting for both sides the exact target is the real clip, bit for bit; the per-frame guess is not."""
+    """With one light for both sides the target equals the real clip bit for bit; the role `synthetic` does not."""
     for frame in frames(setting(), setting()):
         assert np.array_equal(frame["real"], frame["target"])
         assert not np.allclose(frame["synthetic"], frame["target"], rtol=0.05)

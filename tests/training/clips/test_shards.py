@@ -1,4 +1,4 @@
-"""Shares of an index: together they are all of it, whoever ends last writes the whole, bad clips stand aside."""
+"""Shares of an index: together they cover it, the last process joins the parts, bad clips are rejected."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_test_clips_stay_test_clips(index):
 
 
 def test_a_clips_seed_is_of_its_id():
-    """The same id has the same seed wherever it stands; others differ."""
+    """The seed of a clip depends on its id alone."""
     assert seed_of("dancer") == seed_of("dancer") != seed_of("walker")
     assert 0 <= seed_of("dancer") < 2**31
 
@@ -106,7 +106,7 @@ def test_relative_sources_stay_relative_to_their_index(tmp_path, monkeypatch):
 
 
 def test_rejected_clips_say_why():
-    """What a clip is left out for is the error's own sentence."""
+    """The reason of a rejected clip is the error's own message."""
 
     def broken(name: str):
         raise OSError("the disk is gone")

@@ -54,7 +54,7 @@ def test_only_the_foreground_is_wrong() -> None:
 
 
 def test_frames_of_a_clip_share_their_look() -> None:
-    """A look that does nothing does nothing in both frames of a clip: some clips are wholly right."""
+    """A look of amount 0 changes no frame of a clip, so some clips need no correction."""
     batch = Sampler(scenes(), None, 3).regions(40, 2)
     right = (batch.composite == batch.truth).flatten(1).all(1).reshape(-1, 2)
 

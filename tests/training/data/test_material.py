@@ -1,4 +1,4 @@
-"""From a folder to a cache: photos, panoramas, meshes, mattes; and the list that the folder is checked against."""
+"""From a folder to a cache: photos, panoramas, meshes and mattes; and the check of the folder against the list."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_mask_beside_a_photo_is_its_first_matte(tmp_path: Path) -> None:
 
 
 def test_the_list_is_made_from_what_a_folder_says(tmp_path: Path) -> None:
-    """Photos come with their hashes, each followed by its masks, whose origin stands in `processing`."""
+    """The list has the hashes of photos, each followed by its masks, with their origin in `processing`."""
     (tmp_path / "photos").mkdir()
     for name in ("a.jpg", "a.mask.png", "b.jpg"):
         (tmp_path / "photos" / name).write_bytes(name.encode())
@@ -111,7 +111,7 @@ def test_the_list_is_made_from_what_a_folder_says(tmp_path: Path) -> None:
 
 
 def test_authors_who_want_to_be_named_are() -> None:
-    """Under each licence that asks for it, once each; photos known by number together; nobody else."""
+    """Credits list each author once, by licence and only where it requires attribution; numbered photos are grouped."""
     rows = (("Ada", "CC BY 2.0"), ("Ada", "CC-BY-2.0"), ("Flickr photo 77", "CC BY 2.0"), ("Bob", "CC0-1.0"))
     lines = list(credits_of(tuple(Source("f", "h", "r", "c", "p", *row) for row in rows)))
 

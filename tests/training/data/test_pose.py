@@ -1,4 +1,4 @@
-"""Figures move their limbs and keep their shape."""
+"""Posed figures: limbs move and keep their length, other parts stay in place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_without_angles_nothing_moves() -> None:
 
 
 def test_head_and_trunk_stay() -> None:
-    """Arms and legs that move hard leave head, chest, belly and armpit in place."""
+    """Extreme arm and leg angles do not move head, chest, belly and armpit."""
     points = np.concatenate([at(0, 0.95, 0.02), at(0.05, 0.7, 0.05), at(0, 0.6, -0.05), at(0.1, 0.7, 0)])
     wild = Pose(down=(0.4, 0.5), swing=(1.0, -1.0), elbow=(1.5, 1.0), stride=(0.5, -0.5), knee=(0.5, 0.2))
 
@@ -46,7 +46,7 @@ def test_head_and_trunk_stay() -> None:
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_limbs_go_where_they_are_sent(side: int) -> None:
-    """Hands come down and forward, a shin goes back, and nothing but the limb that was meant."""
+    """Each angle moves its own limb in the right direction, and no other."""
     sign = 1.0 - 2 * side
     hand, foot = on_arm(0.26, sign), at(sign * HIP[0], 0.02, 0.0)
 

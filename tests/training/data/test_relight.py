@@ -1,4 +1,4 @@
-"""Rendered truth: light falls as it must."""
+"""Rendered truth: irradiance, views and plates against known light."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_middle_of_a_panorama_lies_ahead() -> None:
 
 
 def test_a_grey_card_tells_the_subjects_key() -> None:
-    """Where even light makes a grey card as bright as plates are exposed for, the key is 0; four times that is 2."""
+    """In even light that exposes a grey card like the plates the key is 0; four times as bright it is 2 stops."""
     right = torch.full((2, 16, 32, 3), EXPOSED / 0.18)
     right[1] *= 4
 
@@ -75,7 +75,7 @@ def test_views_that_nobody_would_shoot_are_rare() -> None:
 
 
 def test_a_subject_in_the_right_light_is_the_truth() -> None:
-    """Some clips need nothing; in all, the plate is untouched and the subject is lit by more than 0."""
+    """Some clips need no correction; in all, the plate is untouched and the subject's light is above 0."""
     one = scenes()
     rows = np.flatnonzero(one.light_of >= 0)[np.arange(40) % 8]
     composite, truth, covered = render_pairs(

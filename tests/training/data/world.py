@@ -1,4 +1,4 @@
-"""A small made world for tests of the training data: scenes with one matte each, and subjects that are balls."""
+"""Synthetic data for tests of the training data: scenes with one matte each, and balls as subjects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of the harmonizer's training share: a made world's clips on disk, without trained weights."""
+"""Shared by tests of the harmonizer's training: clips of synthetic data on disk, made without trained weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def backbone() -> Backbone:
 
 def clips(folder: Path, shards: int, use: int = TRAIN, keep: int = 0) -> None:
     """Write clips of the made world into `folder`."""
-    torch.set_num_threads(1)  # more would wait for each other where tests run side by side
+    torch.set_num_threads(1)  # more threads would slow parallel tests down
     torch.manual_seed(5)
     sampler = Sampler(scenes(8), subjects(), 3, use=use)
     make_clips(folder, sampler, Encoder().eval(), backbone(), shards, keep)

@@ -38,7 +38,7 @@ def test_padding_puts_the_odd_pixel_last() -> None:
 
 
 def test_the_packages_names_are_ours(tmp_path: Path) -> None:
-    """Weights under the package's names come back under ours, one by one; another file is refused, none is told."""
+    """Weights under the package's names come back under ours, one by one; another file and a missing one are errors."""
     model, held = Backbone(), {}
     state = model.state_dict()
     for ours, theirs, normal in _pairs(model):

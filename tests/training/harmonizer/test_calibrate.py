@@ -1,4 +1,4 @@
-"""The confidence: fitting changes nothing else, and the bold variant dares more than the cautious one."""
+"""The confidence: fitting changes nothing else, and the bold variant applies more than the cautious one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.harmonizer.made import clips
 
 
 def test_the_confidence_changes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fitting moves the gate's weights only, and says what each variant and plain shares gain."""
+    """Fitting changes the gate's weights only, and returns the gain of each variant and of constant shares."""
     monkeypatch.setattr(clip_module, "SHARD", 8)
     monkeypatch.setattr(clip_module, "BATCH", 8)
     monkeypatch.setattr(calibration, "STEPS", 12)
@@ -34,7 +34,7 @@ def test_the_confidence_changes_and_nothing_else(tmp_path: Path, monkeypatch: py
 
 
 def test_the_bold_dares_more_than_the_cautious() -> None:
-    """Where answers are right three times in four, and harm in the fourth, cautious applies least and bold most."""
+    """If three answers in four are right and the fourth harms, the cautious variant applies least and the bold most."""
     rng = torch.Generator().manual_seed(2)
     count = 400
     composite = 0.1 + 0.2 * torch.rand(count, 3, 16, generator=rng)

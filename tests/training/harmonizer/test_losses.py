@@ -1,4 +1,4 @@
-"""What training does to pixels is what the product does: codes, boxes and fields, torch against core and server."""
+"""Training processes pixels like the product: codes, boxes and fields, torch against core and server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def subject(batch: Batch) -> Points:
 
 
 def test_codes_are_those_of_model_space() -> None:
-    """The torch twin gives core's codes within float rounding, from black to highlights."""
+    """The torch implementation gives core's codes within float rounding, from black to highlights."""
     linear = torch.tensor([0.0, 1e-4, 0.01, 0.18, 1.0, 40.0]).reshape(1, 1, 1, 6).expand(1, 3, 1, 6)
     codes = to_codes(linear, torch.tensor([0.09]))
     wanted = to_model(linear.permute(0, 2, 3, 1).numpy(), 0.09)
@@ -67,7 +67,7 @@ def test_codes_are_those_of_model_space() -> None:
 
 
 def test_the_view_is_that_of_the_metrics() -> None:
-    """Training looks through the same display curve as evaluation."""
+    """Training uses the same display curve as evaluation."""
     linear = torch.linspace(0, 5, 200)
 
     np.testing.assert_allclose(view(linear).numpy(), quality.view(linear.numpy()), atol=2e-6)
@@ -97,7 +97,7 @@ def test_stops_are_those_of_the_exported_field() -> None:
 
 
 def test_the_right_answer_costs_least() -> None:
-    """Half a stop gains many dB and costs less than nothing at all; a wrong sign costs more."""
+    """Half a stop in the right direction gains many dB and lowers the loss; the wrong sign raises it."""
     batch, costs = made(), []
     for stops in (0.5, 0.0, -0.5):
         coeffs = torch.zeros(2, 3, 10)
@@ -121,7 +121,7 @@ def test_a_gate_of_nothing_is_no_change() -> None:
 
 
 def test_the_need_is_how_far_off_the_composite_is() -> None:
-    """Saying half a stop where half a stop is wrong costs less than saying a quarter or a whole one."""
+    """For an error of half a stop, predicting half a stop has a lower loss than a quarter or a whole one."""
     points, fields = subject(made()), answer()
     costs = [
         float(loss(points, Fields(fields.coeffs, fields.grid, fields.gate, scale * NEED, ERRORS)))
@@ -132,7 +132,8 @@ def test_the_need_is_how_far_off_the_composite_is() -> None:
 
 
 def test_the_error_foretold_is_judged_by_what_is_needed() -> None:
-    """Half a stop more is needed, no colour and no contrast; saying so costs less the surer one is, a miss more."""
+    """For an exposure error of half a stop, the right prediction costs less and a wrong one more at smaller
+    deviations."""
     wanted = needed(subject(made()))
     torch.testing.assert_close(wanted, torch.tensor([[0.5, 0, 0, 0]]).expand(2, 4), atol=2e-3, rtol=0)
 

@@ -1,4 +1,4 @@
-"""The semantic branch: like places are found, what no mask covers says nothing, a new branch adds next to nothing."""
+"""The semantic branch: it finds similar places, ignores places outside both masks, and starts with almost no effect."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_places_find_the_plate_that_is_like_them() -> None:
 
 
 def test_a_new_branch_adds_next_to_nothing_and_standardises() -> None:
-    """Its last layers begin small, so a trained compact part answers as before; features get mean 0 and deviation 1."""
+    """Its last layers start small, so a trained compact part keeps its answers; features get mean 0 and deviation 1."""
     torch.manual_seed(1)
     branch, (z, matte, away) = Semantic().eval(), scene()
     features = tuple(5 + 3 * torch.randn(4, c, *size) for c, size in zip(CHANNELS, (PLACES, PLACES, (5, 6))))

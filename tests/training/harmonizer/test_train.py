@@ -1,4 +1,4 @@
-"""Training: a resumed run repeats an unbroken one, the compact part stays, new clips come in with the next round."""
+"""Training: a resumed run equals an uninterrupted one, the compact part is fixed, new clips join in the next epoch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(folder: Path, name: str, recipe: Recipe = RECIPE, **more: Any) -> list[f
 
 
 def test_a_resumed_run_repeats_an_unbroken_one(made: Path) -> None:
-    """Broken off after four steps and resumed, the losses and the weights are those of a run that was not."""
+    """A run that stops after four steps and resumes has the losses and weights of an uninterrupted one."""
     unbroken = run(made, "whole")
     run(made, "broken", until=4)
     resumed = run(made, "broken", resume=True)
@@ -60,7 +60,8 @@ def test_a_resumed_run_repeats_an_unbroken_one(made: Path) -> None:
 
 
 def test_what_measured_the_clips_stays(made: Path) -> None:
-    """A run that starts with weights changes the branch and the head, and nothing that the clips were measured with."""
+    """A run from given weights changes the semantic branch and the head, but not the parts that computed the
+    features."""
     torch.manual_seed(9)
     save_weights(made / "weights.pt", Harmonizer())
     run(made, "out", start=made / "weights.pt")
@@ -75,7 +76,7 @@ def test_what_measured_the_clips_stays(made: Path) -> None:
 
 
 def test_new_clips_come_in_with_the_next_round(made: Path) -> None:
-    """A round is of the clips that were there when it began; those made meanwhile are in the one after it."""
+    """An epoch uses the clips that existed at its start; clips made meanwhile are used in the next one."""
     run(made, "out", until=2)
     clips(made / "train", 3)
     run(made, "out", resume=True)
@@ -86,7 +87,7 @@ def test_new_clips_come_in_with_the_next_round(made: Path) -> None:
 
 
 def test_the_clock_ends_a_run(made: Path) -> None:
-    """A run of a hundredth of a minute ends by itself, and its rate falls with the clock."""
+    """A run with a time limit ends by itself, and its learning rate falls with the elapsed time."""
     run(made, "out", replace(RECIPE, minutes=0.01))
     held = read_checkpoint(made / "out" / "checkpoint.pt")
 

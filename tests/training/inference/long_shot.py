@@ -19,7 +19,7 @@ SIDE = 32
 
 
 class Watch:
-    """Hands on frames that are made when they are asked for, and remembers the most memory it saw."""
+    """Yields frames on demand, and records the peak memory."""
 
     def __init__(self) -> None:
         self.peak = 0

@@ -49,7 +49,7 @@ def test_any_length_comes_back_at_that_length(count):
 
 @pytest.mark.parametrize("size", ["tiny-1.5", "tiny-wan"])
 def test_other_backbones_run_the_same_way(size):
-    """Patches over two latents and Wan's own chunks run through the same door."""
+    """Models with patches over two latents, and Wan's chunks, run through the same function."""
     sampler = "flow" if size == "tiny-wan" else "dpm"
     settings = Settings(sampler, 2, window_frames=9, overlap_frames=4)
     pictures = {"composite": clip(17), "background": clip(17)}
@@ -75,7 +75,7 @@ def test_noise_of_a_latent_does_not_depend_on_the_length():
 
 
 def test_a_shot_inside_one_window_is_the_plain_sampler():
-    """Without windows the timeline is what the sampler and the model give by themselves."""
+    """With a single window the result equals that of sampler and model alone."""
     model, codec = tiny_model(), tiny_codec()
     pictures = {
         name: [torch.from_numpy(clip(9).transpose(3, 0, 1, 2))[None]] for name in ("composite", "background")
@@ -104,7 +104,7 @@ def test_a_one_step_student_starts_from_the_composite():
 
 
 def test_streams_that_do_not_fit_are_refused():
-    """A missing background, a short stream and a window of 85 frames each end in words."""
+    """A missing background, a short stream and a window of 85 frames each raise an error with a message."""
     model, codec = tiny_model(), tiny_codec()
     with pytest.raises(InputError, match="needs background"):
         run_clip(model, codec, {"composite": clip(9)}, clip(9, 1)[..., 0], QUICK)
@@ -129,7 +129,7 @@ def test_deflicker_needs_no_background():
 def test_a_thousand_frames_in_bounded_memory():
     """1,000 frames take less memory beyond 40 frames than half the pixels of one of their four streams."""
     script = Path(__file__).with_name("long_shot.py")
-    # Memory that is freed goes back at once, so that what is resident is what is held.
+    # Freed memory is returned to the system at once, so that resident memory is memory in use.
     frugal = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(
         [sys.executable, str(script)],

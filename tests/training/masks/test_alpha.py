@@ -49,7 +49,8 @@ def test_stays_within_reach_of_the_border(seed, width):
 
 
 def test_empty_and_full_masks_stay_so():
-    """Without a border there is nothing to decay; the default width follows the height; nonsense is refused."""
+    """A mask without a border is unchanged; the default width follows the height; invalid widths and masks are
+    refused."""
     for level in (0.0, 1.0):
         mask = np.full((2, 16, 16), level, np.float32)
         assert np.array_equal(pseudo_alpha(mask), mask)

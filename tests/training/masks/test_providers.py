@@ -61,7 +61,7 @@ class Detecting:
 
 
 def test_grounding_dino_gives_its_best_box_in_pixels():
-    """The prompt is written as the model was trained, the best of all queries wins, weak ones are none."""
+    """The prompt gets the form of the model's training, the best query is taken, weak ones give None."""
     asked = {}
 
     def processor(**given: object) -> dict[str, object]:
@@ -181,7 +181,7 @@ def test_sam2_follows_a_box_to_both_ends():
 
 
 def test_the_sam2_package_is_optional():
-    """Without the package its provider says what to install; where it is installed this has nothing to say."""
+    """Without the package its provider says what to install (skipped where it is installed)."""
     try:
         import sam2  # noqa: F401
     except ImportError:

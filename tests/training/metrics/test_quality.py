@@ -1,4 +1,4 @@
-"""The numbers of the bench: known values for known differences."""
+"""The quality measures: known values for known differences."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_psnr_of_a_known_error() -> None:
 
 
 def test_psnr_g_forgives_one_look_but_no_flicker() -> None:
-    """A constant look on the whole clip costs little after the gauge; a look that changes per frame still costs."""
+    """After the one colour transform a constant look costs little; a look that changes per frame still does."""
     look = (clip() * np.float32([1.3, 1.0, 0.8])) ** np.float32(1.05)
     flicker = clip() * np.exp2(np.random.default_rng(0).normal(0, 0.3, (8, 1, 1, 1))).astype(np.float32)
     assert quality.psnr_g(look, clip()) > 55

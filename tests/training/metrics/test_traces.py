@@ -36,7 +36,7 @@ def test_roughness_is_the_second_difference_by_hand() -> None:
 
 
 def test_a_fade_is_not_rough_and_two_frames_have_no_roughness() -> None:
-    """A linear fade of two stops reads as nil; so does a clip too short to say."""
+    """A linear fade of two stops has roughness 0, and so has a clip of fewer than three frames."""
     fade = gained(still(), np.linspace(0, -2, 12)[:, None, None])
     assert traces.roughness_stops(fade) < 1e-3
     assert traces.roughness_stops(fade[:2]) == 0.0

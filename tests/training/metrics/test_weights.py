@@ -1,4 +1,4 @@
-"""Weights of perceptual measures: found by name where they are installed, by path, and told where they are not."""
+"""Weights of perceptual measures: found by name or by path; missing ones are an error that says where to get them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapters against diffusers' own pipelines, with tiny random weights: digit for digit."""
+"""The adapters against diffusers' own pipelines with tiny random weights: bit-identical results."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_forward_pass_is_diffusers_own_bit_for_bit(size, shape, dtype):
 
 
 def test_positions_are_made_once_per_shape():
-    """The same shape gets the same tensors again; learned positions of another size are refused in words."""
+    """The same shape gets the same tensors again; learned positions of another size are refused with a message."""
     backbone = make("tiny-5b")
     latents = torch.zeros(1, 4, 3, 8, 8)
     assert backbone.positions_for(latents) is backbone.positions_for(latents.clone())
@@ -177,7 +177,7 @@ def test_new_channels_learn_from_the_first_step(size):
 
 
 def test_a_widened_model_is_not_narrowed():
-    """Widening to fewer channels than the latents have is refused in words."""
+    """Widening to fewer channels than the latents have is refused with a message."""
     with pytest.raises(InputError, match="cannot become one of 2"):
         make("tiny-2b").widen(2)
 

@@ -125,7 +125,7 @@ def test_chunk_rule():
 
 
 def test_85_frames_do_not_come_back_as_85():
-    """Why the rule is there: diffusers' VAE makes 22 latents of 85 frames and 88 frames of those."""
+    """The reason for the chunk rule: diffusers' VAE encodes 85 frames to 22 latents and decodes those to 88 frames."""
     vae = cog_vae()
     with torch.no_grad():
         latents = vae.encode(torch.zeros(1, 3, 85, 8, 8)).latent_dist.mode()

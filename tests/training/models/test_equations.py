@@ -1,5 +1,5 @@
-"""The paper's equations, each held by a test: what is concatenated, which mask goes where, which region the
-loss sees."""
+"""The paper's equations, each with a test: the concatenated latents, the masks, and the region of the
+loss."""
 
 from __future__ import annotations
 

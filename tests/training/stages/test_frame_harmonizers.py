@@ -42,7 +42,7 @@ def test_every_frame_is_harmonized_alone_and_the_background_is_untouched():
 
 
 def test_an_external_harmonizer_starts_once_per_clip(tmp_path):
-    """A program that gives the background back as its answer is used inside the mask, all frames in one start."""
+    """The result of an external program is used inside the mask only; it is started once for all frames."""
     script = tmp_path / "tool.py"
     script.write_text(
         "import shutil, sys\nfrom pathlib import Path\n"

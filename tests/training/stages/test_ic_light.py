@@ -65,7 +65,7 @@ def test_guidance_and_the_second_pass_count(weights):
 
 
 def test_the_demos_settings_are_the_defaults():
-    """Steps, guidance, the second pass and the words of gradio_demo_bg.py; the prompt is never empty."""
+    """The defaults are the steps, guidance, second pass and prompts of gradio_demo_bg.py; the prompt is never empty."""
     demo = Demo()
     assert (demo.steps, demo.guidance, demo.larger, demo.strength) == (20, 7.0, 1.5, 0.5)
     assert demo.prompt
@@ -74,7 +74,7 @@ def test_the_demos_settings_are_the_defaults():
 
 
 def test_other_weights_are_refused(weights, tmp_path):
-    """An offset of another network, a missing one and a missing base each get a sentence."""
+    """An offset of another network, a missing one and a missing base each have their own error."""
     save_file({"other": torch.zeros(1)}, tmp_path / "wrong.safetensors")
     with pytest.raises(InputError, match="iclight_sd15_fbc"):
         IcLight.from_pretrained(tmp_path / "wrong.safetensors", weights[1])

@@ -14,7 +14,7 @@ from harmovid_training.stages.pairs import Shot, composite
 
 
 def shot() -> Shot:
-    """Return a shot whose clips are told apart by their light: every clip has one constant level."""
+    """Return a shot whose clips have different constant levels, so that a test can distinguish them."""
     levels = {"real": 0.1, "background": 0.2, "synthetic": 0.3, "plate": 0.4, "steady": 0.5}
     mask = np.zeros((9, 16, 16), np.float32)
     mask[:, :, :8] = 1

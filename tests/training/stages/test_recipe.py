@@ -90,7 +90,7 @@ def staged(footage, tmp_path_factory) -> Path:
 
 
 def test_stage_1_writes_all_roles(staged):
-    """Background, harmonized clip and plate stand beside each other in half floats, and hold what their names say."""
+    """Background, harmonized clip and plate are written as half floats in their own folders, with the right content."""
     clip = read_index(staged / "clips.jsonl").clips[0]
     read = {role: read_frames(source, 0, clip.frames) for role, source in clip.sources.items()}
     inside = read["mask"] > 0.5
@@ -134,7 +134,7 @@ def test_stage_1_runs_our_engine_frame_by_frame(short, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # diffusers' own scheduler, under numpy 2
 def test_stage_1_runs_ic_light_before_text_to_video_backgrounds(short, tmp_path):
-    """Both published kinds of network, tiny and random, from the command line and local folders."""
+    """IC-Light and text-to-video, tiny and random, run from the command line with local folders."""
     offset, base = tiny_ic_light(tmp_path / "weights")
     tiny_text_to_video().save_pretrained(tmp_path / "t2v")
     words = ["--text-to-video", str(tmp_path / "t2v"), "--ic-light", str(offset), "--ic-light-base", base]
@@ -147,7 +147,7 @@ def test_stage_1_runs_ic_light_before_text_to_video_backgrounds(short, tmp_path)
 
 
 def test_scripts_say_what_is_wrong(staged, tmp_path, capsys):
-    """The wrong network's configuration, an unknown setting, and a missing role end with code 1 and words."""
+    """The wrong network's configuration, an unknown setting and a missing role end with code 1 and a message."""
     common = ["--index", str(staged / "clips.jsonl"), "--out", str(tmp_path)]
     assert stage2.main([*common, "--config", "paper-harmovid"]) == 1
     assert "trains the harmovid network" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Stage 2's rewriting: clips made by one network are never taken for another's."""
+"""Stage 2's rewriting: clips made by one network are never reused for another."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_every_second_shot_of_the_deflicker_network_is_graded(tmp_path):
 
 
 def test_the_classical_row_calms_exposure_flicker():
-    """Mean and deviation that follow their course take most of a per-frame gain away, inside the mask only."""
+    """The classical deflicker removes most of a per-frame gain, inside the mask only."""
     shot = toy_shot(HELD_OUT + 2, 33)
     gain = np.exp2(np.random.default_rng(0).normal(0, 0.3, 33)).astype(np.float32)[:, None, None, None]
     bad = np.where(shot.mask[..., None] > 0, shot.real * gain, shot.real)
@@ -134,8 +134,8 @@ def test_a_field_carries_the_change_of_light_and_keeps_the_detail():
 
 
 def test_confidence_leaves_small_wrong_changes_and_takes_large_right_ones():
-    """Fitted on clips where small changes are wrong and large ones right, it takes nothing of the first kind and most
-    of the second."""
+    """Fitted on clips where small changes are wrong and large ones right, it applies nothing of the first and most
+    of the second kind."""
     shot, known = toy_shot(HELD_OUT + 3, 5), []
     for stops, right in ((0.25, 0.0), (1.5, 1.5), (-0.3, 0.0), (-1.4, -1.4)):
         whole = np.where(shot.mask[..., None] > 0, np.float32(stops), 0).repeat(3, -1)
