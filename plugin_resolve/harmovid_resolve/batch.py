@@ -32,7 +32,8 @@ from harmovid_resolve.session import Session
 
 __all__ = ["Batch", "Client", "Outcome", "Said", "rerun", "summary"]
 
-RETURNED, PARTLY, STOPPED, READY = "returned", "partly", "cancelled", "ready"
+RETURNED, PARTLY, STOPPED = "returned", "partly", "cancelled"
+READY, SKIPPED = "ready", "skipped"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Outcome:
 
     Attributes:
         clip: its name.
-        state: one of `contract.STATES`; `ready` of a look.
+        state: one of `contract.STATES`; `ready` of a look, `skipped` of what is no clip to work on.
         text: a sentence.
         folder: the version's; empty where none was made.
         frames: how many were made.
@@ -117,7 +118,7 @@ class Batch:
         for number, clip in enumerate(clips, 1):
             self._at = (number, len(clips))
             outcomes.append(self._one(clip))
-        return outcomes + [Outcome(name, "failed", words) for name, words in skipped]
+        return outcomes + [Outcome(name, SKIPPED, words) for name, words in skipped]
 
     def look(self) -> List[Outcome]:
         """Return what a run would do with each clip, without doing it: `ready`, or `failed` with the reason.
@@ -133,7 +134,7 @@ class Batch:
                 found.append(Outcome(clip.name, READY, plan.said(), warnings=plan.warnings))
             except HostError as error:
                 found.append(Outcome(clip.name, "failed", str(error)))
-        return found + [Outcome(name, "failed", words) for name, words in skipped]
+        return found + [Outcome(name, SKIPPED, words) for name, words in skipped]
 
     def resume(self, folder: str) -> Outcome:
         """Make the frames that a version lacks, and bring it back into the project; the task is the version's own.
@@ -340,7 +341,8 @@ def rerun(
 def summary(outcomes: List[Outcome]) -> str:
     """Return what became of a batch as lines of text, the troubles first."""
     good = [one for one in outcomes if one.state == RETURNED]
-    lines = [f"{len(good)} of {len(outcomes)} clips are back."]
+    asked = [one for one in outcomes if one.state != SKIPPED]
+    lines = [f"{len(good)} of {len(asked)} clips are back."]
     for one in sorted(outcomes, key=lambda one: one.state == RETURNED):
         lines.append(f"{one.clip}: {one.text}")
         lines += [f"    {warning}" for warning in one.warnings]

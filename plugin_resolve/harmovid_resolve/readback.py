@@ -259,6 +259,8 @@ class Readback:
 
 def _ungraded_version(item: Any, name: str) -> None:
     """Give a clip a colour version without a grade; the one that is loaded stays in the clip's list."""
+    taken = listed(item, "GetVersionNameList", LOCAL)
+    name = next(one for one in (name, *(f"{name} {number}" for number in range(2, 999))) if one not in taken)
     act(item, "AddVersion", name, LOCAL)
     act(item, "LoadVersionByName", name, LOCAL)
     if table(item, "GetCurrentVersion").get("versionName") != name:

@@ -63,8 +63,9 @@ def test_what_is_left_out_is_in_the_summary(film: Film) -> None:
     film.timeline.selected = [film.item, title]
     outcomes = film.run(CopyClient(), way="pool", selection="selected")
     assert [(one.clip, one.state) for one in outcomes] == [
-        ("plate.[1001-1010].exr", "returned"), ("Text+", "failed"),
+        ("plate.[1001-1010].exr", "returned"), ("Text+", "skipped"),
     ]  # fmt: skip
+    assert summary(outcomes).splitlines()[0] == "1 of 1 clips are back."
     assert "is a title or a generator" in summary(outcomes)
 
 

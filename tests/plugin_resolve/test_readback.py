@@ -57,6 +57,13 @@ def test_a_graded_take_is_not_graded_twice(film: Film) -> None:
     assert film.item.versions[0].nodes[0].function is half
 
 
+def test_a_colour_version_of_that_name_may_be_there(film: Film) -> None:
+    """The new one gets a number: a run of hours does not fail for a name."""
+    film.item.versions.append(model.Grade("HarmoVid v001"))
+    run(film, way="take", source="graded")
+    assert film.item.grade.name == "HarmoVid v001 2"
+
+
 def test_a_track_has_the_grade_and_the_sizing(film: Film) -> None:
     """The new top track holds the result over the clip, with its grade, its sizing and its colour group."""
     film.item.grade.nodes = [model.Node(function=half), model.Node(label="second")]
