@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Tuple
+from typing import List, Tuple
 
 import pytest
 from fakes.resolve_host import pictures, scene
@@ -44,6 +44,25 @@ def test_a_clip_that_fails_does_not_stop_the_rest(three: Film) -> None:
     assert lines[0] == "2 of 3 clips are back."
     assert "frame 1002 is cut off" in lines[1]
     assert lines[2] == "plate.[1001-1010].exr: 6 frames, on a new track."
+
+
+def test_a_clip_that_fails_on_a_shared_track_is_taken_off_it(film: Film) -> None:
+    """Its result goes, that of the clip before it stays, though the user is on a page where clips cannot be deleted."""
+    second = scene.place(film.timeline, film.clip, first=1001, last=1002)
+    film.item.color = second.color = "Orange"
+    copies: List[int] = []
+
+    def fail_second(number: int, name: str) -> None:
+        if name == "TimelineItem.CopyGrades":
+            copies.append(number)
+            film.host.injector.fail_at = number if len(copies) == 2 else None
+
+    film.host.injector.before = fail_second
+    outcomes = film.run(CopyClient(), way="track", **ORANGE)
+    assert [one.state for one in outcomes] == ["returned", "failed"]
+    assert [len(track.items) for track in film.timeline.tracks["video"]] == [2, 0, 1]
+    assert [clip.name for clip in film.project.root.folders[0].clips] == ["plate v001"]
+    assert film.host.page == "color"
 
 
 def test_a_look_does_nothing(three: Film) -> None:
@@ -185,6 +204,9 @@ def test_a_version_of_another_project_is_not_returned(film: Film, tmp_path: Path
     assert difference(before, snapshot(other.host)) == []
     with pytest.raises(HostError, match="cannot be read"):
         rerun(film.session(), CopyClient(), str(tmp_path))
+    versions.save(outcome.folder, versions.load(outcome.folder), request={})
+    with pytest.raises(HostError, match="had no frames yet"):
+        rerun(film.session(), CopyClient(), outcome.folder)
 
 
 def test_progress_names_clip_and_frames(film: Film) -> None:

@@ -24,6 +24,10 @@ NEWER = {
 """Methods that 18.5 lacks: each is called only where `has` has found it, or its like of the same version."""
 
 
+FUSION = {"FindTool"}
+"""Methods of Fusion's objects, which the table does not hold."""
+
+
 class Thing:
     """An object whose answers are set."""
 
@@ -106,7 +110,7 @@ def test_every_method_that_is_called_is_published() -> None:
         for name, row in methods.items() if kind != "constants" else ():
             since = (*api.number(row["since"]), 0)[:3]
             rows[name] = min(since, rows.get(name, since))
-    named = {name for _, name in _called()}
+    named = {name for _, name in _called()} - FUSION
     assert len(named) > 60
     assert {name for name in named if name not in rows} == set()
     newer = {name for name in named if rows[name] > (18, 5, 0)}

@@ -55,6 +55,7 @@ def disturb(film: Film) -> None:
     )
     session.project.SaveAsNewRenderPreset("theirs")
     session.project.SetCurrentTimeline(film.host.wrap(film.timeline))
+    session.timeline().SetCurrentTimecode("01:00:00:04")
     session.project.AddRenderJob()
     session.project.SetCurrentTimeline(made)
     session.resolve.OpenPage("fusion")

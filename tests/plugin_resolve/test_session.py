@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from fakes.resolve_host import scene
+from fakes.resolve_host import scene, serving
 from fakes.resolve_host.host import Host
 from fakes.resolve_runs import Film
+from harmovid_resolve import session as session_module
 from harmovid_resolve.errors import HostError
 from harmovid_resolve.session import find, session_of
 
@@ -63,3 +67,35 @@ def test_studio_from_18_5_on_is_taken(version: tuple, tmp_path: Path) -> None:
     assert session.version[:2] == version[:2]
     with pytest.raises(HostError, match="no timeline is open"):
         session.timeline()
+
+
+def test_a_script_outside_of_resolve_finds_it(film: Film) -> None:
+    """Started from a terminal there are no globals: Blackmagic's library leads to the Resolve that runs."""
+    room = str(Path(session_module.__file__).parents[1])
+    code = (
+        f"import sys; sys.path.insert(0, {room!r}); from harmovid_resolve.session import find, session_of; "
+        "print(session_of(find({})).project_name)"
+    )
+    with serving.served(film.host) as environment:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code], env={**os.environ, **environment}, capture_output=True,
+            text=True, timeout=60,
+        )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == ("Film", "")
+
+
+def test_no_project_is_open(tmp_path: Path) -> None:
+    """Between two projects there is none for a moment."""
+    host = Host(folder=tmp_path)
+    host.project = None  # type: ignore[assignment]
+    with pytest.raises(HostError, match="no project is open"):
+        session_of(host.resolve())
+
+
+def test_a_library_that_cannot_be_loaded_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One for another Python says so by an ImportError: the user reads how to start it."""
+    library = tmp_path / "fusionscript.py"
+    library.write_text("raise ImportError('another Python')\n")
+    monkeypatch.setenv("RESOLVE_SCRIPT_LIB", str(library))
+    with pytest.raises(HostError, match="no DaVinci Resolve answers"):
+        find({})
