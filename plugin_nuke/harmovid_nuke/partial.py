@@ -1,10 +1,11 @@
-"""A job that writes only some frames of a shot: the engine gets all frames, the other results are discarded.
+"""A job that makes only some frames of a shot: the engine gets all frames, the other results stay as they are.
 
     job = PartialJob(JobFiles.prepare(..., overwrite=True), redo=FrameRange.parse("1005,1009-1010"))
     client.start(job)
 
-A temporal engine's result for a frame depends on its neighbours. So the whole range is sent and computed again;
-existing results that are kept are not touched.
+A temporal engine's result for a frame depends on its neighbours. So the server is told which results are kept, and
+shows those frames to its engine without making them. A server that cannot do so computes the whole range again, and the
+results of kept frames are discarded.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ class PartialJob:
 
     @property
     def sink(self) -> Any:
-        """A sink that does not overwrite kept results; the job's own sink if the job was only interrupted."""
+        """A sink that does not overwrite kept results."""
         if self._sink is None:
             sink = self._job.sink
+            # Servers before `handle_frames` leave out what is kept, and the engine would not see it.
+            takes_context = bool(self._job.engine.handle_frames)
             # The server resumes an interrupted job, including its engine's state.
             interrupted = bool(self._job.resumed) and not self._redo
-            self._sink = sink if interrupted else _KeepingSink(sink, self.kept())
+            keeping = _KeepingSink(sink, self.kept(), told=takes_context)
+            self._sink = sink if interrupted and not takes_context else keeping
         return self._sink
 
     def kept(self) -> Set[int]:
@@ -49,18 +53,19 @@ class PartialJob:
 
 
 class _KeepingSink:
-    """A sink that discards the results of some frames."""
+    """A sink that discards the results of some frames, which the server may be told not to make."""
 
-    def __init__(self, sink: Any, kept: Set[int]) -> None:
-        self._sink, self._kept = sink, kept
+    def __init__(self, sink: Any, kept: Set[int], told: bool) -> None:
+        self._sink, self._kept, self._told = sink, kept, told
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sink, name)
 
     def begin(self, job_id: str) -> Mapping[int, int]:
-        """Report no existing results, so that the server computes every frame."""
-        self._sink.begin(job_id)
-        return {}
+        """Report the kept results as existing, or none, so that the server computes every frame."""
+        written = self._sink.begin(job_id)
+        # The checksum matters only for results that the server still has: those are sent again, and discarded.
+        return {frame: written.get(frame, 0) for frame in self._kept} if self._told else {}
 
     def write(self, frame: int, data: Any, report: Mapping[str, Any]) -> None:
         """Write one result, or discard it."""

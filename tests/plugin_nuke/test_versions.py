@@ -72,6 +72,7 @@ def test_frames_made_again_are_the_same_and_others_untouched(host: Host, shot: A
     shot["redo_frames"].setValue(f"{FIRST + 1}, {FIRST + 3}-{FIRST + 4}")
     run = sent(host, shot, "redo")
     assert run.error is None
+    assert set(run.reports) == set(redo)
     assert not list(Path(run.record.folder).glob(".harmovid-*"))
     for frame, file in path.items():
         assert file.read_bytes() == before[frame][0]
