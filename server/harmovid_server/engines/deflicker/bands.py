@@ -1,13 +1,13 @@
-"""Rolling bands as what they are: one wave over the rows that drifts evenly, with its overtones.
+"""Rolling bands: one wave over the rows that drifts evenly, with its harmonics.
 
-    wave = find_wave(links, curves, profiles)      # profiles: what `local_gains` found row by row, frame by frame
-    profiles = wave.profiles(count, rows)          # the same, from a few numbers for the whole window
+    wave = find_wave(links, curves, profiles)      # profiles: found by `local_gains` per row and frame
+    profiles = wave.profiles(count, rows)          # the same from a few parameters for the whole window
 
-What all rows of a pair of frames share is left to the curves: a fade is no wave.
+What all rows of a pair of frames have in common belongs to the curves, so a fade is not mistaken for a wave.
 
-Lamps on the mains under a rolling shutter (or an LED wall under a shutter angle) make bands of one spacing and one
-drift. Free profiles have a number for every row of every frame, and shrink what they are not sure of; a wave has
-`2 * OVERTONES` numbers per channel, its spacing and its drift, and all samples of all frames speak for them.
+Lamps on the mains with a rolling shutter (or an LED wall with a shutter angle) make bands of one spacing and one drift.
+Free profiles have a parameter for every row of every frame and shrink uncertain ones towards 0. A wave has only
+`2 * OVERTONES` parameters per channel, its spacing and its drift, estimated from all samples of all frames.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from harmovid_server.engines.deflicker.local_gains import Samples, joined, weigh
 from harmovid_server.engines.deflicker.matching import Link
 
 OVERTONES = 3
-"""The wave itself and two more: lamps do not shine as sines."""
+"""The fundamental and two harmonics, because the light of lamps is not a sine."""
 CYCLES = np.arange(0.4, 24.0, 0.1)
-"""Spacings that are looked at, in bands per height of the picture."""
+"""Spacings that are tried, in bands per height of the picture."""
 SLOWEST_DRIFT = 0.05
-"""Of a cycle per frame: a slower wave would do for a fade, and is taken for the shot's own light."""
+"""Cycles per frame: a slower wave could be a fade, and counts as the shot's own light."""
 FINER = 4
-"""The drift is looked for on so many steps per frame of the window."""
+"""Number of drifts tried per frame of the window."""
 ROUNDS = 6
 HOPELESS = 0.1
-"""A wave that explains less than this after two rounds is none: bands are found nearly right at once."""
+"""A wave that explains less than this after two rounds is dropped: real bands are found almost at once."""
 EVERY = 3
 SMALLEST_SCALE_STOPS = 0.02
 RIDGE = 1e-3
 LARGEST_STEP = np.array([0.1, 0.01])
-"""Of spacing and drift in one round."""
+"""Largest change of spacing and drift in one round."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Wave:
 
     Attributes:
         cycles: bands over the height of the picture.
-        drift: of a cycle that they move per frame.
+        drift: cycles that they move per frame.
         coeffs: `(2 * OVERTONES, 3)` stops over `_columns`.
-        explained: share 0..1 of the samples' differences, less what all rows share, that the wave takes away.
+        explained: share 0..1 of the samples' differences, minus what all rows have in common, that the wave explains.
     """
 
     cycles: float
@@ -64,12 +64,12 @@ class Wave:
 
 
 def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
-    """Return the wave that explains the samples best; one of nothing where there are none.
+    """Return the wave that explains the samples best; a wave of 0 stops if there is none.
 
     Args:
         links: matched pairs of frames, in any order.
         curves: `(count, 10, 3)` over `colour_terms.terms`, the window's corrections so far.
-        profiles: `(count, rows, 1, 3)` free profiles, which tell where to look.
+        profiles: `(count, rows, 1, 3)` free profiles, from which the search starts.
     """
     samples = joined(links, curves, EVERY)
     cycles, drift = _strongest(profiles[:, :, 0].mean(axis=-1))
@@ -92,7 +92,7 @@ def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
         weight = samples.trust / (1 + (size / scale) ** 2) ** 2
         moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
         moved = _unshared(samples, moved, weight)
-        # Together with the columns: a turn of the phase does much of what spacing and drift do.
+        # Solved together with the columns: a change of phase does much of what spacing and drift do.
         step = _solved(np.concatenate([design, moved], axis=1), left.mean(axis=1, keepdims=True), weight)[
             -2:, 0
         ]
@@ -101,7 +101,7 @@ def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
 
 
 def _unshared(samples: Samples, values: Array64, weight: Array64) -> Array64:
-    """Return `(n, k)` values less each link's mean of them by `weight`."""
+    """Return `(n, k)` values minus their weighted mean over each link."""
     starts = np.array(samples.starts)
     total = np.maximum(np.add.reduceat(weight, starts[:-1]), 1e-12)[:, None]
     means = np.add.reduceat(values * weight[:, None], starts[:-1]) / total
@@ -115,14 +115,14 @@ def _strongest(profiles: Array64) -> Tuple[float, float]:
     at = (np.arange(rows) + 0.5) / rows
     over_rows = (profiles - profiles.mean(axis=1, keepdims=True)) @ np.exp(-2j * np.pi * np.outer(at, CYCLES))
     power = np.abs(np.fft.fft(over_rows, FINER * count, axis=0))
-    # Bands that hardly move are no flicker; a step of the window to either side is still the same peak.
+    # Bands that hardly move are not flicker; a peak is as wide as one step of the window.
     power[np.abs(np.fft.fftfreq(FINER * count)) < max(SLOWEST_DRIFT, 1 / count)] = 0
     drift, cycles = np.unravel_index(int(power.argmax()), power.shape)
     return float(CYCLES[cycles]), float(np.fft.fftfreq(FINER * count)[drift])
 
 
 def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple[Array64, Array64]:
-    """Return `(n, 2 * OVERTONES)` columns, and their slopes by a turn of the phase."""
+    """Return `(n, 2 * OVERTONES)` columns, and their derivatives by phase."""
     angle = 2 * np.pi * (cycles * row + drift * frame)
     first = np.cos(angle) + 1j * np.sin(angle)
     wave, waves, slopes = np.ones_like(first), [], []
@@ -134,7 +134,7 @@ def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple
 
 
 def _design(cycles: float, drift: float, samples: Samples) -> Tuple[Array64, Tuple[Array64, Array64]]:
-    """Return the columns' differences between both frames, and their slopes by spacing and by drift."""
+    """Return the differences of the columns between both frames, and their derivatives by spacing and by drift."""
     later, earlier = (each.astype(np.float64) for each in (samples.later, samples.earlier))
     row, earlier_row = (each[:, 1].astype(np.float64) for each in (samples.at, samples.earlier_at))
     columns, slope = _columns(cycles, drift, later, row)
@@ -147,7 +147,7 @@ def _design(cycles: float, drift: float, samples: Samples) -> Tuple[Array64, Tup
 def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:
     weighted = design * weight[:, None]
     matrix = weighted.T @ design
-    # By each column's own size: spacing and drift are of different sizes.
+    # Scaled by each column's size, since spacing and drift have different scales.
     ridge = np.diag(RIDGE * np.diag(matrix) + 1e-12)
     found: Array64 = np.asarray(np.linalg.solve(matrix + ridge, weighted.T @ wanted), np.float64)
     return found

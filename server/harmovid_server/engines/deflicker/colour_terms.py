@@ -1,12 +1,12 @@
-"""The colour basis of the fit: quadratics in log2 light, written so that each term says one thing.
+"""The colour basis of the fit: quadratics in log2 light, with one meaning per term.
 
     terms(y) @ coeffs          # stops per channel, for y = log2 of scene-linear RGB over middle grey
     to_curve_terms @ coeffs    # the same polynomial over `field.CURVE_TERMS`
 
-`Curve` holds coefficients over `1, r, g, b, rr, ...`, in which a change of contrast and a change of colour are almost
-the same numbers on a grey picture. Here the terms are brightness `l` (mean of the channels, from `CENTRE_STOPS`) and
-the two colour differences `u = r - g`, `v = b - g`: 1, l, u, v, ll, uu, vv, lu, lv, uv. What the data do not show can
-then be held back term by term.
+`Curve` holds coefficients over `1, r, g, b, rr, ...`. On a grey picture, a change of contrast and a change of colour
+have almost the same coefficients there. Here the terms are brightness `l` (mean of the channels, from `CENTRE_STOPS`)
+and the two colour differences `u = r - g`, `v = b - g`: 1, l, u, v, ll, uu, vv, lu, lv, uv. Terms that the data do not
+determine can then be damped one by one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Array64 = npt.NDArray[np.float64]
 
 TERMS = 10
 CENTRE_STOPS = -1.5
-"""Where brightness is counted from: about the middle of a natural picture, in stops from middle grey."""
+"""The origin of brightness: about the middle of a natural picture, in stops from middle grey."""
 
 OUTPUTS: Array64 = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
-"""Brightness and the two colour differences of a change of r, g, b."""
+"""Matrix from r, g, b to brightness and the two colour differences."""
 CHANNELS: Array64 = np.asarray(np.linalg.inv(OUTPUTS), np.float64)
 
 RIDGE = 1e-4
@@ -43,7 +43,7 @@ def terms(logs: Array64) -> Array64:
 
 
 def _expansion() -> Array64:
-    """Return `(10, 10)`: row k is what `CURVE_TERMS[k]` gets from each of this module's terms."""
+    """Return `(10, 10)`: row k holds the share of `CURVE_TERMS[k]` in each of this module's terms."""
     place: Dict[str, int] = {name: k for k, name in enumerate(CURVE_TERMS)}
     linear = np.zeros((4, 4))  # rows: 1, l, u, v; columns: 1, r, g, b
     linear[0, 0] = 1
@@ -73,15 +73,15 @@ to_curve_terms: Array64 = _expansion()
 
 
 def visibility(light: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return how much an error of a stop is seen at brightness `light` (stops from middle grey): display values
-    grow with about the 2.4th root of light, up to where the view rolls off.
+    """Return how visible an error of one stop is at brightness `light` (stops from middle grey): display values grow
+    with about the 2.4th root of light, up to the soft shoulder of the view.
     """
     seen: npt.NDArray[Any] = np.exp2(np.minimum(light, 1.4) / 1.2)
     return seen
 
 
 def orthonormal(mean: Array64) -> Array64:
-    """Return `(10, 10)`: columns combine the terms into ones of mean square 1, each free of those before it.
+    """Return `(10, 10)`: columns combine the terms into orthonormal ones, in order.
 
     Args:
         mean: of the products of the terms, `(10, 10)`.

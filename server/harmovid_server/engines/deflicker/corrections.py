@@ -1,4 +1,4 @@
-"""What a session keeps of a frame once its picture has gone, and what a window says of it."""
+"""What a session keeps of a frame without its picture, and the corrections that a window gives."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from harmovid_server.engines.deflicker.matching import PairSamples
 
 @dataclass
 class TrackedFrame:
-    """A pushed frame: number, range of log2 colours, display window, and its matches to earlier frames by gap.
+    """A pushed frame: number, range of log2 colours, display window, and its matches to earlier frames, by gap.
 
     Attributes:
         level: mean of the measured region in stops above middle grey per channel.
         middle: median of its brightness, in stops above middle grey.
         small: whether a small part of the picture is measured.
-        lost: whether little of the frame before could be found in it, so that quantiles have to help.
+        lost: whether little of the frame before could be tracked into it, so that quantiles are used as well.
         aspect: width over height.
-        samples: by gap, what was matched with the frame so many frames before.
-        quantiles: of its brightness, `(q, 3)`; None with too little of it.
+        samples: by gap, the matches with the frame that many frames before.
+        quantiles: of its brightness, `(q, 3)`; None if too little is measured.
     """
 
     number: int
@@ -43,13 +43,13 @@ class TrackedFrame:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a window says of some frames, in stops.
+    """A window's corrections of some frames, in stops.
 
     Attributes:
         curves: `(n, 10, 3)` over `colour_terms.terms`.
-        maps: one gain map per kind of place, `(n, rows, columns, 3)`.
-        trajectories: `(n, 2, 10, 3)`, whole and slow, where a level is held.
-        shift: stops that are taken off colours before `curves` read them: the segment's own level.
+        maps: one gain map per kind of local flicker (bands, patches), `(n, rows, columns, 3)`.
+        trajectories: `(n, 2, 10, 3)`, whole and slow, if a level is held.
+        shift: the segment's level in stops, subtracted from colours before `curves` is evaluated.
     """
 
     curves: Array64
@@ -58,7 +58,7 @@ class Correction:
     shift: float = 0.0
 
     def part(self, first: int, last: int) -> Correction:
-        """Return the frames from index `first` up to and without `last`."""
+        """Return the frames from index `first` to `last`, exclusive."""
         return replace(
             self,
             curves=self.curves[first:last],
@@ -67,7 +67,7 @@ class Correction:
         )
 
     def crossfaded(self, overlap: Correction) -> Correction:
-        """Return this block, faded in over what the window before said of its first frames: no step between blocks."""
+        """Return this block, crossfaded with the earlier window's corrections of its first frames, to avoid a step."""
         trajectories = self.trajectories
         if trajectories is not None and overlap.trajectories is not None:
             trajectories = _crossfade(trajectories, overlap.trajectories)
@@ -94,11 +94,11 @@ def answer(
     """Return a frame's lighting field and report.
 
     Args:
-        frame: it.
+        frame: the frame.
         found: the corrections of some frames.
-        index: which frame of `found` it is.
+        index: the frame's index in `found`.
         report: facts of the decision.
-        trim_stops: the user's own correction, on top.
+        trim_stops: the user's own correction, added.
     """
     curve = found.curves[index].copy()
     curve[0] += trim_stops
@@ -110,7 +110,7 @@ def answer(
     x0, y0, x1, y1 = (float(edge) for edge in frame.box)
     for one in found.maps.values():
         if one[index].any():
-            # The local part is the same for dark and bright pixels: two equal layers over any range of luma.
+            # The local part is the same for dark and bright pixels, so the grid has two equal layers over luma.
             stops = np.repeat(one[index][:, :, None, :], 2, axis=2).astype(np.float32)
             parts.append(Grid(stops, (x0, y0, x1, y1), -1.0, 1.0))
     return Answer(

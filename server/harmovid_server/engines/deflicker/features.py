@@ -1,4 +1,4 @@
-"""What is kept of one frame while it may still be matched: its light, and a picture that flicker does not change.
+"""What is kept of a frame for matching: its light, and a picture without flicker.
 
 features = extract_features(frame)
 """
@@ -19,30 +19,30 @@ Bytes = npt.NDArray[np.uint8]
 
 _LUMA: Float32 = np.array(LUMA, np.float32)
 DARKEST = 2.0**-40
-"""Linear light at or below this is none."""
+"""Linear light at or below this counts as no light."""
 LOW_STOPS, HIGH_STOPS = -5.5, 6.5
-"""Light is clipped to this range around the frame's own level: below it is noise, above it are lamps."""
+"""Light is clipped to this range around the frame's level: below is noise, above are lamps."""
 FLAT_STOPS = 0.01
-"""A frame that varies by less than this holds no picture."""
+"""A frame whose log2 luma varies by less than this is flat."""
 CONTRAST_SIGMA_PX = 6.0
 QUANTILES = np.linspace(0.03, 0.97, 24)
 QUANTILE_PIXELS = 4000
-"""About how many pixels quantiles are taken from."""
+"""Approximate number of pixels for quantiles."""
 
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What is kept of one frame while it may still be matched.
+    """What is kept of one frame for matching.
 
     Attributes:
         number: the frame's number.
         logs: `(h, w, 3)` float32, log2 of scene-linear over middle grey, clipped around `level`.
         plain: `(h, w)` uint8, luma without exposure and local contrast.
-        weight: `(h, w)` float32, where light may be measured, 0..1.
+        weight: `(h, w)` float32, 0..1, where light can be measured.
         slope: `(h, w)` float32, squared gradient of log2 luma per pixel.
         box: the display window in plate pixels.
         level: median of log2 luma where light is measured.
-        spread: how far log2 luma varies there, in stops; below 0 where there is no light at all.
+        spread: variation of log2 luma there, in stops; below 0 if there is no light at all.
     """
 
     number: int
@@ -56,17 +56,17 @@ class FrameFeatures:
 
     @property
     def is_dark(self) -> bool:
-        """Whether nothing that is measured gives any light."""
+        """Whether there is no light in the measured region."""
         return self.spread < 0
 
     @property
     def is_flat(self) -> bool:
-        """Whether the frame is one single colour: it may be a card, or no picture."""
+        """Whether the frame is a single colour: a plain card, or no picture."""
         return self.spread < FLAT_STOPS
 
 
 def extract_features(frame: ProxyFrame) -> FrameFeatures:
-    """Reduce a proxy frame to what matching needs. The mask, if any, says where light is measured."""
+    """Reduce a proxy frame to what matching needs. A mask, if given, limits where light is measured."""
     image = frame.images["plate"].astype(np.float32)
     weight = frame.mattes["coverage"].astype(np.float32)
     for name in ("measure_mask", "mask"):
@@ -82,7 +82,7 @@ def extract_features(frame: ProxyFrame) -> FrameFeatures:
 
 
 def _level(image: Float32, weight: Float32) -> Tuple[float, float]:
-    """Return the median of log2 luma where light is measured, and how far it varies (-1 where there is none)."""
+    """Return the median of log2 luma where light is measured, and its variation (-1 without light)."""
     skip = max(1, int(np.sqrt(np.count_nonzero(weight > 0.5) / QUANTILE_PIXELS)))
     luma = (image[::skip, ::skip] @ _LUMA)[weight[::skip, ::skip] > 0.5]
     lit = luma[luma > DARKEST]
@@ -101,12 +101,12 @@ def slope_of(luma: Float32) -> Float32:
 def _plain(luma: Float32) -> Bytes:
     detail = luma - cv2.GaussianBlur(luma, (0, 0), CONTRAST_SIGMA_PX)
     power = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * CONTRAST_SIGMA_PX))
-    # The constant keeps flat areas from being blown up into noise.
+    # The constant keeps noise in flat areas from being amplified.
     return (128 + 48 * detail / (power + 0.08)).clip(0, 255).astype(np.uint8)
 
 
 def quantiles(features: FrameFeatures) -> Optional[Float64]:
-    """Return the `(q, 3)` brightness quantiles per channel of what is measured, None with too little of it."""
+    """Return the `(q, 3)` quantiles of the measured region per channel, or None if it is too small."""
     skip = max(1, int(np.sqrt(np.count_nonzero(features.weight > 0.5) / QUANTILE_PIXELS)))
     inside = features.logs[::skip, ::skip][features.weight[::skip, ::skip] > 0.5]
     if len(inside) < 4 * len(QUANTILES):

@@ -1,18 +1,18 @@
-"""The joint fit: one colour transform per frame so that everything followed through the shot stays the same.
+"""The joint fit: one colour transform per frame so that everything tracked through the shot stays the same.
 
     batch = Batch.of(links, quantiles, count, Place.LENS, aspect)
     fit = solve(batch, radius_frames)           # fit.trajectories, fit.model, fit.residual_stops
 
-With `M_t(y) = y + terms(y) A_t`, all `A_t` of a window are found together from the matched samples of all links:
-`M_t(y)` and `M_s(z)` shall agree where `y` in frame t and `z` in frame s are the same thing. Four things keep the
-answer from being biased:
+With `M_t(y) = y + terms(y) A_t`, all `A_t` of a window are found together from the matched samples of all links
+(matched pairs of frames): `M_t(y)` and `M_s(z)` should agree if `y` in frame t and `z` in frame s show the same point.
+Four measures avoid bias:
 
-- samples that do not fit weigh little (Geman and McClure), judged by what *all* frames agree on, not pair by pair;
-- the terms are read where both colours meet, half-way between them, so that noise does not flatten the contrast;
-- the mean of all transforms over the window is held at none, else all contrast vanishing would fit best;
-- light that changes with place (the lens in a pan, a lamp in one corner) is fitted per link along with it, and dropped.
+- outliers get low weights (Geman and McClure), judged by the fit of *all* frames, not pair by pair;
+- the terms are evaluated at the mean of both colours, so that noise does not reduce the contrast;
+- the mean of all transforms over the window is held at the identity; otherwise removing all contrast would fit best;
+- light that varies over the picture (lens falloff in a pan, a lamp in one corner) is fitted per link, and dropped.
 
-How transforms may run over time is said by `trajectories.Model`.
+`trajectories.Model` is the prior of the transforms over time.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ from harmovid_server.engines.deflicker.trajectories import Model, expected, like
 Index = npt.NDArray[np.int64]
 
 ROUNDS, PRIOR_ROUNDS = 7, 4
-"""Rounds of robust least squares in all, and before the model of time is found from the trajectories."""
+"""Rounds of robust least squares: in all, and before the model over time is estimated from the trajectories."""
 MOST_SAMPLES, FEWEST_SAMPLES, ALL_SAMPLES = 500, 100, 56_000
-"""Of a link at most, at most in a long window, and of a window."""
+"""Number of samples: at most per link, at most per link in a long window, and per window."""
 LEAST_SAMPLES = 12
-"""A link with fewer says nothing."""
+"""A link with fewer samples is not used."""
 FIRST_SCALE_STOPS, SMALLEST_SCALE_STOPS = 0.3, 0.01
 LINK_STOPS = 0.012
-"""How far neighbouring frames agree beyond their measured error: light on things that turn, reflections."""
+"""Error of a link beyond its measured error, from turning objects and reflections."""
 LOST_STOPS, LEAST_TRUST = 0.001, 0.03
-"""Error of a link of which all was matched; it grows with the square of what was lost, since what is left then is
-mostly false: in a fast pan, the subject that the camera follows."""
+"""Error of a link in which everything was matched; it grows with the square of the lost share, since the remaining
+matches are then mostly wrong: in a fast pan, on the subject that the camera follows."""
 LONELY_STOPS = 0.03
-"""Error of a link of which all samples lie in one cell, which cannot disagree with itself."""
+"""Error of a link with all samples in one cell, where disagreement between cells cannot be measured."""
 QUANTILE_STOPS = 0.03
-"""How much the quantiles of a moving picture change by themselves from one frame to the next."""
+"""How much the quantiles of a moving picture change from one frame to the next without flicker."""
 QUANTILE_TERMS = 2
-"""Quantiles tell gain and contrast only."""
+"""Quantiles determine gain and contrast only."""
 CELLS = (6, 8)
-"""Rows and columns of the cells whose disagreement tells how far a link can be trusted."""
+"""Rows and columns of the cells whose disagreement gives the error of a link."""
 LENS_STOPS = np.array([0.1, 0.1, 0.2])
-"""Expected size of the lens's terms, in stops per half height of the picture (squared for the third)."""
+"""Expected size of the lens terms, in stops per half height of the picture (squared for the third)."""
 WAVES = [(a, b) for a in range(4) for b in range(6) if 0 < a / 4 + b / 6 <= 1]
 WAVE_STOPS = np.array([0.3 / (1 + 0.25 * (a * a + 0.5 * b * b)) for a, b in WAVES])
-"""Cosine waves over the picture, by half periods down and across, and their expected size."""
+"""Cosine waves over the picture, by number of half periods down and across, and their expected size."""
 PLACE_SAMPLES = 5.0
-"""The expected sizes of terms of place weigh as much as this many samples."""
+"""The prior of the spatial terms has the weight of this many samples."""
 MOST_STOPS = 0.5
-"""No coefficient beyond the gain is larger: what would take more is no change of light, but motion that was lost."""
+"""Limit of each coefficient beyond the gain: a larger one comes from lost motion, not from a change of light."""
 HELD = 1.0
-"""How firmly the mean over the window is held at none, in flickers."""
+"""How firmly the mean over the window is held at the identity, in units of the flicker's size."""
 
 _SLOPES = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
-"""By how much the terms l, u and v change with r, g and b."""
+"""Derivatives of the terms l, u and v by r, g and b."""
 
 
 class Place(Enum):
-    """What of a link's change of light may depend on the place."""
+    """Spatial variation that is allowed in a link's change of light."""
 
     NOTHING = "nothing"
     LENS = "lens"
@@ -90,10 +90,11 @@ class Batch:
         count: frames of the window.
         later, earlier: `(m,)` both frames of each link, by index.
         y, z: `(m, n, 3)` colours in the later and the earlier frame; weight: `(m, n)`.
-        place, place_stops: `(m, n, p)` terms of place, and their expected sizes.
+        place, place_stops: `(m, n, p)` spatial terms, and their expected sizes.
         cell: `(m, n)` the cell of each sample, numbered over all links.
-        lost: `(m,)` variance of each link for what could not be matched in it.
-        quantiles: of frames that could not be followed: index, its brightness quantiles `(q, 3)`, those before it.
+        lost: `(m,)` variance added to each link for its unmatched share.
+        quantiles: for frames that could not be tracked: index, brightness quantiles `(q, 3)`, those of the frame
+            before.
     """
 
     count: int
@@ -116,13 +117,13 @@ class Batch:
         place: Place,
         aspect: float,
     ) -> Batch:
-        """Gather links; those with too few samples are left out.
+        """Return the batch of some links; those with too few samples are left out.
 
         Args:
             links: matched pairs of frames, in any order.
             quantiles: by frame, its own and those of the frame before.
             count: frames of the window.
-            place: what may depend on the place.
+            place: the spatial variation that is allowed.
             aspect: width over height of the picture.
         """
         most = int(np.clip(ALL_SAMPLES // max(len(links), 1), FEWEST_SAMPLES, MOST_SAMPLES))
@@ -152,13 +153,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the joint fit says of a window.
+    """The result of the joint fit of a window.
 
     Attributes:
         trajectories: `(count, 10, 3)` coefficients over the orthonormal terms, outputs brightness and two colours.
-        model: how they run over time.
+        model: their model over time.
         basis: `(10, 10)`, orthonormal terms from `colour_terms.terms`.
-        residual_stops: what a typical link leaves unexplained: small in a still picture, large on a dancer.
+        residual_stops: residual of a typical link: small in a still picture, large on a dancer.
     """
 
     trajectories: Array64
@@ -176,9 +177,9 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
     """Return the trajectories of a window.
 
     Args:
-        batch: what was matched; at least one link.
-        radius_frames: 0 finds what is the shot's own change; else what is slower than about this is kept.
-        order: the first so many terms are used: 1 is a gain.
+        batch: the matches, at least one link.
+        radius_frames: changes slower than about this are kept; 0 estimates it from the shot.
+        order: number of terms used; 1 is a gain.
     """
     count, model = batch.count, expected(batch.count)
     raw = np.zeros((count, TERMS, 3))
@@ -214,8 +215,8 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
 def _system(
     batch: Batch, y: Array64, z: Array64, left: Array64, share: Array64, scale: Array64, basis: Array64
 ) -> Tuple[Array64, Array64, Array64]:
-    """Return the links' joint matrix `(count, count, 10, 10)`, its right side `(count, 10, 3)`, and what the terms of
-    place explain of `left`.
+    """Return the joint matrix of the links `(count, count, 10, 10)`, its right side `(count, 10, 3)`, and the part of
+    `left` that the spatial terms explain.
     """
     y, z = y @ basis, z @ basis
     weighted_y, weighted_z = (np.swapaxes(each * share[..., None], 1, 2) for each in (y, z))
@@ -223,7 +224,7 @@ def _system(
     right_y, right_z = weighted_y @ left, weighted_z @ left
     explained = np.zeros_like(left)
     if batch.place.shape[-1]:
-        # Terms of place are a link's own: they are solved for and eliminated (Schur complement).
+        # Spatial terms belong to one link each, so they are eliminated (Schur complement).
         weighted = np.swapaxes(batch.place * share[..., None], 1, 2)
         samples = np.maximum((batch.weight > 0).sum(axis=1), 1)[:, None]
         prior = PLACE_SAMPLES / samples * (scale[:, None] / batch.place_stops) ** 2
@@ -249,7 +250,7 @@ def _system(
 
 
 def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
-    """Return each link's squared standard error, from how the picture's cells disagree: neighbours err together."""
+    """Return each link's squared standard error from the disagreement of cells: errors of neighbours correlate."""
     cells = CELLS[0] * CELLS[1]
     flat, total = batch.cell.ravel(), cells * len(left)
     sums = np.bincount(flat, (share * left.mean(axis=-1)).ravel(), total).reshape(-1, cells)
@@ -259,7 +260,7 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
 
 
 def _add_quantiles(batch: Batch, raw: Array64, basis: Array64, system: Array64, right: Array64) -> None:
-    """Add what brightness quantiles say of frames that could not be followed."""
+    """Add the equations of brightness quantiles for frames that could not be tracked."""
     for frame, own, before in batch.quantiles:
         left = before + terms(before) @ raw[frame - 1] - own - terms(own) @ raw[frame]
         trust = 1 / (QUANTILE_STOPS**2 + float(np.median(left**2))) / len(own)
@@ -275,7 +276,7 @@ def _add_quantiles(batch: Batch, raw: Array64, basis: Array64, system: Array64, 
 
 
 def _step(system: Array64, right: Array64, model: Model, found: Array64, order: int) -> Array64:
-    """Return the trajectories after one step of Gauss and Newton, by output."""
+    """Return the trajectories after one Gauss-Newton step, by output."""
     count, size = len(found), len(found) * order
     matrix = np.ascontiguousarray(system[..., :order, :order].transpose(0, 2, 1, 3))
     held = HELD / count
@@ -292,7 +293,7 @@ def _step(system: Array64, right: Array64, model: Model, found: Array64, order: 
 
 
 def _medians(values: Array64, weight: Array64) -> Array64:
-    """Return the value of each row below which half of the row's weight lies."""
+    """Return the weighted median of each row."""
     order = np.argsort(values, axis=1)
     running = np.cumsum(np.take_along_axis(weight, order, 1), axis=1)
     middle = np.minimum((running < running[:, -1:] / 2).sum(axis=1), values.shape[1] - 1)
@@ -310,9 +311,9 @@ def _cells(at: Float32) -> Index:
 
 
 def _place_terms(at: Float32, earlier_at: Float32, place: Place, aspect: float) -> Tuple[Array64, Array64]:
-    """Return `(m, n, p)` terms of place at places `(m, n, 2)` of both frames, and their expected sizes."""
+    """Return `(m, n, p)` spatial terms at positions `(m, n, 2)` in both frames, and their expected sizes."""
     if place is Place.LENS:
-        # Place (mean of both ends), and growth of the squared distance from the centre.
+        # Position (mean of both ends), and growth of the squared distance from the centre.
         later, earlier = ((each.astype(np.float64) - 0.5) * (2 * aspect, 2.0) for each in (at, earlier_at))
         growth = (earlier**2).sum(axis=-1) - (later**2).sum(axis=-1)
         return np.concatenate([(later + earlier) / 2, growth[..., None]], axis=-1), LENS_STOPS

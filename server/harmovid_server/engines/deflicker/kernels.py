@@ -1,12 +1,12 @@
-"""The inner loops of matching and of the local fit, compiled. They hold no Python lock, so two threads use two cores.
+"""The inner loops of matching and of the local fit, compiled. They release Python's lock, so two threads use two cores.
 
-`sample` compares two frames along their motion, pixel by pixel, and averages what can be trusted over small blocks;
-`likeness` tells shots apart. tests/server/engines/deflicker has both written out in numpy.
+`sample` compares two frames along their motion, pixel by pixel, and averages reliable pixels over small blocks;
+`likeness` is used to find cuts. tests/server/engines/deflicker has both in plain numpy.
 
-The local fit takes maps to samples and back; `local_gains.Rows` holds their meaning. Every sample reads two maps, the
-later frame's with a plus and the earlier's with a minus, each between the four cells around its place: `first` `(n, 2)`
-are the upper left ones, `inside` `(n, 4)` how far right and down of their middles it lies in both, `right` and `down`
-the steps to the neighbours. `maps` is `(cells, 3)`.
+The local fit maps cells to samples and back, as described in `local_gains.Rows`. Every sample reads two maps, the later
+frame's with a plus and the earlier's with a minus, each interpolated between the four cells around its position:
+`first` `(n, 2)` are the upper left ones, `inside` `(n, 4)` the weights to the right and down in both, `right` and
+`down` the index steps to the neighbours. `maps` is `(cells, 3)`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Shares = Tuple[float, float, float, float]
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = 12
-"""Of a block: total weight, colours in the later (3) and earlier frame (3), places in both (2 and 2), trust."""
+"""Columns of a block: total weight, colours in the later (3) and earlier frame (3), positions in both (2, 2), trust."""
 
 
 def compiled(function: F) -> F:
@@ -35,13 +35,13 @@ def compiled(function: F) -> F:
 
 @compiled
 def stride_of(step: int) -> int:
-    """Return how many pixels of a row lie between two that are read: large blocks need not all of theirs."""
+    """Return the step between pixels that are read: large blocks do not need all of theirs."""
     return 3 if step >= 8 else 2 if step >= 4 else 1
 
 
 @compiled
 def _corners(position: float, size: int) -> Tuple[Any, Any, float]:
-    """Return the two pixels that a position lies between, and the second one's share; edges repeat."""
+    """Return the two pixels next to a position, and the weight of the second; edges repeat."""
     position = min(max(position, 0.0), size - 1.0)
     first = min(int(position), max(size - 2, 0))
     # Unsigned: a signed index is tested for being negative every time.
@@ -50,14 +50,14 @@ def _corners(position: float, size: int) -> Tuple[Any, Any, float]:
 
 @compiled
 def _between(image: Any, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares) -> float:
-    """Return a plane's value between four pixels."""
+    """Return a plane's value, interpolated between four pixels."""
     upper = shares[0] * image[y0, x0] + shares[1] * image[y0, x1]
     return float(upper + shares[2] * image[y1, x0] + shares[3] * image[y1, x1])
 
 
 @compiled
 def _channel(image: Array32, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares, c: int) -> float:
-    """Return a channel's value between four pixels."""
+    """Return a channel's value, interpolated between four pixels."""
     upper = shares[0] * image[y0, x0, c] + shares[1] * image[y0, x1, c]
     return float(upper + shares[2] * image[y1, x0, c] + shares[3] * image[y1, x1, c])
 
@@ -77,11 +77,11 @@ def sample(
     Args:
         later, earlier: `(h, w, 3)` log2 colours of both frames.
         slopes: `(h, w)` squared gradients of both frames' brightness, stops^2 per pixel^2.
-        weights: `(h, w)` where light may be measured, of both frames.
+        weights: `(h, w)` of both frames, where light can be measured.
         flows: `(h, w, 2)` motion from the later frame to the earlier, and back.
-        numbers: disagreement of the flows in pixels, flow's error in pixels, noise in stops, the level that counts
-            as middle grey, and for both frames the lowest and highest colour that is no clipping.
-        step: size of a block in pixels; what does not fill a block is left out.
+        numbers: tolerated disagreement of the flows in pixels, error of the flow in pixels, noise in stops, the level
+            of middle grey, and for both frames the lowest and highest colour that is not clipped.
+        step: size of a block in pixels; incomplete blocks are left out.
     """
     height, width = later.shape[:2]
     off_px, error_px, noise, middle, low, high, low_earlier, high_earlier = numbers
@@ -132,11 +132,11 @@ def sample(
 
 @compiled
 def likeness(later: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], flow: Array32) -> float:
-    """Return the correlation -1..1 of two pictures `(h, w)` after motion; 1 where one of them is flat."""
+    """Return the correlation -1..1 of two pictures `(h, w)` after motion; 1 if one of them is flat."""
     height, width = later.shape
     n, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     for y in range(height):
-        for x in range(y % 2, width, 2):  # a chequerboard says enough
+        for x in range(y % 2, width, 2):  # a chequerboard of pixels is enough
             x0, x1, fx = _corners(x + flow[y, x, 0], width)
             y0, y1, fy = _corners(y + flow[y, x, 1], height)
             shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
@@ -185,7 +185,7 @@ def _add(
 
 @compiled
 def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> float:
-    """Return one channel of a colour after a curve over `basis.terms`, whose products are written out here."""
+    """Return one channel of a colour after a curve over `colour_terms.terms`, whose products are written out here."""
     light = (colour[0] + colour[1] + colour[2]) / 3 - centre
     u, v = colour[0] - colour[1], colour[2] - colour[1]
     c = curve[:, channel]
@@ -197,7 +197,7 @@ def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> floa
 def wanted(
     colours: Array64, earlier_colours: Array64, later: Index, earlier: Index, curves: Array64, centre: float
 ) -> Array64:
-    """Return `(n, 3)`: by how many stops earlier colours differ from later ones, each after its frame's curve."""
+    """Return `(n, 3)`: the difference between earlier and later colours in stops, each after its frame's curve."""
     result = np.zeros((len(colours), 3))
     for i in range(len(colours)):
         for c in range(3):
@@ -208,7 +208,7 @@ def wanted(
 
 @compiled
 def gather(first: Index, inside: Array32, right: int, down: int, maps: Array64) -> Array64:
-    """Return `(n, 3)`: what the maps give to every sample."""
+    """Return `(n, 3)`: the stops of the maps for every sample."""
     result = np.zeros((len(first), 3))
     for i in range(len(first)):
         later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
@@ -248,7 +248,7 @@ def push(first: Index, inside: Array32, right: int, down: int, weights: Array64,
 
 @compiled
 def diagonal(first: Index, inside: Array32, right: int, down: int, weights: Array64, total: int) -> Array64:
-    """Return `(total,)`: how much the samples alone say of each cell, by the squares of their shares."""
+    """Return `(total,)`: the diagonal of the system: the sum of the squared weights of each cell."""
     sums = np.zeros(total)
     for i in range(len(first)):
         for end in range(2):

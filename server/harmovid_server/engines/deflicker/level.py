@@ -1,13 +1,13 @@
-"""A level to hold: the shot's own slow change taken out too, and the whole shot brought to one frame's light.
+"""Holding a level: removing the shot's own slow change too, and bringing the whole shot to one frame's light.
 
     level = ReferenceLevel(amounts, trims)
     trajectories = level.aligned(first, trajectories)     # each window of a segment, in order
     answers = level.answers(block)              # each block
-    answers += level.finish()                   # at the segment's end
+    answers += level.finish()                   # at the end of the segment
 
-Windows know their trajectories up to a constant of their own. Frames that two windows share tell the two constants
-apart, so the light of a frame long gone can be held through a shot of any length. Frames before the reference wait for
-it: of each, what it takes to answer it is kept (a few kB).
+Each window knows its trajectories up to a constant. The frames that two windows share give the difference of both
+constants, so the light of an earlier frame can be held through a shot of any length. Frames before the reference wait
+for it; of each, a few kB are kept to answer it later.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from harmovid_server.engines.deflicker.window import Amounts, before, weighed
 
 WHOLE, SLOW = 0, 1
 COLOURS = 300
-"""Of a window's typical colours as many are kept for frames that wait."""
+"""Number of a window's typical colours that are kept for frames that wait."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A block of frames that is solved, but whose level may not be known yet."""
+    """A block of frames that is solved, but whose level is perhaps not known yet."""
 
     frames: List[TrackedFrame]
     found: Correction
@@ -43,8 +43,8 @@ class ReferenceLevel:
     """The light that each segment of a shot is brought to.
 
     Args:
-        amounts: `hold` is the share of the slow change that is taken out; `reference` the frame that stays as it is.
-            Where that is not in a segment, or None, the segment's first frame gives the level.
+        amounts: `hold` is the share of the slow change that is removed; `reference` the frame that stays unchanged.
+            If that is None or not in a segment, the segment's first frame gives the level.
         trims: stops by frame number.
     """
 
@@ -56,7 +56,7 @@ class ReferenceLevel:
         self._waiting: List[Waiting] = []
         self._before: Optional[Tuple[int, Array64]] = None
         self._held: Optional[Array64] = (
-            None  # (2, 10, 3): whole and slow trajectory where the level comes from
+            None  # (2, 10, 3): whole and slow trajectory at the frame that gives the level
         )
         self._from: Optional[int] = None  # the reference, once it has been seen
 
@@ -75,7 +75,7 @@ class ReferenceLevel:
         return trajectories
 
     def answers(self, block: Waiting) -> List[Answer]:
-        """Take the next block, with aligned trajectories; return what can be answered now."""
+        """Add the next block, with aligned trajectories; return the answers that can be given now."""
         frames = [replace(frame, samples={}) for frame in block.frames]
         colours = block.colours[:: max(1, len(block.colours) // COLOURS)]
         self._waiting.append(Waiting(frames, block.found, block.report, colours))
@@ -91,12 +91,12 @@ class ReferenceLevel:
             self._settle()
 
     def _settle(self) -> None:
-        """The reference is not in the segment: its first frame gives the level."""
+        """Let the segment's first frame give the level, since the reference is not in the segment."""
         if self._held is None and self._waiting:
             self._held = _trajectories(self._waiting[0].found)[0]
 
     def finish(self) -> List[Answer]:
-        """The segment is over: answer what still waits."""
+        """End the segment: answer the frames that still wait."""
         self._settle()
         answers = self._released()
         self._begin()
@@ -118,7 +118,7 @@ class ReferenceLevel:
         trajectories, held = _trajectories(block.found), cast(Array64, self._held)
         share = self._amounts.hold
         slow = (1 - share) * trajectories[:, SLOW] + share * held[SLOW]
-        if self._from is not None:  # the reference itself is left as it is, flicker and all
+        if self._from is not None:  # the reference itself stays unchanged, including its flicker
             slow = slow + held[WHOLE] - held[SLOW]
         return before(slow, trajectories[:, WHOLE], block.colours)
 
@@ -127,7 +127,7 @@ class ReferenceLevel:
         return {"decision": "corrected", "level": level, "hold": self._amounts.hold}
 
     def state(self) -> Dict[str, Any]:
-        """Return everything it knows, for a checkpoint."""
+        """Return the whole state, for a checkpoint."""
         state: Dict[str, Any] = {"level.from": self._from}
         if self._before is not None:
             state["level.first"], state["level.before"] = self._before
@@ -142,7 +142,7 @@ class ReferenceLevel:
         return state
 
     def restore(self, state: State) -> None:
-        """Become the level whose `state` this is."""
+        """Restore what `state` returned."""
         self._begin()
         self._from = cast(Optional[int], state["level.from"])
         self._held = cast(Optional[Array64], state.get("level.held"))

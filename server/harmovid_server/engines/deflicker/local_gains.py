@@ -1,10 +1,10 @@
-"""Flicker with a place: what is left after the joint fit, as smooth gains over the picture, one small map per frame.
+"""Local flicker: the residual of the joint fit as smooth gains over the picture, one small map per frame.
 
     maps = solve_local(matched, curves, 12.0, PATCHES, 0.1)     # moving shadows, hot spots
     rows = solve_local(matched, curves, 12.0, BANDS, 0.3)      # rolling bands: a profile over the rows
 
-The same idea as `solve.py` with other unknowns: `rows x columns x 3` stops per frame, read bilinearly at the
-samples' places. Solved by conjugate gradients, since each sample touches only four cells.
+The same method as `joint_fit.py` with other unknowns: `rows x columns x 3` stops per frame, interpolated bilinearly at
+the samples' positions. Solved by conjugate gradients, since each sample depends on only four cells.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from harmovid_server.engines.deflicker.matching import Link, thinned
 
 ROUNDS = 3
 RIDGE_STOPS = 0.5
-# Neighbouring samples of a pair err together: this share of them counts as independent.
+# Errors of neighbouring samples correlate: this share of the samples counts as independent.
 INDEPENDENT_SHARE = 0.06
-# A map has more to say than one curve: its samples count as this many times more independent ones.
+# A map has more parameters than a curve: its samples count as this many times more independent ones.
 SHARPER = 10.0
 SMALLEST_SCALE_STOPS = 0.02
 HELD_OUT_GAP = 2
@@ -32,13 +32,13 @@ HELD_OUT_GAP = 2
 
 @dataclass(frozen=True)
 class Lattice:
-    """Where gains are found.
+    """The cells for which gains are found.
 
     Attributes:
         rows, columns: cells down and across.
-        smooth_stops: how far neighbouring cells agree.
+        smooth_stops: expected difference of neighbouring cells.
         steps: of conjugate gradients, per round of weights.
-        every: of the samples, each so-manieth is used: few unknowns need few.
+        every: every how many samples one is used, since few unknowns need few samples.
     """
 
     rows: int
@@ -49,7 +49,7 @@ class Lattice:
 
     @property
     def right(self) -> int:
-        """Return the step from a cell to the one on its right: none where there is one column only."""
+        """Return the index step from a cell to the one on its right: 0 if there is only one column."""
         return min(self.columns - 1, 1)
 
 
@@ -60,8 +60,8 @@ BANDS = Lattice(96, 1, 0.1, steps=50, every=4)
 
 @dataclass(frozen=True)
 class LocalGains:
-    """What was found: `maps` `(count, rows, columns, 3)` in stops, and the share 0..1 of the samples' differences that
-    they explain. Differences that have another cause (motion that was lost, reflections) fit no map of light.
+    """The result: `maps` `(count, rows, columns, 3)` in stops, and the share 0..1 of the samples' differences that they
+    explain. Differences with another cause (lost motion, reflections) are not explained by a map.
     """
 
     maps: Array64
@@ -73,20 +73,20 @@ Inside = npt.NDArray[np.float32]
 
 
 def slow_part(count: int, radius_frames: float) -> Array64:
-    """Return `(count, count)`: the operator that fits a straight line around each frame (Gaussian weights)."""
+    """Return `(count, count)`: the operator that fits a straight line around each frame, with Gaussian weights."""
     at = np.arange(count, dtype=np.float64)
     gap = at[None, :] - at[:, None]
     near = np.exp(-0.5 * (gap / radius_frames) ** 2)
     s0, s1, s2 = (near * gap**k for k in range(3))
     m0, m1, m2 = s0.sum(1), s1.sum(1), s2.sum(1)
-    # Weighted regression's value at the middle; the ridge keeps one- and two-frame shots solvable.
+    # The value of the weighted regression at the middle; the ridge keeps shots of one or two frames solvable.
     spread = m0 * m2 - m1**2 + 1e-9 * m0**2
     line: Array64 = (m2[:, None] * s0 - m1[:, None] * s1) / spread[:, None] if count > 1 else s0 / m0[:, None]
     return line
 
 
 def robust_weight(residual: Array64, weight: Array64) -> Array64:
-    """Return `weight` times Geman and McClure's factor for `(n, 3)` residuals, at a scale found from them."""
+    """Return `weight` times the Geman-McClure factor for `(n, 3)` residuals, with a scale estimated from them."""
     size = np.sqrt((residual**2).mean(axis=1))
     scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, weight))
     factor: Array64 = weight / (1.0 + (size / scale) ** 2) ** 2
@@ -96,11 +96,11 @@ def robust_weight(residual: Array64, weight: Array64) -> Array64:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of all links that have places, one link after the other.
+    """The samples of all links, one link after the other.
 
     Attributes:
-        later, earlier: `(n,)` int32, both frames by index; at, earlier_at: `(n, 2)`, places in them.
-        wanted: `(n, 3)` stops by which they differ under the curves.
+        later, earlier: `(n,)` int32, both frames by index; at, earlier_at: `(n, 2)`, positions in them.
+        wanted: `(n, 3)` stops by which they differ after the curves.
         trust: `(n,)` the samples' own weights; starts: where each link's samples begin, and the end.
     """
 
@@ -114,7 +114,7 @@ class Samples:
 
 
 def joined(links: List[Link], curves: Array64, every: int) -> Samples:
-    """Return every so-manieth sample of all links, and what `curves` `(count, 10, 3)` leave of their differences."""
+    """Return one in `every` samples of all links, with the differences that `curves` `(count, 10, 3)` leave."""
     links = [link for link in links if link.samples.trust > 0 and len(link.samples.weight)]
     kept = [thinned(link.samples, len(link.samples.weight) // every) for link in links]
     if not kept:
@@ -136,17 +136,17 @@ def joined(links: List[Link], curves: Array64, every: int) -> Samples:
 def corners(
     at: npt.NDArray[np.float32], frame: int | npt.NDArray[np.int32], lattice: Lattice
 ) -> Tuple[Cells, Inside]:
-    """Return the `(n,)` upper left cells that places `(n, 2)` in 0..1 lie between, and `(n, 2)` shares right and down.
+    """Return the `(n,)` upper left cell of each position `(n, 2)` in 0..1, and `(n, 2)` weights to the right and down.
 
     Args:
-        at: the places.
-        frame: of all of them, or of each.
-        lattice: what cells there are.
+        at: the positions.
+        frame: the frame of all of them, or of each.
+        lattice: the cells.
     """
     rows, columns = lattice.rows, lattice.columns
     x = np.clip(at[:, 0] * np.float32(columns) - np.float32(0.5), 0, columns - 1)
     y = np.clip(at[:, 1] * np.float32(rows) - np.float32(0.5), 0, rows - 1)
-    # A lattice of one column has no neighbour to the right: both shares go to the same cell.
+    # With one column there is no neighbour to the right: both weights go to the same cell.
     x0 = np.minimum(x.astype(np.int32), max(columns - 2, 0))
     y0 = np.minimum(y.astype(np.int32), rows - 2)
     first = frame * (rows * columns) + y0 * columns + x0
@@ -154,7 +154,7 @@ def corners(
 
 
 def read(maps: Array64, at: npt.NDArray[np.float32], frame: int, lattice: Lattice) -> Array64:
-    """Return `(n, 3)`: the stops that `maps` have at places `(n, 2)` of a frame."""
+    """Return `(n, 3)`: the stops of `maps` at positions `(n, 2)` of a frame."""
     first, inside = corners(at, frame, lattice)
     across, down = inside[:, :1].astype(np.float64), inside[:, 1:].astype(np.float64)
     flat, below, right = maps.reshape(-1, 3), lattice.columns, lattice.right
@@ -166,10 +166,10 @@ def read(maps: Array64, at: npt.NDArray[np.float32], frame: int, lattice: Lattic
 
 @dataclass(frozen=True)
 class Rows:
-    """The samples of all links as rows of one sparse system: four cells of two maps each, and what they should give.
+    """The samples of all links as rows of one sparse system: four cells in each of two maps, and the target.
 
     Attributes:
-        first, inside: `(n, 2)` cells and `(n, 4)` shares in both frames, see `kernels`; wanted: `(n, 3)` stops;
+        first, inside: `(n, 2)` cells and `(n, 4)` weights in both frames, see `kernels`; wanted: `(n, 3)` stops;
         starts: where each link's samples begin, and the end; trust: `(n,)` the samples' own weights.
     """
 
@@ -181,7 +181,7 @@ class Rows:
     lattice: Lattice
 
     def gather(self, maps: Array64) -> Array64:
-        """Return `(n, 3)`: what `maps` give to every row."""
+        """Return `(n, 3)`: the product of the system with `maps`."""
         read: Array64 = kernels.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
         return read
 
@@ -203,7 +203,7 @@ class Rows:
         return pushed
 
     def diagonal(self, weights: Array64, count: int) -> Array64:
-        """Return `(count, rows, columns, 1)`: how much the samples alone say of each cell."""
+        """Return `(count, rows, columns, 1)`: the diagonal of the system without the prior."""
         total = count * self.lattice.rows * self.lattice.columns
         sums: Array64 = kernels.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
         return sums.reshape(count, self.lattice.rows, self.lattice.columns, 1)
@@ -213,10 +213,11 @@ class Rows:
         return self.lattice.right, self.lattice.columns
 
     def held_out(self) -> npt.NDArray[np.bool_]:
-        """Return `(n,)` which rows the first fit does not see: links over `HELD_OUT_GAP` frames.
+        """Return `(n,)` which rows are held out from the first fit: links over `HELD_OUT_GAP` frames.
 
-        Light is a frame's own, and explains differences over any gap; motion that was lost is wrong anew in each link.
-        Of profiles over rows none is held out: they are sparse, and a wave tells whether they are bands.
+        A change of light belongs to a frame and explains differences over any gap; errors of lost motion differ from
+        link to link. For profiles over rows none is held out: they are sparse, and the wave decides whether they are
+        bands.
         """
         cells = self.lattice.rows * self.lattice.columns
         gap = self.first[:, 0] // cells - self.first[:, 1] // cells
@@ -224,7 +225,7 @@ class Rows:
         return held
 
     def explained(self, maps: Array64, among: npt.NDArray[np.bool_]) -> float:
-        """Return the share of the brightness differences of some rows (of all, if none) that `maps` take away."""
+        """Return the share of the brightness differences of some rows (default all) that `maps` explain."""
         trust = self.trust if not among.any() else self.trust * among
         before, after = (np.abs(one.mean(axis=1)) for one in (self.wanted, self.wanted - self.gather(maps)))
         total = float((trust * before).sum())
@@ -239,14 +240,14 @@ class Rows:
 def solve_local(
     links: List[Link], curves: Array64, radius_frames: float, lattice: Lattice, least: float
 ) -> LocalGains:
-    """Return the stops that remove what `curves` (`(count, 10, 3)` over `basis.terms`) leave.
+    """Return the stops that remove what `curves` (`(count, 10, 3)` over `colour_terms.terms`) leave.
 
     Args:
         links: matched pairs of frames, in any order.
         curves: the window's corrections so far.
-        radius_frames: what changes more slowly than about this is kept.
-        lattice: where gains are found.
-        least: share of the differences that must be explained to be of use; far below it the first round is the last.
+        radius_frames: changes slower than about this are kept.
+        lattice: the cells.
+        least: share of the differences that must be explained to be useful; far below it only one round is made.
     """
     count = len(curves)
     rows = rows_of(links, curves, lattice)
@@ -256,7 +257,7 @@ def solve_local(
     stiff, slow = 1 / lattice.smooth_stops**2, slow_part(count, radius_frames)
     held_out, explained, fast = rows.held_out(), 0.0, maps
     for round_ in range(ROUNDS):
-        # The first round trusts all samples alike: what flickers most would look like a misfit.
+        # The first round weights all samples alike, because the strongest flicker would look like outliers.
         left = rows.wanted - rows.gather(maps) if round_ else np.zeros_like(rows.wanted)
         weights = rows.weights(left)
         if not round_:
@@ -271,13 +272,13 @@ def solve_local(
         fast = maps - np.tensordot(slow, maps, 1)
         if not round_:
             explained = rows.explained(fast, held_out)
-        if explained < least / 2:  # better weights do not double it
+        if explained < least / 2:  # better weights would not double it
             break
     return LocalGains(fast, explained)
 
 
 def rows_of(links: List[Link], curves: Array64, lattice: Lattice) -> Rows:
-    """Return the rows of all links, with what the curves leave as the wanted stops."""
+    """Return the rows of all links, with the residual of the curves as the target."""
     samples = joined(links, curves, lattice.every)
     ends = corners(samples.at, samples.later, lattice), corners(samples.earlier_at, samples.earlier, lattice)
     first = np.stack([cells for cells, _ in ends], axis=1)
@@ -321,7 +322,7 @@ def _conjugate_gradients(
 
 
 def weighted_median(values: Array64, weight: Array64) -> float:
-    """Return the value below which half of the weight lies."""
+    """Return the weighted median."""
     order = np.argsort(values)
     running = np.cumsum(weight[order])
     return float(values[order][min(int(np.searchsorted(running, running[-1] / 2)), len(values) - 1)])

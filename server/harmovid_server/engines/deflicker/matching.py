@@ -1,6 +1,6 @@
-"""Samples of two frames that show the same thing, with the trust they deserve.
+"""Samples of two frames that show the same point, with weights.
 
-samples = match(later, earlier, motion)            # matched log2 colours, their places and weights
+samples = match(later, earlier, motion)            # matched log2 colours, positions and weights
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS
 from harmovid_server.engines.deflicker.features import HIGH_STOPS, LOW_STOPS, FrameFeatures
 from harmovid_server.engines.deflicker.motion import Motion
 
-# A match is trusted less the further forward and backward flow disagree, halved at about this distance.
+# The more forward and backward flow disagree, the lower the weight of a match; about half at this distance.
 DISAGREEMENT_PX = 1.0
-# Flow is about this exact, so a steep gradient makes a match uncertain by gradient times this.
+# Accuracy of the flow: a match at a gradient is uncertain by the gradient times this.
 FLOW_ERROR_PX = 0.2
 NOISE_STOPS = 0.04
 SAMPLES = 1600
 CLIPPED_LOW, CLIPPED_HIGH = LOW_STOPS + 0.5, HIGH_STOPS - 0.01
-"""Beyond these, around a frame's level, light may have been clipped and is not compared."""
+"""Beyond these limits around a frame's level, light may have been clipped and is not compared."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PairSamples:
 
     Attributes:
         later, earlier: `(n, 3)` float64 log2 colours in the later and in the earlier frame.
-        later_at, earlier_at: `(n, 2)` float32, the samples' places, 0..1 over width and height.
+        later_at, earlier_at: `(n, 2)` float32, the samples' positions, 0..1 over width and height.
         weight: `(n,)` float64, inverse variance in 1/stops^2 times trust.
         trust: 0..1, the share of the picture that was matched.
     """
@@ -46,7 +46,7 @@ class PairSamples:
 
 @dataclass(frozen=True)
 class Link:
-    """Two frames of a window, by index, and what was matched between them; `later > earlier`."""
+    """Two frames of a window, by index, and their matched samples; `later > earlier`."""
 
     later: int
     earlier: int
@@ -73,7 +73,7 @@ def match(later: FrameFeatures, earlier: FrameFeatures, motion: Motion) -> PairS
 
 
 def _samples(sums: Float64, later: FrameFeatures, step: int) -> PairSamples:
-    """Return the blocks that hold anything, as samples: fewer and steadier than single pixels."""
+    """Return the non-empty blocks as samples, which are fewer and less noisy than pixels."""
     height, width = later.plain.shape
     stride = float(kernels.stride_of(step))
     found = sums[sums[:, 0] > 0]
@@ -99,5 +99,5 @@ def thinned(samples: PairSamples, count: int) -> PairSamples:
 
 
 def shifted(samples: PairSamples, stops: float) -> PairSamples:
-    """Return the samples with `stops` taken off all colours."""
+    """Return the samples with `stops` subtracted from all colours."""
     return replace(samples, later=samples.later - stops, earlier=samples.earlier - stops)

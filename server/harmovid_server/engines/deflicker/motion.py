@@ -1,10 +1,10 @@
-"""How things move between two frames: optical flow that does not see flicker, and how alike the frames are after it.
+"""Motion between two frames: optical flow that is insensitive to flicker, and similarity after motion compensation.
 
-    motion = follow(later, earlier, before=last)     # neighbours: a pan goes on as it went
+    motion = follow(later, earlier, before=last)     # neighbours: starts from the last motion
     motion = follow_far(later, earlier, guess)       # further apart: from motion found over shorter gaps
 
-Flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), run on luma whose
-exposure and local contrast have been taken out, so that a change of light is not mistaken for motion.
+The flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), run on luma
+without exposure and local contrast, so that a change of light is not mistaken for motion.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from harmovid_server.engines.deflicker.features import Bytes, FrameFeatures
 
 COARSE = 4
 COARSE_LEVEL = 2
-"""Of the pyramid, at which the motion of a whole picture is fine enough."""
+"""Finest level of the pyramid that is needed for a whole picture."""
 SMALLEST_PX, PATCH_PX = 12, 8
-"""Sides that OpenCV's dense inverse search needs: on the whole, and in its finest level. It refuses what is smaller, or
-crashes on strips of 20 x 300 (opencv-python 5.0.0)."""
+"""Smallest sides for OpenCV's dense inverse search: of the picture, and of its finest level. It refuses smaller ones,
+or crashes on strips of 20 x 300 (opencv-python 5.0.0)."""
 SMALL_REGION = 0.5
-"""A measured region smaller than this share of the picture moves with its subject."""
+"""In a measured region smaller than this share of the picture, the subject's motion is searched."""
 MARGIN_PX = 32
-"""Around a small region, in which its motion is looked for."""
+"""Margin around a small region in which its motion is searched."""
 CUT_LIKENESS = 0.4
-"""Below this correlation of a picture with its predecessor, moved along the flow, the two are different shots."""
+"""If the correlation of a motion-compensated picture with its predecessor is below this, they are different shots."""
 THUMBNAIL, SAME_STOPS = (16, 9), 0.25
-"""Two pictures that differ by less than this anywhere on so small a scale, exposure aside, are of one shot."""
+"""Two pictures that differ by less than this everywhere at that small size, apart from exposure, are of one shot."""
 LOST_LIKENESS = 0.8
-"""Below this the camera may have moved further than flow reaches: it starts anew from a guess."""
+"""Below this similarity the camera may have moved further than flow can find, so it starts again from a guess."""
 LEAST_OVERLAP = 0.4
-"""Of two pictures that a camera's move is looked for in, as a share of one."""
+"""Smallest overlap of two pictures in the search for a camera move, as a share of the picture."""
 
 _FINDERS = local()
-_SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-flow")  # OpenCV works beside Python
+_SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-flow")  # OpenCV releases Python's lock
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Flow:
     back: Float32
 
     def then(self, further: Flow) -> Flow:
-        """Return the motion over this gap and then over `further`, which leaves from this one's earlier end."""
+        """Return the motion over this gap followed by `further`, which begins at this one's earlier frame."""
         quarter = np.float32(1 / COARSE)
         forth = cast(Float32, self.forth + _warp(further.forth, self.forth * quarter))
         back = cast(Float32, further.back + _warp(self.back, further.back * quarter))
@@ -61,8 +61,8 @@ class Flow:
 
 @dataclass(frozen=True)
 class Motion:
-    """Motion of every pixel: `forth` and `back` `(h, w, 2)` in proxy pixels, and -1..1 how alike the whole pictures are
-    after it, light taken out."""
+    """Motion of every pixel: `forth` and `back` `(h, w, 2)` in proxy pixels, and the similarity -1..1 of the whole
+    pictures after compensation, apart from light."""
 
     forth: Float32
     back: Float32
@@ -82,7 +82,7 @@ class Motion:
 
 
 def at_rest(features: FrameFeatures) -> Motion:
-    """Return no motion (time-lapse: what moves is too fast to be followed)."""
+    """Return zero motion (in a time-lapse things move too fast to be tracked)."""
     nothing = np.zeros((*features.plain.shape, 2), np.float32)
     return Motion(nothing, nothing)
 
@@ -90,10 +90,10 @@ def at_rest(features: FrameFeatures) -> Motion:
 def follow_far(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow] = None) -> Motion:
     """Return the motion from the later to the earlier frame, and back.
 
-    Where only a small region is measured, motion is found in its surroundings alone, and finer.
+    If only a small region is measured, motion is searched only around it, at a finer level.
 
     Args:
-        guess: motion found over shorter gaps; far motion is found from there only.
+        guess: motion found over shorter gaps, from which the search starts.
     """
     height, width = later.plain.shape
     rows, columns = _region(later, earlier)
@@ -115,7 +115,7 @@ def follow_far(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flo
 
 
 def _region(later: FrameFeatures, earlier: FrameFeatures) -> Tuple[slice, slice]:
-    """Return the rows and columns in which motion is looked for: all, or those around a small measured region."""
+    """Return the rows and columns in which motion is searched: all, or those around a small measured region."""
     height, width = later.plain.shape
     whole = slice(0, height), slice(0, width)
     if float(later.weight.mean()) > SMALL_REGION:
@@ -138,7 +138,7 @@ def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
             cast(Any, cv2.copyMakeBorder(each, *edges, cv2.BORDER_REPLICATE))
             for each in (first, second, start)
         )
-    # DIS keeps buffers: one of each kind for each thread.
+    # DIS keeps buffers, so there is one object per thread.
     finders: Dict[int, Any] = _FINDERS.__dict__.setdefault("by_level", {})
     if finest not in finders:
         finders[finest] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -149,15 +149,17 @@ def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
 def follow(
     later: FrameFeatures, earlier: FrameFeatures, before: Optional[Flow] = None, enough: float = LOST_LIKENESS
 ) -> Motion:
-    """Return the motion between neighbours as `follow_far`, and how alike the whole pictures are after it.
+    """Return the motion between neighbours like `follow_far`, and the similarity of the whole pictures after it.
 
     Args:
         later: the later frame.
         earlier: the earlier frame.
-        before: the last neighbours' motion: a pan goes on.
-        enough: likeness from which on no other start is tried.
+        before: the motion between the last neighbours, since a pan continues.
+        enough: similarity at which no other start is tried.
     """
-    if float(later.weight.mean()) <= SMALL_REGION:  # its motion is not the camera's: only cuts are asked for
+    if (
+        float(later.weight.mean()) <= SMALL_REGION
+    ):  # its motion is not the camera's: only the detection of cuts needs it
         whole = follow(_whole(later), _whole(earlier), enough=CUT_LIKENESS)
         return replace(follow_far(later, earlier), likeness=whole.likeness)
     found = _judged(later, earlier, None)
@@ -173,7 +175,7 @@ def follow(
 
 
 def _looks_the_same(later: FrameFeatures, earlier: FrameFeatures) -> bool:
-    """Whether two frames are one picture without detail (card, sky, fog), of which noise alone is unlike."""
+    """Whether two frames show the same picture without detail (card, sky, fog) and differ in noise only."""
     small = (
         cv2.resize(each.logs.mean(axis=2), THUMBNAIL, interpolation=cv2.INTER_AREA) - each.level
         for each in (later, earlier)
@@ -186,16 +188,16 @@ def _whole(features: FrameFeatures) -> FrameFeatures:
 
 
 def _judged(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow]) -> Motion:
-    """Return the motion with its likeness, the less of both ways."""
+    """Return the motion with its similarity, the lower one of both directions."""
     found = follow_far(later, earlier, guess)
     forth = kernels.likeness(later.plain, earlier.plain, found.forth)
     return replace(found, likeness=min(forth, kernels.likeness(earlier.plain, later.plain, found.back)))
 
 
 def _camera_move(later: FrameFeatures, earlier: FrameFeatures) -> Flow:
-    """Return the one shift of the whole picture that makes what both frames show most alike.
+    """Return the shift of the whole picture after which both frames are most similar.
 
-    Correlation at every shift of the pictures at a quarter of their size, divided by the energy of what overlaps.
+    The correlation at every shift, at a quarter of the size, divided by the energy of the overlap.
     """
     height, width = later.plain.shape
     size = (max(width // COARSE, 1), max(height // COARSE, 1))

@@ -1,9 +1,9 @@
-"""Changes of light that are meant: fades, dissolves, and steps that stay.
+"""Intended changes of light: fades, dissolves, and lasting steps.
 
-own = own_changes(trajectory)       # (T,) what to keep, to be taken off before flicker is told from slow change
+own = own_changes(trajectory)       # (T,) changes to keep, subtracted before flicker and slow change are separated
 
-A model of slow change would bend at the ends of a fade and round off a step. Both are found by what flicker does not
-do: it does not rise for many frames in a row to a level that stays, and its level before and after is the same.
+A model of slow change would bend at the ends of a fade and round off a step. Both are detected by what flicker does not
+do: it does not rise for many frames in a row to a lasting level, and its level before and after is the same.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 from harmovid_server.engines.deflicker.colour_terms import Array64
 
 RUN_FRAMES = 7
-"""As many values that rise (or fall) one after the other are no chance: of white flicker one in 2,500 does."""
+"""So many values that rise (or fall) in a row are not chance: in white-noise flicker one run in 2,500 is that long."""
 STILL_STOPS = 0.002
-"""Steps up to this size are none: the measurement's own."""
+"""Steps up to this size are ignored as measurement error."""
 STAYS = 0.2
-"""A fade starts and ends at the levels around it, within this share of its size; a sawtooth's ramp does not."""
+"""A fade starts and ends at the levels around it, within this share of its size; a sawtooth does not."""
 AROUND_FRAMES, FEWEST_AROUND = 8, 3
-"""Frames before and after a change that tell its levels, and how few of them do."""
+"""Number of frames before and after a change that give its levels, and the minimum."""
 WIDTHS = (0, 1, 2, 3, 4, 8, 12, 16, 24, 32, 40, 48)
-"""Frames that a step may be on its way: lights that go on, iris pulls, and fades that flicker."""
+"""Durations of a step that are tried, in frames: lights that go on, iris pulls, and fades that flicker."""
 SMOOTHED_FROM = 8
-"""A change on its way for so many frames is smoothed: its flicker is none of it."""
+"""A change that lasts at least so many frames is smoothed, so that it does not include flicker."""
 STEP_SIGMAS, SMALLEST_STEP_STOPS = 4.0, 0.05
-"""A step is as many times larger than the flicker around it, and at least so large."""
+"""A step must be this many times larger than the flicker around it, and at least this large."""
 NOISE_STOPS = 0.004
 MOST_STEPS = 8
 SIMILAR = 0.85
-"""Of steps that are about as large as the largest, the one that leaves least is taken."""
+"""Of the steps at least this close to the largest, the one with the smallest residual is chosen."""
 
 
 def own_changes(trajectory: Array64) -> Array64:
@@ -63,7 +63,7 @@ def _fades(trajectory: Array64) -> Array64:
 
 
 def _runs(trajectory: Array64) -> List[Tuple[int, int]]:
-    """Return the first and last frame of each run that rises or falls all the way."""
+    """Return the first and last frame of each monotonic run."""
     steps = np.diff(trajectory)
     signs = np.where(np.abs(steps) > STILL_STOPS, np.sign(steps), 0)
     runs, start = [], 0
@@ -76,14 +76,14 @@ def _runs(trajectory: Array64) -> List[Tuple[int, int]]:
 
 
 def _largest_step(trajectory: Array64) -> Optional[Array64]:
-    """Return the change between two levels that stands out most from the flicker around it, None where none does."""
+    """Return the change between two levels that is largest relative to the flicker around it, or None."""
     count = len(trajectory)
     if np.ptp(trajectory) < SMALLEST_STEP_STOPS or count < 2 * FEWEST_AROUND:
         return None
     before, before_noise = _levels(trajectory[::-1])
-    before, before_noise = before[::-1], before_noise[::-1]  # of the frames up to and with each
+    before, before_noise = before[::-1], before_noise[::-1]  # of the frames up to and including each
     after, after_noise = _levels(trajectory)  # of the frames from each on
-    # A few frames can be alike by chance: the flicker is also that of the whole shot.
+    # A few frames can be similar by chance, so the flicker of the whole shot counts, too.
     common = max(NOISE_STOPS, float(np.median(np.abs(np.diff(trajectory)))))
     candidates = []
     for width in (width for width in WIDTHS if count - width >= 2 * FEWEST_AROUND):
@@ -105,7 +105,7 @@ def _largest_step(trajectory: Array64) -> Optional[Array64]:
 
 
 def _levels(trajectory: Array64) -> Tuple[Array64, Array64]:
-    """Return the median of the frames from each frame on, and how far they are from it."""
+    """Return the median of the frames from each frame on, and their deviation from it."""
     padded = np.concatenate([trajectory, np.full(AROUND_FRAMES - 1, np.nan)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, AROUND_FRAMES)
     level = np.nanmedian(windows, axis=1)
@@ -114,12 +114,12 @@ def _levels(trajectory: Array64) -> Tuple[Array64, Array64]:
 
 
 def _step(trajectory: Array64, first: int, width: int, low: float, high: float) -> Array64:
-    """Return the change from one level to another that begins at frame `first` and is on its way for `width` frames."""
+    """Return the change from one level to another that begins at frame `first` and lasts `width` frames."""
     step = np.zeros(len(trajectory))
     step[first + width :] = high - low
     way = trajectory[first : first + width]
     if width >= SMOOTHED_FROM:
-        # A parabola through both ends: what flickers around it is none of the change.
+        # A parabola through both ends, so that the change does not include flicker.
         at = np.arange(1, width + 1) / (width + 1)
         line, bow = low + (high - low) * at, at * (1 - at)
         way = line + bow * float(bow @ (way - line)) / float(bow @ bow)
@@ -128,6 +128,6 @@ def _step(trajectory: Array64, first: int, width: int, low: float, high: float) 
 
 
 def _left(trajectory: Array64, step: Array64) -> float:
-    """Return how rough a trajectory is without the step; frames on the way cost a little, as they fit by themselves."""
+    """Return the roughness of a trajectory without the step, plus a small cost per frame of it, since those always fit."""
     moving = np.count_nonzero(np.diff(step))
     return float(np.abs(np.diff(trajectory - step)).sum()) + NOISE_STOPS * moving

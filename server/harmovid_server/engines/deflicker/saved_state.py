@@ -1,4 +1,4 @@
-"""What a session keeps as named arrays, and back: what a checkpoint holds of it. Exact both ways."""
+"""Conversion of a session's data to named arrays for a checkpoint, and back, without loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harmovid_server.engines.deflicker.matching import PairSamples
 from harmovid_server.engines.deflicker.motion import Flow
 
 GAPS = (1, 2, 4, 8)
-"""Frames that are matched with each frame: so many before it."""
+"""Each frame is matched with the frames this many before it."""
 
 _PLANES = ("logs", "plain", "weight", "slope")
 
@@ -39,7 +39,7 @@ def pack_frame(name: str, frame: TrackedFrame) -> Dict[str, Any]:
 
 
 def unpack_frame(name: str, state: State) -> Optional[TrackedFrame]:
-    """Return the frame that `pack_frame` put under `name`, or None where there is none."""
+    """Return the frame that `pack_frame` stored under `name`, or None if there is none."""
     if f"{name}.facts" not in state:
         return None
     facts = [float(value) for value in _array(state, f"{name}.facts")]
@@ -68,7 +68,7 @@ def unpack_frames(name: str, state: State) -> List[TrackedFrame]:
 
 
 def pack_correction(name: str, found: Correction) -> Dict[str, Any]:
-    """Return the entries of a state that hold what a window says under `name`."""
+    """Return the entries of a state that hold a correction under `name`."""
     state: Dict[str, Any] = {f"{name}.curves": found.curves, f"{name}.shift": found.shift}
     state.update({f"{name}.map.{kind}": one for kind, one in found.maps.items()})
     if found.trajectories is not None:
@@ -77,7 +77,7 @@ def pack_correction(name: str, found: Correction) -> Dict[str, Any]:
 
 
 def unpack_correction(name: str, state: State) -> Optional[Correction]:
-    """Return what `pack_correction` put under `name`, or None where there is nothing."""
+    """Return the correction that `pack_correction` stored under `name`, or None if there is none."""
     if f"{name}.curves" not in state:
         return None
     start = f"{name}.map."
@@ -97,7 +97,7 @@ def pack_features(name: str, features: FrameFeatures) -> Dict[str, Any]:
 
 
 def unpack_features(name: str, state: State) -> Optional[FrameFeatures]:
-    """Return the features that `pack_features` put under `name`, or None where there are none."""
+    """Return the features that `pack_features` stored under `name`, or None if there are none."""
     if f"{name}.facts" not in state:
         return None
     number, x0, y0, x1, y1 = (int(value) for value in _array(state, f"{name}.facts"))
@@ -112,6 +112,6 @@ def pack_flows(name: str, flows: Dict[int, Flow]) -> Dict[str, Any]:
 
 
 def unpack_flows(name: str, state: State) -> Dict[int, Flow]:
-    """Return the flows that `pack_flows` put under `name`; none where there are none."""
+    """Return the flows that `pack_flows` stored under `name`; an empty dict if there are none."""
     found = {gap: _array(state, f"{name}.{gap}") for gap in GAPS if f"{name}.{gap}" in state}
     return {gap: Flow(forth, back) for gap, (forth, back) in found.items()}

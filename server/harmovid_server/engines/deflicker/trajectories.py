@@ -1,13 +1,13 @@
-"""What of a measured change is flicker and what is the shot's own: the model of time.
+"""The model over time: separates flicker from the shot's own changes.
 
-Fades and steps are taken off first (`own_changes`). What is left of every coefficient of the measured light is a sum of
-three parts: flicker (independent from frame to frame), a slow walk (clouds, iris, the picture's own content) and a
-steady drift (sunset). Their sizes are found per window by maximum likelihood among `WALKS` x `DRIFTS`, with a prior for
-the walks that natural shots have: a few frames of strong flicker look like a walk by chance, and believing that costs
-more than anything else. A few frames that stand out (flashes, dropped exposures) do not move the others.
+Fades and steps are subtracted first (`own_changes`). The rest of every coefficient of the measured light is modelled as
+the sum of flicker (independent from frame to frame), a random walk (clouds, iris, the picture's own content) and a
+steady drift (sunset). Their sizes are estimated per window by maximum likelihood among `WALKS` x `DRIFTS`, with a prior
+for the walks of natural shots: a few frames of strong flicker can look like a walk by chance, and that error costs
+most. A few outlier frames (flashes, dropped exposures) do not move the others.
 
-`covariances(T)` holds, for each pair of ratios to the flicker's size, the inverse of the covariance of `T` frames; the
-flicker in a measured trajectory `x` is then `inverse @ x` (Gaussian regression).
+`covariances(T)` returns, for each pair of ratios to the flicker's size, the inverse of the covariance of `T` frames;
+the flicker in a measured trajectory `x` is then `inverse @ x` (Gaussian regression).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from harmovid_server.engines.deflicker.own_changes import own_changes
 
 WALKS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 DRIFTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)
-"""Standard deviation per frame of the slow walk, and of the change of drift, as ratios to the flicker's."""
+"""Standard deviation per frame of the random walk, and of the change of drift, relative to the flicker's."""
 LEVEL = 30.0
-"""The trajectory's level is unknown: this many times the flicker's size."""
+"""Prior standard deviation of the trajectory's level, relative to the flicker's size."""
 START_DRIFT = 5.0
-"""The drift at the start is unknown: this many times its change per frame."""
+"""Prior standard deviation of the drift at the start, relative to its change per frame."""
 DRIFT_COST = 4.0
-"""Log likelihood that a drift must bring before it is believed."""
+"""Gain in log likelihood that a drift must give to be accepted."""
 PRIOR_WEIGHT = 3.0
 SMALLEST_STOPS = 1e-4
 
 Part = Tuple[int, int]
-"""A coefficient: number of its (orthonormal) term, number of its output (0 brightness, 1 and 2 colour)."""
+"""A coefficient: index of its (orthonormal) term, index of its output (0 brightness, 1 and 2 colour)."""
 
 GROUPS: Tuple[Tuple[Tuple[Part, ...], float], ...] = (
     (((0, 0),), 0.12),
@@ -42,21 +42,21 @@ GROUPS: Tuple[Tuple[Tuple[Part, ...], float], ...] = (
     (tuple((k, 0) for k in range(1, 10)), 0.03),
     (tuple((k, o) for k in range(1, 10) for o in (1, 2)), 0.02),
 )
-"""Coefficients that share their ratios, with the walk that natural shots show in a frame, as a share of what their
-links leave unexplained: where nothing fits well (a dancer who turns in the light) the light of the whole runs as well.
-Measured on parts of clean clips that were not used for choosing anything else: gain, colour, contrast, all else."""
+"""Groups of coefficients with the same ratios, each with the walk per frame of natural shots relative to the residual
+of their links: if matches fit badly (a dancer who turns in the light), the shot's own light changes more, too. Measured
+on parts of clean clips that were used for nothing else. The groups are gain, colour, contrast, and all others."""
 NATURAL_DRIFT = 0.15
 """The natural change of drift per frame, as a share of the natural walk."""
 SMALLEST_WALK_STOPS = 1e-4
 OWN_TERMS = 4
-"""Fades and steps change gain, colour and contrast: the first so many terms."""
+"""Fades and steps change gain, colour and contrast, which are this many first terms."""
 OUTLIER, ROBUST_ROUNDS = 3.0, 6
-"""A frame that is so many times further from the slow change than frames commonly are tells little of it."""
+"""A frame that is this many times further from the slow change than usual gets a low weight."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """How trajectories run.
+    """The model of trajectories over time.
 
     Attributes:
         flicker: its size in stops, `(10, 3)`.
@@ -91,7 +91,7 @@ def covariances(count: int) -> Tuple[Array64, Array64]:
 
 
 def expected(count: int) -> Model:
-    """Return a model that holds little back, for a first look at the trajectories of `count` frames."""
+    """Return a model with little damping, for the first rounds with `count` frames."""
     flicker = np.full((10, 3), 0.04)
     flicker[0], flicker[1] = (0.3, 0.1, 0.1), (0.1, 0.05, 0.05)
     return Model(flicker, np.repeat(covariances(count)[0][3, 2][None], len(GROUPS), axis=0))
@@ -102,8 +102,8 @@ def likeliest(found: Array64, radius_frames: float, residual_stops: float) -> Mo
 
     Args:
         found: coefficients over orthonormal terms, in stops, outputs brightness and two colours.
-        radius_frames: 0 finds the walk; else changes slower than about this are the shot's own.
-        residual_stops: what a typical link leaves unexplained.
+        radius_frames: changes slower than about this are the shot's own; 0 estimates the walk.
+        residual_stops: residual of a typical link.
     """
     count = len(found)
     inverse, logdet = covariances(count)
@@ -129,7 +129,7 @@ def likeliest(found: Array64, radius_frames: float, residual_stops: float) -> Mo
 def _allowed(radius_frames: float) -> List[int]:
     if radius_frames <= 0:
         return list(range(len(WALKS)))
-    # A walk of ratio q is followed with exponential windows of 1 / q frames to either side.
+    # A walk of ratio q is smoothed with exponential windows of 1 / q frames to either side.
     return [int(np.abs(np.log(np.maximum(WALKS, 1e-3)) + np.log(radius_frames)).argmin())]
 
 
@@ -163,7 +163,7 @@ def flicker_of(found: Array64, radius_frames: float, residual_stops: float) -> A
 
 
 def _robust_flicker(trajectory: Array64, slow: Array64) -> Array64:
-    """Return the flicker of one trajectory `(T,)`; the slow change is what most frames have, whatever a few do.
+    """Return the flicker of one trajectory `(T,)`; the slow change is robust against a few outlier frames.
 
     Args:
         trajectory: in stops.

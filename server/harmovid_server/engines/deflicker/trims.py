@@ -1,4 +1,4 @@
-"""Per-frame trims: what a colorist adds by hand, in stops, as text that any host can carry.
+"""Trims: a colorist's own corrections per frame, in stops, as text.
 
 parse_trims("1001:+0.2, 1010-1014:-0.05")     # {1001: 0.2, 1010: -0.05, ...}
 """
@@ -17,12 +17,12 @@ FORM = (
     r"\s*|(\s*\d{1,9}(-\d{1,9})?\s*:\s*[+-]?0*([0-7](\.\d*)?|8(\.0*)?)\s*,)*"
     r"\s*\d{1,9}(-\d{1,9})?\s*:\s*[+-]?0*([0-7](\.\d*)?|8(\.0*)?)\s*"
 )
-"""What an option's text has to look like; hosts check it before a job is sent."""
+"""Pattern of the option's text; hosts check it before a job is sent."""
 _ONE = re.compile(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*:\s*([+-]?\d+(?:\.\d*)?)\s*\Z")
 
 
 def parse_trims(text: str) -> Dict[int, float]:
-    """Return stops by frame number; of two entries for a frame the later one counts.
+    """Return stops by frame number; if a frame has several entries, the last one counts.
 
     Raises:
         OptionError: the text is not of the form `frame:stops, first-last:stops`.

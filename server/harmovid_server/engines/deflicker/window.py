@@ -1,7 +1,7 @@
-"""What a window of frames flickers by, and what is believed of it: colours first, then bands, then patches.
+"""Solves a window of frames: global curves first, then bands, then patches, and decides which to apply.
 
-Each kind is solved on what the kinds before it left, and taken out in proportion to the evidence: below a size that
-steady shots show by themselves nothing is touched, and a shot with nothing to take out comes back as it was.
+Each kind is solved on the residual of those before, and applied in proportion to the evidence: below the size that
+steady shots show, nothing is applied, and a shot without flicker stays unchanged.
 """
 
 from __future__ import annotations
@@ -45,48 +45,48 @@ CAUSES: Mapping[str, Tuple[str, ...]] = {
     "harmonization": (CURVES, PATCH_KIND),
     "timelapse": (CURVES, PATCH_KIND),
 }
-"""What each mode looks for. `timelapse` takes things that move for misfits instead of following them."""
+"""What each mode looks for. `timelapse` treats moving things as outliers instead of tracking them."""
 
 NOTHING_TO_COMPARE = "nothing to compare with"
 SAID = {CURVES: "exposure and colour", BAND_KIND: "rolling bands", PATCH_KIND: "local light"}
 
-# Flicker below the first size (stops, over a window) is called nothing, from the second on it is taken out fully.
+# Flicker below the first size (stops, over a window) is ignored, from the second on it is removed completely.
 GATES: Mapping[str, Tuple[float, float]] = {
     CURVES: (0.02, 0.04),
     BAND_KIND: (0.06, 0.1),
     PATCH_KIND: (0.03, 0.06),
 }
 FAINT = (0.005, 0.01)
-"""The same of curves where a whole picture is measured and no bands roll: steady ones show 0.0025 at most, steady small
-foregrounds up to 0.015; under bands, curves take 0.02 of what is the bands'."""
+"""The same for curves if the whole picture is measured and there are no bands: steady pictures show 0.0025 at most,
+steady small foregrounds up to 0.015; with bands, curves imitate them with up to 0.02."""
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
 WAVE_BONUS = 0.8
-"""A wave that explains this share of what free profiles explain is believed before them: it cannot follow noise."""
+"""A wave that explains this share of what free profiles explain is preferred to them, since it cannot fit noise."""
 WAVE_SHARE = 0.3
-"""Profiles of which an even wave explains less than this share are no bands: light that flickers on a tall subject."""
+"""If an even wave explains less than this share of the profiles, they are not bands but light on a tall subject."""
 DEFAULT_PLACE_RADIUS_FRAMES = 12
 COLOURS = 1000
-"""About how many of a window's colours are enough to tell what is typical of it."""
+"""Approximate number of typical colours kept of a window."""
 LOCAL_SCALE_STOPS, LOCAL_RATIO = 0.08, 0.7
-"""A gain with waves over the picture is tried where links leave more than the first, and believed where it leaves less
-than the second of that: then light flickers in places, and curves would only imitate it."""
+"""A gain with waves over the picture is tried if the residual exceeds the first, and preferred if it leaves less than
+the second times that: then flicker is local, and curves would only imitate it."""
 GAIN = 1
-"""Terms of a gain."""
+"""Number of terms of a gain."""
 INVERSE_STEPS = 4
 MOST_STOPS = 4.0
-"""No correction is larger: beyond it the inverse of a slow change is a runaway."""
+"""Limit of a correction; beyond it the inversion of a slow change diverges."""
 EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.22, 0.33)}
-"""Share of the samples' differences that places must explain to be believed at all, and fully. On real footage bands
-explain 0.7 and more of them; motion that was lost on a small foreground never more than 0.25."""
+"""Share of the samples' differences that a local correction must explain to be applied at all, and completely. On real
+footage bands explain 0.7 and more; lost motion on a small foreground never more than 0.25."""
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """The engine's options that a window needs: amounts 0..1, radius in frames (0: found from the shot), mode.
+    """The engine's options that a window needs: amounts 0..1, radius in frames (0: estimated from the shot), mode.
 
-    `hold` is the share 0..1 of the shot's own slow change that is taken out too, `reference` a frame that gives the
-    level; `follow` whether moving things are followed.
+    `hold` is the share 0..1 of the shot's own slow change that is removed too, `reference` a frame that gives the
+    level, `follow` whether motion is tracked.
     """
 
     luma: float
@@ -100,19 +100,19 @@ class Amounts:
 
     @property
     def holds(self) -> bool:
-        """Whether more is asked for than taking out flicker: a level."""
+        """Whether a level is to be held, in addition to removing flicker."""
         return self.hold > 0 or self.reference is not None
 
 
 def nothing(count: int) -> Correction:
-    """Return what leaves `count` frames as they are."""
+    """Return a correction that leaves `count` frames unchanged."""
     maps = {kind: np.zeros((count, grid.rows, grid.columns, 3)) for kind, grid in LATTICES.items()}
     return Correction(np.zeros((count, TERMS, 3)), maps)
 
 
 @dataclass(frozen=True)
 class Solved:
-    """What a window says: corrections of its frames, facts of the decision, and colours that are typical of it."""
+    """The result of a window: corrections of its frames, facts of the decision, and typical colours."""
 
     found: Correction
     report: Dict[str, Any]
@@ -120,7 +120,7 @@ class Solved:
 
 
 def level_of(window: List[TrackedFrame]) -> float:
-    """Return the stops to take off a segment's colours, so that its level is that of a common picture."""
+    """Return the stops to subtract from a segment's colours, so that its level is that of an average picture."""
     return float(np.median([frame.middle for frame in window])) - CENTRE_STOPS
 
 
@@ -129,9 +129,9 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
 
     Args:
         window: all frames that curves are solved over.
-        inner: the first index and the end of the frames that places are solved over.
+        inner: the first index and the end of the frames over which local corrections are solved.
         amounts: the options.
-        shift: stops to take off all colours: the segment's level.
+        shift: the segment's level in stops, subtracted from all colours.
     """
     links = [
         Link(i, i - gap, shifted(samples, shift))
@@ -169,9 +169,9 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
 def _fit(
     window: List[TrackedFrame], links: List[Link], amounts: Amounts, inner: Tuple[int, int], shift: float
 ) -> Fit:
-    """Return the joint fit of curves; of gains alone where light flickers in places or in bands.
+    """Return the joint fit of curves, or of gains alone if flicker is local or in bands.
 
-    Curves would imitate such light, as far as they can, with colours that happen to be in its way.
+    Curves would imitate such flicker through the colours that happen to be there.
     """
     helped = {}
     for i, frame in enumerate(window):
@@ -197,10 +197,10 @@ def _fit(
 
 
 def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
-    """Return the corrections `(count, 10, 3)` that, followed by the slow maps, make the whole ones.
+    """Return the corrections `(count, 10, 3)` that, followed by the slow change, give the whole change.
 
-    Changes of light follow each other, they do not add: where the shot's contrast has slowly fallen by a tenth, the
-    measured trajectory shows flicker a tenth smaller than it is.
+    Changes of light are composed, not added: if the shot's contrast has slowly fallen by a tenth, the measured
+    trajectory shows flicker a tenth smaller than it is.
     """
     design = terms(colours)
     basis = orthonormal(design.T @ design / len(design))
@@ -217,13 +217,13 @@ def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
 
 @dataclass
 class _Taken:
-    """What was found of each kind, in stops, and the share of it that is taken out."""
+    """The size of each kind of flicker, in stops, and the share of it that is removed."""
 
     sizes: Dict[str, float] = field(default_factory=dict)
     shares: Dict[str, float] = field(default_factory=dict)
 
     def note(self, kind: str, size: float, share: float) -> float:
-        """Keep both, and return the share."""
+        """Store both, and return the share."""
         self.sizes[kind], self.shares[kind] = size, share
         return share
 
@@ -239,7 +239,7 @@ class _Taken:
 
 
 def _within(links: List[Link], inner: Tuple[int, int]) -> List[Link]:
-    """Return the links between the inner frames, counted from the first of them."""
+    """Return the links between the inner frames, with indices relative to the first of them."""
     first, end = inner
     return [
         Link(link.later - first, link.earlier - first, link.samples)
@@ -251,9 +251,9 @@ def _within(links: List[Link], inner: Tuple[int, int]) -> List[Link]:
 def _places(
     kind: str, near: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Taken
 ) -> Tuple[Array64, List[Link]]:
-    """Return the maps of one kind of place for all frames of a window, and the links as they are after it.
+    """Return the maps of one kind of local flicker for all frames of a window, and the links with them applied.
 
-    Places are found beside all changes of the whole picture, `curves`: a fade is no light of a place.
+    Local flicker is measured relative to all global changes, `curves`, so a fade does not count.
     """
     first, end = inner
     count, curves = len(curves), curves[first:end]
@@ -261,7 +261,7 @@ def _places(
     places = solve_local(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
     if kind == BAND_KIND:
         places = _waved(places, near, curves)
-    # Bands drift evenly: their size is their own, not that of white flicker.
+    # Bands drift evenly, so their size is not that of white-noise flicker.
     size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
     share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
     if taken.note(kind, size if share else 0.0, share):
@@ -272,7 +272,7 @@ def _places(
 
 
 def _waved(places: LocalGains, near: List[Link], curves: Array64) -> LocalGains:
-    """Return an even wave instead of free profiles where it explains them, and nothing where it explains too little."""
+    """Return an even wave instead of free profiles if it explains them, and 0 stops if it explains too little."""
     wave = find_wave(near, curves, places.maps)
     if wave.explained > WAVE_BONUS * places.explained:
         return LocalGains(wave.profiles(len(curves), BANDS.rows), wave.explained)
@@ -282,7 +282,7 @@ def _waved(places: LocalGains, near: List[Link], curves: Array64) -> LocalGains:
 
 
 def _after(link: Link, gains: Array64, lattice: Lattice) -> Link:
-    """Return a link's samples as they are once `gains` have been applied."""
+    """Return a link with `gains` applied to its samples."""
     samples = link.samples
     later = samples.later + read(gains, samples.later_at, link.later, lattice)
     earlier = samples.earlier + read(gains, samples.earlier_at, link.earlier, lattice)
@@ -294,7 +294,7 @@ def _some(colours: Array64, count: int) -> Array64:
 
 
 def gate(kind: str, size: float) -> float:
-    """Return the share 0..1 of a correction that `size` stops of flicker speak for."""
+    """Return the share 0..1 of a correction to apply for flicker of `size` stops."""
     low, high = GATES[kind]
     return _ramp(size, low, high)
 
@@ -311,9 +311,9 @@ def weighed(curves: Array64, luma: float, chroma: float) -> Array64:
 
 
 def flicker(traces: Array64) -> float:
-    """Return the standard deviation of white flicker that has the second differences of `traces` `(T, ...)`.
+    """Return the standard deviation of white-noise flicker with the same second differences as `traces` `(T, ...)`.
 
-    Slow corrections have next to none: they are drift of the measurement or of the shot, and no flicker.
+    Slow corrections have almost none: they are drift of the measurement or of the shot, not flicker.
     """
     if len(traces) < 3:
         return float(np.sqrt((traces**2).mean()))
