@@ -128,6 +128,6 @@ def _step(trajectory: Array64, first: int, width: int, low: float, high: float) 
 
 
 def _left(trajectory: Array64, step: Array64) -> float:
-    """Return the roughness of a trajectory without the step, plus a small cost per frame of it, since those always fit."""
+    """Return the roughness of a trajectory without the step, plus a small cost per frame of the step."""
     moving = np.count_nonzero(np.diff(step))
     return float(np.abs(np.diff(trajectory - step)).sum()) + NOISE_STOPS * moving
