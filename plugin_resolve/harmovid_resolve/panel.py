@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from harmovid_resolve import batch as batches
 from harmovid_resolve import history, selftest
 from harmovid_resolve.batch import Batch, Outcome, Said
+from harmovid_resolve.calls import act, listed
 from harmovid_resolve.clip import select
 from harmovid_resolve.contract import DESCRIBED, FAILED, Task
 from harmovid_resolve.errors import HostError
@@ -43,8 +44,12 @@ class Panel:
     ) -> None:
         """Take the Resolve and the client process; asks the server for its engines."""
         self._session, self._client = session, client
-        task = Task(folder=_usual_folder()).to_dict()
-        self.values: Dict[str, Any] = {**task, "preset": CUSTOM, "advanced": False, **(values or {})}
+        self.values: Dict[str, Any] = {
+            **Task().to_dict(),
+            "preset": CUSTOM,
+            "advanced": False,
+            **(values or {}),
+        }
         self._engines: List[Dict[str, Any]] = []
         self._line, self._lines, self._history = "Asking the server for its engines.", [""], [""]
         self._share, self._stills = 0.0, ("", "")
@@ -189,6 +194,8 @@ class Panel:
                 self._news.put(partial(self._take_engines, list(event["engines"])))
             elif event.get("event") == FAILED:
                 raise HostError(str(event.get("error", "no answer.")), fix=str(event.get("fix", "")))
+        if not self.values["folder"]:
+            self._news.put(partial(self.set, "folder", _usual_folder(self._session)))
         self._refresh()
 
     def _take_engines(self, found: List[Dict[str, Any]]) -> None:
@@ -304,5 +311,11 @@ class Panel:
                     )
 
 
-def _usual_folder() -> str:
-    return os.path.join(os.path.expanduser("~"), "HarmoVid")
+def _usual_folder(session: Session) -> str:
+    """Return a folder in the first place of Resolve's media storage, the only places it renders into; else at home."""
+    try:
+        found = listed(act(session.resolve, "GetMediaStorage"), "GetMountedVolumeList")
+    except HostError:
+        found = []
+    places = [str(place) for place in found if os.path.isdir(str(place))]
+    return os.path.join(places[0] if places else os.path.expanduser("~"), "HarmoVid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -216,6 +217,17 @@ def test_a_server_that_is_away_leaves_the_panel_usable(film: Film, client: Panel
     panel.set("server", "")
     settled(panel)
     assert OPTION + "radius" in shown(panel)
+    panel.close()
+    assert panel.wait(WAIT_S)
+
+
+def test_the_folder_is_one_that_resolve_renders_into(film: Film, client: PanelClient) -> None:
+    """Without a folder of the user's, one in the first place of Resolve's media storage is proposed."""
+    panel = Panel(film.session(), client)
+    settled(panel)
+    storage = film.session().resolve.GetMediaStorage().GetMountedVolumeList()
+
+    assert shown(panel)["folder"].value == os.path.join(storage[0], "HarmoVid")
     panel.close()
     assert panel.wait(WAIT_S)
 
