@@ -46,7 +46,7 @@ def test_a_user_starts_a_clip(film: Film, tmp_path: Path) -> None:
     ((_, fields),) = [each for each in client.requests if each[0] == "run"]
     assert (fields["strength"], fields["luma"]) == (0.5, 0.5)
     assert fields["options"] == {"local": 0.25}
-    assert (fields["frames"], fields["context"]) == ("1003-1008", "1001-1010")
+    assert (fields["frames"], fields["context"]) == ("1003-1008", "1001-1002,1009-1010")
     assert seen[0] == ["0.5", "0.5"]
     assert seen[1].endswith(" 100 %")
     assert not [window for window in user.windows if window.shown_]
