@@ -148,6 +148,7 @@ class Batch:
         record = versions.load(folder)
         if not record.request:
             raise HostError(f"{record.clip} {record.version} had no frames yet.", fix="Start it anew.")
+        _span(record.wanted)
         self.task, self._at = Task.from_dict(record.task), (1, 1)
         run = OneClip(self, _clip_again(self.session, record))
         return self._ended(run, lambda: run.resume(folder, record))
@@ -227,26 +228,42 @@ class OneClip:
             HostError: the run failed or was cancelled, or the results cannot go back.
         """
         report = self._run(request)
-        missing = versions.missing(request.out, *wanted) if self._task.output != "cdl" else []
+        missing = self._missing(request, wanted)
         if missing:
             return self.ended(PARTLY, _lacks(missing))
+        return self._back(request, wanted, rendered, report)
+
+    def _missing(self, request: RunRequest, wanted: Tuple[int, int]) -> List[int]:
+        """Return the frames that have no whole result; a CDL has no frames."""
+        return versions.missing(request.out, *wanted) if self._task.output != "cdl" else []
+
+    def _back(
+        self, request: RunRequest, wanted: Tuple[int, int], rendered: bool, report: Mapping[str, Any]
+    ) -> Outcome:
+        """Bring back what is whole on the disk."""
         self._warnings += self._returned(request, wanted, rendered, report)
         versions.drop_inputs(self._folder)
         return self.ended(RETURNED, f"{wanted[1] - wanted[0] + 1} frames, {_where(self._task)}.")
 
     def resume(self, folder: str, record: Record) -> Outcome:
-        """Go on with a version that lacks frames.
+        """Go on with a version that lacks frames, or that only did not get back into the project.
 
         The same request is made again, so that the engine sees the whole shot. An interrupted run goes on where it
         stopped; of one that ended, all frames are made again.
 
         Raises:
-            HostError: it cannot be done.
+            HostError: it cannot be done, or there is nothing to do.
         """
-        self._folder, self._record = folder, record
+        wanted = _span(record.wanted)
         rendered = os.path.isdir(versions.input_folder(folder))
         request = RunRequest.from_dict({**record.request, "overwrite": True})
-        return self.finish(request, _span(record.wanted), rendered)
+        complete = self._task.output != "cdl" and not self._missing(request, wanted)
+        if complete and record.state == RETURNED:
+            raise HostError(f"{record.version} of {record.clip} is whole and back already.")
+        self._folder, self._record = folder, record
+        if complete:
+            return self._back(request, wanted, rendered, {})
+        return self.finish(request, wanted, rendered)
 
     def ended(self, state: str, words: str) -> Outcome:
         """Note how it ended and return it."""
@@ -256,10 +273,9 @@ class OneClip:
                 self._save(state=state, message=words)
             except HostError as error:
                 self._warnings.append(str(error))
-            out = self._record.request.get("out", "")
-            if out:
+            if self._record.request:
                 first, last = _span(self._record.wanted)
-                frames = last - first + 1 - len(versions.missing(out, first, last))
+                frames = last - first + 1 - len(versions.missing(self._record.request["out"], first, last))
             else:
                 versions.drop_inputs(self._folder)
         return Outcome(self._clip.name, state, words, self._folder, frames, tuple(self._warnings))

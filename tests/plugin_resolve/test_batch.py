@@ -170,6 +170,28 @@ def test_missing_frames_are_made_again(film: Film) -> None:
     assert versions.load(outcome.folder).state == "returned"
 
 
+def test_what_only_did_not_get_back_is_not_made_again(film: Film) -> None:
+    """Results that are whole on the disk go back without a run; what is back already does not go back twice."""
+    film.host.injector.before = lambda number, name: _fail(film, number, name == "MediaPool.ImportMedia")
+    outcome = film.run(CopyClient(), way="track")[0]
+    assert (outcome.state, outcome.frames) == ("failed", 6)
+    assert "refused ImportMedia" in outcome.text
+    film.host.injector.before = lambda number, name: None
+    film.host.injector.fail_at = None
+    client = CopyClient()
+    again = rerun(film.session(), client, outcome.folder)
+    assert (again.state, client.requests) == ("returned", [])
+    assert len(film.shown()) == 1
+    twice = rerun(film.session(), client, outcome.folder)
+    assert twice.text == "v001 of plate.[1001-1010].exr is whole and back already."
+    assert len(film.shown()) == 1
+
+
+def _fail(film: Film, number: int, here: bool) -> None:
+    if here:
+        film.host.injector.fail_at = number
+
+
 def test_a_result_that_is_damaged_on_the_disk_is_missing(film: Film) -> None:
     """Files count, not events: half a file is made again."""
 
