@@ -1,7 +1,7 @@
-"""From the network's pictures to a lighting field: what it changed, fitted in the plate's own light.
+"""From the network's pictures to a lighting field: a fit of what the network changed, in the plate's own light.
 
-Both pictures have gone through the VAE, the one that was given as well: so what the VAE does to every picture (blur, a
-shift of colour) is in both and cancels out, and no full picture has to be kept while a shot is sampled.
+Both pictures, before and after, have gone through the VAE. So its effects (blur, a shift of colour) are in both and
+cancel out, and no full picture has to be kept while a shot is sampled.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Box = Tuple[int, int, int, int]
 
 GLOBAL, LOCAL, SHARP = "global", "local", "sharp"
 DETAILS = (GLOBAL, LOCAL, SHARP)
-"""How fine a field is: one curve for all; and a grid over place and brightness; and a map for hard shadows."""
+"""Detail of a field: a curve; also a grid over position and brightness; also a map for hard shadows."""
 
 LITTLE_STOPS = 0.005
-"""A field that changes the masked pixels by less, in the root mean square, is none."""
+"""If the RMS change of the masked pixels is below this, the answer is the null field."""
 
 
 def answer(
@@ -32,8 +32,8 @@ def answer(
     """Return the field that turns `before` into `after`, and the facts of the decision.
 
     Args:
-        before, after: `(h, w, 3)` scene-linear, both out of the VAE.
-        weights: `(h, w)` where the field is wanted and can be measured.
+        before, after: `(h, w, 3)` scene-linear, both decoded by the VAE.
+        weights: `(h, w)` where the field is needed and can be measured.
         box: the display window in plate pixels.
         detail: one of `DETAILS`.
     """
@@ -57,7 +57,7 @@ def answer(
 
 
 def _placed(field: LightingField, box: Box) -> LightingField:
-    """Return a field that was fitted in proxy pixels in plate pixels."""
+    """Return a field with its boxes converted from proxy pixels to plate pixels."""
     return LightingField(
         tuple(part if isinstance(part, (Curve, Faded)) else replace(part, box=box) for part in field.parts)
     )

@@ -1,10 +1,10 @@
-"""Pictures to latents and back through the VAE's chunk networks; what a chunk leaves for the next stays on the device.
+"""Pictures to latents and back through the VAE's chunk networks; caches between chunks stay on the device.
 
     stream = Stream(networks, description, encode=True)
     latents = stream.push(pictures)              # one chunk (1, 3, t, H, W): `frames[0]` frames first, then `frames[1]`
 
-A stream holds one clip. Pictures beyond a tile are cut, each tile has a cache of its own, and tiles are blended by
-linear ramps, as training does it (`harmovid_training.models.tiles`).
+A stream is for one clip. Pictures larger than a tile are cut into tiles, each with its own cache; tiles are blended
+with linear ramps, as in training (`harmovid_training.models.tiles`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Stream:
 
     Args:
         networks: role to network.
-        encode: pictures to latents, or latents to pictures.
+        encode: True for pictures to latents, False for latents to pictures.
     """
 
     def __init__(self, networks: Mapping[str, Network], description: Description, *, encode: bool) -> None:
@@ -37,7 +37,7 @@ class Stream:
         self._caches: Dict[int, Cache] = {}
 
     def push(self, chunk: Float32) -> Float32:
-        """Return what becomes of one chunk."""
+        """Return one chunk, encoded or decoded."""
         if self._tiles is None or not self._tiles.needed(chunk):
             return self._run(chunk, 0)
         rows: List[List[Float32]] = []
@@ -56,7 +56,7 @@ class Stream:
 
 
 class _Tiles:
-    """Tiles of one way through the VAE; all sizes in what is cut (pixels to encode, latents to decode)."""
+    """Tiles for one direction of the VAE; sizes are in pixels when encoding, in latents when decoding."""
 
     def __init__(self, description: Description, encode: bool) -> None:
         tile = description.tile
@@ -71,7 +71,7 @@ class _Tiles:
         self._limits = [side - ramp for side, ramp in zip(out, self._ramps)]
 
     def needed(self, whole: Float32) -> bool:
-        """Return whether something is larger than a tile."""
+        """Return whether a picture is larger than a tile."""
         return bool(whole.shape[-2] > self._sides[0] or whole.shape[-1] > self._sides[1])
 
     def cut(self, whole: Float32) -> List[List[Float32]]:
@@ -83,7 +83,7 @@ class _Tiles:
         ]
 
     def blended(self, rows: List[List[Float32]]) -> Float32:
-        """Put processed tiles together. The tiles are changed."""
+        """Put processed tiles together. Modifies the tiles."""
         strips = []
         for number, row in enumerate(rows):
             for place, tile in enumerate(row):

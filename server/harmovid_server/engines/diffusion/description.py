@@ -1,4 +1,4 @@
-"""What a diffusion bundle says of its networks, checked once and with types: `Description.of(folder, manifest)`.
+"""The typed and checked description of a diffusion bundle's networks: `Description.of(folder, manifest)`.
 
 The manifest's `constants` are written by `harmovid_export.bundle`; docs/export.md lists them.
 """
@@ -17,7 +17,7 @@ from harmovid_server.engines.bundles import check_colour, check_roles
 
 COMPOSITE, BACKGROUND = "composite", "background"
 CONDITIONS = {"deflicker": (COMPOSITE,), "harmonize": (COMPOSITE, BACKGROUND)}
-"""Task to the pictures that a network may be conditioned on."""
+"""The pictures on which a network may be conditioned, by task."""
 
 ACESCCT, SRGB = SPACES = ("acescct", "srgb")
 
@@ -26,7 +26,7 @@ CODEC_ROLES = ("encode_first", "encode_next", "decode_first", "decode_next")
 
 @dataclass(frozen=True)
 class Tile:
-    """Tiles of the VAE: height and width in pixels, and which share of them the next tile repeats."""
+    """Tiles of the VAE: height and width in pixels, and the overlap of neighbouring tiles as a share of that."""
 
     size: Tuple[int, int]
     overlap: Tuple[float, float]
@@ -37,19 +37,19 @@ class Description:
     """See the module.
 
     Attributes:
-        channels: of a latent. spatial, temporal: pixels and frames per latent.
-        chunk: a clip has `chunk * N + 1` frames.
+        channels: number per latent. spatial, temporal: pixels and frames per latent.
+        chunk: a clip must have `chunk * N + 1` frames.
         patch: latents per token along time, height, width.
         frames: (first, next) frames of a chunk. latents: the same in latents.
-        conditions: pictures beside the noisy latents, in order; the mask follows.
-        tile: of the VAE; None takes whole pictures.
+        conditions: pictures that are inputs beside the noisy latents, in order; the mask follows.
+        tile: tiles of the VAE; None for whole pictures.
         space: `acescct` (light over the shot's anchor) or `srgb` (display pictures, as in the paper).
-        black, white: model-space codes at -1 and +1 of the VAE's range, of the first.
+        black, white: for `acescct`, the model-space codes at -1 and +1 of the VAE's range.
         positions: see `positions.py`.
         lines: height of the proxies.
         window, overlap: frames of a window, and those it shares with the next.
         trusted: whether the VAE's pictures are right pixel by pixel.
-        scheduler: see `schedule.py`; with `sampler` and `steps` as the model is meant to be used.
+        scheduler: see `schedule.py`; includes the default `sampler` and `steps`.
         presets: name to option values.
     """
 
@@ -78,7 +78,7 @@ class Description:
         """Read a manifest.
 
         Raises:
-            BundleError: another colour encoding, other networks than a diffusion model's, or a number that is missing.
+            BundleError: another colour encoding, networks that are not those of a diffusion model, or a missing number.
         """
         check_colour(folder, manifest, CONTRACT)
         try:
@@ -126,15 +126,15 @@ class Description:
         return roles
 
     def legal_frames(self, count: int) -> int:
-        """Return the smallest legal clip length that holds `count` frames and fills the first chunk."""
+        """Return the smallest valid clip length that holds `count` frames and fills the first chunk."""
         return max(-(-(count - 1) // self.chunk) * self.chunk + 1, self.frames[0])
 
     def latents_of(self, frames: int) -> int:
-        """Return how many latents a legal clip has."""
+        """Return how many latents a clip of valid length has."""
         return (frames - 1) // self.temporal + 1
 
     def front_padding(self, latents: int) -> int:
-        """Return how many latents go in front so that patches over time come out even."""
+        """Return how many latents are added in front, so that patches over time divide evenly."""
         return -latents % self.patch[0]
 
     @property

@@ -1,4 +1,4 @@
-"""Too little GPU memory: once more with a smaller window, then an error that says what would be needed."""
+"""If GPU memory runs out: retry once with a smaller window, then raise an error that says what is needed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from harmovid.errors import EngineFailed
 Result = TypeVar("Result")
 
 SIGNS = ("out of memory", "failed to allocate", "alloc", "cudaerrormemory", "bad_alloc", "outofmemory")
-"""What ONNX Runtime, CUDA and TensorRT say when memory ends, in lower case."""
+"""Texts of ONNX Runtime, CUDA and TensorRT if memory runs out, in lower case."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of a runtime means that memory has ended; runtimes have no class of their own for it."""
+    """Return whether an error of a runtime means that memory ran out; runtimes have no exception class for that."""
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
 def with_less(run: Callable[[int], Result], window: int, least: int, chunk: int) -> Result:
-    """Return `run(window)`; where memory ends, `run` of about half the window, once.
+    """Return `run(window)`; if memory runs out, retry once with about half the window.
 
     Args:
-        window: frames, after the chunk rule. least: a window is not made smaller than that.
+        window: frames, a valid clip length. least: the smallest window.
 
     Raises:
-        EngineFailed: that was not enough either.
+        EngineFailed: memory ran out again.
     """
     try:
         return run(window)

@@ -1,10 +1,10 @@
-"""The noise that torch draws for a seed, without torch: so that a server samples what training samples.
+"""The noise that torch generates for a seed, without torch, so that a server samples like training.
 
     noise = seeded_noise((16, 60, 90), count=21, seed=0)      # (1, 16, 21, 60, 90)
 
-Each latent's noise depends on the seed and its own number only. torch's generator on the CPU is a Mersenne twister; it
-fills blocks of 16 values with the Box-Muller transform of 24-bit uniforms (ATen, `normal_fill`). A test holds the
-two within a rounding error.
+Each latent's noise depends only on the seed and the latent's index. torch's generator on the CPU is a Mersenne twister;
+it fills blocks of 16 values with the Box-Muller transform of 24-bit uniforms (ATen, `normal_fill`). A test checks that
+both agree within a rounding error.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 
 SEED_STRIDE = 1_000_003
-"""Between the seeds of two shots' first latents, as training has it."""
+"""Latent number `n` is drawn with the seed `seed * SEED_STRIDE + n`, as in training."""
 
 BLOCK = 16
 
 
 def seeded_noise(shape: Tuple[int, ...], count: int, seed: int) -> Float32:
-    """Return unit noise `(1, C, count, h, w)` of latents `(C, h, w)`, at least 16 values each."""
+    """Return unit noise `(1, C, count, h, w)` for latents `(C, h, w)` with at least 16 values each."""
     frames = [
         normal(int(np.prod(shape)), seed * SEED_STRIDE + number).reshape(shape) for number in range(count)
     ]
@@ -31,14 +31,14 @@ def seeded_noise(shape: Tuple[int, ...], count: int, seed: int) -> Float32:
 
 
 def normal(size: int, seed: int) -> Float32:
-    """Return what `torch.randn(size, generator=torch.Generator().manual_seed(seed))` returns, size 16 or more."""
+    """Return the values of `torch.randn(size, generator=torch.Generator().manual_seed(seed))`; size at least 16."""
     twister: Any = np.random.MT19937()
     twister._legacy_seeding(seed & 0xFFFFFFFF)
     whole = size // BLOCK * BLOCK
     made = _box_muller(_uniforms(twister, size)[:whole])
     if size == whole:
         return made
-    # Of a size that is no multiple, the last 16 values are drawn anew.
+    # If the size is not a multiple of 16, torch draws the last 16 values again.
     return np.concatenate([made[: size - BLOCK], _box_muller(_uniforms(twister, BLOCK))])
 
 

@@ -1,4 +1,4 @@
-"""Proxies as the network sees them, and back: linear composites, one exposure anchor per shot, the VAE's range.
+"""Proxies to the network's pictures and back: linear composites, one exposure anchor per shot, the VAE's range.
 
     seen = see(frame, conditions)                        # Seen: composite, background, mask, all scene-linear
     picture = to_range(seen.composite, anchor, description)
@@ -25,20 +25,20 @@ from harmovid_server.engines.diffusion.description import BACKGROUND, COMPOSITE,
 Float32 = npt.NDArray[np.float32]
 
 MATTE_STEPS = 255
-"""A matte that waits for its answer is kept in this many steps, packed."""
+"""Number of levels of a matte that is packed while its frame waits for an answer."""
 
 CLIPPED = 0.98
-"""From here on a picture in the VAE's range may be clipped, and says nothing of how bright the light is."""
+"""From this value on a picture in the VAE's range may be clipped, so the brightness is not known."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One frame.
+    """One frame as the network sees it.
 
     Attributes:
-        number: as the user counts. box: the display window in plate pixels.
-        pictures: `composite`, and `background` where the network takes one, `(h, w, 3)` scene-linear.
-        mask: `(h, w)` where the foreground is, or where to steady.
+        number: the frame number. box: the display window in plate pixels.
+        pictures: `composite`, and `background` if the network needs one, `(h, w, 3)` scene-linear.
+        mask: `(h, w)` where the foreground is, or where to remove flicker.
     """
 
     number: int
@@ -48,10 +48,10 @@ class Seen:
 
 
 def see(frame: ProxyFrame, conditions: Tuple[str, ...]) -> Seen:
-    """Return what a network with these conditions is shown of a frame.
+    """Return a frame as seen by a network with these conditions.
 
     Raises:
-        EngineFailed: a foreground without a matte.
+        EngineFailed: a foreground has no matte.
     """
     if BACKGROUND not in conditions:
         plate = frame.images["plate"]
@@ -66,7 +66,7 @@ def see(frame: ProxyFrame, conditions: Tuple[str, ...]) -> Seen:
 
 
 def anchor_of(composites: Iterable[Float32], description: Description) -> float:
-    """Return the exposure anchor of a shot from its first composites; display pictures have a fixed one."""
+    """Return the exposure anchor of a shot from its first composites; pictures in display space have a fixed one."""
     return MID_GREY if description.space == SRGB else exposure_anchor(composites)
 
 
@@ -80,7 +80,7 @@ def to_range(linear: Float32, anchor: float, description: Description) -> Float3
 
 
 def from_range(pictures: Float32, anchor: float, description: Description) -> Float32:
-    """Return scene-linear pictures of what the VAE made."""
+    """Return the VAE's pictures converted to scene-linear."""
     if description.space == SRGB:
         return np.asarray(srgb_decode(np.clip((pictures + 1) / 2, 0, 1)), np.float32)
     half = (description.white - description.black) / 2.0
@@ -95,10 +95,10 @@ def padded(picture: Float32, unit: Tuple[int, int]) -> Float32:
 
 
 def coverage(masks: Float32, description: Description, first: bool) -> Float32:
-    """Return how much of each latent is covered, `(1, 1, T', h, w)`: a mean over its own pixels and frames.
+    """Return the coverage of each latent, `(1, 1, T', h, w)`: the mean over its pixels and frames.
 
     Args:
-        masks: `(T, H, W)`. first: whether frame 0 is the clip's first, which has a latent of its own.
+        masks: `(T, H, W)`. first: whether frame 0 is the clip's first frame, which has its own latent.
     """
     count, high, wide = masks.shape
     unit = description.spatial
@@ -109,7 +109,7 @@ def coverage(masks: Float32, description: Description, first: bool) -> Float32:
 
 
 def packed(mask: Float32) -> bytes:
-    """Return a matte small enough to keep for a whole shot."""
+    """Return a matte packed for keeping it for a whole shot."""
     return zlib.compress(np.rint(np.clip(mask, 0, 1) * MATTE_STEPS).astype(np.uint8).tobytes(), 1)
 
 

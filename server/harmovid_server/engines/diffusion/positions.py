@@ -1,9 +1,9 @@
-"""Where a token is, as the transformer takes it: rotary tables or a sinusoidal embedding, made once per shape.
+"""Position inputs of the transformer: rotary tables or a sinusoidal embedding, made once per shape.
 
     inputs = positions(manifest.constants["positions"], latents=21, rows=60, columns=90)     # name -> array
 
-The rules are those of the published pipelines (diffusers 0.42, CogVideoX): version 1.0 stretches the grid to the size
-that it was trained at, 1.5 takes a part of a larger grid, the smallest model adds sines to its tokens.
+They follow the published pipelines (diffusers 0.42, CogVideoX): version 1.0 scales the grid to the size of its
+training, 1.5 takes a part of a larger grid, the smallest model adds sines to its tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ THETA = 10000.0
 
 
 def positions(spec: Mapping[str, Any], latents: int, rows: int, columns: int) -> Dict[str, Array]:
-    """Return the position inputs of a window, float32 by name; none where the transformer has its own.
+    """Return the position inputs of a window, float32 by name; empty if the transformer computes them itself.
 
     Args:
         spec: `kind` "rotary-resized", "rotary-slice", "sinusoidal" or "none", with its numbers (docs/export.md).
@@ -46,7 +46,7 @@ def _slice(grid: Tuple[int, int, int]) -> Tuple[Array, Array, Array]:
 
 
 def _resized(grid: Tuple[int, int, int], base: Tuple[int, int]) -> Tuple[Array, Array, Array]:
-    """Return the places along time, height and width of a grid that is fitted into the one of training."""
+    """Return the positions along time, height and width of a grid scaled into that of training."""
     frames, rows, columns = grid
     high, wide = base
     if rows / columns > high / wide:

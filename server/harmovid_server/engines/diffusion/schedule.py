@@ -1,12 +1,12 @@
-"""Samplers of diffusion models in numpy: what a step makes of a prediction, as training's own samplers do.
+"""Samplers of diffusion models in numpy, equal to those of training.
 
     sampler = make_sampler(manifest.scheduler, "ddim", steps=8)
     timeline = sampler.start(noise, composite)
     for index, time in enumerate(sampler.times):
         timeline = sampler.step(index, predict(timeline, time), timeline)
 
-Arrays are latents `(1, C, T, h, w)` float32. The noise schedule stands in the bundle's manifest as numbers, so there
-is nothing here to get wrong but the steps; tests hold them against the training package.
+Arrays are latents `(1, C, T, h, w)` float32. The bundle's manifest holds the noise schedule as numbers, so only
+the steps are computed here; tests compare them with the training package.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TRAIN_STEPS = 1000
 
 
 class Sampler(Protocol):
-    """See the module. `times` are the timesteps as the transformer takes them."""
+    """See the module. `times` are the timesteps, inputs of the transformer."""
 
     times: List[float]
 
@@ -36,11 +36,11 @@ class Sampler(Protocol):
 
 
 class DdimSampler:
-    """DDIM without noise of its own, for networks that predict v (Song et al. 2020; Salimans and Ho 2022).
+    """Deterministic DDIM, for networks that predict v (Song et al. 2020; Salimans and Ho 2022).
 
     Args:
         signal: `(1000,)` share of the clean signal's power at each timestep ("alphas_cumprod").
-        steps: how many, evenly spaced, the last timestep first ("trailing").
+        steps: number of steps, evenly spaced, starting at the last timestep ("trailing").
     """
 
     def __init__(self, signal: npt.NDArray[np.float64], steps: int) -> None:
@@ -68,7 +68,7 @@ class EulerSampler:
     """Euler steps along straight paths, for networks that predict a velocity (flow matching).
 
     Args:
-        shift: how far the times are moved towards noise.
+        shift: how far the times are shifted towards noise.
     """
 
     def __init__(self, shift: float, steps: int) -> None:
@@ -87,7 +87,7 @@ class EulerSampler:
 
 
 class OneStepSampler:
-    """A one-step student: from the encoded composite, without noise, to the answer.
+    """A one-step student: from the encoded composite to the answer, without noise.
 
     Args:
         scheduler: of the manifest.
@@ -114,13 +114,13 @@ class OneStepSampler:
 
 
 def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int) -> Sampler:
-    """Return a fresh sampler.
+    """Return a new sampler.
 
     Args:
         scheduler: of the manifest.
 
     Raises:
-        OptionError: a sampler that the model does not have, or steps it cannot take.
+        OptionError: the model does not have this sampler, or does not support this number of steps.
     """
     known = tuple(scheduler["samplers"])
     if name not in known:

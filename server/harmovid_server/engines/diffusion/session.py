@@ -1,12 +1,12 @@
-"""One shot going through a diffusion model: encoded as it comes, sampled when it is whole, decoded chunk by chunk.
+"""One shot in a diffusion model: encoded as it arrives, sampled when complete, decoded chunk by chunk.
 
     push      proxies wait until they fill a chunk of the VAE; then only their latents and packed mattes are kept
     finish    the sampler moves the latents of the whole shot, window by window; then chunk by chunk the given and the
               new pictures are decoded side by side, and each frame's field is fitted to the two
 
-So memory is flat in length but for latents and mattes, about 1/100 of the pictures. The VAE is causal: a shot whose
-length the chunk rule does not allow is prolonged by its last frame. The checkpoint of a shot that is being answered is
-its latents and the number of frames answered: decoding starts again and gives the same pictures.
+So memory does not grow with the length except for latents and mattes, about 1/100 of the pictures. The VAE is causal; a
+shot whose length is not valid for its chunks is extended by repeating the last frame. While a shot is being answered,
+its checkpoint holds the latents and the number of frames answered: decoding starts again and gives the same pictures.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Controls:
 
 
 class DiffusionSession:
-    """See the module; `push`, `finish`, `state`, `restore`, `close` as `base.ShotSession` has them.
+    """See the module; `push`, `finish`, `state`, `restore`, `close` as in `base.ShotSession`.
 
     Args:
         networks: role to loaded network.
@@ -81,7 +81,7 @@ class DiffusionSession:
         self._answered = 0
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Take one frame. Nothing is answered before the shot is whole."""
+        """Take one frame. Nothing is answered before the shot is complete."""
         self._waiting.append(see(frame, self._description.conditions))
         if len(self._waiting) == self._description.frames[1 if self._encoders else 0]:
             self._encode(self._waiting)
@@ -102,11 +102,11 @@ class DiffusionSession:
         yield from self._decoded(self._sampled)
 
     def close(self) -> None:
-        """Let go of what the VAE's streams hold on the device."""
+        """Free what the VAE's streams keep on the device."""
         self._encoders = {}
 
     def _encode_rest(self) -> None:
-        """Encode what still waits, prolonged by its last frame to a length that the chunk rule allows."""
+        """Encode the frames that still wait, extended by the last frame to a valid length."""
         waiting, self._waiting = self._waiting, []
         if not waiting and not self._kept:
             return
@@ -164,7 +164,7 @@ class DiffusionSession:
         return np.asarray(self._networks["transformer"](inputs)["prediction"], np.float32)
 
     def _decoded(self, sampled: Float32) -> Iterator[Answer]:
-        """Yield the answers not given yet; decoding is causal and always starts with the first chunk."""
+        """Yield the answers not given yet; decoding is causal, so it always starts with the first chunk."""
         description = self._description
         given = np.concatenate(self._latents[COMPOSITE], axis=2)
         streams = [Stream(self._networks, description, encode=False) for _ in range(2)]
@@ -193,9 +193,9 @@ class DiffusionSession:
         return Answer(number, field, facts)
 
     def state(self) -> State:
-        """Return everything the session knows.
+        """Return the whole state.
 
-        A shot that is not sampled yet gives its number of frames only: it is small work to see them again.
+        Before sampling it is only the number of frames, because encoding them again is little work.
         """
         if self._sampled is None:
             return {"pushed": len(self._kept) + len(self._waiting), "answered": 0}
@@ -208,10 +208,10 @@ class DiffusionSession:
         }  # fmt: skip
 
     def restore(self, state: State) -> None:
-        """Become the session whose `state` this is.
+        """Restore what `state` returned.
 
         Raises:
-            EngineFailed: the state of a shot that was not sampled yet.
+            EngineFailed: the state is that of a shot that was not sampled yet.
         """
         held = cast(Dict[str, Any], state)
         if "sampled" not in held:

@@ -1,9 +1,9 @@
-"""Windows over a long timeline: temporal MultiDiffusion (Bar-Tal et al. 2023, along time), as training has it.
+"""Windows over a long timeline: temporal MultiDiffusion (Bar-Tal et al. 2023, along time), as in training.
 
     predict = over_windows(network, conditions, spans(total, size, overlap))
 
-Every step predicts in each window and averages where windows overlap, a window's middle weighing most: of its first
-latents a model sees no past. Then one sampler step moves the whole timeline.
+Every step predicts in each window and averages where windows overlap, with the highest weight in the middle of a
+window, because a model sees no past of its first latents. Then one sampler step is applied to the whole timeline.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Predict = Callable[[Float32, float], Float32]
 def spans(total: int, size: int, overlap: int) -> List[slice]:
     """Return windows of `size` latents that cover `total`, each sharing at least `overlap` with the one before.
 
-    The last one ends with the timeline, so it may overlap more; a timeline not longer than a window is one window.
+    The last one ends with the timeline, so it may overlap more. A timeline no longer than a window is one window.
 
     Raises:
-        OptionError: windows that do not advance.
+        OptionError: the windows would not advance.
     """
     if not 0 <= overlap < size:
         raise OptionError(

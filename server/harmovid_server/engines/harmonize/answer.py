@@ -1,4 +1,4 @@
-"""From the network's numbers to a lighting field, through the user's controls."""
+"""From the network's outputs and the user's options to a lighting field."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from harmovid_server.engines.harmonize.network import Numbers
 Array = npt.NDArray[Any]
 
 LITTLE_STOPS = 0.02
-"""A field that changes the foreground's typical colours by less is called nothing, and is none."""
+"""If the foreground's typical colours change by less than this, the answer is the null field."""
 RIDGE = 1e-3
-"""Keeps the refitted curve of `protected` from inventing slopes for colours that the foreground does not have."""
+"""Ridge that keeps the refitted curve of `protected` flat for colours that the foreground does not have."""
 SKIN_RED_GREEN, SKIN_GREEN_BLUE, SKIN_SPREAD = 0.9, 0.6, 0.45
-"""Skin in log2 light: stops of red over green, green over blue, and how far skin strays from them. Means over the
-reflectances of fair to dark skin in neutral light."""
+"""Skin in log2 light: stops of red over green, green over blue, and their deviations. Means over the reflectances of
+fair to dark skin in neutral light."""
 VIVID_FROM, VIVID_FULL = 1.2, 2.8
-"""Stops between the strongest and the weakest channel from which a colour counts as saturated, and fully so."""
+"""Stops between the strongest and the weakest channel at which a colour begins to be saturated, and fully is."""
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The engine's options; `variant` says how far the answer dares to go, amounts are shares of it."""
+    """The engine's options; `variant` chooses the confidence, the amounts scale parts of the answer."""
 
     variant: str
     exposure: float
@@ -39,12 +39,12 @@ class Controls:
 
 @dataclass(frozen=True)
 class Found:
-    """What the network says of a shot so far, in stops over its anchor.
+    """The network's outputs for a shot so far, in stops over its anchor.
 
     Attributes:
         coeffs: `(3, 10)` of `log2(rgb / anchor)`. grid: `(rows, columns, levels, 3)`.
-        confidences: of each variant, `(3,)`: in the common, the colour and the local part.
-        need: stops that seem to be wrong. error: stops by which the exposure may be off, one deviation.
+        confidences: by variant, `(3,)`: for brightness, colour and the local part.
+        need: estimated mismatch in stops. error: estimated error of the exposure in stops, one standard deviation.
         colours: `(n, 3)` typical colours of the foreground, `log2(rgb / anchor)`.
         anchor: linear.
     """
@@ -59,7 +59,7 @@ class Found:
 
 
 def curve_terms(y: Float64) -> Float64:
-    """Return `(n, 10)` terms of colours `(n, 3)` in stops, as `Curve` has them."""
+    """Return the `(n, 10)` terms of `Curve` for colours `(n, 3)` in stops."""
     r, g, b = y.T
     return np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, g * b, b * r], axis=1)
 
@@ -73,7 +73,7 @@ def unscaled(coeffs: Array, unit_stops: float) -> Float64:
 def field_of(
     found: Found, controls: Controls, numbers: Numbers, box: Tuple[float, float, float, float]
 ) -> Tuple[LightingField, Dict[str, object]]:
-    """Return the field of a frame whose subject lies in `box` (plate pixels), and the facts of the decision."""
+    """Return the field of a frame with its subject in `box` (plate pixels), and the facts of the decision."""
     confidence = found.confidences[controls.variant]
     coeffs = _controlled(found, confidence, controls)
     terms = curve_terms(np.clip(found.colours, numbers.low, numbers.high))
@@ -106,10 +106,10 @@ def field_of(
 
 
 def _controlled(found: Found, confidence: Array, controls: Controls) -> Float64:
-    """Return the curve's coefficients with confidence and amounts: exposure, contrast and colour apart.
+    """Return the curve's coefficients scaled by confidence and amounts, separately for exposure, contrast and colour.
 
-    Exposure is what the channels have in common at the foreground's typical colours, contrast how that changes from
-    dark to bright, colour what sets the channels apart.
+    Exposure is the mean of the channels at the foreground's typical colours, contrast its change from dark to bright,
+    colour the differences between the channels.
     """
     common = found.coeffs.mean(axis=0, keepdims=True)
     colour = (found.coeffs - common) * confidence[1]
@@ -121,7 +121,7 @@ def _controlled(found: Found, confidence: Array, controls: Controls) -> Float64:
 
 
 def protected(coeffs: Float64, colours: Float64, terms: Float64, controls: Controls) -> Float64:
-    """Return the curve that does less to skin and to saturated colours, refitted to the foreground's colours."""
+    """Return the curve with less effect on skin and saturated colours, refitted to the foreground's colours."""
     red_green, green_blue = colours[:, 0] - colours[:, 1], colours[:, 1] - colours[:, 2]
     stray = ((red_green - SKIN_RED_GREEN) ** 2 + (green_blue - SKIN_GREEN_BLUE) ** 2) / SKIN_SPREAD**2
     skin = np.exp(-0.5 * stray)

@@ -1,4 +1,4 @@
-"""What the harmonizer keeps of a frame: a small picture around the subject, where the foreground is, and its box."""
+"""What the harmonizer keeps of a frame: a small picture around the subject, the matte, and the subject's box."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 ENOUGH_PX = 100.0
-"""With less foreground or plate, in pixels of the picture, a frame says nothing."""
+"""A frame with less foreground or plate, in pixels of the picture, is not used."""
 DEVIATIONS = 2.0
-"""The subject's box reaches this many deviations of the matte to each side, as in training."""
+"""The subject's box extends by this many standard deviations of the matte to each side, as in training."""
 REACH, NEAREST = 2.0, 0.35
 """How much larger than the subject's box the picture is, and its smallest height as a share of the frame's."""
 THIN = 0.05
-"""What the matte covers by less than this counts as plate when the exposure is measured."""
+"""Pixels with a matte below this count as plate when the exposure is measured."""
 
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """One frame, small.
+    """The features of one frame.
 
     Attributes:
-        number: as the user counts. frame: the display window in plate pixels.
+        number: the frame number. frame: the display window in plate pixels.
         picture: `(h, w, 3)` the composite around the subject, scene-linear.
         matte, seen: `(h, w)` foreground; plate that counts.
         window: `(4,)` x0, y0, x1, y1 of the picture as shares of the frame. box: `(4,)` the subject's, as shares of the
             picture.
-        signature: what a cut is told by (`cuts.signature`), of the whole frame.
+        signature: of the whole frame, to detect cuts (`cuts.signature`).
     """
 
     number: int
@@ -56,7 +56,7 @@ class FrameFeatures:
 
     @property
     def plate(self) -> Float32:
-        """The picture with everything black that is not the plate, for `exposure_anchor`."""
+        """The picture with everything but the plate set to black, for `exposure_anchor`."""
         counted = (self.seen > 0.5) & (self.matte < THIN)
         return np.where(counted[..., None], self.picture, np.float32(0))
 
@@ -68,7 +68,7 @@ class FrameFeatures:
 
 
 def extract_features(frame: ProxyFrame, size: Tuple[int, int]) -> FrameFeatures:
-    """Return what is kept of a frame; `size` is the picture's (rows, columns).
+    """Return the features of a frame; `size` is the picture's (rows, columns).
 
     Raises:
         EngineFailed: there is no matte.
@@ -78,7 +78,7 @@ def extract_features(frame: ProxyFrame, size: Tuple[int, int]) -> FrameFeatures:
         raise EngineFailed("harmonize needs a matte.", fix="Give one, or a foreground with alpha.")
     bg, fg = frame.images["bg"], frame.images["fg"]
     composite = np.asarray(bg + (fg - bg) * matte[..., None], np.float32)
-    # What lies outside the plate's data window reads as black and says nothing of its light.
+    # Outside the plate's data window pixels are black and must not count as light.
     seen = (bg.max(axis=2) > 0).astype(np.float32)
     if "measure_mask" in frame.mattes:
         seen = seen * frame.mattes["measure_mask"]
@@ -109,7 +109,7 @@ def subject_box(matte: Float32) -> Float32:
 def crop_window(box: Float32, shape: Tuple[int, ...], size: Tuple[int, int]) -> Float64:
     """Return the crop `(4,)` x0, y0, x1, y1 in shares of a frame of `shape` (rows, columns) around a subject's `box`.
 
-    It is `REACH` times as large as the box, of the shape of `size` where the frame allows, and inside the frame.
+    It is `REACH` times as large as the box, with the aspect ratio of `size` if the frame allows, and inside the frame.
     """
     frame = shape[1] / shape[0] / (size[1] / size[0])
     middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * REACH

@@ -1,9 +1,10 @@
-"""Exact light, where the artist has it: panoramas of the place a foreground was lit in and of the place it goes to.
+"""Light from panoramas: one of the place where the foreground was shot, and one of the place that it goes to.
 
-What falls on a matt surface follows from a panorama in closed form: nine spherical harmonics and the surface's normal
-(Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001). The ratio of
-the two lights is what the foreground lacks, at every normal; without normals it is that of the mean over the sides that
-the camera sees. No network is asked. Shine, cast shadows and light between surfaces are left out.
+The light that falls on a matt surface follows from a panorama in closed form: nine spherical harmonics and the
+surface's normal (Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", SIGGRAPH
+2001). The ratio of both lights is the field, for every normal; without normals it is the ratio of their means over the
+sides that the camera sees. No network is used. Specular reflection, cast shadows and light between surfaces are
+ignored.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ Float64 = npt.NDArray[np.float64]
 
 LIGHT_TO, LIGHT_FROM, NORMALS = "light_to", "light_from", "normals"
 ROWS, COLUMNS = 32, 64
-"""Size at which a panorama is summed: second order asks for no more."""
+"""Size at which a panorama is integrated; second order needs no more."""
 ORDERS = np.array([np.pi, *3 * [2 * np.pi / 3], *5 * [np.pi / 4]])
-"""Share of each harmonic that a matt surface sees (the paper's equation 8)."""
+"""Factor of each harmonic for a matt surface (equation 8 of the paper)."""
 FLOOR = 0.03
-"""Second order rings below zero opposite a lamp: light counts as this share of the mean from all around at least."""
+"""Lower limit of the light, as a share of its mean over all directions: second order may give negative light."""
 UNIT = 0.5
-"""Shorter normals are the mean of two surfaces or no surface at all."""
+"""Shorter normals are the mean of two surfaces, or no surface, and are ignored."""
 FILL_PX = 3.0
-"""How far, in proxy pixels, the subject's light is carried beyond its edge, so that edges are not read as half lit."""
+"""Proxy pixels by which the subject's light is extended beyond its edge, so that edges get the full change."""
 STOPS_LIMIT = 10.0
 
 
 @dataclass(frozen=True)
 class LightControls:
-    """The options that mean something here: how far each panorama is turned, in degrees to the right, and shares of the
-    change in level, in colour, and over the subject's sides."""
+    """The options that apply here: how far each panorama is turned, in degrees to the right, and factors for the change
+    of level, of colour, and over the subject's sides."""
 
     light_to_turn: float
     light_from_turn: float
@@ -48,7 +49,7 @@ class LightControls:
 
 
 class LightSession:
-    """One shot in known light; every frame is answered at once. See `base.ShotSession`."""
+    """One shot with known light; every frame is answered at once. See `base.ShotSession`."""
 
     def __init__(self, controls: LightControls) -> None:
         self._controls = controls
@@ -87,7 +88,7 @@ class LightSession:
         return LightingField(tuple(parts)), facts
 
     def finish(self) -> List[Answer]:
-        """Answer nothing: nothing waits."""
+        """Return nothing: no frame waits."""
         return []
 
     def state(self) -> State:
@@ -102,7 +103,7 @@ class LightSession:
 
 
 def harmonics_of(panorama: Float32, turn: float = 0.0) -> Float64:
-    """Return the light of a panorama as nine harmonics of what a matt surface sees, `(9, 3)`.
+    """Return the light of a panorama on matt surfaces as nine harmonics, `(9, 3)`.
 
     Args:
         panorama: `(h, w, 3)` scene-linear, latitude-longitude: row 0 looks up, the middle column ahead.
@@ -136,7 +137,7 @@ def light_on(normals: npt.NDArray[np.floating[Any]], harmonics: Float64) -> Floa
 
 
 def visible_light(harmonics: Float64) -> Float64:
-    """Return the mean light `(3,)` on the sides that a camera sees: of a ball, over its disc."""
+    """Return the mean light `(3,)` on the sides that a camera sees: the mean over the visible disc of a sphere."""
     across = (np.arange(32) + 0.5) / 16 - 1
     x, y = np.meshgrid(across, across)
     inside = x * x + y * y < 1
@@ -147,7 +148,7 @@ def visible_light(harmonics: Float64) -> Float64:
 def _over_subject(
     frame: ProxyFrame, to: Float64, source: Float64, mean: Float64
 ) -> Tuple[Optional[Float32], Float64]:
-    """Return the stops of every proxy pixel `(h, w, 3)` and their mean over the subject, where normals say them."""
+    """Return the stops of every proxy pixel `(h, w, 3)` and their mean over the subject, from the normals."""
     normals = frame.images.get(NORMALS)
     if normals is None:
         return None, mean

@@ -1,9 +1,9 @@
-"""The harmonizer's networks: a bundle of three, and the numbers they were trained with.
+"""The harmonizer's networks: a bundle of three, and the constants that they were trained with.
 
-`backbone` says what the places of a small picture are; `encoder` turns that and the picture's light into a vector, its
-trust and local features; `head` turns their means over time into a curve, a grid of gains and a confidence.
+`backbone` describes the content of a small picture; `encoder` turns that and the picture's light into a vector, its
+weight and local features; `head` turns their means over time into a curve, a grid of gains and a confidence.
 `harmovid_export.harmonizer` makes the bundle; the numbers that training and serving must agree on are the manifest's
-`constants`. docs/harmonize.md.
+`constants`. See docs/harmonize.md.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ ROLES: Dict[str, Tuple[str, ...]] = {
     "encoder": ("codes", "matte", "coverage", "box", "anchor", "stride8", "stride16", "stride32"),
     "head": ("vector", "local"),
 }
-"""What the networks are given."""
+"""The networks' inputs."""
 
 SHOULDER_START = 0.8
-"""Linear light from which the display rolls off, as in training."""
+"""Linear light at which the soft shoulder of the display begins, as in training."""
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What training and serving agree on; stops are log2 light over the shot's anchor.
+    """Constants that training and serving must agree on; stops are log2 light over the shot's anchor.
 
     Attributes:
         rows, columns: size of the pictures.
-        brightness: what the anchor is shown as to the backbone, linear.
-        unit_stops: what reads as 1 in the curve's terms. low, high: the curve's range.
+        brightness: linear value of the anchor in the backbone's picture.
+        unit_stops: stops that count as 1 in the curve's terms. low, high: the curve's range.
         grid_low, grid_high: range of the grid's luma levels.
         variants: names of the confidences that the head gives, in its order.
     """
@@ -65,14 +65,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """What the head answers.
+    """The outputs of the head.
 
     Attributes:
         coeffs: `(3, 10)`. grid: `(3, levels, rows, columns)` in stops.
-        gate: `(variants, 3)`: the share worth applying of common, colour and local part, 0 to 1.5; never less for a
-            bolder variant.
-        need: stops that seem to be wrong, RMS.
-        error: deviation of the error that the network expects in its exposure, in stops.
+        gate: `(variants, 3)`: the confidence for brightness, colour and local part, 0 to 1.5; never less for a bolder
+            variant.
+        need: estimated mismatch in stops, RMS.
+        error: estimated standard deviation of the exposure's error, in stops.
     """
 
     coeffs: Float32
@@ -86,7 +86,7 @@ def check(folder: Path, manifest: Manifest) -> Numbers:
     """Return the numbers of a bundle.
 
     Raises:
-        BundleError: its networks, numbers or colour encoding are not those of this engine.
+        BundleError: its networks, constants or colour encoding do not fit this engine.
     """
     bundles.check_roles(folder, manifest, ROLES)
     bundles.check_colour(folder, manifest, CONTRACT)
@@ -99,7 +99,7 @@ def check(folder: Path, manifest: Manifest) -> Numbers:
 
 
 class Network:
-    """All networks, loaded. One thread: a frame takes a few milliseconds on a processor."""
+    """All networks, loaded, with one thread: a frame takes a few milliseconds on a CPU."""
 
     def __init__(self, folder: Path = FOLDER, settings: RuntimeSettings = ANY) -> None:
         manifest = bundle.read(folder)
@@ -109,11 +109,11 @@ class Network:
 
     @property
     def facts(self) -> Facts:
-        """What really runs them."""
+        """What the networks really run on."""
         return bundles.facts_of(self._networks)
 
     def encode(self, seen: FrameFeatures, anchor: float) -> Tuple[Float32, float, Float32]:
-        """Return vector, trust and local features of one frame.
+        """Return vector, weight and local features of one frame.
 
         Args:
             anchor: the shot's exposure, linear.
@@ -131,10 +131,10 @@ class Network:
         return found["vector"][0], float(found["trust"][0, 0]), found["local_features"][0]
 
     def answer(self, vector: Float32, local: Float32) -> HeadOutputs:
-        """Return what the head makes of the means of vectors and local features."""
+        """Return the head's outputs for the means of vectors and local features."""
         found = self._head({"vector": vector[None], "local": local[None]})
         cautious, expected, bold = found["gate"][0]
-        # Fitted apart, they may cross where nothing like it was trained on.
+        # The variants were fitted separately, so they may cross on unusual inputs.
         gate = np.stack([np.minimum(cautious, expected), expected, np.maximum(bold, expected)])
         return HeadOutputs(
             found["coeffs"][0], found["grid"][0], gate, float(found["need"][0, 0]),
@@ -142,13 +142,13 @@ class Network:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Give memory and threads back."""
+        """Free memory and threads."""
         for network in self._networks.values():
             network.close()
 
 
 def display(linear: Float32) -> Float32:
-    """Return display values 0..1 of linear light, a soft shoulder and the sRGB curve: what the backbone is shown."""
+    """Return display values 0..1 of linear light for the backbone, with a soft shoulder and the sRGB curve."""
     over = np.maximum(linear - SHOULDER_START, 0)
     room = 1 - SHOULDER_START
     soft = np.minimum(linear, SHOULDER_START) + room * over / (over + room)

@@ -1,8 +1,8 @@
-"""One shot going through the harmonizer.
+"""One shot in the harmonizer.
 
-The first answer waits for `LOOKAHEAD_FRAMES` frames; from then on the network's vectors are averaged over a window that
-grows to `smoothing` frames, so the answer drifts slowly and never jumps. The grid of local gains follows the subject's
-box. At a cut everything begins anew (`cuts.py`). Nothing depends on when frames arrive, only on their order.
+The first answer waits for `LOOKAHEAD_FRAMES` frames; then the network's vectors are averaged over a window that grows
+to `smoothing` frames, so the answer changes slowly and never jumps. The grid of local gains follows the subject's box.
+At a cut the session starts again (`cuts.py`). Answers depend on the order of frames, not on when they arrive.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Array = npt.NDArray[Any]
 
 LOOKAHEAD_FRAMES = 16
 COLOURS = 384
-"""Typical colours of the foreground that are kept, for the controls and the report."""
+"""Number of typical colours of the foreground that are kept, for options and report."""
 BOX_SHARE = 0.5
-"""How far the smoothed box of the subject follows each new one: mattes breathe a little."""
+"""How far the smoothed box of the subject moves towards each new one, because mattes vary a little."""
 WAITING = ("picture", "matte", "seen", "window", "box", "signature")
-"""What is saved of a frame that waits."""
+"""The fields of a waiting frame that are saved."""
 
 
 @dataclass
 class Memory:
-    """Running means over the frames: trust, trust times vector, trust times local features; and how many frames."""
+    """Running means over frames of weight, weight times vector, weight times local features; number of frames."""
 
     trust: float
     vector: Array
@@ -42,7 +42,7 @@ class Memory:
     count: int = 1
 
     def take(self, trust: float, vector: Array, local: Array, window: int) -> None:
-        """Add a frame: a plain mean first, an exponential one once `window` frames are in."""
+        """Add a frame: a plain mean at first, an exponential one after `window` frames."""
         self.count += 1
         share = 1 / min(self.count, window)
         self.trust += (trust - self.trust) * share
@@ -51,7 +51,7 @@ class Memory:
 
 
 class HarmonizeSession:
-    """See the module; `push`, `finish`, `state`, `restore` as `base.ShotSession` wants them."""
+    """See the module; `push`, `finish`, `state`, `restore` as in `base.ShotSession`."""
 
     def __init__(
         self, network: Network, controls: Controls, smoothing: int, reference: Optional[int] = None
@@ -65,14 +65,14 @@ class HarmonizeSession:
         self._forget()
 
     def _forget(self) -> None:
-        """Know nothing of any shot."""
+        """Reset to the state before any frame."""
         self._anchor: Optional[float] = None
         self._memory: Optional[Memory] = None
         self._colours = np.zeros((0, 3))
         self._box: Optional[Array] = None
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
+        """Take one frame; answer it, and the waiting first ones too once enough frames have been seen."""
         numbers = self._network.numbers
         seen = extract_features(frame, (numbers.rows, numbers.columns))
         owed = self._ended(seen)
@@ -83,9 +83,9 @@ class HarmonizeSession:
         return [*owed, *(self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else [])]
 
     def _ended(self, seen: FrameFeatures) -> List[Answer]:
-        """Return what is owed to the shot that ends before this frame, if one does; begin anew then.
+        """If this frame begins a new shot, return the open answers of the one before and start again.
 
-        A job that matches one frame goes on matching it.
+        A job with a reference frame keeps matching that frame.
         """
         before, self._before = self._before, seen.signature
         if self._reference is not None or before is None or not cuts.is_cut(before, self._before):
@@ -96,11 +96,11 @@ class HarmonizeSession:
         return owed
 
     def finish(self) -> List[Answer]:
-        """Answer what still waits: all frames of a shot shorter than the lookahead."""
+        """Answer the frames that still wait: all frames of a shot shorter than the lookahead."""
         return self._start() if self._waiting else []
 
     def _start(self) -> List[Answer]:
-        """Measure the shot's exposure, look at all waiting frames, answer them."""
+        """Measure the shot's exposure, then process and answer all waiting frames."""
         telling = [seen for seen in self._waiting if seen.says_something]
         self._anchor = exposure_anchor(seen.plate for seen in telling[:ANCHOR_FRAMES])
         self._colours = _typical(telling, self._anchor)
@@ -154,7 +154,7 @@ class HarmonizeSession:
         return (x0 + a * (x1 - x0), y0 + b * (y1 - y0), x0 + c * (x1 - x0), y0 + d * (y1 - y0))
 
     def state(self) -> State:
-        """Return everything the session knows, as plain values and arrays."""
+        """Return the whole state, as plain values and arrays."""
         state: Dict[str, Any] = {
             "anchor": self._anchor, "colours": self._colours, "box": self._box, "before": self._before,
             "cut": self._cut,
@@ -169,7 +169,7 @@ class HarmonizeSession:
         return state
 
     def restore(self, state: State) -> None:
-        """Become the session whose `state` this is."""
+        """Restore what `state` returned."""
         held = cast(Dict[str, Any], state)
         self._anchor = None if held["anchor"] is None else float(held["anchor"])
         self._colours = np.asarray(held["colours"], np.float64).reshape(-1, 3)
@@ -185,7 +185,7 @@ class HarmonizeSession:
             self._waiting.append(FrameFeatures(int(number), (int(x0), int(y0), int(x1), int(y1)), *parts))
 
     def close(self) -> None:
-        """Do nothing: the networks are the engine's."""
+        """Do nothing: the networks belong to the engine."""
 
 
 def _typical(seen: List[FrameFeatures], anchor: float) -> npt.NDArray[np.float64]:
