@@ -2,6 +2,8 @@
 
     python bench/cluster.py [--size 1080p] [--frames 48] [--rounds 3] [--actors 1 2 4 8] [--quick]
 
+`--rounds 0` leaves the first part out, `--actors` without a number the second one.
+
 The nodes of the cluster are processes of this machine: there is no network between them, and all share its cores.
 
 First part: the same frames through both backends, in turns; the best round of each counts. One codec process per core.
@@ -141,14 +143,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         environ = environment(work / "installed")
-        rows = compare(given.size, given.frames, given.rounds, work, environ)
+        rows = compare(given.size, given.frames, given.rounds, work, environ) if given.rounds else []
         print(f"{'engine':>10} {'size':>6} {'local':>8} {'ray':>8} {'ratio':>6}   server cpu: local, ray")
         for row in rows:
             print(
                 f"{row['engine']:>10} {row['size']:>6} {row['local_ms']:8.1f} {row['ray_ms']:8.1f} {row['ratio']:6.2f}"
                 f"   {row['local_server_cpu_ms']:.1f}, {row['ray_server_cpu_ms']:.1f}"
             )
-        print("ms per frame by the clock, best round")
+        print("ms per frame by the clock, best round", flush=True)
         count = 4 if given.quick else WAIT_FRAMES
         scaled = [scale(actors, count, work, environ) for actors in given.actors]
     print(

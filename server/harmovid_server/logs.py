@@ -50,6 +50,11 @@ def of_job(job: str) -> Iterator[None]:
         _JOB.reset(token)
 
 
+def current_job() -> str:
+    """Return the id that `of_job` has set; "" outside of it."""
+    return _JOB.get()
+
+
 def _facts(record: logging.LogRecord) -> Dict[str, Any]:
     facts: Dict[str, Any] = getattr(record, "facts", {})
     job = _JOB.get()

@@ -96,6 +96,11 @@ class RayCluster:
         self.nodes.remove(node)
         self._ask("kill", node=node)
 
+    def logs(self) -> str:
+        """Return what all actors have written to stderr."""
+        files = Path(self._folder).glob("session_2*/logs/worker-*.err")
+        return "".join(path.read_text("utf-8", errors="replace") for path in files)
+
     def _ask(self, op: str, **fields: Any) -> Dict[str, Any]:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"op": op, **fields}).encode() + b"\n")

@@ -38,11 +38,12 @@ class Lines(logging.Handler):
 def lines() -> Any:
     """Yield what is logged meanwhile."""
     handler, root = Lines(), logging.getLogger("harmovid")
-    level, root.level = root.level, logging.INFO
+    level = root.level
+    root.setLevel(logging.INFO)  # also forgets what other tests have found to be too quiet
     root.addHandler(handler)
     yield handler
     root.removeHandler(handler)
-    root.level = level
+    root.setLevel(level)
 
 
 def test_a_line_carries_the_job_that_is_worked_on(lines: Lines) -> None:

@@ -18,11 +18,12 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 from harmovid import __version__
 from harmovid.errors import EngineFailed, HarmoVidError
 
-from harmovid_server import engines
+from harmovid_server import engines, logs
 from harmovid_server.cluster.messages import (
     PackedAnswer,
     Plain,
     frame_of,
+    job_of,
     own_state,
     pack_answers,
     shot_of,
@@ -63,12 +64,17 @@ class EngineActor:
         """Return where it runs, and which HarmoVid it is."""
         return {"version": __version__, "machine": socket.gethostname(), "pid": str(os.getpid())}
 
+    def set_up_log(self, level: str, as_json: bool) -> None:
+        """Log as the server does, to what Ray keeps of this process's stderr."""
+        logs.set_up(level, as_json)
+
     def call(self, op: str, *arguments: Any) -> Plain:
         """Do one of `OPS`; return {"answer": ...} or, for an error of ours or an engine's, {"error": ...}."""
         if op not in OPS:
             raise ValueError(f"{op!r} is no operation of an engine actor")
         try:
-            return {"answer": getattr(self, "_" + op)(*arguments)}
+            with logs.of_job(job_of(arguments[0]) if arguments else ""):
+                return {"answer": getattr(self, "_" + op)(*arguments)}
         except HarmoVidError as error:
             return {"error": error.to_wire()}
 

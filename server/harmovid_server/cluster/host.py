@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,8 +19,9 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
 
-from harmovid_server.cluster.messages import answers_of, pack_frame, pack_shot
+from harmovid_server.cluster.messages import answers_of, new_session, pack_frame, pack_shot
 from harmovid_server.engines.base import Answer, Described, ProxyFrame, ShotInfo, ShotSession, State
+from harmovid_server.logs import current_job
 from harmovid_server.worker.host import EngineLostError
 
 LOOK_S = 0.25
@@ -166,7 +166,7 @@ class ClusterHost:
     def start(self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool]) -> ShotSession:
         """Open a session in the actor that has the fewest; wait for one while there is none."""
         actor = self._take(stopped)
-        session = uuid.uuid4().hex
+        session = new_session(current_job())
         try:
             said = actor.call("open", session, engine.info.name, pack_shot(shot))
         except (HarmoVidError, EngineLostError):

@@ -9,6 +9,7 @@ are read where they lie.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Dict, Iterable, List, Tuple
 
 import numpy as np
@@ -19,6 +20,16 @@ from harmovid_server.worker.checkpoint import plain
 
 Plain = Dict[str, Any]
 PackedAnswer = Tuple[int, bytes, Plain]
+
+
+def new_session(job: str) -> str:
+    """Return an id that no other session ever has, and that tells the job for the log."""
+    return f"{job}/{uuid.uuid4().hex}"
+
+
+def job_of(session: str) -> str:
+    """Return the job that a session belongs to."""
+    return session.partition("/")[0]
 
 
 def pack_shot(shot: ShotInfo) -> Plain:

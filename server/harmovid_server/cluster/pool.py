@@ -50,10 +50,11 @@ STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
 class RayActor:
     """One actor. `sessions` counts those of this worker; `about` is what it has said of itself, None before."""
 
-    def __init__(self, pool: ActorPool, handle: Any) -> None:
+    def __init__(self, pool: ActorPool, handle: Any, config: Config) -> None:
         self.sessions = 0
         self.about: Optional[Dict[str, str]] = None
         self.handle = handle
+        handle.set_up_log.remote(config.log_level, config.log_json)
         self.hello = handle.about.remote()
         self._pool = pool
 
@@ -126,6 +127,7 @@ class ActorPool:
             ConnectionError: there is no cluster at that address.
         """
         self.problem = ""
+        self._config = config
         check_reachable(config.ray_address)
         ray.init(address=config.ray_address, log_to_driver=False, configure_logging=False)
         self._remote = ray.remote(EngineActor).options(
@@ -190,7 +192,7 @@ class ActorPool:
         """Start what is due, and look which of the started ones are there."""
         for seat in self._seats:
             if seat.actor is None and time.monotonic() >= seat.due_s:
-                seat.actor = RayActor(self, self._remote.remote(*self._arguments))
+                seat.actor = RayActor(self, self._remote.remote(*self._arguments), self._config)
             if seat.actor is not None and seat.actor.about is None:
                 self._welcome(seat, seat.actor)
 

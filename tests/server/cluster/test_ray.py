@@ -101,8 +101,8 @@ def test_results_are_those_of_the_local_backend_to_the_bit(server, local, plates
         assert results(tmp_path / "ray" / engine) == results(tmp_path / "here" / engine), engine
 
 
-def test_an_engines_fault_is_its_jobs_error(server, plates, tmp_path: Path) -> None:
-    """An engine's error in its actor fails the job like a local one, and the actor keeps running."""
+def test_an_engines_fault_is_its_jobs_error(server, cluster, plates, tmp_path: Path) -> None:
+    """An engine's error fails the job like a local one; the actor logs it with the job's id, and keeps running."""
     before = server.log.count("engine actor ready")
     tmp_path.joinpath("out").mkdir()
     with Client(server.endpoint) as client:
@@ -112,6 +112,9 @@ def test_an_engines_fault_is_its_jobs_error(server, plates, tmp_path: Path) -> N
         )  # fmt: skip
         with pytest.raises(Exception, match=r"failed on frame 3 \(ValueError: the lamp is broken\)"):
             client.start(job).result()
+    (failed,) = re.findall(r"worker: engine failed .*", cluster.logs())
+    assert re.search(r"job=[0-9a-f]{32} .*where=on frame 3", failed)
+    assert 'raise ValueError("the lamp is broken")' in cluster.logs()
     assert run(server, "memory", ("plate",), plates, tmp_path / "again").progress.delivered == FRAMES
     assert server.log.count("engine actor ready") == before
 
