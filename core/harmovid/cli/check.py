@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from harmovid.cli import exits
-from harmovid.cli.arguments import ocio_remark, prepare
+from harmovid.cli.arguments import (
+    colorspace_of,
+    exr_layers_of,
+    layers_of,
+    matte_channels_of,
+    ocio_remark,
+    options_of,
+    prepare,
+)
 from harmovid.cli.check_files import LayerFacts, examine, has_pixel_libraries, header_lines
 from harmovid.cli.console import Console, human_bytes
 from harmovid.cli.engine_choice import Choice
-from harmovid.cli.parser import colorspace_of, exr_layers_of, layers_of, matte_channels_of, options_of
 from harmovid.context import Context
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan

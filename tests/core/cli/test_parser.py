@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harmovid.cli import parser
+from harmovid.cli import arguments, parser
 from harmovid.errors import InputError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 
@@ -40,12 +40,17 @@ def test_engine_options_become_flags_of_their_own_kind() -> None:
     """Number, switch, choice and text options arrive typed and under the engine's names."""
     args = parse(*DEFLICKER, "--window-size", "11", "--no-local", "--cause", "timelapse", "--limit", "0.5")
 
-    assert parser.options_of(args) == {"window_size": 11, "local": False, "cause": "timelapse", "limit": 0.5}
+    assert arguments.options_of(args) == {
+        "window_size": 11,
+        "local": False,
+        "cause": "timelapse",
+        "limit": 0.5,
+    }
 
 
 def test_an_option_not_given_is_not_sent() -> None:
     """The engine's own defaults hold: an option that was not written does not appear."""
-    assert parser.options_of(parse(*DEFLICKER)) == {}
+    assert arguments.options_of(parse(*DEFLICKER)) == {}
 
 
 def test_inputs_come_from_the_engines_description() -> None:
@@ -53,7 +58,7 @@ def test_inputs_come_from_the_engines_description() -> None:
     args = parse(*DEFLICKER, "--clean-plate", "c.####.exr", "--engine-frames", "f.exr", "--frames", "1-3")
 
     assert args.frames == "1-3"
-    assert parser.layers_of(args) == {
+    assert arguments.layers_of(args) == {
         "plate": "plate.####.exr", "clean_plate": "c.####.exr", "frames": "f.exr",
     }  # fmt: skip
 
@@ -62,7 +67,7 @@ def test_a_preset_stands_under_the_options_that_are_given() -> None:
     """--preset gives the preset's values; an option of the command line wins over it."""
     args = parse(*DEFLICKER, "--preset", "lamps", "--limit", "0.25")
 
-    assert parser.options_of(args, ENGINE) == {"limit": 0.25, "local": False}
+    assert arguments.options_of(args, ENGINE) == {"limit": 0.25, "local": False}
 
 
 def test_colour_spaces_for_all_and_for_one() -> None:
@@ -78,10 +83,10 @@ def test_colour_spaces_for_all_and_for_one() -> None:
     )
     args = parse(*words, "--colorspace", "ACEScg")
 
-    assert parser.colorspace_of(args, ENGINE) == {"plate": "ACEScg", "clean_plate": "sRGB - Texture"}
+    assert arguments.colorspace_of(args, ENGINE) == {"plate": "ACEScg", "clean_plate": "sRGB - Texture"}
     for text, said in (("mask=ACEScg", "no colour space"), ("bg=ACEScg", "plate=NAME")):
         with pytest.raises(InputError, match=said):
-            parser.colorspace_of(parse(*words, "--colorspace", text), ENGINE)
+            arguments.colorspace_of(parse(*words, "--colorspace", text), ENGINE)
 
 
 def test_an_engine_option_cannot_take_over_a_flag_of_the_command() -> None:
@@ -89,7 +94,7 @@ def test_an_engine_option_cannot_take_over_a_flag_of_the_command() -> None:
     args = parse(*DEFLICKER, "--label", "sh010", "--engine-label", "mine")
 
     assert args.label == "sh010"
-    assert parser.options_of(args) == {"label": "mine"}
+    assert arguments.options_of(args) == {"label": "mine"}
 
 
 def test_options_of_another_task_are_not_offered() -> None:
@@ -143,8 +148,8 @@ def test_check_takes_the_same_command_line() -> None:
     args = parse("check", *DEFLICKER, "--window-size", "5", "--mask", "m.exr")
 
     assert (args.command, args.task) == ("check", "deflicker")
-    assert parser.layers_of(args) == {"plate": "plate.####.exr", "mask": "m.exr"}
-    assert parser.options_of(args) == {"window_size": 5}
+    assert arguments.layers_of(args) == {"plate": "plate.####.exr", "mask": "m.exr"}
+    assert arguments.options_of(args) == {"window_size": 5}
 
 
 @pytest.mark.parametrize(
