@@ -1,6 +1,6 @@
 """The client's own settings: flags > environment > file > default.
 
-The file `client.ini` is INI, because Python 3.9 has no TOML reader and a TD can write it by hand:
+The file `client.ini` has INI format, because Python 3.9 has no TOML reader:
 
     [client]
     server = tcp://render01:5570
@@ -10,8 +10,8 @@ The file `client.ini` is INI, because Python 3.9 has no TOML reader and a TD can
     [map]
     /mnt/show = show
 
-`[map]` lists what the server mounts as well: a local path prefix and the server's name for that root. The
-same can be said with `--map /mnt/show=show`. `HARMOVID_CLIENT_CONFIG` names another file.
+`[map]` lists folders that the server also mounts: a local path prefix and the server's name for that root. The flag
+`--map /mnt/show=show` does the same. `HARMOVID_CLIENT_CONFIG` names another file.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SECTIONS = ("client", "map")
 
 
 def _setting(default: Any, key: str, flag: str, variable: str, help_text: str) -> Any:
-    """Return the field of one setting, with how it is set and what docs/settings.md says of it."""
+    """Return the dataclass field of one setting, with how it is set and its text for docs/settings.md."""
     told = {"key": key, "flag": flag, "variable": variable, "help": help_text}
     return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a client needs to know of its surroundings; docs/settings.md is made from this.
+    """The client's settings; docs/settings.md is generated from this class.
 
-    `roots` are `(local folder, root name)` pairs, the longest folder first: the first that fits is right.
+    `roots` are `(local folder, root name)` pairs, the longest folder first: the first match is used.
     """
 
     server: str = _setting(
@@ -75,7 +75,7 @@ class Settings:
 
 
 def config_folder(environ: Optional[Mapping[str, str]] = None) -> Path:
-    """Return the folder of HarmoVid's user files, by the operating system's custom; it need not exist."""
+    """Return the folder of HarmoVid's user files, by the convention of the operating system; it need not exist."""
     env = os.environ if environ is None else environ
     if sys.platform == "win32":
         return Path(env.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "harmovid"
@@ -95,7 +95,7 @@ def keys_folder(environ: Optional[Mapping[str, str]] = None) -> Path:
 
 
 def secret_file(text: str) -> Path:
-    """Return the secret file that `--key` or the settings name: a path, or a pair of the user's."""
+    """Return the secret file that `--key` or the settings name: a path, or a pair in the user's key folder."""
     path = Path(text).expanduser()
     if path.exists() or path.name != text:
         return path
@@ -109,17 +109,17 @@ def load_settings(
     environ: Optional[Mapping[str, str]] = None,
     python: Optional[str] = None,
 ) -> Settings:
-    """Return the settings in force: arguments over the environment over the file over the defaults.
+    """Return the settings: arguments override the environment, which overrides the file, which overrides defaults.
 
     Args:
-        server: an address; None where none was given. Empty text asks for a private server.
+        server: an address; None if none was given. Empty text asks for a private server.
         key: a key file or the name of a pair, or None.
-        maps: `LOCALPREFIX=ROOT` texts of `--map`; they add to the file's and win over it.
+        maps: `LOCALPREFIX=ROOT` texts of `--map`; added to those of the file and used before them.
         environ: the environment, `os.environ` by default.
         python: the interpreter of a private server, or None.
 
     Raises:
-        InputError: for a file or a mapping that cannot be read.
+        InputError: the file or a mapping cannot be read.
     """
     env = os.environ if environ is None else environ
     file = _read(config_file(env), must_exist="HARMOVID_CLIENT_CONFIG" in env)
@@ -142,7 +142,7 @@ def _first(*values: Optional[str]) -> str:
 
 
 def _read(path: Path, must_exist: bool) -> configparser.ConfigParser:
-    # Paths are case-sensitive and may hold "%" and ":", so the parser's conveniences are switched off.
+    # Paths are case-sensitive and may contain "%" and ":", so these features of the parser are switched off.
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:

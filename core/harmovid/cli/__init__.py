@@ -3,9 +3,9 @@
     from harmovid.cli import main
     exit_code = main(["engines", "--json"])
 
-`parser` holds the grammar, one module per group of commands does the work, `exits` says how they end.
-Modules are imported when their command runs, so that `harmovid --help` answers at once. User errors never
-show a traceback; `--debug` does.
+`parser` defines the command line, one module per group of commands does the work, `exits` defines the exit codes.
+Modules are imported when their command runs, so that `harmovid --help` answers at once. User errors show a traceback
+only with `--debug`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harmovid.cli import exits, parser, plugin_commands
 from harmovid.cli.console import Console, describe
 from harmovid.errors import HarmoVidError, JobCancelled, OutputError
 
-# Command -> the module whose `run(args, console)` does it; the job commands and those of other packages are read
+# Command -> the module whose `run(args, console)` does it; job commands and those of other packages are parsed
 # differently.
 _MODULES = {
     "engines": "harmovid.cli.server_commands",
@@ -41,10 +41,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command line and return its exit code (see `exits`).
 
     Args:
-        argv: the words after the program's name; `sys.argv` by default.
+        argv: the arguments after the program's name; `sys.argv` by default.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    # The streams must be known before the words are understood: complaints about them go there.
+    # The streams must be known before the arguments are parsed, because errors in them are printed there.
     console = Console(
         machine="--json" in words, quiet="-q" in words or "--quiet" in words, events="--events" in words
     )
@@ -52,22 +52,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         try:
             return _ended(words, console)
         finally:
-            # Here, and not in the interpreter's last moments, where nobody could answer what goes wrong.
+            # Flush here and not at the interpreter's exit, where errors could not be handled.
             console.flush()
     except BrokenPipeError:
-        _forget_output()  # the reader left, as `| head` does: no fault, and nothing more to say
+        _forget_output()  # the reader has closed the pipe, as `| head` does: not an error
         return exits.JOB_FAILED
-    except OutputError as error:  # only the streams' own: those of the command are answered below
+    except OutputError as error:  # only errors of the streams; those of the command are handled below
         _forget_output()
         print(describe(error), file=sys.stderr)
         return exits.OUTPUT
 
 
 def _ended(words: Sequence[str], console: Console) -> int:
-    """Run one command line; say what it raised, and return its exit code.
+    """Run one command line; print its error, if any, and return its exit code.
 
     Raises:
-        BrokenPipeError, OutputError: what was to be said about it cannot be written.
+        BrokenPipeError, OutputError: the output cannot be written.
     """
     try:
         return _run(words, console)
@@ -81,7 +81,7 @@ def _ended(words: Sequence[str], console: Console) -> int:
         return exits.CANCELLED
     except BrokenPipeError:
         raise
-    except Exception as error:  # the process's door: what arrives here is a fault of ours, not of the user
+    except Exception as error:  # the outermost handler: what arrives here is a bug, not an error of the user
         _trace(words)
         fault = HarmoVidError(
             f"unexpected {type(error).__name__}: {error}",
@@ -92,7 +92,7 @@ def _ended(words: Sequence[str], console: Console) -> int:
 
 
 def _forget_output() -> None:
-    """Point streams that can no longer be written to the null device, so that the interpreter can close them."""
+    """Redirect streams that cannot be written any more to the null device, so that the interpreter can close them."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

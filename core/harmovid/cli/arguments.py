@@ -1,4 +1,4 @@
-"""From a job's command line to the arguments of `JobFiles.prepare`; the run and `check` both go through here."""
+"""From a job's command line to the arguments of `JobFiles.prepare`, for both the run and `check`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def prepare(args: argparse.Namespace, engine: EngineInfo, config: Settings) -> J
 
 
 def ocio_remark(config: Settings, spaces: Mapping[str, str]) -> List[str]:
-    """Return a sentence where this machine's `$OCIO` would be expected to count, and does not."""
+    """Return a sentence if this machine's `$OCIO` is set but not used."""
     if config.server and spaces and os.environ.get("OCIO"):
         return [
             "$OCIO of this machine is not used: colour spaces are looked up in the server's configuration."

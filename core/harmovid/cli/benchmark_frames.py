@@ -13,21 +13,21 @@ SIZES: Dict[str, Tuple[int, int]] = {"540p": (960, 540), "1080p": (1920, 1080), 
 """Name to width and height in pixels."""
 
 DISTINCT = 4
-"""Different pictures of an input; more would only take longer to make."""
+"""Number of different pictures per input; more would only take longer to make."""
 
 
 def missing_inputs(engine: EngineInfo) -> List[str]:
-    """Return the inputs that an engine needs and that cannot be made up."""
+    """Return the inputs that an engine needs and that cannot be generated."""
     return [layer.name for layer in engine.layers if layer.required and layer.kind not in (IMAGE, MATTE)]
 
 
 def write_inputs(engine: EngineInfo, size: str, frames: int, folder: Path) -> Dict[str, str]:
     """Write the frames 1 to `frames` of every required input; return layer to pattern.
 
-    What is there already from an earlier call for the same folder, size and count is used again.
+    Files of an earlier call with the same folder, size and count are used again.
 
     Raises:
-        InputError: the pixel libraries are not installed, or an input cannot be made up.
+        InputError: the pixel libraries are not installed, or an input cannot be generated.
     """
     if missing := missing_inputs(engine):
         raise InputError(f"no frames can be made up for {', '.join(missing)}.", fix="Leave the engine out.")

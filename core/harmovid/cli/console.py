@@ -1,4 +1,4 @@
-"""What the user sees: plain text on stdout, errors and progress on stderr; or one JSON object with `--json`, or one per
+"""Output of commands: plain text on stdout, errors and progress on stderr; or one JSON object with `--json`, or one per
 event with `--events`.
 
 Errors print as three short lines: what went wrong and where, then what to do.
@@ -17,9 +17,8 @@ from harmovid.errors import HarmoVidError, OutputError
 class Console:
     """The two streams of one command.
 
-    With `machine`, text is dropped and the one object handed to `result` is all that stdout carries; with `events`,
-    stdout carries what is handed to `event`, a line each; with `quiet`, notes are dropped and only errors and asked-for
-    tables remain.
+    With `machine`, stdout gets only the object given to `result`, and text is dropped; with `events`, stdout gets one
+    line per call of `event`; with `quiet`, notes are dropped, and only errors and requested tables remain.
     """
 
     def __init__(
@@ -35,33 +34,33 @@ class Console:
         self.quiet = quiet
         self.out = out or sys.stdout
         self.err = err or sys.stderr
-        # A file name may hold what the terminal's encoding lacks, or no text at all; it is shown, not stumbled over.
+        # A file name may have characters that the terminal cannot show, or invalid bytes; they are escaped.
         for stream in (self.out, self.err):
             if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
                 stream.reconfigure(errors="backslashreplace")
 
     def text(self, line: str = "") -> None:
-        """Print a line of the answer that was asked for."""
+        """Print a line of the requested answer."""
         if not self.machine and not self.events:
             _print(line, self.out)
 
     def note(self, line: str) -> None:
-        """Print a line that is good to know, on stderr."""
+        """Print a note on stderr."""
         if not self.quiet:
             _print(line, self.err, flush=True)
 
     def result(self, data: Any) -> None:
-        """Print the machine's answer; does nothing without `--json`."""
+        """Print the JSON answer; do nothing without `--json`."""
         if self.machine:
             _print(json.dumps(data, indent=2, sort_keys=False, default=str), self.out, flush=True)
 
     def event(self, name: str, **facts: Any) -> None:
-        """Print one event as a line of JSON; does nothing without `--events`. May be called from any thread."""
+        """Print one event as a line of JSON; do nothing without `--events`. May be called from any thread."""
         if self.events:
             _print(json.dumps({"event": name, **facts}, default=str), self.out, flush=True)
 
     def flush(self) -> None:
-        """Write out what is held back.
+        """Flush the streams.
 
         Raises:
             BrokenPipeError, OutputError: as for printing.
@@ -76,7 +75,7 @@ class Console:
                 raise _lost(error) from error
 
     def error(self, error: HarmoVidError, exit_code: int) -> None:
-        """Say what ended the command: as text on stderr, or on stdout as the JSON object or the event "failed"."""
+        """Report the error that ended the command: as text on stderr, or on stdout as JSON object or event "failed"."""
         if self.events:
             self.event("failed", ok=False, exit=exit_code, error=error.to_wire())
         elif self.machine:
@@ -89,11 +88,11 @@ def _print(line: str, stream: TextIO, flush: bool = False) -> None:
     """Print a line.
 
     Raises:
-        BrokenPipeError: the reader left, as `| head` does.
-        OutputError: the stream cannot be written for another reason, a full disk for one.
+        BrokenPipeError: the reader has closed the pipe, as `| head` does.
+        OutputError: the stream cannot be written for another reason, e.g. a full disk.
     """
     try:
-        # One write for the whole line: events come from several threads.
+        # One write per line, because several threads print events.
         stream.write(line + "\n")
         if flush:
             stream.flush()
@@ -108,7 +107,7 @@ def _lost(error: OSError) -> OutputError:
 
 
 def describe(error: HarmoVidError) -> str:
-    """Return the error as the user reads it: what and where, and on a second line the fix."""
+    """Return the error as text: what and where, and on a second line the fix."""
     where = ""
     if error.frame is not None:
         where = f"frame {error.frame}" + (f" of {error.layer}" if error.layer else "") + ": "
@@ -139,5 +138,5 @@ def human_bytes(size: float) -> str:
 
 
 def ok_result(**fields: Any) -> Dict[str, Any]:
-    """Return a JSON answer of a command that did what was asked."""
+    """Return the JSON answer of a successful command."""
     return {"ok": True, "exit": 0, **fields}

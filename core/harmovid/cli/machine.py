@@ -1,4 +1,4 @@
-"""What this machine is, and what a server on it takes: for `harmovid benchmark`."""
+"""Facts about this machine, and the memory of a server on it, for `harmovid benchmark`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE_S = 0.1
 
 
 def this_machine() -> Dict[str, str]:
-    """Return processor, cores, memory and system, as far as this system tells them."""
+    """Return processor, cores, memory and system, as far as they are known."""
     return {
         "processor": _processor(),
         "cores": f"{cores()} cores",
@@ -27,7 +27,7 @@ def this_machine() -> Dict[str, str]:
 
 
 def versions() -> Dict[str, str]:
-    """Return the versions of what runs the command."""
+    """Return the versions of Python, HarmoVid and its libraries."""
     return {"harmovid": __version__, "python": platform.python_version()}
 
 
@@ -53,7 +53,7 @@ def _memory_bytes() -> int:
 
 
 class MemoryPeak:
-    """Watches the resident memory of a process and all its descendants, ten times a second (Linux).
+    """Samples the resident memory of a process and all its descendants, ten times a second (Linux).
 
     with MemoryPeak(pid) as memory:
         ...
@@ -81,7 +81,7 @@ class MemoryPeak:
         self._thread.join()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all samples so far."""
         with self._lock:
             self._most = {}
 
@@ -107,7 +107,7 @@ class MemoryPeak:
 
 
 def family(pid: int) -> List[int]:
-    """Return a process and all its descendants (proc(5), task/TID/children); those that are there."""
+    """Return the ids of a process and all its existing descendants (proc(5), task/TID/children)."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -123,7 +123,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def _kind_of(pid: int) -> str:
-    """Return which process of a server this is: the last word of the module that it runs, "main" for others."""
+    """Return which process of a server this is: the last part of its module's name, "main" for others."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     names = [word.rpartition(".")[2] for word in words if "_server." in word and "/" not in word]
     return names[0] if names else "main"

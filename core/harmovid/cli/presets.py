@@ -17,7 +17,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """List the presets of one engine, or of all.
 
     Raises:
-        EngineUnknown: no engine of that name, and no task.
+        EngineUnknown: neither an engine nor a task has that name.
         WireError: the server cannot be reached.
     """
     settings = load_settings(args.server, args.key)
@@ -47,7 +47,7 @@ def _row(engine: EngineInfo, preset: Preset) -> List[str]:
 
 
 def _flag(name: str, value: OptionValue) -> str:
-    """Return an option value as it is written on a command line."""
+    """Return an option value as written on a command line."""
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"

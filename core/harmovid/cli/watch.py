@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Watch the folder; with `--once`, run what is there and end.
 
     Raises:
-        InputError: there is no such folder, or another watcher is at work in it.
+        InputError: there is no such folder, or another watcher runs in it.
         OutputError: the folder cannot be written.
     """
     folder = Path(args.folder)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 class _Listener:
-    """Tells the events of each job, with the name of its job file."""
+    """Prints the events of each job, with the name of its job file."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -54,7 +54,7 @@ class _Listener:
         self._outcomes: Dict[Path, Outcome] = {}
 
     def started(self, path: Path, job: JobFiles) -> None:
-        """Begin a job's events."""
+        """Print the first event of a job."""
         events = self._jobs[path] = JobEvents(self._console, job_file=path.name)
         for warning in job.warnings:
             events.warning(warning)
@@ -63,22 +63,22 @@ class _Listener:
         self._outcomes[path] = outcome
 
     def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
-        """Tell a result."""
+        """Print the event of a result."""
         self._outcomes[path].frames[frame] = report
         self._jobs[path].frame(frame)
 
     def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
-        """Tell the end; a job whose results cannot even be begun has had no other event."""
+        """Print the event of the end, which may be the only event of a job."""
         outcome = self._outcomes.pop(path, Outcome(0))
         outcome.failures, outcome.error = dict(failed), error
         self._jobs.pop(path, JobEvents(self._console, job_file=path.name)).ended(outcome)
 
 
 def _watch(watcher: Watcher, args: argparse.Namespace, stopped: threading.Event) -> None:
-    """Look at the folder again and again; with `--once` until a look finds nothing that is ready."""
+    """Scan the folder repeatedly; with `--once` until no job is ready."""
     idle = 0
     while not stopped.is_set():
-        # A job is ready at the second look at the earliest: its files must not have changed in between.
+        # A job is ready at the second scan at the earliest, because its files must not change between two scans.
         idle = 0 if watcher.step() else idle + 1
         if args.once and idle >= 2:
             return
@@ -95,7 +95,7 @@ def _on_signals(watcher: Watcher, stopped: threading.Event) -> None:
 
 
 def _end(folder: Path, console: Console) -> int:
-    """Give the states of all jobs as the answer, and the exit code that they make."""
+    """Print the states of all jobs and return the exit code."""
     found = {path.name: states.load(path) for path in sorted(folder.glob("*.job"))}
     told = {name: status.state for name, status in found.items() if status is not None}
     console.result(ok_result(jobs=told))

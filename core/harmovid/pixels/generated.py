@@ -1,4 +1,4 @@
-"""Generated frames to measure with: slow waves of light, grain, flicker; opaque or cut out as a soft disc."""
+"""Generated frames for benchmarks: slow waves of light, grain, flicker; opaque or cut out as a soft disc."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from harmovid.pixels import exr
 
 GRAIN = 0.02
-"""Standard deviation of the grain as a share of the light: that of a camera at normal exposure."""
+"""Standard deviation of the grain relative to the light, as of a camera at normal exposure."""
 
 FLICKER_STOPS = 0.2
 
@@ -17,7 +17,7 @@ def picture(width: int, height: int, seed: int, cut_out: bool = False) -> bytes:
 
     Args:
         width: in pixels. height: in pixels.
-        seed: of the grain, and where in the flicker the frame is.
+        seed: of the grain, and the phase of the flicker.
         cut_out: alpha is a disc with a soft edge, not 1 everywhere.
     """
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
     write_stops(path, stops_between(plate, result))
 
-For people to look at; numbers are in the field channels and in the reports.
+For viewing; the exact values are in the field channels and in the reports.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from harmovid.storage.atomic import replacing
 Bytes = npt.NDArray[np.uint8]
 
 PREVIEW_LINES = 270
-"""Larger pictures are reduced to at most this height, by whole factors."""
+"""Larger pictures are reduced to at most this height, by an integer factor."""
 DARK_LINEAR = 2.0**-9
-"""Light is taken to be at least this: the ratio of two blacks says nothing."""
+"""Light is clamped to at least this, since the ratio of two blacks is meaningless."""
 SCALES_STOPS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Where the scale may end; the smallest that holds nearly all of the picture is taken."""
+"""Possible ends of the scale; the smallest that covers nearly all of the picture is used."""
 COVERED_PERCENT = 99.0
 ROOM = 1.02
-"""Half floats round: a change of half a stop shall not need a scale of one."""
+"""Tolerance for the rounding of half floats, so that a change of half a stop fits a scale of half a stop."""
 
 BAR_LINES, MARGIN = 10, 6
 COLOURS = np.array(
@@ -40,12 +40,12 @@ GLYPHS = {
     "0": (7, 5, 5, 5, 7), "1": (2, 6, 2, 2, 7), "2": (7, 1, 7, 4, 7), "4": (5, 5, 7, 1, 1), "5": (7, 4, 7, 1, 7),
     "-": (0, 0, 7, 0, 0), "+": (0, 2, 7, 2, 0), ".": (0, 0, 0, 0, 2),
 }  # fmt: skip
-"""Signs of the scale, three bits to a line, five lines: a font file would be one more thing to install."""
+"""Characters of the scale, five lines of three bits each, so that no font file is needed."""
 GLYPH_SIZE = 2
 
 
 def stops_between(plate: exr.ExrFrame, result: exr.ExrFrame) -> Float32:
-    """Return by how many stops the luma of `result` is above that of `plate`, `(H, W)`; 0 where either is no number.
+    """Return by how many stops the luma of `result` is above that of `plate`, `(H, W)`; 0 where either is NaN.
 
     Raises:
         FrameMismatch: their data windows differ.
@@ -54,33 +54,33 @@ def stops_between(plate: exr.ExrFrame, result: exr.ExrFrame) -> Float32:
     if plate.data_window != result.data_window:
         raise FrameMismatch(f"the data windows {plate.data_window} and {result.data_window} differ.")
     before, after = (_luma_stops(exr.layer_rgb(frame)[1]) for frame in (plate, result))
-    with np.errstate(invalid="ignore"):  # infinity less infinity
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         change: Float32 = np.nan_to_num(after - before, nan=0.0, posinf=0.0, neginf=0.0)
     return change
 
 
 def _luma_stops(rgb: Float32) -> Float32:
-    # NaN stays NaN through the maximum: it ends as no change.
+    # NaN stays NaN through the maximum and becomes "no change" at the end.
     with np.errstate(invalid="ignore"):
         stops: Float32 = np.log2(np.maximum(rgb @ np.array(LUMA, np.float32), np.float32(DARK_LINEAR)))
     return stops
 
 
 def scale_of(stops: Float32) -> float:
-    """Return the end of the scale, in stops, at which a picture is shown."""
+    """Return the end of the scale for a picture, in stops."""
     needed = float(np.percentile(np.abs(stops), COVERED_PERCENT))
     return next((end for end in SCALES_STOPS if end * ROOM >= needed), SCALES_STOPS[-1])
 
 
 def false_colour(stops: npt.NDArray[Any], end: float) -> Bytes:
-    """Return `(..., 3)` sRGB codes of stops from -end to +end; what lies beyond has the colour of the end."""
+    """Return `(..., 3)` sRGB codes of stops from -end to +end; values beyond have the colour of the end."""
     place = (np.clip(stops / end, -1, 1) + 1) / 2 * (len(COLOURS) - 1)
     channels = [np.interp(place, np.arange(len(COLOURS)), COLOURS[:, c]) for c in range(3)]
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def picture_of(stops: Float32) -> Bytes:
-    """Return `(h, w, 3)` sRGB codes: the stops in false colour, and below them the scale with its ends written on."""
+    """Return `(h, w, 3)` sRGB codes: the stops in false colour, and below them the scale with its end values."""
     small = _reduced(np.asarray(stops, np.float32))
     end = scale_of(small)
     width = max(small.shape[1], 96)
@@ -104,7 +104,7 @@ def _reduced(stops: Float32) -> Float32:
 
 
 def _written(words: str) -> npt.NDArray[np.bool_]:
-    """Return where the ink of a number is, `(lines, columns)`."""
+    """Return the pixels of a number's digits, `(lines, columns)`."""
     signs = [
         np.array([[line >> (2 - column) & 1 for column in range(3)] + [0] for line in GLYPHS[sign]], bool)
         for sign in words
@@ -113,7 +113,7 @@ def _written(words: str) -> npt.NDArray[np.bool_]:
 
 
 def write_stops(path: str, stops: Float32) -> None:
-    """Write `picture_of(stops)` as PNG, whole or not at all.
+    """Write `picture_of(stops)` as PNG atomically.
 
     Raises:
         OutputError: it cannot be written.

@@ -1,11 +1,11 @@
-"""Files that are there whole or not at all: written to a temporary name in the same folder, fsynced, renamed.
+"""Atomic writes: files are written under a temporary name in the same folder, fsynced and renamed.
 
-    write_whole(path, data)                    # what is in memory
-    file = WholeFile(path)                     # what comes piece by piece
+    write_whole(path, data)                    # data in memory
+    file = WholeFile(path)                     # data in chunks
     with replacing(path) as temporary: ...     # what a library writes
 
-The temporary name is hidden, holds `.tmp` and is removed again when anything goes wrong. Names may be as long as the
-file system takes (255 bytes), and need not be UTF-8: a name that leaves no room for more has a digest in its place.
+The temporary name is hidden, contains `.tmp`, and the file is removed after an error. Names may be as long as the file
+system allows (255 bytes) and need not be UTF-8; in the temporary name of a long one a digest replaces the name.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from typing import Iterator, Optional, Union
 Buffer = Union[bytes, bytearray, memoryview]
 
 LONGEST_NAME_BYTES = 255
-"""What Linux, macOS and Windows file systems take as one name."""
+"""Longest file name on Linux, macOS and Windows file systems."""
 
 _RANDOM_BYTES = 4
 _LONGEST_SUFFIX = 8
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp(?:\.\w{1,7})?", re.DOTALL)
-# What a file system answers that has no hard links.
+# Errors of file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
 def stem_of(name: str) -> str:
-    """Return what the temporary names of a file begin with, behind the dot: its name, or a digest of a long one."""
+    """Return the beginning of a file's temporary names after the dot: its name, or a digest of a long one."""
     added = len(f"..{'0' * 2 * _RANDOM_BYTES}.tmp") + _LONGEST_SUFFIX
     raw = os.fsencode(name)
     return name if len(raw) + added <= LONGEST_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
 
 
 def temporary_stem(name: str) -> Optional[str]:
-    """Return the stem in a temporary name, or None where `name` is none."""
+    """Return the stem of a temporary name, or None if `name` is not one."""
     match = _TEMPORARY.fullmatch(name)
     return match.group(1) if match else None
 
@@ -48,18 +48,18 @@ def _temporary_name(name: str) -> str:
 
 
 class WholeFile:
-    """A file that is being written, piece by piece, under its temporary name.
+    """A file that is being written in chunks under its temporary name.
 
         file = WholeFile(path)
         file.write(piece); file.write(piece)
         file.commit()                           # or file.drop()
 
-    Every method but `drop` raises `OSError`: the folder is missing, full or not writable. The file is
-    then to be dropped.
+    Every method except `drop` may raise `OSError`: the folder is missing, full or not writable. Then call
+    `drop`.
     """
 
     def __init__(self, path: str, mode: int = 0o666) -> None:
-        """Make the temporary file.
+        """Create the temporary file.
 
         Args:
             path: the final name; its folder must exist.
@@ -72,16 +72,16 @@ class WholeFile:
         self._descriptor = os.open(self._temporary, flags, mode)
 
     def write(self, data: Buffer) -> None:
-        """Write the next piece."""
+        """Write the next chunk."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
     def commit(self, replace: bool = True) -> None:
-        """Give the file its final name; return when it is on the disk.
+        """Give the file its final name; return when it is stored durably.
 
         Args:
-            replace: what is there may go; otherwise a file of that name is `FileExistsError`, whenever it appeared.
+            replace: whether an existing file may be replaced; otherwise it raises `FileExistsError`.
         """
         os.fsync(self._descriptor)
         self._close()
@@ -92,7 +92,7 @@ class WholeFile:
         sync_folder(self._folder)
 
     def drop(self) -> None:
-        """Remove the temporary file; of a file that is committed nothing is removed."""
+        """Remove the temporary file; do nothing after `commit`."""
         self._close()
         with contextlib.suppress(OSError):
             os.unlink(self._temporary)
@@ -104,7 +104,7 @@ class WholeFile:
 
 
 def _rename_to_free_name(source: str, target: str) -> None:
-    """Rename a file; raise `FileExistsError` where the new name is taken."""
+    """Rename a file; raise `FileExistsError` if the new name exists."""
     if os.name == "nt":
         os.rename(source, target)  # Windows never replaces here
         return
@@ -123,21 +123,21 @@ def _rename_to_free_name(source: str, target: str) -> None:
 
 
 def write_whole(path: str, data: Buffer, mode: int = 0o666) -> None:
-    """Write `data` to `path`, replacing what was there, and return when it is on the disk.
+    """Write `data` to `path`, replacing an existing file; return when it is stored durably.
 
     Args:
         path: the final name; its folder must exist.
-        data: the whole content.
+        data: the content.
         mode: permission bits of the new file, narrowed by the umask (POSIX).
 
     Raises:
-        OSError: the folder is missing, full or not writable; nothing is left behind.
+        OSError: the folder is missing, full or not writable; no temporary file remains.
     """
     file = WholeFile(path, mode)
     try:
         file.write(data)
         file.commit()
-    except BaseException:  # also Ctrl-C: the half file must not stay
+    except BaseException:  # also after Ctrl-C: the unfinished file must not stay
         file.drop()
         raise
 
@@ -146,15 +146,15 @@ def write_whole(path: str, data: Buffer, mode: int = 0o666) -> None:
 def replacing(
     path: Union[str, os.PathLike[str]], durable: bool = True, keep_suffix: bool = False
 ) -> Iterator[str]:
-    """Give a temporary name to write to, which takes the place of `path` once the block has ended well.
+    """Context with a temporary path to write to; it replaces `path` if the block ends without an error.
 
     Args:
         path: the final name; its folder must exist.
-        durable: the file is on the disk when the block has been left; else only whole.
-        keep_suffix: the temporary name has the same suffix, for libraries that choose a format by it.
+        durable: whether the file is fsynced at the end of the block.
+        keep_suffix: whether the temporary name has the same suffix, for libraries that choose a format by it.
 
     Raises:
-        OSError: nothing was written, or it cannot be put in its place; nothing is left behind.
+        OSError: nothing was written, or it cannot be renamed; no temporary file remains.
     """
     folder, name = os.path.split(os.fspath(path))
     suffix = os.path.splitext(name)[1]
@@ -166,7 +166,7 @@ def replacing(
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:  # also Ctrl-C: the half file must not stay
+    except BaseException:  # also after Ctrl-C: the unfinished file must not stay
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
@@ -175,7 +175,7 @@ def replacing(
 
 
 def sync_folder(folder: str) -> None:
-    """Make a rename in `folder` survive a power cut, where the system can (not on Windows)."""
+    """Make a rename in `folder` survive a power cut, if the system can (not on Windows)."""
     with contextlib.suppress(OSError, AttributeError):
         descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -5,9 +5,8 @@
     sink = DirectorySink(out, frames, source)
     client.run(spec, source, sink)
 
-`Source` and `Sink` are what `harmovid.client` needs; hosts may bring their own. `read` and `write` are
-called from threads of their own, never two calls of one at once. Files are passed on as bytes: only the
-first eight are looked at here.
+`harmovid.client` needs a `Source` and a `Sink`; hosts may implement their own. `read` and `write` are called from
+separate threads, but never twice at the same time. Files are passed on as bytes; only the first eight are checked here.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from harmovid.storage.checksums import Buffer, crc32
 from harmovid.storage.journal import UNKNOWN, Journal
 from harmovid.storage.kinds import EXR_DEEP_FLAG, EXR_MAGIC, HEAD_BYTES, other_kind
 
-LISTING_SECONDS = 2.0  # how long a folder listing serves for "the nearest frame is ..."
+LISTING_SECONDS = 2.0  # how long a folder listing is reused for "the nearest frame is ..."
 
 
 class Source(Protocol):
-    """Gives a job's input frames as EXR file bytes."""
+    """Reads a job's input frames as bytes of EXR files."""
 
     def read(self, layer: str, frame: int) -> Buffer:
-        """Return the whole file of one frame; may be asked for the same frame again.
+        """Return the file of one frame; may be called again for the same frame.
 
         Raises:
             FrameError: this frame cannot be supplied; the job goes on without it.
@@ -40,57 +39,57 @@ class Source(Protocol):
 
 
 class Receiver(Protocol):
-    """Takes one result piece by piece, as it comes; `write` or `commit` raise `OutputError`."""
+    """Takes one result in chunks, as they arrive; `write` and `commit` may raise `OutputError`."""
 
     def write(self, data: Buffer) -> None:
-        """Take the next piece."""
+        """Write the next chunk."""
 
     def commit(self, report: Mapping[str, Any]) -> None:
-        """The result is whole and checked: put it where it belongs, as `Sink.write` would."""
+        """Store the result, which is complete and checked, as `Sink.write` would."""
 
     def drop(self) -> None:
-        """It will not become whole: forget it."""
+        """Discard the incomplete result."""
 
 
 class Sink(Protocol):
-    """Takes a job's results, as EXR file bytes.
+    """Stores a job's results, as bytes of EXR files.
 
-    A sink that also has `receive(frame: int, size: int) -> Receiver` gets each result piece by piece through
-    that, and not by `write`: the client then never holds a whole one in memory.
+    A sink that also has `receive(frame: int, size: int) -> Receiver` gets each result in chunks through that
+    instead of `write`, so the client never has a whole one in memory.
     """
 
     def begin(self, job_id: str) -> Mapping[int, int]:
-        """Return `{frame: CRC-32 of the file}` of results that are safely there already.
+        """Return `{frame: CRC-32 of the file}` of results that are stored safely already.
 
         Called once before the job is submitted, and again with a new id if the server cannot go on with the
-        old one; what is there stays.
+        old one; existing results stay.
         """
 
     def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
-        """Put one result where it belongs; return when it would survive a power cut.
+        """Store one result; return when it would survive a power cut.
 
-        `report` is what the server says of the result, and under "crc" the CRC-32 of `data`, already checked.
+        `report` is the server's report of the result, with the checked CRC-32 of `data` under "crc".
 
         Raises:
             OutputError: it cannot be written; the job stops here and can be resumed.
         """
 
     def finish(self, state: str) -> None:
-        """Tidy up: the run is over. `state` is the job's final state, or "" when it can still be resumed."""
+        """Clean up after the run. `state` is the job's final state, or "" if the job can be resumed."""
 
 
 def check_exr(head: bytes, size: int, what: str, frame: int, layer: str) -> None:
-    """Raise unless a file that begins with `head` is an EXR of a kind that the server takes.
+    """Raise unless a file that begins with `head` is an EXR of a supported kind.
 
     Args:
-        head: at least the first 8 bytes, or all there are.
+        head: at least the first 8 bytes, or the whole file if it is shorter.
         size: the file's length in bytes.
         what: the file's name for messages.
         frame: its frame number.
         layer: its layer.
 
     Raises:
-        FrameUnreadable: empty, cut off, or not an EXR; the message says what it is.
+        FrameUnreadable: empty, truncated, or not an EXR; the message names the type.
         FrameRefused: a deep EXR.
     """
     where: Dict[str, Any] = {"frame": frame, "layer": layer}
@@ -107,7 +106,7 @@ def check_exr(head: bytes, size: int, what: str, frame: int, layer: str) -> None
 
 
 class DirectorySource:
-    """Reads frames from files, one pattern per layer; a single file serves every frame."""
+    """Reads frames from files, one pattern per layer; a single file is used for every frame."""
 
     def __init__(self, patterns: Mapping[str, FramePattern]) -> None:
         self.patterns = dict(patterns)
@@ -120,7 +119,7 @@ class DirectorySource:
         the process may be a host application.
 
         Raises:
-            FrameMissing: no such file; the message names the nearest one that is there.
+            FrameMissing: there is no such file; the message names the nearest existing one.
             FrameUnreadable: empty, not an EXR, or the system cannot read it.
             FrameRefused: a deep EXR.
         """
@@ -142,7 +141,7 @@ class DirectorySource:
         return data
 
     def path(self, layer: str, frame: int) -> str:
-        """Return the path of a frame's file: the pattern's own, or else one of another padding or sign."""
+        """Return the path of a frame's file: that of the pattern, or else one with another padding or sign."""
         pattern = self.patterns[layer]
         path = pattern.path(frame)
         if pattern.is_single or os.path.exists(path):
@@ -150,7 +149,7 @@ class DirectorySource:
         return pattern.folder + self._existing(pattern).get(frame, pattern.name(frame))
 
     def places(self) -> List[str]:
-        """Return each layer with where its files lie."""
+        """Return each layer with the location of its files."""
         layers = sorted(self.patterns.items())
         return [f"{layer} {os.path.abspath(pattern.text)}" for layer, pattern in layers]
 
@@ -165,7 +164,7 @@ class DirectorySource:
         return crc
 
     def fingerprint_of(self, frame: int) -> int:
-        """Return the same of one frame; `journal.UNKNOWN` where a file of it is missing."""
+        """Return the same for one frame; `journal.UNKNOWN` if one of its files is missing."""
         if all(_size_and_time(self.path(layer, frame)) for layer in self.patterns):
             return self.fingerprint([frame])
         return UNKNOWN
@@ -177,7 +176,7 @@ class DirectorySource:
         return FrameMissing(f"there is no file {pattern.path(frame)}.", fix=fix, frame=frame, layer=layer)
 
     def _existing(self, pattern: FramePattern) -> Dict[int, str]:
-        """Return the names of a layer's files by frame, as they were a moment ago."""
+        """Return the names of a layer's files by frame, from a listing that may be a moment old."""
         now = time.monotonic()
         listed = self._listed.get(pattern.text)
         if listed is None or now - listed[0] > LISTING_SECONDS:
@@ -190,7 +189,7 @@ class DirectorySource:
 
 
 class DirectorySink:
-    """Writes results to files, each whole or not at all, and notes them in the journal when it has one."""
+    """Writes results to files atomically, and records them in the journal, if there is one."""
 
     def __init__(
         self,
@@ -204,16 +203,16 @@ class DirectorySink:
         """Make the output folder.
 
         Args:
-            pattern: where the results go.
+            pattern: the results' pattern.
             frames: all frames of the job.
-            source: the inputs, none of which may be written over.
-            journal: remembers what is written, for resuming; it must belong to the same pattern.
-            overwrite: results may replace files that are not of this job.
-            own: frames whose files are this job's own and may be replaced.
+            source: the inputs, none of which may be overwritten.
+            journal: records what is written, for resuming; it must belong to the same pattern.
+            overwrite: whether results may replace files of others.
+            own: frames whose files belong to this job and may be replaced.
 
         Raises:
-            PatternError: one file name for several frames.
-            OutputError: a result would replace an input, or the folder cannot be made.
+            PatternError: several frames have the same file name.
+            OutputError: a result would replace an input, or the folder cannot be created.
         """
         self.pattern = pattern
         self._frames = frames
@@ -235,36 +234,36 @@ class DirectorySink:
             self._remove_leftovers()
 
     def begin(self, job_id: str) -> Mapping[int, int]:
-        """Return what earlier runs of the same job have written and is still as it was written."""
+        """Return the results that earlier runs of the same job have written and that are unchanged since."""
         written = {} if self._journal is None else self._journal.begin(job_id)
         self._own.update(written, () if self._journal is None else self._journal.outdated)
         return written
 
     def write(self, frame: int, data: Buffer, report: Mapping[str, Any]) -> None:
-        """Write one result and note it in the journal, with the checksum that `report` has.
+        """Write one result and record it in the journal, with the checksum from `report`.
 
         Raises:
-            OutputError: disk full, no permission, folder gone, or a file that is not of this job has the result's
-                name; no temporary file stays behind.
+            OutputError: disk full, no permission, folder gone, or a file of others has the result's name; no
+                temporary file remains.
         """
         receiver = self.receive(frame, len(data))
         try:
             receiver.write(data)
             receiver.commit({"crc": crc32(data), **report})
-        except BaseException:  # also Ctrl-C: the half file must not stay
+        except BaseException:  # also after Ctrl-C: the unfinished file must not stay
             receiver.drop()
             raise
 
     def receive(self, frame: int, size: int) -> Receiver:
-        """Begin one result; nothing of it is held in memory.
+        """Begin one result, which is not kept in memory.
 
         Raises:
-            OutputError: the folder is gone, or no file can be made in it.
+            OutputError: the folder is gone, or no file can be created in it.
         """
         return _FileReceiver(self, frame, size)
 
     def put(self, frame: int, file: WholeFile, size: int, crc: int) -> None:
-        """Give a whole result its name and note it in the journal.
+        """Give a complete result its name and record it in the journal.
 
         Args:
             frame: whose result it is.
@@ -273,8 +272,8 @@ class DirectorySink:
             crc: its CRC-32.
 
         Raises:
-            OutputError: a file that is not of this job has the name.
-            OSError: it cannot be renamed or noted.
+            OutputError: a file of others has that name.
+            OSError: it cannot be renamed or recorded.
         """
         path = self.pattern.path(frame)
         if self._journal is not None:
@@ -292,12 +291,12 @@ class DirectorySink:
             self._journal.record(frame, path, crc)
 
     def finish(self, state: str) -> None:
-        """Close the journal; it is removed when there is nothing to go on with."""
+        """Close the journal; remove it if there is nothing to resume."""
         if self._journal is not None:
             self._journal.finish(state)
 
     def _remove_leftovers(self) -> None:
-        """Remove temporary files of a killed earlier run; the journal's lock says that none is running."""
+        """Remove temporary files of an earlier, killed run; the journal's lock ensures that none is running."""
         folder = self.pattern.folder or "."
         stems = {stem_of(self.pattern.name(frame)) for frame in self._frames}
         for name in os.listdir(folder):
@@ -306,7 +305,7 @@ class DirectorySink:
 
 
 class _FileReceiver:
-    """One result on its way into a file of the output folder."""
+    """One result being written to a file in the output folder."""
 
     def __init__(self, sink: DirectorySink, frame: int, size: int) -> None:
         self._sink, self._frame, self._size = sink, frame, size
@@ -336,7 +335,7 @@ class _FileReceiver:
 
 
 def _size_and_time(path: str) -> str:
-    """Return a file's size and time of change as text, nothing where there is no file."""
+    """Return a file's size and modification time as text, "" if there is no file."""
     try:
         status = os.stat(path)
     except OSError:
@@ -357,7 +356,7 @@ def output_error(error: OSError, path: str, size: int, frame: Optional[int] = No
 
 
 def _refuse_overwrite(pattern: FramePattern, frames: FrameRange, source: DirectorySource) -> None:
-    """Raise `OutputError` if a result has the path of an input; upper and lower case count as the same."""
+    """Raise `OutputError` if a result has the path of an input; ignoring case."""
     inputs: Set[Tuple[Any, str]] = set()
     for layer in source.patterns.values():
         folder = _folder_identity(layer.folder)

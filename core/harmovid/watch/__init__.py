@@ -1,5 +1,5 @@
-"""`harmovid watch`: a folder whose job files are run, one after the other, for hosts that cannot run a plugin.
+"""`harmovid watch`: runs the job files in a folder, one after the other, for hosts that cannot run a plugin.
 
-`job_file` reads what a job file says, `status` is what is written beside it, `ledger` tells a job's own results from
-others', `films` decodes films and writes them, `watcher` finds and runs the jobs.
+`job_file` reads a job file, `status` is the file written beside it, `ledger` knows which results belong to a job,
+`films` decodes and writes video files, `watcher` finds and runs the jobs.
 """

@@ -1,12 +1,12 @@
-"""Films among a job's inputs: decoded to EXR frames beside the job file, and the results as a film again.
+"""Films (video files) as inputs of a job: decoded to EXR frames beside the job file, and the results as a film.
 
-    films = Films.of(said, engine)                 # None where all inputs are EXR files
+    films = Films.of(said, engine)                 # None if all inputs are EXR files
     inputs = films.decode()                        # layer to pattern, in shot010.in/
-    film = films.write(job.plan.out, job.frames)   # where the job file asks for one
+    film = films.write(job.plan.out, job.frames)   # if the job file asks for one
     films.clean()
 
-The frames hold the film's codes in its own colour space, which the job file has to name: a film's codes are not light,
-and nothing here guesses what they are. Decoding goes on where it was killed. Pixel libraries are imported in here only.
+The frames hold the film's code values in its own colour space, which the job file has to name: code values are not
+light, and nothing is guessed. A killed decoding is resumed. Pixel libraries are imported only by the functions here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harmovid.watch.job_file import JobFile
 IN_SUFFIX = ".in"
 MARKER = "film.json"
 EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mxf", ".webm")
-"""Names of films; equal to those that `harmovid.pixels.films` reads, which a test holds."""
+"""Extensions of films; a test compares them with those of `harmovid.pixels.films`."""
 
 
 def is_film(text: str) -> bool:
@@ -38,17 +38,17 @@ def is_film(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Written:
-    """A film of the results under its temporary name, and what a user should know of it."""
+    """A film of the results under its temporary name, with remarks for the user."""
 
     temporary: str
     path: str
     remarks: Tuple[str, ...]
 
     def commit(self) -> None:
-        """Give the film its name; return when it is on the disk.
+        """Give the film its final name; return when it is stored durably.
 
         Raises:
-            OutputError: it cannot be.
+            OutputError: it cannot be renamed.
         """
         try:
             descriptor = os.open(self.temporary, os.O_RDONLY)
@@ -78,22 +78,22 @@ class Films:
 
     Attributes:
         paths: layer to film.
-        remarks: what is taken for what the films do not say; after `decode`.
+        remarks: what is assumed where the films state nothing; set by `decode`.
     """
 
     def __init__(self, said: JobFile, paths: Mapping[str, str], others: Mapping[str, str]) -> None:
-        """Use `of`."""
+        """Use `of` instead."""
         self._said, self.paths, self._others = said, dict(paths), dict(others)
         self._folder = said.path.with_suffix(IN_SUFFIX)
         self.remarks: List[str] = []
 
     @classmethod
     def of(cls, said: JobFile, engine: EngineInfo) -> Optional[Films]:
-        """Return the films among a job's inputs, or None where there is none.
+        """Return the films among a job's inputs, or None if there are none.
 
         Raises:
-            InputError: a film whose colour space is not named, or that is not there; a film of the results without one
-                to take its form from; the pixel libraries are not installed.
+            InputError: a film has no colour space or does not exist; a film of the results needs a film as target; the
+                pixel libraries are not installed.
         """
         inputs = said.inputs(engine)
         found = {layer: path for layer, path in inputs.items() if is_film(path)}
@@ -126,7 +126,7 @@ class Films:
                 )
 
     def fingerprint(self) -> int:
-        """Return a number that changes when a film or another input does; decoding plays no part in it."""
+        """Return a number that changes when a film or another input does; decoded frames do not matter."""
         lines = [_line(layer, path) for layer, path in sorted(self.paths.items())]
         for layer, text in sorted(self._others.items()):
             folder = text if os.path.isdir(text) else os.path.dirname(text)
@@ -138,14 +138,14 @@ class Films:
         self, on_frame: Callable[[str, int], None] = lambda layer, frame: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Dict[str, str]:  # fmt: skip
-        """Write the films' frames and return the pattern of each; what is there already stays.
+        """Write the films' frames and return the pattern of each; existing frames stay.
 
         Args:
-            on_frame: called with layer and frame when a frame is on the disk.
-            stopped: asked before every frame.
+            on_frame: called with layer and frame when a frame is written.
+            stopped: called before every frame; if it returns True, the work stops.
 
         Raises:
-            FrameError: a film is damaged. OutputError: the folder is not ours, or cannot be written.
+            FrameError: a film is damaged. OutputError: the folder holds other files, or cannot be written.
             JobCancelled: it was stopped.
         """
         self.remarks = []
@@ -160,7 +160,7 @@ class Films:
     def _decode(
         self, layer: str, on_frame: Callable[[str, int], None], stopped: Callable[[], bool]
     ) -> Dict[str, Any]:
-        """Write one film's frames and return what the marker tells of it then."""
+        """Write one film's frames and return its entry for the marker file."""
         from harmovid.pixels.films import decode, probe
 
         path = self.paths[layer]
@@ -176,9 +176,9 @@ class Films:
         return FramePattern.parse(str(self._folder / f"{layer}.####.exr"))
 
     def _take_folder(self) -> Dict[str, Dict[str, Any]]:
-        """Make the folder, or take it over; return what its marker tells of each film.
+        """Create the folder or reuse it; return the entries of its marker file by film.
 
-        Frames of other films in it are removed, strangers' files refused.
+        Frames of other films in it are removed; any other files are refused.
         """
         now = {layer: _identity(path, self._said) for layer, path in self.paths.items()}
         try:
@@ -210,7 +210,7 @@ class Films:
         return OutputError(f"{self._folder} cannot be written: {error.strerror}.", fix="Check the folder.")
 
     def _remove_frames(self) -> None:
-        """Remove the frames that this job's layers may have there, and nothing else."""
+        """Remove the frames of this job's layers, and nothing else."""
         for layer in {*self.paths, *self._others}:
             pattern = self._pattern(layer)
             for name in pattern.files().values():
@@ -224,16 +224,17 @@ class Films:
     def write(
         self, out: FramePattern, frames: FrameRange, target: str, stopped: Callable[[], bool] = lambda: False
     ) -> Written:
-        """Make the film of the results that the job file asks for, under a temporary name.
+        """Write the film of the results that the job file asks for, under a temporary name.
 
         Args:
-            out: the results.
-            frames: all of them, written.
-            target: the layer whose film gives the form.
-            stopped: asked before every frame.
+            out: the pattern of the results.
+            frames: the frames of the results.
+            target: the layer whose film defines the format.
+            stopped: called before every frame; if it returns True, the work stops.
 
         Raises:
-            InputError: no film of that name can be written. OutputError: it cannot be written. JobCancelled.
+            InputError: films of that type are not supported. OutputError: it cannot be written. JobCancelled: it was
+                stopped.
         """
         from harmovid.pixels.films import encode, probe
 
@@ -260,7 +261,7 @@ class Films:
                 os.unlink(os.path.join(folder, found))
 
     def clean(self) -> None:
-        """Remove the decoded frames, unless the job file says to keep them."""
+        """Remove the decoded frames, unless the job file keeps them."""
         if self._said.keep_frames:
             return
         with contextlib.suppress(OSError):

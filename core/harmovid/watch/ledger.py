@@ -1,8 +1,8 @@
-"""Which results are a job's own: those that it wrote and that are still as it wrote them.
+"""Which results belong to a job: those that it wrote and that are unchanged since.
 
-While a job runs its journal knows them (`harmovid.storage.journal`). The watcher keeps that journal until the status
-tells the job's end, with every result's size, checksum and time in it; so at any moment one of the two knows. Whatever
-else lies in the results' place is somebody else's work, and is never replaced unless the job file says so.
+While a job runs its journal lists them (`harmovid.storage.journal`). The watcher keeps that journal until the status
+file says that the job has ended, with the size, checksum and time of every result; so at any moment one of the two has
+the list. Other files in the results' place are not replaced unless the job file says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harmovid.watch.status import Status
 
 
 def own_results(told: Optional[Status]) -> FrozenSet[str]:
-    """Return the paths of the results that a job's earlier run wrote and nobody has touched since."""
+    """Return the paths of the results that an earlier run of a job wrote and that are unchanged since."""
     if told is None or not told.pattern:
         return frozenset()
     with contextlib.suppress(PatternError, TypeError, ValueError):
@@ -34,7 +34,7 @@ def own_results(told: Optional[Status]) -> FrozenSet[str]:
 
 
 def written_in(journal: str) -> Dict[str, List[int]]:
-    """Return a journal's results as a status remembers them: frame to size, CRC-32 and time of change in ns."""
+    """Return a journal's results in the form of a status: frame to size, CRC-32 and modification time in ns."""
     return {
         str(frame): [each.size, each.crc, each.mtime_ns]
         for frame, each in sorted(entries_of(journal).items())
@@ -42,7 +42,7 @@ def written_in(journal: str) -> Dict[str, List[int]]:
 
 
 class KeptJob:
-    """A job for `Client.start` whose journal stays after a good end, until `forget`."""
+    """A job for `Client.start` whose journal stays after success, until `forget`."""
 
     def __init__(self, job: JobFiles) -> None:
         """Take the job."""
@@ -51,16 +51,16 @@ class KeptJob:
 
     @property
     def sink(self) -> KeptSink:
-        """Where results go."""
+        """The sink of the job's results."""
         return KeptSink(self._job.sink)
 
     @property
     def spec(self) -> JobSpec:
-        """What the server is told."""
+        """The specification sent to the server."""
         return self._job.spec
 
     def close(self, state: str = "") -> None:
-        """The job is over: let go of the journal, but leave it there."""
+        """Close the journal at the end of the job, without removing it."""
         self._job.close("" if state == DONE else state)
 
 
@@ -89,6 +89,6 @@ class KeptSink:
 
 
 def forget(journal: str) -> None:
-    """Remove the journal of a job whose status tells its end."""
+    """Remove the journal of a job whose status says that it has ended."""
     with contextlib.suppress(OSError):
         os.unlink(journal)

@@ -1,7 +1,7 @@
-"""What became of a job file, written beside it: `shot010.job` has `shot010.status.json`.
+"""The state of a job file, written beside it: `shot010.job` has `shot010.status.json`.
 
-A status is written whole or not at all, so that whoever reads it never sees half of one. It is what makes a watched
-folder resumable: a job whose status says that it ended, for the same job file and inputs, is not run again.
+A status is written atomically, so readers never see half of one. It makes a watched folder resumable: if the status
+says that a job has ended, for the same job file and inputs, the job is not run again.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class Status:
     """A job file's state.
 
     Attributes:
-        state: "waiting" for its files to be whole; "blocked", see `error`; "running"; "done"; "incomplete", some
+        state: "waiting" for its files to be complete; "blocked", see `error`; "running"; "done"; "incomplete", some
             frames failed; "failed".
         digest: of the job file that was read.
         inputs: a number that changes when the job's input files do.
-        frames, delivered: how many frames the job has, and how many results are on the disk.
-        results: where they are.
-        failed: frame to what went wrong with it.
-        warnings: what a user should look at.
+        frames, delivered: number of frames of the job, and of results written.
+        results: their pattern.
+        failed: frame to its error.
+        warnings: what the user should check.
         error, fix: why it is blocked or failed, and what to do.
-        reports: frame to what engine and pixels said of it.
-        step: what a running job is at: decoding a film, writing one; "" otherwise.
-        pattern, journal: where the results lie, and the journal that lists those of a job that has not ended.
-        written: frame to size, CRC-32 and time of change in ns of each result, once the job has ended.
-        film: the film of the results: its path, size, CRC-32 and time of change.
+        reports: frame to its report.
+        step: what a running job does: decoding a film, writing one; "" otherwise.
+        pattern, journal: the location of the results, and the journal that lists those of a job that has not ended.
+        written: frame to size, CRC-32 and modification time in ns of each result, once the job has ended.
+        film: the film of the results: its path, size, CRC-32 and modification time.
     """
 
     state: str
@@ -61,7 +61,7 @@ class Status:
     film: Sequence[Any] = ()
 
     def because(self, state: str, error: HarmoVidError) -> Status:
-        """Return this status with another state and the error that is the reason."""
+        """Return this status with another state and the error that caused it."""
         return replace(self, state=state, error=error.message, fix=error.fix or "")
 
     def save(self, job_file: Path) -> None:
@@ -80,7 +80,7 @@ class Status:
 
 
 def load(job_file: Path) -> Optional[Status]:
-    """Return the status beside a job file, or None where there is none that can be read."""
+    """Return the status beside a job file, or None if there is none or it cannot be read."""
     try:
         plain: Dict[str, Any] = json.loads(job_file.with_suffix(SUFFIX).read_text(encoding="utf-8"))
         known = {name: plain[name] for name in Status.__dataclass_fields__ if name in plain}
@@ -91,7 +91,7 @@ def load(job_file: Path) -> Optional[Status]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a watcher that was killed while it wrote a status has left; no other may be at work there."""
+    """Remove temporary files of a watcher killed while writing a status; no other watcher may be running there."""
     for path in folder.glob(".*.tmp"):
         if (temporary_stem(path.name) or "").endswith(SUFFIX):
             with contextlib.suppress(OSError):

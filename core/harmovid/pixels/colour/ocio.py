@@ -1,12 +1,11 @@
 """Colour spaces by OpenColorIO name, through OpenImageIO's ColorConfig.
 
-A configuration is a path or one of OpenColorIO's built-in ones (`ocio://studio-config-latest`, which knows
-the camera logs, or `ocio://cg-config-latest`). As in every OpenColorIO program, `$OCIO` is the default where
-it is set.
+A configuration is a path or one of OpenColorIO's built-in ones (`ocio://studio-config-latest`, which includes
+the camera logs, or `ocio://cg-config-latest`). As in every OpenColorIO program, `$OCIO` is the default if it is set.
 
-OpenImageIO parses the configuration anew for every conversion: 77 ms for the studio configuration, 25 ms for
-the CG one (measured, OpenImageIO 3.2.2), whatever the picture's size. Linear spaces with known primaries
-need none of this (see `colour.Space`).
+OpenImageIO parses the configuration again for every conversion: 77 ms for the studio configuration, 25 ms for the CG
+one (measured, OpenImageIO 3.2.2), for any picture size. Linear spaces with known primaries need no conversion (see
+`spaces.Space`).
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class ColourConfig:
     Attributes:
         source: path or `ocio://` name it was loaded from.
         names: its colour spaces, in its own order.
-        scene_linear: the space that role stands for.
+        scene_linear: the space of that role.
     """
 
     source: str
@@ -58,7 +57,7 @@ class ColourConfig:
         """Return the configuration's own spelling of a colour space, alias or role.
 
         Raises:
-            ColourError: it knows no such space; the error names near ones.
+            ColourError: there is no such space; the error names similar ones.
         """
         found = str(self._config.resolve(name))
         if found in self.names:
@@ -79,17 +78,17 @@ class ColourConfig:
         return bool(self._config.isColorSpaceLinear(self.canonical(name)))
 
     def is_data(self, name: str) -> bool:
-        """Return whether a "colour space" holds data that is not colour, as Raw does."""
+        """Return whether a "colour space" is for data that is not colour, like Raw."""
         return bool(self._config.isData(self.canonical(name)))
 
     def primaries(self, name: str) -> Optional[Primaries]:
-        """Return a colour space's primaries where the configuration tells them, else None."""
+        """Return a colour space's primaries if the configuration states them, else None."""
         found = self._config.get_chromaticities(self.canonical(name))
         return file_primaries(found) if found else None
 
     def scene_linear_primaries(self) -> Primaries:
-        """Return the primaries of the scene_linear role: as told, else measured against ACES2065-1, else (a
-        configuration without the role `aces_interchange`) Rec.709's, as OpenEXR assumes.
+        """Return the primaries of the scene_linear role: as stated, else measured by converting to ACES2065-1, else (in
+        a configuration without the role `aces_interchange`) Rec.709's, the default of OpenEXR.
         """
         told = self.primaries(self.scene_linear)
         if told is not None:
@@ -101,14 +100,14 @@ class ColourConfig:
         return _primaries_of(rgb_to_xyz(AP0) @ rows.T.astype(np.float64))
 
     def convert(self, rgb: Float32, source: str, target: str) -> Float32:
-        """Return `(H, W, 3)` float32 in another colour space, unbounded where the configuration's transform
+        """Return `(H, W, 3)` float32 in another colour space, unbounded if the configuration's transform
         is.
 
-        A pixel with NaN or infinity in one channel may have it in all three afterwards. Spaces that the
-        configuration makes from tables (Canon Log, ADX) end where their tables end.
+        A pixel with NaN or infinity in one channel may have it in all three afterwards. Spaces defined by
+        tables (Canon Log, ADX) are clamped at the ends of their tables.
 
         Raises:
-            ColourError: it knows no such space, or cannot convert between the two.
+            ColourError: there is no such space, or the configuration cannot convert between the two.
         """
         picture = OpenImageIO.ImageBuf(np.ascontiguousarray(rgb, np.float32))
         names = self.canonical(source), self.canonical(target)
@@ -119,7 +118,7 @@ class ColourConfig:
 
 
 def _primaries_of(to_xyz: Float64) -> Primaries:
-    """Return the chromaticities that a matrix from RGB to XYZ was made of."""
+    """Return the chromaticities of a matrix from RGB to XYZ."""
     columns = np.concatenate([to_xyz, to_xyz.sum(axis=1, keepdims=True)], axis=1)
     xy = (columns[:2] / columns.sum(axis=0)).T.reshape(-1)
     return file_primaries([float(value) for value in xy])
@@ -129,7 +128,7 @@ def load_config(source: str = "") -> ColourConfig:
     """Load a configuration; the same one is not parsed twice.
 
     Args:
-        source: path or `ocio://` name; empty takes `$OCIO`, and where that is unset `DEFAULT_CONFIG`.
+        source: path or `ocio://` name; empty for `$OCIO`, or `DEFAULT_CONFIG` if that is not set.
 
     Raises:
         ColourError: it cannot be read, or has no scene_linear role.
@@ -140,8 +139,8 @@ def load_config(source: str = "") -> ColourConfig:
 @lru_cache(maxsize=8)
 def _loaded(source: str) -> ColourConfig:
     config = OpenImageIO.ColorConfig(source)
-    # OpenImageIO answers an unreadable configuration with a small one of its own, so the error must be asked
-    # for.
+    # OpenImageIO silently replaces an unreadable configuration by a small one of its own, so its error must be
+    # checked.
     problem = config.geterror()
     if problem:
         raise ColourError(

@@ -1,8 +1,8 @@
 """Linear RGB and its primaries: named gamuts, matrices to CIE XYZ, and conversion between gamuts.
 
-A gamut is given by eight chromaticities, as EXR files carry them: (red x, y, green x, y, blue x, y, white x,
-y). Matrices are computed from these in double precision and not copied from standards, whose printed digits
-serve the tests. Conversion between different whites is by Bradford adaptation.
+A gamut is given by eight chromaticities, as in EXR files: (red x, y, green x, y, blue x, y, white x, y).
+Matrices are computed from these in double precision and not copied from standards; tests compare them with the printed
+digits. Different white points are adapted with the Bradford transform.
 
 Sources of the chromaticities:
 - REC709: Rec. ITU-R BT.709-6 (2015), items 1.3 and 1.4; also IEC 61966-2-1:1999 (sRGB).
@@ -32,9 +32,9 @@ P3_D65: Primaries = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65)
 AP0: Primaries = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.0770, *_ACES_WHITE)
 AP1: Primaries = (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, *_ACES_WHITE)
 CIE_XYZ: Primaries = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
-"""CIE XYZ itself, as EXR files of XYZ state it. Its values are absolute: the equal-energy white only makes
-the matrix the identity and is nobody's adapted white, so nothing is adapted to or from it (checked on the
-OpenEXR project's own pair Rec709.exr and XYZ.exr)."""
+"""CIE XYZ itself, as stated by EXR files with XYZ. Its values are absolute: the equal-energy white point only makes the
+matrix the identity, so nothing is adapted to or from it (checked with the OpenEXR project's pair Rec709.exr and
+XYZ.exr)."""
 
 GAMUTS: Dict[str, Primaries] = {
     "Rec.709": REC709,
@@ -44,28 +44,27 @@ GAMUTS: Dict[str, Primaries] = {
     "ACEScg": AP1,
     "CIE XYZ": CIE_XYZ,
 }
-"""The gamuts by the name users know them by."""
+"""The gamuts by their usual names."""
 
 BRADFORD: Float64 = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-"""XYZ to cone response: K. M. Lam, "Metamerism and Colour Constancy" (1985), as ICC.1:2022, annex E, prints
-it."""
+"""XYZ to cone response: K. M. Lam, "Metamerism and Colour Constancy" (1985), as printed in ICC.1:2022,
+annex E."""
 
 SAME_GAMUT_TOLERANCE = 1e-5
-"""Chromaticities closer than this are the same gamut: EXR has 32-bit floats, some writers round
-them further."""
+"""Chromaticities closer than this are the same gamut: EXR has 32-bit floats, and some writers round
+further."""
 
 
 def file_primaries(chromaticities: Optional[Sequence[float]]) -> Primaries:
-    """Return a file's primaries; a file that states none has Rec.709's, OpenEXR's default
-    (ImfChromaticities.h).
+    """Return a file's primaries; the default is Rec.709, as in OpenEXR (ImfChromaticities.h).
 
     Args:
         chromaticities: the EXR attribute's eight numbers, or None.
 
     Raises:
-        ColourError: they do not span a gamut.
+        ColourError: they do not define a gamut.
     """
     if chromaticities is None:
         return REC709
@@ -94,8 +93,8 @@ def rgb_to_xyz(primaries: Primaries) -> Float64:
     """
     xy = np.array(primaries, np.float64).reshape(4, 2)
     x, y = xy[:, 0], xy[:, 1]
-    # Columns are the primaries' (x, y, z): the amounts of each come from the white point, so no y is divided
-    # by but the white's. CIE XYZ itself, given as primaries with y = 0, is a valid gamut.
+    # Columns are the primaries' (x, y, z), scaled so that their sum is the white point; only the white's y is divided
+    # by. So CIE XYZ itself, given as primaries with y = 0, is a valid gamut.
     directions = np.stack([x, y, 1.0 - x - y])
     if not np.isfinite(directions).all() or y[3] == 0 or abs(np.linalg.det(directions[:, :3])) < 1e-9:
         raise ColourError(f"The chromaticities {primaries} do not span a gamut.")
@@ -104,7 +103,7 @@ def rgb_to_xyz(primaries: Primaries) -> Float64:
 
 
 def adaptation(source_xyz: Float64, target_xyz: Float64) -> Float64:
-    """Return the `(3, 3)` Bradford matrix that takes XYZ under one white `(3,)` to XYZ under another."""
+    """Return the `(3, 3)` Bradford matrix from XYZ under one white `(3,)` to XYZ under another."""
     ratio = (BRADFORD @ target_xyz) / (BRADFORD @ source_xyz)
     return np.asarray(np.linalg.solve(BRADFORD, ratio[:, None] * BRADFORD))
 
@@ -115,7 +114,7 @@ def rgb_to_rgb(source: Primaries, target: Primaries) -> Float64:
     Whites are adapted, so that white (1, 1, 1) stays white, unless one of the two is `CIE_XYZ`.
 
     Raises:
-        ColourError: one of them does not span a gamut.
+        ColourError: one of them does not define a gamut.
     """
     if same_gamut(source, target):
         return np.eye(3)
@@ -127,9 +126,9 @@ def rgb_to_rgb(source: Primaries, target: Primaries) -> Float64:
 
 
 def convert_primaries(rgb: Float32, source: Primaries, target: Primaries) -> Float32:
-    """Return linear `(..., 3)` float32 in other primaries; `rgb` itself where both are the same.
+    """Return linear `(..., 3)` float32 in other primaries; `rgb` itself if both are the same.
 
-    Unbounded: negative values and values above 1 are carried through. A pixel with NaN or infinity in one
+    Unbounded: negative values and values above 1 are kept. A pixel with NaN or infinity in one
     channel may have it in all three afterwards.
     """
     if same_gamut(source, target):

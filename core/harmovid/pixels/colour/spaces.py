@@ -1,4 +1,4 @@
-"""In which colours a layer is stored, and the way to linear light and back. docs/colour.md says it in words.
+"""How a layer's colours are stored, and conversion to linear light and back. docs/colour.md explains it.
 
     space = space_of(job.colorspace.get("plate", ""), frame.chromaticities)
     linear = space.to_linear(rgb)                           # in space.primaries
@@ -45,9 +45,9 @@ class Space:
     """How a layer's colours are stored.
 
     Attributes:
-        primaries: of its linear light, as `to_linear` returns it.
-        name: OpenColorIO name where a transform is needed; empty where the stored values are linear already.
-        config: the configuration that knows the name.
+        primaries: of the linear light that `to_linear` returns.
+        name: OpenColorIO name if a transform is needed; empty if the stored values are linear already.
+        config: the configuration with that name.
     """
 
     primaries: Primaries
@@ -56,15 +56,15 @@ class Space:
 
     @property
     def linear(self) -> bool:
-        """Whether the stored values are linear light, so that going to linear changes nothing."""
+        """Whether the stored values are linear light already."""
         return self.config is None
 
     def to_linear(self, rgb: Float32, primaries: Optional[Primaries] = None) -> Float32:
         """Return stored `(H, W, 3)` float32 as scene-linear light, unbounded.
 
         Args:
-            rgb: as stored, unassociated where the space is not linear.
-            primaries: in which primaries; None is the space's own. `rgb` itself where nothing is to be done.
+            rgb: as stored; unassociated if the space is not linear.
+            primaries: primaries of the result; None for the space's own. `rgb` itself if there is nothing to convert.
 
         Raises:
             ColourError: the configuration cannot convert the space.
@@ -74,7 +74,7 @@ class Space:
         return linear if primaries is None else convert_primaries(linear, self.primaries, primaries)
 
     def from_linear(self, rgb: Float32, primaries: Optional[Primaries] = None) -> Float32:
-        """Return scene-linear `(H, W, 3)` float32 as this space stores it; the inverse of `to_linear`."""
+        """Return scene-linear `(H, W, 3)` float32 converted to this space; the inverse of `to_linear`."""
         config = self.config
         linear = rgb if primaries is None else convert_primaries(rgb, primaries, self.primaries)
         return linear if config is None else config.convert(linear, config.scene_linear, self.name)
@@ -87,17 +87,15 @@ def space_of(
 
     Args:
         name: OpenColorIO colour space, alias or role; empty is scene-linear with the file's own primaries.
-        chromaticities: the file's attribute; looked at where `name` is empty. None is Rec.709, as OpenEXR
-            says.
-        config: who knows the name; None is `load_config()`.
+        chromaticities: the file's attribute, used if `name` is empty. None is Rec.709, the default of OpenEXR.
+        config: the configuration; None for `load_config()`.
 
     Returns:
-        a space. A named linear space whose primaries the configuration tells needs no transform: its values
-        are used as they are. Any other is taken to the configuration's scene_linear role and back.
+        a space. A named linear space whose primaries the configuration states needs no transform: its values are
+        used as they are. Any other is converted to the configuration's scene_linear role and back.
 
     Raises:
-        ColourError: no such colour space, one that holds data and not colour, or chromaticities that span no
-            gamut.
+        ColourError: there is no such colour space, it is for data, or the chromaticities do not define a gamut.
     """
     if not name:
         return Space(file_primaries(chromaticities))

@@ -1,7 +1,7 @@
-"""Write EXR frames: pixels through the OpenEXR library, headers exactly as the frame holds them.
+"""Write EXR frames: pixels through the OpenEXR library, headers exactly as in the frame.
 
-The library writes the file with a bare header, padded to the length that ours will have; ours is then laid
-over it. So every attribute goes out as the bytes it came in as, and no offset in the file has to be changed.
+The library writes the file with a minimal header, padded to the length of ours; ours is then written over it. So every
+attribute keeps its bytes, and no offset in the file changes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from harmovid.storage.atomic import replacing
 
 
 def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: int = 0) -> bytes:
-    """Write a whole frame.
+    """Write a frame.
 
     Args:
-        frame: its headers say compression, windows, tiles and line order; pixels are written in the arrays'
-            types, which `with_channels` keeps in step with the header.
-        target: where to put the file; written to a temporary name in the same folder and renamed. None writes
-            nothing but the result.
+        frame: its headers define compression, windows, tiles and line order; pixels are written in the arrays'
+            types, which `with_channels` keeps consistent with the header.
+        target: path of the file, written under a temporary name in the same folder and renamed; None for no file.
         threads: extra encoding threads; 0 encodes in the calling thread.
 
     Returns:
@@ -39,7 +38,7 @@ def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: i
     tiledimage), `chunkCount` is brought up to date, and a mip-mapped file becomes one of a single level.
 
     Raises:
-        InputError: an array's size or type does not fit the header.
+        InputError: an array's size or type does not match the header.
         OutputError: the library refuses the frame, or the file cannot be written.
     """
     headers = tuple(_final_header(part, len(frame.parts) > 1) for part in frame.parts)
@@ -55,7 +54,7 @@ def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: i
         OpenEXR.File(parts, num_threads=threads).write(stream)
     except (RuntimeError, ValueError, TypeError) as error:
         raise OutputError(f"The frame cannot be written as EXR: {error}") from error
-    # Byte 8 on: the version field before it may announce long names, which only the free attributes have.
+    # From byte 8 on: the version field before may announce long names, which only custom attributes have.
     if stream.getbuffer()[8 : len(bare)] != bare[8:]:
         raise OutputError("The OpenEXR library wrote another header than it was asked to; nothing was saved.")
     stream.seek(0)
@@ -67,7 +66,7 @@ def write(frame: ExrFrame, target: Optional[Union[str, Path]] = None, threads: i
 
 
 def _final_header(part: ExrPart, multipart: bool) -> PartHeader:
-    """Return the header as it will stand in the file, after checking that the pixels fit it."""
+    """Return the header for the file, after checking that the pixels match it."""
     header = part.header
     _check_pixels(part)
     changes: Dict[str, Optional[Attribute]] = {}
@@ -99,7 +98,7 @@ def _check_pixels(part: ExrPart) -> None:
 
 
 def _module_header(header: PartHeader) -> Dict[str, Any]:
-    """Return a bare header as the module's own Python values."""
+    """Return a minimal header as Python values of the OpenEXR module."""
     x0, y0, x1, y1 = header.data_window
     u0, v0, u1, v1 = header.display_window
     values: Dict[str, Any] = {
@@ -139,8 +138,8 @@ def _module_channels(header: PartHeader, channels: Any) -> Dict[str, Any]:
 
 
 def _module_pixels(header: PartHeader, channel: Channel, pixels: Pixels) -> Pixels:
-    """Return contiguous pixels; subsampled ones packed into the beginning of a full-size array, as the
-    module wants."""
+    """Return contiguous pixels; subsampled ones are packed into the beginning of a full-size array, as the
+    module requires."""
     if (channel.x_sampling, channel.y_sampling) == (1, 1):
         return np.ascontiguousarray(pixels)
     full = np.zeros(header.shape, pixels.dtype)

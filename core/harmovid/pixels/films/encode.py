@@ -1,10 +1,10 @@
-"""Results as a film again: EXR frames that hold codes, in the form that the film they came from had.
+"""Results as a film: EXR frames with code values to a video file in the form of the input film.
 
 | name | what is written |
 |---|---|
 | .mkv | FFV1, lossless, at the film's own depth |
 | .mov | ProRes 4444, 10 bits |
-| .mp4 | H.264, 8 bits, half-size chroma, for looking at |
+| .mp4 | H.264, 8 bits, half-size chroma, for viewing |
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harmovid.pixels.films.program import LAST_WORDS, command, source
 
 FILM_KINDS = (".mkv", ".mov", ".mp4")
 END_S = 600.0
-"""How long ffmpeg may take for what it still holds after the last frame."""
+"""Seconds that ffmpeg may take after the last frame to finish the file."""
 
 _CODECS: Dict[str, List[str]] = {
     ".mkv": ["-c:v", "ffv1", "-level", "3", "-slicecrc", "1", "-f", "matroska"],
@@ -38,10 +38,10 @@ _CODECS: Dict[str, List[str]] = {
 
 
 def layout_of(info: FilmInfo, path: str) -> Layout:
-    """Return how frames are handed to ffmpeg for a film of that name.
+    """Return the layout of frames given to ffmpeg for a film of that name.
 
     Raises:
-        InputError: films of that kind, or of that size in it, are not written.
+        InputError: films of that type, or of that size, are not supported.
     """
     kind = os.path.splitext(path)[1].lower()
     if kind not in FILM_KINDS:
@@ -53,7 +53,7 @@ def layout_of(info: FilmInfo, path: str) -> Layout:
     if kind == ".mkv":
         if own.kind == "rgb" or not own.full:
             return own
-        # ffmpeg's FFV1 has the narrow range only; a greater depth takes the full one without loss.
+        # ffmpeg's FFV1 has the narrow range only; a greater depth holds the full one without loss.
         deeper = DEPTHS[min(DEPTHS.index(own.depth) + 1, len(DEPTHS) - 1)]
         return replace(own, full=False, depth=deeper)
     if kind == ".mp4" and (info.width % 2 or info.height % 2):
@@ -74,22 +74,22 @@ def encode(
     sound: str = "",
     stopped: Callable[[], bool] = lambda: False,
 ) -> Tuple[str, int]:
-    """Write a film beside its final name; the caller puts it there.
+    """Write a film under a temporary name; the caller renames it.
 
     Args:
-        path: the film's final name, whose extension says its kind; its folder is there.
-        info: of the film that the frames came from: size, rate and colours are its.
-        pattern: the EXR files, whose codes are in that film's space.
-        frames: which of them, all there.
+        path: the film's final name, whose extension decides the type; its folder must exist.
+        info: the input film, whose size, rate and colours are used.
+        pattern: the EXR files, with code values in that film's space.
+        frames: the frames; all must exist.
         sound: a film whose sound is copied; "" for none.
-        stopped: asked before every frame; true ends it.
+        stopped: called before every frame; if it returns True, the work stops.
 
     Returns:
-        the path of the finished film under a temporary name, and how many numbers had to be clipped.
+        the temporary path of the finished film, and the number of clipped values.
 
     Raises:
-        OutputError: ffmpeg has failed, which most often is a full disk. JobCancelled: it was stopped.
-        InputError, FrameError: see `layout_of`; a result that cannot be read.
+        OutputError: ffmpeg failed, most often because of a full disk. JobCancelled: it was stopped.
+        InputError, FrameError: see `layout_of`; a result cannot be read.
     """
     layout = layout_of(info, path)
     folder, name = os.path.split(os.path.abspath(path))
@@ -129,7 +129,7 @@ def _input(layout: Layout, info: FilmInfo) -> List[str]:
 
 
 def _output(layout: Layout, info: FilmInfo, path: str, sound: bool) -> List[str]:
-    # Said of the frames and not of the output: ffmpeg would convert what it takes for another kind.
+    # Stated for the input frames, not for the output: otherwise ffmpeg would convert them.
     tags = {
         "range": "pc" if layout.full else "tv",
         "colorspace": layout.matrix,
@@ -160,7 +160,7 @@ def _feed(
                 clipped += count
                 stream.write(data)
     except BrokenPipeError:
-        pass  # ffmpeg has ended: its code and its words tell why
+        pass  # ffmpeg has ended: its exit code and messages tell why
     return clipped
 
 

@@ -1,4 +1,4 @@
-"""How a film's numbers lie in its frames, and the arithmetic between them and R, G, B codes.
+"""The layout of raw frames exchanged with ffmpeg, and conversion between them and R, G, B codes.
 
     layout = Layout.of("yuv420p10le", "tv", "bt709")
     rgba = layout.unpack(data, 1920, 1080)         # (H, W, 3 or 4) float32: 0 is the film's black, 1 its white
@@ -6,7 +6,7 @@
 
 Sources: Rec. ITU-R BT.709-6 (2015), BT.601-7 (2011), BT.2020-2 (2015), SMPTE 240M-1999: luma weights, and the
 quantization of narrow range, 219 and 224 steps above 16 times 2**(bits - 8). Full range has all 2**bits - 1 steps.
-Frames travel with full-size chroma (4:4:4): ffmpeg enlarges what a film stores smaller, all else is done here.
+Frames are exchanged with full-size chroma (4:4:4): ffmpeg resamples smaller chroma, all else is done here.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LUMA_WEIGHTS: Dict[str, Tuple[float, float]] = {
     "bt2020nc": (0.2627, 0.0593),
     "smpte240m": (0.212, 0.087),
 }
-"""By ffmpeg's name of the matrix: the weights of red and blue in luma."""
+"""Weights of red and blue in luma, by ffmpeg's name of the matrix."""
 
 MATRIX_WORDS = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc", "smpte240m": "smpte240m"}
-"""What a job file calls the matrices."""
+"""Names of the matrices in job files."""
 
 DEPTHS = (8, 10, 12, 16)
 GREY_PLANES = 1
@@ -40,14 +40,14 @@ GREY_PLANES = 1
 
 @dataclass(frozen=True)
 class Layout:
-    """The form in which frames go between ffmpeg and us: planes of one size.
+    """The form in which frames are exchanged with ffmpeg: planes of equal size.
 
     Attributes:
         kind: "rgb", "yuv" or "grey".
-        depth: bits per number.
-        alpha: whether there is a plane of alpha, always of full range.
-        full: whether colour uses all numbers, instead of the narrow range of video.
-        matrix: of "yuv", as ffmpeg names it.
+        depth: bits per value.
+        alpha: whether there is an alpha plane, always of full range.
+        full: whether colour uses the full range, instead of the narrow range of video.
+        matrix: of "yuv", by ffmpeg's name.
     """
 
     kind: str
@@ -61,12 +61,12 @@ class Layout:
         """Return the layout for a film.
 
         Args:
-            pix_fmt: the film's own pixel format, as ffmpeg names it.
-            colour_range: "tv", "pc", or anything else where the film does not say.
-            matrix: of `LUMA_WEIGHTS`, for films that are not RGB.
+            pix_fmt: the film's own pixel format, by ffmpeg's name.
+            colour_range: "tv", "pc", or anything else if the film does not state it.
+            matrix: one of `LUMA_WEIGHTS`, for films that are not RGB.
 
         Raises:
-            InputError: a format that is not read here.
+            InputError: the format is not supported.
         """
         kind, depth, alpha = _meaning(pix_fmt)
         if kind == "rgb":
@@ -81,18 +81,18 @@ class Layout:
 
     @property
     def pix_fmt(self) -> str:
-        """The layout as ffmpeg names it."""
+        """The pixel format, by ffmpeg's name."""
         name = {"rgb": "gbrap" if self.alpha else "gbrp", "yuv": "yuva444p" if self.alpha else "yuv444p"}
         suffix = "" if self.depth == 8 else f"{self.depth}le"
         return name.get(self.kind, "gray") + suffix
 
     @property
     def planes(self) -> int:
-        """How many planes a frame has."""
+        """Number of planes of a frame."""
         return (GREY_PLANES if self.kind == "grey" else 3) + int(self.alpha)
 
     def frame_bytes(self, width: int, height: int) -> int:
-        """Return the length of one frame."""
+        """Return the size of one frame in bytes."""
         return width * height * self.planes * self._type.itemsize
 
     @property
@@ -112,7 +112,7 @@ class Layout:
         return np.stack(channels, axis=-1).astype(np.float32)
 
     def pack(self, codes: Codes) -> Tuple[bytes, int]:
-        """Return codes `(H, W, 3 or 4)` as a frame, and how many numbers had to be clipped.
+        """Return codes `(H, W, 3 or 4)` as a frame, and the number of clipped values.
 
         A missing alpha is 1. NaN becomes black and counts as clipped.
         """
@@ -171,7 +171,7 @@ def _meaning(pix_fmt: str) -> Tuple[str, int, bool]:
     """Return kind, bits and alpha of a pixel format.
 
     Raises:
-        InputError: floating point, palettes and other forms that are not read here.
+        InputError: floating point, palettes and other unsupported formats.
     """
     name = re.sub(r"(le|be)$", "", pix_fmt)
     refused = InputError(
@@ -194,7 +194,7 @@ def _meaning(pix_fmt: str) -> Tuple[str, int, bool]:
     if match is None:
         raise refused
     form, depth = match.group(1), int(match.group(2) or 8)
-    # What lies between two depths is widened by ffmpeg without loss.
+    # ffmpeg widens depths in between without loss.
     fitting = next((known for known in DEPTHS if known >= depth), None)
     if fitting is None or depth not in (8, 9, 10, 12, 16):
         raise refused

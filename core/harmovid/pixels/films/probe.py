@@ -1,4 +1,4 @@
-"""What a film says of itself: its first frame as ffmpeg decodes it, and the head of its file.
+"""Facts about a film: from its first frame as decoded by ffmpeg, and from the header of its file.
 
 info = probe("shot010.mov")
 info.width, info.rate, info.layout, info.remarks
@@ -19,10 +19,10 @@ from harmovid.pixels.films.program import DEMUXERS, LAST_WORDS, command, complai
 
 PROBE_S = 60.0
 HIGH_DEFINITION_LINES = 720
-"""Films that do not tell their matrix have BT.709's from this height on, BT.601's below: the custom of all players."""
+"""If a film does not state its matrix, BT.709 is assumed from this height on, BT.601 below, as players do."""
 
 NTSC = {"23.98": 24, "23.976": 24, "29.97": 30, "47.95": 48, "59.94": 60, "119.88": 120}
-"""Rates that ffmpeg prints rounded: that many times 1000/1001."""
+"""Frame rates that ffmpeg prints rounded: really this many times 1000/1001."""
 
 _FRAME = re.compile(r"fmt:(?P<format>\S+) .*?sar:(?P<aspect>\d+/\d+) s:(?P<size>\d+x\d+) i:(?P<fields>.)")
 _COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
@@ -32,23 +32,23 @@ _SAYS_NOTHING = ("unknown", "unspecified", "reserved", "")
 
 
 def is_film(text: str) -> bool:
-    """Return whether a path is that of a film, by its name."""
+    """Return whether a path is a film, by its name."""
     return os.path.splitext(text)[1].lower() in DEMUXERS
 
 
 @dataclass(frozen=True)
 class FilmInfo:
-    """A film, as its first frame and its head tell.
+    """Facts about a film.
 
     Attributes:
-        width, height: of a decoded frame in pixels, after the film's own rotation.
+        width, height: of a decoded frame in pixels, after rotation as stated in the file.
         pixel_aspect: width of a pixel divided by its height.
         rate: frames per second.
-        layout: how its frames are read.
-        length_s: as the head tells, 0 where it does not.
-        sound: whether there is any.
-        tags: what it says of its colours, by ffmpeg's names: range, matrix, primaries, transfer; "" for nothing.
-        remarks: sentences about what it does not say and what is taken instead.
+        layout: the layout of its frames.
+        length_s: as stated in the file, 0 if it is not.
+        sound: whether it has sound.
+        tags: its colour tags, by ffmpeg's names: range, matrix, primaries, transfer; "" if not stated.
+        remarks: sentences about what it does not state and what is assumed instead.
     """
 
     width: int
@@ -63,15 +63,15 @@ class FilmInfo:
 
 
 def probe(path: str, matrix: str = "") -> FilmInfo:
-    """Return what a film says of itself; it decodes one frame.
+    """Return the facts about a film, after decoding one frame.
 
     Args:
         path: the film.
-        matrix: of `layout.LUMA_WEIGHTS`; wins over what the film says.
+        matrix: one of `layout.LUMA_WEIGHTS`, instead of the one that the film states.
 
     Raises:
-        FrameUnreadable: it is damaged, or not what its name says.
-        InputError: no ffmpeg, or a film of a form that is not read.
+        FrameUnreadable: it is damaged, or not of the type of its name.
+        InputError: there is no ffmpeg, or the film's format is not supported.
     """
     words = command(
         *source(path), "-map", "0:v:0", "-frames:v", "1", "-vf", "showinfo", "-f", "null", "-", level="info"

@@ -1,8 +1,8 @@
-"""The program ffmpeg: where it is, and how it is run: an argument list, local files only, one kind of file at a time.
+"""The program ffmpeg: finding it and running it with an argument list, local files only, and one file type at a time.
 
-The binary is that of the package imageio-ffmpeg where it is installed, else the one on the PATH. Films come from
-strangers: the kind of a file is that of its name and no other is tried, so that a playlist that calls itself a film
-cannot have other files or addresses opened.
+The binary is that of the package imageio-ffmpeg if installed, else the one on the PATH. Films are untrusted: the file
+type is decided by the name and no other is tried, so that a playlist with the name of a film cannot make ffmpeg open
+other files or addresses.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ DEMUXERS: Dict[str, str] = {
     ".mxf": "mxf",
     ".webm": "matroska",
 }
-"""Extensions of films, and what ffmpeg calls the kind of file."""
+"""Extensions of films, and ffmpeg's name of the file type."""
 
 LAST_WORDS = 300
-"""Letters of ffmpeg's complaint that are told."""
+"""Number of characters of ffmpeg's error message that are shown."""
 
 
 def program() -> str:
@@ -49,12 +49,12 @@ def program() -> str:
 
 
 def command(*words: str, level: str = "error") -> List[str]:
-    """Return the words that run ffmpeg with the arguments given; `level` is what it tells on stderr."""
+    """Return the command line for ffmpeg with these arguments; `level` is its log level on stderr."""
     return [program(), "-hide_banner", "-nostdin", "-loglevel", f"repeat+level+{level}", *words]
 
 
 def source(path: str) -> List[str]:
-    """Return the arguments that open a film by its own kind, as a local file, whatever its name looks like.
+    """Return the arguments that open a film by its own type, as a local file, whatever its name looks like.
 
     Raises:
         InputError: its name is not that of a film.
@@ -68,5 +68,5 @@ def source(path: str) -> List[str]:
 
 
 def complaints(said: str) -> List[str]:
-    """Return the lines of ffmpeg's stderr that tell of errors."""
+    """Return the error lines of ffmpeg's stderr."""
     return [line.strip() for line in said.splitlines() if "[error]" in line or "[fatal]" in line]
