@@ -3,10 +3,10 @@
     log = logging.getLogger("harmovid.main")
     log.info("job started", extra=about(job=job_id, user=user, frame=1001, attempt=2))
     with of_job(job_id):
-        engine.push(frame)              # whatever is logged meanwhile, by whom ever, is of this job
+        engine.push(frame)              # every line logged meanwhile carries this job's id
 
-Lines carry names and numbers only: no pixels, no secret keys, no file contents. A user is the public key's
-first ten characters, which is enough to tell users apart in a log.
+Lines hold names and numbers only: no pixels, no secret keys, no file contents. A user is shown as the first ten
+characters of the public key, which is enough to distinguish users in a log.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def about(**facts: Any) -> Dict[str, Dict[str, Any]]:
 
 
 def short(user: str) -> str:
-    """Return what logs say of a user: the beginning of the public key."""
+    """Return the name of a user in logs: the beginning of the public key."""
     return str(user)[:_SHORT_USER]
 
 
 @contextlib.contextmanager
 def of_job(job: str) -> Iterator[None]:
-    """Have every line that this thread logs meanwhile carry the job's id, unless it names one itself."""
+    """Context in which every line logged by this thread carries the job's id, unless the line names another."""
     token = _JOB.set(job)
     try:
         yield
@@ -65,7 +65,7 @@ class TextLines(logging.Formatter):
     """`2026-11-22T10:00:00.125Z info main: job started job=... frame=1001`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line (several where an exception is attached)."""
+        """Return one line (several if there is an exception)."""
         facts = "".join(f" {name}={value}" for name, value in _facts(record).items())
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}"
         name = record.name.removeprefix("harmovid.")
@@ -74,7 +74,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, process, pid, event, and the facts."""
+    """One JSON object per line: time, level, process, pid, event, and further fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line; an exception is the value of "trace"."""
@@ -92,7 +92,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(level: str, as_json: bool) -> None:
-    """Send the log of this process to stderr, and with it what ends it and what libraries warn of.
+    """Send this process's log to stderr, with uncaught exceptions and warnings of libraries.
 
     Called once, when a process starts.
     """
@@ -109,7 +109,7 @@ def set_up(level: str, as_json: bool) -> None:
 
 
 def _ended(kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
-    """Log the exception that ends this process, so that it is a line like any other."""
+    """Log the exception that ends this process in the same format as other lines."""
     logging.getLogger("harmovid.process").critical("ended by a fault", exc_info=(kind, error, trace))
 
 

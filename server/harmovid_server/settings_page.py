@@ -1,8 +1,8 @@
-"""docs/settings.md, made from the settings themselves.
+"""Generates docs/settings.md from the settings.
 
-    python -m harmovid_server.settings_page docs/settings.md       # write the page anew
+    python -m harmovid_server.settings_page docs/settings.md       # write the page
 
-A test compares the page with what this makes.
+A test compares the page with the output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harmovid.storage import atomic
 from harmovid_server.config import Config
 
 UNITS = {"_s": "s", "_bytes": "bytes", "_frames": "frames", "_jobs": "jobs"}
-"""What a number counts, by the end of its name."""
+"""The unit of a number, by the end of its name."""
 
 TOP = """# Settings
 
@@ -73,7 +73,7 @@ def _unit(item: Field[Any], default: Any) -> str:
 
 
 def _shown(name: str, default: Any) -> str:
-    """Return a default as it may be written in the file."""
+    """Return a default as written in a settings file."""
     if isinstance(default, bool):
         return "no" if not default else "yes"
     if name.endswith("_bytes") and default:
@@ -102,7 +102,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def main(arguments: List[str]) -> None:
-    """Write the page to the file that is named."""
+    """Write the page to the given file."""
     (path,) = arguments
     atomic.write_whole(str(Path(path)), page().encode("utf-8"))
 

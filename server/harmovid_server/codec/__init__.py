@@ -1,9 +1,10 @@
-"""The codec children: decode, make proxies, apply fields, encode. Expendable, and confined (`sandbox.py`).
+"""The codec children: decode, make proxies, apply fields, encode. They may crash without harm, and run with few rights
+(`sandbox.py`).
 
-`codec.py` lists their tasks; `packets.py` is how the worker's pool speaks to them.
+`codec.py` has their tasks; `packets.py` the messages between them and the worker's pool.
 """
 
 from __future__ import annotations
 
 LOG_JSON = "--log-json"
-"""Word of a child's command line: log lines are JSON."""
+"""Flag of a child's command line: log lines are JSON."""

@@ -1,4 +1,4 @@
-"""A codec child, as the worker's pool starts it: confined first, then one task after the other.
+"""A codec child, started by the worker's pool: limits its rights, then runs one task after the other.
 
 python -m harmovid_server.codec [--log-json] SOCKET_FD PARENT_PID
 """
@@ -21,13 +21,13 @@ from harmovid_server.ipc import die_with_parent
 
 
 def main(arguments: List[str]) -> None:
-    """Confine this process, greet, and serve until the pool closes the socket."""
+    """Limit this process, send the first message, and run tasks until the pool closes the socket."""
     descriptor, parent = (int(word) for word in arguments[-2:])
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.set_up("info", as_json=LOG_JSON in arguments)
     os.umask(0o077)
-    # Libraries are loaded, and compiled code is read from disk, before the limits: both map memory.
+    # Libraries and compiled code are loaded before the limits are set, because both map memory.
     best_kernels()
     reduce.best_kernels()
     sandbox.confine(HEADROOM_BYTES)

@@ -1,4 +1,4 @@
-"""What is done with every frame of a job: the one part of its specification that codec children need.
+"""What to do with every frame of a job: the part of its specification that codec children need.
 
 plan = Plan.of(spec, engine.info, engine.proxy_lines)
 pool.submit(job, {"task": "proxy", "plan": plan.to_dict(), ...})
@@ -15,7 +15,7 @@ from harmovid.pixels.inputs import FrameRules
 
 
 def title(info: EngineInfo) -> str:
-    """Return how an engine and its version are written into results."""
+    """Return the engine's name and version for the metadata of results."""
     return f"{info.name} {info.version}"
 
 
@@ -25,11 +25,11 @@ class Plan:
 
     Attributes:
         layers: the job's inputs.
-        target: the layer that is relit and returned.
+        target: the layer that is changed and returned.
         wants_matte: the engine works on a foreground: its matte is the layer "matte", else the target's
             alpha.
-        mattes: the layers of which one channel is taken, 0..1; all others are pictures.
-        panoramas: the pictures that have a format of their own. vectors: those that are no colour.
+        mattes: the layers of which one channel is taken, 0..1; all others are images.
+        panoramas: the images whose format may differ. vectors: the images that are not colour.
         lines: height of the proxies.
         premultiplied, mode, strength, field_layers: as in `OutputSpec`.
         colorspace, exr_layers, matte_channels: as in `JobSpec`.
@@ -82,7 +82,7 @@ class Plan:
 
     @property
     def rules(self) -> FrameRules:
-        """What is taken from each file and what is refused."""
+        """The rules for choosing channels and refusing files."""
         return FrameRules(
             target=self.target,
             wants_matte=self.wants_matte,
@@ -97,16 +97,16 @@ class Plan:
 
     @property
     def finish_layers(self) -> Tuple[str, ...]:
-        """The layers that finishing a frame needs; the others were only measured."""
+        """The layers needed to finish a frame; the others are only measured."""
         needed = {self.target, FOREGROUND_MATTE, "mask"} | ({BACKGROUND} if self.mode == "comp" else set())
         return tuple(layer for layer in self.layers if layer in needed)
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return plain maps and lists."""
+        """Return the plan as plain maps and lists."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Rebuild from `to_dict`'s map, which came from our own parent process."""
+        """Return the plan from the map of `to_dict`, received from the parent process."""
         names = ("layers", "mattes", "panoramas", "vectors")
         return cls(**{**data, **{name: tuple(data[name]) for name in names}})

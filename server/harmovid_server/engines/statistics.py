@@ -1,10 +1,9 @@
-"""The `harmonize-statistics` engine: pulls the foreground's colour statistics a little towards the plate's.
+"""The `harmonize-statistics` engine: moves the foreground's colour statistics a little towards the plate's.
 
-Reinhard et al., "Color Transfer between Images" (IEEE CG&A 2001), done in log2 linear light with exposure, contrast
-and colour apart: mean and deviation of log luminance, mean of the channels' distance from it. It knows nothing
-of what it looks at. Pulled all the way it harms mild composites, because a subject is allowed to differ from its
-background; the default amounts are those at which it did not harm on average. It is the baseline that a learned
-engine has to beat.
+Reinhard et al., "Color Transfer between Images" (IEEE CG&A 2001), in log2 linear light, with exposure, contrast and
+colour separate: mean and deviation of log luminance, mean of the channels relative to it. It ignores the content of the
+pictures. Full amounts harm mild composites, because a subject may differ from its background; the default amounts are
+those that did no harm on average. It is the baseline for learned engines.
 
 Statistics are averaged over time, so that the field does not flicker: the first answer waits for `LOOKAHEAD_FRAMES`
 frames, after that the average follows the shot with a time constant of the option `smoothing`.
@@ -27,7 +26,7 @@ PROXY_LINES = 180
 LOOKAHEAD_FRAMES = 16
 SMOOTHING_FRAMES = 24
 
-# Logarithms are taken within this range around middle grey: a black border or one lamp must not decide.
+# Log light is clipped to this range around middle grey, so that a black border or one lamp does not decide.
 LOW_STOPS, HIGH_STOPS = -8.0, 6.0
 # With less than this many proxy pixels of foreground or background there is nothing to measure.
 ENOUGH_PX = 24.0
@@ -102,7 +101,7 @@ def match(fg: Array, bg: Array, exposure: float, colour: float, contrast: float)
 
 
 class StatisticsSession:
-    """One shot: a running mean of both statistics, and the frames that wait for its start."""
+    """One shot: a running mean of both statistics, and the frames that wait for the first answer."""
 
     def __init__(self, options: Dict[str, float], reference: Optional[int] = None) -> None:
         self._reference = reference
@@ -114,12 +113,12 @@ class StatisticsSession:
         self._started = False
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Take one frame; answer it, and the first ones too once enough of the shot has been seen."""
+        """Take one frame; answer it, and the waiting first ones too once enough frames have been seen."""
         self._waiting.append(frame.number)
         pair = _measure_pair(frame) if self._reference in (None, frame.number) else None
         if pair is not None:
             self._count += 1
-            # A plain mean first, an exponential one as soon as the time constant is reached.
+            # A plain mean at first, an exponential one once the time constant is reached.
             self._mean += (pair - self._mean) / min(
                 self._count, max(self._smoothing_frames, LOOKAHEAD_FRAMES)
             )
@@ -127,7 +126,7 @@ class StatisticsSession:
         return self._answers() if ready else []
 
     def finish(self) -> List[Answer]:
-        """Answer what still waits: all frames of a shot shorter than the lookahead."""
+        """Answer the frames that still wait: all frames of a shot shorter than the lookahead."""
         return self._answers()
 
     def state(self) -> State:
@@ -140,7 +139,7 @@ class StatisticsSession:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from `state`."""
+        """Restore what `state` returned."""
         self._mean = np.array(state["mean"], np.float64)
         self._count = int(cast(int, state["count"]))
         self._waiting = [int(number) for number in np.atleast_1d(cast(Array, state["waiting"]))]
@@ -165,12 +164,12 @@ class StatisticsSession:
 
 
 def _measure_pair(frame: ProxyFrame) -> Optional[Float64]:
-    """Return `(10,)` statistics of foreground and background, or None where either is too small to measure."""
+    """Return `(10,)` statistics of foreground and background, or None if either is too small to measure."""
     matte = frame.mattes.get("matte")
     if matte is None:
         raise EngineFailed("harmonize needs a matte.", fix="Give one, or a foreground with alpha.")
     bg = frame.images["bg"]
-    # What lies outside the plate's data window reads as black and says nothing of its light.
+    # Outside the plate's data window pixels are black and must not count as light.
     seen = (bg.max(axis=2) > 0).astype(np.float32)
     if min(float(matte.sum()), float(seen.sum())) < ENOUGH_PX:
         return None
@@ -178,7 +177,7 @@ def _measure_pair(frame: ProxyFrame) -> Optional[Float64]:
 
 
 class StatisticsEngine:
-    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+    """See the module; `info` and `proxy_lines` as in `base.Engine`."""
 
     info = INFO
     proxy_lines = PROXY_LINES

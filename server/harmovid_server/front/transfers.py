@@ -1,7 +1,8 @@
-"""Files over the data socket, both ways, under byte credit: what META, CHUNK, ACK and the rest do.
+"""File transfers over the data socket in both directions, with byte credit: handlers of META, CHUNK, ACK and the
+others.
 
-Uploads go chunk by chunk into the spool (`uploads.py`); results are read and sent a chunk at a time, session by
-session in turns. What main has to know goes over the link.
+Uploads are written chunk by chunk into the spool (`uploads.py`); results are read and sent chunk by chunk, with the
+sessions in turn. Events are reported to main over the link.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from harmovid_server.stored_sums import read_sums
 log = logging.getLogger("harmovid.front")
 
 _GRANT_BYTES = 1 << 20
-"""Credit is given back in portions of about this size (docs/wire.md, "Credit")."""
+"""Credit is returned in portions of about this size (docs/wire.md, "Credit")."""
 
 BLOCKED_S = 0.005
-"""How long a peer whose queue is full is left alone."""
+"""Pause before sending again to a peer whose queue is full."""
 
 
 WAITS = "waits for credit"
 
 
 class FileTransfers:
-    """The data socket's messages. Knows sessions, the spool's folder and the link; not the sockets."""
+    """Handles the data socket's messages. Uses sessions, the spool's folder and the link, but no sockets."""
 
     def __init__(self, config: Config, link: IpcClient, sender: ClientSender) -> None:
         self._config = config
@@ -56,10 +57,10 @@ class FileTransfers:
         }
 
     def handle(self, session: Session, message: Message) -> None:
-        """Do what one message asks for.
+        """Handle one message.
 
         Raises:
-            ProtocolError: it comes at a moment when the wire does not allow it.
+            ProtocolError: the protocol does not allow the message now.
         """
         self._handlers[message.type](session, message.body)
 
@@ -115,7 +116,7 @@ class FileTransfers:
 
     def _store_failed(self, session: Session, upload: Upload, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
-            # The job's folder has gone: the job is at its end, and nobody wants the file.
+            # The job's folder is gone: the job has ended, and the file is not needed.
             session.needs.pop(upload.key, None)
             return
         full = SpoolFull(f"the spool cannot be written: {error.strerror}.")
@@ -126,7 +127,7 @@ class FileTransfers:
     def _drop_need(
         self, session: Session, upload: Upload, op: str, error: HarmoVidError, **more: Any
     ) -> None:
-        """Refuse a file; main hears why once its bytes have passed."""
+        """Refuse a file; the reason is reported to main once its bytes have arrived."""
         session.needs.pop(upload.key, None)
         _, error.layer, error.frame = upload.key
         fields = {**_names(upload.key), "error": wire.error_body(error), **more}
@@ -165,7 +166,7 @@ class FileTransfers:
             raise ProtocolError(f"{session.send_credit} bytes of credit are outstanding.")
 
     def need(self, session: Session, job: str, items: list[tuple[str, int, int]]) -> None:
-        """Ask the client for files, as main wants them."""
+        """Send main's requests for files to the client."""
         for layer, frame, limit in items:
             session.needs[job, layer, frame] = limit
         pairs = [[layer, frame] for layer, frame, _ in items]
@@ -173,12 +174,12 @@ class FileTransfers:
             self._sender.data(session, "NEED", {"job": job, "items": pairs[start : start + wire.NEED_ITEMS]})
 
     def deliver(self, session: Session, delivery: Delivery) -> None:
-        """Take one result to be sent."""
+        """Queue one result for sending."""
         session.unacked[delivery.job, delivery.frame] = delivery
         session.queue.append(delivery)
 
     def send_some(self, session: Session, now_s: float) -> bool:
-        """Send the next piece of a session's results; False when nothing can be sent now."""
+        """Send the next chunk of a session's results; return False if nothing can be sent now."""
         if not session.queue or now_s < session.blocked_until_s:
             return False
         delivery = session.queue[0]
@@ -244,7 +245,7 @@ class FileTransfers:
 
 
 def _sum(delivery: Delivery, data: bytes, wanted: int) -> int:
-    """Return the checksum of one piece; known, unless scarce credit has made fragments of the chunks."""
+    """Return the checksum of one chunk: the stored one, unless little credit has split chunks into fragments."""
     index, rest = divmod(delivery.offset, wire.CHUNK_BYTES)
     if delivery.sums is None or rest or len(data) < wanted:
         return crc32(data)

@@ -1,15 +1,15 @@
-"""The job store: SQLite, so that a server that was killed finds its jobs and all their frames again.
+"""The job store: an SQLite file, from which a killed server restores its jobs and all their frames.
 
     store = Store.open(path)
     store.put_job(record); store.put_frame(job_id, 1001, FrameRecord(...)); store.commit()
 
-Main writes while it handles a batch of messages, commits once, and only then sends its answers: what a client
-was told is in the store. WAL with synchronous=NORMAL keeps the file sound through any crash of ours (the
-pages are with the kernel); only a power cut can take the last transactions back, and those are then asked for
-again: the client still has its frames and its journal (RESUME).
+Main writes while it handles a batch of messages, commits once, and only then sends its answers, so everything that a
+client has been told is stored. WAL with synchronous=NORMAL keeps the file consistent through any crash of a process,
+because the kernel has the pages. Only a power cut can undo the last transactions; the lost frames are then requested
+again, since the client still has its files and its journal (RESUME).
 
-A disk that others fill to the last byte must not stop the server: the store keeps free pages within its own files, so
-that it can still store, and then report, that a job fails because there is no room.
+If others fill the disk to the last byte, the server must go on: the store reserves free pages in its own files, so that
+it can still store, and then report, that a job fails for lack of space.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from harmovid.job import JobSpec
 log = logging.getLogger("harmovid.main")
 
 SCHEMA = 1
-"""Stored as SQLite's user_version; a store of another schema is refused, never guessed at."""
+"""Stored as SQLite's user_version; a store of another schema is refused."""
 
 WANT, RECEIVED, COMPUTED, ACKED, DEAD = "WANT", "RECEIVED", "COMPUTED", "ACKED", "DEAD"
-"""Frame states: to be asked for, inputs in the spool, result in the spool, result with the client, failed."""
+"""Frame states: to be requested, inputs in the spool, result in the spool, result delivered, failed."""
 
 CONTEXT = "CONTEXT"
-"""The state of a frame of which no result is wanted; it is not stored."""
+"""The state of a frame without a result (context); it is not stored."""
 
 _RETRY_S = 0.5
 
 _WAL_PAGES = 256
-"""Pages of 4 KiB in the write-ahead log before SQLite folds it back: 1 MiB of disk that frames cannot have."""
+"""Pages of 4 KiB in the write-ahead log before SQLite writes it back: 1 MiB that frames cannot use."""
 
 _ROOM_PAGES = 256
-"""Free pages of 4 KiB kept in the store's file (and as many in its log): room for some thousand changes."""
+"""Free pages of 4 KiB kept in the store's file (and as many in its log): space for some thousand changes."""
 
-_PAGE_BYTES = 4096  # SQLite's default
+_PAGE_BYTES = 4096  # the default of SQLite
 
 _ROOM_EVERY = 64
-"""Commits between two looks at how many free pages are left."""
+"""Commits between two checks of the number of free pages."""
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -71,7 +71,7 @@ CREATE TABLE inputs (
 
 @dataclass
 class JobRecord:
-    """A job as stored. `seen_s` is when its client was last there, `ended_s` when it became final (epoch)."""
+    """A job as stored. `seen_s` is the time when its client was last connected, `ended_s` when it ended (Unix time)."""
 
     spec: JobSpec
     user: str
@@ -86,7 +86,7 @@ class JobRecord:
 
 @dataclass
 class FrameRecord:
-    """A frame as it is stored: its result's size and crc32 once COMPUTED, its error once DEAD."""
+    """A frame as stored: its result's size and CRC-32 once COMPUTED, its error once DEAD."""
 
     state: str = WANT
     size: int = 0
@@ -97,7 +97,7 @@ class FrameRecord:
 
 
 class Store:
-    """`put_*` and `drop_*` collect what `commit` then writes in one transaction; reading commits first."""
+    """`put_*` and `drop_*` collect changes that `commit` writes in one transaction; reading commits first."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._sql = connection
@@ -110,7 +110,7 @@ class Store:
         """Open or create the store.
 
         Raises:
-            InputError: the file is of another schema, is no SQLite file, or cannot be opened.
+            InputError: the file has another schema, is not an SQLite file, or cannot be opened.
         """
         try:
             connection = sqlite3.connect(path, isolation_level=None)
@@ -137,9 +137,9 @@ class Store:
         self._pending.append((statement, values))
 
     def commit(self) -> None:
-        """Make all that was written last. A full disk is waited out: what is not kept may not be said.
+        """Write all changes. On a full disk wait and retry, since unstored changes must not be reported.
 
-        SQLite takes a transaction back that it cannot store, so it is carried out anew each time.
+        SQLite rolls back a transaction that it cannot store, so the transaction is repeated each time.
         """
         told = False
         while self._pending:
@@ -161,9 +161,9 @@ class Store:
                 time.sleep(_RETRY_S)
 
     def _keep_room(self) -> None:
-        """Have free pages in the store's file and log that need no more of the disk; on a full disk, later.
+        """Reserve free pages in the store's file and log; on a full disk try again later.
 
-        In two transactions: pages that are freed by the one that made them are never written.
+        In two transactions, because pages that are freed by the transaction that made them are never written.
         """
         (free,) = self._sql.execute("PRAGMA freelist_count").fetchone()
         if free >= _ROOM_PAGES // 2:
@@ -178,18 +178,18 @@ class Store:
             self._sql.execute("DROP TABLE IF EXISTS room")
 
     def close(self) -> None:
-        """Commit and close; SQLite folds the WAL back into the file."""
+        """Commit and close; SQLite writes the WAL back into the file."""
         self.commit()
         self._sql.close()
 
     def meta(self, name: str) -> Optional[str]:
-        """Return one fact about the store as a whole."""
+        """Return one value that belongs to the whole store."""
         self.commit()
         row = self._sql.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
         return row[0] if row else None
 
     def put_meta(self, name: str, value: str) -> None:
-        """Set one fact about the store as a whole."""
+        """Set one value that belongs to the whole store."""
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def put_job(self, record: JobRecord) -> None:
@@ -211,23 +211,23 @@ class Store:
         )
 
     def put_input(self, job: str, frame: int, layer: str, size: int, crc: int) -> None:
-        """Note that one input of a frame is whole in the spool."""
+        """Record that one input of a frame is complete in the spool."""
         self._write("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?, ?)", (job, frame, layer, size, crc))
 
     def drop_inputs(self, job: str, frame: Optional[int] = None) -> None:
-        """Note that the inputs of a frame, or of the whole job, have left the spool."""
+        """Record that the inputs of a frame, or of the whole job, have left the spool."""
         if frame is None:
             self._write("DELETE FROM inputs WHERE job=?", (job,))
         else:
             self._write("DELETE FROM inputs WHERE job=? AND frame=?", (job, frame))
 
     def drop_job(self, job: str) -> None:
-        """Forget a job altogether."""
+        """Delete a job."""
         for table in ("frames", "inputs", "jobs"):
             self._write(f"DELETE FROM {table} WHERE job=?", (job,))  # noqa: S608  (a constant name)
 
     def counts(self, job: str) -> Dict[str, int]:
-        """Return how many frames of a job are in each state; those never touched are in none."""
+        """Return how many frames of a job are in each state; frames without a record are not counted."""
         return dict(
             self._sql.execute("SELECT state, count(*) FROM frames WHERE job=? GROUP BY state", (job,))
         )
@@ -245,7 +245,7 @@ class Store:
         ]  # fmt: skip
 
     def frames(self, job: str) -> Dict[int, FrameRecord]:
-        """Return the frames of a job that ever left WANT or have an input, by number."""
+        """Return the frames of a job that have left WANT or have an input, by number."""
         found = {
             frame: FrameRecord(state, size, crc, _plain(report), _plain(error))
             for _, frame, state, size, crc, report, error in self._rows("frames", job)

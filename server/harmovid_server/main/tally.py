@@ -1,4 +1,4 @@
-"""What main counts for Prometheus: plain numbers that outlive the process that shows them.
+"""Counters of main for Prometheus; they survive a restart of the metrics process.
 
 tally.count(FRAMES, "received"); tally.time(STAGES, 0.12, "proxy", "deflicker")
 link message "numbers" = tally.plain()
@@ -14,7 +14,7 @@ from harmovid_server.metric_list import BUCKETS_S, Metric
 Labels = Tuple[str, ...]
 
 SERIES_MOST = 1000
-"""Label sets of one metric; a further one is counted as "other". Labels come from engines and errors."""
+"""Largest number of label sets of one metric; further ones count as "other". Labels come from engines and errors."""
 
 OTHER = "other"
 
@@ -35,7 +35,7 @@ class Tally:
     def time(self, metric: Metric, seconds: float, *labels: str) -> None:
         """Add one duration to a histogram."""
         series = self._times.setdefault(metric.name, {})
-        # One count per bucket, one for what is longer than all, then the sum in seconds.
+        # One count per bucket, one for longer durations, then the sum in seconds.
         numbers = series.setdefault(_room(series, labels), [0.0] * (len(BUCKETS_S) + 2))
         numbers[bisect_left(BUCKETS_S, seconds)] += 1
         numbers[-1] += seconds

@@ -6,9 +6,9 @@
     pool.forget(job)
     pool.close()
 
-Which task caused a crash: one damaged file may corrupt a child's heap and crash it on the next, good task. So a task
-whose child had worked before is tried once more in a fresh child, and only what crashes a fresh child is an error of
-its frame. A task that takes too long is not tried again: it was the only one running.
+A crash may have been caused by an earlier task: a damaged file can corrupt a child's heap, so that the child crashes on
+the next, good task. So if the child had run other tasks before, the task is repeated in a new child, and only a crash
+of a new child is an error of the frame. A task that takes too long is not repeated: it was the only one running.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from harmovid_server.worker.codec_queue import Reply, Task, TaskQueue
 log = logging.getLogger("harmovid.worker")
 
 COMMAND = (sys.executable, "-m", "harmovid_server.codec")
-"""Executed afresh, never forked: a fork of a process with threads may hold their locks for ever."""
+"""Started as a new program, never forked: a fork of a process with threads may keep their locks for ever."""
 
 COMMAND_LOG_JSON = (*COMMAND, LOG_JSON)
 """The same for a server whose log is JSON."""
 
 TASK_S = 120.0
-"""Longest time for one task. An 8K frame with forty channels takes about 20 s; the rest is a slow machine."""
+"""Time limit of a task. An 8K frame with forty channels takes about 20 s; the rest is for slow machines."""
 
 START_S = 300.0
-"""Longest start: the first one after an installation compiles its loops, beside whatever else the machine does."""
+"""Time limit of a start: the first one after an installation compiles loops, perhaps on a busy machine."""
 
 START_TRIES = 3
-"""A child that does not come up this often in a row is not a matter of bad luck."""
+"""After this many failed starts in a row the pool gives up."""
 
 
 class CodecChild:
@@ -63,12 +63,12 @@ class CodecChild:
                 [*command, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # OpenEXR's module prints there about damaged files
+                stdout=subprocess.DEVNULL,  # OpenEXR's module prints messages about damaged files there
                 env=sandbox.environment(),
             )
         self._socket = ours
         try:
-            packets.receive(ours, time.monotonic() + START_S)  # its greeting: imported, confined, ready
+            packets.receive(ours, time.monotonic() + START_S)  # its first message: imported, limited, ready
         except (PeerGoneError, ProtocolError, TimeoutError):
             self.terminate()
             raise
@@ -79,17 +79,17 @@ class CodecChild:
         return self._process.pid
 
     def ask(self, body: Body, arrays: Sequence[npt.NDArray[Any]], timeout_s: float) -> Tuple[Body, Arrays]:
-        """Have one task done; after any error (gone, nonsense, late) the child must be terminated."""
+        """Run one task; after any error (child gone, bad reply, timeout) the child must be terminated."""
         self.served += 1
         self._socket.settimeout(timeout_s)
         packets.send(self._socket, body, arrays)
         return packets.receive(self._socket, time.monotonic() + timeout_s)
 
     def terminate(self) -> str:
-        """End the process, whatever it is doing, and return how it had died on its own, if it had."""
+        """Kill the process, and return how it had died by itself, if it had."""
         self._socket.close()
         try:
-            # A process that has closed its socket by dying needs a moment to be seen as dead.
+            # A dying process closes its socket a moment before it is reported as dead.
             code = self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
             self._process.kill()
@@ -99,7 +99,7 @@ class CodecChild:
 
 
 class CodecPool:
-    """`children` processes, each served by a thread of its own that also starts it and its successors."""
+    """`children` processes, each served by its own thread, which also starts it and its successors."""
 
     def __init__(self, children: int, command: Sequence[str] = COMMAND, timeout_s: float = TASK_S) -> None:
         self.children = children
@@ -126,15 +126,14 @@ class CodecPool:
         """Queue one task.
 
         Args:
-            job: whose turn it uses; jobs take turns.
-            body: the task as `harmovid_server.codec` knows it, with "task" and "frame".
+            job: the job it belongs to; jobs are served in turn.
+            body: the task for `harmovid_server.codec`, with "task" and "frame".
             affinity: serial of the child that may still hold the decoded frame; 0 for none.
-            urgent: before the job's other tasks.
+            urgent: whether it goes before the job's other tasks.
 
         Returns:
-            A future of the reply. Its error is the child's own, `FrameUnreadable` if the frame killed it
-            or took too long, or `JobError` when children do not start at all. It is cancelled when the
-            job is forgotten.
+            A future of the reply. Its error is the one from the child, `FrameUnreadable` if the frame crashed the child
+            or took too long, or `JobError` if children do not start at all. It is cancelled by `forget`.
         """
         task = Task(job, body, arrays, affinity=affinity, urgent=urgent)
         self._queue.put(task)
@@ -142,23 +141,23 @@ class CodecPool:
 
     @property
     def failure(self) -> Optional[HarmoVidError]:
-        """Why no more tasks are done here: children do not start. None while all is well."""
+        """The error if children do not start, so that no tasks can run; None otherwise."""
         return self._queue.failure
 
     def forget(self, job: str) -> None:
-        """Drop what waits for a job, and have the children drop the frames they hold of it."""
+        """Drop a job's waiting tasks, and let the children drop its cached frames."""
         self._queue.forget(job)
         for serial in self._queue.alive():
             self._queue.put(Task(job, {"task": "forget", "job": job}, affinity=serial, only=True))
 
     def close(self) -> None:
-        """End all children; what waits is cancelled, what runs is finished or runs into its timeout."""
+        """End all children; waiting tasks are cancelled, running ones finish or reach their time limit."""
         self._queue.close()
         for thread in self._threads:
             thread.join()
 
     def _serve(self) -> None:
-        """Serve one slot: take tasks for its child until the pool closes."""
+        """Serve one slot: run tasks in its child until the pool closes."""
         slot = _ChildSlot(self._command, self._queue, self._serials)
         try:
             while True:
@@ -173,7 +172,7 @@ class CodecPool:
             slot.empty()
 
     def _do(self, slot: _ChildSlot, task: Task) -> None:
-        """Have `task` done by the child in the slot, or by its successor, and fill its future."""
+        """Run `task` in the slot's child, or in its successor, and set its future."""
         for _ in range(2):
             child = slot.child()
             fresh = child.served == 0
@@ -197,7 +196,7 @@ class CodecPool:
 
 
 class _ChildSlot:
-    """One place for a child process, and for its successors."""
+    """A slot for a child process and its successors."""
 
     def __init__(self, command: Sequence[str], queue: TaskQueue, serials: itertools.count[int]) -> None:
         self._command = command
@@ -206,7 +205,7 @@ class _ChildSlot:
         self._child: Optional[CodecChild] = None
 
     def child(self) -> CodecChild:
-        """Return the child, started if the slot is empty; raise `JobError` when none will start."""
+        """Return the child, started if necessary; raise `JobError` if none starts."""
         reasons: List[str] = []
         while self._child is None:
             try:
@@ -221,7 +220,7 @@ class _ChildSlot:
         return self._child
 
     def empty(self) -> str:
-        """End the child, if there is one, and return how it died."""
+        """Kill the child, if there is one, and return how it had died."""
         child, self._child = self._child, None
         if child is None:
             return ""
@@ -238,7 +237,7 @@ def _fill(future: Future[Reply], body: Body, arrays: Arrays, child: int, seconds
 
 
 def _crashed(body: Body, died: str) -> HarmoVidError:
-    """Return the frame error for a task that killed a fresh child."""
+    """Return the frame error for a task that crashed a new child."""
     return FrameUnreadable(
         f"the process that worked on it died ({died}).",
         fix="The file is most likely damaged: write it again.",

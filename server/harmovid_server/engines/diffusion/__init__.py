@@ -1,9 +1,9 @@
-"""Video diffusion models from bundles: HarmoVid's harmonizer and deflicker, without torch. docs/export.md.
+"""Video diffusion models from bundles: harmonizers and deflickers, without torch. See docs/export.md.
 
-A bundle of the kind "diffusion" is an engine. It looks at a whole shot at proxy size, samples its latents in windows
-that overlap, and answers with a lighting field per frame, so the plate's own pixels stay.
+A bundle of the kind "diffusion" becomes an engine. It encodes a whole shot at proxy size, samples its latents in
+overlapping windows, and returns a lighting field per frame, so the plate's own pixels are kept.
 
-    description.py   what the manifest says         session.py   a shot's way through
+    description.py   content of the manifest        session.py   one shot
     codec.py         the VAE, chunk by chunk        schedule.py windows.py noise.py positions.py   the sampler
     pictures.py      proxies and the VAE's range    answer.py    from pictures to a field
 """
@@ -34,10 +34,10 @@ log = logging.getLogger("harmovid.worker")
 Signature = Tuple[Tuple[str, int, int], ...]
 
 WHOLE_SHOT = 1_000_000
-"""Frames it may have to see before the first answer: all of them."""
+"""Number of frames before the first answer: all frames of the shot."""
 
 MOST_FRAMES = 100_000
-"""Largest window that can be asked for; a window as long as the shot is one window."""
+"""Largest value of the option; a window longer than the shot is one window."""
 
 _HARMONIZE_LAYERS = (
     LayerInfo("fg", True, "The foreground to relight."),
@@ -51,10 +51,10 @@ _DEFLICKER_LAYERS = (
 
 
 class DiffusionEngine:
-    """See the module; the attributes are as `base.Engine` has them.
+    """See the module; the attributes are as in `base.Engine`.
 
     Raises:
-        BundleError: from the constructor, for a manifest that does not describe a diffusion model.
+        BundleError: raised by the constructor if the manifest does not describe a diffusion model.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -68,20 +68,20 @@ class DiffusionEngine:
         self._seen: Signature = ()
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Load the networks; raise `BundleError` where they are damaged or cannot be run here."""
+        """Load the networks; raise `BundleError` if they are damaged or cannot run here."""
         self._settings, self._seen = settings, _signature(self._folder)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._networks = bundles.open_networks(self._folder, self._manifest, settings, threads)
         self.runtime = bundles.facts_of(self._networks)
 
     def close(self) -> None:
-        """Let go of the networks."""
+        """Unload the networks."""
         for network in self._networks.values():
             network.close()
         self._networks, self.runtime = {}, {}
 
     def start(self, shot: ShotInfo) -> DiffusionSession:
-        """Open a session for one shot; raise `OptionError` for windows and steps that do not fit together."""
+        """Open a session for one shot; raise `OptionError` if window, overlap or steps are invalid."""
         if not self._networks:
             raise EngineFailed(
                 f"{self.info.name} was started before it was activated.", fix="Report this as a bug."
@@ -92,9 +92,9 @@ class DiffusionEngine:
         return DiffusionSession(self._networks, self._description, text, controls)
 
     def _reload(self) -> None:
-        """Take a new version of the bundle where its files have changed; one that cannot be used changes nothing.
+        """Load the new version of the bundle if its files have changed; keep the old one if that fails.
 
-        Shots on their way keep the networks that they began with.
+        Running shots keep the networks that they began with.
         """
         seen = _signature(self._folder)
         if seen == self._seen:
@@ -117,7 +117,7 @@ class DiffusionEngine:
 
 
 def _signature(folder: Path) -> Signature:
-    """Return what tells whether the files of a folder are others than before: names, sizes, times."""
+    """Return names, sizes and times of the files in a folder, to detect changes."""
     with os.scandir(folder) as entries:
         found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries]
     return tuple(sorted(found))
@@ -189,13 +189,13 @@ def _preset_help(values: Mapping[str, Any]) -> str:
 
 
 def _weights_mb(folder: Path, manifest: Manifest) -> int:
-    """Return what all weights take on the device, without what a step needs beside them."""
+    """Return the memory of all weights on the device, without that of a step."""
     files = {name for network in manifest.networks.values() for name in (network.file, *network.data)}
     return -(-sum((folder / name).stat().st_size for name in files) // (1 << 20))
 
 
 def from_bundle(folder: Path, manifest: Manifest) -> Engine:
-    """Return the engine of a bundle; raise `BundleError` for other networks or another colour encoding."""
+    """Return the engine of a bundle; raise `BundleError` for unsupported networks or colour encodings."""
     return DiffusionEngine(folder, manifest)
 
 

@@ -1,8 +1,8 @@
-"""The `harmonize` engine: a small network of our own that gives a foreground the light of its plate.
+"""The `harmonize` engine: a small network that matches a foreground's light to its plate.
 
-It answers with a curve for the whole foreground, a grid of gains that follows the subject, and a confidence that
-shrinks both towards no change. The weights are a bundle (`bundle/`) that ships with the package and runs on any
-processor; `from_bundle` makes the same engine of another one. docs/harmonize.md.
+Its answer is a curve for the whole foreground and a grid of gains that follows the subject, both scaled by a
+confidence. The weights are in a bundle (`bundle/`) that ships with the package and runs on any CPU; `from_bundle` makes
+the same engine from another bundle. See docs/harmonize.md.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from harmovid_server.runtimes.base import RuntimeSettings
 REFERENCE = "reference_frame"
 PROXY_LINES = 288
 SMOOTHING_FRAMES = 120
-"""The network looks at 144 lines around the subject, mostly half of the frame's height."""
+"""The network uses 144 lines around the subject, usually half of the frame's height."""
 VARIANTS = ("cautious", "expected", "bold")
 SHARES = ("exposure", "colour", "contrast", "direction", "protect_skin", "protect_saturated")
-"""Options that are numbers of `Controls`, in its order."""
+"""Options that are fields of `Controls`, in its order."""
 
 
 def _amount(name: str, label: str, what: str) -> Option:
@@ -108,7 +108,7 @@ INFO = EngineInfo(
 
 
 class HarmonizeEngine:
-    """See the module; the attributes are as `base.Engine` has them."""
+    """See the module; the attributes are as in `base.Engine`."""
 
     proxy_lines = PROXY_LINES
 
@@ -119,12 +119,12 @@ class HarmonizeEngine:
         self._network: Optional[Network] = None
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Load the networks; raise `BundleError` where they are damaged or cannot be run here."""
+        """Load the networks; raise `BundleError` if they are damaged or cannot run here."""
         self._network = Network(self._folder, settings)
         self.runtime = self._network.facts
 
     def close(self) -> None:
-        """Let go of the networks."""
+        """Unload the networks."""
         if self._network is not None:
             self._network.close()
         self._network, self.runtime = None, {}
@@ -133,7 +133,7 @@ class HarmonizeEngine:
         """Open a session for one shot.
 
         Raises:
-            OptionError: a reference frame that comes too late to wait for, or one panorama without the other.
+            OptionError: the reference frame is too late to wait for, or only one of two panoramas is given.
         """
         if self._network is None:
             raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
@@ -169,7 +169,7 @@ def _reference(shot: ShotInfo) -> Optional[int]:
 
 
 def from_bundle(folder: Path, manifest: Manifest) -> Engine:
-    """Return the engine of a bundle; raise `BundleError` for other networks or another colour encoding."""
+    """Return the engine of a bundle; raise `BundleError` for unsupported networks or colour encodings."""
     check(folder, manifest)
     return HarmonizeEngine(folder, manifest)
 
