@@ -1,9 +1,10 @@
-"""kill -9 of `harmovid watch` at random moments, over films and EXR folders: what is lost, half or left over.
+"""kill -9 of `harmovid watch` at random moments, over films and EXR folders: counts lost, incomplete and leftover
+files.
 
     python bench/watch_kills.py [--kills 100] [--seed 1] [--json FILE]
 
-The server is the tests' reference server, whose engine gives the plate back: every result has to have the bytes of its
-input, and every film that is written the numbers of the film that was dropped.
+The server is the tests' reference server, whose engine returns the plate: every result must have the bytes of its
+input, and every film that is written the pixel values of the film that was dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 
 
 def main() -> int:
-    """Run it, print the tally, and return 1 when anything is wrong."""
+    """Run it, print the counts, and return 1 if anything is wrong."""
     grammar = argparse.ArgumentParser(description="Kills of a watcher in the middle of its jobs.")
     grammar.add_argument("--kills", type=int, default=100)
     grammar.add_argument("--seed", type=int, default=1)

@@ -70,10 +70,10 @@ def print_rows(rows: Rows) -> None:
     for row in rows:
         print(f"  {row['test']:10s}{row['what']}")
         for name, numbers in row["numbers"].items():
-            print(f"    {name:22s}{_said(row['test'], numbers)}", flush=True)
+            print(f"    {name:22s}{_as_text(row['test'], numbers)}", flush=True)
 
 
-def _said(test: str, numbers: Dict[str, Any]) -> str:
+def _as_text(test: str, numbers: Dict[str, Any]) -> str:
     """Return a method's numbers as text."""
     words: Dict[str, Callable[[Dict[str, Any]], str]] = {
         "fade": lambda n: f"{n['mean_stops']:.4f} rms, {n['worst_stops']:.4f} worst frame",

@@ -1,4 +1,4 @@
-"""The wipe: before and after in one moving picture, divided by a travelling line, as MP4 or else as GIF."""
+"""The wipe: before and after in one video, divided by a moving line, as MP4 or else as GIF."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harmovid_demo.view import Bytes
 FRAMES_PER_SECOND = 24
 TIMES = 2  # how often each clip is played
 ENCODING = ["-crf", "18", "-preset", "fast", "-movflags", "+faststart"]  # libx264, visually lossless
-GIF_WIDTH, GIF_STEP = 480, 2  # a GIF is the stopgap: smaller, every second frame
+GIF_WIDTH, GIF_STEP = 480, 2  # the GIF is a fallback: smaller, every second frame
 
 
 def wipe_frames(comparison: Comparison) -> Iterator[Bytes]:
@@ -59,7 +59,7 @@ def _divided(old: Bytes, new: Bytes, at: int, labels: tuple[str, str], title: st
 
 
 def write_wipe(comparisons: Sequence[Comparison], folder: Path) -> Path:
-    """Write `wipe.mp4`, or `wipe.gif` where ffmpeg cannot be had, and return its path.
+    """Write `wipe.mp4`, or `wipe.gif` if ffmpeg is not available, and return its path.
 
     A film has one size: comparisons whose pictures differ from the first one's in size are left out.
     """

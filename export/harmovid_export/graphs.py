@@ -174,7 +174,7 @@ def codec_graphs(codec: Codec) -> List[Graph]:
         for place in ("first", "next"):
             graph = _chunk_graph(codec, encode, place, left)
             graphs.append(graph)
-            left = _left(codec, encode)
+            left = _first_cache(codec, encode)
     return graphs
 
 
@@ -185,7 +185,7 @@ def _chunk_graph(codec: Codec, encode: bool, place: str, like: Any) -> Graph:
     }[place, encode]  # fmt: skip
     caches = [] if like is None else flattened(like)
     names = ("pictures", "latents") if encode else ("latents", "pictures")
-    kept = len(flattened(_left(codec, encode)))
+    kept = len(flattened(_first_cache(codec, encode)))
 
     def example(shape: Shape) -> Inputs:
         chunk, cache = _example(codec, encode, shape, steps, following=like is not None)
@@ -207,7 +207,7 @@ def _chunk_graph(codec: Codec, encode: bool, place: str, like: Any) -> Graph:
 
 
 @torch.no_grad()
-def _left(codec: Codec, encode: bool) -> Any:
+def _first_cache(codec: Codec, encode: bool) -> Any:
     """Return the cache after a first chunk of the smallest possible picture."""
     return _example(codec, encode, Shape(1, 1, 2, 2, 1), 0, following=True)[1]
 

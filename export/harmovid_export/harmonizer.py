@@ -4,7 +4,7 @@
     python -m harmovid_export.harmonizer network RUN/harmonizer.pt FOLDER --version 4 --card card.md
 
 FOLDER is the bundle, `server/harmovid_server/engines/harmonize/bundle` for the one that ships. The first command is
-needed once: the backbone stays as it is.
+needed once, as the backbone does not change.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def export_network(model: net.Harmonizer, folder: Path, version: str) -> Dict[st
     largest difference.
 
     Raises:
-        InputError: ONNX Runtime gives other numbers than torch, or there is no backbone or no card.
+        InputError: ONNX Runtime's results differ from torch's, or the backbone or the card is missing.
     """
     for name, fix in (
         (f"{BACKBONE}.onnx", "Export the backbone first."),
@@ -82,7 +82,7 @@ def export_backbone(weights: Path, folder: Path) -> Dict[str, float]:
     """Write `backbone.onnx` into `folder` from the package's `weights`; return the largest difference.
 
     Raises:
-        InputError: the weights are others, or ONNX Runtime gives other numbers than torch.
+        InputError: the weights are of another network, or ONNX Runtime's results differ from torch's.
     """
     backbone, rng = load_backbone(weights), torch.Generator().manual_seed(1)
     examples = [{"picture": torch.rand(n, 3, *PICTURE_SIZE, generator=rng)} for n in BATCHES]
@@ -110,7 +110,7 @@ def _export(path: Path, part: nn.Module, examples: Sequence[Inputs], outputs: Li
 
 
 def manifest(folder: Path, version: str) -> Manifest:
-    """Return what the bundle in `folder` says of itself; the hashes are filled in when it is written."""
+    """Return the manifest of the bundle in `folder`; the hashes are filled in when it is written."""
     return Manifest(
         name=NAME,
         version=version,
@@ -137,7 +137,7 @@ def _network(path: Path) -> NetworkInfo:
 
 
 def _tensor(value: onnx.ValueInfoProto, profiled: bool = False) -> TensorInfo:
-    """Return name, dtype and shape; with the shapes to compile for: the server gives one picture at a time."""
+    """Return name, dtype and shape; if `profiled` also the shapes to compile for, with one picture at a time."""
     tensor = value.type.tensor_type
     shape = tuple(size.dim_param or size.dim_value for size in tensor.shape.dim)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
@@ -146,7 +146,7 @@ def _tensor(value: onnx.ValueInfoProto, profiled: bool = False) -> TensorInfo:
 
 
 def _strip(path: Path) -> None:
-    """Take names of layers and source lines of this machine out of a file that ships."""
+    """Remove layer names and source lines of this machine from a file that ships."""
     model = onnx.load(str(path))
     for node in model.graph.node:
         del node.metadata_props[:]

@@ -1,9 +1,9 @@
-"""A bundle as one file that travels, and back: a tar with nothing in it but the files that the manifest names.
+"""Packing and unpacking of a bundle: a tar with exactly the files that the manifest names.
 
     path = pack(Path("models/harmovid"), Path("."))          # harmovid-1.tar, the same bytes each time
     folder = unpack(path, Path("/srv/models"))               # /srv/models/harmovid, verified
 
-Both ends check every hash. Needs no library beyond Python's own.
+Both directions check every hash. It needs the standard library only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def pack(folder: Path, out: Path) -> Path:
     """Write `NAME-VERSION.tar` into the folder `out` and return its path.
 
     Raises:
-        BundleError: a bundle that is not whole, or a name that no file can have.
+        BundleError: the bundle is incomplete, or its name or version cannot be part of a file name.
     """
     manifest = bundle.verify(folder)
     title = f"{manifest.name}-{manifest.version}"
@@ -47,10 +47,10 @@ def pack(folder: Path, out: Path) -> Path:
 
 
 def unpack(path: Path, out: Path) -> Path:
-    """Put a packed bundle as a folder into `out` and return it; one of the same name is replaced.
+    """Unpack a bundle into a folder in `out` and return it; an existing one of the same name is replaced.
 
     Raises:
-        BundleError: no packed bundle, or one that reaches outside its folder, or is not whole.
+        BundleError: the file is not a packed bundle, has paths outside its folder, or is incomplete.
     """
     part = out / f".{path.name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -79,7 +79,7 @@ def unpack(path: Path, out: Path) -> Path:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Take out of a member what differs from machine to machine."""
+    """Return a member without the attributes that differ from machine to machine."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime, member.mode = 0, 0o644

@@ -91,7 +91,7 @@ def curves(group: Any, record: Record) -> None:
         group["flicker"].fromScript(
             _triples({frame: result_curve.flicker(said) for frame, said in reports.items()})
         )
-        measured = {frame: result_curve.told(said) for frame, said in reports.items()}
+        measured = {frame: result_curve.stored_correction(said) for frame, said in reports.items()}
         group["measured"].fromScript(_triples(measured))
         group["correction"].fromScript(_triples(measured))
         for (frame, index), change in edits.items():

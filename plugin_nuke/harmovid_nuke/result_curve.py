@@ -24,10 +24,10 @@ MIDDLE_GREY = 0.18
 
 def flicker(report: Mapping[str, Any]) -> Optional[Triple]:
     """Return the level of a frame before the correction, in stops above middle grey; None if the report lacks it."""
-    return _told(report, "measured")
+    return _level(report, "measured")
 
 
-def told(report: Mapping[str, Any]) -> Optional[Triple]:
+def stored_correction(report: Mapping[str, Any]) -> Optional[Triple]:
     """Return the overall correction that `noted` stored in a report; None if there is none."""
     return _triple(report.get(OVERALL))
 
@@ -43,7 +43,7 @@ def correction(pattern: str, frame: int, report: Mapping[str, Any]) -> Optional[
 
     It is read from the report, or else from the result's file.
     """
-    before, after = _told(report, "measured"), _told(report, "corrected")
+    before, after = _level(report, "measured"), _level(report, "corrected")
     if before is not None and after is not None:
         return after[0] - before[0], after[1] - before[1], after[2] - before[2]
     try:
@@ -52,7 +52,7 @@ def correction(pattern: str, frame: int, report: Mapping[str, Any]) -> Optional[
         return None
 
 
-def _told(report: Mapping[str, Any], name: str) -> Optional[Triple]:
+def _level(report: Mapping[str, Any], name: str) -> Optional[Triple]:
     engine = report.get("engine")
     return _triple(engine.get(name)) if isinstance(engine, Mapping) else None
 

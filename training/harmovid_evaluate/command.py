@@ -65,7 +65,7 @@ def _add_run(actions: Any) -> None:
     _sets(parser.add_argument_group("test sets"))
     _methods(parser.add_argument_group("methods"))
     _weights(parser.add_argument_group("measures that need weights"))
-    talk(parser)
+    add_output_flags(parser)
 
 
 def _add_study(actions: Any) -> None:
@@ -93,7 +93,7 @@ def _add_study(actions: Any) -> None:
     )
     for parser in (study, summary):
         parser.add_argument("out", metavar="OUT", type=Path, help="folder of the evaluation")
-        talk(parser)
+        add_output_flags(parser)
 
 
 def _sets(group: Any) -> None:
@@ -176,7 +176,7 @@ def _weights(group: Any) -> None:
     )
 
 
-def talk(parser: argparse.ArgumentParser) -> None:
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that every action has."""
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -35,7 +35,7 @@ HARMONIZE, DEFLICKER = "harmonize", "deflicker"
 
 
 class NotThisClip(InputError):
-    """A set cannot be made from this clip; the message says why. Other clips go on."""
+    """A set cannot be made from this clip; the message says why. Other clips are not affected."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Made:
         plate: the background without the foreground.
         reference: the video whose motion a result should keep.
         truth: the perfect result, where it is known.
-        note: how the input was made, in words.
+        note: a sentence on how the input was made.
     """
 
     composite: Array
@@ -60,15 +60,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Makers:
-    """What the sets are made with.
+    """The settings that the sets are made with.
 
     Attributes:
-        seed: of all draws.
+        seed: of all random draws.
         look: procedural look of `lut` where there are no LUTs: a name of `LOOKS`.
         cubes: LUTs; empty for procedural looks.
-        harmonizer: of `harmonized`, each frame as if alone; None for the stand-in.
-        harmonizer_name: of it, for the record.
-        batch: frames that it is given at once; 0 for all.
+        harmonizer: for `harmonized`, applied to each frame independently; None for the stand-in.
+        harmonizer_name: its name, for the report.
+        batch: number of frames per call of it; 0 for all.
     """
 
     seed: int = 0
@@ -79,7 +79,7 @@ class Makers:
     batch: int = 0
 
     def describe(self, name: str) -> Dict[str, object]:
-        """Return what the inputs of a set depend on beside the clips."""
+        """Return the settings that a set's inputs depend on."""
         told: Dict[str, object] = {"seed": self.seed}
         if name.startswith("lut"):
             told["look"] = digest(self.cubes) if self.cubes else self.look
@@ -88,13 +88,13 @@ class Makers:
         return told
 
     def draw(self, name: str, clip: str) -> np.random.Generator:
-        """Return the random numbers of one set's clip."""
+        """Return the random generator for one set and clip."""
         return np.random.default_rng([self.seed, crc32(name.encode()), crc32(clip.encode())])
 
 
 @dataclass(frozen=True)
 class ClipSet:
-    """A set by name, with the words of the report."""
+    """A set by name, with its texts for the report."""
 
     name: str
     task: str
@@ -124,7 +124,7 @@ def make(name: str, material: Material, others: Iterable[Material], makers: Make
     """Return a set's input from a clip.
 
     Args:
-        others: clips whose background may be borrowed, for `harmonized`; looked at one after the other.
+        others: clips whose background may be used, for `harmonized`; they are loaded one at a time.
 
     Raises:
         NotThisClip: the clip lacks what the set needs.
@@ -176,11 +176,11 @@ def _harmonized(
 
 
 class StandIn:
-    """A per-frame harmonizer that is right on average and errs in every frame, for who has no network at hand.
+    """A per-frame harmonizer without a network: right on average, with a random error in every frame.
 
-    Statistics of the background, and on them, drawn anew for each frame, an error of exposure, of colour and of the
-    light's direction (a gradient over the subject): what the paper says of image harmonizers run frame by frame,
-    expressive and unsteady. A `stages.frame_harmonizers.FrameHarmonizer`.
+    It matches the background's statistics and adds a new error to each frame: of exposure, of colour and of the light's
+    direction (a gradient over the subject). The result flickers, as the paper describes image harmonizers that run
+    frame by frame. A `stages.frame_harmonizers.FrameHarmonizer`.
     """
 
     EXPOSURE_STOPS, COLOUR_STOPS, GRADIENT_STOPS = 0.15, 0.06, 0.5
@@ -210,7 +210,7 @@ class StandIn:
 
 
 def _background(material: Material, mask: Array, others: Iterable[Material]) -> Tuple[Array, str]:
-    """Return the new background at the clip's size, and whose it is."""
+    """Return the new background at the clip's size, and its origin as text."""
     if material.background is not None:
         return material.background, "its own new background"
     for each in others:
@@ -240,6 +240,6 @@ def _plate(material: Material, mask: Array) -> Array:
 
 
 def _inside(frames: Array, changed: Array, mask: Array) -> Array:
-    """Return the change where the mask is; elsewhere the very same values."""
+    """Return the change inside the mask, and elsewhere the unchanged values."""
     weight = mask[..., None]
     return np.where(weight > 0, frames + (changed - frames) * weight, frames).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: to a temporary name in the same folder, then renamed."""
+"""Atomic writing of files: to a temporary name in the same folder, then renamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def save_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a safetensors file; folders are made."""
-    # One owner per storage: safetensors refuses views that share memory.
+    # Copies, because safetensors refuses tensors that share memory.
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with _in_place_of(path) as part:
         save_file(whole, part, dict(metadata or {}))
@@ -41,7 +41,7 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a Parquet file.
 
     Raises:
-        InputError: it is none.
+        InputError: the file is not a Parquet file.
     """
     try:
         rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
@@ -57,7 +57,7 @@ def save_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def _in_place_of(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside a file to write to, which takes the file's place once it is whole."""
+    """Yield a temporary name beside a file, which is renamed to the file once it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         yield Path(part)

@@ -16,7 +16,7 @@ from harmovid.errors import InputError
 from harmovid_evaluate.entrants import AS_IS, ORIGINAL
 from harmovid_evaluate.study import summary
 from harmovid_evaluate.study.plan import QUESTIONS, Sample, Study, make_study
-from harmovid_evaluate.study.store import Answer, Held, Store, read_study
+from harmovid_evaluate.study.store import Answer, Store, StudyContents, read_study
 from scipy.stats import binomtest
 
 METHODS = ("one", "two", "three")
@@ -150,7 +150,7 @@ def test_the_summary_counts_what_was_chosen() -> None:
         Answer(0, "lut/clip-1", "temporal", []),
         Answer(1, "lut/clip-0", "temporal", ["one"]),
     ]
-    found = summary.summarise(Held(STUDY, begun=3, finished=0, answers=answers))
+    found = summary.summarise(StudyContents(STUDY, begun=3, finished=0, answers=answers))
     rows = {row["method"]: row["temporal"] for row in found["rows"]}
     assert [(rows[name]["chosen"], rows[name]["shown"]) for name in METHODS] == [(2, 3), (1, 3), (0, 3)]
     assert found["participants"] == {"begun": 3, "finished": 0, "answered": 2}
@@ -158,6 +158,6 @@ def test_the_summary_counts_what_was_chosen() -> None:
     assert "not judged" in summary.markdown(found)
     assert json.loads(json.dumps(found)) is not None
     harm = Study((Sample("lut", "a", ("<img>", "b")),), 0, 1)
-    text = summary.section(summary.summarise(Held(harm, 0, 0, [])))
+    text = summary.section(summary.summarise(StudyContents(harm, 0, 0, [])))
     assert "<img>" not in text
     assert len(QUESTIONS) == text.count("not judged") / 2

@@ -15,7 +15,7 @@ from harmovid_training.clips.index import make_clip, read_index, write_index
 from harmovid_training.clips.read import Source, read_frames, write_exr
 from harmovid_training.masks.alpha import pseudo_alpha
 from harmovid_training.stages import stage1, stage2, stage3
-from harmovid_training.stages.batches import Ahead, Encoded, step_indices
+from harmovid_training.stages.batches import Encoded, PrefetchedBatches, step_indices
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.dataset import IndexSamples
 from harmovid_training.stages.run import changed
@@ -165,7 +165,7 @@ def test_prefetched_batches_come_in_the_runs_order(staged):
     from harmovid_training.models.conditioning import DEFLICKER
 
     encoded = Encoded(samples, tiny_codec(), DEFLICKER, model.geometry)
-    ahead = Ahead(encoded, 3, 2, 1, 0, 1, workers=1)
+    ahead = PrefetchedBatches(encoded, 3, 2, 1, 0, 1, workers=1)
     for step in (1, 2):
         indices = step_indices(step, 2, 1, 0, 1)[0]
         assert torch.equal(ahead(indices).clean, encoded(indices).clean)

@@ -22,10 +22,10 @@ from harmovid_training.models.lora import add_lora
 from harmovid_training.models.model import ConditionedModel, diffusion_loss
 from harmovid_training.models.sizes import make
 from harmovid_training.stages import objectives
-from harmovid_training.stages.batches import Encoded, Kept, LatentBatch, prefetched, step_indices
+from harmovid_training.stages.batches import CachedBatches, Encoded, LatentBatch, prefetched, step_indices
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.pairs import Sample
-from harmovid_training.stages.teacher import Taught
+from harmovid_training.stages.teacher import TeacherBatches
 from harmovid_training.stages.train import train
 from training.inference.tiny import tiny_codec, tiny_model
 
@@ -188,7 +188,7 @@ def test_a_student_learns_in_one_step(tmp_path):
 def test_a_teachers_samples_become_the_targets():
     """With a teacher, clean latents are what it samples from the same conditions, each with its own number's noise."""
     teacher, settings = tiny_model("tiny-5b"), Settings("ddim", 2, window_frames=9)
-    batch = Taught(latents, teacher, settings)([3, 8])
+    batch = TeacherBatches(latents, teacher, settings)([3, 8])
     assert torch.equal(batch.conditions, latents([3, 8]).conditions)
     assert torch.equal(batch.composite, latents([3, 8]).composite)
     expected = sample(teacher, latents([8]).conditions, replace(settings, seed=8))
@@ -217,7 +217,7 @@ def test_encoded_batches_hold_what_the_equations_say():
     assert float(batch.conditions[:, -1].min()) == 1.0
     ahead = list(prefetched(encoded, [(3, 4), (5, 6)], workers=0))
     assert torch.equal(ahead[0].conditions, batch.conditions)
-    kept = Kept(encoded, 5)
+    kept = CachedBatches(encoded, 5)
     torch.testing.assert_close(kept([8, 4]).clean, batch.clean, rtol=1e-5, atol=1e-5)
 
 

@@ -1,10 +1,10 @@
-"""All versions of a clip as one video for the browser: the same frames side by side in a grid, so always in step.
+"""All versions of a clip as one video for the browser: the same frames in a grid, so they are always in sync.
 
     film = make_film(folder, versions, key)
     film.place(2)        # (x, y) of the third version's picture in every frame
 
-H.264 in MP4, 4:2:0, which every browser plays. A page that draws two pictures out of the
-same frame of the same video can never show them out of step. Encoded by the ffmpeg that imageio-ffmpeg brings.
+H.264 in MP4, 4:2:0, which every browser plays. A page that draws two pictures from the same frame of the same video
+always shows them in sync. The encoder is the ffmpeg of imageio-ffmpeg.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Film:
         path: the MP4.
         names: of the versions, in order.
         width, height: of one picture.
-        frames: how many.
+        frames: their number.
         columns: of the grid.
     """
 
@@ -90,7 +90,7 @@ def kept_film(path: Path, key: str) -> Film | None:
 
 
 def make_film(path: Path, versions: Mapping[str, Bytes], key: str) -> Film:
-    """Write the versions' pictures `(T, h, w, 3)`, all of one shape, as one film, whole or not at all."""
+    """Write the versions' pictures `(T, h, w, 3)`, all of one shape, as one film, atomically."""
     clips = list(versions.values())
     count, height, width, _ = clips[0].shape
     columns = math.ceil(math.sqrt(len(clips)))
@@ -104,7 +104,7 @@ def make_film(path: Path, versions: Mapping[str, Bytes], key: str) -> Film:
 
 
 def _grid(film: Film, tiles: Sequence[Bytes]) -> Bytes:
-    """Return one frame of all versions; what is left of each tile repeats its edge."""
+    """Return one frame of all versions; each tile is padded by repeating its edge."""
     across, down = film.tile
     rows = -(-len(tiles) // film.columns)
     canvas = np.zeros((rows * down, film.columns * across, 3), np.uint8)
@@ -116,10 +116,10 @@ def _grid(film: Film, tiles: Sequence[Bytes]) -> Bytes:
 
 
 def encode(path: Path, frames: Sequence[Bytes]) -> None:
-    """Write frames `(h, w, 3)` with even sides as MP4, whole or not at all.
+    """Write frames `(h, w, 3)` with even sides as MP4, atomically.
 
     Raises:
-        OutputError: ffmpeg has failed, which most often is a full disk.
+        OutputError: ffmpeg has failed, most often because the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, keep_suffix=True) as part:
@@ -127,7 +127,7 @@ def encode(path: Path, frames: Sequence[Bytes]) -> None:
 
 
 def _encoded(path: Path, frames: Sequence[Bytes]) -> None:
-    # Not imageio_ffmpeg.write_frames: it does not tell how ffmpeg ended, and half a film would pass for a whole one.
+    # Not imageio_ffmpeg.write_frames: it does not report ffmpeg's exit code, so an incomplete film would be accepted.
     height, width = frames[0].shape[:2]
     words = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",

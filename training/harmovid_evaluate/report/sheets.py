@@ -18,7 +18,7 @@ PAPER, INK, FAINT = (38, 38, 38), (222, 222, 222), (150, 150, 150)
 
 
 def chosen(count: int) -> List[int]:
-    """Return up to `COLUMNS` neighbouring frames from the middle: flicker is between neighbours."""
+    """Return up to `COLUMNS` neighbouring frames from the middle, because flicker shows between neighbours."""
     first = max((count - COLUMNS) // 2, 0)
     return list(range(first, min(first + COLUMNS, count)))
 

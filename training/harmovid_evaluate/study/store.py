@@ -138,7 +138,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Held:
+class StudyContents:
     """All of a study's file: the study, how many began and finished, and every answer."""
 
     study: Study
@@ -147,7 +147,7 @@ class Held:
     answers: Sequence[Answer]
 
 
-def read_study(path: Path) -> Held:
+def read_study(path: Path) -> StudyContents:
     """Return what a study's file holds; it may be in use.
 
     Raises:
@@ -169,7 +169,7 @@ def read_study(path: Path) -> Held:
     answers = [
         Answer(number - 1, sample, question, json.loads(chosen)) for number, sample, question, chosen in rows
     ]
-    return Held(_study(plan), begun, finished, answers)
+    return StudyContents(_study(plan), begun, finished, answers)
 
 
 def _study(plan: Dict[str, Any]) -> Study:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from harmovid_evaluate.study.plan import QUESTIONS
-from harmovid_evaluate.study.store import Held
+from harmovid_evaluate.study.store import StudyContents
 
 Z95 = 1.959963984540054
 """Normal quantile of a two-sided 95 % interval."""
@@ -49,7 +49,7 @@ def bootstrap(chosen: List[int], shown: List[int]) -> Tuple[float, float]:
     return float(low), float(high)
 
 
-def summarise(held: Held) -> Summary:
+def summarise(held: StudyContents) -> Summary:
     """Return the summary as plain values: participants, judgements, and a row per method."""
     samples = {each.key: each for each in held.study.samples}
     methods = list(dict.fromkeys(name for each in held.study.samples for name in each.methods))

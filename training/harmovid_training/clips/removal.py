@@ -1,4 +1,4 @@
-"""What was behind the foreground: the real plate for the synthetic-to-real path, with the foreground removed.
+"""Foreground removal: makes the real plate for the synthetic-to-real path.
 
     plate = temporal_median(clip, mask)                           # classical, offline, no weights
     plate = CommandRemoval(["propainter", "--frames", "{frames}", ...])(clip, mask)
@@ -37,9 +37,9 @@ class Remover(Protocol):
 def temporal_median(clip: Float32, mask: Float32) -> Float32:
     """Return the plate from the clip's own frames: see `Remover`.
 
-    A hidden pixel takes the median of the frames near in time in which the same place can be seen; what is
-    never seen is filled in from its surroundings coarse to fine (pull-push, Gortler et al. 1996). It does not
-    follow camera motion: for moving cameras give a command with a network.
+    A hidden pixel takes the median of the nearest frames in which the same place is visible; pixels that are never
+    visible are filled from their surroundings, coarse to fine (pull-push, Gortler et al. 1996). It does not follow
+    camera motion: for moving cameras use a command with a network.
     """
     kernel = np.ones((2 * GROW_PX + 1, 2 * GROW_PX + 1), np.uint8)
     hidden = np.stack([cv2.dilate((frame > 0.5).astype(np.uint8), kernel) > 0 for frame in mask])
@@ -80,7 +80,7 @@ class CommandRemoval:
         self._command = list(command)
 
     def __call__(self, clip: Float32, mask: Float32) -> Float32:
-        """See `Remover`; what the command changes outside the mask is not taken."""
+        """See `Remover`; the command's changes outside the mask are discarded."""
         with tempfile.TemporaryDirectory() as folder:
             made = exchange(
                 self._command, Path(folder), {"frames": clip, "masks": mask[..., None]}, len(clip)

@@ -72,7 +72,7 @@ class Shard:
             order: the ids of all shares in the order of the joined index.
         """
         write_index(self.part(path), clips)
-        save_text(self.part(path.with_name(REJECTED)), "".join(_told(one) for one in rejected))
+        save_text(self.part(path.with_name(REJECTED)), "".join(_json_line(one) for one in rejected))
         parts = [_part(path, number, self.count) for number in range(self.count)]
         if not all(part.is_file() for part in parts):
             return False
@@ -101,5 +101,5 @@ def _part(path: Path, number: int, count: int) -> Path:
     return path if count == 1 else path.with_name(f"{path.stem}.{number + 1}-of-{count}{path.suffix}")
 
 
-def _told(one: Rejected) -> str:
+def _json_line(one: Rejected) -> str:
     return json.dumps({"id": one.id, "reason": one.reason}) + "\n"

@@ -1,4 +1,4 @@
-"""Dataclasses whose fields are arrays, as `.npz` files: how scenes and subjects are cached. No pickle."""
+"""Dataclasses of arrays as `.npz` files without pickle: the format of cached scenes and subjects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Record = TypeVar("Record")
 
 
 def save_columns(path: Path, record: Any) -> None:
-    """Write the arrays of `record` as one `.npz` file, whole or not at all; makes its folder."""
+    """Write the arrays of `record` as one `.npz` file, atomically; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {field.name: getattr(record, field.name) for field in fields(record)}
     with replacing(path) as partial, open(partial, "wb") as stream:
@@ -22,7 +22,7 @@ def save_columns(path: Path, record: Any) -> None:
 
 
 def load_columns(path: Path, kind: Type[Record]) -> Record:
-    """Return the `kind` that was saved in `path`; `InputError` where nothing is there."""
+    """Return the `kind` that was saved in `path`; `InputError` if the file does not exist."""
     if not path.is_file():
         raise InputError(
             f"{path} is not there.", fix="Run python -m harmovid_training.data cache FOLDER OUT."

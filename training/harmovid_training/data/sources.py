@@ -1,7 +1,7 @@
-"""What the shipped weights were trained on, file by file: origin, author, licence, hash.
+"""The training data of the shipped weights, file by file: origin, author, licence, hash.
 
-    python -m harmovid_training.data check FOLDER      # is FOLDER that material, bit by bit?
-    python -m harmovid_training.data list FOLDER       # make the list anew from FOLDER/SOURCES.csv
+    python -m harmovid_training.data check FOLDER      # compare FOLDER with the list, by hash
+    python -m harmovid_training.data list FOLDER       # write the list again from FOLDER/SOURCES.csv
 
 `sources.csv` beside this module lists every file; docs/data.md sums it up.
 """
@@ -51,8 +51,9 @@ def listed(path: Path = LIST) -> Tuple[Source, ...]:
 
 
 def made(folder: Path) -> Tuple[Source, ...]:
-    """Return the list of `folder` with hashes as they are, masks after their photo, from its `SOURCES.csv`. What that
-    does not speak of (models/) is taken from the list that is there.
+    """Return a new list from the `SOURCES.csv` of `folder`, with current hashes and each photo's masks after it.
+
+    Folders that `SOURCES.csv` does not cover (models/) are taken from the existing list.
 
     Raises:
         InputError: the folder has no such file, or lacks a file that is named there.
@@ -84,7 +85,7 @@ def _masks(folder: Path, row: Dict[str, str]) -> Iterator[Source]:
 
 
 def save_list(sources: Tuple[Source, ...], path: Path = LIST) -> None:
-    """Write the list, whole or not at all."""
+    """Write the list atomically."""
     with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(Source)], lineterminator="\n")
         writer.writeheader()
@@ -92,7 +93,7 @@ def save_list(sources: Tuple[Source, ...], path: Path = LIST) -> None:
 
 
 def check(folder: Path, sources: Tuple[Source, ...]) -> Iterator[Tuple[Source, str]]:
-    """Yield every listed file with what is wrong with the reader's copy: "", "missing" or "differs"."""
+    """Yield every listed file with the state of the copy in `folder`: "" (right), "missing" or "differs"."""
     for source in sources:
         place = folder / source.file
         if not place.is_file():
@@ -111,7 +112,7 @@ def digest(path: Path) -> str:
 
 
 def credits_of(sources: Tuple[Source, ...]) -> Iterator[str]:
-    """Yield one line per licence that wants its authors named: the licence, then all of them.
+    """Yield one line per licence that requires attribution: the licence, then all authors.
 
     Photos whose author is only known by the photo's number on Flickr are named by it.
     """

@@ -1,10 +1,10 @@
-"""Training clips on disk: what the network measures of each, and the pixels that its answer is judged by.
+"""Training clips on disk: the fixed features of each clip, and the pixels on which the loss is computed.
 
-    make_clips(folder, sampler, encoder, backbone, shards=200)       # resumable: what is there is kept
+    make_clips(folder, sampler, encoder, backbone, shards=200)       # resumable: existing shards are kept
     clips = Clips(folder); measured, points, kinds = clips.read(rows)
 
-The compact part and the backbone stay as they are while the rest is trained, so they run once for each clip. A shard is
-an `.npy` file of `SHARD` records that depend on the sampler's seed and the shard's number alone.
+The compact part and the backbone are not trained here, so they run once for each clip. A shard is an `.npy` file of
+`SHARD` records that depend on the sampler's seed and the shard's number alone.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ Records = npt.NDArray[np.void]
 def make_clips(
     folder: Path, sampler: Sampler, encoder: Encoder, backbone: BackboneCall, shards: int, keep: int = 0
 ) -> None:
-    """Write shards 0 to `shards` (exclusive) into `folder`, those that are not there; `keep` of them at most, if not 0.
+    """Write the missing ones of shards 0 to `shards` (exclusive) into `folder`.
 
-    Then the oldest is deleted for each new one. Broken off, it goes on where it was.
+    If `keep` is not 0, at most that many are kept: the oldest is deleted for each new one. An interrupted call resumes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = [_number(path) for path in shard_files(folder)]
@@ -102,7 +102,7 @@ def packed(seen: Measured, points: Points, kind: Tensor) -> Records:
 
 
 def unpacked(records: Records) -> Tuple[Measured, Points, Tensor]:
-    """Return records as what the network takes, what it is judged by, and the kinds of look."""
+    """Return records as input features, pixels for the loss, and the kinds of look."""
     held = {name: torch.from_numpy(records[name].astype(np.float32)) for name in (*MEASURED, *PLACED)}
     weight = torch.ones_like(held["composite"][:, :1])
     points = Points(weight=weight, **{name: held[name] for name in PLACED})

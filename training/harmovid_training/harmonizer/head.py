@@ -22,7 +22,7 @@ from harmovid_training.harmonizer.constants import (
     VARIANTS,
     VECTOR,
 )
-from harmovid_training.harmonizer.layers import still
+from harmovid_training.harmonizer.layers import init_small
 
 ERROR_LOW, ERROR_HIGH = -3.0, 2.0
 """Range of the predicted error, log of stops."""
@@ -83,9 +83,9 @@ class Head(nn.Module):
         nn.init.normal_(self.curve.weight, std=0.01)
         nn.init.zeros_(self.curve.bias)
         nn.init.normal_(self.plain.weight, std=0.01)
-        still(self.places[2], 0.003, 0.0)
-        still(self.errors, 0.01, 0.0)
-        still(self.gate[1], 0.0, math.log(1 / (GATE_LIMIT - 1)))
+        init_small(self.places[2], 0.003, 0.0)
+        init_small(self.errors, 0.01, 0.0)
+        init_small(self.gate[1], 0.0, math.log(1 / (GATE_LIMIT - 1)))
         rows = torch.linspace(-1, 1, GRID_ROWS)[:, None].expand(GRID_ROWS, GRID_COLUMNS)
         columns = torch.linspace(-1, 1, GRID_COLUMNS)[None].expand(GRID_ROWS, GRID_COLUMNS)
         self.register_buffer("position", torch.stack([rows, columns])[None], persistent=False)

@@ -46,7 +46,7 @@ def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-def still(layer: nn.Module, spread: float, bias: float) -> None:
+def init_small(layer: nn.Module, spread: float, bias: float) -> None:
     """Initialise a last layer to almost no effect: weights of deviation `spread`, every bias `bias`."""
     if isinstance(layer, (nn.Conv2d, nn.Linear)):
         nn.init.normal_(layer.weight, std=spread)

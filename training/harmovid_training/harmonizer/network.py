@@ -44,10 +44,10 @@ from harmovid_training.harmonizer.layers import (
     ResidualBlock,
     convolution,
     histograms,
+    init_small,
     perceptron,
     pooled,
     quantiles,
-    still,
 )
 from harmovid_training.harmonizer.semantic import Semantic, box_places, cells_of
 
@@ -135,8 +135,8 @@ class Encoder(nn.Module):
         facts = 8 * len(QUANTILES) + 2
         self.facts = perceptron(facts, VECTOR, VECTOR)
         self.plain_facts = nn.Linear(facts, VECTOR)
-        still(self.facts[2], 1e-3, 0.0)
-        still(self.plain_facts, 1e-3, 0.0)
+        init_small(self.facts[2], 1e-3, 0.0)
+        init_small(self.plain_facts, 1e-3, 0.0)
         self.semantic = Semantic()
 
     def forward(

@@ -16,7 +16,7 @@ from torch.nn import functional as fn
 
 from harmovid_training.harmonizer.backbone import CHANNELS
 from harmovid_training.harmonizer.constants import GRID_COLUMNS, GRID_ROWS, LOCAL, PLACES, VECTOR
-from harmovid_training.harmonizer.layers import perceptron, still, weighted
+from harmovid_training.harmonizer.layers import init_small, perceptron, weighted
 
 WIDTH = 128
 HEADS, KEY = 4, 24
@@ -65,7 +65,7 @@ class Semantic(nn.Module):
         self.to_vector = nn.Linear(VECTOR, VECTOR)
         self.to_local = nn.Linear(WIDTH, LOCAL)
         for layer in (self.to_mixture, self.to_vector, self.to_local):
-            still(layer, 1e-3, 0.0)
+            init_small(layer, 1e-3, 0.0)
 
     def forward(
         self, features: Tuple[Tensor, Tensor, Tensor], cells: Tensor, box: Tensor

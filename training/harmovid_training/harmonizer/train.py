@@ -1,4 +1,4 @@
-"""Training of the harmonizer on clips from disk: resumable, seeded, validated on scenes kept back for choosing."""
+"""Training of the harmonizer on clips from disk: resumable, seeded, validated on the validation scenes."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ NEW = ("encoder.semantic", "encoder.facts", "encoder.plain_facts", "head.errors"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a run is trained; stored with its checkpoint, and refused if a resumed run asks for another one.
+    """Hyperparameters of a run; stored with its checkpoint. A resumed run with other ones is refused.
 
     Attributes:
-        steps: of `clips` clips each. minutes: how long the run takes instead, by the clock, if not 0: the rate then
-            falls with the time that has passed, however fast or slow the machine is.
-        rate: of AdamW, with `decay` of the weights. old_share: share of the rate for what `NEW` does not name.
-        average: kept per step of the mean network that is shipped.
-        decay_from: share of the run after which the rate falls, as a cosine, to nothing.
-        seed: of everything.
+        steps: number of steps of `clips` clips each. minutes: if not 0, the duration of the run instead; the learning
+            rate then falls with the elapsed time, so it does not depend on the speed of the machine.
+        rate: learning rate of AdamW, with weight `decay`. old_share: factor of the rate for parameters not in `NEW`.
+        average: decay per step of the averaged network, which is the one that ships.
+        decay_from: share of the run after which the rate falls to zero, as a cosine.
+        seed: of everything random.
     """
 
     steps: int = 12000
@@ -64,8 +64,8 @@ class Recipe:
 
 @dataclass
 class Run:
-    """A run in progress: what the checkpoint holds. `files` are the shards of the round of clips that it is in, `at`
-    the place in it, `rounds` how many were begun."""
+    """A run in progress: the content of the checkpoint. `files` are the shards of the current epoch, `at` is the
+    position in it, `rounds` the number of epochs started."""
 
     model: Harmonizer
     average: Harmonizer
@@ -77,7 +77,7 @@ class Run:
     at: int = 0
 
     def share(self, recipe: Recipe) -> float:
-        """Return how much of the run is over, 0..1, by the clock or by steps."""
+        """Return the finished share of the run, 0..1, by elapsed time or by steps."""
         if recipe.minutes:
             return min(1.0, self.seconds / (60 * recipe.minutes))
         return self.step / recipe.steps
@@ -96,9 +96,9 @@ def train(
 ) -> Harmonizer:
     """Train for `recipe.steps` steps or `recipe.minutes` on the clips of `folders`; return the averaged network.
 
-    Clips are taken in rounds: each clip that is there when a round begins, once. Those that are made meanwhile come in
-    the next. Writes `checkpoint.pt` and `log.jsonl` into `out`. A resumed run goes on with the same clips; `start`
-    names weights to begin with; `until` stops at that step, as if broken off.
+    An epoch ("round") uses each clip that exists at its start once; clips that are made meanwhile are used in the next
+    one. Writes `checkpoint.pt` and `log.jsonl` into `out`. A resumed run continues with the same clips; `start` names
+    initial weights; `until` stops at that step, as if interrupted.
     """
     out.mkdir(parents=True, exist_ok=True)
     run = _started(recipe, folders, start)
@@ -129,7 +129,7 @@ def train(
 
 
 class _Rounds:
-    """The clips of a run, round by round, in an order of the seed and the round alone."""
+    """The clips of a run, epoch by epoch, in an order that depends on the seed and the epoch alone."""
 
     def __init__(self, folders: Sequence[Path], run: Run, recipe: Recipe) -> None:
         self._folders, self._run, self._recipe = folders, run, recipe
@@ -189,20 +189,20 @@ def _step(run: Run, recipe: Recipe, source: _Rounds) -> float:
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), GRADIENT_LIMIT)
     run.optimizer.step()
     run.step += 1
-    _follow(run.average, run.model, min(recipe.average, 1 - 1 / (run.step + 1)))
+    _update_average(run.average, run.model, min(recipe.average, 1 - 1 / (run.step + 1)))
     return float(value.detach())
 
 
 def _rate(run: Run, recipe: Recipe) -> float:
-    """Return the share of the learning rate: up over `WARM_STEPS`, level, down to nothing."""
+    """Return the factor of the learning rate: linear warm-up over `WARM_STEPS`, constant, then decay to zero."""
     warm = min(1.0, (run.step + 1) / WARM_STEPS)
     late = max(0.0, run.share(recipe) - recipe.decay_from) / (1 - recipe.decay_from)
     return float(warm * 0.5 * (1 + np.cos(np.pi * late)))
 
 
 @torch.no_grad()
-def _follow(average: Harmonizer, model: Harmonizer, keep: float) -> None:
-    """Move the average's weights a little towards the model's."""
+def _update_average(average: Harmonizer, model: Harmonizer, keep: float) -> None:
+    """Update the averaged weights with the model's."""
     for mean, now in zip(average.parameters(), model.parameters()):
         if now.requires_grad:
             mean.lerp_(now, 1 - keep)
@@ -243,13 +243,13 @@ def _save(path: Path, run: Run, recipe: Recipe) -> None:
 
 
 def save_weights(path: Path, model: Harmonizer) -> None:
-    """Write a network's weights alone, whole or not at all."""
+    """Write a network's weights alone, atomically."""
     with replacing(path) as partial:
         torch.save(model.state_dict(), partial)
 
 
 def read_checkpoint(path: Path) -> Dict[str, Any]:
-    """Return what a checkpoint holds; `InputError` where there is none."""
+    """Return the content of a checkpoint; `InputError` if the file does not exist."""
     if not path.is_file():
         raise InputError(f"{path} is not there.", fix="Train first, or leave out --resume.")
     held: Dict[str, Any] = torch.load(path, weights_only=True)

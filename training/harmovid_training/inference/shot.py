@@ -4,12 +4,12 @@
     mask_blocks), settings):
         ...                                                            # (1, 3, t, H, W) in the VAE's range
 
-What is held for the whole shot are latents only: per latent and picture `channels` values for `temporal` frames of
-`spatial` x `spatial` pixels, 1/48 of the pixels' values for CogVideoX. Pictures pass chunk by chunk.
+Only latents are held for the whole shot: per latent and picture `channels` values for `temporal` frames of
+`spatial` x `spatial` pixels, 1/48 of the pixels' values for CogVideoX. Pictures are processed chunk by chunk.
 
-A shot of a length that the chunk rule does not allow is prolonged by its last frame and cut again. Latents of the whole
-shot are one causal sequence: in windows after the first, the first latent stands for four frames where
-    training had one.
+A shot of a length that the chunk rule does not allow is extended by its last frame, and the result is cut. Latents of
+the whole shot are one causal sequence: in windows after the first, the first latent stands for four frames, but in
+training it stood for one.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ BLOCK_FRAMES = 8
 
 @dataclass(frozen=True)
 class Settings:
-    """How a shot is sampled.
+    """Settings for sampling a shot.
 
     Attributes:
         sampler: a name of the model's schedule.
         steps: of the sampler; 1 for `one-step`.
         seed: of the noise; a latent's noise depends on the seed and its own number only.
         window_frames: length of a window, `chunk * N + 1` frames (the paper's 85 is not legal, 81 is).
-        overlap_frames: least overlap of two windows; a quarter of a window where None.
+        overlap_frames: smallest overlap of two windows; None takes a quarter of a window.
     """
 
     sampler: str = "ddim"
@@ -68,7 +68,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Streams:
-    """A shot as it arrives.
+    """The inputs of a shot as streams.
 
     Attributes:
         count: frames of the shot.
@@ -86,8 +86,8 @@ def run_shot(model: ConditionedModel, codec: Codec, streams: Streams, settings: 
     """Yield the model's pictures `(1, 3, t, H, W)`, `streams.count` frames in all. See the module.
 
     Raises:
-        InputError: streams of different lengths or sizes, or a conditioning that is not given.
-        OptionError: a sampler that the model does not have, or steps it cannot take.
+        InputError: the streams differ in length or size, or one that the model is conditioned on is missing.
+        OptionError: the model does not have the sampler, or the sampler does not support the number of steps.
     """
     conditions = shot_conditions(model, codec, streams)
     latents = sample(model, conditions, settings)
@@ -111,14 +111,16 @@ def shot_conditions(model: ConditionedModel, codec: Codec, streams: Streams) -> 
     legal = geometry.legal_frames(streams.count)
     pictures = {
         name: torch.cat(
-            [part.cpu() for part in codec.encode(_held(streams.pictures[name], streams.count, legal))], 2
+            [part.cpu() for part in codec.encode(_extended(streams.pictures[name], streams.count, legal))], 2
         )
         for name in model.conditioning.pictures
         if name in streams.pictures
     }
     first = True
     masks = []
-    for block in rechunked(_held(streams.mask, streams.count, legal), codec.first_frames, codec.next_frames):
+    for block in rechunked(
+        _extended(streams.mask, streams.count, legal), codec.first_frames, codec.next_frames
+    ):
         masks.append(latent_mask(block, geometry, first))
         first = False
     return model.conditioning.assemble(pictures, torch.cat(masks, dim=2))
@@ -126,7 +128,7 @@ def shot_conditions(model: ConditionedModel, codec: Codec, streams: Streams) -> 
 
 @torch.no_grad()
 def sample(model: ConditionedModel, conditions: Tensor, settings: Settings) -> Tensor:
-    """Return the latents `(1, C, T, h, w)` float32 on the CPU that a sampler finds for `conditions` of any length."""
+    """Return the sampled latents `(1, C, T, h, w)`, float32 on the CPU, for `conditions` of any length."""
     geometry = model.geometry
     if settings.sampler == "one-step" and settings.steps != 1:
         raise OptionError(f"a one-step student cannot take {settings.steps} steps.", fix="Set steps to 1.")
@@ -177,7 +179,7 @@ def _blocks(clip: Float32) -> Iterator[Tensor]:
         yield torch.from_numpy(block)[None]
 
 
-def _held(blocks: Iterable[Tensor], count: int, legal: int) -> Iterator[Tensor]:
+def _extended(blocks: Iterable[Tensor], count: int, legal: int) -> Iterator[Tensor]:
     """Yield the blocks, then the last frame until `legal` frames are reached."""
     seen = 0
     last: Any = None

@@ -38,14 +38,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card tells besides the configuration.
+    """The contents of a model card besides the configuration.
 
     Attributes:
         training: the run's settings.
         data: what it was trained on, one line per source with its licence.
         data_hash: of the clip index or of the generator's settings.
-        metrics: named results, measured on what the names say.
-        base: the pretrained model and its licence; empty for one trained from nothing.
+        metrics: results by name; the name says what was measured on which data.
+        base: the pretrained model and its licence; empty for a model trained from random weights.
         base_source: name or folder of the base, needed to rebuild a model with LoRA.
     """
 
@@ -63,7 +63,7 @@ def save_checkpoint(
     """Write a checkpoint.
 
     Args:
-        weights: of the transformer by name, averaged ones for instance; what is missing comes from the model.
+        weights: of the transformer by name, for instance averaged ones; missing ones are taken from the model.
     """
     backbone = model.backbone
     rank = int(card.training.get("lora_rank", 0))
@@ -85,11 +85,11 @@ def load_checkpoint(
     """Return the model of a checkpoint folder.
 
     Args:
-        empty: with shapes and no weights, for a process that is sent them.
+        empty: with shapes and no weights, for a process that receives them from another one.
 
     Raises:
-        InputError: no checkpoint, one of another version, files that cannot be read, or weights that do not fit its
-            configuration.
+        InputError: the folder holds no checkpoint or one of another version, a file cannot be read, or the weights do
+            not fit the configuration.
     """
     config = read_config(folder)
     try:
@@ -124,10 +124,10 @@ def load_checkpoint(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint's config.json says.
+    """Return the content of a checkpoint's config.json.
 
     Raises:
-        InputError: no checkpoint, or one of another version.
+        InputError: the folder holds no checkpoint, or one of another version.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -146,7 +146,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a short SHA-256 of a checkpoint's weights and configuration: other weights, other results."""
+    """Return a short SHA-256 of a checkpoint's weights and configuration, to recognise results made with it."""
     digest = hashlib.sha256()
     for name in ("config.json", "model.safetensors"):
         with (folder / name).open("rb") as file:

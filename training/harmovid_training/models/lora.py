@@ -1,6 +1,6 @@
-"""Low-rank adapters (LoRA) on a backbone's attention, with the widened patch embedding trained whole.
+"""Low-rank adapters (LoRA) on a backbone's attention; the widened patch embedding is trained in full.
 
-The new input channels start at zero and have no pretrained weights to adapt, so they need all their freedom.
+The new input channels start at zero and have no pretrained weights to adapt, so a low-rank update would not be enough.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
 def add_lora(model: ConditionedModel, rank: int) -> None:
-    """Freeze the model, add adapters of `rank` (scale 1), and leave them and the patch embedding to be trained."""
+    """Freeze the model except the patch embedding, and add trainable adapters of `rank` (scale 1)."""
     transformer: Any = model.backbone.transformer
     transformer.requires_grad_(False)
     transformer.add_adapter(

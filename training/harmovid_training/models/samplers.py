@@ -1,4 +1,4 @@
-"""Samplers behind one interface: a step takes the whole timeline's prediction to the next, less noisy timeline.
+"""Samplers behind one interface: a step computes the next, less noisy timeline from the prediction for the whole one.
 
     sampler = schedule.sampler("ddim", steps=50)
     x = sampler.start(noise, composite)
@@ -67,7 +67,7 @@ class DpmSampler:
     def step(self, index: int, prediction: Tensor, sample: Tensor) -> Tensor:
         """See `Sampler`."""
         back = self.times[index - 1] if index else None
-        # Time before channels, as diffusers' pipeline has it: the drawn noise falls on the same places.
+        # Time before channels, as in diffusers' pipeline, so that the noise has the same order.
         moved, self._before = self.scheduler.step(
             prediction.float().transpose(1, 2), self._before, self.times[index], back, sample.transpose(1, 2),
             generator=self.generator, return_dict=False,

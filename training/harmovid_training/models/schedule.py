@@ -1,14 +1,13 @@
-"""What a backbone learns to predict and along which noise schedule: v-prediction with zero terminal SNR, or
-flow matching.
+"""Prediction targets and noise schedules of the backbones: v-prediction with zero terminal SNR, or flow matching.
 
     noisy = schedule.noisy(clean, noise, times)
     loss = mean((model(noisy, ...) - schedule.target(clean, noise, times)) ** 2)     # eq. 2 and 5 of the paper
     clean = schedule.estimate(prediction, noisy, times)
 
-The paper writes the loss on the noise; CogVideoX predicts v = sqrt(a) noise - sqrt(1 - a) clean instead
-(Salimans and Ho 2022), because at zero terminal SNR the noise says nothing. diffusers' training scripts write
-the same loss on the clean latents with weight 1 / (1 - a), which is equal to the plain square of the error of
-v; a test holds both together.
+The paper defines the loss on the noise; CogVideoX predicts v = sqrt(a) noise - sqrt(1 - a) clean instead (Salimans and
+Ho 2022), because at zero terminal SNR a prediction of the noise does not determine the picture. diffusers' training
+scripts define the same loss on the clean latents with weight 1 / (1 - a), which equals the squared error of v; a test
+compares both.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ class Schedule(Protocol):
         """Return `clean` with `noise` of that time."""
 
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        """Return what the network is to predict."""
+        """Return the network's target."""
 
     def estimate(self, prediction: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
-        """Return the clean latents that a prediction stands for."""
+        """Return the clean latents that follow from a prediction."""
 
     def sampler(self, name: str, steps: int) -> Sampler:
         """Return a sampler ready for its first step."""
@@ -95,7 +94,7 @@ class VSchedule:
         return signal * noisy - spread * prediction
 
     def _mix(self, like: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        # In single precision like diffusers, and never less: 1 - a vanishes in bfloat16.
+        # At least single precision, like diffusers: 1 - a becomes 0 in bfloat16.
         product = self.scheduler.alphas_cumprod.to(like.device, torch.float32)[times.to(like.device)]
         shape = (-1,) + (1,) * (like.ndim - 1)
         return (product**0.5).to(like.dtype).view(shape), ((1 - product) ** 0.5).to(like.dtype).view(shape)
@@ -129,7 +128,7 @@ class FlowSchedule:
         self.shift = float(self.config.get("flow_shift", self.config.get("shift", 1.0)))
 
     def sample_times(self, count: int, generator: torch.Generator) -> Tensor:
-        """See `Schedule`; uniform sigmas, moved towards noise by the model's own shift as its samplers do."""
+        """See `Schedule`; uniform sigmas, shifted towards noise by the model's own shift, as in its samplers."""
         plain = torch.rand(count, generator=generator)
         return TRAIN_STEPS * self.shift * plain / (1 + (self.shift - 1) * plain)
 

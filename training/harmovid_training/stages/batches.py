@@ -90,7 +90,7 @@ def front_padded(latents: Tensor, count: int) -> Tensor:
     return torch.cat([latents[:, :, :1]] * count + [latents], dim=2) if count else latents
 
 
-class Kept:
+class CachedBatches:
     """A fixed number of samples, encoded once and kept in memory: for small sets of clips, where encoding costs more
     than training. Index `i` is sample `i % count`."""
 
@@ -149,7 +149,7 @@ def step_indices(step: int, batch: int, accumulate: int, rank: int, world: int) 
     return [tuple(range(start + part * share, start + (part + 1) * share)) for part in range(accumulate)]
 
 
-class Ahead:
+class PrefetchedBatches:
     """Batches of a run in its own order, prefetched by worker processes.
 
     Args:

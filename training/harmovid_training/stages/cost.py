@@ -1,7 +1,7 @@
-"""What a configuration costs, from counts: `harmovid train cost paper-harmovid`
+"""The cost of a configuration, from counts: `harmovid train cost paper-harmovid`
 
 One training step (loss, backward pass, AdamW) and one MultiDiffusion step of a long shot are run on the meta device,
-where tensors have shapes and no values (`stages.counts`). The VAE is not in it.
+where tensors have shapes and no values (`stages.counts`). The VAE is not included.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ HEADER = (
 
 
 def cost_of(config: TrainConfig) -> Cost:
-    """Return what a configuration costs; LoRA is counted as if all weights were trained."""
+    """Return the cost of a configuration; LoRA is counted as if all weights were trained."""
     conditioning = CONDITIONINGS[config.conditioning]
     latents = make(config.size, device="meta").geometry.latents(config.frames)
     size = {"height": config.height, "width": config.width}

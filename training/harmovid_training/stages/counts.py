@@ -1,10 +1,10 @@
-"""What a size costs, counted and not estimated: parameters, tokens, FLOPs and activation memory, on the meta device.
+"""Counts for a model size on the meta device: parameters, tokens, FLOPs and activation memory.
 
     counts = count_step("cogvideox-5b", HARMOVID, latents=21, height=480, width=720, training=True)
 
-FLOPs are those of matrix products and attention (torch's FlopCounterMode), two per multiply-add. Activation
-memory is the sum of what autograd keeps for the backward pass, without the attention matrices that fused
-kernels never keep; with checkpointing that is each block's input, while the peak adds one block's own.
+FLOPs are those of matrix products and attention (torch's FlopCounterMode), two per multiply-add. Activation memory is
+the sum of the tensors that autograd keeps for the backward pass, without attention matrices, which fused kernels do not
+keep. With checkpointing it is the input of each block; the peak is higher by one block's own activations.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class LongStep:
 def count_multidiffusion(
     name: str, conditioning: Conditioning, *, frames: int, settings: Settings, height: int, width: int
 ) -> LongStep:
-    """Run one step of a shot of `frames` frames on the meta device: every window's prediction, their average and the
-    sampler's move of the whole timeline."""
+    """Run one step of a shot of `frames` frames on the meta device: every window's prediction, their average, and the
+    sampler's update of the whole timeline."""
     model = meta_model(name, conditioning)
     geometry = model.geometry
     total = geometry.latents(geometry.legal_frames(frames))
@@ -147,7 +147,7 @@ def _optimized(model: torch.nn.Module) -> int:
 
 
 class _Saved:
-    """Adds up what autograd keeps, each tensor once and weights not at all."""
+    """Adds up the tensors that autograd keeps, each once, without weights."""
 
     def __init__(self, model: torch.nn.Module, tokens: int) -> None:
         self.bytes = 0

@@ -24,7 +24,7 @@ def shown(pictures: Float32, space: str = ACESCCT) -> Float32:
 
 
 def save_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write `(h, w, 3)` as PNG, whole or not at all."""
+    """Write `(h, w, 3)` as PNG, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, keep_suffix=True) as part:
         cv2.imwrite(part, picture[..., ::-1])

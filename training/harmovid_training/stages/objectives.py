@@ -1,9 +1,9 @@
 """The losses: the paper's diffusion loss, and the two stages of a one-step student.
 
-The student follows DOVE (arXiv 2505.16239): the encoded composite is taken as the noisy latents at one fixed
-noise time, and one prediction gives the clean latents. It is trained on pairs, first with the error of its latents,
-then with the error of its decoded pictures and of their differences from frame to frame. There are no new modules and
-no second network. As HarmoVid's data are pairs, it needs no teacher; with one (`teacher.Taught`) the targets are the
+The student follows DOVE (arXiv 2505.16239): the encoded composite is taken as the noisy latents at one fixed noise
+time, and one prediction gives the clean latents. It is trained on pairs, first with the error of its latents, then with
+the error of its decoded pictures and of their differences from frame to frame. There are no new modules and no second
+network. As HarmoVid's data are pairs, it needs no teacher; with one (`teacher.TeacherBatches`) the targets are the
 teacher's samples and nothing else changes. DOVE's perceptual term (DISTS) is left out: its weights are not in this
 package.
 """

@@ -1,7 +1,7 @@
-"""What the whole recipe costs at the size of the paper, step by step: `harmovid train cost --recipe`.
+"""The cost of the whole recipe at the size of the paper, step by step: `harmovid train cost --recipe`.
 
-10,000 clips of 100 frames at 480x720. FLOPs are counted on the meta device (`stages.counts`); VAEs, masks, text, files
-and the temporal median are not in them. Hours are at `cost.A100_TFLOPS` on eight A100.
+10,000 clips of 100 frames at 480x720. FLOPs are counted on the meta device (`stages.counts`), without VAEs, masks, text
+encoder, file access and the temporal median. Hours are at `cost.A100_TFLOPS` on eight A100.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Step:
     """One step of the recipe.
 
     Attributes:
-        name: in words.
+        name: for the table.
         flops: of all clips.
         stored: bytes that it writes, before the EXRs' own compression.
     """

@@ -28,12 +28,12 @@ from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import load, size_named
 from harmovid_training.models.text import empty_prompt
 from harmovid_training.stages import objectives
-from harmovid_training.stages.batches import Ahead, Encoded
+from harmovid_training.stages.batches import Encoded, PrefetchedBatches
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.dataset import IndexSamples
 from harmovid_training.stages.grids import grid, save_picture
 from harmovid_training.stages.objectives import Objective
-from harmovid_training.stages.teacher import Taught
+from harmovid_training.stages.teacher import TeacherBatches
 from harmovid_training.stages.train import Batches, train
 
 TAIL = 20
@@ -120,11 +120,11 @@ def run_training(
     samples = IndexSamples(index, config)
     encoded = Encoded(samples, codec, model.conditioning, model.geometry)
     rank, world = state.process_index, state.num_processes
-    batches: Batches = Ahead(
+    batches: Batches = PrefetchedBatches(
         encoded, config.iterations, config.batch, config.accumulate, rank, world, config.workers
     )
     if teacher is not None:
-        batches = Taught(batches, *_teacher(teacher, config))
+        batches = TeacherBatches(batches, *_teacher(teacher, config))
     look = Validation(samples, codec, config, out / "grids")
     losses = train(config, model, batches, objective_of(config, codec), out, look, progress)
     card = Card(

@@ -1,10 +1,10 @@
 """Stage 1: `harmovid train stage1 --index real.jsonl --out synthetic --panoramas hdri --ic-light FILE`
 
-Every clip of the index (roles `real` and `mask`) gets a new background, is harmonized into it frame by frame (eq. 1),
-and its own background without the foreground: roles `background`, `synthetic` and `plate` as half-float EXR folders
-beside a new index, `clips.jsonl`. What a clip gets depends on its id alone, so shares (`--shard 3/8`, or one process
-for each GPU: `harmovid train --gpus 8 stage1 ...`) and second runs agree. Clips that are there are not made again; one
-that cannot be used goes to `rejected.jsonl` with the reason.
+For every clip of the index (roles `real` and `mask`) it makes a new background, the foreground harmonized into it frame
+by frame (eq. 1), and the clip's own background without the foreground: the roles `background`, `synthetic` and `plate`,
+as half-float EXR folders beside a new index, `clips.jsonl`. All random choices for a clip depend on its id alone, so
+shares (`--shard 3/8`, or one process for each GPU: `harmovid train --gpus 8 stage1 ...`) and second runs agree.
+Existing clips are not made again; one that cannot be used is listed in `rejected.jsonl` with the reason.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ SETTINGS = "stage1.json"
 
 @dataclass(frozen=True)
 class Tools:
-    """What stage 1 works with.
+    """The harmonizer, background provider, remover and settings of stage 1.
 
     Attributes:
-        size: height and width of all clips; as they are where None.
-        frames: most of a clip.
-        batch: frames that the harmonizer is given at once; 0 for whole clips.
+        size: height and width of all clips; None keeps their own.
+        frames: largest number of frames of a clip.
+        batch: number of frames per call of the harmonizer; 0 for whole clips.
     """
 
     backgrounds: BackgroundProvider
@@ -62,7 +62,7 @@ class Tools:
 
 
 def make_synthetic(clip: Clip, out: Path, tools: Tools) -> Clip:
-    """Return the clip with stage 1's roles, made where they are not there."""
+    """Return the clip with stage 1's roles; missing ones are made."""
     count = min(clip.frames, tools.frames)
     real = read_frames(clip.sources["real"], 0, count, tools.size)
     mask = (read_frames(clip.sources["mask"], 0, count, tools.size) > 0.5).astype(np.float32)
@@ -88,7 +88,7 @@ def make_synthetic(clip: Clip, out: Path, tools: Tools) -> Clip:
 
 
 def seed_of(name: str) -> int:
-    """Return the seed of a clip: of its id, so that it does not depend on what else is in the index."""
+    """Return the seed of a clip, which depends on its id alone and not on other clips of the index."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 

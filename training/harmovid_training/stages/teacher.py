@@ -1,6 +1,6 @@
 """Distillation from a many-step network: the samples stay the same, their targets are the teacher's results.
 
-batches = Taught(batches, load_checkpoint(folder), Settings("ddim", 50))
+batches = TeacherBatches(batches, load_checkpoint(folder), Settings("ddim", 50))
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harmovid_training.models.model import ConditionedModel
 from harmovid_training.stages.batches import LatentBatch
 
 
-class Taught:
+class TeacherBatches:
     """Batches whose clean latents are the teacher's samples for their conditions; a function of the sample indices."""
 
     def __init__(

@@ -2,9 +2,8 @@
 
     train(config, model, batches, objective, folder, validate)
 
-One process or many (`accelerate launch`, FSDP for 5b through its configuration file): each takes its own
-samples of every step by number. A run that is started again goes on after its newest state and gives the same
-losses, step by step.
+With one process or many (`accelerate launch`, FSDP for 5b through its configuration file), each takes its own samples
+of every step by index. A run that is started again resumes from its newest state with the same losses, step by step.
 """
 
 from __future__ import annotations
@@ -50,13 +49,14 @@ def train(
 
     Args:
         model: on the CPU; it is moved, and holds the averaged weights afterwards where `config.ema` is set.
-        batches: gives the batch of sample numbers.
+        batches: returns the batch for sample indices.
         folder: of the run: `state/`, TensorBoard's `events/`.
         validate: called with model, step and, on the main process, a writer, with averaged weights in the model. Every
-            process calls it, since a model that FSDP has spread needs them all.
+            process calls it, since a model that FSDP has sharded needs them all.
 
     Raises:
-        InputError: a batch that the processes and accumulations cannot share, or a state of another configuration.
+        InputError: the batch cannot be divided among processes and accumulations, or the state is of another
+            configuration.
     """
     process_state()
     accelerator = Accelerator(
@@ -91,10 +91,10 @@ def train(
 
 
 def refuse_first_fsdp(accelerator: Accelerator) -> None:
-    """Refuse the first version of FSDP, with which weights have no names of their own to save and average.
+    """Check that FSDP is not version 1, which flattens weights, so that they cannot be saved and averaged by name.
 
     Raises:
-        InputError: so it is.
+        InputError: it is version 1.
     """
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
     if plugin is not None and plugin.fsdp_version == 1:
@@ -105,7 +105,7 @@ def refuse_first_fsdp(accelerator: Accelerator) -> None:
 
 
 class _Run:
-    """What lives as long as a run: prepared model, optimizer, average, and the step it has reached."""
+    """The state of a run: prepared model, optimizer, averaged weights, and the current step."""
 
     def __init__(
         self, config: TrainConfig, accelerator: Accelerator, model: ConditionedModel, folder: Path

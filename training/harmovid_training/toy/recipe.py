@@ -35,7 +35,7 @@ from harmovid_training.models.codec import Codec
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.stages import objectives, pairs
-from harmovid_training.stages.batches import Encoded, Kept, Samples
+from harmovid_training.stages.batches import CachedBatches, Encoded, Samples
 from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.pairs import Float32, Sample, Shot
 from harmovid_training.stages.train import train
@@ -118,7 +118,7 @@ class Toy:
     folder: Path
     scale: Scale
     real: Index = field(default_factory=lambda: Index(()))
-    _latents: dict[str, Kept] = field(default_factory=dict, repr=False)
+    _latents: dict[str, CachedBatches] = field(default_factory=dict, repr=False)
 
     @property
     def shots(self) -> int:
@@ -163,7 +163,7 @@ class Toy:
             )
             model = make_model(CONDITIONINGS["harmovid"], HEIGHT, WIDTH, 1, scale.seed)
             encoded = Encoded(frame_sample, self.vae(), model.conditioning, model.geometry)
-            frames = Kept(encoded, scale.stage_one_scenes, partial(tqdm, desc="stage one: encoding"))
+            frames = CachedBatches(encoded, scale.stage_one_scenes, partial(tqdm, desc="stage one: encoding"))
             self._trained(folder, model, config, frames, objectives.diffusion)
         return FrameByFrame(load_checkpoint(folder), self.vae(), scale.steps, scale.seed)
 
@@ -242,7 +242,7 @@ class Toy:
         folder: Path,
         model: ConditionedModel,
         config: TrainConfig,
-        batches: Kept,
+        batches: CachedBatches,
         loss: objectives.Objective,
     ) -> None:
         """Train a network and write its checkpoint."""
@@ -254,7 +254,7 @@ class Toy:
         data = (*DATA, *self.real.licences)
         save_checkpoint(folder, model, Card(asdict(config), data, told, {"training loss, last 20": tail}))
 
-    def _kept(self, source: str, model: ConditionedModel) -> Kept:
+    def _kept(self, source: str, model: ConditionedModel) -> CachedBatches:
         """Return a source's samples as latents; those of the newest source stay in memory for the next network."""
         if source not in self._latents:
             self._latents.clear()
@@ -265,7 +265,7 @@ class Toy:
                 )
             count = self.shots if source == "stage two" else 2 * self.shots
             encoded = Encoded(samples, self.vae(), model.conditioning, model.geometry)
-            self._latents[source] = Kept(encoded, count, partial(tqdm, desc=f"{source}: encoding"))
+            self._latents[source] = CachedBatches(encoded, count, partial(tqdm, desc=f"{source}: encoding"))
         return self._latents[source]
 
     def _config(self, name: str, conditioning: str, steps: int, one_step: bool) -> TrainConfig:

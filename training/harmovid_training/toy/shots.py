@@ -1,11 +1,11 @@
 """Shots of the toy: rendered ones with exact truth, and real ones from a clip index.
 
-What stage 1 answers is no part of these: `stage_one.py` trains a per-frame network on other scenes, and `recipe.Toy`
-puts its clip into the shot. In every third scene that is trained on, the new set stands in almost the same light, so
-that networks also learn where there is little to do.
+They do not contain stage 1's result: `stage_one.py` trains a per-frame network on other scenes, and `recipe.Toy` adds
+its clip to the shot. In every third training scene the new set has almost the same light, so that networks also learn
+to change little.
 
-The deflicker networks see, in every second shot, a display grade per frame on the real foreground in place of stage
-1's clip: what flickers about the right light, beside what flickers about another one.
+In every second shot the deflicker networks get a display grade per frame on the real foreground instead of stage 1's
+clip: flicker around the right light, in addition to flicker around another light.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FLOOR = np.float32(2.0**-14)
 
 @dataclass(frozen=True)
 class _Played:
-    """A performance and the lights it is seen in."""
+    """A performance and its lights."""
 
     scene: Scene
     here: Light
@@ -63,7 +63,7 @@ def _played(seed: int) -> _Played:
 
 @lru_cache(maxsize=384)
 def toy_shot(seed: int, frames: int) -> Shot:
-    """Return a rendered shot; `synthetic` is the real clip until stage 1 has answered."""
+    """Return a rendered shot; `synthetic` is the real clip until stage 1's result is added."""
     played = _played(seed)
     real, cover = played.scene.render(played.here, played.here, frames)
     mask = (cover > 0.5).astype(np.float32)
@@ -78,7 +78,7 @@ def toy_shot(seed: int, frames: int) -> Shot:
 
 
 def toy_truth(seed: int, frames: int) -> Float32:
-    """Return what a perfect harmonization of the shot is: the figure in the new set's light."""
+    """Return the perfect harmonization of the shot: the figure in the new set's light."""
     played = _played(seed)
     return played.scene.render(played.there, played.there, frames)[0]
 
