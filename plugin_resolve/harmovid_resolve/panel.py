@@ -134,6 +134,11 @@ class Panel:
             self._batch.cancel()
         self._work.put(None)
 
+    @property
+    def in_project(self) -> bool:
+        """Whether a batch is at work in the project, which has to be left as it was."""
+        return self._batch is not None
+
     def wait(self, timeout_s: float) -> bool:
         """Wait until the worker has ended after `close`; return whether it has."""
         self._thread.join(timeout_s)

@@ -5,8 +5,11 @@ run(globals(), settings)            # never raises; what is missing is said in o
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import traceback
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from harmovid_resolve import session, ui_manager, window_process
 from harmovid_resolve.client import ClientProcess
@@ -16,6 +19,7 @@ from harmovid_resolve.panel import Panel
 __all__ = ["run"]
 
 Say = Callable[[str], None]
+LOCK = "open.lock"
 END_S = 60.0
 """How long the worker may take to leave Resolve as it was when the window is closed in the middle of a render."""
 
@@ -29,7 +33,7 @@ def run(injected: Mapping[str, Any], settings: Mapping[str, Any], say: Say = pri
         say: takes a sentence for Resolve's console.
     """
     try:
-        _run(injected, str(settings.get("python", "")))
+        _run(injected, settings)
     except HostError as error:
         say(f"HarmoVid: {error}")
     except Exception as error:  # the door: nothing may be raised into Resolve
@@ -37,7 +41,8 @@ def run(injected: Mapping[str, Any], settings: Mapping[str, Any], say: Say = pri
         say(f"HarmoVid: something went wrong: {error!r}. Run `harmovid doctor` in a terminal.")
 
 
-def _run(injected: Mapping[str, Any], python: str) -> None:
+def _run(injected: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    python = str(settings.get("python", ""))
     if not python:
         raise HostError(
             "the settings name no Python that has HarmoVid.",
@@ -45,7 +50,7 @@ def _run(injected: Mapping[str, Any], python: str) -> None:
         )
     found = session.session_of(session.find(injected))
     fusion = injected.get("fusion") or injected.get("fu")
-    with ClientProcess(python) as client:
+    with _only_one(str(settings.get("package", ""))), ClientProcess(python) as client:
         panel = Panel(found, client)
         try:
             if ui_manager.manager_of(fusion) is not None:
@@ -54,4 +59,39 @@ def _run(injected: Mapping[str, Any], python: str) -> None:
                 window_process.show(python, panel)
         finally:
             panel.close()
+            if not panel.in_project:
+                client.close()  # a question that is still open ends with it
             panel.wait(END_S)
+
+
+@contextlib.contextmanager
+def _only_one(folder: str) -> Iterator[None]:
+    """Hold a lock while the panel is open: two would render at once, and Resolve does one thing at a time.
+
+    Raises:
+        HostError: another one is open.
+    """
+    if not os.path.isdir(folder):
+        yield
+        return
+    with open(os.path.join(folder, LOCK), "a+b") as file:
+        try:
+            _lock(file.fileno())
+        except OSError as error:
+            raise HostError(
+                "HarmoVid is open already.", fix="Look for its window, and close it first."
+            ) from error
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file for this process, or raise OSError at once; the lock goes with the process."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

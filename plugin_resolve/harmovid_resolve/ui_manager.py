@@ -17,7 +17,8 @@ from harmovid_resolve.rows import PAGES, Row
 __all__ = ["Drawing", "draw", "manager_of"]
 
 POLL_MS = 200
-SLIDER_STEPS, BROWSE = 1000, ".browse"
+SLIDER_STEPS = 1000
+SLIDER, BROWSE = "slider", "browse"
 LABEL_SHARE, FIELD_SHARE = 1, 3
 SIZE = (100, 100, 760, 620)
 BAR = 30
@@ -35,6 +36,11 @@ def manager_of(fusion: Any) -> Any:
 def draw(fusion: Any, bmd: Any, panel: Panel) -> None:
     """Show the panel until its window is closed."""
     Drawing(fusion, bmd, panel).run()
+
+
+def id_of(name: str, part: str = "") -> str:
+    """Return the ID of a row's element: letters and underscores, because a dot may mean something in one."""
+    return (f"{name}.{part}" if part else name).replace(".", "_").replace(" ", "_")
 
 
 def progress_text(share: float) -> str:
@@ -110,7 +116,9 @@ class Drawing:
         buttons: List[Any] = []
         for row in (each for each in found if each.page == page):
             if row.kind == "button":
-                buttons.append(self._ui.Button({"ID": row.name, "Text": row.label, "ToolTip": row.help}))
+                buttons.append(
+                    self._ui.Button({"ID": id_of(row.name), "Text": row.label, "ToolTip": row.help})
+                )
                 continue
             lines += self._beside(buttons)
             buttons = []
@@ -123,26 +131,26 @@ class Drawing:
     def _line(self, row: Row) -> Any:
         ui, tip = self._ui, {"ToolTip": row.help}
         if row.kind == "heading":
-            return ui.Label({"ID": row.name, "Text": f"<b>{row.label}</b>", "Weight": 0})
+            return ui.Label({"ID": id_of(row.name), "Text": f"<b>{row.label}</b>", "Weight": 0})
         if row.kind in ("line", "progress", "pictures"):
-            return ui.Label({"ID": row.name, "Text": "", "WordWrap": True, "Weight": 0, **tip})
+            return ui.Label({"ID": id_of(row.name), "Text": "", "WordWrap": True, "Weight": 0, **tip})
         if row.kind == "list":
-            return ui.TextEdit({"ID": row.name, "Text": "", "ReadOnly": True, "Weight": 1})
+            return ui.TextEdit({"ID": id_of(row.name), "Text": "", "ReadOnly": True, "Weight": 1})
         if row.kind == "bool":
-            return ui.CheckBox({"ID": row.name, "Text": row.label, "Weight": 0, **tip})
+            return ui.CheckBox({"ID": id_of(row.name), "Text": row.label, "Weight": 0, **tip})
         unit = f" ({row.unit})" if row.unit else ""
         label = ui.Label({"Text": row.label + unit, "Weight": LABEL_SHARE, **tip})
         return ui.HGroup({"Weight": 0}, [label, *self._fields(row, tip)])
 
     def _fields(self, row: Row, tip: Dict[str, str]) -> List[Any]:
-        ui, wide = self._ui, {"ID": row.name, "Weight": FIELD_SHARE, **tip}
+        ui, wide = self._ui, {"ID": id_of(row.name), "Weight": FIELD_SHARE, **tip}
         if row.kind == "choice":
             return [ui.ComboBox(wide)]
         if row.kind == "int" and row.minimum is not None and row.maximum is not None:
             return [ui.SpinBox({**wide, "Minimum": int(row.minimum), "Maximum": int(row.maximum)})]
         if row.kind == "float" and row.minimum is not None and row.maximum is not None:
             slider = {
-                "ID": row.name + ".slider",
+                "ID": id_of(row.name, SLIDER),
                 "Weight": FIELD_SHARE - 1,
                 "Minimum": 0,
                 "Maximum": SLIDER_STEPS,
@@ -150,7 +158,7 @@ class Drawing:
             }
             return [ui.Slider(slider), ui.LineEdit({**wide, "Weight": 1})]
         if row.kind == "folder":
-            return [ui.LineEdit(wide), ui.Button({"ID": row.name + BROWSE, "Text": "...", "Weight": 0})]
+            return [ui.LineEdit(wide), ui.Button({"ID": id_of(row.name, BROWSE), "Text": "...", "Weight": 0})]
         return [ui.LineEdit(wide)]
 
     # Values in.
@@ -160,7 +168,7 @@ class Drawing:
         self._filling = True
         try:
             for row in found:
-                item, before = self._items[row.name], self._rows.get(row.name)
+                item, before = self._items[id_of(row.name)], self._rows.get(row.name)
                 if row.kind == "choice" and (before is None or before.labels != row.labels):
                     item.Clear()
                     item.AddItems(list(row.labels))
@@ -183,8 +191,8 @@ class Drawing:
             if item.Value != int(row.value):
                 item.Value = int(row.value)
         elif row.kind not in ("heading", "button"):
-            if row.name + ".slider" in self._items:
-                self._items[row.name + ".slider"].Value = _step(row)
+            if id_of(row.name, SLIDER) in self._items:
+                self._items[id_of(row.name, SLIDER)].Value = _step(row)
             text = _text(row)
             if item.Text != text:
                 item.Text = text
@@ -196,7 +204,7 @@ class Drawing:
         on[window].Close = lambda event: self._dispatcher.ExitLoop()
         on["tabs"].CurrentChanged = lambda event: self._turn(int(self._items["tabs"].CurrentIndex))
         for row in found:
-            events = on[row.name]
+            events = on[id_of(row.name)]
             if row.kind == "button":
                 events.Clicked = self._handler(partial(self._panel.press, row.name))
             elif row.kind == "choice":
@@ -208,15 +216,15 @@ class Drawing:
             elif row.kind in ("text", "folder", "float", "int"):
                 events.TextChanged = self._handler(partial(self._typed, row), redraw=False)
             if row.kind == "folder":
-                on[row.name + BROWSE].Clicked = self._handler(partial(self._browse, row.name))
-            if row.name + ".slider" in self._items:
-                on[row.name + ".slider"].ValueChanged = self._handler(partial(self._slid, row))
+                on[id_of(row.name, BROWSE)].Clicked = self._handler(partial(self._browse, row.name))
+            if id_of(row.name, SLIDER) in self._items:
+                on[id_of(row.name, SLIDER)].ValueChanged = self._handler(partial(self._slid, row))
 
     def _ticked(self, name: str) -> None:
-        self._panel.set(name, bool(self._items[name].Checked))
+        self._panel.set(name, bool(self._items[id_of(name)].Checked))
 
     def _turned(self, name: str) -> None:
-        self._panel.set(name, int(self._items[name].Value))
+        self._panel.set(name, int(self._items[id_of(name)].Value))
 
     def _handler(self, action: Callable[[], None], redraw: bool = True) -> Callable[[Any], None]:
         def called(event: Any) -> None:
@@ -237,13 +245,13 @@ class Drawing:
             self._items[f"page{index}"].Hidden = index != page
 
     def _choose(self, name: str) -> None:
-        index, choices = int(self._items[name].CurrentIndex), self._rows[name].choices
+        index, choices = int(self._items[id_of(name)].CurrentIndex), self._rows[name].choices
         if 0 <= index < len(choices):
             self._panel.set(name, choices[index])
 
     def _typed(self, row: Row) -> None:
         """Take what is typed; half a number is left alone until it is one."""
-        text = str(self._items[row.name].Text)
+        text = str(self._items[id_of(row.name)].Text)
         if row.kind in ("text", "folder"):
             self._panel.set(row.name, text)
             return
@@ -255,13 +263,13 @@ class Drawing:
 
     def _browse(self, name: str) -> None:
         """Ask for a folder in Fusion's own dialog."""
-        chosen = self._fusion.RequestDir(str(self._items[name].Text))
+        chosen = self._fusion.RequestDir(str(self._items[id_of(name)].Text))
         if chosen:
             self._panel.set(name, str(chosen))
 
     def _slid(self, row: Row) -> None:
         low, high = float(row.minimum or 0.0), float(row.maximum or 0.0)
-        value = low + (high - low) * int(self._items[row.name + ".slider"].Value) / SLIDER_STEPS
+        value = low + (high - low) * int(self._items[id_of(row.name, SLIDER)].Value) / SLIDER_STEPS
         self._panel.set(row.name, round(value, 3))
 
 

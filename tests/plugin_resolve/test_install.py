@@ -287,7 +287,7 @@ def test_from_the_menu_to_a_take(
         film.host.requested_folder = str(out)
         user.does(lambda: user.type("luma", "0.9"))
         user.does(lambda: user.find("tabs").set_index_(2))
-        user.does(lambda: user.click("folder.browse"))
+        user.does(lambda: user.click("folder_browse"))
         user.does(lambda: user.type("colour_space", "ACEScg"))
         user.does(lambda: user.find("tabs").set_index_(0))
         user.does(lambda: user.click("start"))

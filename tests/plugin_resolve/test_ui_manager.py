@@ -25,13 +25,13 @@ def test_a_user_starts_a_clip(film: Film, tmp_path: Path) -> None:
     seen: List[Any] = []
     user.waits_for(lambda: not panel.busy)
     user.does(lambda: user.type("strength", "0.5"))
-    user.does(lambda: user.enter("luma.slider", 250))
+    user.does(lambda: user.enter("luma_slider", 250))
     user.does(lambda: user.enter("handles", 2))
     user.does(lambda: user.choose("range", "the whole clip"))
     user.does(lambda: user.find("tabs").set_index_(1))
     user.does(lambda: user.click("advanced"))
     user.does(lambda: seen.append([user.find(name).values_["Text"] for name in ("strength", "luma")]))
-    user.does(lambda: user.type("option.local", "0.25"))
+    user.does(lambda: user.type("option_local", "0.25"))
     user.does(lambda: user.find("tabs").set_index_(0))
     user.does(lambda: user.click("start"))
     user.waits_for(lambda: not panel.busy)
@@ -65,7 +65,7 @@ def test_the_window_is_built_anew_for_another_engine(film: Film, tmp_path: Path)
     user.waits_for(lambda: len(user.find("engine").entries_) > 1)
     user.does(choose)
     user.does(lambda: seen.append(sum(window.shown_ for window in user.windows)))
-    user.does(lambda: seen.append(user.find("option.exposure").kind_))
+    user.does(lambda: seen.append(user.find("option_exposure").kind_))
     user.does(lambda: [user.close(window.values_["ID"]) for window in user.windows if window.shown_])
     globals_ = film.host.script_globals()
     ui_manager.draw(globals_["fusion"], globals_["bmd"], panel)
@@ -101,3 +101,19 @@ def test_nothing_is_raised_into_resolve(given: Any, settings: Any, what: str) ->
 
     assert len(said) == 1
     assert what in said[0]
+
+
+def test_two_panels_are_never_open(film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is open another says so and ends; after it has closed there may be one again."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HARMOVID_SERVER", "tcp://127.0.0.1:9")
+    settings = {"python": sys.executable, "package": str(tmp_path)}
+    user, said, inner = film.host.user, [], []
+    user.does(lambda: start.run(film.host.script_globals(), settings, inner.append))
+    user.does(lambda: [user.close(window.values_["ID"]) for window in user.windows if window.shown_])
+    start.run(film.host.script_globals(), settings, said.append)
+
+    assert said == []
+    assert inner == ["HarmoVid: HarmoVid is open already. Look for its window, and close it first."]
+    start.run({}, settings, said.append)
+    assert "no DaVinci Resolve answers" in said[0], "the lock went with the first"
