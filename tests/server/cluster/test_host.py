@@ -9,7 +9,7 @@ import pytest
 from fakes.engines_for_tests import MemoryEngine
 from harmovid.errors import EngineFailed, EngineUnknown
 from harmovid.job import EngineInfo
-from harmovid_server.cluster.host import LOOK_S, ClusterHost
+from harmovid_server.cluster.host import IDLE_CHECK_S, LOOK_S, ClusterHost
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.worker.host import EngineLostError
 
@@ -128,6 +128,21 @@ def test_a_session_that_does_not_open_is_not_counted(broken: Dict[str, bool], er
     with pytest.raises(error):
         made.start(made.engine("memory"), SHOT, never)
     assert actor.sessions == 0
+
+
+def test_actors_close_idle_engines_now_and_then() -> None:
+    """Asked several times a second, it asks every actor that is there once a minute, in a thread."""
+    actor, now = FakeActor(), [0.0]
+    made = ClusterHost([MemoryEngine()], FakePool(actor), 60.0, clock=lambda: now[0])
+    made.close_idle()
+    assert made._checking is None
+    for _ in range(2):
+        now[0] += IDLE_CHECK_S
+        for _ in range(3):
+            made.close_idle()
+        assert made._checking is not None
+        made._checking.join()
+    assert actor.posted == ["close_idle", "close_idle"]
 
 
 def test_unknown_engines_and_the_end() -> None:

@@ -22,6 +22,7 @@ from harmovid.pixels import exr
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not INSTALLED, reason=MISSING)]
 
 FRAMES = 8
+LIMIT_S = 300.0
 JOBS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ("null", ("plate",)),
     ("deflicker", ("plate",)),
@@ -125,7 +126,7 @@ def test_a_dead_worker_takes_its_actors_with_it(server, plates, tmp_path: Path) 
     run(server, "null", ("plate",), plates, tmp_path / "before")
     pids = [int(pid) for pid in re.findall(r"engine_pid=(\d+)", server.log)][-2:]
     os.kill(server.child("worker-0"), signal.SIGKILL)
-    wait_until(lambda: not any(alive(pid) for pid in pids))
+    wait_until(lambda: not any(alive(pid) for pid in pids), LIMIT_S)
     assert run(server, "null", ("plate",), plates, tmp_path / "after").progress.delivered == FRAMES
 
 
@@ -159,6 +160,6 @@ def test_no_cluster_is_said_with_its_address(environ, tmp_path: Path) -> None:
     )
     server.start(wait=False)
     try:
-        wait_until(lambda: "there is no Ray cluster at 127.0.0.1:1" in server.log)
+        wait_until(lambda: "there is no Ray cluster at 127.0.0.1:1" in server.log, LIMIT_S)
     finally:
         server.kill()
