@@ -69,7 +69,7 @@ class RayActor:
         Raises:
             HarmoVidError: what was raised there. EngineLostError: it is gone, or cannot be reached.
         """
-        reply = self._get(self.handle.call.remote(op, *arguments))
+        reply = self._ask(self.handle.call, op, *arguments)
         if "error" in reply:
             raise from_wire(reply["error"])
         return reply["answer"]
@@ -85,11 +85,11 @@ class RayActor:
 
     def ping(self) -> None:
         """Wait until it says something; raise `EngineLostError` where it is gone."""
-        self._get(self.handle.about.remote())
+        self._ask(self.handle.about)
 
-    def _get(self, reference: Any) -> Any:
+    def _ask(self, method: Any, *arguments: Any) -> Any:
         try:
-            return ray.get(reference)
+            return ray.get(method.remote(*arguments))
         except RayTaskError as error:
             log.exception("engine actor broke", extra=about(machine=self.machine))
             raise EngineFailed(f"an engine actor broke ({error.cause!r}).") from error
