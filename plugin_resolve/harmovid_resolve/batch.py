@@ -24,7 +24,7 @@ from harmovid_resolve import versions
 from harmovid_resolve.calls import act, listed, text, whole
 from harmovid_resolve.clip import Clip, clip_of, select
 from harmovid_resolve.contract import DONE, FAILED, FRAME, PROGRESS, QUEUED, WARNING, Record, RunRequest, Task
-from harmovid_resolve.errors import CANCELLED, HostError
+from harmovid_resolve.errors import CANCELLED, SKIPPED, HostError
 from harmovid_resolve.inputs import Inputs, Plan
 from harmovid_resolve.readback import Readback, Result
 from harmovid_resolve.render import Render
@@ -33,7 +33,7 @@ from harmovid_resolve.session import Session
 __all__ = ["Batch", "Client", "Outcome", "Said", "rerun", "summary"]
 
 RETURNED, PARTLY, STOPPED = "returned", "partly", "cancelled"
-READY, SKIPPED = "ready", "skipped"
+READY = "ready"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Batch:
         for number, clip in enumerate(clips, 1):
             self._at = (number, len(clips))
             outcomes.append(self._one(clip))
-        return outcomes + [Outcome(name, SKIPPED, words) for name, words in skipped]
+        return outcomes + _left_out(skipped)
 
     def look(self) -> List[Outcome]:
         """Return what a run would do with each clip, without doing it: `ready`, or `failed` with the reason.
@@ -134,7 +134,7 @@ class Batch:
                 found.append(Outcome(clip.name, READY, plan.said(), warnings=plan.warnings))
             except HostError as error:
                 found.append(Outcome(clip.name, "failed", str(error)))
-        return found + [Outcome(name, SKIPPED, words) for name, words in skipped]
+        return found + _left_out(skipped)
 
     def resume(self, folder: str) -> Outcome:
         """Make the frames that a version lacks, and bring it back into the project; the task is the version's own.
@@ -376,6 +376,10 @@ def _clip_again(session: Session, record: Record) -> Clip:
                 if text(item, "GetUniqueId") == record.item:
                     return clip_of(timeline, item)
     raise HostError(f"{record.clip} is not in this project.", fix="Open the project that it was sent from.")
+
+
+def _left_out(skipped: List[Tuple[str, str, bool]]) -> List[Outcome]:
+    return [Outcome(name, SKIPPED if rightly else "failed", words) for name, words, rightly in skipped]
 
 
 def _span(said: str) -> Tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from harmovid_resolve.calls import flag, has, listed, maybe, number, table, tell, text, whole
 from harmovid_resolve.contract import Task
-from harmovid_resolve.errors import HostError
+from harmovid_resolve.errors import SKIPPED, HostError
 from harmovid_resolve.session import Session
 
 __all__ = [
@@ -89,23 +89,26 @@ class Clip:
         return self.first + record - self.start
 
 
-def select(session: Session, task: Task) -> Tuple[List[Clip], List[Tuple[str, str]]]:
-    """Return the clips that a task means, in the order of the timeline, and name and reason of each item left out.
+def select(session: Session, task: Task) -> Tuple[List[Clip], List[Tuple[str, str, bool]]]:
+    """Return the clips that a task means, in the order of the timeline, and what is left out.
+
+    Of each item that is left out: its name, the reason, and whether it is none to work on (or Resolve refused to tell).
 
     Raises:
         HostError: there is none.
     """
     timeline = session.timeline()
     clips: List[Clip] = []
-    skipped: List[Tuple[str, str]] = []
+    skipped: List[Tuple[str, str, bool]] = []
     for item in _items_meant(session, timeline, task):
         try:
             clips.append(clip_of(timeline, item))
         except HostError as error:
-            skipped.append((str(tell(item, "GetName") or "an item"), str(error)))
+            name = str(tell(item, "GetName") or "an item")
+            skipped.append((name, str(error), error.code == SKIPPED))
     if not clips:
         raise HostError(
-            " ".join(words for _, words in skipped) or "there is no clip to work on.",
+            " ".join(words for _, words, _ in skipped) or "there is no clip to work on.",
             fix="" if skipped else _how_to_select(task),
         )
     return sorted(clips, key=lambda clip: (clip.start, clip.track)), skipped
@@ -121,15 +124,15 @@ def clip_of(timeline: Any, item: Any) -> Clip:
     media = maybe(item, "GetMediaPoolItem")
     track = _track_of(timeline, item)
     if not track:
-        raise HostError(f"{name} is not on a video track: skipped.")
+        raise HostError(f"{name} is not on a video track: skipped.", code=SKIPPED)
     if media is None:
-        raise HostError(f"{name} on V{track} {_without_media(timeline, item, track)}: skipped.")
+        raise HostError(f"{name} on V{track} {_without_media(timeline, item, track)}: skipped.", code=SKIPPED)
     start, count = whole(item, "GetStart"), whole(item, "GetDuration")
     told = properties(media)
     rate = _same_rate(timeline, told, name)
     first, last = numbers_of(told)
     if first == last and count > 1:
-        raise HostError(f"{name} is a still: skipped.", fix="Work on clips of several frames.")
+        raise HostError(f"{name} is a still: skipped.", fix="Work on clips of several frames.", code=SKIPPED)
     _refuse_retimed(item, name, count, rate, last - first + 1)
     left = whole(item, "GetLeftOffset")
     # Some versions tell the source's out point here, not what is left after it.
@@ -265,10 +268,10 @@ def _same_rate(timeline: Any, told: Mapping[str, str], name: str) -> float:
     source = _rate(told.get("FPS", ""))
     shown = _rate(tell(timeline, "GetSetting", "timelineFrameRate"))
     if source is None or shown is None:
-        raise HostError(f"{name} or its timeline does not tell its frame rate: skipped.")
+        raise HostError(f"{name} or its timeline does not tell its frame rate.")
     if abs(source - shown) > SAME_RATE:
         raise HostError(
-            f"{name} has {source:g} frames a second, its timeline {shown:g}: skipped.",
+            f"{name} has {source:g} frames a second, its timeline {shown:g}.",
             fix="Put it on a timeline of its own frame rate.",
         )
     return shown
@@ -294,7 +297,7 @@ def _refuse_retimed(item: Any, name: str, count: int, rate: float, frames: int) 
         off = abs(span - count) > 1
     if off:
         raise HostError(
-            f"{name} is retimed: it shows {span:g} source frames in {count}: skipped.",
+            f"{name} is retimed: it shows {span:g} source frames in {count}.",
             fix="Work on the clip at its own speed, or render it first.",
         )
 

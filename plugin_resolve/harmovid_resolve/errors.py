@@ -6,9 +6,10 @@ the client process reports arrives with that tree's codes.
 
 from __future__ import annotations
 
-__all__ = ["CANCELLED", "HostError"]
+__all__ = ["CANCELLED", "SKIPPED", "HostError"]
 
-CANCELLED = "cancelled"
+CANCELLED, SKIPPED = "cancelled", "skipped"
+"""Codes of what the user stopped, and of what is no clip to work on."""
 
 
 class HostError(Exception):

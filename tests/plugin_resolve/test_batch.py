@@ -88,6 +88,21 @@ def test_what_is_left_out_is_in_the_summary(film: Film) -> None:
     assert "is a title or a generator" in summary(outcomes)
 
 
+def test_a_clip_of_which_resolve_does_not_tell_has_failed(three: Film) -> None:
+    """It is not counted as something that is no clip: the summary says that it is not back."""
+    three.host.injector.before = lambda number, name: _fail_once(
+        three, number, name, "TimelineItem.GetLeftOffset"
+    )
+    outcomes = three.run(CopyClient(), way="pool", **ORANGE)
+    assert sorted(one.state for one in outcomes) == ["failed", "failed", "returned"]
+    assert summary(outcomes).splitlines()[0] == "1 of 3 clips are back."
+
+
+def _fail_once(film: Film, number: int, name: str, wanted: str) -> None:
+    if name == wanted and film.host.injector.fail_at is None:
+        film.host.injector.fail_at = number
+
+
 def test_cancel_in_the_middle(three: Film) -> None:
     """The clip at work is stopped on the server, those that wait are not begun, and the project is as before."""
     before = snapshot(three.host)
