@@ -73,7 +73,7 @@ def _refuse_full_node(clip: Clip) -> None:
     """Raise `HostError` unless the first node is known to be empty: a CDL takes the place of what is in it."""
     graph = tell(clip.item, "GetNodeGraph") if has(clip.item, "GetNodeGraph") else None
     tools = tell(graph, "GetToolsInNode", FIRST_NODE) if has(graph, "GetToolsInNode") else None
-    if tools is None:
+    if not isinstance(tools, (list, tuple, dict)):
         raise HostError(
             "this Resolve does not tell whether the clip's first node is empty, and a CDL would replace what is in it.",
             fix="Let frames come back instead.",
