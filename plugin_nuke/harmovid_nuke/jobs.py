@@ -1,10 +1,10 @@
-"""One send from start to end: ask the server, render the inputs, run the job, bring the results in.
+"""One send from start to end: request the engine, render the inputs, run the job, load the results.
 
     run = send(group)                   # Nuke stays usable; the node follows
     wait(run)                           # `nuke -t` and scripts: until it is over
 
-A worker thread asks the server and moves frames; what touches the script is done by the main thread (`threads`).
-Whatever happens, what has arrived stays on disk with its record, and `resume` goes on from there.
+A worker thread talks to the server and transfers frames; the main thread does everything that uses the script
+(`threads`). Whatever happens, arrived frames stay on disk with their record, and `resume` continues from there.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _runs: Dict[str, Run] = {}
 
 
 class Run:
-    """A send that is under way, or was. The worker writes `record`, `reports` and `failures`; anyone may cancel."""
+    """A running or finished send. The worker writes `record`, `reports` and `failures`; any thread may cancel."""
 
     def __init__(self, asked: Record, new: bool, redo: Optional[FrameRange] = None) -> None:
-        """Take what is asked for; `new` makes a version, else the record's own is gone on with."""
+        """Store the request; `new` makes a version, otherwise the record's own is resumed."""
         self.record, self.new, self.redo = asked, new, redo
         self.node = asked.node
         self.reports: Dict[int, Mapping[str, Any]] = {}
@@ -58,16 +58,16 @@ class Run:
 
 
 def send(group: Any) -> Run:
-    """Begin a new version with what the knobs say.
+    """Start a new version from the node's knobs.
 
     Raises:
-        InputError: what the knobs ask for cannot be done, or the node is busy.
+        InputError: the knobs cannot be used as they are set, or the node is busy.
     """
     return _begin(group, Run(plan.make(group), new=True))
 
 
 def resume(group: Any, redo: Optional[FrameRange] = None) -> Run:
-    """Go on with the version that the node shows: the frames that are missing, or those of `redo`.
+    """Resume the version that the node shows: make the missing frames, or those of `redo`.
 
     Raises:
         InputError: there is no such version, or nothing to do.
@@ -87,7 +87,7 @@ def resume(group: Any, redo: Optional[FrameRange] = None) -> Run:
 
 
 def go_on(group: Any, found: Record, redo: Optional[FrameRange] = None) -> Run:
-    """Run a version that has its folder: the frames that are missing, or those of `redo`.
+    """Run a version that has its folder: make the missing frames, or those of `redo`.
 
     Raises:
         InputError: the node is busy.
@@ -96,9 +96,9 @@ def go_on(group: Any, found: Record, redo: Optional[FrameRange] = None) -> Run:
 
 
 def unfinished(group: Any) -> Optional[Record]:
-    """Return the version that lacks frames: the one that is shown, else the newest on disk; None where none does.
+    """Return a version that lacks frames: the one shown, else the newest on disk; None if there is no such version.
 
-    A Nuke that was killed has not saved its script, but the version's own folder knows.
+    A Nuke that was killed has not saved its script, but the record is in the version's folder.
     """
     shown = nodes.record_of(group)
     try:
@@ -123,18 +123,18 @@ def _begin(group: Any, run: Run) -> Run:
 
 
 def of(group: Any) -> Optional[Run]:
-    """Return the run of a node that is under way."""
+    """Return the running send of a node."""
     run = latest(group)
     return run if run is not None and not run.over else None
 
 
 def latest(group: Any) -> Optional[Run]:
-    """Return the last run of a node in this session, under way or over."""
+    """Return the last send of a node in this session, running or finished."""
     return _runs.get(group.fullName())
 
 
 def under_way() -> List[Run]:
-    """Return all runs that are under way."""
+    """Return all running sends."""
     return [run for run in _runs.values() if not run.over]
 
 
@@ -142,7 +142,7 @@ def cancel(group: Any) -> None:
     """Stop a node's job; frames that have arrived stay.
 
     Raises:
-        InputError: there is none.
+        InputError: the node has no running job.
     """
     run = of(group)
     if run is None:
@@ -169,7 +169,7 @@ def wait(run: Run) -> Run:
 
 
 def _work(run: Run) -> None:
-    """Do everything but what the main thread must do; the thread's own function, it lets nothing out."""
+    """The worker thread's function: everything except the main thread's part. It raises nothing."""
     try:
         with private.connected(run.settings) as client:
             run.engine = client.engine(run.record.engine)
@@ -177,16 +177,16 @@ def _work(run: Run) -> None:
             _jobs(run, client)
     except HarmoVidError as error:
         run.error = error
-    except BaseException as error:  # the thread's door
+    except BaseException as error:  # the thread's outermost level
         run.error = error
         traceback.print_exc()
-    with contextlib.suppress(HarmoVidError):  # a full disk: the results themselves are what counts
+    with contextlib.suppress(HarmoVidError):  # on a full disk the results matter more than their reports
         _settle(run)
     threads.later(_finish, run)
 
 
 def _in_main(run: Run) -> Record:
-    """Render what is to be sent, and return the record in its place. In the main thread.
+    """Render the frames to send, and return the record in its version's folder. In the main thread.
 
     Raises:
         HarmoVidError: it cannot be rendered, or the artist stopped it.
@@ -242,7 +242,7 @@ def _job(run: Run, client: Any, view: str, bar: Bar) -> None:
 
 
 def _prepared(run: Run, client: Any, view: str) -> Any:
-    # In the engine's order, whatever the record's is: another order would be another job.
+    # In the engine's order and not the record's, because another order would be another job.
     known = [layer.name for layer in run.engine.layers]
     inputs = {layer: run.record.input(layer, view) for layer in sorted(run.record.layers, key=known.index)}
     options = {name: value for name, value in run.record.options.items() if value is not None}
@@ -278,7 +278,7 @@ class Bar:
         return self._task is not None and bool(self._task.isCancelled())
 
     def update(self, progress: Any) -> None:
-        """Show how far a job is."""
+        """Show the progress of a job."""
         text = f"{progress.delivered} of {progress.total} frames"
         if progress.queue_position:
             text = f"waiting, number {progress.queue_position} in the queue"
@@ -301,7 +301,7 @@ def _follow(run: Run, present: FrameRange) -> None:
 
 
 def _settle(run: Run) -> None:
-    """Write down how it ended, and remove what was sent when it is not needed any more."""
+    """Save how it ended, and remove sent frames that are not needed any more."""
     if not os.path.isfile(os.path.join(run.record.folder, record.RECORD)):
         return
     if run.reports:
@@ -319,7 +319,7 @@ def _settle(run: Run) -> None:
 
 
 def _tidy(done: Record) -> None:
-    """Remove the frames that were sent for a version that is done, and for older ones that nobody runs any more."""
+    """Remove the frames that were sent for a finished version, and for older ones that are not running."""
     record.remove_leftovers(done.folder)
     for each in record.versions(os.path.dirname(done.folder)):
         if each.version <= done.version and each.state != record.RUNNING and not each.keep_inputs:
@@ -327,7 +327,7 @@ def _tidy(done: Record) -> None:
 
 
 def _finish(run: Run) -> None:
-    """Show how it ended. In the main thread."""
+    """Show the outcome. In the main thread."""
     group = nodes.find(run.node, missing_ok=True)
     if group is None:
         return

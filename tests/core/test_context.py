@@ -1,4 +1,4 @@
-"""Frames beside those of a job: how many, from where, and never the job's own."""
+"""Context frames of a job: their number and range, never the job's own frames."""
 
 from __future__ import annotations
 

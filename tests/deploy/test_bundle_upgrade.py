@@ -50,12 +50,12 @@ def point(link: Path, folder: Path) -> None:
 
 
 def maker(result: Path) -> str:
-    """Return the engine and version that a result says it was made by."""
+    """Return the engine and version in a result's attribute."""
     return str(exr.read_header(result).parts[0].attributes["harmovid/engine"].value)
 
 
 def test_a_bundle_is_upgraded_and_rolled_back_while_jobs_run(tmp_path: Path, tmp_path_factory: Any) -> None:
-    """Every job after a switch is made, and says it is made, by the version that the link leads to; none fails."""
+    """Every job after a switch is made by the version that the link leads to and says so; none fails."""
     bundle = toy_bundle(tmp_path_factory, "deflicker").bundle
     store, served = tmp_path / "store", tmp_path / "served"
     store.mkdir()

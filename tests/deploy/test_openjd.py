@@ -87,7 +87,7 @@ def test_chunks_are_the_frames_of_one_task(tmp_path: Path) -> None:
 
 
 def test_a_failing_task_fails_the_job(tmp_path: Path) -> None:
-    """A client that cannot find its frames makes the task fail, with its sentence in the farm's log."""
+    """If the client cannot find its frames the task fails, with the error in the farm's log."""
     given = {"Plate": str(tmp_path / "none.####.exr"), "Out": str(tmp_path / "o.####.exr"), "Frames": "1-2"}
     words = [
         word

@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -212,7 +212,7 @@ def test_bad_frames_fail_alone_with_real_engines(
 def test_nan_pixels_are_told_at_the_end(
     server: RunningServer, shot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """NaN in a frame is counted, told with the frame, and still there in the result."""
+    """NaN in a frame is counted, reported with the frame, and still there in the result."""
     (tmp_path / "in").mkdir()
     for frame in FRAMES:
         (tmp_path / "in" / f"plate.{frame}.exr").write_bytes(
@@ -348,7 +348,7 @@ def test_names_of_any_bytes_and_length_go_through(
         assert code == 0, answer
         assert answer["frames"]["written"] == len(FRAMES)
         assert sorted(os.listdir(folder / "out")) == [f"{stem}{frame}.exr" for frame in FRAMES]
-        # A frame without a file is told over the wire, its name in the message.
+        # A frame without a file is reported over the wire, with its name in the message.
         code, answer = harmovid(capsys, *words, "--overwrite", "--frames", "1001-1007")
         assert (code, [failed["frame"] for failed in answer["failed"]]) == (3, [1007])
 

@@ -26,7 +26,7 @@ from harmovid_training.harmonizer.network import Harmonizer
 from training.data.world import scenes, subjects
 
 CPU = RuntimeSettings(device="cpu")
-# The exporter takes half a minute of a processor that may have much else to do.
+# The exporter takes half a minute of processor time, and more on a loaded machine.
 pytestmark = pytest.mark.timeout(1200)
 
 
@@ -45,7 +45,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "about.md").write_text("A test's weights.")
     named = ["--version", "test", "--card", str(folder / "about.md")]
     for words in (["backbone", str(folder / "package.pth")], ["network", str(folder / "weights.pt"), *named]):
-        # A process of its own: the exporter warns of its own ways.
+        # A process of its own, because the exporter raises warnings.
         command = [
             sys.executable,
             "-m",
@@ -98,7 +98,7 @@ def _seen(batch: Batch, index: int) -> FrameFeatures:
 
 
 def test_crops_are_those_of_training() -> None:
-    """Serving and training look at the same window around the same subject, in frames of any shape."""
+    """Serving and training crop the same window around the same subject, in frames of any shape."""
     for shape in ((90, 160), (160, 90), (120, 160)):
         matte = np.zeros(shape, np.float32)
         matte[30:70, 20:40] = 1

@@ -1,4 +1,4 @@
-"""A plain client for server tests: real sockets, the real `wire`, nothing that the test does not ask for.
+"""A plain client for server tests: real sockets, the real `wire`, and no behaviour that a test does not request.
 
 It waits a limited time for everything, supplies what is NEEDed while it `run`s, and acks what comes.
 
@@ -29,7 +29,7 @@ ANSWER_S, JOB_S = 60.0, 120.0
 
 
 def frame_bytes(frame: int, size: int = 3000, layer: str = "plate") -> bytes:
-    """Return bytes that tell frames and layers apart; the echo worker does not look at them."""
+    """Return bytes that differ by frame and layer; the echo worker does not read them."""
     head = f"{layer} {frame} ".encode()
     return (head * (size // len(head) + 1))[:size]
 
@@ -91,7 +91,7 @@ class Peer:
         self.close()
 
     def close(self) -> None:
-        """Vanish without a word."""
+        """Close the sockets without a message."""
         self.control.close()
         if self.data is not None:
             self.data.close()

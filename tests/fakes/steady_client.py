@@ -23,7 +23,7 @@ from harmovid.storage.journal import Journal, job_digest
 
 
 class SlowSource(DirectorySource):
-    """Takes its time to read."""
+    """A source that reads slowly."""
 
     delay_s = 0.0
 
@@ -34,7 +34,7 @@ class SlowSource(DirectorySource):
 
 
 class SlowSink(DirectorySink):
-    """Takes its time to write, and counts."""
+    """A sink that writes slowly, and counts."""
 
     delay_s = 0.0
     written: List[int]

@@ -1,4 +1,4 @@
-"""kill -9 of a watcher at random moments over films and EXR folders, and what is there in the end."""
+"""kill -9 of a watcher at random moments over films and EXR folders, and a check of all files at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOBS = 2
 
 @dataclass
 class Tally:
-    """What was counted. `wrong` names every file that is missing, left over, or has other bytes than it should.
+    """The counts. `wrong` names every file that is missing, left over, or has wrong bytes.
 
     `kills_at` counts the states in which jobs were found after a kill.
     """
@@ -35,7 +35,7 @@ class Tally:
 
 
 def kill_often(work: Path, server: str, kills: int, seed: int) -> Tally:
-    """Kill watchers until there were so many kills; every round ends with a quiet run and a look at every file.
+    """Kill watchers up to a number of kills; every round ends with an undisturbed run and a check of every file.
 
     Args:
         work: an empty folder.
@@ -51,7 +51,7 @@ def kill_often(work: Path, server: str, kills: int, seed: int) -> Tally:
         tally.rounds += 1
         while tally.kills < kills and not _all_done(folder):
             process = _watch(folder, server, "--every", "0.02")
-            # The moment of the kill is what is drawn, not a wait for anything.
+            # The random moment of the kill, not a wait for an event.
             time.sleep(chance.uniform(0.2, 1.6))
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -89,7 +89,7 @@ def _all_done(folder: Path) -> bool:
 
 
 def _places(folder: Path) -> List[str]:
-    """Return what was going on in each job that had not ended."""
+    """Return the state of each job that had not ended."""
     found = [states.load(job) for job in folder.glob("*.job")]
     return [
         (status.step.split()[0] if status.step else status.state)

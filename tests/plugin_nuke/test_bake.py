@@ -1,4 +1,4 @@
-"""Baking: an ordinary node or a CDL makes of a shot what our node made of it, where light changes alike all over."""
+"""Baking: an ordinary node or a CDL gives the same pixels as our node if the correction is the same everywhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STOPS = {7: (0.5, -0.25, 0.1), 8: (0.2, 0.1, -0.4)}
 
 @pytest.fixture
 def baked(host: Host, nuke: Any, tmp_path: Path) -> Any:
-    """Return a node whose result has the same stops all over each frame, and says so in its reports."""
+    """Return a node whose result has constant stops in each frame, which its reports contain."""
     plates = {n: shots.plate(n) for n in STOPS}
     results = {}
     for n, stops in STOPS.items():
@@ -85,7 +85,7 @@ def test_without_a_result_there_is_nothing_to_bake(host: Host) -> None:
 
 
 def test_a_lut_needs_a_python(baked: Any, host: Host) -> None:
-    """Without the setting `python` the LUT is refused with the way to get one."""
+    """Without the setting `python` the LUT is refused, with a fix."""
     baked["bake_as"].setValue("LUT file")
     baked["bake"].execute()
     assert "python" in host.messages[-1]

@@ -1,4 +1,4 @@
-"""docs/settings.md is what the program says of its settings."""
+"""docs/settings.md agrees with the program's settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_page_is_current(repo: Path) -> None:
 
 
 def test_the_page_has_every_setting_and_what_it_says_holds() -> None:
-    """One row per setting of server and client; each default and flag that it shows is taken by the program."""
+    """One row per setting of server and client; the program accepts each default and flag that the page shows."""
     rows = ROW.findall(page())
     assert [name for name, _ in rows] == [item.name for item in (*fields(Config), *fields(Settings))]
     server = {name: text.split(" | ") for name, text in rows[: len(fields(Config))]}

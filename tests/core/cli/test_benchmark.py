@@ -21,14 +21,14 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="th
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG", "HARMOVID_PYTHON"):
         monkeypatch.delenv(name, raising=False)
 
 
 def test_a_private_server_is_measured_with_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
-    """Rates fit each other, memory has main, front, worker and codec, and machine and versions are told."""
+    """Rates are consistent, memory is listed for main, front, worker and codec, and machine and versions are named."""
     words = ["benchmark", "--engine", "null", "--size", "540p", "--frames", "4"]
     assert main([*words, "--json"]) == 0
 
@@ -88,7 +88,7 @@ def test_inputs_of_every_shipped_engine_can_be_made_up(engine: EngineInfo, tmp_p
 
 
 def test_an_engine_that_needs_more_than_pictures_is_left_out() -> None:
-    """A required panorama cannot be made up, and is named."""
+    """A required panorama cannot be generated, and the error names it."""
     sky = LayerInfo("sky", True, "The light.", PANORAMA)
     engine = EngineInfo("dome", "1", "any", "Relights.", "plate", (LayerInfo("plate", True, "It."), sky))
     assert benchmark_frames.missing_inputs(engine) == ["sky"]
@@ -100,7 +100,7 @@ def test_the_sizes_of_the_flag_are_those_that_can_be_made() -> None:
 
 
 def test_the_peak_is_of_all_descendants() -> None:
-    """A child's child counts, and `forget` begins anew."""
+    """Children of children count, and `forget` resets the samples."""
     grow = (
         "import subprocess, sys; subprocess.run([sys.executable, '-c', 'b = bytearray(80 << 20); input()'])"
     )

@@ -16,7 +16,7 @@ from harmovid.cli import exits, main
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -81,12 +81,12 @@ def test_a_missing_frame_fails_alone_and_names_its_fix(deflicker: Command) -> No
     assert [(error["frame"], error["code"]) for error in answer["failed"]] == [(1004, "frame_missing")]
     assert "1003" in answer["failed"][0]["fix"] or "1005" in answer["failed"][0]["fix"]
     journal, *results = deflicker.results()
-    assert journal.endswith(".journal")  # for the run that does what is missing
+    assert journal.endswith(".journal")  # for the run that makes the missing frames
     assert results == ["plate.1003.exr", "plate.1005.exr"]
 
 
 def test_a_renamed_png_and_an_empty_file_fail_alone(deflicker: Command) -> None:
-    """Files that are no EXR are failed frames that say what they are."""
+    """Files that are not EXR are failed frames; the error names their format."""
     Path(str(deflicker.plate).replace("####", "1002")).write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
     Path(str(deflicker.plate).replace("####", "1003")).write_bytes(b"")
 
@@ -135,7 +135,7 @@ def test_a_job_that_broke_off_is_resumed_by_the_same_command(deflicker: Command)
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_result_that_was_not_noted_any_more_is_known_again(deflicker: Command, own: bool) -> None:
-    """Killed between placing a result and noting it, the same line knows it; a stranger's file is not replaced."""
+    """Killed between renaming a result and journalling it, the same line keeps it; a foreign file is not replaced."""
     in_the_way = deflicker.out / "plate.1006.exr"
     in_the_way.mkdir(parents=True)
     deflicker("--overwrite")
@@ -174,7 +174,7 @@ def test_a_lost_connection_is_found_again(deflicker: Command) -> None:
 def test_a_refused_job_ends_with_its_own_exit_code(
     deflicker: Command, error: errors.HarmoVidError, code: int
 ) -> None:
-    """What the server answers to the job decides the exit code, and its words arrive."""
+    """The server's answer to the job determines the exit code, and its message is printed."""
     deflicker.server.faults.reject = error
 
     got, answer = deflicker()
@@ -185,7 +185,7 @@ def test_a_refused_job_ends_with_its_own_exit_code(
 
 
 def test_nobody_there_is_exit_code_4(deflicker: Command) -> None:
-    """An address where nobody listens is told within the client's patience."""
+    """An address without a server is reported within the client's timeout."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
 
@@ -293,7 +293,7 @@ def test_a_configuration_of_colour_here_does_not_count_for_a_server_elsewhere(
 
 
 def test_a_server_whose_name_leads_nowhere_is_no_silent_server(deflicker: Command) -> None:
-    """A host name that cannot be resolved is said as such, at once, with the way out."""
+    """A host name that cannot be resolved is reported at once, with a fix."""
     code, answer = deflicker("--server", "tcp://no-such-host.invalid:5570")
 
     assert code == exits.UNREACHABLE

@@ -24,7 +24,7 @@ KILLS = 12
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ReferenceServer) -> None:
-    """Have the environment name the reference server and no other settings."""
+    """Set the environment to the reference server, without other settings."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("HARMOVID_SERVER", server.address)
     for name in ("HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
@@ -53,7 +53,7 @@ def test_once_runs_what_is_there_and_ends(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_job_that_cannot_start_makes_exit_code_1(tmp_path: Path) -> None:
-    """With --once a job that waits for its frames is told by the exit code."""
+    """With --once the exit code shows that a job waits for its frames."""
     folder = tmp_path / "drop"
     drop(folder, "one")
     (folder / "bad.job").write_text("[job]\nengine = null\nplate = none/\n")
@@ -82,9 +82,7 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     chance = random.Random(5)
     for _ in range(KILLS):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(
-            chance.uniform(0.2, 1.2)
-        )  # the moment of the kill is what is drawn, not a wait for anything
+        time.sleep(chance.uniform(0.2, 1.2))  # the random moment of the kill, not a wait for an event
         process.send_signal(signal.SIGKILL)
         process.wait()
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever writes them and however it ends."""
+"""Atomic files: complete or not there at all, however the writing ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("durable", [True, False])
 def test_what_a_library_writes_takes_the_files_place(tmp_path: Path, durable: bool) -> None:
-    """Until the block ends the old file stands; the temporary name is hidden, and has the suffix where asked for."""
+    """Until the block ends the old file is kept; the temporary name is hidden, and has the suffix if requested."""
     path = tmp_path / "sheet.png"
     path.write_bytes(b"old")
     with replacing(path, durable, keep_suffix=durable) as temporary:
@@ -41,7 +41,7 @@ def write_badly(path: Path, written: bytes, error: type) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type) -> None:
-    """Whatever ends it, Ctrl-C as well; also before anything was written."""
+    """After any error, also Ctrl-C and before anything was written, the old file is kept and no other is left."""
     path = tmp_path / "weights.pt"
     path.write_bytes(b"old")
     for written in (b"half", b""):
@@ -61,7 +61,7 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     "name", ["a" * 251 + ".exr", "ä" * 125 + ".exr", "a" * 100 + "." + "b" * 150, ".hidden"]
 )
 def test_any_name_that_a_file_system_takes(tmp_path: Path, name: str) -> None:
-    """Up to 255 bytes, with a suffix of any length or none; what is left of a kill is known for what it is."""
+    """Names of up to 255 bytes work, with any suffix; leftovers of a kill are recognised."""
     assert len(os.fsencode(name)) <= LONGEST_NAME_BYTES
     write_whole(str(tmp_path / name), b"1")
     with replacing(tmp_path / name, keep_suffix=True) as temporary:
@@ -100,7 +100,7 @@ def test_pieces_become_a_file_that_does_not_replace(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_the_systems_own_error(tmp_path: Path) -> None:
-    """Nothing is made on the way."""
+    """No folder is made."""
     with pytest.raises(OSError, match="No such file") as caught:
         write_whole(str(tmp_path / "none" / "a.exr"), b"")
     assert caught.value.errno == errno.ENOENT

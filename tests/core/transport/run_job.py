@@ -14,7 +14,7 @@ from harmovid.storage.journal import Journal, job_digest
 
 
 def main(address: str, inputs: str, outputs: str, text: str) -> None:
-    """Run the job, or go on with it, and print how many results were there before."""
+    """Run or resume the job, and print how many results existed before."""
     frames = FrameRange.parse(text)
     source = DirectorySource({"plate": FramePattern.parse(str(Path(inputs) / "p.####.exr"))})
     out = FramePattern.parse(str(Path(outputs) / "p.####.exr"))

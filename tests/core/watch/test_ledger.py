@@ -1,4 +1,4 @@
-"""A job's own results and others': after a kill, after a repair, after somebody has painted in them."""
+"""A job's own results and foreign files: after a kill, after a repair, after a result was edited."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def told(job: Path) -> Status:
 
 
 def looked(folder: Path, client: Client, times: int = 3) -> None:
-    """Have a new watcher look at a folder a few times."""
+    """Let a new watcher check a folder a few times."""
     watcher = Watcher(folder, client)
     for _ in range(times):
         watcher.step()
@@ -45,7 +45,7 @@ def journals(folder: Path) -> list[str]:
 
 
 def test_a_job_found_running_replaces_no_strangers_result(tmp_path: Path, client: Client) -> None:
-    """A status that says running gives no right to files that this job's journal does not know."""
+    """A status of "running" does not allow replacing files that are not in this job's journal."""
     job = drop(tmp_path)
     looked(tmp_path, client)
     done = told(job)
@@ -63,7 +63,7 @@ def test_a_job_found_running_replaces_no_strangers_result(tmp_path: Path, client
 def test_a_kill_between_the_last_result_and_the_status_is_no_end(
     tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal outlives the job until the status tells the end: the next watcher ends it without doing it again."""
+    """The journal is kept until the status has the job's end: the next watcher writes that without a new run."""
     job = drop(tmp_path)
     # As after a kill at that moment: the results are written, the journal lies there, the status still says running.
     with monkeypatch.context() as patch:
@@ -95,7 +95,7 @@ def test_a_repaired_frame_is_done_again(tmp_path: Path, client: Client) -> None:
 
 
 def test_changed_inputs_replace_own_results_only(tmp_path: Path, client: Client) -> None:
-    """A plate that was rendered again is done again; a result that somebody has painted in blocks that, with words."""
+    """A plate that was rendered again is run again, but not if a result was edited; the status then says so."""
     job = drop(tmp_path)
     looked(tmp_path, client)
     plate = tmp_path / "shot" / "p.0001.exr"

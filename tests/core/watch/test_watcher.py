@@ -1,4 +1,4 @@
-"""A watched folder against a reference server: what runs, what waits, what is said, and what a new start does."""
+"""A watched folder with a reference server: which jobs run and wait, their status, and restarts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_job_runs_at_the_second_look_and_only_once(tmp_path: Path, client: Cli
 
 
 def test_files_that_still_change_are_not_taken(tmp_path: Path, client: Client) -> None:
-    """While frames go on arriving the job waits."""
+    """While frames are still arriving the job waits."""
     job = drop(tmp_path)
     watcher = Watcher(tmp_path, client)
     for frame in (4, 5):
@@ -123,7 +123,7 @@ def test_a_changed_job_file_is_run_again(tmp_path: Path, client: Client) -> None
 
 
 def test_results_that_are_not_its_own_are_never_replaced(tmp_path: Path, client: Client) -> None:
-    """A job whose results are there already is refused with words, and the files stay as they are."""
+    """A job whose results exist already is refused with a message, and the files are not changed."""
     job = drop(tmp_path, words="out = mine/\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "p.0001.exr").write_bytes(b"somebody's work")
@@ -139,7 +139,7 @@ def test_results_that_are_not_its_own_are_never_replaced(tmp_path: Path, client:
 
 
 def test_a_server_that_is_away_is_tried_again(tmp_path: Path, client: Client) -> None:
-    """Without a server the job is blocked; it is not asked for at every look, and runs when the server is back."""
+    """Without a server the job is blocked; it is not retried at every check, and runs when the server is back."""
     job = drop(tmp_path)
     clock = Clock()
     gone = Watcher(tmp_path, Client("tcp://127.0.0.1:9", timeout_s=0.2), clock=clock)
@@ -160,7 +160,7 @@ def test_a_server_that_is_away_is_tried_again(tmp_path: Path, client: Client) ->
 
 
 def test_a_job_that_was_killed_goes_on(tmp_path: Path, client: Client) -> None:
-    """A status that says running is no end: the next watcher takes the job up."""
+    """A job whose status says running is continued by the next watcher."""
     job = drop(tmp_path)
     states.Status(states.RUNNING, digest="of an earlier run").save(job)
     watcher = Watcher(tmp_path, client)
@@ -184,7 +184,7 @@ def test_status_is_whole_json(tmp_path: Path, client: Client) -> None:
 
 
 def test_hidden_and_foreign_files_are_no_jobs(tmp_path: Path, client: Client) -> None:
-    """Files that macOS leaves behind, folders and other names are passed over."""
+    """Files of macOS, folders and other names are ignored."""
     (tmp_path / "._shot.job").write_bytes(b"\x00\x05\x16\x07")
     (tmp_path / "notes.txt").write_text("[job]\nengine = null\n")
     watcher = Watcher(tmp_path, client)

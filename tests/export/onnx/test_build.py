@@ -1,4 +1,4 @@
-"""Exported graphs: torch's numbers at shapes that were not traced, free sizes by name, weights that are found again."""
+"""Exported graphs: torch's results at shapes that were not traced, named free sizes, and the map of weights."""
 
 from __future__ import annotations
 

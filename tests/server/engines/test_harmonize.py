@@ -1,4 +1,4 @@
-"""The harmonize engine: its contract, its controls, and that it knows when to do nothing."""
+"""The harmonize engine: its contract, its controls, and cases without any change."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_answers_wait_for_the_lookahead_and_never_longer(engine: Any) -> None:
 
 @pytest.mark.parametrize("cut", [3, LOOKAHEAD_FRAMES, 19])
 def test_a_restored_session_answers_the_same_bits(engine: Any, cut: int) -> None:
-    """Saved and restored at any frame, a session goes on as if nothing had happened."""
+    """Saved and restored at any frame, a session gives the same answers."""
     frames = [frame(n) for n in NUMBERS[:24]]
     whole = run(start(engine), frames)
     first, second = start(engine), start(engine)
@@ -147,7 +147,7 @@ def other_scene(number: int) -> ProxyFrame:
 
 @pytest.mark.parametrize("cut", [4, LOOKAHEAD_FRAMES + 4])
 def test_nothing_is_averaged_across_a_cut(engine: Any, cut: int) -> None:
-    """Two scenes sent as one job are answered as two jobs would be, to the bit, and the report tells of the cut."""
+    """Two scenes sent as one job are answered as two jobs would be, to the bit, and the report names the cut."""
     first = [frame(n) for n in NUMBERS[:cut]]
     second = [other_scene(n) for n in NUMBERS[cut : cut + 20]]
     whole = run(start(engine), first + second)
@@ -159,7 +159,7 @@ def test_nothing_is_averaged_across_a_cut(engine: Any, cut: int) -> None:
 
 
 def test_a_restored_session_knows_of_the_cut(engine: Any) -> None:
-    """Restored right before a cut, and after it, a session finds it and tells of it all the same."""
+    """Restored right before a cut, and after it, a session finds and reports it as well."""
     frames = [frame(n) for n in NUMBERS[:5]] + [other_scene(n) for n in NUMBERS[5:9]]
     whole = run(start(engine), frames)
     for at in (5, 7):
@@ -198,7 +198,7 @@ def test_the_field_is_steady(engine: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["no foreground", "tiny foreground", "black plate", "no plate to measure"])
 def test_hopeless_inputs_are_left_alone(engine: Any, kind: str) -> None:
-    """Without anything to go by the answer is the null field, and says why."""
+    """Without usable foreground or plate the answer is the null field, with the reason."""
     frames = [frame(n, area=0 if kind == "no foreground" else 60) for n in NUMBERS[:3]]
     for one in frames:
         if kind == "tiny foreground":
@@ -225,7 +225,8 @@ def test_extremes_stay_finite(engine: Any, fg: float, bg: float) -> None:
 
 
 def test_amounts_of_zero_leave_their_part_out(engine: Any) -> None:
-    """With all amounts at 0 nothing is left; without direction no grid; without colour all channels move alike."""
+    """With all amounts at 0 the field is null; without direction it has no grid; without colour all channels are
+    equal."""
     frames = [frame(n) for n in NUMBERS[:4]]
     nothing = run(start(engine, exposure=0, colour=0, contrast=0, direction=0), frames)[0]
     flat = run(start(engine, direction=0), frames)[0]

@@ -28,7 +28,7 @@ def test_turns_take_one_of_each(rig: DispatcherRig) -> None:
 
 
 def test_a_job_starts_and_learns_its_frame_size_first(rig: DispatcherRig) -> None:
-    """One frame is asked for until its size is known, then the window is filled, in order."""
+    """One frame is requested first; when its size is known the window is filled, in order."""
     job = rig.submit(frames="5-50")
     assert rig.said("start", job=job)[0]["done"] == []
     assert rig.asked() == [(job, "plate", 5)]
@@ -57,7 +57,7 @@ def test_the_window_bounds_frames_in_the_spool_whatever_the_length(rig: Dispatch
 
 
 def test_a_frame_is_ready_when_all_its_layers_are_there(rig: DispatcherRig) -> None:
-    """Layers are asked for together and the worker is told once, when the last has come."""
+    """Layers are requested together, and the worker gets one message when the last has arrived."""
     job = rig.submit(frames="1-3", layers=["plate", "mask"])
     assert rig.asked() == [(job, "plate", 1), (job, "mask", 1)]
     rig.upload(job, "mask", 1)
@@ -88,7 +88,7 @@ def test_a_job_goes_from_first_frame_to_done(rig: DispatcherRig) -> None:
 
 
 def test_one_bad_frame_fails_alone(rig: DispatcherRig) -> None:
-    """A frame that cannot be supplied, or is refused by the worker, is told; its neighbours go on to DONE."""
+    """A frame that cannot be supplied, or is refused by the worker, is reported; the job still ends as DONE."""
     job = rig.submit(frames="1-3")
     error = FrameMissing("no file.").to_wire()
     rig.hear(FRONT, "source_failed", job=job, layer="plate", frame=1, error=error)
@@ -116,7 +116,7 @@ def test_a_job_without_any_result_has_failed(rig: DispatcherRig) -> None:
 
 
 def test_users_take_turns_not_jobs(rig: DispatcherRig) -> None:
-    """Someone with three jobs gets no more of the asking than someone with one."""
+    """A user with three jobs gets no more frame requests than a user with one."""
     anna = [rig.submit("anna", "1-100") for _ in range(3)]
     ben = rig.submit("ben", "1-100")
     assert sorted(job for job, _, _ in rig.asked()) == sorted([*anna, ben])
@@ -180,7 +180,7 @@ def test_a_job_that_waits_for_frames_gives_its_place_up_and_comes_back(tmp_path:
 
 
 def test_the_disk_budget_is_never_promised_twice(tmp_path: Path) -> None:
-    """What lies in the spool, plus what was asked for, plus its results, stays within the budget."""
+    """Frames in the spool, requested frames and their results together stay within the budget."""
     rig = DispatcherRig(tmp_path, prefetch_frames=50, result_frames=100, spool_bytes=20_000)
     jobs = [rig.submit(user, "1-100") for user in ("anna", "ben")]
     for _ in range(10):
@@ -190,12 +190,12 @@ def test_the_disk_budget_is_never_promised_twice(tmp_path: Path) -> None:
             rig.upload(*item, size=1000)
             assert rig.state.spool.used_bytes <= 20_000
     received = Counter(job for job in jobs for f in rig.state.jobs[job].frames.values() if f.inputs)
-    # Each frame takes its 1000 bytes and a promise of 1250 for its result.
+    # Each frame takes its 1000 bytes and a reservation of 1250 for its result.
     assert received == {jobs[0]: 4, jobs[1]: 4}
 
 
 def test_a_file_larger_than_thought_is_asked_for_again_with_more_room(rig: DispatcherRig) -> None:
-    """A frame that outgrows its promise is refused by the front and asked for again with its real size."""
+    """A frame larger than its reservation is refused by the front and requested again with its real size."""
     job = rig.submit(frames="1-3")
     rig.upload(job, "plate", 1, 1000)
     rig.forget()
@@ -228,7 +228,7 @@ def test_a_full_disk_pauses_the_job_then_fails_it_clearly(rig: DispatcherRig) ->
 
 
 def test_a_disk_that_is_freed_in_time_costs_nothing(rig: DispatcherRig) -> None:
-    """After a pause the job goes on as if nothing had been."""
+    """After a pause the job continues normally."""
     job = rig.submit(frames="1-1")
     error = {"code": "spool_full", "message": "No space left on device", "retryable": True}
     rig.hear(FRONT, "receive_failed", job=job, layer="plate", frame=1, error=error, size=0)
@@ -244,7 +244,7 @@ def test_a_disk_that_is_freed_in_time_costs_nothing(rig: DispatcherRig) -> None:
 
 
 def test_a_detached_job_expires_and_leaves_nothing(tmp_path: Path) -> None:
-    """A job that nobody comes back for is EXPIRED after its time; its files go."""
+    """A job whose client does not return is EXPIRED after its time, and its files are removed."""
     rig = DispatcherRig(tmp_path, detach_s=0.0)
     job = rig.submit(frames="1-3")
     rig.upload_asked()
@@ -276,7 +276,7 @@ def test_a_late_file_of_a_cancelled_job_changes_nothing(rig: DispatcherRig) -> N
 
 
 def test_what_an_engine_runs_on_is_in_its_description(rig: DispatcherRig) -> None:
-    """Once a worker has loaded an engine, ENGINES tells what it runs on; of an engine that it has not, nothing."""
+    """ENGINES states the runtime of engines that a worker has loaded, and of no others."""
     runtime = {
         "runtime": "onnxruntime 1",
         "provider": "cpu",
@@ -294,7 +294,7 @@ def test_what_an_engine_runs_on_is_in_its_description(rig: DispatcherRig) -> Non
 
 
 def test_a_malformed_message_of_a_child_is_survived(rig: DispatcherRig) -> None:
-    """A bug in a child is logged; main and its jobs go on."""
+    """A bug in a child is logged; main and its jobs continue."""
     job = rig.submit(frames="1-3")
     frame = {"job": job, "frame": 1}
     ops = ("received", "computed", "acked", "frame_failed", "release", "finished", "request", "hello")
@@ -306,7 +306,7 @@ def test_a_malformed_message_of_a_child_is_survived(rig: DispatcherRig) -> None:
 
 
 def test_inputs_are_kept_until_released(rig: DispatcherRig) -> None:
-    """A computed frame's inputs stay for the engine's checkpoint until the worker lets them go."""
+    """A computed frame's inputs are kept for the engine's checkpoint until the worker releases them."""
     job = rig.submit(frames="1-3")
     rig.upload_asked()
     rig.compute(job, [1])
@@ -318,7 +318,7 @@ def test_inputs_are_kept_until_released(rig: DispatcherRig) -> None:
 
 
 def test_a_very_long_job_takes_memory_only_for_what_it_has_touched(rig: DispatcherRig) -> None:
-    """A job of 100,000 frames is bookkept in order, and costs the same as a short one until it goes on."""
+    """Frames of a job of 100,000 are handled in order, and starting it costs as much as a short one."""
     job = rig.submit(frames="1-100000")
     assert len(rig.upload_asked()) == 3
     rig.compute(job, [1])
@@ -329,7 +329,7 @@ def test_a_very_long_job_takes_memory_only_for_what_it_has_touched(rig: Dispatch
 
 
 def test_only_so_many_ended_jobs_are_remembered(rig: DispatcherRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many jobs are submitted and cancelled, the oldest are forgotten in memory and store."""
+    """However many jobs are submitted and cancelled, the oldest are removed from memory and store."""
     monkeypatch.setattr(prefetch, "ENDED_KEPT", 3)
     jobs = [rig.submit(frames="1-5") for _ in range(5)]
     for job in jobs:

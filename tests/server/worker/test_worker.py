@@ -1,4 +1,4 @@
-"""The engine process on a real link: hello, beats, jobs side by side, restarts, and its end with main's."""
+"""The engine process on a real link: hello, heartbeats, parallel jobs, restarts, and its end with main."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def process(main: Main, tmp_path: Path) -> Iterator[subprocess.Popen]:
 
 
 def test_hello_then_a_job_then_beats(main, process) -> None:
-    """A real worker announces its engines, does a job with right sizes and checksums, and goes on beating."""
+    """A real worker announces its engines, does a job with right sizes and checksums, and keeps sending heartbeats."""
     (hello,) = main.said("hello")
     assert hello["role"] == "worker"
     assert [info["name"] for info in hello["engines"]] == ["null"]
@@ -129,7 +129,7 @@ def test_hello_then_a_job_then_beats(main, process) -> None:
 
 
 def test_an_unknown_engine_is_the_jobs_error(main, process) -> None:
-    """A job for an engine that is not there fails with engine_unknown, and the worker goes on."""
+    """A job for an unknown engine fails with engine_unknown, and the worker keeps running."""
     main.prepare(JOBS[0], 1)
     main.start(JOBS[0], 1, engine="nil")
     main.listen(lambda: bool(main.said("job_failed")))
@@ -153,7 +153,7 @@ def test_codec_children_die_with_the_worker(main, process) -> None:
 
 @pytest.fixture
 def worker(main: Main) -> Iterator[Worker]:
-    """Yield a worker in this process, so that its engine can be slow on order."""
+    """Yield a worker in this process, so that a test can make its engine slow."""
     pool = CodecPool(1)
     link = IpcClient(main.router.address, "worker-0.1")
     host = EngineHost([*engines.load(["null"]), MemoryEngine()])
@@ -180,7 +180,7 @@ def test_jobs_run_side_by_side(main, worker) -> None:
 
 
 def test_a_long_engine_call_does_not_look_dead(main, worker) -> None:
-    """While the engine works for three seconds on one frame, beats go on."""
+    """While the engine works for three seconds on one frame, heartbeats continue."""
     main.prepare(JOBS[0], 1)
     main.start(JOBS[0], 1, engine="memory", delay_s=3.0, lag=0)
     main.listen(lambda: bool(main.said("finished")), worker.turn)

@@ -13,7 +13,7 @@ from harmovid_training.toy.scenes import Scene, draw_light
 
 
 def moving_square() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return clip, mask and clean plate: a square that walks over a still, textured wall."""
+    """Return clip, mask and clean plate: a square that moves over a static textured wall."""
     rng = np.random.default_rng(0)
     plate = np.repeat(rng.uniform(0.1, 0.6, (1, 24, 32, 3)).astype(np.float32), 13, axis=0)
     mask = np.zeros(plate.shape[:3], np.float32)
@@ -40,7 +40,7 @@ def test_a_panning_scene_comes_closer_to_its_plate():
 
 
 def test_what_is_never_seen_is_filled_from_around():
-    """A foreground that never moves leaves a hole, which takes the light of its surroundings."""
+    """The hole of a foreground that never moves is filled from its surroundings."""
     clip = np.full((3, 24, 24, 3), 0.2, np.float32)
     mask = np.zeros(clip.shape[:3], np.float32)
     mask[:, 8:16, 8:16] = 1
@@ -58,7 +58,7 @@ for path in sorted(Path(sys.argv[1]).glob('*.exr')):
 
 
 def test_an_external_command_gets_and_gives_exr_folders(tmp_path):
-    """A program that copies its input gives the clip back; outside the mask its answer would not count anyway."""
+    """A program that copies its input gives the clip back; its result is used inside the mask only."""
     script = tmp_path / "copy.py"
     script.write_text(SCRIPT)
     clip, mask, _ = moving_square()
@@ -67,7 +67,7 @@ def test_an_external_command_gets_and_gives_exr_folders(tmp_path):
 
 
 def test_commands_that_fail_say_why(tmp_path):
-    """No program, a failing one, and one that leaves out a frame are told apart."""
+    """A missing program, a failing one, and one that leaves out a frame each have their own error."""
     clip, mask, _ = moving_square()
     script = tmp_path / "copy.py"
     script.write_text(SCRIPT)

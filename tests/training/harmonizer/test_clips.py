@@ -1,4 +1,4 @@
-"""Clips on disk: made in one go or several they are the same, kept in bounds, and read as they were measured."""
+"""Clips on disk: the same in one run or several, limited in number, and read as they were written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clips_made_in_two_goes_are_the_same(tmp_path: Path) -> None:
-    """Broken off after one shard and gone on with, the shards are those of one go, to the bit."""
+    """If making stops after one shard and resumes, the shards are bit-identical to those of one run."""
     clips(tmp_path / "whole", 2)
     clips(tmp_path / "parts", 1)
     (tmp_path / "parts" / ".00001.npy.0123abcd.tmp").write_bytes(b"broken off")
@@ -37,7 +37,7 @@ def test_clips_made_in_two_goes_are_the_same(tmp_path: Path) -> None:
 
 
 def test_the_buffer_rolls(tmp_path: Path) -> None:
-    """With two shards kept of four, the last two are there, and a run that goes on makes the next."""
+    """With `keep` 2 of four shards the last two are there, and a resumed run makes the next."""
     clips(tmp_path, 4, keep=2)
     assert [path.stem for path in shard_files(tmp_path)] == ["00002", "00003"]
     clips(tmp_path, 5, keep=2)

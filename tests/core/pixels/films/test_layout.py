@@ -1,4 +1,4 @@
-"""The arithmetic between a film's numbers and codes: the standards' own values, and exactly back again."""
+"""The arithmetic between a film's integer samples and code values: the standards' values, and exact round trips."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def test_formats_that_are_read(pix_fmt: str, expected: tuple[str, int, bool]) ->
 
 @pytest.mark.parametrize(("pix_fmt", "matrix"), [("gbrpf32le", "bt709"), ("pal8", ""), ("yuv420p", "ycgco")])
 def test_formats_that_are_refused(pix_fmt: str, matrix: str) -> None:
-    """What would be read wrongly is named instead."""
+    """Formats that would be read wrongly are refused by name."""
     with pytest.raises(InputError, match="not read here"):
         Layout.of(pix_fmt, "tv", matrix)

@@ -1,4 +1,4 @@
-"""What a window says of frames: joined without a step, answered as a lighting field, saved and restored exactly."""
+"""A window's corrections: joined without a step, answered as a lighting field, saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_blocks_are_faded_into_each_other() -> None:
 
 
 def test_a_part_is_a_slice_of_everything() -> None:
-    """Curves and maps of the frames asked for, in order."""
+    """Curves and maps of the requested frames, in order."""
     whole = Correction(np.arange(180.0).reshape(6, 10, 3), MAPS, np.arange(360.0).reshape(6, 2, 10, 3))
     part = whole.part(2, 4)
 

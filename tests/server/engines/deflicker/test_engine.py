@@ -68,7 +68,7 @@ def stops(clip: np.ndarray) -> np.ndarray:
 
 
 def error(result: np.ndarray, truth: np.ndarray) -> float:
-    """Return the RMS error in stops after the best constant gain of the clip: only steadiness can be demanded."""
+    """Return the RMS error in stops after the best constant gain of the clip, as only steadiness can be required."""
     gap = stops(result) - stops(truth)
     return float((gap - gap.mean(axis=(0, 1, 2))).std())
 
@@ -136,7 +136,7 @@ def test_fade_survives() -> None:
 
 
 def test_clean_fade_is_not_touched() -> None:
-    """A fade without flicker is no flicker: the answer is null."""
+    """A fade without flicker gets the null field."""
     fade = np.linspace(0, -2, 60)
     clip = (textured(60, pan_px=0.5) * np.exp2(fade)[:, None, None, None]).astype(np.float32)
 
@@ -174,7 +174,9 @@ def test_drifting_bands_go(cycles: float, drift: float) -> None:
     bad = (truth * np.exp2(0.25 * np.sin(2 * np.pi * phase))[:, :, None, None]).astype(np.float32)
     found = answers(bad)
     left = (stops(applied(bad, found)) - stops(truth)).mean(axis=(2, 3))
-    left -= left.mean(axis=1, keepdims=True)  # a frame's own gain is no band, what stands still is no flicker
+    left -= left.mean(
+        axis=1, keepdims=True
+    )  # a frame's gain is not a band, and a static pattern is not flicker
 
     assert float((left - left.mean(axis=0)).std()) < 0.03
     assert "bands" in found[20].report["mode"]
@@ -241,7 +243,7 @@ def test_reference_gives_the_level(reference: int) -> None:
 
 
 def test_reference_in_another_shot_leaves_this_one_to_itself() -> None:
-    """After a cut the reference of the shot before says nothing: the shot is held at its own beginning."""
+    """After a cut the reference of the earlier shot is not used: the shot is held at its own beginning."""
     first, second = flickered(textured(20, seed=1)), flickered(textured(20, seed=77), seed=9)
     joined = answers(np.concatenate([first, second]), reference_frame=1005, hold=1.0)
     alone = answers(second, hold=1.0)
@@ -271,9 +273,7 @@ def test_measured_and_applied_masks_differ() -> None:
     measure, apply = np.zeros((2, HEIGHT, WIDTH), np.float32)
     measure[:, : WIDTH // 2], apply[:, WIDTH // 4 :] = 1, 1
     bad = flickered(truth)
-    bad[:, :, 3 * WIDTH // 4 :] = flickered(truth, 0.6, seed=8)[
-        :, :, 3 * WIDTH // 4 :
-    ]  # must not be believed
+    bad[:, :, 3 * WIDTH // 4 :] = flickered(truth, 0.6, seed=8)[:, :, 3 * WIDTH // 4 :]  # must not be used
     running, got = session(len(bad)), []
     for frame in proxies(bad, apply):
         frame.mattes["measure_mask"] = measure
@@ -389,7 +389,7 @@ def test_memory_is_bounded_by_the_window(short_window: None) -> None:
     clip = flickered(textured(24, pan_px=0.5))
     running = session(96, radius=4)
     sizes = []
-    for frame in (proxies(clip) + proxies(clip)[::-1]) * 2:  # there and back: no cut
+    for frame in (proxies(clip) + proxies(clip)[::-1]) * 2:  # forwards and backwards: no cut
         list(running.push(frame))
         sizes.append(sum(np.asarray(value).nbytes for value in running.state().values()))
 

@@ -1,4 +1,4 @@
-"""What is kept of a frame: its light, and a picture that flicker does not change."""
+"""The features of a frame: its light, and a picture that does not depend on flicker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joint fit on samples of known light: it finds the light, and is not led astray by what is none."""
+"""The joint fit on samples of known light: it finds the light, and outliers do not disturb it."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_a_lens_is_no_change_of_light() -> None:
     plain, lens = (fitted(panned(1.0), place) for place in (Place.NOTHING, Place.LENS))
 
     assert plain.residual_stops == lens.residual_stops == joint_fit.SMALLEST_SCALE_STOPS
-    # A pan at constant speed under a linear fall-off is a steady drift, whoever looks; nothing flickers in it.
+    # A pan at constant speed under a linear fall-off cannot be distinguished from a steady drift; it has no flicker.
     for fit in (plain, lens):
         assert np.abs(np.diff(fit.curves(fit.trajectories)[:, 0], n=2, axis=0)).max() < 0.01
 
 
 def test_waves_over_the_picture_take_light_that_is_not_everywhere() -> None:
-    """A lamp that flickers on one side leaves curves at a loss; with waves beside the gain little is left."""
+    """A lamp that flickers on one side cannot be fitted by curves; with gain and waves little is left."""
     rng = np.random.default_rng(5)
     sizes = rng.normal(0, 0.4, COUNT)
     links = links_of(COUNT, lambda t, colours, at: colours + sizes[t] * np.cos(np.pi * at[:, :1]))
@@ -100,7 +100,7 @@ def test_waves_over_the_picture_take_light_that_is_not_everywhere() -> None:
 
 
 def test_links_with_a_handful_of_samples_are_left_out() -> None:
-    """Fewer than a dozen samples say nothing; padding of shorter links has no weight."""
+    """Fewer than a dozen samples are not used; padding of shorter links has no weight."""
     links = links_of(4, through(np.zeros((4, 10, 3))))
     few = Link(3, 0, thinned(links[0].samples, joint_fit.LEAST_SAMPLES - 2))
     short = Link(2, 0, thinned(links[0].samples, 100))

@@ -1,4 +1,4 @@
-"""Holding a level: windows put on one another, frames that wait for their reference, a state that comes back."""
+"""Holding a level: overlapping windows, frames that wait for their reference, a restored state."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_half_of_the_slow_change_can_be_held() -> None:
 
 
 def test_waiting_frames_survive_a_restart() -> None:
-    """A state that was saved and restored answers as the undisturbed one."""
+    """A state that was saved and restored gives the same answers."""
     level, again = (ReferenceLevel(amounts(reference=1004), {}) for _ in range(2))
     level.answers(block([0.0, -0.1]))
     again.restore(level.state())

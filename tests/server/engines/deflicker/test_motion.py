@@ -40,7 +40,7 @@ def test_a_pan_is_followed_whatever_the_light(gain_stops: float) -> None:
 
 
 def test_another_picture_is_a_cut() -> None:
-    """Two textures have nothing in common, and a picture with itself has all."""
+    """The likeness of two textures is almost 0, that of a picture with itself 1."""
     assert follow(view(0), view(0, seed=5)).is_cut
     assert follow(view(0), view(0)).likeness > 0.99
 

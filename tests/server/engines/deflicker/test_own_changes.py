@@ -1,4 +1,4 @@
-"""Fades, steps and sparse outliers in a trajectory of light: what is meant stays, what flickers is found."""
+"""Fades, steps and sparse outliers in a trajectory of light: intended changes stay, flicker is found."""
 
 from __future__ import annotations
 

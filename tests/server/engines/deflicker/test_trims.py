@@ -1,4 +1,4 @@
-"""Trims as text: what is read, and what hosts refuse by the option's form before a job is sent."""
+"""Trims as text: the parser, and the option's regular expression with which hosts check it before a job is sent."""
 
 from __future__ import annotations
 

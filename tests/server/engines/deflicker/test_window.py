@@ -1,4 +1,4 @@
-"""A window of frames: what it flickers by, what is believed of it, and what it says of its decision."""
+"""A window of frames: its flicker, how much of it is trusted, and the report of the decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = Amounts(luma=1.0, chroma=1.0, local=1.0, radius_frames=0, mode="auto")
 
 
 def said(curves: np.ndarray, amounts: Amounts = ALL) -> window.Solved:
-    """Return what a window says whose light was changed by `curves`."""
+    """Return the result of a window whose light was changed by `curves`."""
     return solved(window_of(COUNT, links_of(COUNT, through(curves), noise_stops=0.01)), INNER, amounts, 0.0)
 
 
@@ -48,7 +48,7 @@ def test_a_steady_shot_is_left_alone_to_the_last_bit() -> None:
 
 
 def test_frames_without_matches_have_nothing_to_compare_with() -> None:
-    """A window of frames that share nothing is answered with nothing, and says so."""
+    """A window of unrelated frames gets no correction, and the report says so."""
     answer = solved(window_of(COUNT, []), INNER, ALL, 0.0)
 
     assert not answer.found.curves.any()
@@ -96,7 +96,7 @@ def test_a_correction_before_a_slow_change_makes_the_whole_one() -> None:
 
 @pytest.mark.parametrize(("kind", "limits"), window.GATES.items())
 def test_evidence_opens_gates_gradually(kind: str, limits: tuple[float, float]) -> None:
-    """Below the first size nothing is taken out, from the second on all of it, between them a share."""
+    """Below the first size nothing is removed, from the second on all of it, between them a share."""
     low, high = limits
     assert (gate(kind, low), gate(kind, high), gate(kind, (low + high) / 2)) == (0.0, 1.0, pytest.approx(0.5))
 
