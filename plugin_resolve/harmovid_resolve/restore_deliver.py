@@ -30,7 +30,7 @@ class Jobs(OfSession):
 class Presets(OfSession):
     """The render presets: those that came are deleted."""
 
-    name = "the list of render presets"
+    name = "the list of render presets (ours are named HarmoVid)"
 
     def read(self) -> Any:
         """Return their names."""

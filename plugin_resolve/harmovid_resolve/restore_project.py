@@ -63,7 +63,7 @@ class CurrentTimeline(OfSession):
 class Timelines(OfSession):
     """Which timelines there are: those that came are deleted."""
 
-    name = "the list of timelines"
+    name = "the list of timelines (ours are named HarmoVid)"
 
     def read(self) -> Any:
         """Return their ids."""

@@ -122,7 +122,17 @@ def failed(route: Route, folder: Path, reference: Reference, number: int, how: s
     return Failure(route.name, call, number, how, state, not differs, words, tuple(differs))
 
 
-def _run(route: Route, folder: Path, number: int, how: str) -> Tuple[Film, Dict[str, Any], str, str]:
+def never(route: Route, folder: Path, call: str) -> Failure:
+    """Run a route in which every call of a name answers None; whole is as before, or told what is not."""
+    film, before, state, words = _run(route, folder, 0, "none", call)
+    told = state == "returned" or "could not be put back" in words
+    differs = [] if told else difference(before, snapshot(film.host))
+    return Failure(route.name, call, 0, "never", state, not differs, words, tuple(differs))
+
+
+def _run(
+    route: Route, folder: Path, number: int, how: str, never_works: str = ""
+) -> Tuple[Film, Dict[str, Any], str, str]:
     shutil.rmtree(folder / "out", ignore_errors=True)
     pattern = str(folder / "plate" / "plate.%04d.exr")
     film = Film(folder, pattern=pattern if Path(pattern % 1001).exists() else "", size=(8, 4))
@@ -132,7 +142,10 @@ def _run(route: Route, folder: Path, number: int, how: str) -> Tuple[Film, Dict[
         film.run(CopyClient(), way=route.way, source=route.source)
         film.host.injector.calls.clear()
     before = snapshot(film.host)
-    film.host.injector.fail_at, film.host.injector.how = number or None, how
+    injector = film.host.injector
+    injector.fail_at, injector.how = number or None, how
+    if never_works:
+        injector.before = lambda at, name: setattr(injector, "fail_at", at if name == never_works else None)
     try:
         outcome = film.run(CopyClient(), way=route.way, source=route.source, output=route.output)[0]
     except HostError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Iterator, List, Set, Tuple
 
 import pytest
-from fakes.resolve_failures import ROUTES, WAYS, Failure, failed, succeeded
+from fakes.resolve_failures import ROUTES, WAYS, Failure, failed, never, succeeded
 
 
 @pytest.fixture
@@ -39,6 +39,17 @@ def test_each_call_fails_once(folder: Path) -> None:
     assert {failure.state for failure in found} == {"refused", "failed", "returned"}
     assert not [failure.words for failure in found if "something went wrong" in failure.words]
     assert all(failure.words for failure in found)
+
+
+def test_a_call_that_never_works_is_named(folder: Path) -> None:
+    """What cannot be put back without it has a sentence; where nothing has to be, the project is as before."""
+    route = ROUTES[3]
+    found = [never(route, folder, call) for call in sorted(set(succeeded(route, folder).calls))]
+    assert [failure for failure in found if not failure.whole] == []
+    assert not [failure.words for failure in found if "something went wrong" in failure.words]
+    words = {failure.call: failure.words for failure in found}
+    assert "ours are named HarmoVid) could not be put back" in words["MediaPool.DeleteTimelines"]
+    assert "the settings of the Deliver page could not be put back" in words["Project.LoadRenderPreset"]
 
 
 def test_resolve_is_closed_in_the_middle(folder: Path) -> None:
