@@ -12,14 +12,29 @@ from typing import Any, Dict, List, Mapping
 
 from harmovid_resolve.calls import act, has, tell
 from harmovid_resolve.clip import Clip
+from harmovid_resolve.contract import Task
 from harmovid_resolve.errors import HostError
 from harmovid_resolve.restore import Kept
 from harmovid_resolve.restore_clip import Grade
 from harmovid_resolve.session import Session
 
-__all__ = ["apply", "cdl_map"]
+__all__ = ["apply", "cdl_map", "check"]
 
 LOCAL, FIRST_NODE = 0, 1
+
+
+def check(clip: Clip, task: Task) -> None:
+    """Look whether a CDL could be put on a clip, before anything is made.
+
+    Raises:
+        HostError: it could not.
+    """
+    if task.source == "graded":
+        raise HostError(
+            "a CDL lies under the grade, and would be measured above it.",
+            fix="Choose the clip's own pixels, or let frames come back.",
+        )
+    _refuse_full_node(clip)
 
 
 def apply(session: Session, clip: Clip, report: Mapping[str, Any], version: str) -> List[str]:

@@ -20,14 +20,14 @@ from typing import Any, Dict, List, Sequence
 from harmovid_resolve import exr_file
 from harmovid_resolve.calls import act, listed, tell
 from harmovid_resolve.clip import Clip, Numbers
-from harmovid_resolve.contract import Task
+from harmovid_resolve.contract import Colour, Task
 from harmovid_resolve.errors import HostError
 from harmovid_resolve.inputs import Inputs
 from harmovid_resolve.session import Session
 from harmovid_resolve.source import path_of
 from harmovid_resolve.working import FILE, Primaries, curve_of, matrix, space_of_grade
 
-__all__ = ["Look", "apply", "comp_text", "expressions"]
+__all__ = ["Look", "apply", "check", "check_colour", "comp_text", "expressions"]
 
 NAME, TOOL = "HarmoVid", "HarmoVid"
 LUMA = "0.2126*r2+0.7152*g2+0.0722*b2"
@@ -53,6 +53,36 @@ class Look:
     chroma: float = 1.0
     space: str = ""
     primaries: Primaries = FILE
+
+
+def check(clip: Clip, task: Task) -> None:
+    """Look whether a composition could be made of a clip, before anything is made.
+
+    Raises:
+        HostError: it would be wrong, or hide something.
+    """
+    if task.source == "graded":
+        raise HostError(
+            "a Fusion composition lies under the grade, and the field would be made above it.",
+            fix="Choose the clip's own pixels, or let frames come back.",
+        )
+    if task.range != "clip":
+        raise HostError("a Fusion composition is for the whole clip.", fix="Choose the range `clip`.")
+    others = [name for name in _names(clip) if not name.startswith(NAME)]
+    if others:
+        raise HostError(
+            f"{clip.name} has a Fusion composition {others[0]}, which would be hidden.",
+            fix="Let frames come back instead.",
+        )
+
+
+def check_colour(colour: Colour) -> None:
+    """Look whether there are formulas for what Fusion sees of a clip.
+
+    Raises:
+        HostError: there are none.
+    """
+    curve_of(space_of_grade(colour))
 
 
 def apply(
@@ -97,25 +127,13 @@ def _checked(session: Session, clip: Clip, pattern: str, numbers: Numbers, task:
     Raises:
         HostError: it would be wrong, or hide something.
     """
-    if task.source == "graded":
-        raise HostError(
-            "a Fusion composition lies under the grade, the field was made above it.",
-            fix="Choose the clip's own pixels, or let frames come back.",
-        )
     if numbers != (clip.first, clip.first + clip.count - 1):
         raise HostError(
             f"the field has the frames {numbers[0]}-{numbers[1]}, the clip shows others.",
             fix="Choose the whole clip.",
         )
-    others = [name for name in _names(clip) if not name.startswith(NAME)]
-    if others:
-        raise HostError(
-            f"{clip.name} has a Fusion composition {others[0]}, which would be hidden.",
-            fix="Let frames come back instead.",
-        )
     found = Inputs(session).plan(clip, task).colour
     space = space_of_grade(found)
-    curve_of(space)
     first = path_of(pattern, numbers[0])
     # Linear frames without a name have the primaries of their files on both sides.
     primaries = FILE if not space else _primaries_of(first)

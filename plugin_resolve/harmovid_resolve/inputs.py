@@ -6,6 +6,7 @@ made = Inputs(session).make(plan, render, folder)   # made["plate"] is a pattern
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
@@ -83,6 +84,8 @@ class Inputs:
         if own is None:
             check_storage(self._session, task.folder)
         found = (colour.of_render if own is None else colour.of_file)(self._session, clip, task)
+        if task.output == "field":
+            importlib.import_module("harmovid_resolve.comp").check_colour(found)
         said = (f"{clip.name}: {found.guess}.",) if found.guess else ()
         return Plan(clip, task, layers, frames, span, own or "", found, warnings + said)
 

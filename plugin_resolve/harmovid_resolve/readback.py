@@ -8,6 +8,7 @@ fails is undone as a whole. Each answer of Resolve is compared with what is ther
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from dataclasses import dataclass
@@ -64,7 +65,11 @@ def check(clip: Clip, task: Task) -> None:
     Raises:
         HostError: it could not.
     """
-    if task.output != "result" or task.way != "take":
+    if task.output != "result":
+        module = {"cdl": "cdl", "field": "comp"}[task.output]
+        importlib.import_module(f"harmovid_resolve.{module}").check(clip, task)
+        return
+    if task.way != "take":
         return
     if task.range != "clip":
         raise HostError(

@@ -11,7 +11,7 @@ import pytest
 from fakes.resolve_host import custom_tool, pictures, scene
 from fakes.resolve_host.lua_table import parse
 from fakes.resolve_host.snapshot import difference, snapshot
-from fakes.resolve_runs import Film, plate
+from fakes.resolve_runs import CopyClient, Film, plate
 from fakes.running import RunningServer
 from harmovid.pixels.apply.fast import apply_stops
 from harmovid.pixels.colour.spaces import space_of
@@ -130,6 +130,7 @@ def test_a_second_version_replaces_the_first_in_view(film: Film, client: ClientP
     [
         (lambda film: film.host.wrap(film.item).AddFusionComp(), {}, "would be hidden"),
         (lambda film: None, {"source": "graded"}, "lies under the grade"),
+        (lambda film: None, {"range": "in_out"}, "is for the whole clip"),
         (lambda film: None, {"colour_space": "arri_logc4"}, "no formula for arri_logc4"),
     ],
 )
@@ -161,14 +162,19 @@ def test_a_clip_gets_a_cdl_in_a_version_of_its_own(film: Film, client: ClientPro
     assert "LUT_3D_SIZE" in (folder / "overall.cube").read_text()
 
 
-def test_a_grade_in_the_first_node_is_never_replaced(film: Film, client: ClientProcess) -> None:
-    """The colourist's own first node stops the CDL, and the clip is as it was."""
+@pytest.mark.parametrize(
+    ("source", "what"), [("source", "has a grade in its first node"), ("graded", "under the grade")]
+)
+def test_what_a_cdl_would_spoil_is_refused_before_the_work(film: Film, source: str, what: str) -> None:
+    """The colourist's own first node, and graded pixels, stop it before a frame is sent; the clip is as it was."""
     film.item.grade.nodes[0].function = lambda pixels: pixels
     before = snapshot(film.host)
-    (outcome,) = film.run(client, output="cdl")
+    client = CopyClient()
+    (outcome,) = film.run(client, output="cdl", source=source)
 
+    assert client.requests == []
     assert outcome.state == "failed"
-    assert "has a grade in its first node" in outcome.text
+    assert what in outcome.text
     assert difference(before, snapshot(film.host)) == []
 
 
