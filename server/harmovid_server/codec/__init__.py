@@ -1,5 +1,4 @@
-"""The codec children: decode, make proxies, apply fields, encode. They may crash without harm, and run with few rights
-(`sandbox.py`).
+"""The codec children: decode, make proxies, apply fields, encode. They run with few rights (`sandbox.py`).
 
 `codec.py` has their tasks; `packets.py` the messages between them and the worker's pool.
 """

@@ -1,5 +1,4 @@
-"""File transfers over the data socket in both directions, with byte credit: handlers of META, CHUNK, ACK and the
-others.
+"""File transfers over the data socket, both ways, with byte credit: handles META, CHUNK, ACK and others.
 
 Uploads are written chunk by chunk into the spool (`uploads.py`); results are read and sent chunk by chunk, with the
 sessions in turn. Events are reported to main over the link.
