@@ -47,7 +47,7 @@ EXTRAS = ("fade", "steady", "cut", "bands", "film", "speed")
 TESTS = (*DEGRADATIONS, *EXTRAS)
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
 TUNED_ON = ("car-shadow", "dance-twirl", "parkour", "scooter-black")
-"""The clips that the engine was made with, by part of their name; figures of the others are told apart."""
+"""Parts of names of the clips that the engine was tuned on; their means are listed separately."""
 PEERS = Path(__file__).resolve().parents[2] / "shared" / "peers" / "deflicker_peers.py"
 PEER_NAMES = ("mean_std", "midway", "joint")
 SPEED_FRAMES = 24

@@ -21,7 +21,7 @@ TESTS = Path(__file__).resolve().parent
 REPO = TESTS.parent
 STARTING_PROCESSES = ("core", "demo", "e2e", "plugin_nuke", "plugin_resolve", "server")
 IN_ONE_PROCESS = ("engines", "pixels")
-"""Rooms whose tests start real servers and clients and watch the clock, and rooms in them whose tests do not."""
+"""Folders whose tests start real servers and depend on time, and their subfolders whose tests do not."""
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,9 @@ OURS = "HarmoVid"
 FFMPEG_PREFIX = "ffmpeg"
 PEER_PREFIX = "peer"
 ORACLE = "oracle"
-"""The best transform of each frame within the family that engine and yardsticks use, fitted to the truth."""
+"""The best transform of each frame, in the family that engine and reference methods use, fitted to the truth."""
 CHOOSING_STRIDE = 3
-"""Among settings one is chosen on every third row and column; the chosen one then gets the whole picture."""
+"""The best setting is chosen on every third row and column; its result is then measured on whole pictures."""
 
 
 @dataclass

@@ -23,7 +23,7 @@ from support.deflicker_compare import FFMPEG_PREFIX, OURS, thinned
 Rows = List[Dict[str, Any]]
 
 INTACT = (0.5, 2.0)
-"""A result with another share of its detail is a broken picture: black frames are very steady."""
+"""Range of the share of detail for valid results: black frames, for instance, would have no roughness."""
 CHART_PREFIX = "colorchart"
 """Films of this name are a still chart whose camera setting is stepped."""
 LIGHT_HELD = "light held"

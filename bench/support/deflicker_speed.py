@@ -29,7 +29,7 @@ Planes = Tuple[npt.NDArray[np.float16], ...]
 
 WIDTH, HEIGHT = 1920, 1080
 SHOT_FRAMES = 120
-"""Of the engine's shot, the clip there and back: what a window costs shows in shots longer than one."""
+"""Length of the engine's shot, the clip forwards and backwards: longer than a window, so that its cost is included."""
 DEFAULT = Filter("tmidequalizer=radius=5:sigma=0.5", "gbrp16le")
 NOTHING = Filter("null", "gbrp16le")
 

@@ -22,7 +22,7 @@ from .harmonize_engine import NO_LAYERS, Layers, applied, engine_fields, steps
 STATISTICS = "harmonize-statistics"
 OURS, GLOBAL, PER_FRAME = "ours", "ours, global only", "ours, per frame"
 VARIANTS = ("cautious", "bold")
-"""Beside the default."""
+"""Variants in addition to the default."""
 KNOWN_LIGHT = "ours, light known"
 ORACLE_GAIN = "oracle gain"
 DARKEST_STOPS = -8.0

@@ -26,7 +26,7 @@ LIGHTS = 3
 """Panoramas per performance; each pair of them is a clip: K lights give K(K-1)."""
 SEED = 31
 KEY_LIMIT, TRIES = 1.0, 16
-"""Stops, and directions looked at before the best of them is taken."""
+"""Limit in stops, and number of directions tried before the best of them is taken."""
 
 
 @dataclass(frozen=True)

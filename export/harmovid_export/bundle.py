@@ -35,7 +35,7 @@ TASKS = {"harmovid": "harmonize", "deflicker": "deflicker"}
 """A checkpoint's conditioning to the task of the engine."""
 
 RUNTIME = {"onnxruntime": "1.23"}
-"""Attention of opset 23 runs from here on."""
+"""First version of ONNX Runtime that runs attention of opset 23."""
 
 Tell = Callable[[str], None]
 

@@ -26,7 +26,8 @@ PARTS = ("encoder", "head")
 FOLDED = ".0.weight_bias"
 """How the exporter names the bias that a folded normalisation leaves with its convolution."""
 NEW = ("head.gate", "head.errors", "encoder.semantic", "encoder.facts", "encoder.plain_facts")
-"""What version 3 had not, or had otherwise: begun anew where a file lacks it. The confidence always is."""
+"""Parameters that version 3 lacks or has in another form: untrained if the file lacks them. The confidence always
+is."""
 GATE = "head.gate"
 
 

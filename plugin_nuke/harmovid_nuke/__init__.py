@@ -15,7 +15,7 @@ import sys
 __all__ = ["OLDEST_PYTHON", "SCHEMA", "python_problem"]
 
 SCHEMA = "1"
-"""Version of the knobs that a saved Group carries; a newer one is opened as it is and not touched."""
+"""Version of a saved Group's knobs; a newer Group is opened but not changed."""
 
 OLDEST_PYTHON = (3, 9)
 

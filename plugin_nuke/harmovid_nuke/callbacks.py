@@ -7,7 +7,7 @@ import traceback
 import nuke
 
 WATCHED = ("inputChange", "showPanel", "o_preset")
-"""Knob names that mean something to us: Nuke calls back for every change, also of a node's place in the graph."""
+"""Knob names that the plugin handles: Nuke calls back for every change, also of a node's position in the graph."""
 
 
 def knob_changed() -> None:

@@ -27,11 +27,11 @@ INPUTS: Dict[str, Tuple[str, str, str]] = {
     "harmonize": ("fg", "bg", "matte"),
     "deflicker": ("plate", "measure", "apply"),
 }
-"""The Group's inputs by number. The last one limits where the result acts, live."""
+"""The Group's inputs by number. The last one limits the area of the result, live."""
 
 RESULT, OUTPUT = "Result", "Output1"
 LUMA = "0.2126 * Ar + 0.7152 * Ag + 0.0722 * Ab"
-"""The weights by which the lighting field itself picks its cells, whatever the primaries."""
+"""The luma weights with which the lighting field selects its cells, whatever the primaries."""
 
 NO_LIMIT, LIMIT_ALPHA, LIMIT_MATTE = 0, 1, 2
 PASS, ERROR = 0, 1
@@ -43,7 +43,7 @@ _ONE = ("{rgba.red -rgba.green -rgba.blue none}", "{-rgba.red rgba.green -rgba.b
 
 
 LAYER = "add_layer {harmovid harmovid.red harmovid.green harmovid.blue}"
-"""A script line: the expressions name this layer before the Read has seen a file."""
+"""A script line that declares the layer, because expressions use it before the Read has opened a file."""
 
 
 def inside(kind: str) -> List[NkNode]:

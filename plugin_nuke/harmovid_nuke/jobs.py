@@ -29,7 +29,7 @@ from harmovid_nuke.record import Record
 
 LOOK_S = 0.1
 SHOW_S = 0.5
-"""How often the worker looks for a cancel, and how often the node follows arriving frames."""
+"""Seconds between checks for a cancel, and between updates of the node by arriving frames."""
 
 TITLES = {"harmonize": "Harmonize", "deflicker": "Deflicker"}
 _runs: Dict[str, Run] = {}

@@ -22,7 +22,7 @@ from harmovid_nuke import SCHEMA
 from harmovid_nuke.nk import number, word
 
 OPTION = "o_"
-"""What the names of engine options begin with as knobs."""
+"""Prefix of the knobs' names for engine options."""
 
 TITLES = {"harmonize": "Harmonize", "deflicker": "Deflicker"}
 KIND_IDS = {
@@ -37,7 +37,7 @@ _CLASSES = {
 _NOTHING_SAID = {"tab", "button", "text"}
 
 CALLBACK = "try:\n import harmovid_nuke.callbacks\nexcept ImportError:\n pass\nelse:\n harmovid_nuke.callbacks.{call}"
-"""A saved script must open without the plugin, too."""
+"""Wrapped, so that a saved script also opens without the plugin."""
 
 BUTTON = (
     "try:\n import harmovid_nuke.buttons\nexcept ImportError:\n"

@@ -17,7 +17,7 @@ from harmovid_nuke.knobs import pack, unpack
 from harmovid_nuke.record import Record, load, versions
 
 HISTORY = 50
-"""How many jobs a node lists."""
+"""Largest number of jobs in a node's list."""
 
 NO_JOBS = "none"
 

@@ -26,7 +26,7 @@ RECORD, REPORTS, INPUTS = "job.json", "reports.json", "in"
 RUNNING, DONE, PARTLY, FAILED, CANCELLED = "running", "done", "partly", "failed", "cancelled"
 WAITING = "waits for the farm"
 OPEN_STATES = (RUNNING, FAILED, CANCELLED, PARTLY)
-"""States with which a job can be gone on with."""
+"""States from which a job can be resumed."""
 
 _VERSION = re.compile(r"v(\d{3,})")
 _LEFTOVER = re.compile(r"\.(job|reports)\.json\.[0-9a-f]{8}\.tmp")

@@ -15,7 +15,7 @@ from harmovid.errors import HarmoVidError
 from harmovid.frames import FrameRange
 
 GOOD, BUSY, BAD, OLD = 0x3A6B45FF, 0x3A4F6BFF, 0x8A2F2FFF, 0x8A6A2FFF
-"""Colours of the tile: done, at work, failed, does not fit any more."""
+"""Colours of the tile: done, running, failed, out of date."""
 
 LOW_CONFIDENCE = 0.5
 MAX_NODES = 2000

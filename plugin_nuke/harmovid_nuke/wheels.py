@@ -37,7 +37,7 @@ PLATFORMS: Dict[str, Tuple[str, ...]] = {
     ),
     "macos_arm64": ("macosx_11_0_arm64", "macosx_10_15_universal2", "macosx_11_0_universal2"),
 }  # fmt: skip
-"""Our name of a platform to the tags of wheels that run there, as pip is told them."""
+"""For each of our platform names, pip's tags of the wheels that run there."""
 
 HOSTS: Tuple[Tuple[str, str, str], ...] = (
     ("13", "cp37", "Python 3.7: not supported, HarmoVid needs 3.9"),
@@ -47,7 +47,7 @@ HOSTS: Tuple[Tuple[str, str, str], ...] = (
     ("17", "cp311", "supported; its Python is expected to be 3.11"),
     ("of CY2026", "cp313", "wheels are there; no such Nuke is known yet"),
 )
-"""Nuke's versions, their Python, and what that means."""
+"""Nuke's versions, their Python, and how far they are supported."""
 
 _NAME = re.compile(
     r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<tags>[^-]+)\.whl"

@@ -27,7 +27,7 @@ from harmovid.pixels import exr
 
 FRAMES = 24
 AGAIN_S = 5.0
-"""How soon a frame must have moved after the loss, where a client process starts in START_S."""
+"""Time after a kill until a frame must have progressed, on a machine where a client process starts in START_S."""
 
 START_S = 0.3
 """How long a process of ours takes to start on two idle cores of 2.5 GHz."""
@@ -75,7 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 STARTED: List[subprocess.Popen[bytes]] = []
-"""Clients of the test that runs."""
+"""Clients of the current test."""
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 WAIT_MS = 60_000
-"""How long the browser is waited for: on a busy machine a video takes its time."""
+"""Limit for waits on the browser; on a busy machine a video loads slowly."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

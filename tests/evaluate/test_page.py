@@ -26,7 +26,7 @@ UNTIL = """what => new Promise(done => {
     const look = () => met() ? done() : setTimeout(look, 20);
     look();
 })"""
-"""Waits in the page; playwright's own way compiles text, which the page's policy rightly forbids."""
+"""Waits in the page; playwright's own wait evaluates text as code, which the page's security policy forbids."""
 PIXEL = "([x, y]) => [...document.getElementById('picture').getContext('2d').getImageData(x, y, 1, 1).data]"
 
 

@@ -20,10 +20,10 @@ from harmovid.pixels import exr
 FRAMES = 40
 JOBS = 2
 OPTIONS = {"delay_s": 0.05, "lag": 2}
-"""Of the engine `memory`: each answer depends on every frame before it, so that one lost or doubled there shows."""
+"""Options of the engine `memory`, whose answers depend on every earlier frame, so lost or doubled frames show."""
 
 MOVE_S = 240.0
-"""How long a job may take to have a further frame after a kill, on a machine that does many other things."""
+"""Limit for a job's next frame after a kill, on a busy machine."""
 
 
 @dataclass

@@ -51,7 +51,7 @@ ATTRIBUTES: Dict[str, Attribute] = {
     "studioThing": Attribute("studio_type", b"\x00\x01\xfe\xff"),
     "a name that is much longer than thirty-one bytes": Attribute.of("int", 1),
 }
-"""One of every attribute type, some with values that other readers stumble over."""
+"""One of every attribute type, some with values that make other readers fail."""
 
 
 def pixels(rng: np.random.Generator, dtype: Any, shape: Tuple[int, int]) -> np.ndarray:

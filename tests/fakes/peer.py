@@ -23,7 +23,7 @@ from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, Message
 
 CREDIT = 16 << 20
 SEND_S = 60.0
-"""Limits are for a server that does not answer at all, never for a slow machine."""
+"""Limits for a server that does not answer at all; a slow machine must not reach them."""
 ANSWER_S, JOB_S = 60.0, 120.0
 """Longest wait of a send: a refused key leaves a socket with nobody to send to."""
 

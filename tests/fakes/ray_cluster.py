@@ -29,7 +29,7 @@ MISSING = "Ray is not installed (pip install 'harmovid[cluster]')"
 END_S = 60.0
 
 QUICK = {"health_check_period_ms": 500, "health_check_timeout_ms": 3000, "health_check_failure_threshold": 3}
-"""How soon a killed node is given up: Ray's own times are made for networks."""
+"""Settings with which Ray notices a killed node sooner than with its defaults for networks."""
 
 STORE_BYTES = 80 << 20
 

@@ -18,7 +18,7 @@ from harmovid.watch import status as states
 
 FOLDER_FRAMES, FILM_FRAMES = 40, 24
 JOBS = 2
-"""So many folders and so many films in one round."""
+"""Number of folders and of films in one round."""
 
 
 @dataclass

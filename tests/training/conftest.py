@@ -9,7 +9,7 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 900
-"""What tells a test that hangs from one on a machine that has twenty others to do."""
+"""Time limit that distinguishes a hanging test from one on a very busy machine."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

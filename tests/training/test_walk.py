@@ -47,7 +47,7 @@ TINY = {
         "--method", "composite as it is",
     ],
 }  # fmt: skip
-"""What makes a command of the page tiny, by its step."""
+"""Arguments that make a command of the page tiny, by its step."""
 
 
 def documented() -> list[list[str]]:

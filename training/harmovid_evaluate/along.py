@@ -33,17 +33,17 @@ from harmovid_training.metrics.structure import moved, step
 from harmovid_training.metrics.traces import TILES, Float64, luma_stops, second_roughness, tile_levels
 
 DETAIL_SIGMA_PX, SPREAD_SIGMA_PX = 5.0, 12.0
-"""Of the Gaussians over which the local mean and the local deviation are taken."""
+"""Of the Gaussians for the local mean and the local deviation."""
 FAINT_STOPS = 0.1
-"""Deviations are at least this: grain on a flat wall is no texture to be followed."""
+"""Lower bound of deviations, so that grain on a flat wall is not tracked as texture."""
 CODES_PER_DEVIATION = 40.0
 AGREE_PX = 0.5
-"""Motion there and back again may miss by this much: half of what the flow-warped error allows, since along the edges
-of what passes in front flow drags the background with it."""
+"""Bound of the forward-backward check: half of that of the flow-warped error, because along the edges
+of foreground objects the flow drags the background with it."""
 FOLLOWED_SHARE = 0.25
-"""A tile of which less was followed to both sides has no second difference in that frame."""
+"""A tile of which a smaller share was tracked in both directions has no second difference in that frame."""
 CUT_LIKENESS = 0.4
-"""Correlation of two frames, moved onto each other, their light taken out: below this they are different shots."""
+"""Correlation of two frames, aligned and without their light: below this they are different shots."""
 
 Step = Tuple[Array, Array]
 """Where each pixel of a frame is in a neighbour, `(H, W, 2)`, and `(H, W)` 1 where that can be trusted."""

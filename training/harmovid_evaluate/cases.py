@@ -35,7 +35,7 @@ from harmovid_evaluate.testsets import Made
 FORMAT = 1
 NAME = "case.json"
 PICTURES = ("composite", "plate", "mask")
-"""What others' methods may see as 8-bit pictures."""
+"""Roles that are also written as 8-bit pictures for other people's methods."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ STILLS = (".jpg", ".jpeg", ".png")
 VIDEOS = (".mp4", ".mov", ".mkv")
 ALPHA_VIDEO = ".webm"
 ALPHA_START_S = 20.0
-"""Where a clip with an alpha plane is entered: keyed footage opens on an empty stage."""
+"""First second that is read of a clip with an alpha plane, because keyed footage starts with an empty stage."""
 
 
 @dataclass(frozen=True)

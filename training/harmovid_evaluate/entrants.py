@@ -25,7 +25,7 @@ from harmovid_evaluate.testsets import DEFLICKER, HARMONIZE
 
 AS_IS = "composite as it is"
 ORIGINAL = "the original"
-"""A row to read others against, not a method: the truth, or where none is known the video whose motion counts."""
+"""A reference row, not a method: the truth, or if it is unknown the video whose motion should be kept."""
 SIGMA_FRAMES = 10.0
 """Over which the statistical deflicker smooths."""
 

@@ -32,9 +32,9 @@ from harmovid_evaluate.testsets import ClipSet, Makers, NotThisClip, make
 
 ROW = "row.json"
 HELD = 3
-"""Clips in memory at once: the one at work, and two whose background may be borrowed."""
+"""Clips in memory at once: the current one, and two whose background may be used."""
 VERSION = 2
-"""Of what the measures mean; a change makes all rows be measured again."""
+"""Version of the measures' definitions; after a change all rows are measured again."""
 
 
 @dataclass(frozen=True)

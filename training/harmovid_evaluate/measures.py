@@ -28,7 +28,7 @@ from harmovid_evaluate.lpips import Lpips
 
 TRUTH = "truth"
 TWO_FRAMES = 2
-"""Temporal measures need as many."""
+"""Smallest number of frames for temporal measures."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ SIGMAS_FRAMES = (5.0, 10.0, 20.0)
 LEVELS = 64
 """Quantiles of a midway curve."""
 FEWEST_PIXELS = 16
-"""A frame with fewer masked pixels has no statistics and stays as it is."""
+"""A frame with fewer masked pixels has no statistics and is not changed."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from harmovid_evaluate.entrants import Absent
 from harmovid_evaluate.testsets import DEFLICKER, HARMONIZE
 
 LAST_WORDS = 300
-"""Letters of a failed command's complaint that are told."""
+"""Characters of a failed command's output that are shown."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ from harmovid_evaluate.testsets import DEFLICKER, HARMONIZE, SETS, ClipSet, Make
 
 SMALLEST_LINES = 48
 FEWEST_FRAMES = 3
-"""Below them the measures over time and the features of LPIPS mean nothing."""
+"""Smallest values for meaningful temporal measures and LPIPS features."""
 
 BATCH = 8
-"""Frames that IC-Light takes at once."""
+"""Frames per call of IC-Light."""
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -22,7 +22,7 @@ from harmovid_evaluate.methods import Run
 FADE_STOPS = -2.0
 FADE_FRAMES = 60
 STILL_FRAMES = 10
-"""Before and after the fade."""
+"""Number of frames before and after the fade."""
 
 BANDS: Tuple[Tuple[float, float], ...] = ((1.3, 0.11), (2.7, 0.17), (6.1, -0.29))
 """Bands over the frame's height and their drift per frame in cycles: mains light on shutters of three speeds."""

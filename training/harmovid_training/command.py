@@ -28,7 +28,7 @@ STEPS = {
     "cost": "harmovid_training.stages.cost",
     "toy": "harmovid_training.toy.__main__",
 }
-"""Each step's module, whose `main(words)` does it."""
+"""The module of each step; its `main(words)` runs the step."""
 
 TRAININGS = ("stage2", "stage3")
 """Steps whose processes share one model."""

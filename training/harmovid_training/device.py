@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 PATIENCE = timedelta(hours=24)
-"""How long processes wait for each other: they rewrite clips of unequal length between two meetings."""
+"""How long processes wait for each other; between two barriers they rewrite clips of unequal length."""
 
 
 def best_device() -> str:

@@ -19,13 +19,15 @@ from harmovid_export.graphs import Graph, Shape
 from harmovid_export.onnx.names import KEY, dumped, name_map
 
 OPSETS = {"float32": 20, "float16": 23, "bfloat16": 23}
-"""From 23 on attention is one operator, which TensorRT runs fused in half precision and not at all in float32."""
+"""From 23 on attention is one operator; TensorRT runs it fused in half precision, but does not support it in
+float32."""
 
 EXTERNAL_BYTES = 64 << 20
 """Weights beyond this lie in a file of their own: a protobuf file ends at 2 GB."""
 
 EXAMPLE = Shape(batch=2, latents=4, rows=4, columns=6, text=5)
-"""What is traced; nothing of it remains in the file. No size is 1, which an exporter would take for a constant."""
+"""The traced shape, of which nothing remains in the file. No size is 1, as the exporter would treat that as
+constant."""
 
 
 def build(graph: Graph, folder: Path, precision: str, external_bytes: int = EXTERNAL_BYTES) -> Path:

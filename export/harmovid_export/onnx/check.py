@@ -23,7 +23,7 @@ LIMITS = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2}
 and 1.5e-2."""
 
 SHAPES = (Shape(1, 2, 8, 4, 7), Shape(3, 6, 4, 8, 3))
-"""What is compared; the traced shape is another. bfloat16 runs in a slow interpreter and takes the first only."""
+"""Shapes of the comparison, other than the traced one. bfloat16 needs a slow interpreter and uses the first only."""
 
 
 def check(graph: Graph, path: Path, precision: str, shapes: Iterable[Shape] = SHAPES) -> List[float]:

@@ -17,7 +17,7 @@ from torch import Tensor
 KEY = "harmovid.names"
 
 TRANSPOSED = "T:"
-"""Stands before the name of a weight that lies transposed in the file."""
+"""Prefix of names of weights that are transposed in the file."""
 
 NameMap = Dict[str, List[str]]
 """Initializer to weights: several where they are equal and the exporter has kept one of them."""

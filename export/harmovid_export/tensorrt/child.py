@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 KINDS = ("library", "onnx", "dtype", "profile", "gpu", "build")
-"""What a failure is about: the installation, the file, its types, its shapes, the GPU asked for, or the builder."""
+"""Kinds of failures: the installation, the file, its types, its shapes, the requested GPU, or the builder."""
 
 
 class FailedError(Exception):

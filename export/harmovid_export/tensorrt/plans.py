@@ -14,7 +14,7 @@ from harmovid_export.tensorrt.build import build, library_named
 from harmovid_export.tensorrt.check import check
 
 LEFT_OUT = ("prompt",)
-"""Networks that compute nothing."""
+"""Networks for which no plan is built, because they compute nothing."""
 
 
 @dataclass(frozen=True)

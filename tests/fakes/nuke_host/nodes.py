@@ -10,7 +10,7 @@ from fakes.nuke_host import tcl
 from fakes.nuke_host.host import Host, main_thread_only
 
 DYNAMIC = ("file_type",)
-"""Knobs whose value brings others: a Write shows EXR's only after its type is set."""
+"""Knobs whose value adds others: a Write has EXR's knobs only after its type is set."""
 
 
 class Node:

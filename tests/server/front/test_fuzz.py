@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 MESSAGES = int(os.environ.get("HARMOVID_FUZZ_MESSAGES", "12000"))
 GROWTH_KIB = 32 * 1024
 SESSION_EVERY = 25
-"""A breach ends a session, so every so many messages the sender says HELLO again, to be heard as a client."""
+"""A violation ends a session, so the sender sends HELLO again after this many messages."""
 
 Parts = List[bytes]
 Odd = random.Random
@@ -121,7 +121,7 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=4,
 )  # fmt: skip
-"""Whatever msgpack can say, small."""
+"""Small values of every msgpack type."""
 
 
 @st.composite

@@ -318,7 +318,7 @@ def test_inputs_are_kept_until_released(rig: DispatcherRig) -> None:
 
 
 def test_a_very_long_job_takes_memory_only_for_what_it_has_touched(rig: DispatcherRig) -> None:
-    """Frames of a job of 100,000 are handled in order, and starting it costs as much as a short one."""
+    """Of a job of 100,000 frames main holds only the frames that have been requested; the counts cover all."""
     job = rig.submit(frames="1-100000")
     assert len(rig.upload_asked()) == 3
     rig.compute(job, [1])

@@ -30,14 +30,15 @@ Bytes = npt.NDArray[np.uint8]
 
 FRAMES_PER_SECOND = 24
 MOST_LINES = 270
-"""Higher pictures are reduced: the page carries all of them."""
+"""Higher pictures are reduced, because the page contains all of them."""
 BLOCK_PX = 16
-"""Tiles are whole blocks of the codec, so that none bleeds into its neighbour."""
+"""Tiles are multiples of the codec's blocks, so that none affects its neighbour."""
 QUALITY = ["-crf", "15", "-preset", "medium", "-g", "12", "-movflags", "+faststart"]
 LAST_WORDS = 200
-"""Letters of ffmpeg's complaint that are told."""
+"""Characters of ffmpeg's output that are shown."""
 COLOUR = ["-vf", "scale=out_color_matrix=bt601:out_range=tv,format=yuv420p", "-colorspace", "smpte170m"]
-"""The matrix of small pictures, and said so: with it Chromium shows codes to within one (a test holds three)."""
+"""The matrix of small pictures, with its tag: with it Chromium shows codes to within one (the test's bound is
+three)."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from harmovid_evaluate.table import Report
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; media-src blob:"
 
 MAIN_GROUPS = (FOREGROUND, TIME)
-"""Of the measures that stand in a set's first table; the others are folded away."""
+"""Groups of measures in a set's first table; the others are collapsed."""
 
 
 @dataclass(frozen=True)

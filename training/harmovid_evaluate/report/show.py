@@ -23,7 +23,7 @@ from harmovid_evaluate.report.page import Shown, page_text
 from harmovid_evaluate.table import Report
 
 MOST_FILMS = 4
-"""Clips of a set that the page carries; all have a sheet and a film in the folder."""
+"""Largest number of clips of a set on the page; all have a sheet and a film in the folder."""
 FILM_VERSION = 3
 
 

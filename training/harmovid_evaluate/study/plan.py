@@ -27,7 +27,7 @@ QUESTIONS: Tuple[Tuple[str, str, str], ...] = (
     ),
     ("harmonization", "Harmonization", "The subject sits naturally in the light of its background."),
 )
-"""Key, title and help of each question; of every one all acceptable methods are chosen (the paper, section 4.2)."""
+"""Key, title and help of each question; participants choose all acceptable methods (the paper, section 4.2)."""
 LETTERS = "ABCDEFGHJKLM"
 FEWEST_METHODS = 2
 

@@ -24,7 +24,7 @@ from harmovid_evaluate.study.plan import Sample, Study
 
 TOKEN_BYTES = 16
 WAIT_S = 10.0
-"""How long a write waits for another's."""
+"""How long a write waits for another one."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (one INTEGER PRIMARY KEY CHECK (one = 1), key TEXT NOT NULL, plan TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS participants (

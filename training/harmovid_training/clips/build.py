@@ -40,7 +40,7 @@ SEGMENTERS: dict[str, Callable[[], Sam2 | Sam2Package]] = {
     "grounded-sam2": Sam2.from_pretrained,
     "grounded-sam2-package": Sam2Package.from_pretrained,
 }
-"""What follows the detector's box: SAM 2 through transformers, or the `sam2` package."""
+"""The segmenters that track the detector's box: SAM 2 through transformers, or the `sam2` package."""
 
 
 def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:

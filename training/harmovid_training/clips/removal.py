@@ -21,10 +21,10 @@ from harmovid_training.clips.command import exchange
 Float32 = npt.NDArray[np.float32]
 
 GROW_PX = 2
-"""The hole is wider than the mask by this, so that the foreground's soft edge goes with it."""
+"""By how much the mask is grown, so that the foreground's soft edge is removed too."""
 
 REACH_FRAMES = 12
-"""How far in time the median looks to either side."""
+"""Frames in each direction that the median uses."""
 
 
 class Remover(Protocol):

@@ -46,10 +46,10 @@ Float32 = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 SAMPLES = 2
-"""Samples of a pixel along one side, so that edges mix as a camera mixes them."""
+"""Samples of a pixel along one side, for antialiased edges."""
 
 PLATE_LEVEL = 0.14
-"""Geometric mean that a camera brings a plate to: a little below mid grey, as footage is."""
+"""Geometric mean to which plates are exposed: slightly below mid grey, as in footage."""
 
 FIELD_OF_VIEW = 1.1
 """Horizontal angle of the camera, in radians."""

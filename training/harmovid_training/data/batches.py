@@ -38,7 +38,7 @@ Float64 = npt.NDArray[np.float64]
 HEIGHT, WIDTH = 144, 192
 """Size of the pictures in training: crops around the subject, as serving makes them."""
 REACH = 2.0
-"""How much larger than the subject's box serving's crop is. In training it is drawn around that."""
+"""Size of serving's crop relative to the subject's box. In training it is drawn around this value."""
 REACHES = (1.5, 3.0)
 NEAREST = 0.35
 """Smallest height of a crop, as a share of the frame's."""
@@ -47,7 +47,7 @@ JITTER, STRETCH = 0.2, 0.08
 SILHOUETTE_SHARE = 0.08
 """Share of clips whose matte is the silhouette of a subject at a random place, not a region of the picture."""
 SLOT_ODDS = (3.0, 1.0, 0.8, 0.8)
-"""How often a picture's first, second ... matte is drawn: people and things come before fragments of a colour."""
+"""How often a picture's first, second ... matte is drawn; people and things come before regions of one colour."""
 PART_SHARE = 0.12
 """Share of clips of whose plate only a part is to be matched (a second matte)."""
 TRIM = 0.1

@@ -40,18 +40,18 @@ MASKS = (".mask.png", ".automask.png")
 VIEWS = 10
 """Views of a panorama."""
 HELD_OUT = 8
-"""Every so many-th scene is never trained on."""
+"""One scene in this many is held out from training."""
 TRAIN, CHOOSE, TEST = range(3)
-"""What a scene is for: training; choosing (validation, and the confidence); or figures alone. Half of what is held
-out is for each of the last two."""
+"""Uses of a scene: training; validation and calibration of the confidence; published figures only. Half of the held
+out scenes are for each of the last two."""
 FOLDER_SHARES = {"people-congress": 0.2, "people-frll": 0.2}
-"""Studio portraits are drawn less often: their plates say little of light."""
+"""Studio portraits are drawn less often, because their plates show little of the light."""
 PHOTO_TYPES = (".jpg", ".jpeg", ".png", ".webp")
 PANORAMA_TYPES = (".exr", ".hdr")
 GREY = 0.18
 CHUNK = 8
 PHOTOS_TO_VIEWS = 3.0
-"""How many photos are drawn for one view of a panorama: views are true light, but show no people."""
+"""Photos drawn for each view of a panorama; views have exact light, but show no people."""
 
 Half = npt.NDArray[np.float16]
 Image8 = npt.NDArray[np.uint8]

@@ -21,13 +21,13 @@ LUMA = (0.2126, 0.7152, 0.0722)
 DISPLAY_GAMMA = 2.4
 CURVE_LOW, CURVE_HIGH = -9.0, 4.0
 NOTHING, MILD, CREATIVE, PLAIN, LAMPS = 0.12, 0.42, 0.2, 0.15, 0.12
-"""Shares of looks that do nothing, are mild, are creative grades; of the others: exposure and balance only; with a
-gradient over the place too."""
+"""Shares of looks that change nothing, are mild, are creative grades; and of the others: exposure and balance only, and
+with a gradient over the picture."""
 KINDS = ("nothing", "mild", "strong", "creative", "render")
-"""What a clip's foreground was given; `render` is no look but rendered in another light."""
+"""The kind of look on a clip's foreground; `render` stands for subjects rendered in another light."""
 NOTHING_KIND, MILD_KIND, STRONG_KIND, CREATIVE_KIND, RENDER_KIND = range(5)
 WHOLE_AMOUNT = 0.5
-"""Largest amount of what a whole picture is given, foreground and plate alike (`draw_whole`)."""
+"""Largest amount of the looks on whole pictures, foreground and plate alike (`draw_whole`)."""
 
 
 @dataclass(frozen=True)

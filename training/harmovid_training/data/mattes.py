@@ -18,7 +18,7 @@ Matte8 = npt.NDArray[np.uint8]
 Box = Tuple[int, int, int, int]
 
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.62
-"""Share of the picture that a foreground may cover; the rest has to say what the light is."""
+"""Share of the picture that a foreground may cover; the rest must show the light."""
 GRABCUT_ROUNDS = 3
 COLOUR_CLASSES = 7
 SKIN_LOW, SKIN_HIGH = (50, 135, 85), (255, 175, 130)

@@ -16,7 +16,7 @@ from harmovid.errors import InputError
 Array = npt.NDArray[np.float32]
 
 BRIGHTEST = 60000.0
-"""Just below what half floats hold; the sun is brighter than that in some panoramas."""
+"""Just below the largest half float; in some panoramas the sun is brighter."""
 LIGHT_ROWS, LIGHT_COLUMNS = 16, 32
 """Size of the small panorama that lights rendered subjects: cells of 11 degrees."""
 

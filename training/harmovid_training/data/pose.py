@@ -25,9 +25,9 @@ HIP, KNEE = (0.05, 0.50), 0.28
 BLEND = 0.025
 """Half the length over which a joint bends."""
 TRUNK = (-0.055, -0.03)
-"""Across the arm, towards the trunk: from where to where a point stops being arm."""
+"""Range, across the arm towards the trunk, over which the arm's influence on a point falls to zero."""
 HANGING = 0.45
-"""Radians by which an arm at rest is brought down to hang."""
+"""Radians by which an arm at rest is lowered to hang down."""
 
 
 @dataclass(frozen=True)

@@ -30,16 +30,16 @@ SKINS = np.array(
 NORMAL_REFLECTANCE = 0.04
 """Of skin, cloth and plastic, seen straight on (Fresnel, index of refraction 1.5)."""
 EXPOSED = 0.126
-"""Where a foreground's own camera put the mean light on it: as views are exposed (`cache._levelled`), over 1."""
+"""Mean level to which a foreground's own camera exposed it: that of views (`cache._levelled`), over 1."""
 GREY_CARD = 0.18
 BRIGHTEST = 64.0
 COSINE = (np.pi, 2 * np.pi / 3, np.pi / 4)
-"""Share of each order of light that a matt surface sees (the paper's equation 8)."""
+"""Weight of each order of spherical harmonics for a diffuse surface (the paper's equation 8)."""
 
 
 KEY_SPREAD = 0.8
-"""Stops by which a subject's light may differ from how its plate is exposed, one deviation. In views drawn evenly it
-differs by 1.8: a camera team would have moved the subject, the lamp or the stop."""
+"""Standard deviation, in stops, of a subject's light from its plate's exposure. In views drawn evenly it is 1.8:
+a camera crew would have changed the subject's place, the lamp or the stop."""
 FACING = ((0.0, 0.0, -1.0), (0.6, 0.2, -0.77), (-0.6, 0.2, -0.77), (0.0, 0.8, -0.6))
 """Normals, roughly unit, of the sides of a subject that a camera sees."""
 

@@ -22,7 +22,7 @@ LIST = Path(__file__).with_name("sources.csv")
 READ_BYTES = 1 << 20
 FLICKR = "Flickr photo "
 ORIGINS = "SOURCES.csv"
-"""What a folder says of its own files: file, repo, commit-or-blob, path, licence, author, evidence, processing."""
+"""Name of a folder's own list: file, repo, commit-or-blob, path, licence, author, evidence, processing."""
 MASK_ORIGINS = {
     ".mask.png": (re.compile(r"\bmask: .*?(COCO|Open Images).*?(CC BY 4\.0)"), "annotated"),
     ".automask.png": (re.compile(r"\bautomask: predicted here by (.*?) \((Apache-2\.0)"), "predicted"),

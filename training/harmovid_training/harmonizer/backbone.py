@@ -24,15 +24,15 @@ STEM = 32
 CHANNELS = (40, 112, 320)
 """Of the features at strides 8, 16 and 32."""
 READ_AFTER = (2, 4, 6)
-"""Stages after which they are read."""
+"""Stages after which features are read."""
 MEAN, SPREAD = 0.498, 0.502
-"""What is taken off display values in 0..1, and what they are divided by then."""
+"""Mean and scale for the normalisation of display values in 0..1."""
 EPSILON = 1e-3
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 PARTS = {"widen": "_expand_conv", "filter": "_depthwise_conv", "narrow": "_project_conv"}
 """Our names of a block's convolutions and the package's."""
 PICTURE_SIZE = (144, 192)
-"""Height and width of the pictures it is given; any multiple of 16 would do."""
+"""Height and width of its input; any multiples of 16 would work."""
 
 
 class _Convolution(nn.Module):

@@ -27,7 +27,7 @@ FIT_CLIPS = 256
 RATE, DECAY = 5e-3, 0.1
 COLLECT = 128
 KEPT_BACK = 4
-"""Every so many-th clip checks the fit and takes no part in it."""
+"""One clip in this many is used to check the fit only."""
 
 
 @dataclass(frozen=True)

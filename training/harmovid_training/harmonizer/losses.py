@@ -1,7 +1,7 @@
-"""From the network's answer to relit pictures and what they are worth, differentiably.
+"""Differentiable relighting by the network's answer, and the losses.
 
-`relight` is the torch twin of applying the exported field (`harmovid.pixels.field`): a curve, then a grid over the
-subject's box that sees the pixel as the curve has relit it.
+`relight` applies an answer in torch as the product applies the field (`harmovid.pixels.field`): a curve, then a grid
+over the subject's box that is indexed with the pixel after the curve.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from harmovid_training.harmonizer.head import Fields
 STOPS_LIMIT = 6.0
 SHOULDER_START = 0.8
 NOISE_SQUARE = 4e-4
-"""Squared error in view space below which nobody sees a difference: 34 dB."""
+"""Squared error in view space below which a difference is not visible: 34 dB."""
 LOG_FLOOR = 3e-3
-"""Squared error added before the logarithm in the loss, 25 dB: with less, clips that are almost right rule the
+"""Squared error added before the logarithm in the loss, 25 dB: with less, clips that are almost right dominate the
 gradients and the network learns to do nothing."""
 SHARE, LOG_SHARE, L1_SHARE, STOPS_SHARE, GRID_SHARE, NEED_SHARE = 0.3, 0.1, 4.0, 0.2, 0.003, 0.03
 SHARE_FLOOR = 2e-2
-"""Squared error added to what was there before, 17 dB. With 24 dB, clips that are almost right ruled the gradients
+"""Squared error added to the composite's own, 17 dB. With 24 dB, clips that are almost right dominated the gradients
 again (docs/log.md)."""
 ERROR_SHARE, FAR = 0.05, 8.0
-"""Weight of the predicted error's likelihood, and the deviations beyond which a miss counts no more."""
+"""Weight of the predicted error's likelihood, and the number of deviations at which an error's cost is limited."""
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def to_codes(linear: Tensor, anchor: Tensor) -> Tensor:
-    """Return model-space codes of linear `(n, 3, h, w)`; the torch twin of `model_space.to_model`."""
+    """Return model-space codes of linear `(n, 3, h, w)`; `model_space.to_model` in torch."""
     x = linear * (0.18 / anchor)[:, None, None, None]
     curved = (torch.log2(x.clamp_min(acescct.ACESCCT_LINEAR_BREAK)) + acescct.ACESCCT_STOPS_ABOVE) / (
         acescct.ACESCCT_STOPS_TOTAL
@@ -52,7 +52,7 @@ def to_codes(linear: Tensor, anchor: Tensor) -> Tensor:
 
 
 def view(linear: Tensor) -> Tensor:
-    """Return the display value, a soft shoulder and the sRGB curve; the twin of `metrics.quality.view`."""
+    """Return the display value, a soft shoulder and the sRGB curve; `metrics.quality.view` in torch."""
     over = (linear - SHOULDER_START).clamp_min(0)
     room = 1 - SHOULDER_START
     soft = (linear.clamp_max(SHOULDER_START) + room * over / (over + room)).clamp(0, 1)
@@ -63,10 +63,10 @@ def view(linear: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Points:
-    """Pixels of a batch to judge an answer by; one row per picture, `k` pixels each.
+    """Pixels of a batch on which an answer is measured; one row per picture, `k` pixels each.
 
     Attributes:
-        composite, truth: `(n, 3, k)` linear. weight: `(n, 1, k)` how far a pixel counts: its share of foreground.
+        composite, truth: `(n, 3, k)` linear. weight: `(n, 1, k)` of the pixels: their share of foreground.
         x, y: `(n, k)` places in shares of the subject's box. anchor: `(n,)`.
     """
 
@@ -87,7 +87,7 @@ def every_point(batch: Batch) -> Points:
 
 
 def drawn_points(batch: Batch, count: int) -> Points:
-    """Return `count` pixels of each picture, drawn by their share of foreground: each then counts alike."""
+    """Return `count` pixels of each picture, drawn in proportion to their share of foreground, with equal weights."""
     odds = batch.covered.flatten(1) + 1e-6
     index = torch.multinomial(odds, count, replacement=True)
     spots = index[:, None].expand(-1, 3, -1)
@@ -104,12 +104,12 @@ def _placed(batch: Batch, index: Tensor, composite: Tensor, truth: Tensor, weigh
 
 
 def field_stops(batch: Batch, fields: Fields, local: bool = True) -> Tensor:
-    """Return the stops `(n, 3, h, w)` that an answer gives every pixel, before its gate."""
+    """Return the stops `(n, 3, h, w)` of an answer for every pixel, before its gate."""
     return point_stops(every_point(batch), fields, local).reshape(batch.composite.shape)
 
 
 def point_stops(points: Points, fields: Fields, local: bool = True) -> Tensor:
-    """Return the stops `(n, 3, k)` that an answer gives these pixels, before its gate."""
+    """Return the stops `(n, 3, k)` of an answer for these pixels, before its gate."""
     stops = _curve_stops(points, fields.coeffs)
     if not local:
         return stops
@@ -134,7 +134,7 @@ def _grid_stops(relit: Tensor, points: Points, grid: Tensor) -> Tensor:
 
 
 def gain_db(points: Points, stops: Tensor) -> Tensor:
-    """Return `(n,)` dB gained over the composite as it is by `stops`; errors below sight count as just seen."""
+    """Return `(n,)` dB gained by `stops` over the unchanged composite; invisible errors count as just visible."""
     wanted = view(points.truth)
     before = (view(points.composite) - wanted).square().mean((1, 2))
     after = (view(points.composite * torch.exp2(stops)) - wanted).square().mean((1, 2))
@@ -142,10 +142,10 @@ def gain_db(points: Points, stops: Tensor) -> Tensor:
 
 
 def loss(points: Points, fields: Fields) -> Tensor:
-    """Return the training loss: what share of the squared error in view space is left, how far off it is, and how
-    badly the network expected its own error.
+    """Return the training loss: the remaining share of the squared error in view space, the absolute error, and the
+    likelihood loss of the predicted error.
 
-    The share makes mild and strong looks count alike, as decibels do; where nothing was wrong it counts harm.
+    The share gives mild and strong looks equal weight, as decibels do; for composites without error it measures harm.
     """
     result = points.composite * torch.exp2(point_stops(points, fields))
     shown, wanted = view(result), view(points.truth)
@@ -168,7 +168,7 @@ def loss(points: Points, fields: Fields) -> Tensor:
 
 
 def needed(points: Points) -> Tensor:
-    """Return `(n, ERRORS)` what the foreground needs: stops of exposure, of red and of blue over green, and of contrast
+    """Return the needed correction `(n, ERRORS)`: stops of exposure, of red and of blue over green, and of contrast
     (twice the slope of stops over log light)."""
     anchor = points.anchor[:, None, None]
     now, wanted = (

@@ -26,16 +26,16 @@ WARM_STEPS = 100
 GRADIENT_LIMIT = 1.0
 VALIDATION_BATCH = 128
 STANDARD_CLIPS = 512
-"""Clips that the backbone's features are standardised by."""
+"""Number of clips from which mean and deviation of the backbone's features are computed."""
 NEVER = 1 << 40
-"""Steps of a run that the clock ends."""
+"""Number of steps for a run that its time limit ends."""
 FROZEN = (
     "encoder.stem", "encoder.fine", "encoder.middle", "encoder.coarse", "encoder.likeness", "encoder.local",
     "head.gate",
 )  # fmt: skip
-"""What cached clips cannot train, and the confidence, which is fitted afterwards."""
+"""Frozen parameters: those whose features are cached in clips, and the confidence, which is fitted afterwards."""
 NEW = ("encoder.semantic", "encoder.facts", "encoder.plain_facts", "head.errors")
-"""What begins anew where the run starts with the compact part's weights: trained at the full rate."""
+"""Parameters that start at random when a run starts from the compact part's weights; trained at the full rate."""
 
 
 @dataclass(frozen=True)

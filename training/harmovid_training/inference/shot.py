@@ -33,7 +33,7 @@ from harmovid_training.models.samplers import DpmSampler
 Float32 = npt.NDArray[np.float32]
 
 BLOCK_FRAMES = 8
-"""Frames of a numpy clip that are handed on at once."""
+"""Frames of a numpy clip per block."""
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ Float64 = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
 FLOOR = 2.0**-14
-"""Linear value below which stops are not changed any further by curves (far below a 10-bit black)."""
+"""Linear value below which curves add constant stops (far below a 10-bit black)."""
 MID_GREY = 0.18
 LUMA = np.array((0.2126, 0.7152, 0.0722), np.float32)
 """Rec. ITU-R BT.709-6, item 3.2."""
 
 EXPOSURE_STOPS = 0.22
-"""Standard deviation of the exposure flicker; gives about 31 dB in view space untouched."""
+"""Standard deviation of the exposure flicker; without deflicker it gives about 31 dB in view space."""
 CHANNEL_STOPS = 0.05
 CURVE_OFFSET_STOPS = 0.22
 CURVE_SLOPE = 0.06

@@ -22,11 +22,11 @@ Array = npt.NDArray[np.float32]
 SHOULDER_START = 0.8
 """Linear value from which the view rolls off towards 1 instead of clipping there."""
 PSNR_CEILING_DB = 99.0
-"""What an exact match reads as."""
+"""PSNR of an exact match."""
 GAUGE_SAMPLES = 200_000
-"""About how many pixels of a clip the transform of `psnr_g` is fitted to."""
+"""Approximate number of pixels of a clip to which the transform of `psnr_g` is fitted."""
 LARGEST_SHARE = 0.9995
-"""How much of the shoulder `unview` believes: light of 400."""
+"""Largest share of the shoulder that `unview` inverts: light of 400."""
 
 
 def view(linear: Array) -> Array:

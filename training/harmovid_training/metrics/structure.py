@@ -20,7 +20,7 @@ SSIM_K1, SSIM_K2 = 0.01, 0.03
 """Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment" (IEEE TIP 13, 2004), section III.C."""
 
 AGREE_PX = 1.0
-"""Motion there and back again may miss by this much; else the pixel is hidden in one of the two frames."""
+"""Bound of the forward-backward check; pixels above it are occluded in one of the two frames."""
 
 
 def ssim(result: Array, truth: Array, mask: Optional[Array] = None) -> float:

@@ -18,9 +18,9 @@ from harmovid_training.metrics.degrade import LUMA, MID_GREY, Array
 Float64 = npt.NDArray[np.float64]
 
 TILES = (6, 8)
-"""Rows and columns of the tiles in which local flicker is looked for."""
+"""Rows and columns of the tiles in which local flicker is measured."""
 LEVEL_FLOOR = 2.0**-9
-"""Light below this counts as this: six and a half stops below grey, where film grain begins to rule the logarithm."""
+"""Smaller values are raised to this: 6.5 stops below grey, where film grain starts to dominate the logarithm."""
 FEWEST_SHARE = 0.05
 """A tile that the mask covers by less than this has no level in that frame."""
 FEWEST_PIXELS = 4.0

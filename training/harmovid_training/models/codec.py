@@ -26,7 +26,7 @@ from harmovid_training.models.causal import streamable
 from harmovid_training.models.tiles import Tiling, blended, cut
 
 Cache = Any
-"""What a causal network remembers of the chunk before; None before the first."""
+"""The state of a causal network after the chunk before; None before the first."""
 
 
 class Codec(ABC):

@@ -35,7 +35,7 @@ CHUNK_FRAMES = 8
 """Frames of one causal chunk of the VAE (diffusers' `num_sample_frames_batch_size`)."""
 
 OFS = 2.0
-"""What CogVideoX 1.5 image-to-video is told as `ofs` (diffusers' image-to-video pipeline)."""
+"""The value of `ofs` for CogVideoX 1.5 image-to-video (diffusers' image-to-video pipeline)."""
 
 
 class CogVideoX(Backbone):

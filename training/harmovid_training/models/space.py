@@ -29,7 +29,7 @@ MID_GREY_CODE = float(acescct_encode(np.array(MID_GREY)))
 """Where `model_space` puts the anchor."""
 
 WHITE_STOPS = 5.0
-"""Stops above the anchor that are shown at +1: 32 times mid grey."""
+"""Stops above the anchor that are encoded as +1: 32 times mid grey."""
 
 WHITE_CODE = MID_GREY_CODE + WHITE_STOPS / ACESCCT_STOPS_TOTAL
 
@@ -41,7 +41,7 @@ CONTRACT = {
     "minus_one": f"code {BLACK_CODE:.6f} (linear 0)",
     "plus_one": f"code {WHITE_CODE:.6f} ({WHITE_STOPS:g} stops above the anchor); brighter is clipped",
 }
-"""The colour contract as it stands in a checkpoint's configuration and model card."""
+"""The colour contract, as written in a checkpoint's configuration and model card."""
 
 CONTRACTS: dict[str, dict[str, str]] = {
     ACESCCT: CONTRACT,

@@ -29,7 +29,7 @@ LONG_FRAMES = 1000
 """Length of the shot whose MultiDiffusion step is counted; windows overlap by a quarter."""
 
 A100_TFLOPS = 125.0
-"""What a training keeps busy of an A100's 312 TFLOP/s in bfloat16: 40 %, a common share for such models."""
+"""The assumed throughput of training: 40 % of an A100's 312 TFLOP/s in bfloat16, a common share for such models."""
 
 
 @dataclass(frozen=True)

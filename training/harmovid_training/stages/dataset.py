@@ -20,7 +20,7 @@ ROLES = {
     "deflicker": ("real", "mask", "synthetic"),
     "harmovid": ("real", "mask", "background", "plate"),
 }
-"""What must stand in the index for each network's training. `alpha` is made from `mask` where it is not given."""
+"""Roles that the index must have for each network's training. `alpha` is made from `mask` if it is missing."""
 
 BINARY = 0.5
 """The paper's mask is binary; a soft one is cut here."""

@@ -37,13 +37,13 @@ from harmovid_training.stages.teacher import TeacherBatches
 from harmovid_training.stages.train import Batches, train
 
 TAIL = 20
-"""Steps whose mean loss stands in the model card."""
+"""Number of last steps whose mean loss is in the model card."""
 
 TEACHER_STEPS = 50
 """Sampler steps of a teacher: CogVideoX's own default."""
 
 VALIDATION_STEPS = 8
-"""Sampler steps of a validation picture: enough to see, cheap enough to do often."""
+"""Sampler steps of a validation picture; few, so that validation is cheap."""
 
 
 def build(

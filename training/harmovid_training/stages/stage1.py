@@ -40,7 +40,7 @@ from harmovid_training.stages.pairs import Float32
 from harmovid_training.words import size_of
 
 SETTINGS = "stage1.json"
-"""What the clips of a folder were made with; other settings need another folder."""
+"""File with the settings of a folder's clips; other settings need another folder."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "stage2": {"steady": "synthetic"},
     "pseudo-alpha": {"pseudo_alpha": False},
 }
-"""What each ablation changes in the configuration."""
+"""Changes of the configuration for each ablation."""
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from harmovid_training.stages.pairs import Float32
 from harmovid_training.toy.shots import FLOOR
 
 TRAJECTORY_FRAMES = 6.0
-"""Deviation of the Gaussian over time that the classical deflicker follows."""
+"""Deviation of the Gaussian over time of the classical deflicker."""
 
 COLUMNS = ("PSNR", "PSNR-g", "SSIM", "stops", "flicker", "DIS motion")
 

@@ -26,10 +26,10 @@ from harmovid_training.stages.pairs import Float32
 
 LOCAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 LOW, WIDTH, MOST = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (0.05, 0.2, 0.4, 0.6), (0.6, 0.7, 0.8, 0.9, 1.0)
-"""What the grid search tries; stops but for the shares `LOCAL` and `MOST`."""
+"""Values of the grid search, in stops except for the shares `LOCAL` and `MOST`."""
 
 EVERY = 4
-"""Of a clip's frames, one in so many is looked at in the search."""
+"""The search uses one frame in this many."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Confidence:
 
 
 FULL = Confidence()
-"""All of every change: the field as it is."""
+"""Applies every change completely: the unscaled field."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 DRAWS = 2000
 LEVEL = 95.0
-"""Per cent of the draws that an interval holds."""
+"""Per cent of the bootstrap samples within an interval."""
 
 
 def interval(values: npt.ArrayLike, seed: int = 0) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from harmovid_training.models.model import ConditionedModel
 from harmovid_training.toy.codec import CHANNELS, SPATIAL
 
 ONE_STEP_TIME = 99
-"""Early: nothing is pretrained here, and 0.94 of the composite is a good first guess."""
+"""A low noise time: nothing is pretrained here, and 0.94 of the composite is a good first estimate."""
 
 
 def make_model(

@@ -290,7 +290,7 @@ class Toy:
 
 
 CHAINS = (("student", "harmovid"), ("no_stage_two", "no_stage_two_many", "deflicker"))
-"""Trainings that need nothing of each other, by their last parts: two processes of one thread each are faster at this
+"""Independent chains of trainings, by their last parts: two processes of one thread each are faster at this
 size than one of two threads."""
 
 

@@ -31,7 +31,7 @@ SAMPLES = 2
 """Samples of a pixel along one side."""
 
 WALL, FLOOR = POSTS, POSTS + 1
-"""What else a set shows, as a number after the posts'."""
+"""Numbers of the set's other surfaces, after those of the posts."""
 
 FLOOR_NORMAL = np.array([0, -0.9, 0.44], np.float32)
 

@@ -35,13 +35,13 @@ STAGE_ONE = 200_000
 """Scenes from this number on are what stage 1's network is trained on, and nothing else."""
 
 NEAR_EVERY, NEAR = 3, 0.5
-"""Of what is trained on, each scene whose number leaves the rest 2 has its new set in the old light nudged by this."""
+"""Training scenes with number % `NEAR_EVERY` == 2 have a new set in the old light, changed by `NEAR`."""
 
 LOOK_STOPS = 1.0, 1.6
-"""Least and largest change of level of a strong look, in stops up or down."""
+"""Smallest and largest change of level of a strong look, in stops up or down."""
 
 FLOOR = np.float32(2.0**-14)
-"""Least light of statistics in stops."""
+"""Lower bound of light for statistics in stops."""
 
 
 @dataclass(frozen=True)
