@@ -60,11 +60,11 @@ def layer_names(header: ExrHeader) -> Tuple[str, ...]:
         for prefix, roles in colour_layers(part).items():
             if is_picture(roles):
                 plain = prefix == beauty
-                names.setdefault("" if plain and index == header.main else _spoken(part, prefix, plain))
+                names.setdefault("" if plain and index == header.main else _layer_name(part, prefix, plain))
     return tuple(names)
 
 
-def _spoken(part: PartHeader, prefix: str, plain: bool) -> str:
+def _layer_name(part: PartHeader, prefix: str, plain: bool) -> str:
     """Return the name by which `find_layer` finds a layer other than the beauty."""
     return part.name if plain and part.name else prefix
 

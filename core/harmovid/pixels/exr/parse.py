@@ -114,7 +114,7 @@ def parse_header(
         if not attributes and headers:
             break
         headers.append(
-            _judged(PartHeader(attributes), bool(flags & FLAG_MULTIPART), bool(flags & FLAG_TILED))
+            _checked(PartHeader(attributes), bool(flags & FLAG_MULTIPART), bool(flags & FLAG_TILED))
         )
         if len(headers) > limits.max_parts:
             raise FrameRefused(f"The file has more than {limits.max_parts} parts.")
@@ -170,7 +170,7 @@ def _parse_attributes(
         at += size
 
 
-def _judged(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader:
+def _checked(header: PartHeader, multipart: bool, tiled_file: bool) -> PartHeader:
     """Return `header` with its type stated, after checking that it is supported."""
     for name, type_name in STRUCTURE.items():
         found = header.attributes.get(name)

@@ -79,7 +79,7 @@ def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
     weight, best = samples.trust, nothing
     for round_ in range(ROUNDS):
         design, slopes = _design(cycles, drift, samples)
-        design, wanted = (_unshared(samples, each, weight) for each in (design, samples.wanted))
+        design, wanted = (_minus_link_means(samples, each, weight) for each in (design, samples.wanted))
         coeffs = _solved(design, wanted, weight)
         left = wanted - design @ coeffs
         wave = Wave(cycles, drift, coeffs, _explained(wanted, left, samples.trust))
@@ -91,7 +91,7 @@ def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
         scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, samples.trust))
         weight = samples.trust / (1 + (size / scale) ** 2) ** 2
         moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
-        moved = _unshared(samples, moved, weight)
+        moved = _minus_link_means(samples, moved, weight)
         # Solved together with the columns: a change of phase does much of what spacing and drift do.
         step = _solved(np.concatenate([design, moved], axis=1), left.mean(axis=1, keepdims=True), weight)[
             -2:, 0
@@ -100,7 +100,7 @@ def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
     return best
 
 
-def _unshared(samples: Samples, values: Array64, weight: Array64) -> Array64:
+def _minus_link_means(samples: Samples, values: Array64, weight: Array64) -> Array64:
     """Return `(n, k)` values minus their weighted mean over each link."""
     starts = np.array(samples.starts)
     total = np.maximum(np.add.reduceat(weight, starts[:-1]), 1e-12)[:, None]

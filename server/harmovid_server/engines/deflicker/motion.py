@@ -162,11 +162,11 @@ def follow(
     ):  # its motion is not the camera's: only the detection of cuts needs it
         whole = follow(_whole(later), _whole(earlier), enough=CUT_LIKENESS)
         return replace(follow_far(later, earlier), likeness=whole.likeness)
-    found = _judged(later, earlier, None)
+    found = _with_likeness(later, earlier, None)
     for start in (before, None):
         if found.likeness >= enough:
             break
-        again = _judged(later, earlier, start or _camera_move(later, earlier))
+        again = _with_likeness(later, earlier, start or _camera_move(later, earlier))
         if again.likeness > found.likeness:
             found = again
     if found.is_cut and _looks_the_same(later, earlier):
@@ -187,7 +187,7 @@ def _whole(features: FrameFeatures) -> FrameFeatures:
     return replace(features, weight=np.ones_like(features.weight))
 
 
-def _judged(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow]) -> Motion:
+def _with_likeness(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow]) -> Motion:
     """Return the motion with its similarity, the lower one of both directions."""
     found = follow_far(later, earlier, guess)
     forth = kernels.likeness(later.plain, earlier.plain, found.forth)

@@ -148,7 +148,7 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     fit = _fit(window, links, amounts, inner, shift)
     flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
     whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
-    curves_found, maps, taken = before(slow, whole, colours), dict(found.maps), _Taken()
+    curves_found, maps, taken = before(slow, whole, colours), dict(found.maps), _Shares()
     size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves_found))
     share = taken.note(CURVES, size, gate(CURVES, size))
     curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
@@ -189,7 +189,7 @@ def _fit(
         return local
     if BAND_KIND in CAUSES[amounts.mode]:
         gains = joint_fit.solve(batch, radius, GAIN)
-        taken = _Taken()
+        taken = _Shares()
         _places(BAND_KIND, _within(links, inner), gains.curves(gains.trajectories), inner, amounts, taken)
         if taken.shares[BAND_KIND] == 1:
             return gains
@@ -216,7 +216,7 @@ def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
 
 
 @dataclass
-class _Taken:
+class _Shares:
     """The size of each kind of flicker, in stops, and the share of it that is removed."""
 
     sizes: Dict[str, float] = field(default_factory=dict)
@@ -249,7 +249,7 @@ def _within(links: List[Link], inner: Tuple[int, int]) -> List[Link]:
 
 
 def _places(
-    kind: str, near: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Taken
+    kind: str, near: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Shares
 ) -> Tuple[Array64, List[Link]]:
     """Return the maps of one kind of local flicker for all frames of a window, and the links with them applied.
 
@@ -260,7 +260,7 @@ def _places(
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
     places = solve_local(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
     if kind == BAND_KIND:
-        places = _waved(places, near, curves)
+        places = _as_wave(places, near, curves)
     # Bands drift evenly, so their size is not that of white-noise flicker.
     size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
     share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
@@ -271,7 +271,7 @@ def _places(
     return maps, near
 
 
-def _waved(places: LocalGains, near: List[Link], curves: Array64) -> LocalGains:
+def _as_wave(places: LocalGains, near: List[Link], curves: Array64) -> LocalGains:
     """Return an even wave instead of free profiles if it explains them, and 0 stops if it explains too little."""
     wave = find_wave(near, curves, places.maps)
     if wave.explained > WAVE_BONUS * places.explained:

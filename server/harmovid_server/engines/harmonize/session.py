@@ -126,7 +126,9 @@ class HarmonizeSession:
     def _answer(self, seen: FrameFeatures) -> Answer:
         if self._anchor is None or self._memory is None or not len(self._colours):
             reason = "no foreground or no background to measure"
-            return Answer(seen.number, NULL, {"decision": "nothing", "reason": reason, **self._told(seen)})
+            return Answer(
+                seen.number, NULL, {"decision": "nothing", "reason": reason, **self._cut_fact(seen)}
+            )
         memory = self._memory
         share = np.float32(1 / memory.trust)
         said, numbers = (
@@ -138,9 +140,9 @@ class HarmonizeSession:
             dict(zip(numbers.variants, said.gate)), said.need, said.error, self._colours, self._anchor,
         )  # fmt: skip
         field, facts = field_of(found, self._controls, numbers, self._followed(seen))
-        return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._told(seen)})
+        return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._cut_fact(seen)})
 
-    def _told(self, seen: FrameFeatures) -> Dict[str, bool]:
+    def _cut_fact(self, seen: FrameFeatures) -> Dict[str, bool]:
         return {"cut": True} if seen.number == self._cut else {}
 
     def _followed(self, seen: FrameFeatures) -> Tuple[float, float, float, float]:
