@@ -15,6 +15,7 @@ container=harmovid-try-$$
 port=${PORT:-5570}
 cleanup() {
   $podman rm --force --time 1 "$container" >/dev/null 2>&1 || true
+  own 0:0 "$work/etc" "$work/etc/farm.secret" 2>/dev/null || true
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -32,7 +33,8 @@ bind = "0.0.0.0"
 server_key = "/etc/harmovid/farm.secret"
 authorized_keys = "/etc/harmovid/authorized_keys"
 TOML
-chown 10001:10001 "$work/etc" "$work/etc/farm.secret"
+own() { if [ "$(id -u)" = 0 ]; then chown "$@"; else $podman unshare chown "$@"; fi; }
+own 10001:10001 "$work/etc" "$work/etc/farm.secret"
 
 echo "== run"
 $podman run --detach --name "$container" --init --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \

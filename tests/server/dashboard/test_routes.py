@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+import ssl
+import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -246,3 +250,25 @@ def test_what_cannot_be_served_safely_is_refused(
     assert says in capsys.readouterr().err
     short.chmod(0o644)
     assert main(["dashboard", "--server", "x", "--token-file", str(short)]) == exits.AUTH
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed on this machine")
+def test_with_a_certificate_the_port_speaks_tls(site: Site, tmp_path: Path) -> None:
+    """Pages come by HTTPS, and the session's cookie is for HTTPS only."""
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    words += [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(tmp_path / "key"),
+        "-out",
+        str(tmp_path / "pem"),
+    ]
+    subprocess.run([str(shutil.which("openssl")), *words], check=True, capture_output=True, timeout=60)
+    flags = ("--tls-certificate", str(tmp_path / "pem"), "--tls-key", str(tmp_path / "key"))
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "pem"))
+    with dashboard(site.server.endpoint, site.keys / "anna.secret", *flags) as address:
+        assert address.startswith("https://")
+        with urllib.request.urlopen(address, context=trusting, timeout=60) as answer:  # noqa: S310
+            assert site.done in answer.read().decode()
+            assert answer.headers["Set-Cookie"].endswith("; Secure")
