@@ -56,7 +56,7 @@ class Pages:
     ) -> Response:
         session = request.scope["session"]
         text = self._templates.get_template(name).render(
-            server=self._server, version=__version__, form_token=self._gate.form_token(session) if session else "",
+            server=self._server, version=__version__, form_token=self._gate.form_token(session),
             wants_login=self._gate.wants_login, path=request.url.path, **facts,
         )  # fmt: skip
         return HTMLResponse(text, status)

@@ -85,12 +85,15 @@ class Gate:
         return not self._token or session in self._sessions
 
     def form_token(self, session: str) -> str:
-        """Return what the forms of a session must carry."""
+        """Return what the forms of a session must carry; "" without a session that may see pages."""
+        if not session or not self.knows(session):
+            return ""
         return hmac.new(self._secret, session.encode(), "sha256").hexdigest()
 
     def form_fits(self, session: str, given: str) -> bool:
         """Return whether a form belongs to a session."""
-        return bool(session) and hmac.compare_digest(self.form_token(session).encode(), given.encode())
+        wanted = self.form_token(session)
+        return bool(wanted) and hmac.compare_digest(wanted.encode(), given.encode())
 
 
 class Guard:

@@ -212,7 +212,9 @@ def test_with_a_token_everything_needs_a_login(site: Site, tmp_path: Path) -> No
         old, visitor.cookie = visitor.cookie, "harmovid_session=" + "A" * 43
         assert visitor.ask("/")[0] == 303
         visitor.cookie = old
+        assert "dashboard.js" in visitor.ask("/")[1]
         visitor.ask("/logout", {"form_token": visitor.form_token("/")})
+        assert "dashboard.js" not in visitor.ask("/login")[1]
         assert visitor.ask("/")[0] == 303
 
 
