@@ -1,4 +1,4 @@
-"""Frames that an engine sees beside those asked for, so that a part of a shot fits the whole: handles, and named ones.
+"""Frames that an engine sees in addition to those of a job, so that a part of a shot fits the rest: handles and others.
 
 context = Context(handles=48, step=32)
 context.frames(FrameRange.parse("1101-1132"), there=plate.found())
@@ -15,12 +15,12 @@ from harmovid.frames import FrameRange
 
 @dataclass(frozen=True)
 class Context:
-    """What is asked for beside a job's frames.
+    """The settings for additional frames.
 
     Attributes:
-        handles: so many frames to either side of each frame, as far as they are there.
-        step: more before the first one, up to a whole number of so many frames from the start of the sequence
-            (`EngineInfo.handle_step`).
+        handles: number of frames on either side of each frame, where they exist.
+        step: additional frames before the first one, so that the start is a multiple of `step` frames after the start
+            of the sequence (`EngineInfo.handle_step`).
         named: further frames, as a range.
     """
 
@@ -29,14 +29,14 @@ class Context:
     named: Union[str, FrameRange, None] = None
 
     def frames(self, frames: FrameRange, there: FrameRange) -> FrameRange:
-        """Return the frames beside those of the job.
+        """Return the additional frames.
 
         Args:
-            frames: the job's.
-            there: those that have files.
+            frames: the job's frames.
+            there: the frames that have files.
 
         Raises:
-            InputError: handles below 0. PatternError: a range that cannot be read.
+            InputError: handles are below 0. PatternError: a range cannot be parsed.
         """
         if self.handles < 0:
             raise InputError(
@@ -56,7 +56,7 @@ class Context:
 
 
 def near(numbers: Iterable[int], frames: FrameRange, reach: int) -> Iterator[int]:
-    """Yield those of some numbers that are no further from the nearest frame than `reach`."""
+    """Yield the numbers within `reach` of the nearest frame."""
     for number in numbers:
         nearest = frames.nearest(number)
         if nearest is not None and abs(nearest - number) <= reach:

@@ -1,10 +1,10 @@
-"""What the owner of one key may have on a server at once: the words behind a key in the list of authorized keys.
+"""Limits of one key on a server: the words after a key in the list of authorized keys.
 
     anna rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7 jobs=4 frames=20000 bytes=50GiB priority=60
 
     KeyLimits.parse(["jobs=4", "bytes=50GiB"]).jobs        # 4
 
-What is not said here is the server's own setting (`user_jobs`, `user_frames`, `user_bytes`).
+Missing limits are those of the server's settings (`user_jobs`, `user_frames`, `user_bytes`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Dict, Optional, Sequence
 from harmovid.sizes import parse_bytes
 
 PRIORITY, PRIORITY_MOST = 50, 100
-"""Of a key that has none of its own, and the highest."""
+"""Priority of a key without one, and the highest priority."""
 
 FORMS = "jobs=N, frames=N, bytes=SIZE, priority=0..100"
 
 
 @dataclass(frozen=True)
 class KeyLimits:
-    """Limits of one key; None where the key has none of its own, 0 for no limit.
+    """Limits of one key; None if the key has none of its own, 0 for no limit.
 
     Attributes:
         jobs: jobs that wait or run.
-        frames: frames of those jobs that have not come back yet.
-        bytes: room that they may take in the server's spool.
-        priority: 0 to 100; a free place goes to the highest that waits.
+        frames: frames of those jobs without a delivered result.
+        bytes: space of these jobs in the server's spool.
+        priority: 0 to 100; a free slot goes to the highest that waits.
     """
 
     jobs: Optional[int] = None
@@ -38,7 +38,7 @@ class KeyLimits:
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> KeyLimits:
-        """Read `name=value` words; raise ValueError for one that is unknown, there twice, or no number."""
+        """Read `name=value` words; raise ValueError for one that is unknown, given twice, or not a number."""
         found: Dict[str, int] = {}
         for word in words:
             name, equals, text = word.partition("=")

@@ -1,10 +1,10 @@
-"""The list of authorized keys as a running server sees it: read again when its file changes.
+"""The list of authorized keys in a running server: reread when its file changes.
 
     keys = KeyList("/etc/harmovid/authorized_keys", log)
-    keys.read_if_changed()             # often: one stat
+    keys.read_if_changed()             # call often: costs one stat
     keys.listed[public].name
 
-The front lets clients in by it, main takes names and limits from it.
+The front admits clients by it; main uses its names and limits.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from harmovid.keys import AuthorizedKeys, ListedKey
 
 
 class KeyList:
-    """The keys of a file, by public key; a file that is not there lists nobody."""
+    """The keys of a file, by public key; a missing file lists nobody."""
 
     def __init__(self, path: str, log: logging.Logger) -> None:
         """Read the list.
 
         Args:
             path: the file.
-            log: of the process that uses the list.
+            log: the log of the process that uses the list.
 
         Raises:
             KeyFileError: the list cannot be read or has a malformed line.
@@ -37,9 +37,9 @@ class KeyList:
         self._read()
 
     def read_if_changed(self, force: bool = False) -> bool:
-        """Read the list again if the file is another one than last time; True if it was read.
+        """Reread the list if the file has changed; return True if it was read.
 
-        A list that cannot be read leaves the last good one in force: nobody is let in or shut out by a slip.
+        If the list cannot be read, the last good one stays in force, so that a typing error admits or excludes nobody.
         """
         if not force and self._stamp() == self._seen:
             return False

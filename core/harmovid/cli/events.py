@@ -1,13 +1,13 @@
-"""`--events`: what becomes of a job, told line by line as JSON on stdout, for machines that follow it.
+"""`--events`: the progress of a job as lines of JSON on stdout, for other programs.
 
     events = JobEvents(console, job="shot010")
     events.queued(job_files); events.frame(1001); events.ended(outcome)
 
-| event | says |
+| event | content |
 |---|---|
-| queued | job id, label, engine, frames to do, frames that were there, where results go |
+| queued | job id, label, engine, frames in all, existing results of an earlier run, the output |
 | frame | one frame is written, or has failed and why |
-| warning | a sentence that a person should read |
+| warning | a sentence for the user |
 | done | every frame is written or has failed: the object of `--json` |
 | failed | the job, or the command, ended before that: the same object, with `error` |
 
@@ -30,7 +30,7 @@ class JobEvents:
     """The events of one job. Its methods may be called from the job's thread."""
 
     def __init__(self, console: Console, **about: Any) -> None:
-        """Tell events on `console`; each carries `about`."""
+        """Print events on `console`; each contains the fields of `about`."""
         self._console = console
         self._about = about
         self._job: Optional[JobFiles] = None
@@ -41,12 +41,12 @@ class JobEvents:
         self._console.event(event, **self._about, **facts)
 
     def queued(self, job: JobFiles) -> None:
-        """The job is on its way to the server.
+        """Print "queued": the job is being sent to the server.
 
         Raises:
-            OutputError: its results cannot be written where they should, or are there already.
+            OutputError: its results cannot be written, or exist already.
         """
-        _ = job.sink  # settles the job's id, and what is there from an earlier run
+        _ = job.sink  # decides the job's id, and which results exist from an earlier run
         self._job, self._done = job, len(job.resumed)
         self._tell(
             QUEUED, job=job.spec.job_id, label=job.spec.label, engine=job.engine.name,
@@ -54,11 +54,11 @@ class JobEvents:
         )  # fmt: skip
 
     def warning(self, message: str) -> None:
-        """Something that a person should read."""
+        """Print a warning for the user."""
         self._tell(WARNING, message=message)
 
     def frame(self, frame: int) -> None:
-        """A result is on the disk."""
+        """Print that a result is written."""
         if self._job is None:
             return
         self._done += 1
@@ -68,13 +68,13 @@ class JobEvents:
         )  # fmt: skip
 
     def frame_failed(self, frame: int, error: HarmoVidError) -> None:
-        """A frame has no result."""
+        """Print that a frame has failed."""
         self._failed.add(frame)
         job = self._job.spec.job_id if self._job is not None else ""
         self._tell(FRAME, job=job, frame=frame, state="failed", error=error.to_wire())
 
     def ended(self, outcome: Outcome) -> None:
-        """The job is over, good or bad."""
+        """Print the last event: the job has ended, successfully or not."""
         for frame, error in sorted(outcome.failures.items()):
             if frame not in self._failed:
                 self.frame_failed(frame, error)

@@ -1,8 +1,7 @@
-"""`harmovid deflicker` and `harmonize`: from the command line to frames on disk; after `check`, only look.
+"""`harmovid deflicker` and `harmonize`: from the command line to frames on disk; with `check`, only checks.
 
 The command line is read in two stages: first which server to ask, then all of it, with the engine's inputs and
-options. What it says becomes the arguments of `JobFiles.prepare`; what comes of the job becomes text, JSON and an
-exit code.
+options. It becomes the arguments of `JobFiles.prepare`; the job's outcome becomes text, JSON and an exit code.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from harmovid.errors import HarmoVidError
 from harmovid.job_files import JobFiles
 from harmovid.settings import Settings, load_settings
 
-# How long the main thread waits at a time; Ctrl-C is taken between two waits.
+# How long the main thread waits at a time; Ctrl-C is handled between two waits.
 WAIT_S = 0.2
 
 
@@ -34,16 +33,16 @@ def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
     """Run or check one job command.
 
     Args:
-        words: the whole command line after the program's name.
+        words: the command line after the program's name.
         task: "deflicker" or "harmonize".
-        dry: it stands behind `check`.
-        console: where text goes.
+        dry: whether this is `check`.
+        console: for the output.
     """
     first = parser.early(words)
     choice = ask_engine(load_settings(first.server, first.key), task, first.engine)
     if choice.problem is not None and not (dry or first.help):
         raise choice.problem
-    # Where nobody describes the engine, the rest of a line can be checked all the same.
+    # Without a description of the engine the rest of the command line can still be checked.
     engine = choice.engine or (stand_in(task) if dry else None)
     grammar = parser.build(engine, _remark(choice))
     tolerant = choice.engine is None and not first.help
@@ -59,7 +58,7 @@ def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
 
 
 def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Console) -> int:
-    folder = getattr(args, "diagnostics", None)  # only deflicker has it
+    folder = getattr(args, "diagnostics", None)  # only deflicker has this flag
     if folder:
         diagnostics.prepare(folder)
     remarks = [*job.warnings, *ocio_remark(config, job.spec.colorspace)]
@@ -80,16 +79,16 @@ def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Con
 
 
 def run_job(job: JobFiles, config: Settings, console: Console, events: JobEvents) -> Outcome:
-    """Run the job to its end and return what became of it; a job that fails is an outcome, too.
+    """Run the job to its end and return the outcome, also if it fails.
 
     Args:
-        job: made ready to run.
-        config: which server.
-        console: where its progress is shown.
-        events: hears of each result.
+        job: the prepared job.
+        config: the settings, with the server.
+        console: shows the progress.
+        events: called for each result.
 
     Raises:
-        OutputError: the results are there already, or cannot be written.
+        OutputError: the results exist already, or cannot be written.
     """
     outcome = Outcome(total=len(job.frames), out=job.plan.out.text)
     view = progress.view(console, job.spec.label)
@@ -114,7 +113,7 @@ def run_job(job: JobFiles, config: Settings, console: Console, events: JobEvents
             outcome.error, outcome.seconds = error, time.monotonic() - begun_s
         else:
             outcome.job_id, outcome.resumed = result.job_id, result.resumed
-            # The start of a private server is no part of the pace that is told.
+            # The start of a private server does not count for the speed.
             outcome.failures, outcome.seconds = result.failed, result.elapsed_s
     return outcome
 
@@ -142,7 +141,7 @@ def _tell(
 
 
 def _remark(choice: Choice) -> str:
-    """Return the last words of the help: where the engine's options come from, or why there are none."""
+    """Return the end of the help text: where the engine's options come from, or why there are none."""
     if choice.engine is None:
         return f"The engine's options are not listed: {choice.problem}"
     others = f"; other engines: {', '.join(choice.others)} (--engine NAME --help)" if choice.others else ""

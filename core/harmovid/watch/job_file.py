@@ -1,4 +1,4 @@
-"""A job as a small text file, which is dropped into a watched folder.
+"""A job file: a small text file that is dropped into a watched folder.
 
     [job]
     task = deflicker
@@ -8,7 +8,7 @@
     [options]
     radius = 12
 
-`[job]` takes `task` or `engine`, the engine's inputs by name, and the other words of `KEYS`; `[options]` the engine's
+`[job]` has `task` or `engine`, the engine's inputs by name, and the other keys of `KEYS`; `[options]` the engine's
 options. Paths are relative to the job file. Without `out` the results of `shot010.job` go to the folder `shot010.out`.
 An input may be a film (`harmovid.watch.films`).
 """
@@ -46,19 +46,19 @@ KEYS = {
     "matrix": "bt709, bt601, bt2020: how a film's colours are coded, where it does not say or is wrong",
     "keep_frames": "yes: keep a film's decoded frames",
 }
-"""The words of `[job]` that are no inputs."""
+"""The keys of `[job]` that are not inputs."""
 SPACE_OF = "colorspace."
 MATRICES = {"": "", "bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
-"""The words for a film's matrix, and what ffmpeg calls them."""
+"""The names of a film's matrix, and those that ffmpeg uses."""
 
 
 @dataclass(frozen=True)
 class JobFile:
-    """What one job file says.
+    """The content of one job file.
 
     Attributes:
         path: the file.
-        digest: of its bytes: a changed file is a new job.
+        digest: of its bytes, since a changed file is a new job.
         engine: the name of an engine or of a task.
         words: `[job]` without `task` and `engine`, as text.
         options: `[options]`, as text.
@@ -75,11 +75,11 @@ class JobFile:
         """Read a job file.
 
         Raises:
-            InputError: it cannot be read, or names neither a task nor an engine, or both.
+            InputError: it cannot be read, or does not name exactly one of task and engine.
         """
         try:
             data = path.read_bytes()
-            # Paths are case-sensitive and may hold "%" and ":".
+            # Paths are case-sensitive and may contain "%" and ":".
             parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
             parser.optionxform = str  # type: ignore[assignment,method-assign]
             parser.read_string(data.decode("utf-8-sig"), source=path.name)
@@ -106,20 +106,20 @@ class JobFile:
 
     @property
     def out(self) -> str:
-        """Where the results go: as said, or the folder beside the job file."""
+        """The results' pattern or folder; default a folder beside the job file."""
         return self._at(self.words.get("out", "")) or str(self.path.with_suffix(OUT_SUFFIX))
 
     @property
     def film(self) -> str:
-        """The film of the results that is asked for, "" for none."""
+        """The film of the results to be written, "" for none."""
         return self._at(self.words.get("film", ""))
 
     @property
     def first(self) -> int:
-        """The number of a film's first frame.
+        """The frame number of a film's first frame.
 
         Raises:
-            InputError: it is no whole number.
+            InputError: it is not a whole number.
         """
         text = self.words.get("first", "1")
         try:
@@ -129,10 +129,10 @@ class JobFile:
 
     @property
     def matrix(self) -> str:
-        """By which matrix a film's colours are coded, as ffmpeg names it; "" as the film says.
+        """The colour matrix of films, by ffmpeg's name; "" for that stated by the film.
 
         Raises:
-            InputError: it is none that is known.
+            InputError: the name is unknown.
         """
         text = self.words.get("matrix", "")
         if text not in MATRICES:
@@ -141,7 +141,7 @@ class JobFile:
 
     @property
     def overwrite(self) -> bool:
-        """Whether results that are there already may be replaced."""
+        """Whether existing results may be replaced."""
         return self._yes("overwrite", default=False)
 
     @property
@@ -150,14 +150,14 @@ class JobFile:
         return self._yes("keep_frames", default=False)
 
     def space_of(self, layer: str) -> str:
-        """Return the colour space that is named for an input, "" where none is."""
+        """Return the colour space given for an input, or ""."""
         return self.words.get(SPACE_OF + layer, self.words.get("colorspace", ""))
 
     def inputs(self, engine: EngineInfo) -> Dict[str, str]:
-        """Return the engine's inputs as they are given, as seen from here: layer to pattern, file, folder or film.
+        """Return the engine's inputs joined to the folder of the job file: layer to pattern, file, folder or film.
 
         Raises:
-            InputError: a word under [job] that is not known.
+            InputError: an unknown key in [job].
         """
         layers = [layer.name for layer in engine.layers]
         known = {*KEYS, *layers, *(SPACE_OF + layer for layer in engine.layers_of(IMAGE))}
@@ -170,7 +170,7 @@ class JobFile:
         return {layer: self._at(self.words[layer]) for layer in layers if self.words.get(layer)}
 
     def fingerprint(self, engine: EngineInfo) -> int:
-        """Return a number that changes when the job's input files or its frames do; films are not looked at.
+        """Return a number that changes when the job's input files or its frames do; films are ignored.
 
         Raises:
             InputError, OutputError: see `harmovid.file_plan.FilePlan.make`.
@@ -192,11 +192,11 @@ class JobFile:
         Args:
             engine: the engine that `self.engine` names.
             roots: `client.roots`.
-            own: paths of results that an earlier run of this very job wrote: these may be replaced.
+            own: paths of results that an earlier run of this job wrote and that may be replaced.
             decoded: the patterns of inputs that are films.
 
         Raises:
-            InputError: a word that is not known, or has a value that cannot be used; see also `JobFiles.prepare`.
+            InputError: an unknown key, or an invalid value; see also `JobFiles.prepare`.
         """
         given = {**self.inputs(engine), **decoded}
         spaces = {layer: self.space_of(layer) for layer in engine.layers_of(IMAGE) if layer in given}
@@ -219,11 +219,11 @@ class JobFile:
         )
 
     def _folder_out(self) -> str:
-        """Return `out`; the folder beside the job file as a folder, whatever is in its name."""
+        """Return `out`; the default folder with a separator at its end, so that its name is never a pattern."""
         return self.out if self.words.get("out") else self.out + "/"
 
     def _at(self, text: str) -> str:
-        """Return a path of the file as seen from here; empty stays empty."""
+        """Return a path joined to the folder of the job file; empty stays empty."""
         if not text:
             return ""
         joined = str(self.path.parent / text)
@@ -231,7 +231,7 @@ class JobFile:
 
     def _options(self, engine: EngineInfo) -> Dict[str, Any]:
         known = {option.name: option for option in engine.options}
-        # What is not known is left as text: the engine's own check names it, and what there is.
+        # Unknown options stay text: the engine's check then names them and the valid ones.
         return {
             name: self._value(known[name], text) if name in known else text
             for name, text in self.options.items()
@@ -273,7 +273,7 @@ class JobFile:
 
 
 def _yes_or_no(text: str) -> bool:
-    """Return what a word of yes or no says; raise `ValueError` for any other."""
+    """Return the value of a yes or no word; raise `ValueError` for any other."""
     said = configparser.ConfigParser.BOOLEAN_STATES.get(text.strip().lower())
     if said is None:
         raise ValueError(text)

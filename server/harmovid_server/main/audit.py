@@ -1,9 +1,9 @@
-"""The audit log: who sent which job, and what became of it. One JSON line per event, only ever appended.
+"""The audit log: who submitted which job, and its outcome. One JSON line per event, append-only.
 
     audit = AuditLog(path)
     audit.write("submitted", user="anna", key="v[Oz}/ADo*", job=job_id, engine="deflicker", frames=100)
 
-The file is its owner's alone (0600). It is opened for each line, so that it can be rotated by renaming it.
+Only its owner can read the file (0600). It is opened for each line, so that it can be rotated by renaming.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ log = logging.getLogger("harmovid.main")
 
 
 class AuditLog:
-    """Appends to one file. A line that cannot be written is told in the server's log; jobs go on."""
+    """Appends to one file. If a line cannot be written, the server's log says so; jobs continue."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._torn = False
 
     def write(self, event: str, **facts: Any) -> bool:
-        """Append one line; facts that are None are left out. Returns whether it was written."""
+        """Append one line; values that are None are left out. Return whether it was written."""
         moment = datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="milliseconds")
         told = {name: value for name, value in facts.items() if value is not None}
         line = json.dumps({"time": moment, "event": event, **told}).encode() + b"\n"
-        # What a full disk cut off must not spoil the next line.
+        # A line truncated by a full disk must not damage the next one.
         line = b"\n" + line if self._torn else line
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                # One call, so that a line is there whole or not at all, whoever else appends.
+                # One call, so that lines of several writers never mix.
                 written = os.write(handle, line)
             finally:
                 os.close(handle)

@@ -1,8 +1,8 @@
-"""What moves between clients and the spool: which frames are requested, which results are sent, what expires.
+"""Transfers between clients and the spool: which frames to request, which results to send, what expires.
 
-Frames are requested round robin: user by user, and job by job within a user, as far as a job's window and the room in
-the spool allow. So a clip takes the disk of its window and not of its length, and a long clip does not keep others from
-starting. A job whose engine waits for a late reference frame has a window that reaches it.
+Frames are requested round robin: user by user, and job by job within a user, as far as a job's window and the space in
+the spool allow. So a clip needs disk space for its window, not for its length, and a long clip does not keep others
+from starting. A job whose engine waits for a late reference frame has a window up to that frame.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ log = logging.getLogger("harmovid.main")
 
 Item = TypeVar("Item")
 Need = Tuple[str, int, int]
-"""(layer, frame, largest file taken): one item of the link's `need`."""
+"""(layer, frame, limit of the file size): one item of the link's `need`."""
 
 REPORT_S = 0.1
 """STATE is sent at most this often per job (docs/wire.md, "STATE")."""
 
 RESULT = ""
-"""Stands for the result among the layers of a frame."""
+"""Key for the result among the layers of a frame."""
 
 ENDED_KEPT = 1000
-"""Jobs remembered after their end at most, the oldest forgotten first: what one JOBS message can list."""
+"""Limit of jobs kept after their end; the oldest are removed first. One JOBS message can list this many."""
 
 RETRY_AFTER_S = 30.0
 
@@ -47,7 +47,7 @@ def by_turns(queues: Iterable[Iterable[Item]]) -> List[Item]:
 
 
 class Prefetcher:
-    """Requests inputs, delivers results and reports progress. Keeps only whose turn it is."""
+    """Requests inputs, delivers results and reports progress. Its only state is whose turn it is."""
 
     def __init__(self, state: ServerState) -> None:
         self.state = state
@@ -55,7 +55,7 @@ class Prefetcher:
         self._share: Dict[str, int] = {}
 
     def order(self) -> List[Job]:
-        """Return the running jobs in this round's order: users by turns, a user's jobs by age."""
+        """Return the running jobs in the order of this round: users in turn, a user's jobs by age."""
         jobs: Dict[str, List[Job]] = defaultdict(list)
         for job in self.state.jobs.values():
             if job.record.state == RUNNING:
@@ -83,7 +83,7 @@ class Prefetcher:
                     self.state.fetch(job, *item)
 
     def _request_one(self, job: Job, needs: List[Need]) -> bool:
-        """Request one frame of a job; False where nothing can be requested now."""
+        """Request one frame of a job; return False if nothing can be requested now."""
         config = self.state.config
         number = job.next_to_ask(config.window_frames, config.result_frames)
         if number is None:
@@ -107,7 +107,7 @@ class Prefetcher:
     def _share_out(self, jobs: List[Job]) -> None:
         """Divide the spool equally among users with running jobs, and each part among that user's jobs.
 
-        So a later job finds room at once, and several half-filled windows cannot block each other.
+        So a later job finds space at once, and several half-filled windows cannot block each other.
         """
         of_user = Counter(job.record.user for job in jobs)
         total = self.state.spool.all_bytes()
@@ -118,9 +118,9 @@ class Prefetcher:
             self._share[user] = (min(share, most) if most else share) // count
 
     def _limits(self, job: Job, layers: List[str]) -> Dict[str, int] | None:
-        """Return the room to keep for each layer of the next frame and for its result, or None: no room.
+        """Return the room to keep for each layer of the next frame and for its result, or None if there is no space.
 
-        While no file of a layer has been seen, one frame is requested with a generous limit, to learn its size.
+        Until a file of each layer has arrived, one frame is requested with a generous limit, to learn the size.
         """
         unknown = [layer for layer in layers if not job.layer_bytes.get(layer)]
         if unknown and job.waits_for_first:
@@ -139,7 +139,7 @@ class Prefetcher:
         return limits
 
     def deliver_results(self) -> None:
-        """Hand the next results to the front, round robin over the jobs."""
+        """Give the next results to the front, round robin over the jobs."""
         jobs = [
             job
             for job in self.state.jobs.values()
@@ -172,7 +172,7 @@ class Prefetcher:
                 self.state.push_state(job)
 
     def expire(self) -> None:
-        """End jobs whose client stayed away, forget old ones, fail the youngest that found no room in time."""
+        """End jobs whose client stayed away, remove old ones, fail the youngest that found no space in time."""
         now, today, config = self.state.now(), time.time(), self.state.config
         for job in list(self.state.jobs.values()):
             if job.session is None and today - job.record.seen_s > config.detach_s:
@@ -182,14 +182,14 @@ class Prefetcher:
             if too_many or today - (ended.record.ended_s or 0.0) > config.keep_s:
                 self.state.forget(job_id)
         stuck = [job for job in self.state.jobs.values() if job.full_since_s is not None]
-        # While anybody's frames move, room may come free: waiting is then like standing in a queue.
+        # While any frames progress, space may become free, so waiting jobs just queue.
         moved = max((job.moved_s for job in self.state.jobs.values()), default=0.0)
         stuck = [job for job in stuck if now - max(job.full_since_s or 0.0, moved) > config.full_s]
         if stuck:
             self._fail_for_room(stuck)
 
     def _fail_for_room(self, stuck: List[Job]) -> None:
-        """Fail the youngest of the jobs that found no room; the others wait again and have its share."""
+        """Fail the youngest of the jobs that found no space; the others wait again and get its share."""
         youngest = max(stuck, key=lambda job: job.record.created_s)
         for job in stuck:
             job.full_since_s = self.state.now()
@@ -214,6 +214,6 @@ def disk_was_full(state: ServerState, job: Job) -> None:
 
 
 def _note_full(state: ServerState, job: Job) -> None:
-    """Note since when a job has found no room, and have that reported to its client."""
+    """Record since when a job has found no space, and report that to its client."""
     if job.full_since_s is None:
         job.full_since_s, job.dirty = state.now(), True
