@@ -1,6 +1,7 @@
 """What engines on a Ray cluster cost against engines in the server's own worker, and how throughput grows with actors.
 
-    python bench/cluster.py [--size 1080p] [--frames 48] [--rounds 3] [--actors 1 2 4 8] [--quick]
+    python bench/cluster.py [--engines null deflicker] [--size 1080p] [--frames 48] [--rounds 3] [--actors 1 2 4 8]
+    python bench/cluster.py --quick
 
 `--rounds 0` leaves the first part out, `--actors` without a number the second one.
 
@@ -21,8 +22,9 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 from harmovid import Client, JobFiles
 from support.frames import SIZES, write_sequence
@@ -40,6 +42,15 @@ WAIT_S = 0.25
 WAIT_FRAMES = 32
 
 
+@dataclass
+class Sample:
+    """Seconds of one job: by the clock, of processors in the server, of processors in Ray with its actors."""
+
+    wall_s: float
+    server_s: float
+    ray_s: float
+
+
 def server(folder: Path, environ: Dict[str, str], *flags: str) -> RunningServer:
     """Return a server that is not yet started."""
     from fakes.running import RunningServer
@@ -54,18 +65,28 @@ def on(cluster: Any, actors: int) -> Tuple[str, ...]:
     return (*address, "--ray-actors", str(actors), "--active-jobs", jobs)
 
 
-def once(running: RunningServer, engine: str, folder: Path, out: Path, count: int) -> Tuple[float, float]:
-    """Run one job; return its seconds by the clock, and of the server's processors (the actors' not counted)."""
+def once(running: RunningServer, engine: str, folder: Path, out: Path, count: int, ray: int) -> Sample:
+    """Run one job.
+
+    Args:
+        ray: the process that all of Ray's descend from.
+    """
     assert running.process is not None
     out.mkdir(exist_ok=True)
     os.sync()
-    pids = tree(running.process.pid)
-    cpu, wall = sum(map(process_cpu_s, pids)), time.perf_counter()
+
+    def cpu_s(pid: int) -> float:
+        return sum(map(process_cpu_s, tree(pid)))
+
+    server_s, ray_s, begun_s = cpu_s(running.process.pid), cpu_s(ray), time.perf_counter()
     run_job(running.endpoint, engine, folder, out, count)
-    return time.perf_counter() - wall, sum(map(process_cpu_s, pids)) - cpu
+    seconds = time.perf_counter() - begun_s
+    return Sample(seconds, cpu_s(running.process.pid) - server_s, cpu_s(ray) - ray_s)
 
 
-def compare(size: str, count: int, rounds: int, work: Path, environ: Dict[str, str]) -> List[Dict[str, Any]]:
+def compare(
+    engines: Sequence[str], size: str, count: int, rounds: int, work: Path, environ: Dict[str, str]
+) -> List[Dict[str, Any]]:
     """Run the same jobs through both backends; return a row per engine."""
     from fakes.ray_cluster import RayCluster
 
@@ -77,18 +98,19 @@ def compare(size: str, count: int, rounds: int, work: Path, environ: Dict[str, s
         server(work / "local", environ) as here,
         server(work / "ray", environ, *on(cluster, 1)) as there,
     ):
-        for engine in ENGINES:
-            best: Dict[str, Tuple[float, float]] = {}
-            for round_ in range(rounds + 1):
+        for engine in engines:
+            samples: Dict[str, List[Sample]] = {"local": [], "ray": []}
+            for _ in range(rounds + 1):
                 for name, running in (("local", here), ("ray", there)):
-                    found = once(running, engine, folder, work / f"out-{name}", count)
-                    # The first round loads engines and fills caches.
-                    if round_:
-                        best[name] = min(best.get(name, found), found)
+                    out = work / f"out-{name}"
+                    samples[name].append(once(running, engine, folder, out, count, cluster.pid))
             row: Dict[str, Any] = {"engine": engine, "size": size, "frames": count, "rounds": rounds}
-            for name, (wall, cpu) in best.items():
-                row |= {f"{name}_ms": 1e3 * wall / count, f"{name}_server_cpu_ms": 1e3 * cpu / count}
-            rows.append({**row, "ratio": row["ray_ms"] / row["local_ms"]})
+            for name, found in samples.items():
+                for kind in ("wall", "server", "ray"):
+                    # The first round loads engines and fills caches.
+                    best_s = min(getattr(sample, f"{kind}_s") for sample in found[1:])
+                    row[f"{name}_{kind}_ms"] = 1e3 * best_s / count
+            rows.append({**row, "ratio": row["ray_wall_ms"] / row["local_wall_ms"]})
     return rows
 
 
@@ -128,6 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES))
     parser.add_argument("--size", choices=list(SIZES), default="1080p")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
@@ -143,14 +166,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         environ = environment(work / "installed")
-        rows = compare(given.size, given.frames, given.rounds, work, environ) if given.rounds else []
-        print(f"{'engine':>10} {'size':>6} {'local':>8} {'ray':>8} {'ratio':>6}   server cpu: local, ray")
+        rows = (
+            compare(given.engines, given.size, given.frames, given.rounds, work, environ)
+            if given.rounds
+            else []
+        )
+        print(
+            f"{'engine':>10} {'size':>6} {'local':>8} {'ray':>8} {'ratio':>6}   cpu: local; ray's server, actors"
+        )
         for row in rows:
+            cpu = [row[name] for name in ("local_server_ms", "ray_server_ms", "ray_ray_ms")]
             print(
-                f"{row['engine']:>10} {row['size']:>6} {row['local_ms']:8.1f} {row['ray_ms']:8.1f} {row['ratio']:6.2f}"
-                f"   {row['local_server_cpu_ms']:.1f}, {row['ray_server_cpu_ms']:.1f}"
+                f"{row['engine']:>10} {row['size']:>6} {row['local_wall_ms']:8.1f} {row['ray_wall_ms']:8.1f} "
+                f"{row['ratio']:6.2f}   {cpu[0]:.1f}; {cpu[1]:.1f}, {cpu[2]:.1f}"
             )
-        print("ms per frame by the clock, best round", flush=True)
+        print("ms per frame, best round; ray's actors with all of Ray's own processes", flush=True)
         count = 4 if given.quick else WAIT_FRAMES
         scaled = [scale(actors, count, work, environ) for actors in given.actors]
     print(

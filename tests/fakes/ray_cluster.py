@@ -87,6 +87,11 @@ class RayCluster:
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """The process that all others descend from."""
+        return self._process.pid
+
     def add(self) -> None:
         """Add a node."""
         self.nodes.append(self._ask("add")["node"])
