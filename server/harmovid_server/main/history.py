@@ -44,6 +44,7 @@ class History:
         self._budget_bytes = budget_bytes
         self._bytes: Dict[str, int] = {}
         self._full = False
+        self._told = False
 
     def restore(self, jobs: Iterable[str]) -> None:
         """At start: measure what is there of these jobs, oldest first, and remove the rest."""
@@ -84,6 +85,7 @@ class History:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(folder / LINES, "ab") as stream:
                 stream.write(data)
+            self._told = False
         except OSError as error:
             self._tell(job, error)
 
@@ -131,7 +133,9 @@ class History:
         shutil.rmtree(job_folder(self.folder, job), ignore_errors=True)
 
     def _tell(self, job: str, error: OSError) -> None:
-        log.warning("no history of this job can be kept", extra=about(job=job, error=error.strerror))
+        if not self._told:
+            log.warning("no history can be kept for now", extra=about(job=job, error=error.strerror))
+        self._told = True
 
 
 def _encoded(line: Line) -> bytes:

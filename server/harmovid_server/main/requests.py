@@ -238,6 +238,10 @@ def _cancel(state: ServerState, requester: Requester, body: Body) -> Answer:
 
 def _frames(state: ServerState, requester: Requester, body: Body) -> Answer:
     _may_see(state, requester, body["job"])
+    owner = (state.jobs.get(body["job"]) or state.ended[body["job"]]).record.user
+    if owner != requester.user and not body.get("at"):
+        named = state.users.name(owner) or None
+        state.audit("looked at by an administrator", requester.user, job=body["job"], owner=named)
     frames, at = state.history.read(body["job"], body.get("at", 0))
     return "FRAME_LIST", {"job": body["job"], "at": at, "frames": frames}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,16 @@ def test_an_administrator_sees_all_and_cancels(rig: DispatcherRig, keys: dict[st
     assert rig.request(keys["td"], "CANCEL", {"job": jobs["ben"]})[1]["state"] == "CANCELLED"
     (job,) = rig.request(keys["ben"], "STATUS", {})[1]["jobs"]
     assert job["state"] == "CANCELLED"
+    noted = [json.loads(line) for line in rig.config.audit_file.read_text().splitlines()]
+    by_td = [
+        (line["event"], line["job"], line["owner"])
+        for line in noted
+        if line.get("user") == "td" and "job" in line
+    ]
+    assert by_td == [
+        ("looked at by an administrator", jobs["ben"], "ben"),
+        ("cancelled by an administrator", jobs["ben"], "ben"),
+    ]
 
 
 def test_a_mark_that_is_taken_away_counts_at_once(rig: DispatcherRig, keys: dict[str, str]) -> None:
