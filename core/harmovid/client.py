@@ -1,12 +1,12 @@
 """The client: ask a server for its engines and jobs, and run jobs.
 
-    with connect(load_settings()) as client:            # the server of the settings, or a private one
+    with connect(load_settings()) as client:            # the server in the settings, or a private one
         engine = client.engine("harmonize")
         handle = client.start(JobFiles.prepare(engine, inputs, out), on_done=...)
 
-Importable in hosts (Python 3.9, no numpy). A client may be used from several threads: every question and every job
-has a connection of its own. `start` runs a job in a thread and returns a handle; `run` blocks, and takes sources and
-sinks of any kind.
+Importable in hosts (Python 3.9, no numpy). A client may be used from several threads: every request and every job
+has its own connection. `start` runs a job in a thread and returns a handle; `run` blocks, and takes any source and
+sink.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job as the server lists it.
+    """A job in the server's list.
 
     `age_s` is the time since it was submitted, `user` the name of its owner's key in the server's list.
     """
@@ -51,12 +51,12 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class FrameStatus:
-    """What the server remembers of a frame.
+    """The server's record of a frame.
 
     Attributes:
         state: "computed" or "failed".
-        report, error: what was said of it, as the wire has them; empty where nothing was.
-        previews: `Client.preview` has pictures of it.
+        report, error: as in the wire protocol; empty if there is none.
+        previews: whether `Client.preview` has pictures of it.
     """
 
     frame: int
@@ -68,7 +68,7 @@ class FrameStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """An engine process: what it offers, how many jobs it runs, and the ids of those that we may see."""
+    """An engine process: its engines, the number of jobs that it runs, and the ids of those that this user may see."""
 
     name: str
     engines: Tuple[str, ...]
@@ -77,47 +77,47 @@ class WorkerStatus:
 
 
 class Startable(Protocol):
-    """What `Client.start` takes: `JobFiles`, or a `Job` with a source and a sink of your own."""
+    """The argument of `Client.start`: `JobFiles`, or a `Job` with your own source and sink."""
 
     @property
     def sink(self) -> Sink:
-        """Where results go; asked for before `spec`."""
+        """The sink of results; read before `spec`."""
 
     @property
     def source(self) -> Source:
-        """Where inputs come from."""
+        """The source of inputs."""
 
     @property
     def spec(self) -> JobSpec:
-        """What the server is told."""
+        """The specification sent to the server."""
 
     def close(self, state: str = "") -> None:
-        """The job is over: let go of what it holds."""
+        """Release resources at the end of the job."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job with a source and a sink of your own; see `harmovid.storage.files` for what they have to do."""
+    """A job with your own source and sink; `harmovid.storage.files` defines their methods."""
 
     spec: JobSpec
     source: Source
     sink: Sink
 
     def close(self, state: str = "") -> None:
-        """Do nothing: source and sink are their owner's."""
+        """Do nothing: source and sink belong to the caller."""
 
 
 def connect(settings: Optional[Settings] = None) -> Client:
     """Return a client of the server in the settings, or of a private server on this machine.
 
-    Nothing is connected or started before the first question. A private server is started by the first question or job
+    Nothing is connected or started before the first request. A private server is started by the first request or job
     and stopped by `Client.close`.
 
     Args:
-        settings: by default those of the user (`load_settings()`).
+        settings: default the user's settings (`load_settings()`).
 
     Raises:
-        InputError: the address cannot be read. KeyFileError: the key cannot be.
+        InputError: the address cannot be parsed. KeyFileError: the key cannot be read.
     """
     settings = load_settings() if settings is None else settings
     if not settings.server:
@@ -127,7 +127,7 @@ def connect(settings: Optional[Settings] = None) -> Client:
 
 
 class Client:
-    """A server, as seen from here. Holds no connection between calls.
+    """A client of one server. Keeps no connection between calls.
 
     Attributes:
         roots: local folders that the server reads itself, for `JobFiles.prepare`; empty with a private server.
@@ -144,19 +144,19 @@ class Client:
         roots: Roots = (),
         clock: Clock = time.monotonic,
     ) -> None:
-        """Remember where the server is.
+        """Store the server's address; connect to nothing.
 
         Args:
             address: "tcp://host:port", "host:port" or "host"; "" with a private server.
-            keys: our key pair with the server's public key in it; None for a server without keys.
-            timeout_s: how long a connect and each answer may take.
-            patience_s: how long a running job tries to find a lost server again.
-            private: a server that is started at the first need and stopped by `close`.
+            keys: the client's key pair with the server's public key; None for a server without keys.
+            timeout_s: time limit for connecting and for each answer.
+            patience_s: how long a running job tries to reconnect to a lost server.
+            private: a server that is started when it is needed and stopped by `close`.
             roots: local folders that the server mounts under a root name, the longest first.
-            clock: tells the time in seconds by which silence and patience are judged.
+            clock: the clock for these time limits.
 
         Raises:
-            InputError: the address cannot be read.
+            InputError: the address cannot be parsed.
         """
         if private is None:
             parse_address(address)
@@ -175,9 +175,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Cancel the jobs that `start` began, wait until their threads are over, and stop a private server.
+        """Cancel the jobs that `start` began, wait for the end of their threads, and stop a private server.
 
-        May be called again, and from a job's callback; that job's own thread is then not waited for.
+        May be called again, and from a job's callback; then that job's own thread is not waited for.
         """
         self._closed = True
         handles = list(self._handles)
@@ -210,10 +210,10 @@ class Client:
             raise ProtocolError(f"the server describes an engine wrongly: {error!r}.") from error
 
     def status(self, job_id: Optional[str] = None) -> List[JobStatus]:
-        """Return one job or all of this user's jobs, the newest first; of all users with an administrator's key.
+        """Return one job or all of this user's jobs, the newest first; with an administrator's key those of all users.
 
         Raises:
-            JobUnknown: no such job, or not ours. WireError: see `engines`.
+            JobUnknown: no such job of this user. WireError: see `engines`.
         """
         rows = self._ask("STATUS", {"job": job_id} if job_id else {})["jobs"]
         return [
@@ -225,15 +225,15 @@ class Client:
         ]  # fmt: skip
 
     def frames(self, job_id: str, at: int = 0) -> Tuple[List[FrameStatus], int]:
-        """Return what the server remembers of a job's frames, and where to go on asking for what is new.
+        """Return the server's records of a job's frames, and the position for the next call.
 
-        A later entry of a frame replaces an earlier one.
+        A later record of a frame replaces an earlier one.
 
         Args:
-            at: 0, or what an earlier call returned.
+            at: 0, or the position returned by an earlier call.
 
         Raises:
-            JobUnknown: no such job, or not ours. ProtocolError: the server is older than this question.
+            JobUnknown: no such job of this user. ProtocolError: the server is older than this request.
             WireError: see `engines`.
         """
         found: List[FrameStatus] = []
@@ -245,7 +245,7 @@ class Client:
             at = answer["at"]
 
     def preview(self, job_id: str, frame: int, side: str) -> Optional[bytes]:
-        """Return a small JPEG of a frame, "before" or "after"; None where the server keeps none.
+        """Return a small JPEG of a frame, "before" or "after"; None if the server keeps none.
 
         Raises:
             JobUnknown, ProtocolError, WireError: see `frames`.
@@ -276,10 +276,10 @@ class Client:
             raise ProtocolError(f"the server describes a worker wrongly: {error!r}.") from error
 
     def cancel(self, job_id: str) -> Progress:
-        """Cancel a job; return what it came to. A job that is over stays as it is.
+        """Cancel a job and return its state. A job that has ended stays unchanged.
 
         Raises:
-            JobUnknown: no such job, or not ours. WireError: see `engines`.
+            JobUnknown: no such job of this user. WireError: see `engines`.
         """
         return wire.progress_from(self._ask("CANCEL", {"job": job_id}))
 
@@ -305,22 +305,22 @@ class Client:
         on_failed: Optional[OnFailed] = None,
         cancel_event: Optional[threading.Event] = None,
     ) -> JobResult:
-        """Run a job and return when every frame is in the sink or failed.
+        """Run a job and return when every frame is in the sink or has failed.
 
-        A lost connection or a restarted server is found again for `patience_s`, and the job goes on where it
-        was. Single frames that fail are in `JobResult.failed`; they do not end the job.
+        After a lost connection or a restart of the server the client reconnects for up to `patience_s`, and the job
+        continues. Single frames that fail are in `JobResult.failed`; they do not end the job.
 
         Args:
             spec: the job; submitting the same `job_id` again continues that job.
             source: the inputs.
-            sink: takes the results.
+            sink: stores the results.
             on_progress: called with the counts, several times a second, in this thread; must be quick.
             on_result: called with frame and report when a result is in the sink, in this thread.
             on_failed: called with frame and error when a frame has failed, in this thread.
             cancel_event: set it to cancel the job.
 
         Raises:
-            JobError: rejected, failed, cancelled. WireError: the server cannot be reached (any more).
+            JobError: the job was rejected, failed or cancelled. WireError: the server cannot be reached (any more).
             OutputError: the sink cannot write; the job stays on the server and can be resumed.
         """
         return Runner(
@@ -343,17 +343,18 @@ class Client:
         on_failed: Optional[OnFailed] = None,
         on_done: Optional[Callable[[JobHandle], None]] = None,
     ) -> JobHandle:
-        """Run a job in a thread of its own and return its handle at once.
+        """Run a job in its own thread and return its handle at once.
 
         Args:
             job: from `JobFiles.prepare`; or a `Job`.
             on_progress: called with the counts, several times a second; must be quick.
-            on_result: called with frame and report when a result is on the disk.
-            on_failed: called with frame and error when a frame has failed; its neighbours go on.
-            on_done: called with the handle at the end, whatever the end is. All four are called in the job's thread.
+            on_result: called with frame and report when a result is stored.
+            on_failed: called with frame and error when a frame has failed; the others go on.
+            on_done: called with the handle when the job has ended, in whatever way. All four are called in the job's
+                thread.
 
         Raises:
-            OutputError: the results cannot be written where they should, or are there already.
+            OutputError: the results cannot be written, or exist already.
             InputError: this client is closed.
         """
         if self._closed:
@@ -380,7 +381,7 @@ class Client:
         return handle
 
     def _endpoint(self) -> ServerEndpoint:
-        """Return where the server is; a private one is started when it does not run.
+        """Return the server's address; start a private server if it does not run.
 
         Raises:
             InputError: this client is closed, or no server can be started here. Unreachable: it did not start.
@@ -404,13 +405,13 @@ class Client:
             try:
                 return connection.request(kind, body, self._server.timeout_s).body
             except Unreachable:
-                pass  # welcomed, then silence: a busy machine, mostly, and every question may be asked again
+                pass  # WELCOME and then silence: usually a busy machine; every request may be repeated
         with self._connection() as connection:
             return connection.request(kind, body, self._server.timeout_s).body
 
 
 def _frame_status(row: Mapping[str, Any]) -> FrameStatus:
-    """Return a row of FRAME_LIST; a report or error of another kind than a map is left out."""
+    """Return a row of FRAME_LIST; a report or error that is not a map is left out."""
     report, error = row.get("report"), row.get("error")
     try:
         return FrameStatus(

@@ -1,7 +1,7 @@
-"""What a job is: the engine's own description, the specification of one job, its states and its progress.
+"""Descriptions of engines, specifications of jobs, their states and progress.
 
-These dataclasses are shared by hosts, client and server. They hold plain values only, so that they travel over
-the wire as msgpack maps (`to_dict` / `from_dict`); nothing here touches sockets or pixels.
+These dataclasses are shared by hosts, client and server. They hold plain values only, so that they can be sent as
+msgpack maps (`to_dict` / `from_dict`); nothing here uses sockets or pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harmovid.frames import MAX_NUMBER, MIN_NUMBER
 
 OptionValue = Union[float, int, bool, str]
 
-# Job states, in the order a job meets them (docs/wire.md, "States").
+# Job states, in the usual order (docs/wire.md, "States").
 QUEUED, RUNNING, DONE, FAILED, CANCELLED, EXPIRED = (
     "QUEUED", "RUNNING", "DONE", "FAILED", "CANCELLED", "EXPIRED",
 )  # fmt: skip
@@ -28,37 +28,37 @@ OUTPUT_MODES = ("fg", "comp")
 
 # Kinds of layers.
 IMAGE, MATTE, PANORAMA, VECTORS = "image", "matte", "panorama", "vectors"
-# Names of layers that make a composite: what lies under the result, and where the foreground is.
+# Names of the layers that a composite needs: the background, and the foreground's matte.
 BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
 
 
 def new_job_id() -> str:
-    """Return a fresh random job id, 32 hex digits."""
+    """Return a new random job id, 32 hex digits."""
     return secrets.token_hex(16)
 
 
 def _title(name: str) -> str:
-    """Return the label of what has none of its own: "protect_skin" becomes "Protect skin"."""
+    """Return a label made from a name: "protect_skin" becomes "Protect skin"."""
     return name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
 class Option:
-    """One engine option, described well enough to build a knob, a flag, a dialog or a page from it.
+    """One engine option, with all facts that are needed for a knob, a flag, a dialog or a page.
 
     Attributes:
-        name: what travels to the server; unique within the engine.
-        kind: "float", "int", "bool", "choice", "str", or "frame": the number of a frame, or None for no frame. Frame
-            numbers may be negative. A frame option that is None is not sent.
-        default: of that kind.
+        name: its name in `JobSpec.options`; unique within the engine.
+        kind: "float", "int", "bool", "choice", "str", or "frame": a frame number, which may be negative, or None for no
+            frame. A frame option that is None is not sent.
+        default: the default value.
         help: one sentence: what it does.
-        label: what a user interface shows; made from the name where it is empty.
-        group: the heading it stands under, "" for none. Options of one group follow each other.
+        label: shown in a user interface; made from the name if empty.
+        group: its heading, "" for none. Options of one group are consecutive.
         unit: shown beside the number ("stops", "frames"), "" for none.
         minimum, maximum: bounds of a number, inclusive; None for none.
         choices: the values of a choice.
-        pattern: regular expression that a text fits as a whole, "" for any text.
-        advanced: hidden at first; few users need it.
+        pattern: regular expression that must match the whole text, "" for any text.
+        advanced: whether a panel hides it at first, because few users need it.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Option:
         """Return `value` as this option's type.
 
         Raises:
-            OptionError: it does not fit; the message names the range or the choices.
+            OptionError: it is invalid; the message names the range or the choices.
         """
         if self.kind == "frame":
             return self._frame(value)
@@ -127,13 +127,12 @@ class LayerInfo:
     """One input of an engine.
 
     Attributes:
-        name: what travels to the server: "plate", "mask", "measure_mask", "fg", "bg", "matte", or an engine's own.
+        name: its name in `JobSpec.layers`: "plate", "mask", "measure_mask", "fg", "bg", "matte", or an engine's own.
         required: whether a job needs it.
-        help: one sentence: what belongs there.
-        kind: "image", colour that has a colour space; "matte", one channel from 0 to 1; "panorama", light all around a
-            place, latitude-longitude, an image in a format of its own; or "vectors", three numbers per pixel that are
-            no colour, such as normals.
-        label: what a user interface shows; made from the name where it is empty.
+        help: one sentence: what to connect.
+        kind: "image", with a colour space; "matte", one channel from 0 to 1; "panorama", a latitude-longitude image,
+            whose format may differ; or "vectors", three numbers per pixel that are not colour, such as normals.
+        label: shown in a user interface; made from the name if empty.
     """
 
     name: str
@@ -159,25 +158,25 @@ class Preset:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What a server says of one engine. Hosts build their knobs, the command line its flags from it.
+    """The description of an engine. Hosts build knobs from it, the command line its flags.
 
     Attributes:
         name, version: of the engine; both are written into its results.
         task: "deflicker", "harmonize" or "any".
         summary: one sentence: what it does.
-        target: the input layer whose pixels are relit and returned.
+        target: the input layer whose pixels are changed and returned.
         layers: its inputs, the target first.
-        options: what can be set, in the order in which a user interface shows it.
-        default: it is used for its task when the user names none.
-        lookahead_frames: how many frames it may need beyond the one it answers (bounds the spool of a job).
-        handle_frames: how many frames to either side of a part of a shot it has to see for the part to fit the whole;
-            0 where it has no use for any. Servers that cannot show an engine more than the job's frames leave it out.
-        handle_step: handles that begin a whole number of so many frames after the start of the shot fit best.
+        options: its options, in the order for a user interface.
+        default: whether it is used for its task when the user names no engine.
+        lookahead_frames: how many frames it may need beyond the one it answers (limits the spool of a job).
+        handle_frames: how many frames on either side it has to see for a part of a shot to fit the rest; 0 if it needs
+            none. Absent from servers that cannot show an engine more than the job's frames.
+        handle_step: handles fit best if they begin at a multiple of this number of frames after the start of the shot.
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
         presets: named sets of option values.
-        runtime: what computes it, once the server has loaded it: "runtime", "provider", "device", "precision", and
-            "reason" why not a faster one; empty before that.
+        runtime: what it really runs on, once the server has loaded it: "runtime", "provider", "device", "precision",
+            and "reason", why a faster one is not used; empty before that.
     """
 
     name: str
@@ -197,10 +196,10 @@ class EngineInfo:
     runtime: Dict[str, str] = field(default_factory=dict)
 
     def lookahead(self, options: Mapping[str, Any], numbers: Sequence[int]) -> int:
-        """Return how many frames a job needs beyond the one that is answered: enough to reach a frame waited for.
+        """Return how many frames a job needs beyond the one that is answered, at least up to a frame that it waits for.
 
         Args:
-            options: the job's.
+            options: the job's options.
             numbers: its frames, in order.
         """
         frame = options.get(self.waits_for)
@@ -216,10 +215,10 @@ class EngineInfo:
         return 0 if any(options.get(name) is not None for name in named) else self.handle_frames
 
     def check_options(self, options: Mapping[str, Any]) -> Dict[str, OptionValue]:
-        """Return all options, checked and completed with defaults. A frame option without a frame is left out.
+        """Return all options, checked and completed with defaults. A frame option without a value is left out.
 
         Raises:
-            OptionError: an option that the engine does not have, or a value that does not fit.
+            OptionError: the engine does not have an option, or a value is invalid.
         """
         known = {option.name: option for option in self.options}
         for name in options:
@@ -237,7 +236,7 @@ class EngineInfo:
 
     @property
     def composites(self) -> bool:
-        """Whether the result can be asked for over the background: the engine has a background and a matte."""
+        """Whether the result can be composited: the engine has a background and a matte layer."""
         return {BACKGROUND, FOREGROUND_MATTE} <= {layer.name for layer in self.layers}
 
     def preset(self, name: str) -> Preset:
@@ -253,10 +252,10 @@ class EngineInfo:
         raise OptionError(f"engine {self.name} has no preset {name!r}.", fix=f"It has {known}.")
 
     def check_frames(self, options: Mapping[str, Any], frames: Sequence[int]) -> None:
-        """Raise `OptionError` where the frame that is waited for will never come.
+        """Raise `OptionError` if a frame that the engine waits for is not among the job's frames.
 
         Args:
-            options: the job's, checked.
+            options: the job's options, checked.
             frames: the job's frame numbers, in order.
         """
         value = options.get(self.waits_for)
@@ -267,7 +266,7 @@ class EngineInfo:
             )
 
     def check_layers(self, layers: Tuple[str, ...]) -> None:
-        """Raise `InputError` if a required input is missing or one is given that the engine does not take."""
+        """Raise `InputError` if a required input is missing or an unknown one is given."""
         known = {layer.name: layer for layer in self.layers}
         for layer in self.layers:
             if layer.required and layer.name not in layers:
@@ -279,12 +278,12 @@ class EngineInfo:
                 )
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return plain maps and lists, as they travel in ENGINE_LIST."""
+        """Return plain maps and lists, as sent in ENGINE_LIST."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EngineInfo:
-        """Rebuild from `to_dict`'s map; unknown keys are ignored, so that newer servers can say more."""
+        """Return the description in a map of `to_dict`; unknown keys, as of newer servers, are ignored."""
         plain = _known(cls, data)
         plain["layers"] = tuple(LayerInfo(**_known(LayerInfo, layer)) for layer in data.get("layers", ()))
         plain["options"] = tuple(_option(option) for option in data.get("options", ()))
@@ -304,10 +303,10 @@ def _known(cls: Any, data: Mapping[str, Any]) -> Dict[str, Any]:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What comes back, whatever the engine.
+    """The form of the results, for any engine.
 
-    `mode`: "fg" returns the relit target with its own alpha and AOVs, "comp" returns it over the background.
-    `strength` scales the lighting field (0 gives the input back bit-identical, 1 the engine's full answer).
+    `mode`: "fg" returns the changed target with its own alpha and AOVs, "comp" returns it over the background.
+    `strength` scales the lighting field (0 returns the input bit-identical, 1 applies the engine's full answer).
     `field_layers` adds the field as EXR channels `harmovid.R/G/B` in stops (float32).
     `premultiplied` says whether the target's colours are multiplied by its alpha or matte.
     """
@@ -326,17 +325,16 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One job: an engine, a frame range, named inputs, options, and what should come back.
+    """One job: an engine, a frame range, named inputs, options, and the form of the results.
 
-    `job_id` is made by the client (32 hex digits) and is the idempotency key: submitting it again is the same
-    job. `frames` is the range in text form ("1001-1100x2,1150", see `harmovid.frames`). `context` is the same
-    of frames that the engine sees as well, though no result of them is wanted ("" for none); those of `frames`
-    do not count in it. `layers` names the inputs that will be sent. `colorspace` maps a layer to an OpenColorIO
-    colour space name; a layer without one is scene-linear with the primaries that its file states. `shared`
-    maps a layer to "root:relative/pattern.####.exr" on storage that the server mounts itself, in place of sent
-    bytes. `exr_layers` maps an image input to the layer, part or view of its files that is the picture,
-    `matte_channels` a matte input to its channel; inputs that are not named there follow the rules of
-    `harmovid.pixels.inputs`.
+    `job_id` is made by the client (32 hex digits) and is the idempotency key: submitting it again means the same
+    job. `frames` is the range in text form ("1001-1100x2,1150", see `harmovid.frames`). `context` is a range of
+    further frames that the engine sees but that get no result ("" for none); frames of `frames` in it are
+    ignored. `layers` names the inputs that will be sent. `colorspace` maps a layer to an OpenColorIO colour space
+    name; a layer without one is scene-linear with the primaries that its file states. `shared` maps a layer to
+    "root:relative/pattern.####.exr" on storage that the server mounts too, instead of sending files. `exr_layers`
+    maps an image input to the layer, part or view of its files that is the picture, `matte_channels` a matte input
+    to its channel; other inputs follow the rules of `harmovid.pixels.inputs`.
     """
 
     job_id: str
@@ -353,13 +351,13 @@ class JobSpec:
     context: str = ""
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return plain maps and lists, as they travel in SUBMIT; choices that nobody made are left out."""
+        """Return plain maps and lists, as sent in SUBMIT; values that were not set are left out."""
         data = asdict(self)
         return {k: v for k, v in data.items() if v or k not in ("exr_layers", "matte_channels", "context")}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:
-        """Rebuild from `to_dict`'s map. The wire's schema check has already fixed every type."""
+        """Return the specification in a map of `to_dict`, whose types have been checked already."""
         plain = _known(cls, data)
         plain["layers"] = tuple(data["layers"])
         plain["output"] = OutputSpec(**_known(OutputSpec, data.get("output", {})))
@@ -368,7 +366,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Progress:
-    """A job as its owner sees it. Counts are frames; `failed` frames got a frame error and no result."""
+    """A job's state for its owner. Counts are frames; `failed` frames have an error and no result."""
 
     job_id: str
     state: str

@@ -1,11 +1,11 @@
-"""A job on files, made ready to run: what goes in, what comes out, and everything about it checked.
+"""A prepared job on files: its inputs, its output, and its options, all checked.
 
     job = JobFiles.prepare(client.engine("harmonize"), {"fg": "fg.####.exr", "bg": "bg/"}, out="out/fg.####.exr",
                            frames="1001-1100", options={"exposure": 0.5}, output="comp")
     for warning in job.warnings: print(warning)
     handle = client.start(job)
 
-The same arguments on the same files are the same job: run again after it was interrupted, it goes on where it stopped.
+The same arguments on the same files mean the same job: run again after an interruption, it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from harmovid.transport.wire import LABEL_BYTES, clip_text
 
 
 class JobFiles:
-    """A prepared job; see `prepare`. It runs once: prepare it again to run it again.
+    """A prepared job; see `prepare`. It can run once; to run it again, prepare it again.
 
     Attributes:
         engine: the engine's description.
         plan: inputs, results and frames as patterns and ranges.
-        source: where the inputs are read.
-        warnings: sentences that a user should see before the start: frames without a file, results that will go.
-            Once `sink` has been used also which results are made again.
+        source: reads the inputs.
+        warnings: sentences for the user before the start: frames without a file, results that will be replaced. After
+            the first use of `sink` also which results are made again.
     """
 
     def __init__(
@@ -80,32 +80,32 @@ class JobFiles:
         handles: Optional[int] = None,
         context: Frames = None,
     ) -> JobFiles:
-        """Check everything about a job that can be checked here, and return it ready to start. Writes nothing.
+        """Check everything about a job that can be checked without a server, and return it. Writes nothing.
 
         Args:
             engine: from `Client.engine`.
             inputs: layer to a pattern ("fg.####.exr", "fg.%04d.exr"), one file for all frames, or a folder.
             out: the results' pattern, or a folder.
             frames: "1001-1100x2,1150", or None for all frames of the first image that is a sequence.
-            options: engine options by name; those left out have the engine's defaults.
-            output: "fg" for the relit layer, "comp" for that over the background.
-            strength: share of the change that is applied, 0 to 2.
+            options: engine options by name; others have the engine's defaults.
+            output: "fg" for the changed layer, "comp" for that layer over the background.
+            strength: how much of the change is applied, 0 to 2.
             field: add the lighting field as channels `harmovid.R/G/B`, in stops.
-            colorspace: OpenColorIO name of all images, or layer to name; without one files say it themselves.
+            colorspace: OpenColorIO name of all images, or layer to name; default as stated in the files.
             premultiplied: whether colours are multiplied by alpha.
-            overwrite: replace results that are there already and are not this job's own.
-            label: the job's name in lists; by default the engine's and the results' names.
+            overwrite: replace existing files that do not belong to this job.
+            label: the job's name in lists; default from the engine's and the results' names.
             roots: `client.roots`: local folders that the server reads itself.
-            exr_layers: the layer, part or view that is the picture, of all images or by layer; by default the beauty.
-            matte_channels: the channel that is the matte, of all mattes or by layer; by default by name and content.
-            own: absolute paths of results of an earlier run of the caller's: these may be replaced.
-            handles: so many frames to either side are seen by the engine as well, as far as they are there, so that a
-                part of a shot fits the whole; no results are made of them. None: as many as the engine asks for.
-            context: further such frames, as a range.
+            exr_layers: the layer, part or view that is the picture, of all images or by layer; default the beauty.
+            matte_channels: the channel that is the matte, of all mattes or by layer; default by name and content.
+            own: absolute paths of results of an earlier run of the caller; these may be replaced.
+            handles: number of frames on either side that the engine also sees, where they exist, so that a part of a
+                shot fits the rest; they get no results. None: as many as the engine asks for.
+            context: a range of further such frames.
 
         Raises:
-            InputError: an input, range or pattern that cannot be used (`PatternError`), or an option (`OptionError`).
-            OutputError: a result would replace an input, or one that is there already.
+            InputError: an input, range or pattern (`PatternError`) or an option (`OptionError`) cannot be used.
+            OutputError: a result would replace an input or an existing file.
         """
         wanted = engine.handles_for(options or {}) if handles is None else handles
         plan = FilePlan.make(
@@ -157,25 +157,25 @@ class JobFiles:
 
     @property
     def spec(self) -> JobSpec:
-        """What the server is told. Its `job_id` is settled once `sink` has been used."""
+        """The specification sent to the server. Its `job_id` is final after the first use of `sink`."""
         return self._spec
 
     @property
     def journal_path(self) -> str:
-        """The path of the journal that lies beside the results while the job runs."""
+        """The path of the journal, which is kept beside the results while the job runs."""
         return journal_path(self.plan.out.folder, self._digest)
 
     def _strangers(self, frames: FrameRange) -> FrameRange:
-        """Return the frames whose results there are not the caller's own."""
+        """Return the frames whose existing results do not belong to the caller."""
         own = self._own
         return FrameRange(n for n in frames if os.path.abspath(self.plan.out.path(n)) not in own)
 
     @property
     def sink(self) -> DirectorySink:
-        """Where the results are written; the first use makes the folder and locks its journal for this job.
+        """Writes the results; the first use creates the folder and locks the job's journal.
 
         Raises:
-            OutputError: results of other jobs are in the way, another run of the same job is at work, or the folder
+            OutputError: results of other jobs are in the way, another run of the same job is active, or the folder
                 cannot be written.
         """
         if self._sink is None:
@@ -192,16 +192,16 @@ class JobFiles:
         return self._sink
 
     def close(self, state: str = "") -> None:
-        """Let go of the journal of a job that is not run, or not any more; may be called again.
+        """Close the journal of a job that does not run, or not any more; may be called again.
 
         Args:
-            state: the job's state when it ended; a journal of a job that ended without results is removed.
+            state: the job's final state; the journal of a job that ended without results is removed.
         """
         if self._journal is not None:
             self._journal.finish(state)
 
     def _warn(self) -> List[str]:
-        """Return the warnings, or raise for results that are in the way already now."""
+        """Return the warnings; raise if existing results are in the way."""
         said: List[str] = []
         for layer, missing in self.plan.gaps().items():
             said.append(
@@ -239,7 +239,7 @@ class JobFiles:
         return next(info.label for info in self.engine.layers if info.name == layer)
 
     def _open_journal(self) -> Journal:
-        """Open the job's journal; refuse results of other jobs in its place, unless they may be replaced."""
+        """Open the job's journal; refuse existing results of other jobs, unless they may be replaced."""
         plan = self.plan
         is_new = not os.path.exists(self.journal_path)
         sent = crc32(self._spec.context.encode(), self.source.fingerprint(plan.seen))
@@ -256,7 +256,7 @@ class JobFiles:
         if not foreign or self._overwrite:
             return journal
         if is_new:
-            journal.finish(DONE)  # it must not stay behind
+            journal.finish(DONE)  # otherwise the journal would remain
         else:
             journal.close()
         raise self._in_the_way(foreign)

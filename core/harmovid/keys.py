@@ -1,8 +1,8 @@
-"""CURVE key files: who a client is, which server it trusts, which clients a server admits.
+"""CURVE key files: a client's identity, the server that it trusts, the clients that a server admits.
 
     anna.secret       name, public and secret half, and (a client's) the public key of its server; mode 0600
-    anna.public       name and public half; this is what one sends to the server's keeper
-    authorized_keys   one line per client, `name public-key [admin] [limits]`; lines that start with # are remarks
+    anna.public       name and public half; to send to the server's administrator
+    authorized_keys   one line per client, `name public-key [admin] [limits]`; lines that start with # are comments
 
     pair = new_pair("anna")
     save_secret(folder / "anna.secret", pair)
@@ -12,7 +12,7 @@
     Client("tcp://render01:7411", keys=load_secret(folder / "anna.secret"))
 
 Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file
-that group or others can read is refused, as ssh does (POSIX; Windows guards the user's folder by itself).
+that group or others can read is refused, as in ssh (POSIX only; Windows protects the user's folder).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from harmovid.storage.atomic import write_whole
 
 Path = Union[str, "os.PathLike[str]"]
 
-# Printable, no path parts, no spaces: a name is a file name and a word in authorized_keys.
+# Printable, no path separators, no spaces: a name is a file name and a word in authorized_keys.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 ADMIN = "admin"
 _KEY_FIX = "It has 40 characters; take the .public file."
 _NEW_FIX = "Make one with: harmovid keys new NAME"
-MAX_FILE_BYTES = 1 << 20  # thousands of keys; whatever is larger is not a key file
+MAX_FILE_BYTES = 1 << 20  # enough for thousands of keys; a larger file is not a key file
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """The half that may be known: whose it is and its Z85 text."""
+    """A public key: its owner's name and its Z85 text."""
 
     name: str
     public: str
@@ -52,10 +52,10 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key pair as its owner holds it.
+    """A key pair.
 
-    `server` is the trusted server's public key, empty in a server's own file. The secret half is left out of
-    `repr`, so that it never gets into a log.
+    `server` is the trusted server's public key, empty in a server's own file. `repr` leaves the secret key out, so that
+    it never gets into a log.
     """
 
     name: str
@@ -66,7 +66,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class ListedKey:
-    """One line of the list of authorized keys; an administrator may see and cancel the jobs of all."""
+    """One line of the list of authorized keys; an administrator may see and cancel all users' jobs."""
 
     name: str
     public: str
@@ -75,10 +75,10 @@ class ListedKey:
 
 
 def new_pair(name: str) -> KeyPair:
-    """Return a fresh pair.
+    """Return a new key pair.
 
     Raises:
-        KeyFileError: the name holds spaces or path parts, or this libzmq has no CURVE.
+        KeyFileError: the name contains spaces or path separators, or this libzmq has no CURVE.
     """
     _check_name(name)
     if not zmq.has("curve"):
@@ -88,7 +88,7 @@ def new_pair(name: str) -> KeyPair:
 
 
 def save_secret(path: Path, pair: KeyPair) -> None:
-    """Write the whole pair to `path`, readable by its owner only.
+    """Write the key pair to `path`, readable by its owner only.
 
     Raises:
         KeyFileError: the file exists (a lost secret cannot be brought back), or cannot be written.
@@ -108,7 +108,7 @@ def _write_pair(path: Path, pair: KeyPair) -> None:
 
 
 def save_public(path: Path, key: Union[KeyPair, PublicKey]) -> None:
-    """Write name and public half to `path`; what was there is replaced.
+    """Write name and public key to `path`, replacing an existing file.
 
     Raises:
         KeyFileError: it cannot be written.
@@ -121,7 +121,7 @@ def load_secret(path: Path) -> KeyPair:
     """Return the pair in a secret file.
 
     Raises:
-        KeyFileError: missing, malformed, open to others, or the two halves do not belong together.
+        KeyFileError: missing, malformed, readable by others, or the two keys do not match.
     """
     body = _read_json(path, private=not _is_public(path))
     if "secret" not in body and KEY.fullmatch(str(body.get("public", ""))):
@@ -143,7 +143,7 @@ def load_secret(path: Path) -> KeyPair:
 
 
 def load_public(path: Path) -> PublicKey:
-    """Return the public half in a public (or secret) file.
+    """Return the public key in a public (or secret) file.
 
     Raises:
         KeyFileError: missing or malformed.
@@ -156,7 +156,7 @@ def trust_server(path: Path, server_public: str) -> KeyPair:
     """Write the server's public key into a client's secret file and return the pair.
 
     Raises:
-        KeyFileError: the file or the key is no good.
+        KeyFileError: the file or the key is invalid.
     """
     if not KEY.fullmatch(server_public):
         raise KeyFileError("the server's public key is malformed.", fix=_KEY_FIX)
@@ -166,13 +166,13 @@ def trust_server(path: Path, server_public: str) -> KeyPair:
 
 
 class AuthorizedKeys:
-    """The list of clients a server lets in: a text file that a person may edit."""
+    """The list of clients that a server admits: a text file that may be edited by hand."""
 
     def __init__(self, path: Path) -> None:
         self.path = os.fspath(path)
 
     def load(self) -> Dict[str, str]:
-        """Return `{public key: name}`; a missing file lets nobody in.
+        """Return `{public key: name}`; a missing file admits nobody.
 
         Raises:
             KeyFileError: it cannot be read or a line is malformed; the message names the line.
@@ -208,13 +208,13 @@ class AuthorizedKeys:
         return found
 
     def add(self, name: str, public: str, admin: bool = False) -> None:
-        """Let `public` in under `name`; an older key of that name is replaced, and leaves it its limits.
+        """Admit `public` under `name`; an older key of that name is replaced, and its limits are kept.
 
         Args:
-            admin: it may see and cancel the jobs of all; an older key leaves it no such right.
+            admin: whether it may see and cancel all users' jobs; this right is not taken over from an older key.
 
         Raises:
-            KeyFileError: name, key or file is no good, or the key is already listed under another name.
+            KeyFileError: name, key or file is invalid, or the key is already listed under another name.
         """
         _check_name(name)
         if not KEY.fullmatch(public):
@@ -231,14 +231,15 @@ class AuthorizedKeys:
         _write(self.path, "\n".join([*lines, own]) + "\n", 0o644)
 
     def limit(self, name: str, words: Sequence[str]) -> ListedKey:
-        """Set the limits of a name, in place of those it had; none sets it free. Returns what is listed then.
+        """Replace the limits of a name; without any, the server's settings apply. Return the limits that are listed
+        then.
 
         Args:
-            name: of the key.
-            words: `jobs=4`, `bytes=50GiB`: see `harmovid.key_limits`.
+            name: the name of the key.
+            words: limits such as `jobs=4`, `bytes=50GiB`; see `harmovid.key_limits`.
 
         Raises:
-            KeyFileError: nobody of that name is listed, a limit cannot be read, or the file cannot be written.
+            KeyFileError: the name is not listed, a limit cannot be parsed, or the file cannot be written.
         """
         try:
             KeyLimits.parse(words)
@@ -256,10 +257,10 @@ class AuthorizedKeys:
         return ListedKey(name, listed[name].public, KeyLimits.parse(words), listed[name].admin)
 
     def remove(self, name: str) -> None:
-        """Shut `name` out.
+        """Remove `name` from the list.
 
         Raises:
-            KeyFileError: nobody of that name is listed, or the file cannot be written.
+            KeyFileError: the name is not listed, or the file cannot be written.
         """
         lines = self._lines()
         kept = [line for line in lines if line.split()[:1] != [name]]
@@ -276,12 +277,12 @@ class AuthorizedKeys:
 
 
 def _is_public(path: Path) -> bool:
-    """Return whether a file is named as the half that others may read."""
+    """Return whether a file has the name of a public key file."""
     return os.fspath(path).endswith(".public")
 
 
 def open_to_others(path: Path) -> bool:
-    """Return whether group or others have any access to `path`; False on Windows, which has no such bits."""
+    """Return whether group or others have any access to `path`; False on Windows, which has no such mode bits."""
     return sys.platform != "win32" and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
 
 

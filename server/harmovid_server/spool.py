@@ -1,11 +1,11 @@
-"""The spool: where the frames of jobs lie as files, and the disk budget that bounds them.
+"""The spool: the files of jobs' frames, and their disk budget.
 
     SPOOL/<job>/in/<layer>.<frame>.exr     inputs, until the worker releases them
     SPOOL/<job>/out/<frame>.exr            results, until the client has them
-    SPOOL/<job>/state.npz                  the engine's checkpoint, the worker's own
+    SPOOL/<job>/state.npz                  the engine's checkpoint, used by the worker only
 
-A file is written as `<name>.part` in the same folder and then renamed, so a name without `.part` is always a whole
-file. Main keeps the account: what lies there, plus what has been requested and will come.
+A file is written as `<name>.part` in the same folder and then renamed, so a name without `.part` is always a
+complete file. Main keeps the account: files that exist, plus files that have been requested.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from typing import Dict, Iterable, Optional, Tuple
 from harmovid.storage.checksums import crc32
 
 PART = ".part"
-"""Suffix of a file that is being written; what is left of them is removed at start."""
+"""Suffix of a file that is being written; leftovers are removed at start."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 _LAYER = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 _READ_BYTES = 1 << 20
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What writing fails with where there is no room: the disk, the quota, the process's file size limit."""
+"""Errors for lack of space: the disk, the quota, the process's file size limit."""
 
 DISK_RESERVE_BYTES = 64 << 20
-"""Never filled by frames: room for the job store and for the system (or 1/16 of a smaller disk)."""
+"""Disk space that frames never use, for the job store and the system (or 1/16 of a smaller disk)."""
 
 
 def job_folder(spool: Path, job: str) -> Path:
-    """Return a job's folder; raise ValueError for what is no job id, since ids come from clients."""
+    """Return a job's folder; raise ValueError for an invalid job id, since ids come from clients."""
     if not _JOB_ID.match(job):
         raise ValueError(f"{job!r} is not a job id")
     return spool / job
 
 
 def input_path(spool: Path, job: str, layer: str, frame: int) -> Path:
-    """Return where one input of one frame lies; raise ValueError for what is no layer name or job id."""
+    """Return the path of one input of one frame; raise ValueError for an invalid layer name or job id."""
     if not _LAYER.match(layer):
         raise ValueError(f"{layer!r} is not a layer name")
     return job_folder(spool, job) / "in" / f"{layer}.{frame:d}.exr"
 
 
 def output_path(spool: Path, job: str, frame: int) -> Path:
-    """Return where the result of one frame lies."""
+    """Return the path of a frame's result."""
     return job_folder(spool, job) / "out" / f"{frame:d}.exr"
 
 
 def preview_path(history: Path, job: str, frame: int, side: str) -> Path:
-    """Return where a frame's picture lies, `side` "before" or "after"."""
+    """Return the path of a frame's preview; `side` is "before" or "after"."""
     return job_folder(history, job) / f"{frame:d}.{side}.jpg"
 
 
 def file_crc(path: Path) -> int:
-    """Return the crc32 of a file, reading 1 MiB at a time."""
+    """Return the CRC-32 of a file, reading 1 MiB at a time."""
     crc = 0
     with open(path, "rb") as stream:
         while chunk := stream.read(_READ_BYTES):
@@ -68,7 +68,7 @@ def file_crc(path: Path) -> int:
 
 
 def file_is(path: Path, size: int, crc: Optional[int]) -> bool:
-    """Return whether a whole file of that size lies there; with `crc`, also of that content."""
+    """Return whether a complete file of that size exists; with `crc`, also with that content."""
     try:
         return path.stat().st_size == size and (crc is None or file_crc(path) == crc)
     except OSError:
@@ -80,7 +80,7 @@ def _job_of(path: Path) -> str:
 
 
 class Spool:
-    """The folder and its account. All sizes in bytes; a promise is room reserved for a file that will come."""
+    """The folder and its account. All sizes in bytes; a promise is space reserved for a future file."""
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.folder = folder
@@ -92,38 +92,38 @@ class Spool:
         self._held: Counter[str] = Counter()
 
     def disk_free_bytes(self) -> int:
-        """Return what frames may still take of the disk, whatever the budget says."""
+        """Return the disk space still available for frames, regardless of the budget."""
         disk = os.statvfs(self.folder)
         reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 16)
         return max(disk.f_bavail * disk.f_frsize - reserve, 0)
 
     def room_bytes(self) -> int:
-        """Return the room for further requests: the rest of the budget, or of the disk where that is less."""
+        """Return the space for further requests: the rest of the budget, or of the disk if that is less."""
         return min(self.budget_bytes - self.used_bytes, self.disk_free_bytes()) - self._promised_bytes
 
     def all_bytes(self) -> int:
-        """Return all room there is to divide: used, promised and free together."""
+        """Return the total space to divide: used, promised and free together."""
         return self.room_bytes() + self.used_bytes + self._promised_bytes
 
     def held_bytes(self, job: str) -> int:
-        """Return what a job's files and promises take."""
+        """Return the space of a job's files and promises."""
         return self._held[job]
 
     def promise(self, path: Path, size: int) -> None:
-        """Reserve room for a file that has been requested, or that will be computed."""
+        """Reserve space for a file that has been requested, or that will be computed."""
         self.release_promise(path)
         self._promises[path] = size
         self._promised_bytes += size
         self._held[_job_of(path)] += size
 
     def release_promise(self, path: Path) -> None:
-        """Give reserved room back: the file is there, or will not come."""
+        """Release reserved space: the file has arrived, or will not."""
         size = self._promises.pop(path, 0)
         self._promised_bytes -= size
         self._held[_job_of(path)] -= size
 
     def add(self, path: Path, size: int) -> None:
-        """Note that a file is there; its promise is kept."""
+        """Record that a file has arrived, in place of its promise."""
         self.release_promise(path)
         more = size - self._files.get(path, 0)
         self._files[path] = size
@@ -131,7 +131,7 @@ class Spool:
         self._held[_job_of(path)] += more
 
     def remove(self, path: Path) -> None:
-        """Delete a file, and forget it; one that is not there is fine."""
+        """Delete a file, and remove it from the account; a missing file is no error."""
         self.release_promise(path)
         size = self._files.pop(path, 0)
         self.used_bytes -= size
@@ -146,7 +146,7 @@ class Spool:
         return folder
 
     def remove_job(self, job: str) -> None:
-        """Delete everything of a job."""
+        """Delete all files of a job."""
         folder = job_folder(self.folder, job)
         for path in [path for path in {**self._files, **self._promises} if folder in path.parents]:
             self.remove(path)
@@ -154,7 +154,7 @@ class Spool:
         shutil.rmtree(folder, ignore_errors=True)
 
     def remove_leftovers(self, known_jobs: Iterable[str]) -> Tuple[int, int]:
-        """At start: remove what belongs to no known job and every unfinished file.
+        """At start: remove the folders of unknown jobs and all unfinished files.
 
         Returns:
             The number of folders and of unfinished files that were removed.

@@ -1,7 +1,7 @@
-"""`harmovid keys`: make, show and list key pairs; which server a client trusts, which clients a server admits.
+"""`harmovid keys`: make, show and list key pairs; set which server a client trusts and which clients a server admits.
 
-Pairs lie in the user's key folder (`keys` in `settings.config_folder()`), or where `--folder` says.
-The server's list is `authorized_keys` in the same folder, or what `HARMOVID_AUTHORIZED_KEYS` names.
+Key pairs are in the user's key folder (`keys` in `settings.config_folder()`), or in that of `--folder`. The server's
+list is `authorized_keys` in the same folder, or the file in `HARMOVID_AUTHORIZED_KEYS`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from harmovid.key_limits import KeyLimits
 from harmovid.settings import PUBLIC, SECRET
 
 AUTHORIZED = "authorized_keys"
-# The folder of secrets is its owner's alone, as ~/.ssh is.
+# Only the owner may access the folder of secrets, like ~/.ssh.
 FOLDER_MODE = 0o700
 
 
 def folder_of(args: argparse.Namespace) -> Path:
-    """Return the folder of key files that the command works in."""
+    """Return the folder of key files for the command."""
     return Path(args.folder).expanduser() if args.folder else settings.keys_folder()
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Do what `args.action` says and print the answer."""
+    """Run the action `args.action` and print the answer."""
     actions: Dict[str, Callable[[argparse.Namespace, Console], Any]] = {
         "new": _new,
         "show": _show,

@@ -1,6 +1,6 @@
-"""Commands that other packages bring: found in the entry point group `harmovid.commands`, loaded when they run.
+"""Commands of other packages: found in the entry point group `harmovid.commands`, loaded when they run.
 
-Such a command is a function `run(words, console) -> exit code`; it reads its own words (`harmovid.entry_points`).
+Such a command is a function `run(words, console) -> exit code`; it parses its own arguments (`harmovid.entry_points`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ KNOWN: Dict[str, Tuple[str, str]] = {
     "export": ("training,export", "make an engine bundle of a trained model, and TensorRT plans"),
     "bundle": ("export", "look into an engine bundle, check it, pack it"),
 }
-"""Our own commands of this kind: the extra of the package that brings what they need, and what they do.
+"""Our own commands of this kind: the extra with their requirements, and their help text.
 
-Others are looked for when they are asked for: looking takes a moment, and `--help` should answer at once.
+Others are searched only when used, because searching takes a moment and `--help` should answer at once.
 """
 
 Command = Callable[[Sequence[str], Console], int]
@@ -34,10 +34,10 @@ def is_one(name: str) -> bool:
 
 
 def run(words: Sequence[str], console: Console) -> int:
-    """Run the command `words[0]` with the words behind it.
+    """Run the command `words[0]` with the arguments after it.
 
     Raises:
-        InputError: it is not installed, or something that it needs is not.
+        InputError: it is not installed, or one of its requirements is not.
     """
     name = words[0]
     fix = f"Run pip install 'harmovid[{KNOWN[name][0]}]'." if name in KNOWN else "Reinstall its package."

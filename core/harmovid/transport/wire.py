@@ -1,12 +1,12 @@
-"""The wire's messages, version 1, as docs/wire.md specifies them. Shared by client and server; no sockets.
+"""The messages of the wire protocol, version 1, as specified in docs/wire.md. Used by client and server; no sockets.
 
     parts = encode("CANCEL", {"job": job_id}, ref=7)    # [header, payload], ready for send_multipart
     message = decode(parts, TO_SERVER_CONTROL)          # Message("CANCEL", {"job": ...}, ref=7)
 
 A message is two parts: a msgpack header of at most 16 KiB and a payload of at most 1 MiB, often empty.
 `Message.body` holds the checked fields of both; the payload appears under its own name ("spec", "data",
-"items", ...). Whatever does not fit the table `TYPES` raises `ProtocolError` (`decode` also raises
-`VersionError`, and nothing else).
+"items", ...). Messages that do not match the table `TYPES` raise `ProtocolError`
+(`decode` may also raise `VersionError`, and nothing else).
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from harmovid.transport.schema import (
 )
 
 VERSION = 1
-VERSIONS = (1, 1)  # oldest and newest that this code speaks
+VERSIONS = (1, 1)  # oldest and newest version supported
 
 # Limits of the format itself (docs/wire.md, "Limits"); a server may set lower ones and says so in WELCOME.
 HEADER_BYTES = 16 * 1024
 PAYLOAD_BYTES = 1024 * 1024
 CHUNK_BYTES = checksums.CHUNK_BYTES
 MAX_MESSAGE_BYTES = PAYLOAD_BYTES + 64 * 1024  # ZMQ_MAXMSGSIZE, per part
-CREDIT_BYTES = 16 * 1024 * 1024  # at the start of a session, each way
-CREDIT_MAX_BYTES = 1 << 30  # more than this outstanding is an error of the granter
+CREDIT_BYTES = 16 * 1024 * 1024  # at the start of a session, in each direction
+CREDIT_MAX_BYTES = 1 << 30  # granting more than this is an error
 FILE_BYTES = (1 << 32) - 1
-FRAMES_PER_JOB = 100_000  # 69 minutes at 24/s; keeps RESUME within one message
+FRAMES_PER_JOB = 100_000  # 69 minutes at 24 frames/s; keeps RESUME within one message
 LAYERS_PER_JOB = 16
 NEED_ITEMS = 1024
 HEADER_ITEMS = 256  # fields of a header, or of a map or list in it
@@ -61,7 +61,7 @@ TOKEN_BYTES = 16
 PING_S = 1.0
 SILENT_S = 4.0
 RECONNECT_FIRST_S, RECONNECT_LAST_S = 0.1, 2.0
-SEND_TRIES = 3  # a file refused for its checksum this many times is given up
+SEND_TRIES = 3  # a file that fails its checksum this often is given up
 
 # Socket options that both sides set (docs/wire.md, "Sockets").
 HIGH_WATER_MARK = 64
@@ -71,7 +71,7 @@ HANDSHAKE_IVL_MS = 5000
 TO_SERVER_CONTROL, TO_SERVER_DATA = "control to server", "data to server"
 TO_CLIENT_CONTROL, TO_CLIENT_DATA = "control to client", "data to client"
 
-SESSION_UNKNOWN = "session"  # the ERROR code that means: say HELLO again
+SESSION_UNKNOWN = "session"  # the ERROR code for: send HELLO again
 SCOPES = ("message", "session", "job")
 
 LABEL_BYTES = 256
@@ -139,7 +139,7 @@ _HAVE = struct.Struct("<iI")  # frame number, CRC-32 of the whole result file
 
 @dataclass(frozen=True)
 class Type:
-    """One message type: who may send it where, its header fields, and what its payload is.
+    """One message type: sender and socket, header fields, and payload.
 
     `payload` is None (must be empty), or `(name, check, packed)`: packed payloads are one msgpack value, the
     others are raw bytes.
@@ -221,9 +221,9 @@ _HEADERS = {name: record(kind.required, kind.optional) for name, kind in TYPES.i
 
 @dataclass(frozen=True)
 class Message:
-    """One checked message: its type, its fields (the payload among them), and the request it belongs to.
+    """One checked message: its type, its fields (including the payload), and its request number.
 
-    The three map to the server's inner link as they are (docs/architecture.md 4.1: request, reply, push).
+    All three are passed unchanged over the server's internal link (docs/architecture.md 4.1: request, reply, push).
     """
 
     type: str
@@ -232,12 +232,12 @@ class Message:
 
 
 def encode(kind: str, body: Optional[Mapping[str, Any]] = None, ref: Optional[int] = None) -> List[Buffer]:
-    """Return the two parts of a message, checked by the same table as `decode`.
+    """Return the two parts of a message, after the same checks as in `decode`.
 
     Args:
         kind: a key of `TYPES`.
         body: its fields, the payload under its own name.
-        ref: the client's number for a request, or the number echoed in its reply.
+        ref: the client's number of a request, also in its reply.
 
     Raises:
         ProtocolError: a field is missing, of the wrong type or beyond its limit.
@@ -270,11 +270,11 @@ def decode(parts: Sequence[Buffer], channel: str) -> Message:
     Args:
         parts: the message parts after the routing id, as bytes or as `zmq.Frame.buffer`. A CHUNK's `data` is
             the second part itself, not a copy.
-        channel: where it came from: TO_SERVER_CONTROL, TO_SERVER_DATA, TO_CLIENT_CONTROL or TO_CLIENT_DATA.
+        channel: the socket that it arrived on: TO_SERVER_CONTROL, TO_SERVER_DATA, TO_CLIENT_CONTROL or TO_CLIENT_DATA.
 
     Raises:
-        ProtocolError: anything the table does not allow, on this channel.
-        VersionError: a header of another protocol version.
+        ProtocolError: the table does not allow the message on this channel.
+        VersionError: the header has another protocol version.
     """
     if len(parts) != 2:
         raise ProtocolError(f"a message of {len(parts)} parts.", fix="It has two: header and payload.")
@@ -332,7 +332,7 @@ def progress_from(body: Mapping[str, Any]) -> Progress:
 
 
 def error_body(error: HarmoVidError) -> Dict[str, Any]:
-    """Return an error as the wire's error body, long texts cut to what the header holds."""
+    """Return an error as the body of an ERROR message, with long texts cut to fit the header."""
     body = error.to_wire()
     for name, limit in (("message", 4096), ("fix", 4096), ("layer", 128)):
         if name in body:
@@ -346,7 +346,7 @@ def clip_text(value: str, max_bytes: int) -> str:
 
 
 def common_version(versions: Union[Sequence[int], Tuple[int, int]]) -> int:
-    """Return the newest version that both sides speak, given the other side's (oldest, newest).
+    """Return the newest version that both sides support, given the other side's (oldest, newest).
 
     Raises:
         VersionError: there is none.

@@ -1,6 +1,6 @@
-"""One job of a watched folder, from its ready inputs to its end: films decoded, run by the server, a film written.
+"""Runs one job of a watched folder: decodes films, runs the job on the server, writes a film of the results.
 
-ended = JobRun(client, ready, save).run()          # the status to be written; raises what went wrong
+ended = JobRun(client, ready, save).run()          # the status to be written; raises the error of a failed job
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ WAIT_S = 0.1
 
 
 class JobListener(Protocol):
-    """Hears the course of each job that a watcher runs; called from the job's thread and from the watcher's."""
+    """Gets the events of each job that a watcher runs; called from the job's thread and from the watcher's."""
 
     def started(self, path: Path, job: JobFiles) -> None:
-        """A job file's job is about to be sent."""
+        """The job of a job file is about to be sent."""
 
     def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
-        """A result is on the disk."""
+        """A result is written."""
 
     def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
-        """The job is over: its failed frames, and the error that ended it, or kept it from starting, if one did."""
+        """The job has ended: its failed frames, and the error that ended it or kept it from starting, if any."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Ready:
 
     Attributes:
         said: its job file.
-        engine: what runs it.
-        job: it, prepared; None where films have to be decoded first.
+        engine: its engine.
+        job: the prepared job; None if films have to be decoded first.
         films: the films among its inputs, if any.
-        status: what is known of it so far.
+        status: its status so far.
     """
 
     said: JobFile
@@ -60,7 +60,7 @@ class Ready:
 
 
 class JobRun:
-    """One job that runs. `stop` may be called from any thread."""
+    """A running job. `stop` may be called from any thread."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class JobRun:
         clock: Callable[[], float] = time.monotonic,
         listener: Optional[JobListener] = None,
     ) -> None:
-        """Take the job; `save` is called with its status now and then."""
+        """Take the job; `save` is called with its status from time to time."""
         self._client, self._ready, self._save, self._clock = client, ready, save, clock
         self._listener = listener
         self._handle: Optional[JobHandle] = None
@@ -80,16 +80,16 @@ class JobRun:
         self.reports: Dict[str, Any] = {}
 
     def stop(self) -> None:
-        """Let the job go; it can be taken up again."""
+        """Stop the job; it can be resumed."""
         self._stopped = True
         if self._handle is not None:
             self._handle.cancel()
 
     def run(self) -> Status:
-        """Run the job to its end and return the status that tells it.
+        """Run the job to its end and return its status.
 
         Raises:
-            HarmoVidError: it cannot be run, or has failed; `status` and `reports` hold what is known of it.
+            HarmoVidError: it cannot run, or has failed; `status` and `reports` hold what is known.
         """
         try:
             failed = self._run_to_end()
@@ -102,7 +102,7 @@ class JobRun:
         return self.status
 
     def _run_to_end(self) -> Mapping[int, HarmoVidError]:
-        """Do everything, keep `status` up to date, and return what went wrong with single frames."""
+        """Run all steps, keep `status` up to date, and return the errors of single frames."""
         self._refuse_strangers_film()
         job = self._ready.job or self._decoded()
         self.status = replace(
@@ -127,7 +127,7 @@ class JobRun:
         return failed
 
     def _run(self, job: JobFiles) -> Mapping[int, HarmoVidError]:
-        """Have the server run the job; return what went wrong with single frames."""
+        """Run the job on the server; return the errors of single frames."""
         if self._listener is not None:
             self._listener.started(self._ready.said.path, job)
         self._handle = self._client.start(KeptJob(job), on_result=self._arrived)
@@ -165,7 +165,7 @@ class JobRun:
         return job
 
     def _refuse_strangers_film(self) -> None:
-        """Raise `OutputError` where the film of the results would replace one that is not this job's."""
+        """Raise `OutputError` if the film of the results would replace a file that is not this job's."""
         path = self._ready.said.film
         if not path or not os.path.exists(path) or self._ready.said.overwrite:
             return
@@ -177,7 +177,7 @@ class JobRun:
         )
 
     def _write_film(self, job: JobFiles) -> None:
-        """Write the film that the job file asks for, and note it in the status before it gets its name."""
+        """Write the film that the job file asks for, and record it in the status before it gets its final name."""
         films, path = self._ready.films, self._ready.said.film
         if films is None or not path:
             return

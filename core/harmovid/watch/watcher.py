@@ -3,11 +3,11 @@
     with connect() as client:
         watcher = Watcher(Path("/mnt/drop"), client)
         while True:
-            watcher.step()                  # one look at the folder; runs what is ready
+            watcher.step()                  # one scan of the folder; runs the jobs that are ready
             time.sleep(2)
 
-A job starts when neither its job file nor its inputs have changed between two looks, so that files which are still
-being copied are not taken. What is killed in the middle goes on at the next start.
+A job starts if neither its job file nor its inputs have changed between two scans, so that files which are still being
+copied are not processed. A killed job is resumed at the next start.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from harmovid.watch.run import JobListener, JobRun, Ready
 from harmovid.watch.status import Status
 
 RETRY_S = 30.0
-"""How long a job waits for its next try after an error that may pass, such as a server that is away."""
+"""Pause before a job is tried again after a temporary error, such as a server that is away."""
 
 Say = Callable[[str], None]
 
 
 class Watcher:
-    """A watched folder. `step` is called again and again, by one thread of one process."""
+    """A watched folder. `step` is called repeatedly, by one thread of one process."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class Watcher:
         clock: Callable[[], float] = time.monotonic,
         listener: Optional[JobListener] = None,
     ) -> None:
-        """Remember the folder.
+        """Take the folder; run nothing yet.
 
         Args:
             folder: where job files are dropped; folders in it are not searched for job files.
-            client: runs the jobs; its owner closes it.
-            say: gets a line whenever a job's state changes.
-            clock: seconds, for retries.
-            listener: hears what becomes of each job.
+            client: runs the jobs; the caller closes it.
+            say: called with a line of text whenever a job's state changes.
+            clock: a clock in seconds, for retries.
+            listener: gets the events of each job.
 
         Raises:
             InputError: there is no such folder.
@@ -65,13 +65,13 @@ class Watcher:
         self._running: Optional[JobRun] = None
 
     def stop(self) -> None:
-        """Let the running job go, to be taken up again by the next watcher; may be called from any thread."""
+        """Stop the running job, which the next watcher resumes; may be called from any thread."""
         self._stopped = True
         if self._running is not None:
             self._running.stop()
 
     def step(self) -> List[Path]:
-        """Look at the folder once and run every job that is ready; return the job files that were run.
+        """Scan the folder once and run every job that is ready; return the job files that were run.
 
         Raises:
             OutputError: a status cannot be written.
@@ -90,18 +90,18 @@ class Watcher:
         return ran
 
     def _job_files(self) -> List[Path]:
-        """Return the job files, the oldest first; `._*` files of macOS and hidden ones are none."""
+        """Return the job files, the oldest first, without `._*` files of macOS and hidden ones."""
         found = []
         for path in self._folder.glob(f"*{SUFFIX}"):
             if not path.name.startswith("."):
                 try:
                     found.append((path.stat().st_mtime_ns, path))
                 except OSError:
-                    continue  # it was taken away just now
+                    continue  # it has just been removed
         return [path for _, path in sorted(found)]
 
     def _ready(self, path: Path) -> Optional[Ready]:
-        """Return the job if it can be run now; otherwise say in its status what it waits for."""
+        """Return the job if it can run now; otherwise write in its status what it waits for."""
         before = states.load(path)
         status, earlier = Status(states.WAITING), None
         try:
@@ -109,7 +109,7 @@ class Watcher:
             status = replace(status, digest=said.digest, results=said.out)
             if before is not None and before.digest == said.digest:
                 earlier = before
-                # What is its own has to be known until the end is told, whatever comes in between.
+                # The list of its own results is kept until its end is written, whatever happens in between.
                 status = replace(
                     status,
                     pattern=before.pattern,
@@ -134,7 +134,7 @@ class Watcher:
         return ready
 
     def _prepared(self, said: JobFile, status: Status, earlier: Optional[Status]) -> Optional[Ready]:
-        """Return the job, prepared as far as it can be; None where it has ended and nothing has changed since."""
+        """Return the job, prepared as far as possible; None if it has ended and nothing has changed since."""
         engine = self._client.engine(said.engine)
         films = Films.of(said, engine)
         inputs = said.fingerprint(engine) if films is None else films.fingerprint()
@@ -156,7 +156,7 @@ class Watcher:
         before: Optional[Status],
         earlier: Optional[Status],
     ) -> None:
-        """Say why a job cannot start. One that has ended stays as it is when its inputs went away."""
+        """Write why a job cannot start. The status of an ended job stays if its inputs are gone."""
         if earlier is not None and earlier.state in states.ENDED and not isinstance(error, OutputError):
             return
         if error.retryable:
@@ -166,7 +166,7 @@ class Watcher:
             self._listener.ended(path, {}, error)
 
     def _run(self, ready: Ready) -> None:
-        """Run one job to its end and write what became of it."""
+        """Run one job to its end and write its status."""
         path = ready.said.path
         run = JobRun(self._client, ready, lambda status: status.save(path), self._clock, self._listener)
         self._tell(path, run.status, None)
@@ -185,7 +185,7 @@ class Watcher:
             ready.films.clean()
 
     def _failed(self, path: Path, run: JobRun, error: HarmoVidError) -> None:
-        """Say that a job failed, or that it will be tried again: when its server or its place for results is back."""
+        """Write that a job failed, or that it will be tried again when its server or output folder is available."""
         passes = error.retryable or isinstance(error, OutputError)
         if passes:
             self._retry_at[path] = self._clock() + RETRY_S
@@ -193,7 +193,7 @@ class Watcher:
         self._tell(path, replace(run.status.because(state, error), step="", reports=run.reports), None)
 
     def _tell(self, path: Path, status: Status, before: Optional[Status]) -> bool:
-        """Write the status, and say it where it is new; return whether it was."""
+        """Write the status, and report it if it is new; return whether it was."""
         if before is not None and (before.state, before.error) == (status.state, status.error):
             return False
         status.save(path)

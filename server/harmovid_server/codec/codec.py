@@ -1,6 +1,6 @@
-"""A codec child: decodes other people's frames, measures them, finishes them. Expendable.
+"""A codec child: decodes untrusted frames, measures them, finishes them. It may crash without harm.
 
-It greets with an empty message once it is confined (`__main__.py`), then answers one task after the other:
+It sends an empty message once its rights are limited (`__main__.py`), then runs one task after the other:
 
 | task | fields, arrays | answer |
 |---|---|---|
@@ -8,8 +8,8 @@ It greets with an empty message once it is confined (`__main__.py`), then answer
 | finish | job, frame, plan, paths, target, history; [field's bytes] | size, crc, report, preview_bytes |
 | forget | job | nothing |
 
-or `{"error": ...}`. Previews are written where `history` is not "".
-Frames that were measured are held until they are finished, as far as there is room.
+or `{"error": ...}`. Previews are written if `history` is not "". Measured frames are kept until they are finished, as
+far as there is space.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from harmovid_server.logs import about, of_job
 log = logging.getLogger("harmovid.codec")
 
 CACHE_BYTES = 256 << 20
-"""Decoded pixels held per child: three 4K RGBA half frames, or fifteen at 1080p."""
+"""Bytes of decoded pixels kept per child: three 4K RGBA half frames, or fifteen at 1080p."""
 
 HEADROOM_BYTES = 3 * DEFAULT_LIMITS.max_decoded_bytes + CACHE_BYTES
-"""Address space for the largest frame taken: its file and its pixels, the relit copy, the encoded result."""
+"""Address space for the largest supported frame: its file and its pixels, the changed copy, the encoded result."""
 
 Answer = Tuple[Body, Sequence[npt.NDArray[Any]]]
 
@@ -55,7 +55,7 @@ class Codec:
         }
 
     def do(self, body: Body, arrays: Arrays) -> Answer:
-        """Do one task and return its answer, errors included; nothing that a file causes is raised."""
+        """Run one task and return its answer, including errors; errors caused by a file are never raised."""
         with of_job(body.get("job", "")):
             return self._do(body, arrays)
 
@@ -72,7 +72,7 @@ class Codec:
                 frame=body["frame"],
             )
             return {"error": refused.to_wire()}, ()
-        # The door of the process: a fault of ours in one frame must not look like a crash of the decoder.
+        # The outermost handler: a bug in one frame must not look like a crash of the decoder.
         except Exception as error:
             log.exception("codec task failed", extra=about(task=body["task"], frame=body.get("frame")))
             failed = HarmoVidError(f"the server failed on it ({error!r}).", frame=body["frame"])

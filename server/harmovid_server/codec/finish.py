@@ -1,12 +1,11 @@
-"""Finish one frame: relight it, put it over the background if asked, encode, rename into `out/`.
+"""Finish one frame: apply the field, composite if requested, encode, rename into `out/`.
 
     done = finish(frames, plan, field, path)
     done.size, done.crc, done.report
 
-What is not relit goes out as it came in: other channels, AOVs, attributes, windows, pixel types, to the
-bit. With the null field, or strength 0, so do the relit channels. A file whose compression would change
-pixels that nobody has touched (DWA, B44, PXR24 for floats) therefore comes back with ZIP, and its report
-says so.
+Everything else stays bit-identical: other channels, AOVs, attributes, windows, pixel types. With the null field, or
+strength 0, the target's channels do, too. If a file's compression would change pixels that were not edited (DWA, B44,
+PXR24 for floats), the result therefore has ZIP compression, and the report says so.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ LOSSLESS = "zip"
 
 @dataclass
 class Finished:
-    """A result on disk: size in bytes, crc32 of the file, the facts of its making, and the pixels themselves."""
+    """A result on disk: size in bytes, CRC-32 of the file, the report, and the pixels."""
 
     size: int
     crc: int
@@ -49,10 +48,10 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
     Args:
         frames: decoded layers, at least `plan.finish_layers`.
         light: the engine's answer.
-        target: the result's final name; its folder is there.
+        target: the result's final name; its folder must exist.
 
     Raises:
-        FrameError: a layer without the channels it needs.
+        FrameError: a layer lacks channels.
         ColourError: a colour space that the configuration does not know.
         SpoolFull, OutputError: the result cannot be written.
     """
@@ -80,14 +79,14 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
 
 
 def _relit_in(frame: exr.ExrFrame, relit: Relit) -> exr.ExrFrame:
-    """Return the frame with a relit picture in its place; the frame itself where no channel is another array."""
+    """Return the frame with the changed picture in it; the frame itself if no channel has changed."""
     layer, new, old = relit.picture.layer, relit.stored, relit.picture.rgb
     changes = {name: fresh for name, fresh, before in zip(layer.rgb, new, old) if fresh is not before}
     return exr.with_channels(frame, changes, layer.part)[0] if changes else frame
 
 
 def _attributes(plan: Plan, light: LightingField) -> Dict[str, exr.Attribute]:
-    """Return what the result says of its own making; the curves can be exported as a grade."""
+    """Return the attributes about the processing; the curves in them can be exported as a grade."""
     return {
         ENGINE_ATTRIBUTE: exr.Attribute.of("string", plan.engine),
         STRENGTH_ATTRIBUTE: exr.Attribute.of("float", plan.strength),
@@ -96,7 +95,7 @@ def _attributes(plan: Plan, light: LightingField) -> Dict[str, exr.Attribute]:
 
 
 def _lossless(frame: exr.ExrFrame, report: Dict[str, Any]) -> exr.ExrFrame:
-    """Return the frame with a compression that keeps pixels, where a part's own does not."""
+    """Return the frame with lossless compression in parts that have a lossy one."""
     zipped = exr.Attribute.of("compression", exr.COMPRESSIONS.index(LOSSLESS))
     for index, part in enumerate(frame.parts):
         floats = any(np.dtype(channel.dtype) == np.float32 for channel in part.header.channels.values())
@@ -110,7 +109,7 @@ def _save(data: bytes, target: Path) -> int:
     """Write a file under a temporary name and rename it; return its checksum.
 
     Raises:
-        SpoolFull: there is no room. OutputError: it cannot be written for another reason.
+        SpoolFull: there is no space. OutputError: it cannot be written for another reason.
     """
     unfinished = target.with_name(target.name + PART)
     try:

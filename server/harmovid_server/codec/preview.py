@@ -1,10 +1,10 @@
-"""Two small pictures of a finished frame, before and after, for people who look on from afar.
+"""Two small pictures of a finished frame, before and after, for the dashboard.
 
     size = write_previews(folder, 1001, frames, plan, relit)
 
-Reduced, with the sRGB curve, clipped to 0..1, in the primaries that the pixels have: for looking, not for judging
-colour. A composite's "before" is the foreground as it came over the same background. No job needs them: what cannot be
-written is left out.
+Reduced, with the sRGB curve, clipped to 0..1, in the primaries that the pixels have: for viewing, not for judging
+colour. A composite's "before" is the original foreground over the same background. Jobs do not depend on them: previews
+that cannot be written are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harmovid_server.spool import PART, preview_path
 
 LINES = 216
 QUALITY = 85
-"""Of JPEG: 8 to 25 KB a picture of 384 by 216."""
+"""JPEG quality: gives 8 to 25 KB for a picture of 384 by 216."""
 
 Picture = Tuple[RGB, Box]
 
@@ -37,11 +37,11 @@ def write_previews(history: Path, number: int, job: str, frames: Frames, plan: P
     """Write both pictures of a frame.
 
     Args:
-        history: where the server remembers frames; the job's folder is there.
+        history: the server's history folder; the job's folder in it must exist.
         frames: the decoded inputs. relit: the target after relighting.
 
     Returns:
-        the bytes written; 0 where there is no room for them, on the disk or in memory.
+        the bytes written; 0 if there is no space on disk or in memory.
     """
     part = frames[plan.target].parts[relit.picture.layer.part]
     display = part.header.display_window

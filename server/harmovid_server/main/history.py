@@ -1,4 +1,4 @@
-"""What a server remembers of the frames of its jobs, for those who look on: reports, errors, previews.
+"""The history of jobs: reports, errors and previews of their frames, for monitoring.
 
     STATE/history/<job>/frames.ndjson                  one line per frame that was computed or has failed
     STATE/history/<job>/1001.before.jpg, ...           written by the codec children where `previews` is set
@@ -6,8 +6,8 @@
     history.note(job, {"frame": 1001, "state": "computed", "report": {...}}, preview_bytes)
     lines, at = history.read(job, 0)
 
-No job needs any of it: what cannot be written is left out, and the oldest jobs' history goes when there is more than
-`history_bytes` of it. It lives as long as the job is remembered.
+Jobs do not depend on it: records that cannot be written are left out, and if there are more than `history_bytes`, those
+of the oldest jobs are deleted. It is kept as long as the job's record.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Line = Dict[str, Any]
 
 LINES = "frames.ndjson"
 LINE_BYTES = 64 << 10
-"""A longer report is left out."""
+"""Limit of a report; a longer one is left out."""
 
 READ_BYTES = 384 << 10
-"""Of lines at a time: as msgpack, where a short number may take nine bytes, they stay below a payload's MiB."""
+"""Bytes of lines per answer: as msgpack, in which a short number may take nine bytes, they stay below 1 MiB."""
 
 
 class History:
-    """The folder and its account; jobs are known by the order in which they came."""
+    """The folder and its size; jobs are in the order of submission."""
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class History:
         self._told = False
 
     def restore(self, jobs: Iterable[str]) -> None:
-        """At start: measure what is there of these jobs, oldest first, and remove the rest."""
+        """At start: measure the files of these jobs, oldest first, and remove all others."""
         known = list(jobs)
         if self.folder.is_dir():
             for entry in self.folder.iterdir():
@@ -67,11 +67,11 @@ class History:
             self._tell(job, error)
 
     def note(self, job: str, line: Line, preview_bytes: int = 0) -> None:
-        """Add what is known of one frame.
+        """Add the record of one frame.
 
         Args:
             line: "frame", "state" ("computed" or "failed"), and "report" or "error".
-            preview_bytes: size of the previews that were written of it.
+            preview_bytes: size of its previews.
         """
         if not self._budget_bytes:
             return
@@ -100,10 +100,10 @@ class History:
         self._full = full
 
     def read(self, job: str, at: int) -> Tuple[List[Line], int]:
-        """Return the next lines of a job from a place on, and the place after them; none at the end.
+        """Return the next lines of a job from a position on, and the position after them; no lines at the end.
 
         Args:
-            at: 0, or what was returned before.
+            at: 0, or a position returned before.
         """
         try:
             with open(job_folder(self.folder, job) / LINES, "rb") as stream:
@@ -116,19 +116,19 @@ class History:
         for text in whole.splitlines():
             try:
                 lines.append(json.loads(text, parse_constant=lambda _: None))
-            except ValueError:  # a place that is no line's beginning, or a line cut by a full disk
+            except ValueError:  # not the beginning of a line, or a line truncated by a full disk
                 continue
         return [line for line in lines if isinstance(line, dict)], at + len(whole)
 
     def preview(self, job: str, frame: int, side: str) -> Optional[bytes]:
-        """Return one of a frame's two previews as JPEG; None where there is none."""
+        """Return one of a frame's two previews as JPEG; None if there is none."""
         try:
             return preview_path(self.folder, job, frame, side).read_bytes()
         except OSError:
             return None
 
     def forget(self, job: str) -> None:
-        """Remove what is there of a job."""
+        """Remove a job's history."""
         self._bytes.pop(job, None)
         shutil.rmtree(job_folder(self.folder, job), ignore_errors=True)
 
@@ -139,7 +139,7 @@ class History:
 
 
 def _encoded(line: Line) -> bytes:
-    """Return the line, without its report where that is too long or could not travel."""
+    """Return the line, without its report if that is too long or cannot be sent."""
     try:
         schema.plain_map(line, "line")
         data = json.dumps(line).encode() + b"\n"

@@ -1,8 +1,8 @@
-"""What a server does first: restore the jobs that its store and spool hold.
+"""The first step of a start: restore the jobs from the store and the spool.
 
-Whatever ended the last one (a restart, kill -9), renamed files are whole, because their pages are with the
-kernel. Only a power cut or a crash of the kernel can have taken bytes back; the boot id tells the two apart,
-and then checksums decide. What is missing is asked for again: the client still has its files.
+However the last server ended (a restart, kill -9), renamed files are complete, because the kernel has their pages. Only
+a power cut or a crash of the kernel can lose bytes; a changed boot id shows that, and then files are compared with
+their checksums. Missing files are requested again: the client still has them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def recover(state: ServerState) -> None:
-    """Load the state from the store, and make the spool agree with it."""
+    """Load the state from the store, and make the spool consistent with it."""
     boot = BOOT_ID.read_text(encoding="ascii").strip()
     same_boot = state.store.meta("boot_id") == boot
     state.store.put_meta("boot_id", boot)
@@ -39,7 +39,7 @@ def recover(state: ServerState) -> None:
         if record.state not in ACTIVE_STATES:
             state.ended[record.spec.job_id] = _ended(state, record)
     for record in active:
-        # Its client has had no chance to be there while we were not.
+        # Its client could not connect while the server was down.
         record.seen_s = time.time()
         job = Job(record, None)
         state.jobs[job.id] = job
@@ -72,7 +72,7 @@ def _ended(state: ServerState, record: JobRecord) -> Ended:
 
 
 def _restore(state: ServerState, job: Job, same_boot: bool) -> int:
-    """Restore a job's frames as far as their files are there; return how many files were lost."""
+    """Restore a job's frames as far as their files exist; return how many files were lost."""
     lost, lost_results = 0, 0
     records = state.store.frames(job.id)
     for number, record in records.items():
@@ -92,7 +92,7 @@ def _restore(state: ServerState, job: Job, same_boot: bool) -> int:
             state.store.put_frame(job.id, number, record)
     restore_frames(job, records)
     if lost_results or not same_boot:
-        # The engine's checkpoint may lie beyond a result that has to be made again.
+        # The engine's checkpoint may be later than a result that has to be made again.
         (job_folder(state.spool.folder, job.id) / "state.npz").unlink(missing_ok=True)
     _remove_unknown_files(state, job, same_boot)
     return lost + lost_results

@@ -1,7 +1,7 @@
-"""Answers to what clients ask, and what follows of the third RESULT_BAD of a frame.
+"""Answers to requests of clients, and the handling of a frame's third RESULT_BAD.
 
-Every function takes the state, who asks, and the schema-checked body, and returns (type, body) of the answer.
-An error of `harmovid.errors` raised here becomes the REJECT.
+Every function takes the state, the requester and the checked body, and returns (type, body) of the answer. An error of
+`harmovid.errors` raised here becomes the REJECT.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ BUSY_RETRY_S = 30.0
 DRAINING_RETRY_S = 60.0
 
 NAMELESS = 10
-"""Characters of a key that stand for its owner where the list does not name it any more, as in the logs."""
+"""Characters of a key that are shown instead of a name if the key is not listed any more, as in the logs."""
 
 HOLD_S = 1.0
-"""A known job submitted again asks for nothing this long: RESUME is about to say what the client has."""
+"""After a known job is submitted again, nothing is requested for this long: RESUME will say what the client has."""
 
 
 @dataclass(frozen=True)
 class Requester:
-    """Who asks: the front's session, and the user: the client's public key, or "" without keys."""
+    """The sender of a request: the front's session, and the user (the client's public key, or "" without keys)."""
 
     session: bytes
     user: str
 
 
 def answer(state: ServerState, requester: Requester, kind: str, body: Body) -> Optional[Answer]:
-    """Return the answer to one request; None where there is none to give."""
+    """Return the answer to one request, or None if it has no answer."""
     try:
         return _ANSWERS[kind](state, requester, body)
     except HarmoVidError as error:
@@ -130,7 +130,7 @@ def _submit(state: ServerState, requester: Requester, body: Body) -> Answer:
 
 
 def _admit(state: ServerState, user: str, spec: JobSpec) -> Any:
-    """Return the engine's description, or raise what is wrong with the job or why it cannot be taken now."""
+    """Return the engine's description; raise if the job is invalid or cannot be accepted now."""
     if state.draining:
         raise ServerDraining("the server is shutting down.", retry_after_s=DRAINING_RETRY_S)
     info = state.engines.get(spec.engine)
@@ -186,7 +186,7 @@ def _resume(state: ServerState, requester: Requester, body: Body) -> Answer:
 
 
 def _settle(state: ServerState, job: Job, number: int, crc: Optional[int]) -> bool:
-    """Match one frame with what the client has (`crc`, or None); True where the worker has to start again."""
+    """Update one frame by what the client has (`crc`, or None); return True if the job has to start again."""
     frame = job.frames.get(number)
     if frame is None and crc is None:
         return False
@@ -194,19 +194,19 @@ def _settle(state: ServerState, job: Job, number: int, crc: Optional[int]) -> bo
     if frame.state == COMPUTED and crc == frame.crc:
         state.count_as_acked(job, number)
     elif frame.state in (WANT, RECEIVED) and crc is not None:
-        # Our store is younger than the client's files: they count.
+        # The store does not know these results, but the client has them: they count.
         state.release(job, number)
         state.count_as_acked(job, number)
         return True
     elif frame.state == ACKED and crc is None:
-        # It was acked and is gone from the client's disk: make it once more.
+        # It was acknowledged and is gone from the client's disk: compute it again.
         state.want_again(job, number)
         return True
     return False
 
 
 def _resume_ended(state: ServerState, requester: Requester, ended: Ended, have: Dict[int, int]) -> Answer:
-    """Tell the end of a job again: its failed frames and its final state."""
+    """Send the end of a job again: its failed frames and its final state."""
     job_id = ended.record.spec.job_id
     frames = state.store.frames(job_id)
     if any(record.state == ACKED and number not in have for number, record in frames.items()):
@@ -268,7 +268,7 @@ def _workers(state: ServerState, requester: Requester, _body: Body) -> Answer:
 
 
 def _is_visible(state: ServerState, requester: Requester, job_id: str) -> bool:
-    """Return whether somebody may see a job: their own, or any with an administrator's key."""
+    """Return whether a user may see a job: their own, or any with an administrator's key."""
     known = state.jobs.get(job_id) or state.ended.get(job_id)
     return known is not None and (known.record.user == requester.user or _is_admin(state, requester))
 
@@ -279,7 +279,7 @@ def _is_admin(state: ServerState, requester: Requester) -> bool:
 
 
 def _may_see(state: ServerState, requester: Requester, job_id: str) -> None:
-    """Raise `JobUnknown` for a job that there is not, or that this is nobody's business of."""
+    """Raise `JobUnknown` if a job does not exist or the user may not see it."""
     if not _is_visible(state, requester, job_id):
         raise _unknown(job_id)
 

@@ -1,11 +1,11 @@
-"""Who the users are: the name behind a key, whether it is an administrator's, what its owner may have at once.
+"""The users of a server: the name of a key, whether it is an administrator's, and its limits.
 
     users = Users(config)
     users.name(public); users.is_admin(public); users.limits(public).jobs
-    users.check(public, jobs=3, frames=200, more=100)      # raises what is too much
+    users.check(public, jobs=3, frames=200, more=100)      # raises if a limit is exceeded
     users.read_if_changed()                                # old key -> new key of the same name
 
-Limits stand behind a key in the list of authorized keys, or else in the settings. Without keys there is one user, "".
+Limits come from the list of authorized keys, or else from the settings. Without keys there is one user, "".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RETRY_S = 30.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What one user may have at once; 0 for no limit."""
+    """The limits of one user; 0 for no limit."""
 
     jobs: int
     frames: int
@@ -37,7 +37,7 @@ class Limits:
 
 
 class Users:
-    """The listed keys and the settings that hold for all."""
+    """The listed keys, and the settings for all users."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -51,17 +51,17 @@ class Users:
         return dict(self._names)
 
     def name(self, user: str) -> str:
-        """Return the name of a user's key; "" where it is not listed (any more), and without keys."""
+        """Return the name of a user's key; "" if it is not listed (any more), and without keys."""
         entry = self._entry(user)
         return entry.name if entry is not None else ""
 
     def is_admin(self, user: str) -> bool:
-        """Return whether a user may see and cancel the jobs of all; without keys nobody has to be that."""
+        """Return whether a user may see and cancel all users' jobs; always False without keys."""
         entry = self._entry(user)
         return entry is not None and entry.admin
 
     def limits(self, user: str) -> Limits:
-        """Return what a user may have. Asked for every job in every round of main."""
+        """Return the limits of a user. Called for every job in every round of main."""
         known = self._limits.get(user)
         if known is None:
             known = self._limits[user] = self._limits_of(user)
@@ -78,16 +78,16 @@ class Users:
         )
 
     def check(self, user: str, jobs: int, frames: int, more: int) -> None:
-        """Raise what stands against one more job of a user.
+        """Raise if a user may not have one more job.
 
         Args:
-            user: whose it is.
-            jobs: the user's jobs that wait or run.
-            frames: their frames that have not come back.
+            user: the user.
+            jobs: number of the user's waiting and running jobs.
+            frames: number of their frames without a delivered result.
             more: frames of the new job.
 
         Raises:
-            InputError: the job alone is too long. ServerBusy: it has to wait for the others.
+            InputError: the job alone exceeds the limit. ServerBusy: it has to wait for the others.
         """
         limits, who = self.limits(user), self.name(user) or "one user"
         fix = "Wait until some are done, or cancel one: `harmovid status`, `harmovid cancel`."
@@ -111,7 +111,7 @@ class Users:
             )
 
     def read_if_changed(self, force: bool = False) -> bool:
-        """Read the key list again where it has changed; True if it was read."""
+        """Reread the key list if it has changed; return True if it was read."""
         if self._list is None or not self._list.read_if_changed(force):
             return False
         self._note_names()
@@ -126,11 +126,11 @@ class Users:
 
 
 def replaced(before: Mapping[str, str], now: Mapping[str, str]) -> Dict[str, str]:
-    """Return old key to new key, for names whose key is another one than before.
+    """Return old key to new key, for names whose key has changed.
 
     Args:
-        before: names by public key, as they were.
-        now: as they are.
+        before: names by public key, before the change.
+        now: the same after it.
     """
     by_name = {name: key for key, name in now.items()}
     return {key: by_name[name] for key, name in before.items() if key not in now and name in by_name}

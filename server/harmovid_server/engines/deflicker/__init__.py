@@ -1,9 +1,9 @@
-"""The `deflicker` engine: takes flicker of light out of a plate: on the whole frame, in rolling bands, and in places.
+"""The `deflicker` engine: removes flicker of light from a plate: global flicker, rolling bands, and local flicker.
 
-`features` reduces a frame, `motion` and `matching` follow it through the shot, `joint_fit` finds one colour transform
-per frame that makes all of it steady, `trajectories` and `own_changes` tell flicker from the shot's own changes,
-`bands` and `local_gains` do the same for rows and places, `window` weighs the evidence, `session` cuts the shot into
-windows. docs/deflicker.md tells how it is used and what it reaches.
+`features` reduces a frame, `motion` and `matching` track points through the shot, `joint_fit` finds one colour
+transform per frame that makes them steady, `trajectories` and `own_changes` separate flicker from the shot's own
+changes, `bands` and `local_gains` do the same for bands and local flicker, `window` decides what to apply, `session`
+divides the shot into windows. docs/deflicker.md describes its use and quality.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
 PROXY_LINES = 240
 COMPILE_LINES = 48
-"""Size of the pictures that are run through once to have the loops compiled."""
+"""Size of the pictures that are processed once to compile the loops."""
 LARGEST_RADIUS_FRAMES = 24
 REFERENCE = "reference_frame"
 
@@ -87,15 +87,16 @@ INFO = EngineInfo(
 
 
 class DeflickerEngine:
-    """See the module; `info` and `proxy_lines` as `base.Engine` wants them."""
+    """See the module; `info` and `proxy_lines` as in `base.Engine`."""
 
     info = INFO
     proxy_lines = PROXY_LINES
     runtime: Mapping[str, str] = cpu_facts("numba")
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Begin to compile the inner loops, beside the reading of the first frames; once in a process."""
-        # Within one search OpenCV's threads would make the answer depend on their turns; both ways run side by side.
+        """Begin to compile the inner loops in a thread, while the first frames are read; once per process."""
+        # Several OpenCV threads in one search would make the result depend on timing; the two directions run in
+        # parallel.
         cv2.setNumThreads(1)
         _compile_once()
 
@@ -106,7 +107,7 @@ class DeflickerEngine:
         """Open a session for one shot.
 
         Raises:
-            OptionError: the trims cannot be read, or the reference is no frame of the shot.
+            OptionError: the trims cannot be parsed, or the reference is not a frame of the shot.
         """
         options = shot.options
         amounts = Amounts(
@@ -126,7 +127,7 @@ class DeflickerEngine:
 
 @lru_cache(maxsize=1)
 def _compile_once() -> Thread:
-    """Run a small shot through a session, in a thread of its own: what is compiled is kept beside the package."""
+    """Process a small shot in its own thread, so that the loops are compiled and cached beside the package."""
     thread = Thread(target=_compile, name="deflicker-compile", daemon=True)
     thread.start()
     return thread
@@ -149,10 +150,10 @@ def _compile() -> None:
 
 
 def _reference(frame: Optional[OptionValue], frames: Tuple[int, ...]) -> Optional[int]:
-    """Return the frame that is named, None where none is.
+    """Return the reference frame, or None.
 
     Raises:
-        OptionError: it is no frame of the shot.
+        OptionError: it is not a frame of the shot.
     """
     if frame is None:
         return None

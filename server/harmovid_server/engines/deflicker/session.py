@@ -1,8 +1,9 @@
-"""One shot going through the deflicker: cut into segments at scene cuts, solved in overlapping windows.
+"""One shot in the deflicker: divided into segments at cuts, solved in overlapping windows.
 
-Blocks of frames are answered from a window that reaches some frames to either side, laid out by the frames' index in
-their segment, so the result does not depend on when frames arrive. What is kept is bounded by the window. Frames
-without a picture (black, or all one colour within a shot) are no part of any window: what is around them is matched.
+Each block of frames is answered from a window that extends some frames to either side. Windows are placed by the
+frames' index in their segment, so the result does not depend on when frames arrive. Memory is limited by the window.
+Frames without a picture (black, or a single colour within a shot) belong to no window; the frames around them are
+matched.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from harmovid_server.engines.deflicker.saved_state import GAPS
 from harmovid_server.engines.deflicker.window import NOTHING_TO_COMPARE, Amounts, Solved, level_of, solved
 
 ENOUGH_TRUST = 0.25
-"""A frame of whose predecessor less was found is helped out by quantiles; they also move with the picture itself."""
+"""If less of a frame's predecessor was tracked, quantiles are used too; they also change with the picture itself."""
 RANGE_STEP = 3
-"""Every third row and column says how dark and bright a frame gets."""
+"""Every third row and column is used for the range of a frame."""
 PLACE_SAMPLES, FEWEST_PLACE_SAMPLES = 1000, 300
-"""Samples of a whole picture that are kept; of a small region as much fewer, but so many."""
+"""Samples kept of a whole picture; of a small region in proportion, but at least the second number."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How far a session looks, in frames.
+    """Sizes of blocks and windows, in frames.
 
     Attributes:
-        block: answered at once.
-        back, ahead: how far the window reaches beyond the block: telling slow from fast takes a long look.
-        later: a block is answered so many frames after its window is complete: it is solved beside them.
-        places: how far places are solved beyond the block.
-        join: over which a block is faded in over what the window before said of it.
+        block: frames answered together.
+        back, ahead: how far the window extends beyond the block; separating slow from fast changes needs long windows.
+        later: a block is answered this many frames after its window is complete; meanwhile it is solved.
+        places: how far local corrections are solved beyond the block.
+        join: length of the crossfade with the corrections of the window before.
     """
 
     block: int = 32
@@ -55,14 +56,14 @@ class Reach:
 
     @property
     def frames(self) -> int:
-        """How many frames the first answer takes."""
+        """Number of frames before the first answer."""
         return self.block + self.ahead + self.later
 
     @property
     def handles(self) -> int:
-        """How many frames beside a part of a shot it takes for the part to fit the whole.
+        """Number of frames before and after a part of a shot that are needed for the part to fit the rest.
 
-        The window of its first block, and that of the block before, over which the first is faded in.
+        The window of its first block, and the block before, with which the first is crossfaded.
         """
         return self.back + self.block
 
@@ -72,7 +73,7 @@ QUICK = Reach(block=8, back=24, ahead=12, later=4, places=12, join=4)
 
 
 class DeflickerSession:
-    """See the module; `push`, `finish`, `state`, `restore` as `base.ShotSession` wants them."""
+    """See the module; `push`, `finish`, `state`, `restore` as in `base.ShotSession`."""
 
     def __init__(
         self, amounts: Amounts, trims: Mapping[int, float], reach: Reach = FULL, measured: str = ""
@@ -81,9 +82,9 @@ class DeflickerSession:
 
         Args:
             amounts: the options.
-            trims: stops by frame number, added to what is found.
-            reach: how far it looks.
-            measured: the frames that the level is found from, in words: a part of a shot has a level of its own.
+            trims: stops by frame number, added to the correction.
+            reach: sizes of blocks and windows.
+            measured: text for the report that names the frames from which the level is found.
         """
         self._measured = {"level": measured} if measured else {}
         self._amounts, self._trims, self._reach = amounts, trims, reach
@@ -92,8 +93,8 @@ class DeflickerSession:
         self._matcher = ThreadPoolExecutor(1, thread_name_prefix="deflicker-match")
         self._solver = ThreadPoolExecutor(1, thread_name_prefix="deflicker-solve")
         self._solving: Optional[Future[Solved]] = None
-        self._fresh = True  # nothing was pushed yet: the first frame follows no cut
-        self._pending: List[int] = []  # frames that were pushed and not answered, in order
+        self._fresh = True  # whether nothing was pushed yet: the first frame is no cut
+        self._pending: List[int] = []  # frames pushed and not yet answered, in order
         self._blank: Set[int] = set()  # those of them without a picture
         self._begin_segment()
 
@@ -103,15 +104,17 @@ class DeflickerSession:
         self._frames: List[TrackedFrame] = []
         self._first = 0  # index in the segment of self._frames[0]
         self._answered = 0  # frames of the segment that have been answered
-        self._overlap: Optional[Correction] = None  # what the last window said of the block now owed
-        self._shift: Optional[float] = None  # the segment's level, once a window was solved
-        self._flat = True  # whether all its frames are of one colour
+        self._overlap: Optional[Correction] = (
+            None  # the last window's corrections of the block to be answered next
+        )
+        self._shift: Optional[float] = None  # the segment's level, after its first window
+        self._flat = True  # whether all its frames so far are a single colour
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Take one frame; answer a block when its window is complete, or all that is owed at a cut.
+        """Add one frame; answer a block when its window is complete, or all waiting frames at a cut.
 
         Raises:
-            OptionError: it is the reference frame, and holds no picture.
+            OptionError: the reference frame has no picture.
         """
         features = extract_features(frame)
         if self._is_blank(features):
@@ -135,7 +138,7 @@ class DeflickerSession:
         return answers
 
     def _is_blank(self, features: FrameFeatures) -> bool:
-        """Whether a frame holds no picture: no light, or one colour where the frames before have more."""
+        """Whether a frame has no picture: no light, or a single colour although the frames before have more."""
         return features.is_dark or (features.is_flat and bool(self._frames) and not self._flat)
 
     def _skipped(self, number: int) -> List[Answer]:
@@ -149,7 +152,7 @@ class DeflickerSession:
         return self._released([])
 
     def _released(self, answers: List[Answer]) -> List[Answer]:
-        """Return answers in the order of frames, with those of frames without a picture among them."""
+        """Return answers in the order of frames, including those of frames without a picture."""
         ready = {each.number: each for each in answers}
         released = []
         while self._pending and (self._pending[0] in ready or self._pending[0] in self._blank):
@@ -162,12 +165,12 @@ class DeflickerSession:
         return released
 
     def finish(self) -> List[Answer]:
-        """Answer all frames of the segment that are still owed, and begin a new one."""
+        """Answer all waiting frames of the segment, and begin a new one."""
         answers, reach = [], self._reach
         if self._end - self._answered >= reach.block + reach.ahead:
             answers += self._block(self._answered + reach.block)
         if self._answered < self._end:
-            # All that is owed at once: the window is no larger than that of a block in the middle.
+            # All waiting frames at once: the window is not larger than that of a block in the middle.
             answers += self._block(self._end)
         answers = self._released(answers + self._level.finish())
         self._begin_segment()
@@ -182,7 +185,7 @@ class DeflickerSession:
         return max(0, self._answered - self._reach.back)
 
     def _tracked(self, features: FrameFeatures, newest: Optional[Motion]) -> TrackedFrame:
-        """Return the frame with its matches to the frames before, each beside the search for the next motion."""
+        """Return the frame with its matches to earlier frames, each computed while the next motion is searched."""
         found = self._matcher.submit(_tracked, features, after_cut=newest is None and not self._fresh)
         flows: Dict[int, Flow] = {}
         matched: Dict[int, Future[PairSamples]] = {}
@@ -202,38 +205,38 @@ class DeflickerSession:
         frame = found.result()
         frame.samples = {gap: thinned(future.result(), kept) for gap, future in matched.items()}
         self._flows = [*self._flows[-(max(GAPS) // 2 - 1) :], flows]
-        # Quantiles move with the picture itself; of a small region they help all the same.
+        # Quantiles change with the picture itself, but for a small region they still help.
         if newest is not None:
             frame.lost = frame.small or frame.samples[1].trust < ENOUGH_TRUST
         return frame
 
     def _guess(self, flows: Dict[int, Flow], gap: int) -> Optional[Flow]:
-        """Return the motion over a gap from what is known over its two halves."""
+        """Return an estimate of the motion over a gap from that over its two halves."""
         half = gap // 2
         if half not in flows or half > len(self._flows) or half not in self._flows[-half]:
             return None
         return flows[half].then(self._flows[-half][half])
 
     def _begin(self) -> None:
-        """Begin to solve the next block beside the frames to come: its window is there, its answers are not due yet."""
+        """Begin to solve the next block in a thread: its window is complete, its answers are not due yet."""
         window, inner = self._window(self._answered + self._reach.block)
         self._solving = self._solver.submit(solved, window, inner, self._amounts, self._level_of(window))
 
     def _level_of(self, window: List[TrackedFrame]) -> float:
-        """Return the segment's level, which its first window tells."""
+        """Return the segment's level, found from its first window."""
         if self._shift is None:
             self._shift = level_of(window)
         return self._shift
 
     def _window(self, end: int) -> Tuple[List[TrackedFrame], Tuple[int, int]]:
-        """Return the frames that those from the last answered one to `end` are solved from, and `inner` of `solved`."""
+        """Return the window for the frames from the last answered one to `end`, and `inner` for `solved`."""
         start, reach = self._window_start, self._reach
         window = self._frames[start - self._first : end + reach.ahead - self._first]
         first, last = self._answered - start - reach.places, end - start + reach.places
         return window, (max(0, first), min(len(window), last))
 
     def _block(self, end: int) -> List[Answer]:
-        """Answer the frames from the last answered one to `end`, and forget what is old."""
+        """Answer the frames from the last answered one to `end`, and drop old ones."""
         start, (window, inner) = self._window_start, self._window(end)
         begun = self._solving if end == self._answered + self._reach.block else None
         what = begun.result() if begun else solved(window, inner, self._amounts, self._level_of(window))
@@ -259,7 +262,7 @@ class DeflickerSession:
         return answers
 
     def state(self) -> State:
-        """Return everything the session knows, as arrays and numbers."""
+        """Return the whole state, as arrays and numbers."""
         state: Dict[str, Any] = {
             "first": self._first, "answered": self._answered, "fresh": self._fresh, "flat": self._flat,
             "shift": self._shift, "pending": np.array(self._pending, np.int64),
@@ -276,7 +279,7 @@ class DeflickerSession:
         return {**state, **self._level.state()}
 
     def restore(self, state: State) -> None:
-        """Become the session whose `state` this is."""
+        """Restore what `state` returned."""
         self._first, self._answered = int(cast(int, state["first"])), int(cast(int, state["answered"]))
         self._fresh, self._flat = bool(state["fresh"]), bool(state["flat"])
         self._shift = cast(Optional[float], state["shift"])
@@ -291,7 +294,7 @@ class DeflickerSession:
         self._level.restore(state)
 
     def close(self) -> None:
-        """Let its threads end."""
+        """End its threads."""
         for threads in (self._matcher, self._solver):
             threads.shutdown(wait=False, cancel_futures=True)
 
