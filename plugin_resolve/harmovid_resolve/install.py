@@ -101,10 +101,11 @@ def _grammar(action: str) -> argparse.ArgumentParser:
 
 def check_python(python: str) -> None:
     """Raise `InputError` unless an interpreter has HarmoVid and its Resolve part."""
-    words = [python, "-c", "import harmovid, harmovid_resolve.serve_client"]
+    words = [python, "-c", f"import harmovid, harmovid_resolve.serve_client; print({DATA!r})"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=ASK_S, check=False)
-        why = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1] if done.returncode else ""
+        answers = done.returncode == 0 and DATA in done.stdout
+        why = "" if answers else (done.stderr.strip().splitlines() or ["it is no Python"])[-1]
     except (OSError, subprocess.TimeoutExpired) as error:
         why = str(error)
     if why:
@@ -138,10 +139,7 @@ def install(scripts: Path, python: str) -> None:
     """
     data, door = data_folder(scripts), scripts / MENU / DOOR
     told = manifest(scripts)
-    if data.exists() and not told and os.listdir(data):
-        raise InputError(
-            f"{data} is there already and is not ours.", fix="Move it away, or name another --scripts-dir."
-        )
+    _refuse_strangers(data, door, told)
     try:
         made = [*told.get("made", []), *_make_folders(door.parent), *_make_folders(data)]
         write_whole(str(data / MANIFEST), _json({**told, "made": made}))
@@ -158,6 +156,19 @@ def install(scripts: Path, python: str) -> None:
         raise OutputError(
             f"{scripts} cannot be written: {error.strerror}.", fix="Check its permissions."
         ) from error
+
+
+def _refuse_strangers(data: Path, door: Path, told: Dict[str, Any]) -> None:
+    """Raise `InputError` where something that is not ours is in the way, before anything is made."""
+    strange = None
+    if (os.path.lexists(data) and not data.is_dir()) or (data.is_dir() and not told and os.listdir(data)):
+        strange = data
+    elif door.is_dir():
+        strange = door
+    if strange is not None:
+        raise InputError(
+            f"{strange} is there already and is not ours.", fix="Move it away, or name another --scripts-dir."
+        )
 
 
 def manifest(scripts: Path) -> Dict[str, Any]:
@@ -182,10 +193,10 @@ def uninstall(scripts: Path) -> Any:
     try:
         if _digest(door) == told.get("door"):
             door.unlink()
-        elif door.exists():
+        elif os.path.lexists(door):
             left.append(_aside(door))
-        if told.get("kept") and not door.exists():
-            shutil.copy2(data / KEPT / DOOR, door)
+        if told.get("kept") and not os.path.lexists(door):
+            shutil.copy2(data / KEPT / DOOR, door, follow_symlinks=False)
         for name in (PACKAGE, KEPT):
             shutil.rmtree(data / name, ignore_errors=True)
         for name in (SETTINGS, MANIFEST):
@@ -209,13 +220,13 @@ def _make_folders(folder: Path) -> List[str]:
 
 def _keep(door: Path, data: Path, told: Dict[str, Any]) -> bool:
     """Put a script of the door's name that is not ours where it is safe; return whether it comes back in the end."""
-    if not door.exists() or _digest(door) == told.get("door"):
+    if not os.path.lexists(door) or (told and _digest(door) == told.get("door")):
         return False
     if told:
         _aside(door)
         return False
     (data / KEPT).mkdir(exist_ok=True)
-    shutil.copy2(door, data / KEPT / DOOR)
+    shutil.copy2(door, data / KEPT / DOOR, follow_symlinks=False)  # a link comes back as a link
     return True
 
 

@@ -113,6 +113,46 @@ def test_a_strangers_folder_is_not_touched(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["HarmoVid", "Scripts/Utility/HarmoVid.py/deep"])
+def test_a_strangers_file_or_folder_in_the_way_stops_before_anything_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    """A file where our folder belongs, or a folder where the door belongs, is named; nothing is left half done."""
+    scripts = scripts_of(tmp_path)
+    strange = tmp_path / "Fusion" / name
+    strange.parent.mkdir(exist_ok=True)
+    strange.write_text("x")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="is not ours"):
+        install.install(scripts, sys.executable)
+
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("target", ["../../mine.py", "../../nowhere.py"])
+def test_a_link_of_our_name_comes_back_as_a_link(tmp_path: Path, target: str) -> None:
+    """A door that is a link to a script elsewhere, or to nothing, is that link again; what it leads to is untouched."""
+    scripts = scripts_of(tmp_path)
+    (tmp_path / "Fusion" / "mine.py").write_text("# mine")
+    door = scripts / "Utility" / "HarmoVid.py"
+    door.symlink_to(target)
+    install.install(scripts, sys.executable)
+    assert not door.is_symlink()
+    assert (tmp_path / "Fusion" / "mine.py").read_text() == "# mine"
+    install.uninstall(scripts)
+
+    assert os.readlink(door) == target
+
+
+def test_a_program_that_is_no_python_is_refused(tmp_path: Path) -> None:
+    """`--python /bin/true` ends well and imports nothing."""
+    program = tmp_path / "true"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    with pytest.raises(InputError, match="it is no Python"):
+        install.check_python(str(program))
+
+
 def test_the_command_and_its_answers(tmp_path: Path) -> None:
     """`harmovid plugin install resolve` and `uninstall`, found by their entry point, say what they did and where."""
     scripts, said = scripts_of(tmp_path), io.StringIO()
