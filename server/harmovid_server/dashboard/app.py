@@ -18,6 +18,7 @@ Handlers are plain functions, which Starlette runs in threads: each waits for th
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Callable
@@ -36,6 +37,10 @@ from starlette.staticfiles import StaticFiles
 from harmovid_server.dashboard import views
 from harmovid_server.dashboard.guard import Gate, Guard, cookie, form
 from harmovid_server.dashboard.source import Source
+
+JOB_ID = re.compile("[0-9a-f]{32}")
+NUMBER = re.compile("-?[0-9]{1,9}")
+"""What addresses may name: anything else is no job and no frame."""
 
 WRONG_TOKEN_S = 1.0
 """How long a wrong token waits for its answer: guessing takes time."""
@@ -81,20 +86,19 @@ class Pages:
 
     def job(self, request: Request) -> Response:
         """One job."""
-        job_id = request.path_params["job"]
+        job_id = _job(request)
         row = views.job_row(self._source.job(job_id))
         frames = self._source.frames(job_id)
         course = views.curves(frames)
-        first = request.query_params.get("first", "0")
         return self._page(
-            request, "job.html", job=row, page=views.page(frames, int(first) if first.isdecimal() else 0),
+            request, "job.html", job=row, page=views.page(frames, _first(request)),
             # The plot is made by us of numbers and escaped words.
             curves=Markup(views.curves_svg(course)) if course else "",  # noqa: S704
         )  # fmt: skip
 
     def frame(self, request: Request) -> Response:
         """One frame, with the wipe."""
-        job_id, number = request.path_params["job"], _number(request)
+        job_id, number = _job(request), _number(request)
         row = views.job_row(self._source.job(job_id))
         frames = self._source.frames(job_id)
         numbers = [one.frame for one in frames]
@@ -114,7 +118,7 @@ class Pages:
         side = request.path_params["side"]
         if side not in ("before", "after"):
             return PlainTextResponse("no such preview", HTTPStatus.NOT_FOUND)
-        data = self._source.preview(request.path_params["job"], _number(request), side)
+        data = self._source.preview(_job(request), _number(request), side)
         if data is None:
             return PlainTextResponse("no such preview", HTTPStatus.NOT_FOUND)
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
@@ -132,7 +136,7 @@ class Pages:
         """Cancel a job, then show it."""
         if not await self._form_fits(request):
             return PlainTextResponse("This form is too old. Load the page again.", HTTPStatus.FORBIDDEN)
-        job_id = request.path_params["job"]
+        job_id = _job(request)
         await asyncio.to_thread(self._source.cancel, job_id)
         return RedirectResponse(f"/jobs/{job_id}", HTTPStatus.SEE_OTHER)
 
@@ -161,17 +165,34 @@ class Pages:
         return self._gate.form_fits(request.scope["session"], given)
 
 
+def _job(request: Request) -> str:
+    """Return the job's id in the address.
+
+    Raises:
+        JobUnknown: it is none.
+    """
+    text = str(request.path_params["job"])
+    if not JOB_ID.fullmatch(text):
+        raise JobUnknown(f"{text[:40]!r} is no job's id.", fix="An id has 32 digits, 0 to 9 and a to f.")
+    return text
+
+
 def _number(request: Request) -> int:
     """Return the frame's number in the address, which may be negative.
 
     Raises:
         JobUnknown: it is none.
     """
-    text = request.path_params["frame"]
-    try:
-        return int(text)
-    except ValueError as error:
-        raise JobUnknown(f"{text!r} is no frame.") from error
+    text = str(request.path_params["frame"])
+    if not NUMBER.fullmatch(text):
+        raise JobUnknown(f"{text[:40]!r} is no frame.", fix="A frame is a whole number.")
+    return int(text)
+
+
+def _first(request: Request) -> int:
+    """Return the place in the frames where the page begins; 0 where the address names none."""
+    text = request.query_params.get("first", "")
+    return int(text) if NUMBER.fullmatch(text) else 0
 
 
 def create(source: Source, gate: Gate, server: str) -> Starlette:

@@ -127,7 +127,10 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Return the answer to a request that may not come in."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname
+        except ValueError:
+            return PlainTextResponse("The request names no host that can be read.", 400)
         if self._gate.local and host not in LOOPBACK:
             return PlainTextResponse("This page answers to this machine's own names only.", 403)
         if scope["method"] == "POST" and not _same_origin(headers, scope["scheme"]):

@@ -184,6 +184,28 @@ def test_a_strange_name_for_this_machine_is_refused(site: Site) -> None:
     assert site.done not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "answer"),
+    [
+        ("/", {"Host": "["}, 400),
+        ("/jobs/JOB?first=" + "9" * 5000, {}, 200),
+        ("/jobs/2c94bc74", {}, 404),
+        ("/jobs/..", {}, 404),
+        ("/jobs/%00/frames/1001/after.jpg", {}, 404),
+        ("/jobs/JOB/frames/99999999999999999999", {}, 404),
+        ("/jobs/JOB/frames/1_001", {}, 404),
+        ("/jobs/JOB/frames/99999999999999999999/after.jpg", {}, 404),
+    ],
+)
+def test_what_no_page_of_ours_asks_for_is_refused_without_a_fault(
+    site: Site, path: str, headers: dict[str, str], answer: int
+) -> None:
+    """Odd hosts, ids, frames and places get an answer of their own, neither a traceback nor a fault of the server."""
+    status, text, _ = Visitor(site.td).ask(path.replace("JOB", site.done), **headers)
+    assert status == answer
+    assert "STATUS." not in text
+
+
 def test_with_a_token_everything_needs_a_login(site: Site, tmp_path: Path) -> None:
     """Pages lead to the form, pictures and actions too; a wrong token stays out; logging out ends it."""
     file = tmp_path / "token"
