@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+import time
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping
 
 from harmovid.cli import exits
 from harmovid.cli.console import Console, ok_result
 from harmovid.cli.events import JobEvents
 from harmovid.cli.report import Outcome
 from harmovid.client import connect
-from harmovid.errors import HarmoVidError, InputError
+from harmovid.errors import InputError
 from harmovid.job_files import JobFiles
 from harmovid.settings import load_settings
 from harmovid.storage.locks import LockedFile
 from harmovid.watch import status as states
+from harmovid.watch.run import JobEnd
 from harmovid.watch.watcher import Watcher
 
 LOCK = ".harmovid-watch.lock"
@@ -52,6 +54,7 @@ class _Listener:
         self._console = console
         self._jobs: Dict[Path, JobEvents] = {}
         self._outcomes: Dict[Path, Outcome] = {}
+        self._begun_s: Dict[Path, float] = {}
 
     def started(self, path: Path, job: JobFiles) -> None:
         """Print the first event of a job."""
@@ -60,18 +63,26 @@ class _Listener:
             events.warning(warning)
         events.queued(job)
         outcome = Outcome(len(job.frames), job.spec.job_id, job.plan.out.text, resumed=len(job.resumed))
-        self._outcomes[path] = outcome
+        outcome.remarks = list(job.warnings)
+        self._outcomes[path], self._begun_s[path] = outcome, time.monotonic()
 
     def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
         """Print the event of a result."""
         self._outcomes[path].frames[frame] = report
         self._jobs[path].frame(frame)
 
-    def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
-        """Print the event of the end, which may be the only event of a job."""
+    def ended(self, path: Path, end: JobEnd) -> None:
+        """Print the warnings that came late, and the event of the end, which may be the only event of a job."""
         outcome = self._outcomes.pop(path, Outcome(0))
-        outcome.failures, outcome.error = dict(failed), error
-        self._jobs.pop(path, JobEvents(self._console, job_file=path.name)).ended(outcome)
+        events = self._jobs.pop(path, JobEvents(self._console, job_file=path.name))
+        for warning in end.warnings:
+            if warning not in outcome.remarks:
+                events.warning(warning)
+        outcome.failures, outcome.error, outcome.state = dict(end.failed), end.error, end.state
+        outcome.remarks = list(end.warnings)
+        begun_s = self._begun_s.pop(path, None)
+        outcome.seconds = time.monotonic() - begun_s if begun_s is not None else 0.0
+        events.ended(outcome)
 
 
 def _watch(watcher: Watcher, args: argparse.Namespace, stopped: threading.Event) -> None:

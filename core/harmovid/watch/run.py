@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence
 
 from harmovid.client import Client
 from harmovid.errors import HarmoVidError, OutputError
@@ -36,8 +36,25 @@ class JobListener(Protocol):
     def frame(self, path: Path, frame: int, report: Mapping[str, Any]) -> None:
         """A result is written."""
 
-    def ended(self, path: Path, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
-        """The job has ended: its failed frames, and the error that ended it or kept it from starting, if any."""
+    def ended(self, path: Path, end: JobEnd) -> None:
+        """The job has ended, or cannot start."""
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended.
+
+    Attributes:
+        error: what ended it, or kept it from starting; None where every frame is written or has failed.
+        failed: its failed frames.
+        warnings: all of them, also those of films, which are known late.
+        state: the server's state of the job; "" where it was not sent.
+    """
+
+    error: Optional[HarmoVidError]
+    failed: Mapping[int, HarmoVidError] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,12 +111,16 @@ class JobRun:
         try:
             failed = self._run_to_end()
         except HarmoVidError as error:
-            if self._listener is not None:
-                self._listener.ended(self._ready.said.path, {}, error)
+            self._ended({}, error)
             raise
-        if self._listener is not None:
-            self._listener.ended(self._ready.said.path, failed, None)
+        self._ended(failed, None)
         return self.status
+
+    def _ended(self, failed: Mapping[int, HarmoVidError], error: Optional[HarmoVidError]) -> None:
+        if self._listener is not None:
+            state = self._handle.progress.state if self._handle is not None else ""
+            end = JobEnd(error, failed, self.status.warnings, state)
+            self._listener.ended(self._ready.said.path, end)
 
     def _run_to_end(self) -> Mapping[int, HarmoVidError]:
         """Run all steps, keep `status` up to date, and return the errors of single frames."""

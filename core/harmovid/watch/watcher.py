@@ -23,7 +23,7 @@ from harmovid.watch import status as states
 from harmovid.watch.films import Films
 from harmovid.watch.job_file import SUFFIX, JobFile
 from harmovid.watch.ledger import forget, own_results
-from harmovid.watch.run import JobListener, JobRun, Ready
+from harmovid.watch.run import JobEnd, JobListener, JobRun, Ready
 from harmovid.watch.status import Status
 
 RETRY_S = 30.0
@@ -163,7 +163,7 @@ class Watcher:
             self._retry_at[path] = self._clock() + RETRY_S
         is_new = self._tell(path, status.because(states.BLOCKED, error), before)
         if is_new and self._listener is not None:
-            self._listener.ended(path, {}, error)
+            self._listener.ended(path, JobEnd(error))
 
     def _run(self, ready: Ready) -> None:
         """Run one job to its end and write its status."""

@@ -140,6 +140,10 @@ def test_a_watched_folder_tells_events_of_each_job(
     for name in ("one.job", "two.job"):
         kinds = [event["event"] for event in events if event["job_file"] == name]
         assert kinds == ["queued", "frame", "frame", "done"]
+    for event in events:
+        if event["event"] == "done":
+            assert event["state"] == "DONE"
+            assert event["seconds"] > 0
 
 
 def test_a_job_file_that_cannot_run_is_told_once(
