@@ -40,7 +40,10 @@ class Parser(argparse.ArgumentParser):
         """Raise the complaint instead of printing the usage and leaving."""
         unknown = message.partition("unrecognized arguments: ")[2].split("=")[0].split()
         near = difflib.get_close_matches(unknown[0], self.flags(), 1) if unknown else []
-        hint = f"Did you mean {near[0]}? " if near else ""
+        hint = ""
+        if near:  # the flag itself, where another command has it
+            taken = near[0] == unknown[0]
+            hint = f"Other commands take {near[0]}. " if taken else f"Did you mean {near[0]}? "
         raise InputError(f"{message}.", fix=f"{hint}`{self.prog} --help` shows how it is used.")
 
     def flags(self) -> List[str]:

@@ -207,7 +207,7 @@ class Front:
             AuthError: it is not.
         """
         if self._authenticator is not None and user not in self._authenticator.keys:
-            raise AuthError("this key is not authorized any more.")
+            raise _revoked()
 
     def _attach(self, incoming: Incoming, message: wire.Message) -> None:
         session = self.sessions.by_token.get(bytes(message.body["session"]))
@@ -330,7 +330,7 @@ class Front:
         known = self._authenticator.keys if self._authenticator is not None else {}
         for session in list(self.sessions.by_token.values()):
             if session.user not in known:
-                self._end(session, TO_CLIENT_CONTROL, AuthError("this key is not authorized any more."))
+                self._end(session, TO_CLIENT_CONTROL, _revoked())
 
     def close(self) -> None:
         """Close the sockets, letting the last messages leave."""
@@ -338,6 +338,13 @@ class Front:
         if self._authenticator is not None:
             self._authenticator.socket.close()
         self._context.term()
+
+
+def _revoked() -> AuthError:
+    return AuthError(
+        "this key is not authorized any more.",
+        fix="Ask the server's administrator to admit it (harmovid keys).",
+    )
 
 
 def _decoded(incoming: Incoming, channel: str) -> wire.Message:

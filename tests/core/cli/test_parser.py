@@ -168,6 +168,15 @@ def test_a_flag_that_is_almost_one_is_named(word: str, meant: str) -> None:
     assert f"Did you mean {meant}?" in caught.value.fix
 
 
+def test_a_flag_of_another_command_is_not_proposed_to_its_own_user() -> None:
+    """`watch -q` is told that other commands take -q, not asked whether -q is meant."""
+    with pytest.raises(InputError, match="unrecognized arguments: -q") as caught:
+        parse("watch", "drop", "-q")
+
+    assert "Did you mean" not in caught.value.fix
+    assert "Other commands take -q." in caught.value.fix
+
+
 def test_a_flag_like_no_other_is_only_refused() -> None:
     """Nothing is guessed where nothing is near."""
     with pytest.raises(InputError) as caught:
