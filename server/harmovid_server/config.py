@@ -4,8 +4,8 @@
 
 A setting `spool_bytes` is the flag `--spool-bytes`, the variable `HARMOVID_SPOOL_BYTES` and the TOML key
 `spool_bytes`. Sizes take K, M, G, T or KiB..TiB (all of 1024). Named roots are the TOML table `[roots]`, the
-repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/settings.md is made from
-this (`harmovid_server.settings_page`). Nothing is read at import.
+repeatable flag `--root name=/folder`, or `HARMOVID_ROOTS=name=/folder:name2=/folder2`. docs/settings.md is generated
+from this (`harmovid_server.settings_page`). Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_roots(text: str) -> Dict[str, str]:
-    """Return {"show": "/srv/show"} for "show=/srv/show", several joined by ':'; raise ValueError for another form."""
+    """Return {"show": "/srv/show"} for "show=/srv/show", several joined by ':'; raise ValueError for any other form."""
     roots: Dict[str, str] = {}
     for item in filter(None, text.split(os.pathsep)):
         name, equals, folder = item.partition("=")
@@ -62,20 +62,20 @@ def parse_names(text: str) -> Tuple[str, ...]:
 
 
 def _setting(default: Any, parse: Parse, help_text: str, unit: str = "") -> Any:
-    """Return the field of one setting.
+    """Return the dataclass field of one setting.
 
     Args:
-        default: its value where nobody sets it.
-        parse: reads its text; raises ValueError.
-        help_text: what `--help` and docs/settings.md say of it.
-        unit: what a number counts; by default what its name ends in says.
+        default: its default value.
+        parse: converts its text; raises ValueError.
+        help_text: its text in `--help` and docs/settings.md.
+        unit: unit of a number; default from the end of its name.
     """
     return field(default=default, metadata={"parse": parse, "help": help_text, "unit": unit})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The server's settings. Units are in the names; the help texts are what `--help` prints."""
+    """The server's settings. Names end in their units; `--help` prints the help texts."""
 
     bind: str = _setting("127.0.0.1", str, "IP address to listen on. Anything but loopback needs keys.")
     port: int = _setting(5570, int, "Control port; 0 takes a free one.")
@@ -111,12 +111,12 @@ class Config:
     engines: Tuple[str, ...] = _setting(
         (),
         parse_names,
-        "Engines to offer, by name, comma between; all where empty.",
+        "Names of the engines to offer, separated by commas; empty for all.",
     )
     engine_folders: Tuple[str, ...] = _setting(
         (),
         parse_names,
-        "Folders of engine bundles to offer too, comma between (docs/server.md).",
+        "Further folders of engine bundles, separated by commas (docs/server.md).",
     )
     device: str = _setting(
         "auto",
@@ -132,7 +132,7 @@ class Config:
     providers: Tuple[str, ...] = _setting(
         (),
         parse_names,
-        "ONNX Runtime providers to try, comma between: tensorrt, cuda, cpu; all in this order where empty.",
+        "ONNX Runtime providers to try, separated by commas: tensorrt, cuda, cpu; empty for all in this order.",
     )
     gpu_bytes: int = _setting(0, parse_bytes, "GPU memory that one network may take; 0 sets no limit.")
     backend: str = _setting(
@@ -144,7 +144,7 @@ class Config:
     ray_address: str = _setting(
         "auto",
         str,
-        "The Ray cluster, HOST:PORT; auto takes the one that this machine is part of. None is ever started.",
+        "The Ray cluster, HOST:PORT; auto is the one that this machine belongs to. The server never starts a cluster.",
     )
     ray_actors: int = _setting(1, int, "Engine actors per worker; jobs are shared out among them.", "actors")
     ray_gpus: float = _setting(
@@ -157,11 +157,11 @@ class Config:
     ray_wait_s: float = _setting(
         600.0, float, "How long a job waits for an engine actor that is not there yet, before it fails."
     )
-    active_jobs: int = _setting(4, int, "Jobs that one worker runs side by side; more wait in the queue.")
+    active_jobs: int = _setting(4, int, "Jobs that one worker runs at the same time; more wait in the queue.")
     queued_jobs: int = _setting(
         100,
         int,
-        "Jobs that may wait; one more is told that the server is busy, and when to try again.",
+        "Jobs that may wait; the next one is refused as busy, with a time to try again.",
     )
     user_jobs: int = _setting(
         0,
@@ -195,7 +195,7 @@ class Config:
     credit_bytes: int = _setting(
         256 * MIB,
         parse_bytes,
-        "Upload bytes on their way, of all clients together (and at least 2 MiB each).",
+        "Bytes of uploads in flight, of all clients together (and at least 2 MiB each).",
     )
     full_s: float = _setting(
         60.0,
@@ -217,7 +217,7 @@ class Config:
         256 * MIB,
         parse_bytes,
         "Disk for what is remembered of the frames of jobs (reports, errors, previews), at most for keep_s; the "
-        "oldest jobs' goes first; 0 remembers nothing.",
+        "records of the oldest jobs are deleted first; 0 keeps none.",
     )
     previews: bool = _setting(
         False,
@@ -230,7 +230,7 @@ class Config:
     audit_log: str = _setting(
         "",
         str,
-        "File that is told who sent which job and what became of it, one JSON line each. Default:"
+        "The audit log: who sent which job, and how it ended, one JSON line each. Default:"
         " audit.ndjson in the state folder.",
     )
     metrics_port: int = _setting(
@@ -301,32 +301,32 @@ class Config:
 
     @property
     def codec_processes(self) -> int:
-        """EXR processes per worker: as set, or one for each core that this process may use."""
+        """EXR processes per worker: the setting, or one for each core that this process may use."""
         return self.codecs or len(os.sched_getaffinity(0))
 
     @property
     def window_frames(self) -> int:
-        """Frames per job that are fetched ahead: for every codec process one in work and one waiting."""
+        """Frames per job that are requested ahead: for every codec process one being processed and one waiting."""
         return self.prefetch_frames or 4 + 2 * self.codec_processes
 
     @property
     def runtime_folder(self) -> Path:
-        """Where runtimes may keep what they compiled for this machine."""
+        """Folder where runtimes may keep code compiled for this machine."""
         return Path(self.state) / "runtimes"
 
     @property
     def spool_folder(self) -> Path:
-        """Where the frames of jobs lie while they are worked on."""
+        """Folder of the frames of running jobs."""
         return Path(self.state) / "spool"
 
     @property
     def audit_file(self) -> Path:
-        """Where it is noted who sent which job."""
+        """File of the audit log: who submitted which job."""
         return Path(self.audit_log or Path(self.state) / "audit.ndjson")
 
     @property
     def history_folder(self) -> Path:
-        """What is remembered of the frames of jobs."""
+        """Folder with records of the frames of jobs."""
         return Path(self.state) / "history"
 
     @property
@@ -335,7 +335,7 @@ class Config:
         return Path(self.state) / "jobs.sqlite"
 
     def save(self, path: Path) -> None:
-        """Write all settings as JSON for the children, who read them with `restore`."""
+        """Write all settings as JSON for the child processes, which read them with `restore`."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
@@ -381,8 +381,8 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
     """Return the settings from flags, environment and file, in that order of precedence.
 
     Raises:
-        InputError: naming the setting and where it came from.
-        SystemExit: from argparse, for `--help` and unknown flags.
+        InputError: a value is invalid; the message names the setting and its source.
+        SystemExit: raised by argparse for `--help` and unknown flags.
     """
     flags = vars(parser().parse_args(list(arguments)))
     path: Optional[str] = flags.pop("config") or environ.get("HARMOVID_CONFIG")

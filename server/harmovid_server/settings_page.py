@@ -30,7 +30,7 @@ Every setting of the server and of the client. This page is made by
 
 Flag, environment variable, file, default: the first that is set wins. The file is TOML and is named by `--config FILE`
 or `HARMOVID_CONFIG`; its keys are the names of this table. Sizes take `K`, `M`, `G`, `T` (of 1024), as in `20GiB`. An
-unknown key or a bad value ends the start with its name and place. What the settings do is told in
+unknown key or a bad value ends the start with its name and place. What the settings do is explained in
 [server.md](server.md).
 
 | setting, key of the file | flag | environment | default | unit | meaning |

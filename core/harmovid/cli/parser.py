@@ -1,8 +1,8 @@
-"""The grammar of `harmovid`: every command and flag. docs/cli.md is held equal to it by a test.
+"""The argument parser of `harmovid`: every command and flag. A test compares docs/cli.md with it.
 
-An engine's inputs, options and presets are not written here: they come from its own description
-(`harmovid.job.EngineInfo`) and are added to the job commands. So a job's command line is read in two stages: `early`
-reads just enough to know which server to ask, `build(engine)` then reads everything.
+An engine's inputs, options and presets are not defined here: they come from its description
+(`harmovid.job.EngineInfo`) and are added to the job commands. So a job's command line is parsed in two stages: `early`
+reads only which server to ask, then `build(engine)` parses everything.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from harmovid.key_limits import FORMS
 
 PROGRAM = "harmovid"
 JOB_COMMANDS = ("deflicker", "harmonize")
-# Where inputs and options of an engine keep their values in the namespace, apart from the command's own.
+# Prefixes that separate an engine's inputs and options in the namespace from the command's own.
 LAYER_PREFIX, OPTION_PREFIX = "engine_layer_", "engine_option_"
 BENCHMARK_SIZES = ("540p", "1080p", "4K")
-FRAMES_HELP = "Frames are written plate.####.exr, plate.%%04d.exr, one file for all frames, or a folder."
+FRAMES_HELP = "Frames are written plate.####.exr, plate.%04d.exr, one file for all frames, or a folder."
 
 EPILOG = "exit codes:\n" + "\n".join(f"  {code:<4} {text}" for code, text in exits.MEANINGS.items())
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that complains with `InputError`, so that `--json` and exit codes hold for it too."""
+    """A parser that raises `InputError`, so that `--json` and exit codes apply to its errors too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Abbreviated flags would change their meaning when an engine brings a new option.
+        # Abbreviated flags would change their meaning if an engine adds an option.
         kwargs["allow_abbrev"] = False
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint instead of printing the usage and leaving."""
+        """Raise the error instead of printing the usage and exiting."""
         unknown = message.partition("unrecognized arguments: ")[2].split("=")[0].split()
         near = difflib.get_close_matches(unknown[0], self.flags(), 1) if unknown else []
         hint = ""
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}.", fix=f"{hint}`{self.prog} --help` shows how it is used.")
 
     def flags(self) -> List[str]:
-        """Return the flags of this parser and of the commands in it."""
+        """Return the flags of this parser and of its commands."""
         found: List[str] = []
         for action in self._actions:
             found += action.option_strings
@@ -57,10 +57,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def early(words: Sequence[str]) -> argparse.Namespace:
-    """Read what decides which server describes the engines: `server`, `key`, `engine`, `help`; skip everything else.
+    """Read the flags that decide which server to ask: `server`, `key`, `engine`, `help`; skip everything else.
 
     Raises:
-        InputError: if one of these flags stands without its value.
+        InputError: one of these flags has no value.
     """
     parser = Parser(prog=PROGRAM, add_help=False)
     _connection(parser)
@@ -70,11 +70,11 @@ def early(words: Sequence[str]) -> argparse.Namespace:
 
 
 def build(engine: Optional[EngineInfo] = None, remark: str = "") -> Parser:
-    """Return the whole grammar.
+    """Return the complete parser.
 
     Args:
-        engine: whose options become flags of the job commands; None leaves them out.
-        remark: last words of a job command's help: where the engine options come from, or why none.
+        engine: its options become flags of the job commands; None for no options.
+        remark: end of a job command's help: where the engine options come from, or why there are none.
     """
     parser = Parser(
         prog=PROGRAM,
@@ -97,7 +97,7 @@ def build(engine: Optional[EngineInfo] = None, remark: str = "") -> Parser:
         "words", metavar="WORDS", nargs=argparse.REMAINDER, help="read by the plugin's installer"
     )
     _talk(plugin)
-    # What follows these is read by the command itself.
+    # The command itself parses what follows.
     for name, (_, what) in plugin_commands.KNOWN.items():
         commands.add_parser(name, help=what, add_help=False)
     return parser
@@ -145,7 +145,7 @@ def _add_strength(job: argparse.ArgumentParser, task: str) -> None:
 
 
 def _add_required_layers(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
-    """Add the engine's required inputs as arguments, the one that is relit first."""
+    """Add the engine's required inputs as arguments, the target first."""
     for layer in engine.layers:
         if layer.required:
             job.add_argument(
@@ -154,7 +154,7 @@ def _add_required_layers(job: argparse.ArgumentParser, engine: EngineInfo) -> No
 
 
 def _add_engine(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
-    """Add the engine's other inputs, its presets and options, and the choice of a composite where it makes one."""
+    """Add the engine's other inputs, its presets and options, and `--output` if it supports composites."""
     for layer in engine.layers:
         if not layer.required:
             job.add_argument(
@@ -179,13 +179,13 @@ def _add_engine(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
 
 
 def _free_flag(job: argparse.ArgumentParser, name: str) -> str:
-    """Return the flag of an engine's input or option; where the command has that flag itself, with a prefix."""
+    """Return the flag of an engine's input or option, with a prefix if the command itself has that flag."""
     flag = "--" + name.replace("_", "-")
     return f"--engine-{flag[2:]}" if flag in job._option_string_actions else flag
 
 
 def _sentence(text: str) -> str:
-    """Return a help text as argparse wants it: no full stop, and "%" doubled."""
+    """Return a help text for argparse: without a full stop, and with "%" doubled."""
     return text.rstrip(".").replace("%", "%%")
 
 
@@ -367,7 +367,7 @@ def _add_options(parser: argparse.ArgumentParser, engine: EngineInfo) -> None:
 
 
 def _add_option(group: Any, flag: str, option: Option) -> None:
-    # No argparse default: an option that is not given is not sent, and the engine's own default holds.
+    # No argparse default: an option that is not given is not sent, so the engine's own default applies.
     shared = {"dest": OPTION_PREFIX + option.name, "default": None, "help": _option_help(option)}
     if option.kind == "bool":
         group.add_argument(flag, action=_OnOff, **shared)
@@ -379,7 +379,7 @@ def _add_option(group: Any, flag: str, option: Option) -> None:
 
 
 class _OnOff(argparse.Action):
-    """`--name` and `--no-name`, without argparse's own remark on the default in the help text."""
+    """`--name` and `--no-name`, without argparse's text about the default in the help."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, default: Any = None, help: str = "") -> None:
         both = [*option_strings, *("--no-" + flag[2:] for flag in option_strings)]
@@ -392,7 +392,7 @@ class _OnOff(argparse.Action):
         values: Any,
         option_string: Optional[str] = None,
     ) -> None:
-        """Store which of the two was written."""
+        """Store which of the two was given."""
         setattr(namespace, self.dest, not (option_string or "").startswith("--no-"))
 
 
@@ -406,7 +406,7 @@ def _option_help(option: Option) -> str:
 
 
 def default_text(option: Option) -> str:
-    """Return an option's default as a person writes it."""
+    """Return an option's default as text."""
     if option.kind == "bool":
         return "on" if option.default else "off"
     return "none" if option.default is None else str(option.default)

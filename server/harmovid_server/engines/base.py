@@ -1,9 +1,9 @@
-"""The engine contract: proxies of a shot in, lighting fields out, one frame after the other.
+"""The interface of engines: proxies of a shot in, lighting fields out, frame by frame.
 
 An engine never sees full-resolution pixels and never writes a picture. The worker decodes frames, makes the
-proxies, pushes them in frame order into a `ShotSession`, and applies each field that comes back to the plate. A
-session therefore works in bounded memory on a clip of any length, and because its whole state can be saved and
-restored, a worker that is killed continues where it stopped.
+proxies, pushes them in frame order into a `ShotSession`, and applies each returned field to the plate. So a session needs
+limited memory for a clip of any length, and because its whole state can be saved and restored, a job continues where a
+killed worker stopped.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ State = Dict[str, StateValue]
 
 @dataclass(frozen=True)
 class ProxyFrame:
-    """One frame at proxy size, as engines see it. Its arrays may lie in shared memory: nobody writes into them.
+    """One frame at proxy size, for engines. Its arrays may be in shared memory and must not be modified.
 
     Attributes:
-        number: the frame's number as the user counts it.
+        number: the frame number.
         images: layer name to `(h, w, 3)` float32, scene-linear in the job's working space, unassociated
-            (divided by alpha where the file was premultiplied), finite, may be below 0 or above 1.
+            (divided by alpha if the file was premultiplied), finite, may be below 0 or above 1.
         mattes: layer name to `(h, w)` float32 in 0..1: "matte" (the foreground's alpha, harmonize), "mask"
-            (apply here), "measure_mask" (measure here), and "coverage" (share of each proxy pixel that lies in
-            the data window and is finite). "coverage" is always there; the others only where given.
+            (apply here), "measure_mask" (measure here), and "coverage" (share of each proxy pixel that is in
+            the data window and finite). "coverage" always exists; the others only if given.
         box: `(x0, y0, x1, y1)` the display window in plate pixels that the proxy covers, x1/y1 exclusive.
     """
 
@@ -46,7 +46,7 @@ class ProxyFrame:
 
 @dataclass(frozen=True)
 class ShotInfo:
-    """What is known of a shot before its first frame: checked options and the frame numbers in order."""
+    """Facts about a shot before its first frame: checked options and the frame numbers in order."""
 
     frames: Tuple[int, ...]
     options: Mapping[str, OptionValue]
@@ -55,7 +55,7 @@ class ShotInfo:
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine's answer for one frame: the field, and plain facts worth telling ("why it did nothing")."""
+    """An engine's answer for one frame: the field, and plain facts for the report, such as why it did nothing."""
 
     number: int
     field: LightingField
@@ -63,35 +63,35 @@ class Answer:
 
 
 class ShotSession(Protocol):
-    """One shot going through one engine. Frames are pushed in order; unreadable ones are never pushed."""
+    """One shot in one engine. Frames are pushed in order; unreadable ones are not pushed."""
 
     def push(self, frame: ProxyFrame) -> Iterable[Answer]:
-        """Take one frame; return the answers that are final now (any number, in frame order)."""
+        """Add one frame; return the answers that are final now (any number, in frame order)."""
 
     def finish(self) -> Iterable[Answer]:
-        """Return the answers still owed after the last frame.
+        """Return the remaining answers after the last frame.
 
-        An engine that makes them one after the other returns an iterator: others get their turn in between, and `state`
-        is asked for between two answers.
+        An engine that computes them one after the other returns an iterator: other jobs get their turn in between, and
+        `state` is called between two answers.
         """
 
     def state(self) -> State:
-        """Return everything the session knows, as plain values and arrays (stored without pickle)."""
+        """Return the whole state, as plain values and arrays (stored without pickle)."""
 
     def restore(self, state: State) -> None:
-        """Become the session whose `state` this is; the next push is the frame after its last one."""
+        """Restore what `state` returned; the next push is the frame after the last one of that state."""
 
     def close(self) -> None:
-        """Give back what the session holds outside Python's own memory. Called once, also after a failure."""
+        """Free resources other than Python's own memory. Called once, also after a failure."""
 
 
 class Described(Protocol):
-    """What may be known of an engine without calling it.
+    """The facts about an engine that are available without calling it.
 
     Attributes:
-        info: its description; static.
-        proxy_lines: height of the proxies it wants.
-        runtime: what really computes (`runtimes.base.Facts`); empty before it is loaded.
+        info: its description; constant.
+        proxy_lines: height of its proxies.
+        runtime: what it really runs on (`runtimes.base.Facts`); empty before it is loaded.
     """
 
     info: EngineInfo
@@ -100,20 +100,20 @@ class Described(Protocol):
 
 
 class Engine(Described, Protocol):
-    """An engine: described at once, loaded by `activate`, closed by `close`."""
+    """An engine: its description is available at once; `activate` loads it, `close` closes it."""
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Load what the engine needs, on the device that the settings allow. Called in the worker, before `start`.
+        """Load the engine's networks and the like, on a device that the settings allow. Called in the worker, before `start`.
 
         Raises:
-            HarmoVidError: it cannot be loaded; it may be tried again.
+            HarmoVidError: it cannot be loaded; the call may be repeated.
         """
 
     def start(self, shot: ShotInfo) -> ShotSession:
         """Open a session for one shot."""
 
     def close(self) -> None:
-        """Give networks, device memory and threads back. All sessions have been closed; `activate` may follow."""
+        """Free networks, device memory and threads. All sessions have been closed; `activate` may follow."""
 
 
 Engines = List[Engine]

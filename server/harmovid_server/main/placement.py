@@ -1,12 +1,12 @@
-"""Which job runs in which worker: fair shares, slots that idle jobs give up, and what a crash of a worker means.
+"""Assigns jobs to workers: fair shares, slots released by idle jobs, and the handling of crashed workers.
 
 A worker has `Config.active_jobs` slots. A free slot goes to the highest priority (of the users' keys) that waits, among
 equal ones to the user with the fewest slots, and among that user's jobs to the oldest. A job whose client sends too
-slowly (or is away) gives its slot up as soon as another job wants it, and comes back when it has enough input to go on.
+slowly (or is away) releases its slot as soon as another job waits, and returns when it has enough input to continue.
 
-When a worker crashes, or what runs a job's engine elsewhere (`engine_lost`), every job that had finished no frame in it
-counts one crash and is unproven from then on. At most one unproven job runs in a worker at a time: jobs that were only
-hit by the crash finish a frame and are proven, the one that causes it reaches `CRASH_LIMIT` crashes and fails.
+When a worker crashes, or an engine on another machine (`engine_lost`), every job that had finished no frame in it counts
+one crash and becomes unproven. At most one unproven job runs in a worker at a time: jobs that were only affected by the
+crash finish a frame and are proven; the one that causes it reaches `CRASH_LIMIT` crashes and fails.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from harmovid_server.spool import PART, file_crc, job_folder
 log = logging.getLogger("harmovid.main")
 
 CRASH_LIMIT = 3
-"""Workers that may crash on a job in a row before it fails."""
+"""A job fails after this many crashes of workers in a row."""
 
 PAUSE_S = 1.0
-"""How long a job pauses after the disk was full, before it is tried again."""
+"""Pause of a job after the disk was full."""
 
 
 def assign(state: ServerState) -> None:
@@ -50,13 +50,13 @@ def assign(state: ServerState) -> None:
         if not pairs:
             break
         slots = Counter(job.record.user for job in state.jobs.values() if job.worker is not None)
-        # min is stable: among equals the queue's order and the first worker hold.
+        # min is stable: among equals the queue's order and the first worker decide.
         start(state, *min(pairs, key=lambda pair: _turn(state, slots, *pair)))
     _give_up_slots(state, waiting)
 
 
 def _turn(state: ServerState, slots: Mapping[str, int], job: Job, worker: str) -> Tuple[bool, int, int, int]:
-    """Return the order in which jobs get a free slot; the least comes first."""
+    """Return the sort key by which jobs get a free slot; the lowest comes first."""
     user = job.record.user
     return job.starved, -state.users.limits(user).priority, slots[user], _load(state, worker)
 
@@ -64,7 +64,7 @@ def _turn(state: ServerState, slots: Mapping[str, int], job: Job, worker: str) -
 def queue(state: ServerState) -> List[Job]:
     """Return the jobs that wait for a slot in a worker: the highest priority first, and of those the oldest.
 
-    Fresh jobs wait while their client is there; jobs that ran before also when they have enough to go on.
+    New jobs wait only while their client is connected; jobs that ran before also if they have enough input to continue.
     """
     now = state.now()
     return [
@@ -97,7 +97,7 @@ def _fits(state: ServerState, job: Job, name: str) -> bool:
 
 
 def start(state: ServerState, job: Job, name: str) -> None:
-    """Start a job in a worker: what is done, what has failed, and then every frame that is in the spool."""
+    """Start a job in a worker: send which frames are done or have failed, then every frame in the spool."""
     job.record.attempt += 1
     if job.record.state == QUEUED:
         waited_s = max(time.time() - job.record.created_s, 0.0)
@@ -110,7 +110,7 @@ def start(state: ServerState, job: Job, name: str) -> None:
     job.compiling = not compiled_loops.are_compiled()
     state.keep(job)
     if not (job_folder(state.spool.folder, job.id) / "state.npz").exists():
-        # As the worker will say (`show`), so that they come in order and before those after them.
+        # As the worker will request (`show`), so that these frames come in order, before later ones.
         job.show(job.around_open())
     state.send(
         name, "start", job=job.id, attempt=job.record.attempt, spec=job.spec.to_dict(),
@@ -119,7 +119,7 @@ def start(state: ServerState, job: Job, name: str) -> None:
         history=str(state.history.folder) if state.config.previews and state.config.history_bytes else "",
     )  # fmt: skip
     for number, frame in sorted(job.frames.items()):
-        # Done frames too, while their inputs are there: the engine's checkpoint may be older than they are.
+        # Done frames too, if their inputs exist: the engine's checkpoint may be older.
         if len(frame.inputs) == len(job.spec.layers):
             state.send(name, "ready", job=job.id, frame=number)
     state.push_state(job)
@@ -130,7 +130,7 @@ def start(state: ServerState, job: Job, name: str) -> None:
 
 
 def restart(state: ServerState, job: Job) -> None:
-    """Take a job from its worker and drop its checkpoint: it starts again with what is done now."""
+    """Stop a job in its worker and drop its checkpoint, so that it starts again; finished frames stay."""
     state.take_from_worker(job)
     (job_folder(state.spool.folder, job.id) / "state.npz").unlink(missing_ok=True)
 
@@ -148,7 +148,7 @@ def _give_up_slots(state: ServerState, waiting: List[Job]) -> None:
 
 
 def worker_lost(state: ServerState, name: str) -> None:
-    """A worker process is dead: keep what it had finished, count the crash, let its jobs start again."""
+    """Handle the death of a worker: keep its finished results, count the crash, restart its jobs."""
     slot = state.workers.pop(name, None)
     for job_id in sorted(slot.jobs if slot else ()):
         job = state.jobs[job_id]
@@ -157,7 +157,7 @@ def worker_lost(state: ServerState, name: str) -> None:
 
 
 def engine_lost(state: ServerState, job: Job) -> None:
-    """What ran a job's engine is dead: count that where it had finished no frame, and let the job wait again."""
+    """Handle the loss of a job's engine: count a crash if the job had finished no frame in it, and let it wait again."""
     job.worker = None
     if job.proven or not job.active:
         return
@@ -173,9 +173,9 @@ def engine_lost(state: ServerState, job: Job) -> None:
 
 
 def adopt_results(state: ServerState, job: Job) -> None:
-    """Count results that were renamed into place but never reported; remove what was being written.
+    """Count results that were renamed but not reported; remove unfinished files.
 
-    A renamed file is whole. Its report died with the worker.
+    A renamed file is complete. Its report was lost with the worker.
     """
     for number, path in results_in(job_folder(state.spool.folder, job.id)):
         if number is None:
@@ -185,7 +185,7 @@ def adopt_results(state: ServerState, job: Job) -> None:
 
 
 def results_in(folder: Path) -> Iterator[Tuple[Optional[int], Path]]:
-    """Yield (frame, path) of each result in a job's folder; frame is None for unfinished and odd files."""
+    """Yield (frame, path) of each result in a job's folder; frame is None for unfinished and unknown files."""
     for path in sorted((folder / "out").glob("*")):
         stem = path.name[: -len(".exr")] if path.name.endswith(".exr") else ""
         digits = stem[1:] if stem.startswith("-") else stem

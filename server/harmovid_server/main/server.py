@@ -4,8 +4,8 @@
     raise SystemExit(serve(load(sys.argv[1:], os.environ)))
 
 A start opens the store, then the link, then the children; the public sockets are bound last, when an engine is ready.
-The first SIGTERM (or Ctrl-C) drains: no new jobs, running ones go on while their clients wait, at most `drain_s`; a
-second one stops at once. Jobs outlive the process: the next server continues them.
+The first SIGTERM (or Ctrl-C) drains: no new jobs, running ones continue while their clients are connected, at most
+`drain_s`; a second one stops at once. Jobs are kept: the next server continues them.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ from harmovid_server.spool import Spool
 log = logging.getLogger("harmovid.main")
 
 WORKER_MODULES = {"local": "harmovid_server.worker", "ray": "harmovid_server.cluster"}
-"""What a worker slot starts, by `Config.backend`."""
+"""The module that a worker slot runs, by `Config.backend`."""
 
 METRICS = "metrics"
 POLL_MS = 100
 GOODBYE_S = 1.0
-"""How long the front may take to say BYE to its clients."""
+"""Time for the front to send BYE to its clients."""
 
 START_TRIES = 3
 SAME_SIGNAL_S = 1.0
-"""Signals closer together than this are one."""
+"""Signals closer together than this count as one."""
 
 
 def serve(config: Config) -> int:
     """Run a server until it is told to stop; return the process's exit code.
 
     Raises:
-        InputError: settings, keys, folders or ports that cannot be used; said before anything is bound.
+        InputError: settings, keys, folders or ports cannot be used; raised before anything is bound.
     """
     logs.set_up(config.log_level, config.log_json)
-    # Frames, jobs and logs are this user's alone, whatever the shell that started us thinks; children inherit it.
+    # Only this user may read frames, jobs and logs, whatever the umask of the shell; children inherit it.
     os.umask(0o077)
     check_exposure(config)
     check_bundles(config)
@@ -78,11 +78,11 @@ def serve(config: Config) -> int:
 
 
 def check_exposure(config: Config) -> None:
-    """Refuse to be reachable from other machines without keys, and keys that nobody may connect with.
+    """Refuse an address that other machines can reach without keys, and a key without a list of clients.
 
     Raises:
-        InputError: the settings say so; or the address is no IP address.
-        KeyFileError: a key file is no good.
+        InputError: the settings are refused, or the address is not an IP address.
+        KeyFileError: a key file is invalid.
     """
     if not config.server_key:
         if not is_loopback(config.bind):
@@ -105,7 +105,7 @@ def check_bundles(config: Config) -> None:
     """Refuse a start with an engine folder that holds no readable bundle; hashes are checked when one is loaded.
 
     Raises:
-        BundleError: naming the folder or file.
+        BundleError: the message names the folder or file.
     """
     for folder in config.engine_folders:
         for one in bundle.find(folder):
@@ -113,10 +113,10 @@ def check_bundles(config: Config) -> None:
 
 
 def check_metrics(config: Config) -> None:
-    """Refuse a metrics port that nobody can serve here; say so where others may read it.
+    """Refuse a metrics port that cannot be served here; log a warning if other machines may read it.
 
     Raises:
-        InputError: prometheus_client is not installed, or the address is no IP address.
+        InputError: prometheus_client is not installed, or the address is not an IP address.
     """
     if not config.metrics_port:
         return
@@ -194,7 +194,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the children and close everything; the jobs stay in store and spool."""
+        """End the children and close everything; the jobs stay in the store and the spool."""
         notify("STOPPING=1")
         for child in self.children:
             child.kill()
@@ -221,7 +221,7 @@ class Server:
             child.start()
 
     def turn(self) -> None:
-        """One round: read the children's messages, replace dead ones, decide, store, then send."""
+        """Run one round: read the children's messages, replace dead ones, decide, store, then send."""
         self._poller.poll(POLL_MS)
         self._drain_wakeups()
         named = {child.name: child for child in self.children}
@@ -249,20 +249,20 @@ class Server:
             self._tell_metrics()
 
     def _speak(self) -> None:
-        """Store what was decided, then send it, then delete what is no longer needed."""
+        """Store the changes, then send the messages, then delete files that are no longer needed."""
         for name, op, fields in self.state.flush():
             self.router.send(name, op, **fields)
         self.state.delete_unused()
 
     def _tell_metrics(self) -> None:
-        """Send the numbers of this moment to the process that shows them, where there is one."""
+        """Send the current figures to the metrics process, if there is one."""
         for child in self.children:
             if child.slot == METRICS and child.running:
                 pids = {"main": os.getpid(), **{one.slot: one.pid for one in self.children if one.running}}
                 self.router.send(child.name, "numbers", **numbers(self.state, pids))
 
     def _give_up_on(self, child: Child) -> None:
-        """End a start in which a child keeps dying; later such a child is restarted less and less often."""
+        """Stop the server if a child keeps dying during the start; later such a child is restarted less and less often."""
         if not self._announced and child.deaths >= START_TRIES:
             raise EngineFailed(
                 f"the server's {child.slot} process died {START_TRIES} times before it was ready.",
@@ -279,7 +279,7 @@ class Server:
             if message["op"] == "hello":
                 self._opened(message)
             elif self._open_sent_to != child.name and self.state.engines:
-                # An engine is ready, so the ports may be bound; a front that replaces another takes its ports.
+                # An engine is ready, so the ports may be bound; a new front gets the ports of the old one.
                 self._open_sent_to = child.name
                 self.router.send(child.name, "open", port=self._ports[0], data_port=self._ports[1])
 
@@ -305,14 +305,14 @@ class Server:
         )
 
     def _cannot_open(self, error: HarmoVidError) -> None:
-        """The ports are taken. At start that ends the server; later the front is tried again."""
+        """The ports are in use. During the start that ends the server; later the front tries again."""
         if not self._announced:
             raise InputError(error.message, fix=error.fix)
         log.error("the ports cannot be bound again: %s", error)
         self._open_sent_to = ""
 
     def _cannot_show(self, error: HarmoVidError) -> None:
-        """The metrics port is taken. At start that ends the server; later the process is tried again."""
+        """The metrics port is in use. During the start that ends the server; later the process tries again."""
         if not self._announced:
             raise InputError(error.message, fix=error.fix)
         log.error("the metrics cannot be shown: %s", error)
@@ -321,7 +321,7 @@ class Server:
         if number == signal.SIGHUP:
             self._reload = True
         else:
-            # A terminal, `timeout` or a wrapper may deliver one signal twice, to us and to our group.
+            # A terminal, `timeout` or a wrapper may send one signal twice, to the process and to its group.
             now = time.monotonic()
             if not self._signals or now - self._first_signal_s > SAME_SIGNAL_S:
                 self._signals += 1
@@ -352,7 +352,7 @@ class Server:
             self.stopping = True
 
     def _say_goodbye(self) -> None:
-        """Have the front say BYE to its clients, and give it a moment for that."""
+        """Let the front send BYE to its clients, and wait a moment for that."""
         self._speak()
         self._tell_front("bye")
         front = self.children[0]
@@ -379,7 +379,7 @@ def _claim(state: Path) -> int:
 
 
 def _run_folder(state: Path) -> Path:
-    """Return a fresh private folder for the link: in the state folder, unless its path is too long."""
+    """Return a new private folder for the link: in the state folder, unless its path is too long."""
     folder = state / "run"
     if len(os.fsencode(folder / "link")) > IPC_PATH_BYTES:
         return Path(tempfile.mkdtemp(prefix="harmovid-"))
@@ -393,7 +393,7 @@ def _write_ready(path: Path, facts: Dict[str, object]) -> None:
 
 
 def notify(message: str) -> None:
-    """Send a message to systemd (sd_notify(3)) where it asks for them; elsewhere do nothing."""
+    """Send a message to systemd (sd_notify(3)) if it expects them; otherwise do nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

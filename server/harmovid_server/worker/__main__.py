@@ -1,4 +1,4 @@
-"""The engine process, as main starts it.
+"""The engine process, started by main.
 
 python -m harmovid_server.worker --link ADDRESS --settings FILE --name worker-0.1 --parent PID
 """
@@ -20,7 +20,7 @@ log = logging.getLogger("harmovid.worker")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Work until main is gone, or until codec children do not start any more: main then starts another."""
+    """Run until main is gone, or until codec children do not start any more; main then starts another worker."""
     config, link = enter(arguments)
     try:
         loaded = engines.load(config.engines or None, config.engine_folders)

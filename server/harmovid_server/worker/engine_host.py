@@ -1,4 +1,4 @@
-"""Engines in this process: activated when first needed, called one at a time, their faults turned into errors.
+"""Engines in this process: activated when first needed, called one at a time, with their exceptions turned into errors.
 
 host = EngineHost(engines.load(), settings)
 session = host.start(host.engine("deflicker"), shot)
@@ -29,14 +29,14 @@ log = logging.getLogger("harmovid.worker")
 
 
 IDLE_S = 600.0
-"""An engine that no job has used for this long gives its networks and memory back; the next job loads it again."""
+"""An engine that no job has used for this long frees its networks and memory; the next job loads it again."""
 
 
 class FairLock:
     """A lock that is granted first come, first served. Not re-entrant.
 
-    A plain lock would let the thread that has just released it take it again at once, and a job with quick frames
-    would starve one with slow frames.
+    With a plain lock, a thread that has just released it could take it again at once, and a job with quick frames would
+    starve one with slow frames.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class FairLock:
     ) -> None:
         with self._guard:
             if self._waiting:
-                # The lock is handed over, never free in between, so nobody can slip in.
+                # The lock is passed on and never free in between, so no other thread can take it.
                 self._waiting.popleft().set()
             else:
                 self._taken = False
@@ -72,8 +72,8 @@ class EngineHost:
     """The loaded engines by name. Every method may be called from any thread.
 
     Attributes:
-        on_activated: called with an engine's description and what it really runs on in it, once it is loaded, and
-            again when it has taken a new version of its bundle.
+        on_activated: called with an engine's description, including what it really runs on, once it is loaded, and again
+            when it has loaded a new version of its bundle.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class EngineHost:
         """Take engines that have not been activated.
 
         Args:
-            settings: what they may run on.
-            clock: tells seconds.
+            settings: devices that they may use.
+            clock: a clock in seconds.
         """
         self.settings = settings
         self.on_activated: Callable[[EngineInfo], None] = lambda info: None
@@ -100,7 +100,7 @@ class EngineHost:
         self._lock = FairLock()
 
     def infos(self) -> List[EngineInfo]:
-        """Return what there is, for the `hello` to main."""
+        """Return the engines' descriptions, for the `hello` to main."""
         return [engine.info for engine in self._engines.values()]
 
     def engine(self, name: str) -> Engine:
@@ -115,10 +115,10 @@ class EngineHost:
     def start(
         self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool] = lambda: False
     ) -> ShotSession:
-        """Open a session for a shot, on an engine that is activated the first time. It waits for nothing but its turn.
+        """Open a session for a shot; activate the engine if necessary. Waits only for its turn.
 
         Raises:
-            EngineFailed: weights that do not load, or whatever else the engine raises.
+            EngineFailed: the weights cannot be loaded, or the engine raises any other error.
         """
         name = engine.info.name
         loaded = self.engine(name)
@@ -133,14 +133,14 @@ class EngineHost:
             return session
 
     def _tell(self, engine: Engine) -> None:
-        """Pass on what the engine says of itself where that is news."""
+        """Call `on_activated` if the engine's description has changed."""
         info = replace(engine.info, runtime=dict(engine.runtime))
         if self._told.get(info.name) != info:
             self._told[info.name] = info
             self.on_activated(info)
 
     def end(self, name: str, session: ShotSession) -> None:
-        """Close a session that `start` has opened; what goes wrong now is logged and changes nothing."""
+        """Close a session that `start` has opened; errors are only logged."""
         with suppress(HarmoVidError), self.turn(name, "while its session was closed"):
             try:
                 session.close()
@@ -149,10 +149,10 @@ class EngineHost:
                 self._used_s[name] = self._clock()
 
     def close_idle(self) -> Optional[threading.Thread]:
-        """Close engines that no job has used for `IDLE_S`, in a thread: a call that goes on may have to be waited for.
+        """Close engines that no job has used for `IDLE_S`, in a thread, because a running call may have to be waited for.
 
         Returns:
-            the thread, where there is something to close.
+            the thread, if there is something to close.
         """
         if self._closing is not None and self._closing.is_alive():
             return self._closing
@@ -171,7 +171,7 @@ class EngineHost:
         self._close(sorted(self._active), lambda name: True)
 
     def _close(self, names: Iterable[str], still: Callable[[str], bool]) -> None:
-        """Close the engines that are active and of which `still` holds when their turn has come."""
+        """Close the active engines for which `still` is true when their turn has come."""
         for name in names:
             with suppress(HarmoVidError), self.turn(name, "while it was closed"):
                 if name in self._active and still(name):
@@ -188,14 +188,14 @@ class EngineHost:
             where: "on frame 1001", for the error.
 
         Raises:
-            EngineFailed: for anything the block raises that is not one of our own errors.
+            EngineFailed: the block raises an exception other than HarmoVid's own.
         """
         with self._lock:
             try:
                 yield
             except HarmoVidError:
                 raise
-            # An engine is foreign code, and what breaks in it is its job's error, not this process's.
+            # An engine is third-party code: its exceptions fail the job, not this process.
             except Exception as error:
                 log.exception("engine failed", extra=about(engine=name, where=where))
                 raise EngineFailed(

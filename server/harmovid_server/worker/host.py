@@ -1,4 +1,4 @@
-"""What a job needs of whatever runs its engine: an engine host.
+"""The interface of engine hosts, which run a job's engine.
 
 There are two: `worker.engine_host` runs engines in this process, `harmovid_server.cluster` on other machines.
 """
@@ -13,39 +13,39 @@ from harmovid_server.engines.base import Described, ShotInfo, ShotSession
 
 
 class EngineLostError(Exception):
-    """What ran a job's engine is gone, and its sessions with it: the job goes on from its last checkpoint."""
+    """The process that ran a job's engine is gone, with its sessions: the job continues from its last checkpoint."""
 
 
 class Host(Protocol):
     """Engines by name. Every method may be called from any thread.
 
     Attributes:
-        on_activated: called with an engine's description and what it really runs on in it, once it is loaded, and
-            again when it has taken a new version of its bundle.
+        on_activated: called with an engine's description, including what it really runs on, once it is loaded, and again
+            when it has loaded a new version of its bundle.
     """
 
     on_activated: Callable[[EngineInfo], None]
 
     def infos(self) -> List[EngineInfo]:
-        """Return what there is, for the `hello` to main."""
+        """Return the engines' descriptions, for the `hello` to main."""
 
     def engine(self, name: str) -> Described:
-        """Return what one job may know of its engine; raise `EngineUnknown`."""
+        """Return the description of an engine for one job; raise `EngineUnknown`."""
 
     def start(self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool]) -> ShotSession:
-        """Open a session for a shot on what `engine` has returned; what is said of the engine is true from then on.
+        """Open a session for a shot on the engine returned by `engine`; its description is valid from then on.
 
         Args:
-            stopped: asked while it waits for room elsewhere; once it is true there is no need to go on.
+            stopped: called while waiting for a free place on other machines; if it returns True, give up.
 
         Raises:
-            EngineFailed: weights that do not load, or whatever else the engine raises.
-            EngineLostError: what should run it went away meanwhile.
+            EngineFailed: the weights cannot be loaded, or the engine raises any other error.
+            EngineLostError: the process that should run it is gone.
             CancelledError: it was stopped.
         """
 
     def end(self, name: str, session: ShotSession) -> None:
-        """Close a session that `start` has opened; what goes wrong now is logged and changes nothing."""
+        """Close a session that `start` has opened; errors are only logged."""
 
     def turn(self, name: str, where: str) -> ContextManager[None]:
         """Wait for the turn to call an engine's session, and keep it for the `with` block.
@@ -55,11 +55,11 @@ class Host(Protocol):
             where: "on frame 1001", for the error.
 
         Raises:
-            EngineFailed: for anything the block raises that is neither one of our own errors nor `EngineLostError`.
+            EngineFailed: the block raises an exception that is neither HarmoVid's own nor `EngineLostError`.
         """
 
     def close_idle(self) -> object:
-        """Give back what no job has used for long, without waiting for it. Called several times a second."""
+        """Close engines that no job has used for long, without waiting. Called several times a second."""
 
     def close(self) -> None:
-        """Give everything back; no job may use an engine any more."""
+        """Close all engines; no job may use one any more."""

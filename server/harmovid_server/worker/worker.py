@@ -1,4 +1,4 @@
-"""The engine process: takes jobs from main and runs each in a thread of its own.
+"""The engine process: gets jobs from main and runs each in its own thread.
 
 The main thread owns the link: it passes main's messages to the jobs and theirs to main, and sends heartbeats, so that
 a long engine call does not look like a dead worker.
@@ -43,7 +43,7 @@ class Running:
 
 
 class Outbox:
-    """Messages of the jobs' threads for the link's thread, which is woken by a byte in a socket."""
+    """Messages from the jobs' threads to the link's thread, which is woken by a byte in a socket."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Tuple[str, Message]] = queue.SimpleQueue()
@@ -52,9 +52,9 @@ class Outbox:
         self._waker.setblocking(False)
 
     def send(self, op: str, **fields: Any) -> None:
-        """Queue one message; from any thread."""
+        """Queue one message; called from any thread."""
         self._waiting.put((op, fields))
-        # A full socket wakes the reader anyway.
+        # If the socket is full, the reader wakes up anyway.
         with contextlib.suppress(BlockingIOError):
             self._waker.send(b"!")
 
@@ -64,7 +64,7 @@ class Outbox:
         self._waker.close()
 
     def pass_on(self, link: IpcClient) -> None:
-        """Send all that waits; from the link's thread."""
+        """Send all queued messages; called from the link's thread."""
         with contextlib.suppress(BlockingIOError):
             self.wake.recv(1 << 16)
         while True:
@@ -90,7 +90,7 @@ class Worker:
         self._poller.register(self._outbox.wake, zmq.POLLIN)
 
     def turn(self) -> None:
-        """Wait for messages in either direction, at most `POLL_MS`, and pass all of them on."""
+        """Wait for messages in either direction, at most `POLL_MS`, and forward all of them."""
         self._link.beat_if_due()
         self._host.close_idle()
         self._poller.poll(POLL_MS)
@@ -99,7 +99,7 @@ class Worker:
         self._outbox.pass_on(self._link)
 
     def close(self) -> None:
-        """Stop all jobs, wait for their threads, and let go of link and children."""
+        """Stop all jobs, wait for their threads, and close the link and the codec children."""
         for run in self._runs.values():
             run.job_run.arrivals.stop()
         for run in self._runs.values():
@@ -110,7 +110,7 @@ class Worker:
         self._link.close()
 
     def take(self, message: Message) -> None:
-        """Do what one message of main says."""
+        """Handle one message of main."""
         job = str(message.get("job", ""))
         if message["op"] == "start":
             self._start(job, message)
@@ -142,7 +142,7 @@ class Worker:
 
 
 def _run(job_run: JobRun, before: Optional[Running]) -> None:
-    """Run a job once its earlier attempt, if there was one here, has let go of its folder."""
+    """Run a job once its earlier attempt in this process, if any, has ended."""
     if before is not None:
         before.job_run.arrivals.stop()
         before.thread.join()
@@ -150,10 +150,10 @@ def _run(job_run: JobRun, before: Optional[Running]) -> None:
 
 
 def work(config: Config, link: IpcClient, host: Host) -> NoReturn:
-    """Be a worker with this engine host until main is gone, or until codec children do not start any more.
+    """Run as a worker with this engine host until main is gone, or until codec children do not start any more.
 
     Raises:
-        SystemExit: always, with what failed: main then starts another worker.
+        SystemExit: always, with the failure, if any; main then starts another worker.
     """
     pool = CodecPool(codec_children(config), COMMAND_LOG_JSON if config.log_json else COMMAND)
     worker = Worker(link, host, pool)
@@ -167,7 +167,7 @@ def work(config: Config, link: IpcClient, host: Host) -> NoReturn:
 
 
 def runtime_settings(config: Config, worker: str) -> RuntimeSettings:
-    """Return what the engines of one worker may run on; where no GPU is named, each worker takes one of its own.
+    """Return the devices for the engines of one worker; if no GPU is named in the settings, each worker gets its own.
 
     Args:
         worker: the process's name, "worker-SLOT.START".
@@ -183,5 +183,5 @@ def runtime_settings(config: Config, worker: str) -> RuntimeSettings:
 
 
 def codec_children(config: Config) -> int:
-    """Return how many codec children to start: as set, or one for each core that this process may use."""
+    """Return how many codec children to start: the setting, or one for each core that this process may use."""
     return config.codecs or len(os.sched_getaffinity(0))
