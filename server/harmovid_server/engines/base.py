@@ -1,9 +1,9 @@
 """The interface of engines: proxies of a shot in, lighting fields out, frame by frame.
 
 An engine never sees full-resolution pixels and never writes a picture. The worker decodes frames, makes the
-proxies, pushes them in frame order into a `ShotSession`, and applies each returned field to the plate. So a session needs
-limited memory for a clip of any length, and because its whole state can be saved and restored, a job continues where a
-killed worker stopped.
+proxies, pushes them in frame order into a `ShotSession`, and applies each returned field to the plate. So a session
+needs limited memory for a clip of any length, and because its whole state can be saved and restored, a job continues
+where a killed worker stopped.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Engine(Described, Protocol):
     """An engine: its description is available at once; `activate` loads it, `close` closes it."""
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Load the engine's networks and the like, on a device that the settings allow. Called in the worker, before `start`.
+        """Load the engine's networks on a device that the settings allow. Called in the worker, before `start`.
 
         Raises:
             HarmoVidError: it cannot be loaded; the call may be repeated.

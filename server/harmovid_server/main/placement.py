@@ -4,9 +4,9 @@ A worker has `Config.active_jobs` slots. A free slot goes to the highest priorit
 equal ones to the user with the fewest slots, and among that user's jobs to the oldest. A job whose client sends too
 slowly (or is away) releases its slot as soon as another job waits, and returns when it has enough input to continue.
 
-When a worker crashes, or an engine on another machine (`engine_lost`), every job that had finished no frame in it counts
-one crash and becomes unproven. At most one unproven job runs in a worker at a time: jobs that were only affected by the
-crash finish a frame and are proven; the one that causes it reaches `CRASH_LIMIT` crashes and fails.
+When a worker crashes, or an engine on another machine (`engine_lost`), every job that had finished no frame in it
+counts one crash and becomes unproven. At most one unproven job runs in a worker at a time: jobs that were only
+affected by the crash finish a frame and are proven; the one that causes it reaches `CRASH_LIMIT` crashes and fails.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def worker_lost(state: ServerState, name: str) -> None:
 
 
 def engine_lost(state: ServerState, job: Job) -> None:
-    """Handle the loss of a job's engine: count a crash if the job had finished no frame in it, and let it wait again."""
+    """Handle the loss of a job's engine: count a crash if no frame was finished there, and let the job wait again."""
     job.worker = None
     if job.proven or not job.active:
         return

@@ -262,7 +262,7 @@ class Server:
                 self.router.send(child.name, "numbers", **numbers(self.state, pids))
 
     def _give_up_on(self, child: Child) -> None:
-        """Stop the server if a child keeps dying during the start; later such a child is restarted less and less often."""
+        """Stop the server if a child keeps dying during the start; later it is restarted less and less often."""
         if not self._announced and child.deaths >= START_TRIES:
             raise EngineFailed(
                 f"the server's {child.slot} process died {START_TRIES} times before it was ready.",

@@ -72,8 +72,8 @@ class EngineHost:
     """The loaded engines by name. Every method may be called from any thread.
 
     Attributes:
-        on_activated: called with an engine's description, including what it really runs on, once it is loaded, and again
-            when it has loaded a new version of its bundle.
+        on_activated: called with an engine's description, including what it really runs on, once it is loaded,
+            and again when it has loaded a new version of its bundle.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class EngineHost:
                 self._used_s[name] = self._clock()
 
     def close_idle(self) -> Optional[threading.Thread]:
-        """Close engines that no job has used for `IDLE_S`, in a thread, because a running call may have to be waited for.
+        """Close engines that no job has used for `IDLE_S`, in a thread, because a running call may take a while.
 
         Returns:
             the thread, if there is something to close.

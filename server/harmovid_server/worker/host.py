@@ -20,8 +20,8 @@ class Host(Protocol):
     """Engines by name. Every method may be called from any thread.
 
     Attributes:
-        on_activated: called with an engine's description, including what it really runs on, once it is loaded, and again
-            when it has loaded a new version of its bundle.
+        on_activated: called with an engine's description, including what it really runs on, once it is loaded,
+            and again when it has loaded a new version of its bundle.
     """
 
     on_activated: Callable[[EngineInfo], None]
