@@ -23,6 +23,8 @@ from harmovid.watch.run import JobEnd
 from harmovid.watch.watcher import Watcher
 
 LOCK = ".harmovid-watch.lock"
+LONGEST_S = 86400
+"""Most seconds between two scans."""
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -33,8 +35,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         OutputError: the folder cannot be written.
     """
     folder = Path(args.folder)
-    if args.every <= 0:
-        raise InputError(f"--every is {args.every:g}.", fix="It must be more than 0 seconds.")
+    if not 0 < args.every <= LONGEST_S:  # false for NaN, too
+        raise InputError(
+            f"--every is {args.every:g}.", fix=f"It must be more than 0 seconds, at most {LONGEST_S}."
+        )
     stopped = threading.Event()
     with connect(load_settings(args.server, args.key, args.map)) as client:
         watcher = Watcher(

@@ -124,6 +124,9 @@ class Films:
                     fix="Write colorspace = NAME under [job], an OpenColorIO name; for ordinary video "
                     "that is sRGB Encoded Rec.709 (sRGB) or Gamma 2.4 Encoded Rec.709.",
                 )
+            # Also with overwrite = yes: the film would be lost, and the job would start again on its own result.
+            if os.path.exists(self._said.film) and os.path.samefile(path, self._said.film):
+                raise InputError(f"{self._said.film} is one of the inputs.", fix="Give film = another name.")
 
     def fingerprint(self) -> int:
         """Return a number that changes when a film or another input does; decoded frames do not matter."""

@@ -146,6 +146,16 @@ def test_a_watched_folder_tells_events_of_each_job(
             assert event["seconds"] > 0
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e300"])
+def test_a_pause_that_cannot_be_waited_is_refused(
+    tmp_path: Path, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """watch --every takes no pause that would spin or overflow."""
+    assert main(["watch", str(tmp_path), "--once", "--every", seconds]) == 2
+
+    assert "--every is" in capsys.readouterr().err
+
+
 def test_a_job_file_that_cannot_run_is_told_once(
     tmp_path: Path, server: ReferenceServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

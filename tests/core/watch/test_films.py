@@ -94,6 +94,24 @@ def test_what_cannot_be_meant_is_told(tmp_path: Path, client: Client, words: str
     assert told(job).fix
 
 
+@pytest.mark.parametrize("name", ["shot.mkv", "../drop/shot.mkv", "link.mkv", "hard.mkv"])
+def test_the_film_of_the_results_never_replaces_the_input_film(
+    tmp_path: Path, client: Client, name: str
+) -> None:
+    """Not with overwrite = yes either, and not under another name: footage stays, and the job does not begin."""
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    job = drop_film(folder, SPACE + f"film = {name}\noverwrite = yes\n")
+    before = (folder / "shot.mkv").read_bytes()
+    (folder / "link.mkv").symlink_to("shot.mkv")
+    (folder / "hard.mkv").hardlink_to(folder / "shot.mkv")
+    looked(folder, client)
+
+    assert (folder / "shot.mkv").read_bytes() == before
+    assert state_of(job) == states.BLOCKED
+    assert "is one of the inputs" in told(job).error
+
+
 def test_a_film_of_no_film_is_refused(tmp_path: Path, client: Client) -> None:
     """EXR frames have no form that a film of the results could take."""
     job = drop_film(tmp_path, SPACE + "film = flat.mkv\n")
