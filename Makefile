@@ -72,7 +72,7 @@ train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tab
 	$(BIN)/python -m harmovid_training.toy --out out/toy $(if $(CLIPS),--clips $(CLIPS)) $(if $(TEST_CLIPS),--test-clips $(TEST_CLIPS)) $(if $(TIMES),--times $(TIMES))
 
 sbom: $(STAMP) ## write out/sbom.json, what a server is made of (CycloneDX), and check that the packages fit together
-	$(BIN)/python deploy/sbom.py $(or $(EXTRAS),server dashboard) --out out/sbom.json
+	$(BIN)/python deploy/sbom.py $(or $(EXTRAS),server metrics dashboard) --out out/sbom.json
 	$(BIN)/python -m pip check
 
 clean: ## remove what make made
