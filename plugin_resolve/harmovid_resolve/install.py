@@ -153,6 +153,9 @@ def install(scripts: Path, python: str) -> None:
         write_whole(str(data / MANIFEST), _json(noted))
         write_whole(str(door), text)
     except OSError as error:
+        if "door" not in told:  # the first installation: nothing of it stays, and the door is as it was
+            with contextlib.suppress(OSError):
+                _clear(data, manifest(scripts).get("made", []))
         raise OutputError(
             f"{scripts} cannot be written: {error.strerror}.", fix="Check its permissions."
         ) from error
@@ -191,24 +194,30 @@ def uninstall(scripts: Path) -> Any:
     if not told:
         return False, []
     try:
-        if _digest(door) == told.get("door"):
+        # Without "door" in the manifest an installation was cut short, and what is there is the user's own.
+        if "door" in told and _digest(door) == told["door"]:
             door.unlink()
-        elif os.path.lexists(door):
+        elif "door" in told and os.path.lexists(door):
             left.append(_aside(door))
         if told.get("kept") and not os.path.lexists(door):
             shutil.copy2(data / KEPT / DOOR, door, follow_symlinks=False)
-        for name in (PACKAGE, KEPT):
-            shutil.rmtree(data / name, ignore_errors=True)
-        for name in (SETTINGS, MANIFEST):
-            (data / name).unlink(missing_ok=True)
-        for folder in sorted(map(Path, told.get("made", [])), key=lambda path: len(path.parts), reverse=True):
-            with contextlib.suppress(OSError):  # not empty: somebody else uses it now
-                folder.rmdir()
+        _clear(data, told.get("made", []))
     except OSError as error:
         raise OutputError(
             f"{scripts} cannot be cleaned: {error.strerror}.", fix="Close Resolve and try again."
         ) from error
     return True, left
+
+
+def _clear(data: Path, made: Sequence[str]) -> None:
+    """Remove what is in our folder, and those of the folders that we made that are empty."""
+    for name in (PACKAGE, KEPT):
+        shutil.rmtree(data / name, ignore_errors=True)
+    for name in (SETTINGS, MANIFEST):
+        (data / name).unlink(missing_ok=True)
+    for folder in sorted(map(Path, made), key=lambda path: len(path.parts), reverse=True):
+        with contextlib.suppress(OSError):  # not empty: somebody else uses it now
+            folder.rmdir()
 
 
 def _make_folders(folder: Path) -> List[str]:
@@ -220,9 +229,9 @@ def _make_folders(folder: Path) -> List[str]:
 
 def _keep(door: Path, data: Path, told: Dict[str, Any]) -> bool:
     """Put a script of the door's name that is not ours where it is safe; return whether it comes back in the end."""
-    if not os.path.lexists(door) or (told and _digest(door) == told.get("door")):
+    if not os.path.lexists(door) or ("door" in told and _digest(door) == told["door"]):
         return False
-    if told:
+    if "door" in told:
         _aside(door)
         return False
     (data / KEPT).mkdir(exist_ok=True)

@@ -16,8 +16,9 @@ from fakes.resolve_runs import Film
 from fakes.running import RunningServer
 from harmovid.cli import main
 from harmovid.cli.console import Console
-from harmovid.errors import InputError
+from harmovid.errors import InputError, OutputError
 from harmovid.settings import Settings
+from harmovid.storage.atomic import write_whole
 from harmovid_resolve import doctor, install, places
 
 
@@ -142,6 +143,52 @@ def test_a_link_of_our_name_comes_back_as_a_link(tmp_path: Path, target: str) ->
     install.uninstall(scripts)
 
     assert os.readlink(door) == target
+
+
+@pytest.mark.parametrize("own", ["", "# somebody's own"])
+def test_an_installation_that_fails_leaves_nothing(
+    tmp_path: Path, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A menu folder that cannot be written, found out at the last step, leaves the folder as it was."""
+    scripts = scripts_of(tmp_path)
+    door = scripts / "Utility" / "HarmoVid.py"
+    if own:
+        door.write_text(own)
+    before = contents(tmp_path)
+
+    def read_only(path: str, data: bytes) -> None:
+        if path == str(door):
+            raise PermissionError(13, "Permission denied")
+        write_whole(path, data)
+
+    monkeypatch.setattr(install, "write_whole", read_only)
+    with pytest.raises(OutputError, match="cannot be written"):
+        install.install(scripts, sys.executable)
+
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("own", ["", "# somebody's own"])
+def test_an_installation_that_was_killed_costs_nobodys_script(tmp_path: Path, own: str) -> None:
+    """With only its first manifest on the disk it is taken out, or installed again, and the user's own script stays."""
+    scripts = scripts_of(tmp_path)
+    door = scripts / "Utility" / "HarmoVid.py"
+    if own:
+        door.write_text(own)
+    before = contents(tmp_path)
+    data = install.data_folder(scripts)
+
+    def killed() -> None:
+        data.mkdir()
+        (data / install.MANIFEST).write_text(json.dumps({"made": [str(data)]}))
+
+    killed()
+    assert install.uninstall(scripts) == (True, [])
+    assert contents(tmp_path) == before
+    killed()
+    install.install(scripts, sys.executable)
+    assert install.uninstall(scripts) == (True, [])
+    assert contents(tmp_path) == before
 
 
 def test_a_program_that_is_no_python_is_refused(tmp_path: Path) -> None:
