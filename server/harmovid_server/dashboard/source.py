@@ -10,8 +10,9 @@ previews must not take all of them. Every method may be called from any thread.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from typing import Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from harmovid.client import Client, FrameStatus, JobStatus, WorkerStatus
 from harmovid.errors import JobUnknown
@@ -23,6 +24,9 @@ AT_ONCE = 4
 PREVIEWS_BYTES = 32 << 20
 """Previews kept, so that a page that is loaded again asks for none of them."""
 
+PREVIEWS_S = 60.0
+"""How long: then the server is asked again, and refuses them where the key may no longer see the job."""
+
 HISTORIES = 16
 """Jobs whose frames are kept, so that only new ones are asked for."""
 
@@ -32,11 +36,11 @@ Key = Tuple[str, int, str]
 class Source:
     """One server, seen with one key."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._clock = client, clock
         self._turn = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
-        self._previews: OrderedDict[Key, bytes] = OrderedDict()
+        self._previews: OrderedDict[Key, Tuple[float, bytes]] = OrderedDict()
         self._previews_bytes = 0
         self._frames: OrderedDict[str, Tuple[int, Dict[int, FrameStatus]]] = OrderedDict()
 
@@ -86,9 +90,10 @@ class Source:
         """Return a small JPEG of a frame, "before" or "after"; None where there is none. Raises `HarmoVidError`."""
         key = (job_id, frame, side)
         with self._lock:
-            if key in self._previews:
+            asked_s, known = self._previews.get(key, (0.0, None))
+            if known is not None and self._clock() - asked_s < PREVIEWS_S:
                 self._previews.move_to_end(key)
-                return self._previews[key]
+                return known
         with self._turn:
             data = self._client.preview(job_id, frame, side)
         if data is not None:
@@ -97,7 +102,9 @@ class Source:
 
     def _keep(self, key: Key, data: bytes) -> None:
         with self._lock:
-            self._previews_bytes += len(data) - len(self._previews.pop(key, b""))
-            self._previews[key] = data
+            _, old = self._previews.pop(key, (0.0, b""))
+            self._previews_bytes += len(data) - len(old)
+            self._previews[key] = (self._clock(), data)
             while self._previews_bytes > PREVIEWS_BYTES:
-                self._previews_bytes -= len(self._previews.popitem(last=False)[1])
+                _, (_, oldest) = self._previews.popitem(last=False)
+                self._previews_bytes -= len(oldest)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from fakes.running import RunningServer
-from harmovid import Client, JobFiles
+from fakes.waiting import wait_until
+from harmovid import Client, JobFiles, connect
 from harmovid.errors import JobUnknown
 from harmovid_server.dashboard import source as source_module
-from harmovid_server.dashboard.source import AT_ONCE, Source
-from server.dashboard.site import FRAMES, write_plate
+from harmovid_server.dashboard.source import AT_ONCE, PREVIEWS_S, Source
+from server.dashboard.site import FRAMES, make_keys, settings, write_plate
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -77,3 +78,26 @@ def test_frames_and_previews_are_asked_for_once_and_few_at_a_time(
         monkeypatch.setattr(source_module, "PREVIEWS_BYTES", 1)
         source._keep((job_id, 1, "after"), b"xx")
         assert not source._previews
+
+
+def test_a_preview_is_not_shown_for_long_to_a_key_that_may_no_longer_see_the_job(tmp_path: Path) -> None:
+    """An administrator's mark that is withdrawn ends the pictures of others, too, also those shown before."""
+    keys, plate, now = tmp_path / "keys", write_plate(tmp_path / "plate"), [0.0]
+    flags = [word for pair in make_keys(keys).items() for word in pair]
+    more = ("--codecs", "1", "--engines", "null", "--previews")
+    with (
+        RunningServer(tmp_path / "server", *flags, *more, echo=False) as server,
+        connect(settings(server.endpoint, keys, "anna")) as anna,
+        connect(settings(server.endpoint, keys, "td")) as td,
+    ):
+        job = JobFiles.prepare(anna.engine("null"), {"plate": plate}, out=f"{tmp_path}/out/")
+        job_id = anna.start(job).result().progress.job_id
+        source = Source(td, lambda: now[0])
+        assert source.preview(job_id, FRAMES[0], "after") is not None
+        listing = keys / "authorized_keys"
+        listing.write_text(listing.read_text().replace(" admin", ""))
+        wait_until(lambda: not source.jobs())
+        now[0] = PREVIEWS_S
+
+        with pytest.raises(JobUnknown):
+            source.preview(job_id, FRAMES[0], "after")
