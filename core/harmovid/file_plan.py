@@ -175,9 +175,14 @@ def input_pattern(text: str) -> FramePattern:
     """Return the pattern of an input; a folder stands for the one EXR sequence that it holds.
 
     Raises:
-        PatternError: the folder holds none or several.
+        PatternError: there is no such folder, or it holds none or several.
     """
     if not os.path.isdir(text):
+        if text.endswith(("/", "\\")):
+            raise PatternError(
+                f"there is no folder {text}.",
+                fix="Correct the path, or name the frames, like plate.####.exr.",
+            )
         return FramePattern.parse(text)
     found = [name for name in sequences_in(text) if name.lower().endswith(EXTENSION)]
     if len(found) == 1:

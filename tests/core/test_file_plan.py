@@ -63,6 +63,13 @@ def test_a_folder_as_input_is_its_one_sequence(shot: Path) -> None:
     assert plan({"plate": shot / "fg"}, shot / "out").layers["plate"].name(7) == "fg.0007.exr"
 
 
+def test_a_folder_that_is_not_there_is_called_a_folder(shot: Path) -> None:
+    """A missing folder with its slash, or the backslash of Windows, is named as such."""
+    for text in (f"{shot}/gone/", f"{shot}/gone\\"):
+        with pytest.raises(PatternError, match="there is no folder"):
+            plan({"plate": text}, shot / "out")
+
+
 def test_a_folder_with_several_sequences_is_asked_about(shot: Path) -> None:
     """A folder with two sequences raises PatternError that names both."""
     touch(shot / "fg", "hair.1001.exr")
