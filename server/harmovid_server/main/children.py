@@ -81,6 +81,12 @@ class Child:
         """Record a message of the child: any message counts as a heartbeat."""
         self._heard_s = time.monotonic()
 
+    def excuse(self, now_s: float, away_s: float) -> None:
+        """Leave seconds in which main itself did not run out of the child's silence: its heartbeats are unread."""
+        self._started_s = min(self._started_s + away_s, now_s)
+        if self._heard_s is not None:
+            self._heard_s = min(self._heard_s + away_s, now_s)
+
     def tend(self, now_s: float) -> bool:
         """Start the child if it is due; return True if it was dead or silent and has been removed."""
         if self._process is None:

@@ -32,7 +32,7 @@ from harmovid.storage.locks import lock_file
 
 from harmovid_server import logs, metric_list
 from harmovid_server.config import Config, is_loopback
-from harmovid_server.ipc import IPC_PATH_BYTES, IpcRouter, Message
+from harmovid_server.ipc import BEAT_S, IPC_PATH_BYTES, IpcRouter, Message
 from harmovid_server.logs import about
 from harmovid_server.main.children import Child
 from harmovid_server.main.dispatcher import LinkDispatcher
@@ -158,6 +158,7 @@ class Server:
         self._reload = False
         self._started_s = time.monotonic()
         self._notify_s = 0.0
+        self._turned_s = time.monotonic()
 
     def __enter__(self) -> Server:
         """Lock the state folder, open store and spool, bind the link."""
@@ -230,8 +231,12 @@ class Server:
                 named[name].heard()
                 self._hear(named[name], message)
         now = time.monotonic()
+        # A machine that was suspended, or is far too busy, must not cost the children their jobs.
+        away_s, self._turned_s = now - self._turned_s - BEAT_S, now
         for child in self.children:
             name = child.name
+            if away_s > 0:
+                child.excuse(now, away_s)
             if child.tend(now):
                 self.state.tally.count(metric_list.LOST, child.slot)
                 self.dispatcher.lost(name)

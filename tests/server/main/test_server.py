@@ -20,6 +20,8 @@ from fakes.waiting import wait_until
 from harmovid.errors import BundleError, InputError, KeyFileError
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret
 from harmovid_server.config import Config
+from harmovid_server.ipc import BEAT_S, MISSED_BEATS
+from harmovid_server.main.children import Child
 from harmovid_server.main.server import SAME_SIGNAL_S, check_bundles, check_exposure, notify
 
 
@@ -207,6 +209,27 @@ def test_a_worker_that_never_starts_ends_the_start(tmp_path: Path) -> None:
     assert server.process is not None
     assert server.process.wait(120) == 1
     assert "died 3 times before it was ready" in server.log
+
+
+def test_a_suspended_main_does_not_count_its_own_pause_as_its_childrens_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a pause of main, as of a suspended machine, a child is lost only when it stays silent from then on."""
+    (tmp_path / "sleeper.py").write_text("import time\ntime.sleep(300)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    limit_s = MISSED_BEATS * BEAT_S
+    child = Child("front", "sleeper", "ipc:///nowhere", tmp_path / "settings.json")
+    child.start()
+    try:
+        child.heard()
+        now_s = time.monotonic() + 100.0
+        child.excuse(now_s, 100.0)
+        assert not child.tend(now_s)
+        assert child.alive()
+        assert not child.tend(now_s + limit_s - 1.0)
+        assert child.tend(now_s + limit_s + 1.0)
+    finally:
+        child.kill()
 
 
 @pytest.mark.parametrize("seat", ["front", "worker-0"])
