@@ -102,7 +102,7 @@ class RunningServer:
 
     def child(self, seat: str) -> int:
         """Return the id of the newest process with a role ("front", "worker-0"), from the log."""
-        found = re.findall(rf"child started child={seat}\.\d+ pid=(\d+)", self.log)
+        found = re.findall(rf"child started child={seat}\.\d+ child_pid=(\d+)", self.log)
         return int(found[-1])
 
     def memory_kib(self, pid: int) -> int:

@@ -83,6 +83,8 @@ def test_every_line_of_every_process_is_json(tmp_path: Path) -> None:
         assert server.terminate() == 0
     found = [json.loads(line) for line in server.log.splitlines()]
     assert all({"time", "level", "process", "pid", "event"} <= set(line) for line in found)
+    mains = {line["pid"] for line in found if line["process"] == "main"}
+    assert len(mains) == 1, "a line of main has main's process id, also one about a child"
     assert {line["process"] for line in found} >= {"main", "front", "worker"}
     assert {line["process"] for line in found if line.get("job") == job["job_id"]} >= {"main", "worker"}
     loaded = next(line for line in found if line["event"] == "engine loaded")

@@ -75,7 +75,7 @@ class Child:
         # Engines solve many small systems; several BLAS threads beside busy codecs only slow that down.
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
-        log.info("child started", extra=about(child=self.name, pid=self._process.pid))
+        log.info("child started", extra=about(child=self.name, child_pid=self._process.pid))
 
     def heard(self) -> None:
         """Record a message of the child: any message counts as a heartbeat."""
@@ -121,5 +121,5 @@ class Child:
         try:
             self._process.wait(_REAP_S)
         except subprocess.TimeoutExpired:
-            log.error("child cannot be killed", extra=about(child=self.name, pid=self._process.pid))
+            log.error("child cannot be killed", extra=about(child=self.name, child_pid=self._process.pid))
         self._process = None
