@@ -1,9 +1,12 @@
-"""Fixtures shared by all tests: the evaluation footage, and which tests may run in parallel."""
+"""Fixtures shared by all tests: the evaluation footage, a browser; and which tests may run in parallel."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,6 +31,30 @@ IN_ONE_PROCESS = ("engines", "pixels")
 def repo() -> Path:
     """Return the repository's root."""
     return REPO
+
+
+BROWSER_WAIT_MS = 60_000
+"""Limit for waits on the browser; on a busy machine a video loads slowly."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Yield Chromium as the system has it, driven by playwright; HARMOVID_CHROMIUM names another one.
+
+    One for all pages of the project: playwright cannot be started twice in one process.
+    """
+    found = os.environ.get("HARMOVID_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.skip("no Chromium here: apt-get install chromium, or name one with HARMOVID_CHROMIUM")
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=BROWSER_WAIT_MS)
+    with sync_playwright() as driver:
+        # As root (in containers) Chromium runs only without its sandbox; the pages are our own.
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

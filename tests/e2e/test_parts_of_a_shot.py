@@ -250,7 +250,7 @@ def test_a_job_begun_anew_on_the_server_gets_the_same_pixels(
     """The server loses everything in the middle of a job; the client goes on, and no pixel shows it."""
     flags = ("--codecs", "1", "--prefetch-frames", "1")
     with RunningServer(tmp_path / "server", *flags, echo=False) as own:
-        with Client(own.endpoint, patience_s=0.5, timeout_s=1.0) as client:
+        with Client(own.endpoint, patience_s=0.5) as client:
             client.start(prepared(client, shots, whole, tmp_path / "undisturbed", "1001-1024")).result()
             job = prepared(client, shots, whole, tmp_path / "out", "1001-1024")
             job.source = Striking(job.source.patterns, own.kill, [1024])

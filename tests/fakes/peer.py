@@ -39,13 +39,13 @@ def spec(frames: str = "1-10", engine: str = "echo", **more: Any) -> Dict[str, A
     return {"job_id": uuid.uuid4().hex, "engine": engine, "frames": frames, "layers": ["plate"], **more}
 
 
-def _post(socket: zmq.Socket[bytes], parts: Sequence[Any]) -> None:
-    until_s = time.monotonic() + SEND_S
+def _post(socket: zmq.Socket[bytes], parts: Sequence[Any], limit_s: float = SEND_S) -> None:
+    until_s = time.monotonic() + limit_s
     while socket.poll(max(0.0, until_s - time.monotonic()) * 1000, zmq.POLLOUT):
         # Who could take it may be refused between the look and the send, which then would wait for ever.
         with contextlib.suppress(zmq.Again):
             return socket.send_multipart(parts, zmq.NOBLOCK)
-    raise TimeoutError(f"nobody took a message within {SEND_S} s")
+    raise TimeoutError(f"nobody took a message within {limit_s} s")
 
 
 class Peer:
@@ -123,9 +123,15 @@ class Peer:
         self.attach()
         return self
 
-    def send(self, kind: str, body: Optional[Dict[str, Any]] = None, ref: Optional[int] = None) -> None:
+    def send(
+        self,
+        kind: str,
+        body: Optional[Dict[str, Any]] = None,
+        ref: Optional[int] = None,
+        limit_s: float = SEND_S,
+    ) -> None:
         """Send on control."""
-        _post(self.control, wire.encode(kind, body, ref))
+        _post(self.control, wire.encode(kind, body, ref), limit_s)
 
     def send_data(self, kind: str, body: Dict[str, Any]) -> None:
         """Send on data."""
@@ -138,7 +144,7 @@ class Peer:
         """Send a request and return its answer."""
         self.ref += 1
         ref = self.ref
-        self.send(kind, body, ref)
+        self.send(kind, body, ref, min(timeout_s, SEND_S))
         return self.wait(lambda m: m.ref == ref, timeout_s)
 
     def submit(self, job: Dict[str, Any]) -> Message:
