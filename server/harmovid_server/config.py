@@ -18,7 +18,7 @@ import re
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import tomllib
 from harmovid.errors import InputError
@@ -358,7 +358,7 @@ def default_state_folder(environ: Mapping[str, str]) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    def print_help(self, file: Optional[IO[str]] = None) -> None:
+    def print_help(self, file: Any = None) -> None:
         """Print the help text. argparse's own method would ignore that it cannot be written."""
         (file or sys.stdout).write(self.format_help())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from typing import IO, Any, List, NoReturn, Optional, Sequence
+from typing import Any, List, NoReturn, Optional, Sequence
 
 from harmovid import __version__
 from harmovid.cli import exits, host_plugins, plugin_commands
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             hint = f"Other commands take {near[0]}. " if taken else f"Did you mean {near[0]}? "
         raise InputError(f"{message}.", fix=f"{hint}`{self.prog} --help` shows how it is used.")
 
-    def print_help(self, file: Optional[IO[str]] = None) -> None:
+    def print_help(self, file: Any = None) -> None:
         """Print the help text. argparse's own method would ignore that it cannot be written."""
         (file or sys.stdout).write(self.format_help())
 
