@@ -54,7 +54,7 @@ def command_s(endpoint: str, version: str, out: Path) -> float:
     """Run the same job by the command line; return its seconds."""
     from harmovid.cli import main
 
-    words = ["harmonize", "--fg", f"{version}/in/fg.%04d.exr", "--bg", f"{version}/in/bg.%04d.exr", "--field"]
+    words = ["harmonize", f"{version}/in/fg.%04d.exr", f"{version}/in/bg.%04d.exr", "--field"]
     words += [
         "-o",
         f"{out}/result.%04d.exr",
