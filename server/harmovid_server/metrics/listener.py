@@ -85,6 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "harmovid"
     sys_version = ""
 
+    def do_HEAD(self) -> None:
+        """Answer one page without its text, as some probes ask."""
+        self.do_GET()
+
     def do_GET(self) -> None:
         """Answer one page."""
         answer = self.answers.get(self.path.partition("?")[0])
@@ -94,7 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: probes come every few seconds."""

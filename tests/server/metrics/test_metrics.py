@@ -192,6 +192,14 @@ def test_only_reading_is_possible(pages: Pages) -> None:
     assert refused.value.code == 501
 
 
+def test_a_probe_may_ask_for_the_head_alone(pages: Pages) -> None:
+    """HEAD has the status and the length of the page, and no text."""
+    request = urllib.request.Request(f"http://127.0.0.1:{pages.listener.port}/metrics", method="HEAD")
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        assert (answer.status, answer.read()) == (200, b"")
+        assert int(answer.headers["Content-Length"]) == len("harmovid_ready 1\n")
+
+
 def test_a_client_that_says_nothing_holds_nobody_up(pages: Pages) -> None:
     """While connections hang half-open, others are answered."""
     hanging = [socket.create_connection(("127.0.0.1", pages.listener.port)) for _ in range(20)]
