@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 from harmovid import Client, JobFiles
+from harmovid.processes import family
 from support.frames import SIZES, write_sequence
 from support.jobs import run_job
 from support.server import cpu_s as process_cpu_s
-from support.server import tree
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -76,7 +76,7 @@ def once(running: RunningServer, engine: str, folder: Path, out: Path, count: in
     os.sync()
 
     def cpu_s(pid: int) -> float:
-        return sum(map(process_cpu_s, tree(pid)))
+        return sum(map(process_cpu_s, family(pid)))
 
     server_s, ray_s, begun_s = cpu_s(running.process.pid), cpu_s(ray), time.perf_counter()
     run_job(running.endpoint, engine, folder, out, count)

@@ -7,24 +7,16 @@ The nodes are processes of this machine. Every job's results have to have the by
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+from support.kills import arguments, save
 
 
 def main() -> int:
     """Run it, print the tally, and return 1 when anything is wrong."""
-    grammar = argparse.ArgumentParser(description="Kills of nodes in the middle of jobs.")
-    grammar.add_argument("--kills", type=int, default=30)
-    grammar.add_argument("--seed", type=int, default=1)
-    grammar.add_argument("--json", metavar="FILE")
-    args = grammar.parse_args()
-    sys.path.insert(0, str(TESTS))
+    args = arguments("Kills of nodes in the middle of jobs.", 30)
     from fakes.cluster_kills import JOBS, kill_often
     from fakes.ray_cluster import RayCluster, environment
     from fakes.running import RunningServer
@@ -43,8 +35,7 @@ def main() -> int:
     print(f"frames lost or wrong, jobs not whole: {len(tally.wrong)}")
     for each in tally.wrong:
         print(f"  {each}")
-    if args.json:
-        Path(args.json).write_text(json.dumps(asdict(tally), indent=1) + "\n", encoding="utf-8")
+    save(tally, args.json)
     return 1 if tally.wrong else 0
 
 

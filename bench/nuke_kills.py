@@ -8,24 +8,16 @@ resumes the interrupted one; after every kill all existing files are compared wi
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+from support.kills import arguments, save
 
 
 def main() -> int:
     """Run it, print the counts, and return 1 if a frame was lost or wrong."""
-    grammar = argparse.ArgumentParser(description="Kills of a Nuke in the middle of its jobs.")
-    grammar.add_argument("--kills", type=int, default=100)
-    grammar.add_argument("--seed", type=int, default=1)
-    grammar.add_argument("--json", metavar="FILE")
-    args = grammar.parse_args()
-    sys.path.insert(0, str(TESTS))
+    args = arguments("Kills of a Nuke in the middle of its jobs.", 100)
     from fakes.nuke_kills import kill_often
     from fakes.running import RunningServer
 
@@ -41,8 +33,7 @@ def main() -> int:
     print(
         f"lost frames: {len(tally.lost)}; wrong or half: {len(tally.damaged)}; files left: {len(tally.left)}"
     )
-    if args.json:
-        Path(args.json).write_text(json.dumps(asdict(tally), indent=1) + "\n", encoding="utf-8")
+    save(tally, args.json)
     return 1 if tally.lost or tally.damaged else 0
 
 

@@ -13,45 +13,22 @@ import argparse
 import json
 import os
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict
 
 from support.frames import SIZES, write_sequence
 from support.jobs import run_job
+from support.memory import MemorySamples
 from support.server import LocalServer
 
 TARGET_MIB = 64
-SAMPLE_S = 0.1
-_MIB = 1 << 20
-
-
-class Watch(threading.Thread):
-    """Samples a server's memory until stopped; `samples` are MiB by kind of process."""
-
-    def __init__(self, server: LocalServer) -> None:
-        super().__init__(daemon=True)
-        self.samples: List[Dict[str, float]] = []
-        self._server = server
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Sample."""
-        while not self._stopped.wait(SAMPLE_S):
-            self.samples.append({role: rss / _MIB for role, rss in self._server.rss_bytes().items()})
-
-    def peak(self) -> Dict[str, float]:
-        """Stop, and return the sample with the largest sum."""
-        self._stopped.set()
-        self.join()
-        return max(self.samples, key=lambda sample: sum(sample.values()))
 
 
 def measure(folder: Path, count: int, engine: str, processes: int) -> Dict[str, float]:
     """Run one job on a fresh server; return its peak by kind of process, "total" and "seconds"."""
     with tempfile.TemporaryDirectory(dir=folder) as out, LocalServer("--codecs", str(processes)) as server:
-        watch = Watch(server)
+        watch = MemorySamples(server)
         watch.start()
         started_s = time.perf_counter()
         run_job(server.address, engine, folder, Path(out), count)

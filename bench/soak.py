@@ -31,6 +31,7 @@ from typing import Dict, List, Optional
 import zmq
 from harmovid.keys import save_secret
 from harmovid.storage.journal import has_journals
+from support.memory import MemorySamples
 from support.server import LocalServer
 from support.soak_shots import Faults, Shot, look_at, write_shot
 
@@ -49,7 +50,6 @@ DETACH_S = 20.0
 """Jobs of clients that went for good leave after this long, so that they do not fill the queue."""
 
 SAMPLE_S = 1.0
-_MIB = 1 << 20
 
 
 class Load:
@@ -162,35 +162,6 @@ def _failed(process: subprocess.Popen[bytes], out: bytes, err: bytes) -> Dict[in
     return {int(frame): code for frame, code in json.loads(out).items()}
 
 
-class Memory(threading.Thread):
-    """Samples the resident memory of the server by kind of process."""
-
-    def __init__(self, server: LocalServer) -> None:
-        super().__init__(daemon=True)
-        self.samples: List[Dict[str, float]] = []
-        self._server = server
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Sample."""
-        while not self._stopped.wait(SAMPLE_S):
-            self.samples.append({role: rss / _MIB for role, rss in self._server.rss_bytes().items()})
-
-    def parts(self, number: int) -> List[Dict[str, float]]:
-        """Stop; return the mean of each part of the time by kind of process, with "total", in MiB."""
-        self._stopped.set()
-        self.join()
-        count = len(self.samples)
-        parts = [self.samples[count * n // number : count * (n + 1) // number] for n in range(number)]
-        return [_mean(part) for part in parts if part]
-
-
-def _mean(samples: List[Dict[str, float]]) -> Dict[str, float]:
-    roles = sorted({role for sample in samples for role in sample})
-    means = {role: sum(sample.get(role, 0.0) for sample in samples) / len(samples) for role in roles}
-    return {**means, "total": sum(means.values())}
-
-
 def soak(
     seconds: float, clients: int, seed: int, parts: int, settings: List[str], scratch: Optional[str]
 ) -> Dict[str, object]:
@@ -198,7 +169,7 @@ def soak(
     flags = ("--detach-s", str(DETACH_S), *settings)
     with tempfile.TemporaryDirectory(dir=scratch) as folder, LocalServer(*flags, with_keys=True) as server:
         load = Load(server, Path(folder), time.monotonic() + seconds, seed)
-        memory = Memory(server)
+        memory = MemorySamples(server, SAMPLE_S)
         memory.start()
         threads = [threading.Thread(target=load.client, args=(n,)) for n in range(clients)]
         threads.append(threading.Thread(target=load.noise))

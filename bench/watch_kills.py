@@ -9,24 +9,16 @@ input, and every film that is written the pixel values of the film that was drop
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+from support.kills import arguments, save
 
 
 def main() -> int:
     """Run it, print the counts, and return 1 if anything is wrong."""
-    grammar = argparse.ArgumentParser(description="Kills of a watcher in the middle of its jobs.")
-    grammar.add_argument("--kills", type=int, default=100)
-    grammar.add_argument("--seed", type=int, default=1)
-    grammar.add_argument("--json", metavar="FILE")
-    args = grammar.parse_args()
-    sys.path.insert(0, str(TESTS))
+    args = arguments("Kills of a watcher in the middle of its jobs.", 100)
     from core.reference_server import ReferenceServer
     from fakes.watch_kills import kill_often
 
@@ -37,8 +29,7 @@ def main() -> int:
     print(f"missing, half, changed or left over: {len(tally.wrong)}")
     for each in tally.wrong:
         print(f"  {each}")
-    if args.json:
-        Path(args.json).write_text(json.dumps(asdict(tally), indent=1) + "\n", encoding="utf-8")
+    save(tally, args.json)
     return 1 if tally.wrong else 0
 
 

@@ -57,6 +57,14 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of the user who runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_PYTHON", "HARMOVID_CLIENT_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder of evaluation footage, or skip the test: the footage is not part of the repository."""

@@ -20,10 +20,10 @@ from types import TracebackType
 from typing import Dict, List, Optional, Type
 
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret
+from harmovid.processes import family, resident_bytes
 from harmovid.server_process import ServerProcess
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class LocalServer:
@@ -84,7 +84,7 @@ class LocalServer:
 
     def pids(self) -> List[int]:
         """Return the server's process ids, children and their children."""
-        return tree(self._pid())
+        return family(self._pid())
 
     def cpu_s(self) -> float:
         """Return the processor time of all its processes."""
@@ -104,28 +104,14 @@ class LocalServer:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that is just ending
             for pid in self.pids():
                 name = _role(pid)
-                found[name] = found.get(name, 0) + rss_bytes(pid)
+                found[name] = found.get(name, 0) + resident_bytes(pid)
         return found
-
-
-def tree(pid: int) -> List[int]:
-    """Return a process and all its descendants."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += tree(int(child))
-    return found
 
 
 def cpu_s(pid: int) -> float:
     """Return user and system time of a process (proc(5), stat, fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def rss_bytes(pid: int) -> int:
-    """Return the resident memory of a process (proc(5), statm, field 2)."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
 def _role(pid: int) -> str:

@@ -15,13 +15,13 @@ import ipaddress
 import json
 import os
 import re
-import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import tomllib
 from harmovid.errors import InputError
+from harmovid.help_text import HelpParser
 from harmovid.sizes import GIB, MIB, parse_bytes
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -357,15 +357,9 @@ def default_state_folder(environ: Mapping[str, str]) -> str:
     return os.path.join(base, "harmovid")
 
 
-class _Parser(argparse.ArgumentParser):
-    def print_help(self, file: Any = None) -> None:
-        """Print the help text. argparse's own method would ignore that it cannot be written."""
-        (file or sys.stdout).write(self.format_help())
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the server's command line: one flag per setting, `--config`, and `--root` for a named root."""
-    result = _Parser(
+    result = HelpParser(
         prog="harmovid serve",
         description="The HarmoVid server: engines, jobs and EXR frames over ZeroMQ.",
         epilog="A flag --some-name is also the variable HARMOVID_SOME_NAME and the file's key some_name.",

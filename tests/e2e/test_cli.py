@@ -17,7 +17,10 @@ from fakes.running import RunningServer
 from harmovid.cli import main
 from harmovid.pixels import exr
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux"),
+    pytest.mark.usefixtures("own_settings"),
+]
 FRAMES = range(1001, 1007)
 DISPLAY = (0, 0, 48, 32)
 
@@ -59,14 +62,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Yield a real server with the real engines, which may read the shot from its own root as well."""
     with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "2", echo=False) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of the user who runs the tests."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def harmovid(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict[str, Any]]:

@@ -15,16 +15,11 @@ from harmovid import Client, HarmoVidError, JobFiles, JobHandle, Settings, conne
 from harmovid.errors import EngineUnknown, InputError, JobCancelled, Unreachable
 from harmovid.pixels import exr
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux"),
+    pytest.mark.usefixtures("own_settings"),
+]
 SIZE = (24, 32)
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of the user who runs the tests."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_PYTHON", "HARMOVID_CLIENT_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,10 @@ from harmovid.job_files import JobFiles
 from harmovid.pixels import exr
 from harmovid.storage.files import DirectorySource
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux"),
+    pytest.mark.usefixtures("own_settings"),
+]
 FRAMES = range(1001, 1025)
 SIZE = (48, 64)
 FITS_STOPS = 0.02
@@ -32,14 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Yield a real server with the real engines."""
     with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Dict
 
 import pytest
+from fakes.drawn import draw
 from harmovid_nuke import knobs
-
-SCRIPT = Path(__file__).parents[1] / "fakes" / "nuke_pictures.py"
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
     """Draw everything once; skip where Qt or a library of the system that it needs is missing."""
-    if find_spec("PySide6") is None:
-        pytest.skip("PySide6 is not installed")
-    folder = tmp_path_factory.mktemp("pictures")
-    environ = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(folder)}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder)], capture_output=True, text=True, env=environ
-    )
-    if done.returncode and "cannot open shared object file" in done.stderr:
-        pytest.skip(done.stderr.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stderr
-    return {**json.loads(done.stdout.splitlines()[-1]), "folder": folder}
+    return draw("nuke_pictures.py", tmp_path_factory.mktemp("pictures"))
 
 
 def test_the_window_shows_every_node(drawn: Dict[str, Any]) -> None:

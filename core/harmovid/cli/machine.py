@@ -8,10 +8,11 @@ import platform
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Dict, List, Optional, Type
+from typing import Dict, Optional, Type
 
 from harmovid import __version__
 from harmovid.cli.console import human_bytes
+from harmovid.processes import family, resident_bytes
 
 SAMPLE_S = 0.1
 
@@ -104,22 +105,6 @@ class MemoryPeak:
         with self._lock:
             if sum(found.values()) > sum(self._most.values()):
                 self._most = found
-
-
-def family(pid: int) -> List[int]:
-    """Return the ids of a process and all its existing descendants (proc(5), task/TID/children)."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in task.read_text(encoding="ascii").split():
-                found += family(int(child))
-    return found
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process (proc(5), statm, field 2)."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * page
 
 
 def _kind_of(pid: int) -> str:

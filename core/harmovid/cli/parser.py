@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
 from typing import Any, List, NoReturn, Optional, Sequence
 
 from harmovid import __version__
 from harmovid.cli import exits, host_plugins, plugin_commands
 from harmovid.engines import ANY_TASK
 from harmovid.errors import InputError
+from harmovid.help_text import HelpParser
 from harmovid.job import MATTE, OUTPUT_MODES, EngineInfo, Option
 from harmovid.key_limits import FORMS
 
@@ -29,7 +29,7 @@ FRAMES_HELP = "Frames are written plate.####.exr, plate.%04d.exr, one file for a
 EPILOG = "exit codes:\n" + "\n".join(f"  {code:<4} {text}" for code, text in exits.MEANINGS.items())
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(HelpParser):
     """A parser that raises `InputError`, so that `--json` and exit codes apply to its errors too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -46,10 +46,6 @@ class Parser(argparse.ArgumentParser):
             taken = near[0] == unknown[0]
             hint = f"Other commands take {near[0]}. " if taken else f"Did you mean {near[0]}? "
         raise InputError(f"{message}.", fix=f"{hint}`{self.prog} --help` shows how it is used.")
-
-    def print_help(self, file: Any = None) -> None:
-        """Print the help text. argparse's own method would ignore that it cannot be written."""
-        (file or sys.stdout).write(self.format_help())
 
     def flags(self) -> List[str]:
         """Return the flags of this parser and of its commands."""

@@ -8,13 +8,13 @@ numbers.ready_problems()                # the listener's threads; () is ready
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+
+from harmovid.processes import children_of, resident_bytes
 
 Message = Dict[str, Any]
 
@@ -24,7 +24,6 @@ STALE_S = 5.0
 GPU_S = 10.0
 """How long what nvidia-smi says is used again, and how long it may take."""
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 SILENT = f"main has said nothing for {STALE_S:g} s"
 
@@ -76,20 +75,6 @@ def memory_of(pids: Mapping[str, int]) -> Iterator[Tuple[str, int]]:
         for number, child in enumerate(children_of(pid)):
             with contextlib.suppress(OSError, ValueError, IndexError):
                 yield f"{name}/codec-{number}", resident_bytes(child)
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process (proc(5), statm, field 2)."""
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-
-
-def children_of(pid: int) -> List[int]:
-    """Return the ids of a process's children (proc(5), task/TID/children); none where it is gone."""
-    found: List[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in task.read_text(encoding="ascii").split()]
-    return sorted(found)
 
 
 class GpuMemory:

@@ -11,20 +11,16 @@ from pathlib import Path
 import pytest
 from fakes.running import RunningServer
 from harmovid.cli import benchmark_frames, main, parser
-from harmovid.cli.machine import MemoryPeak, family
+from harmovid.cli.machine import MemoryPeak
 from harmovid.engines import installed
 from harmovid.job import PANORAMA, EngineInfo, LayerInfo
 from harmovid.pixels import exr
+from harmovid.processes import family
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of the user who runs the tests."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("HARMOVID_SERVER", "HARMOVID_KEY", "HARMOVID_CLIENT_CONFIG", "HARMOVID_PYTHON"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux"),
+    pytest.mark.usefixtures("own_settings"),
+]
 
 
 def test_a_private_server_is_measured_with_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
