@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from fakes.differences import check_same_files, check_same_results, name_differences
 from fakes.running import RunningServer
+from fakes.waiting import wait_until
 from harmovid.cli import main
 from harmovid.client import Client
 from harmovid.errors import OutputError, WireError
@@ -88,6 +89,11 @@ def deflicker(
 def names(out: Path) -> list[str]:
     """Return what lies in a folder, hidden files too."""
     return sorted(os.listdir(out))
+
+
+def results(out: Path) -> list[str]:
+    """Return which results lie in a folder; none where it has not been made yet."""
+    return sorted(path.name for path in out.glob("*.exr"))
 
 
 def data(folder: Path, frame: int) -> bytes:
@@ -245,21 +251,27 @@ def test_a_job_begun_anew_on_the_server_gets_the_same_pixels(
     shots: Path, tmp_path: Path, whole: Path
 ) -> None:
     """The server loses everything in the middle of a job; the client goes on, and no pixel shows it."""
+    out = tmp_path / "out"
     flags = ("--codecs", "1", "--prefetch-frames", "1")
     with RunningServer(tmp_path / "server", *flags, echo=False) as own:
-        with Client(own.endpoint, patience_s=0.5) as client:
+
+        def lose() -> None:
+            wait_until(lambda: results(out) != [])
+            own.kill()
+
+        with Client(own.endpoint) as client:
             client.start(prepared(client, shots, whole, tmp_path / "undisturbed", "1001-1024")).result()
-            job = prepared(client, shots, whole, tmp_path / "out", "1001-1024")
-            job.source = Striking(job.source.patterns, own.kill, [1024])
+        with Client(own.endpoint, patience_s=0.0) as client:
+            job = prepared(client, shots, whole, out, "1001-1024")
+            job.source = Striking(job.source.patterns, lose, [1024])
             with pytest.raises((WireError, OutputError)):
                 client.start(job).result()
-        first = names(tmp_path / "out")
-        assert 0 < len([name for name in first if name.endswith(".exr")]) < len(FRAMES), (first, own.log)
+        first = results(out)
+        assert first, own.log
         shutil.rmtree(own.folder / "state")
         own.start()
         with Client(own.endpoint) as client:
-            again = prepared(client, shots, whole, tmp_path / "out", "1001-1024")
-            result = client.start(again).result()
-        assert 0 < result.resumed < len(FRAMES), (result, first, own.log)
-    said = f"written before the server was lost: {first}; resumed: {result.resumed}\n{own.log}"
-    check_same_results(tmp_path / "out", tmp_path / "undisturbed", FRAMES, said)
+            again = client.start(prepared(client, shots, whole, out, "1001-1024")).result()
+        assert again.resumed == len(first) < len(FRAMES), (again, first, own.log)
+    said = f"resumed: {first}\nreports: {again.reports}\n{own.log}"
+    check_same_results(out, tmp_path / "undisturbed", FRAMES, said)

@@ -98,7 +98,7 @@ class Prefetcher:
         spool = self.state.spool
         job.frames[number].since_s = self.state.now()
         for layer in job.ask(number):
-            spool.promise(input_path(spool.folder, job.id, layer, number), limits[layer])
+            self.state.expect(input_path(spool.folder, job.id, layer, number), limits[layer])
             needs.append((layer, number, limits[layer]))
         if number not in job.to_show:
             spool.promise(output_path(spool.folder, job.id, number), limits[RESULT])

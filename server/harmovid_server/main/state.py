@@ -27,7 +27,7 @@ from harmovid_server.main.jobs import Job
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord, Store
 from harmovid_server.main.tally import Tally
 from harmovid_server.main.users import Users, replaced
-from harmovid_server.spool import Spool, input_path, output_path
+from harmovid_server.spool import Spool, file_is, input_path, output_path
 
 log = logging.getLogger("harmovid.main")
 
@@ -75,7 +75,7 @@ class ServerState:
         self.users = Users(config)
         self._audit = AuditLog(config.audit_file)
         self._outbox: List[Outgoing] = []
-        self._trash: List[Path] = []
+        self._trash: Dict[Path, None] = {}  # used as an ordered set
         self._folders_to_drop: List[str] = []
 
     def outbox_size(self) -> int:
@@ -207,6 +207,16 @@ class ServerState:
         self.spool.release_promise(input_path(self.spool.folder, job.id, layer, number))
         self.spool.release_promise(output_path(self.spool.folder, job.id, number))
 
+    def expect(self, path: Path, size: int) -> None:
+        """Reserve space for a file that is being requested.
+
+        An earlier copy that is still to be deleted is deleted now: later, that could be the new one.
+        """
+        if path in self._trash:
+            del self._trash[path]
+            self.spool.remove(path)
+        self.spool.promise(path, size)
+
     def end(self, job: Job, state: str, error: Optional[HarmoVidError] = None) -> None:
         """End a job: inform the client and the worker, drop its files."""
         job.record.state, job.record.ended_s = state, time.time()
@@ -253,13 +263,18 @@ class ServerState:
         job.dirty = True
 
     def receive(self, job: Job, layer: str, number: int, size: int, crc: int) -> None:
-        """An input is whole in the spool."""
+        """An input is whole in the spool; it is requested again if it has been deleted since."""
         frame = job.frames[number]
         path = input_path(self.spool.folder, job.id, layer, number)
         if not job.wants(number):
             # Sent twice (around a reconnect), or no longer wanted. A file in use was replaced by itself.
             if layer not in frame.inputs:
-                self._trash.append(path)
+                self._trash[path] = None
+            return
+        self._trash.pop(path, None)
+        if not file_is(path, size, None):
+            # It had been requested twice, and was deleted as the earlier copy.
+            self.void(job, number, layer)
             return
         frame.asked -= {layer}
         frame.inputs[layer] = size
@@ -289,7 +304,7 @@ class ServerState:
         if job.frames[number].state not in (WANT, RECEIVED):
             # A restarted worker may do again what was done: the copy that the client has counts.
             if job.frames[number].state != COMPUTED:
-                self._trash.append(path)
+                self._trash[path] = None
             return
         frame = job.frames[number]
         frame.size, frame.crc, frame.report = size, crc, report
@@ -327,7 +342,7 @@ class ServerState:
         """Count a frame as being with the client, whatever it was before."""
         job.set_state(number, ACKED)
         self.store.put_frame(job.id, number, job.frames[number].record())
-        self._trash.append(output_path(self.spool.folder, job.id, number))
+        self._trash[output_path(self.spool.folder, job.id, number)] = None
         self.moved(job)
 
     def want_again(self, job: Job, number: int) -> None:
@@ -351,7 +366,7 @@ class ServerState:
         job.set_state(number, DEAD)
         self.store.put_frame(job.id, number, frame.record())
         self.history.note(job.id, {"frame": number, "state": "failed", "error": frame.error})
-        self._trash.append(output_path(self.spool.folder, job.id, number))
+        self._trash[output_path(self.spool.folder, job.id, number)] = None
         self.release(job, number)
         if not by_worker:
             self.send(job.worker, "absent", job=job.id, frame=number)
@@ -384,7 +399,7 @@ class ServerState:
             path = input_path(self.spool.folder, job.id, layer, number)
             self.spool.release_promise(path)
             if layer in job.frames[number].inputs:
-                self._trash.append(path)
+                self._trash[path] = None
         job.frames[number].inputs.clear()
         self.store.drop_inputs(job.id, number)
 

@@ -11,7 +11,9 @@ from fakes.dispatcher_rig import FRONT, WORKER, DispatcherRig
 from fakes.peer import frame_bytes, spec
 from harmovid.errors import FrameMissing
 from harmovid.job import JobSpec
+from harmovid.transport import wire
 from harmovid_server.main.state import ServerState
+from harmovid_server.spool import input_path
 
 GONE = FrameMissing("no such file.").to_wire()
 
@@ -115,6 +117,80 @@ def test_a_frame_that_is_acknowledged_while_it_is_asked_for_is_not_forgotten(rig
     assert rig.asked(job) == [(job, "plate", 1)]
     rig.upload(job, "plate", 1)
     assert rig.state.spool.held_bytes(job) == rig.state.spool.used_bytes + 2 * 1250  # the results of 2 and 3
+
+
+def settled_while_it_arrives(rig: DispatcherRig) -> str:
+    """Have frame 1 arrive just after the client has said that it has its result, and return the job."""
+    job = rig.submit(frames="1-10", engine="pool")
+    assert rig.asked() == [(job, "plate", 1)]
+    body = {"job": job, "have": wire.pack_have(crcs([1]))}
+    request = {
+        "op": "request",
+        "session": rig.session("anna"),
+        "user": "anna",
+        "type": "RESUME",
+        "body": body,
+        "ref": 1,
+    }
+    rig.dispatcher.handle(FRONT, request)
+    put(rig, job)
+    rig.dispatcher.handle(FRONT, arrived(job))
+    rig.forget()
+    return job
+
+
+def put(rig: DispatcherRig, job: str) -> Path:
+    """Put frame 1 into the spool, as the front does, and return its path."""
+    path = input_path(rig.state.spool.folder, job, "plate", 1)
+    path.write_bytes(frame_bytes(1, 1000, "plate"))
+    return path
+
+
+def arrived(job: str) -> Dict[str, Any]:
+    """Return the front's message that frame 1 has come."""
+    crc = zlib.crc32(frame_bytes(1, 1000, "plate"))
+    return {"op": "received", "job": job, "layer": "plate", "frame": 1, "size": 1000, "crc": crc}
+
+
+def test_a_frame_that_is_sent_twice_is_not_deleted_as_its_first_copy(rig: DispatcherRig) -> None:
+    """The first copy was of no use any more; the second may come before main has got round to deleting that."""
+    job = settled_while_it_arrives(rig)
+    rig.dispatcher.pump()
+    rig.sent += rig.state.flush()
+    assert rig.asked() == [(job, "plate", 1)]
+    path = put(rig, job)
+    rig.state.delete_unused()
+
+    assert path.exists()
+    assert [rig.state.spool.held_bytes(job)] == [limit for *_, limit in rig.said("need")[0]["items"]]
+    assert "ready" in [op for _, op, _ in rig.hear(FRONT, **arrived(job))]
+
+
+def test_a_frame_that_is_wanted_again_is_not_deleted(rig: DispatcherRig) -> None:
+    """It was of no use when it came, and the worker asks for it before main has got round to deleting it."""
+    job = settled_while_it_arrives(rig)
+    rig.pump()
+    rig.upload(job, "plate", 1)
+    release(rig, job, [1])
+    rig.dispatcher.handle(FRONT, arrived(job))
+    path = put(rig, job)
+    attempt = rig.state.jobs[job].record.attempt
+    rig.dispatcher.handle(WORKER, {"op": "show", "job": job, "attempt": attempt, "frames": [1]})
+    rig.dispatcher.handle(FRONT, arrived(job))
+    rig.pump()
+
+    assert path.exists()
+    assert inputs(rig.state, job) == ["plate.1.exr"]
+
+
+def test_a_frame_that_has_gone_again_is_asked_for_once_more(rig: DispatcherRig) -> None:
+    """What the front says it has stored counts only while it is there: no worker is told to read a missing file."""
+    job = rig.submit(frames="1-10", engine="pool")
+    rig.forget()
+    said = rig.hear(FRONT, **arrived(job))
+
+    assert "ready" not in [op for _, op, _ in said]
+    assert rig.asked() == [(job, "plate", 1)]
 
 
 def test_an_engine_without_memory_is_shown_nothing(rig: DispatcherRig) -> None:
