@@ -16,10 +16,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harmovid import Client, JobFiles
-from harmovid.keys import AuthorizedKeys, new_pair, save_secret, trust_server
 from harmovid.server_process import ServerProcess
 from harmovid_demo.shot import Shot, ShotFiles, generate
 from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from fakes.key_files import make_keys
 
 SHOT = Shot(width=640, height=360, count=24)
 SIZE = {"width": 1280, "height": 860}
@@ -35,17 +38,9 @@ def main(out: Path) -> None:
         folder = Path(name)
         files = generate(folder / "shot", SHOT)
         keys = folder / "keys"
-        keys.mkdir()
-        farm = new_pair("farm")
-        save_secret(keys / "farm.secret", farm)
-        listing = AuthorizedKeys(keys / "authorized_keys")
-        for user in ("anna", "ben", "td"):
-            pair = new_pair(user)
-            save_secret(keys / f"{user}.secret", pair)
-            trust_server(keys / f"{user}.secret", farm.public)
-            listing.add(user, pair.public, admin=user == "td")
-        flags = ("--server-key", str(keys / "farm.secret"), "--authorized-keys", listing.path, "--previews")
-        server = ServerProcess(str(folder), "--state", str(folder / "state"), "--active-jobs", "1", *flags)
+        flags = [word for pair in make_keys(keys).items() for word in pair]
+        flags += ["--state", str(folder / "state"), "--active-jobs", "1", "--previews"]
+        server = ServerProcess(str(folder), *flags)
         address = stack.enter_context(server)["endpoint"]
         shots = _run_jobs(stack, address, keys, files, folder)
         page_address = stack.enter_context(_dashboard(address, keys / "td.secret"))

@@ -16,8 +16,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Dict, List, Optional, Type
+from typing import Dict, List, Optional
 
 from harmovid.keys import AuthorizedKeys, KeyPair, new_pair, save_secret
 from harmovid.processes import family, resident_bytes
@@ -62,12 +61,7 @@ class LocalServer:
         self.address = self._server.start()["endpoint"]
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.stop()
         self._temporary.cleanup()
 

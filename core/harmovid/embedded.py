@@ -19,8 +19,7 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
-from types import TracebackType
-from typing import Dict, Optional, Type
+from typing import Dict, Optional
 
 from harmovid import entry_points
 from harmovid.errors import InputError
@@ -61,12 +60,7 @@ class EmbeddedServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

@@ -13,8 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from types import TracebackType
-from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Type
+from typing import IO, Any, Dict, List, Mapping, Optional, Sequence
 
 from harmovid.errors import Unreachable
 
@@ -66,12 +65,7 @@ class ServerProcess:
     def __enter__(self) -> Dict[str, Any]:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

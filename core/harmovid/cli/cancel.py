@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any, Optional, Type
+from types import FrameType
+from typing import Any, Optional
 
 from harmovid.cli import exits
 
@@ -28,12 +28,7 @@ class CancelOnInterrupt:
         self._before = signal.signal(signal.SIGINT, self._interrupted)
         return self._event
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
 
     def _interrupted(self, _number: int, _frame: Optional[FrameType]) -> None:

@@ -7,8 +7,7 @@ import os
 import platform
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Dict, Optional, Type
+from typing import Dict
 
 from harmovid import __version__
 from harmovid.cli.console import human_bytes
@@ -72,12 +71,7 @@ class MemoryPeak:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
 

@@ -31,7 +31,7 @@ from harmovid_server.cluster.messages import (
 from harmovid_server.config import default_state_folder
 from harmovid_server.engines.base import Answer, ShotSession, State
 from harmovid_server.runtimes.base import RuntimeSettings
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.host import EngineHost
 
 OPS = ("open", "push", "finish", "next", "state", "restore", "close", "close_idle")
 

@@ -13,7 +13,7 @@ from harmovid.errors import HarmoVidError
 
 from harmovid_server import engines
 from harmovid_server.child import enter
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.host import EngineHost
 from harmovid_server.worker.worker import runtime_settings, work
 
 log = logging.getLogger("harmovid.worker")

@@ -15,7 +15,7 @@ from harmovid_server import engines
 from harmovid_server.cluster.host import ClusterHost
 from harmovid_server.worker import job_run
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.host import EngineHost
 
 FRAMES = range(1, 11)
 

@@ -14,25 +14,10 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 from harmovid import Settings
-from harmovid.keys import AuthorizedKeys, new_pair, save_secret, trust_server
 from harmovid.pixels import exr
 
 TOKEN = "a-token-of-more-than-20-characters"  # noqa: S105  (of these tests)
 FRAMES = range(1001, 1007)
-
-
-def make_keys(folder: Path) -> dict[str, str]:
-    """Make a server's key and those of two users and an administrator; return the server's flags as a map."""
-    folder.mkdir(exist_ok=True)
-    farm = new_pair("farm")
-    save_secret(folder / "farm.secret", farm)
-    listing = AuthorizedKeys(folder / "authorized_keys")
-    for name in ("anna", "ben", "td"):
-        pair = new_pair(name)
-        save_secret(folder / f"{name}.secret", pair)
-        trust_server(folder / f"{name}.secret", farm.public)
-        listing.add(name, pair.public, admin=name == "td")
-    return {"--server-key": str(folder / "farm.secret"), "--authorized-keys": listing.path}
 
 
 def settings(endpoint: str, keys: Path, name: str) -> Settings:

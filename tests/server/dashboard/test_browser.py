@@ -6,11 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from fakes.key_files import make_keys
 from fakes.running import RunningServer
 from harmovid import JobFiles, connect
 from harmovid.client import Job
 from playwright.sync_api import Browser, expect
-from server.dashboard.site import FRAMES, TOKEN, dashboard, make_keys, settings, write_plate
+from server.dashboard.site import FRAMES, TOKEN, dashboard, settings, write_plate
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 

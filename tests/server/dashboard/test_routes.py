@@ -15,13 +15,14 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from fakes.key_files import make_keys
 from fakes.running import RunningServer
 from fakes.waiting import wait_until
 from harmovid import Client, JobFiles, connect
 from harmovid.cli import exits, main
 from harmovid.client import Job
 from harmovid.errors import FrameMissing
-from server.dashboard.site import TOKEN, Visitor, dashboard, make_keys, settings, write_plate
+from server.dashboard.site import TOKEN, Visitor, dashboard, settings, write_plate
 
 pytestmark = [pytest.mark.xdist_group("dashboard"), pytest.mark.timeout(300)]
 

@@ -6,13 +6,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from fakes.key_files import make_keys
 from fakes.running import RunningServer
 from fakes.waiting import wait_until
 from harmovid import Client, JobFiles, connect
 from harmovid.errors import JobUnknown
 from harmovid_server.dashboard import source as source_module
 from harmovid_server.dashboard.source import AT_ONCE, PREVIEWS_S, Source
-from server.dashboard.site import FRAMES, make_keys, settings, write_plate
+from server.dashboard.site import FRAMES, settings, write_plate
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -18,7 +18,7 @@ from harmovid.pixels import exr
 from harmovid_server import engines
 from harmovid_server.worker import checkpoint, job_run
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost, FairLock
+from harmovid_server.worker.host import EngineHost, FairLock
 
 
 @pytest.fixture(scope="module")

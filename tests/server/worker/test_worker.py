@@ -24,7 +24,7 @@ from harmovid_server.config import Config
 from harmovid_server.ipc import IpcClient, IpcRouter
 from harmovid_server.worker import worker as worker_module
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import EngineHost
+from harmovid_server.worker.host import EngineHost
 from harmovid_server.worker.worker import Worker, codec_children, runtime_settings
 
 JOBS = ("a" * 32, "b" * 32)

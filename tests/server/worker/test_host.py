@@ -16,7 +16,7 @@ from harmovid_server import engines
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_server.worker.codec_pool import CodecPool
-from harmovid_server.worker.engine_host import IDLE_S, EngineHost
+from harmovid_server.worker.host import IDLE_S, EngineHost
 
 JOBS = 50
 
