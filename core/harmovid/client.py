@@ -39,7 +39,9 @@ __all__ = [
 class JobStatus:
     """A job in the server's list.
 
-    `age_s` is the time since it was submitted, `user` the name of its owner's key in the server's list.
+    `age_s` is the time since it was submitted, `user` the name of its owner's key in the server's list. `connected`
+    is whether its client is there, `spec` what it sent; both are None where the server does not tell them: `spec` only
+    where one job is asked for, and both not by an older server.
     """
 
     progress: Progress
@@ -47,6 +49,8 @@ class JobStatus:
     label: str = ""
     age_s: float = 0.0
     user: str = ""
+    connected: Optional[bool] = None
+    spec: Optional[JobSpec] = None
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,8 @@ class Client:
         return [
             JobStatus(
                 wire.progress_from(row), row.get("engine", ""), row.get("label", ""), row.get("age_s", 0.0),
-                row.get("user", ""),
+                row.get("user", ""), row.get("connected"),
+                JobSpec.from_dict(row["spec"]) if "spec" in row else None,
             )
             for row in rows
         ]  # fmt: skip
@@ -282,6 +287,17 @@ class Client:
             JobUnknown: no such job of this user. WireError: see `engines`.
         """
         return wire.progress_from(self._ask("CANCEL", {"job": job_id}))
+
+    def retry(self, job_id: str) -> Progress:
+        """Have the failed frames of a job made once more and return its state. A job that has ended stays unchanged.
+
+        The job's own client sends these frames again; see `JobStatus.connected`.
+
+        Raises:
+            JobUnknown: no such job of this user. ProtocolError: the server is older than this request.
+            WireError: see `engines`.
+        """
+        return wire.progress_from(self._ask("RETRY", {"job": job_id}))
 
     def ping(self) -> float:
         """Return the seconds of one round trip on an open connection.

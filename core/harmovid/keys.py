@@ -211,7 +211,7 @@ class AuthorizedKeys:
         """Admit `public` under `name`; an older key of that name is replaced, and its limits are kept.
 
         Args:
-            admin: whether it may see and cancel all users' jobs; this right is not taken over from an older key.
+            admin: whether it may see, cancel and retry all users' jobs; this right is not taken over from an older key.
 
         Raises:
             KeyFileError: name, key or file is invalid, or the key is already listed under another name.

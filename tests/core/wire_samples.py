@@ -51,6 +51,7 @@ SAMPLES: List[Tuple[str, str, str, Dict[str, Any], Optional[int]]] = [
     ("status", _UP, "STATUS", {}, 5),
     ("status_of_job", _UP, "STATUS", {"job": JOB}, 6),
     ("cancel", _UP, "CANCEL", {"job": JOB}, 7),
+    ("retry", _UP, "RETRY", {"job": JOB}, 11),
     ("frames", _UP, "FRAMES", {"job": JOB, "at": 4096}, 8),
     ("preview", _UP, "PREVIEW", {**_OUT, "side": "after"}, 9),
     ("workers", _UP, "WORKERS", {}, 10),
@@ -90,6 +91,13 @@ SAMPLES: List[Tuple[str, str, str, Dict[str, Any], Optional[int]]] = [
     ("reject", _DOWN, "REJECT", {"error": {**ERROR, "retry_after_s": 2.5}}, 3),
     ("jobs", _DOWN, "JOBS", {"jobs": [{**PROGRESS, "engine": "null", "label": "", "age_s": 1.5}]}, 5),
     ("jobs_of_all", _DOWN, "JOBS", {"jobs": [{**PROGRESS, "user": "anna"}]}, 5),
+    (
+        "job_in_full",
+        _DOWN,
+        "JOBS",
+        {"jobs": [{**PROGRESS, "connected": True, "spec": {**SPEC, "layers": ["plate", "mask"]}}]},
+        6,
+    ),
     (
         "frame_list",
         _DOWN,

@@ -226,6 +226,7 @@ class Runner:
                     self._take(message)
                 self._waker.clear()
                 for frame, report in self._down.settle().items():
+                    self._failed.pop(frame, None)  # it was retried at the server
                     self._on_result(frame, report)
                 self._up.pump()
                 if self._cancelled.is_set() and not cancelling:

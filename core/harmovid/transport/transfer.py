@@ -90,9 +90,13 @@ class Uploader:
     def need(self, items: Any) -> None:
         """Queue the inputs that the server needs; none is queued twice."""
         for layer, frame in items:
-            if (layer, frame) not in self._wanted:
-                self._wanted.add((layer, frame))
-                self._queue.append((layer, frame))
+            self._tries.pop((layer, frame), None)
+            self._add((layer, frame))
+
+    def _add(self, item: Item) -> None:
+        if item not in self._wanted:
+            self._wanted.add(item)
+            self._queue.append(item)
 
     def grant(self, size: int) -> None:
         """Add credit granted by the server."""
@@ -107,7 +111,7 @@ class Uploader:
         if self._tries[item] > wire.SEND_TRIES:
             self._give_up(item, error)
         else:
-            self.need([item])
+            self._add(item)
 
     def pump(self) -> None:
         """Send as much as credit and socket allow, and read one file ahead."""

@@ -119,7 +119,10 @@ SPEC = record(
 )  # fmt: skip
 JOB_ROW = record(
     _PROGRESS,
-    {"engine": text(64), "label": text(LABEL_BYTES), "age_s": number(0, 1e12), "user": text(64)},
+    {
+        "engine": text(64), "label": text(LABEL_BYTES), "age_s": number(0, 1e12), "user": text(64),
+        "connected": boolean, "spec": SPEC,
+    },
 )  # fmt: skip
 SIDES = ("before", "after")
 
@@ -169,6 +172,7 @@ TYPES: Dict[str, Type] = {
     "RESUME": Type(_UP, {"job": JOB_ID}, payload=("have", _have, False)),
     "STATUS": Type(_UP, optional={"job": JOB_ID}),
     "CANCEL": Type(_UP, {"job": JOB_ID}),
+    "RETRY": Type(_UP, {"job": JOB_ID}),
     "FRAMES": Type(_UP, {"job": JOB_ID}, {"at": _AT}),
     "PREVIEW": Type(_UP, {**_OUT, "side": choice(*SIDES)}),
     "WORKERS": Type(_UP),

@@ -1,4 +1,4 @@
-"""The dashboard's routes: pages of jobs, frames, workers and engines, previews, and the one action: cancel.
+"""The dashboard's routes: pages of jobs, frames, workers and engines, previews, and two actions: cancel and retry.
 
     app = create(Source(client), Gate(token), server="render01:5570")
 
@@ -9,6 +9,7 @@
 | `GET /jobs/JOB/frames/N` | one frame: both previews under a wipe, what the engine said of it |
 | `GET /jobs/JOB/frames/N/SIDE.jpg` | a preview, SIDE `before` or `after` |
 | `POST /jobs/JOB/cancel` | cancel the job |
+| `POST /jobs/JOB/retry` | have its failed frames made once more |
 | `GET /workers`, `GET /engines` | what computes |
 | `GET /login`, `POST /login`, `POST /logout` | with a token only |
 
@@ -87,11 +88,13 @@ class Pages:
     def job(self, request: Request) -> Response:
         """One job."""
         job_id = _job(request)
-        row = views.job_row(self._source.job(job_id))
+        status = self._source.job(job_id)
+        row = views.job_row(status)
         frames = self._source.frames(job_id)
         course = views.curves(frames)
+        command = "" if row.connected or not row.missing else views.command(status, self._source.engines())
         return self._page(
-            request, "job.html", job=row, page=views.page(frames, _first(request)),
+            request, "job.html", job=row, page=views.page(frames, _first(request)), command=command,
             # The plot is made by us of numbers and escaped words.
             curves=Markup(views.curves_svg(course)) if course else "",  # noqa: S704
         )  # fmt: skip
@@ -134,10 +137,18 @@ class Pages:
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a job, then show it."""
+        return await self._act(request, self._source.cancel)
+
+    async def retry(self, request: Request) -> Response:
+        """Have a job's failed frames made once more, then show it."""
+        return await self._act(request, self._source.retry)
+
+    async def _act(self, request: Request, act: Callable[[str], None]) -> Response:
+        """Do something to a job where the form is one of ours, then show the job."""
         if not await self._form_fits(request):
             return PlainTextResponse("This form is too old. Load the page again.", HTTPStatus.FORBIDDEN)
         job_id = _job(request)
-        await asyncio.to_thread(self._source.cancel, job_id)
+        await asyncio.to_thread(act, job_id)
         return RedirectResponse(f"/jobs/{job_id}", HTTPStatus.SEE_OTHER)
 
     def login_page(self, request: Request) -> Response:
@@ -218,6 +229,7 @@ def create(source: Source, gate: Gate, server: str) -> Starlette:
         get(job + "/frames/{frame}", pages.frame),
         get(job + "/frames/{frame}/{side}.jpg", pages.preview),
         post(job + "/cancel", pages.cancel),
+        post(job + "/retry", pages.retry),
         Mount("/static", StaticFiles(directory=str(files("harmovid_server.dashboard") / "static"))),
     ]
     if gate.wants_login:

@@ -62,6 +62,11 @@ class Source:
         with self._turn:
             self._client.cancel(job_id)
 
+    def retry(self, job_id: str) -> None:
+        """Have a job's failed frames made once more; raise `HarmoVidError`."""
+        with self._turn:
+            self._client.retry(job_id)
+
     def engines(self) -> List[EngineInfo]:
         """Return the server's engines; raise `HarmoVidError`."""
         with self._turn:

@@ -5,14 +5,16 @@ Everything here is text and numbers; templates escape them.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
+from harmovid.cli.command_line import words
 from harmovid.cli.curves import FrameCurve, curves_of
 from harmovid.cli.curves_svg import svg_text
 from harmovid.client import FrameStatus, JobStatus
 from harmovid.errors import HarmoVidError, from_wire
-from harmovid.job import ACTIVE_STATES
+from harmovid.job import ACTIVE_STATES, EngineInfo
 
 SHORT_ID = 8
 FRAMES_PER_PAGE = 120
@@ -40,6 +42,8 @@ class JobRow:
     message: str
     active: bool
     position: int
+    connected: bool
+    missing: int
 
 
 def job_row(status: JobStatus) -> JobRow:
@@ -61,7 +65,18 @@ def job_row(status: JobStatus) -> JobRow:
         message=now.message,
         active=now.state in ACTIVE_STATES,
         position=now.queue_position,
+        # An older server does not tell; a job that waits for nobody would end by itself.
+        connected=now.state in ACTIVE_STATES and status.connected is not False,
+        missing=now.total - now.delivered,
     )
+
+
+def command(status: JobStatus, engines: Iterable[EngineInfo]) -> str:
+    """Return the command that makes a job's missing frames, as text for a shell; "" where it is not known."""
+    engine = next((one for one in engines if one.name == status.engine), None)
+    if status.spec is None or engine is None:
+        return ""
+    return shlex.join(words(status.spec, engine))
 
 
 def age(seconds: float) -> str:

@@ -6,6 +6,7 @@ Every function takes the state, the requester and the checked body, and returns 
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -28,10 +29,13 @@ from harmovid.transport import wire
 
 from harmovid_server import metric_list as names
 from harmovid_server.fetch.roots import Roots
+from harmovid_server.logs import about
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.placement import restart
 from harmovid_server.main.state import Ended, ServerState
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD, RECEIVED, WANT, JobRecord
+
+log = logging.getLogger("harmovid.main")
 
 Body = Dict[str, Any]
 Answer = Tuple[str, Body]
@@ -41,6 +45,9 @@ DRAINING_RETRY_S = 60.0
 
 NAMELESS = 10
 """Characters of a key that are shown instead of a name if the key is not listed any more, as in the logs."""
+
+SPEC_TEXT = 256 * 1024
+"""Characters of ranges in a specification that is sent back: with all else that it may hold, below one payload."""
 
 HOLD_S = 1.0
 """After a known job is submitted again, nothing is requested for this long: RESUME will say what the client has."""
@@ -74,12 +81,12 @@ def _engines(state: ServerState, _asker: Requester, _body: Body) -> Answer:
 def _status(state: ServerState, requester: Requester, body: Body) -> Answer:
     everybody = _is_admin(state, requester)
     rows: List[Tuple[JobRecord, Body]] = [
-        (job.record, wire.progress_body(job.progress()))
+        (job.record, {**wire.progress_body(job.progress()), "connected": job.session is not None})
         for job in state.jobs.values()
         if everybody or job.record.user == requester.user
     ]
     rows += [
-        (ended.record, wire.progress_body(ended.progress))
+        (ended.record, {**wire.progress_body(ended.progress), "connected": False})
         for ended in state.ended.values()
         if everybody or ended.record.user == requester.user
     ]
@@ -99,6 +106,10 @@ def _status(state: ServerState, requester: Requester, body: Body) -> Answer:
         }
         for record, progress in rows[: wire.JOBS_LISTED]
     ]
+    if "job" in body:
+        spec = rows[0][0].spec
+        if len(spec.frames) + len(spec.context) <= SPEC_TEXT:
+            jobs[0]["spec"] = spec.to_dict()
     return "JOBS", {"jobs": jobs}
 
 
@@ -236,6 +247,31 @@ def _cancel(state: ServerState, requester: Requester, body: Body) -> Answer:
     return "ACCEPT", wire.progress_body(state.ended[body["job"]].progress)
 
 
+def _retry(state: ServerState, requester: Requester, body: Body) -> Answer:
+    """Put the failed frames of a job that has not ended back: they are requested and computed as if they were new."""
+    _may_see(state, requester, body["job"])
+    job = state.jobs.get(body["job"])
+    if job is None:
+        return "ACCEPT", wire.progress_body(state.ended[body["job"]].progress)
+    failed = list(job.in_states(DEAD))
+    if failed:
+        for number in failed:
+            state.want_again(job, number)
+        # A new attempt, so that nothing that the present one still says can reach these frames. Without its
+        # checkpoint, since that may be beyond them.
+        restart(state, job)
+        state.tally.count(names.FRAMES, "retried", by=len(failed))
+        state.audit("retried", requester.user, job=job.id, frames=len(failed), owner=_owner(state, requester, job))
+        state.moved(job)
+        log.info("failed frames retried", extra=about(job=job.id, user=job.record.user, frames=len(failed)))
+    return "ACCEPT", wire.progress_body(job.progress())
+
+
+def _owner(state: ServerState, requester: Requester, job: Job) -> Optional[str]:
+    """Return the name of a job's user for the audit log; None where it is the requester."""
+    return None if job.record.user == requester.user else state.users.name(job.record.user) or None
+
+
 def _frames(state: ServerState, requester: Requester, body: Body) -> Answer:
     _may_see(state, requester, body["job"])
     owner = (state.jobs.get(body["job"]) or state.ended[body["job"]]).record.user
@@ -309,6 +345,7 @@ _ANSWERS: Dict[str, Callable[[ServerState, Requester, Body], Optional[Answer]]] 
     "SUBMIT": _submit,
     "RESUME": _resume,
     "CANCEL": _cancel,
+    "RETRY": _retry,
     "FRAMES": _frames,
     "PREVIEW": _preview,
     "WORKERS": _workers,

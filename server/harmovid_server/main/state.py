@@ -346,9 +346,10 @@ class ServerState:
         self.moved(job)
 
     def want_again(self, job: Job, number: int) -> None:
-        """A finished frame has to be computed again: its result is lost."""
+        """A finished frame has to be computed again: its result is lost, or it failed and gets another try."""
         job.set_state(number, WANT)
         frame = job.frames[number]
+        frame.error = None
         if len(frame.inputs) == len(job.spec.layers):
             job.set_state(number, RECEIVED)
         self.store.put_frame(job.id, number, frame.record())

@@ -56,7 +56,7 @@ class Users:
         return entry.name if entry is not None else ""
 
     def is_admin(self, user: str) -> bool:
-        """Return whether a user may see and cancel all users' jobs; always False without keys."""
+        """Return whether a user may see, cancel and retry all users' jobs; always False without keys."""
         entry = self._entry(user)
         return entry is not None and entry.admin
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 from harmovid import Settings
+from harmovid.errors import FrameMissing
 from harmovid.pixels import exr
 
 TOKEN = "a-token-of-more-than-20-characters"  # noqa: S105  (of these tests)
@@ -58,6 +60,22 @@ def dashboard(server: str, key: Path | None, *flags: str) -> Iterator[str]:
             assert child.wait(60) == 0, child.stderr.read()
         finally:
             child.kill()
+
+
+class Gated:
+    """A source that gives its frames one by one, each when it is let go; of a missing file it says so."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self.go = threading.Semaphore(0)
+
+    def read(self, layer: str, frame: int) -> bytes:
+        """Return a frame's file once `go` has been released for it."""
+        self.go.acquire(timeout=300)
+        try:
+            return Path(self._pattern.replace("####", str(frame))).read_bytes()
+        except FileNotFoundError:
+            raise FrameMissing("there is no file", frame=frame, layer=layer) from None
 
 
 class Visitor:

@@ -1,8 +1,7 @@
-"""The dashboard in Chromium: log in, watch a job come to its end, wipe between previews, cancel another one."""
+"""The dashboard in Chromium: log in, watch a job come to its end, wipe between previews, retry a frame, cancel."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,26 +10,15 @@ from fakes.running import RunningServer
 from harmovid import JobFiles, connect
 from harmovid.client import Job
 from playwright.sync_api import Browser, expect
-from server.dashboard.site import FRAMES, TOKEN, dashboard, settings, write_plate
+from server.dashboard.site import FRAMES, TOKEN, Gated, dashboard, settings, write_plate
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-class _Gated:
-    """A source that gives its frames one by one, each when it is let go."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self.go = threading.Semaphore(0)
-
-    def read(self, layer: str, frame: int) -> bytes:
-        """Return a frame's file once `go` has been released for it."""
-        self.go.acquire(timeout=300)
-        return Path(self._pattern.replace("####", str(frame))).read_bytes()
-
-
-def test_a_supervisor_watches_and_cancels(browser: Browser, tmp_path: Path) -> None:
-    """The page refreshes by itself, both previews load, the wipe follows the pointer, cancelling works, no error."""
+def test_a_supervisor_watches_retries_and_cancels(browser: Browser, tmp_path: Path) -> None:
+    """The page refreshes by itself, both previews load, the wipe follows the pointer; a failed frame is made after
+    all, the other job is cancelled and its page shows the command that makes it; no error in the browser.
+    """
     keys = tmp_path / "keys"
     flags = [word for pair in make_keys(keys).items() for word in pair]
     token = tmp_path / "token"
@@ -61,7 +49,7 @@ def test_a_supervisor_watches_and_cancels(browser: Browser, tmp_path: Path) -> N
             job = JobFiles.prepare(
                 anna.engine(engine), {"plate": plate}, out=f"{tmp_path}/{label}/", label=label
             )
-            source = _Gated(plate)
+            source = Gated(plate)
             jobs[label] = (anna.start(Job(job.spec, source, job.sink)), source)
         page.goto(address)
         expect(page).to_have_url(address + "login")
@@ -91,9 +79,23 @@ def test_a_supervisor_watches_and_cancels(browser: Browser, tmp_path: Path) -> N
         shown = page.locator("[data-wipe] .over").evaluate("each => each.style.clipPath")
         assert 24 <= float(shown.split()[-1].rstrip("%)")) <= 26
         page.goto(address)
-        page.locator("tr", has_text="sh010").get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+        handle, source = jobs["sh010"]
+        first = tmp_path / "plate" / f"plate.{FRAMES[0]}.exr"
+        first.rename(tmp_path / "away.exr")
+        source.go.release()
+        page.get_by_role("link", name="sh010").click()
+        expect(page.locator(".facts")).to_contain_text("1 failed")
+        (tmp_path / "away.exr").rename(first)
+        page.get_by_role("button", name="Retry 1 failed").click()
+        expect(page.locator(".facts")).not_to_contain_text("failed")
+        expect(page.get_by_role("heading", name="Missing frames")).to_have_count(0)
+        source.go.release(2)  # the frame after it is read already, and waits
+        expect(page.locator(".facts")).to_contain_text("2/6")
+        page.get_by_role("button", name="Cancel").click()
         expect(page.locator(".facts")).to_contain_text("CANCELLED")
-        jobs["sh010"][1].go.release(len(FRAMES))
+        expect(page.locator(".command")).to_contain_text("--frames 1001-1006 --engine null --label sh010")
+        source.go.release(len(FRAMES))
         page.get_by_role("button", name="Log out").click()
         expect(page).to_have_url(address + "login")
     assert trouble == []

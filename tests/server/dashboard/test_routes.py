@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import shutil
 import ssl
 import subprocess
@@ -22,7 +24,7 @@ from harmovid import Client, JobFiles, connect
 from harmovid.cli import exits, main
 from harmovid.client import Job
 from harmovid.errors import FrameMissing
-from server.dashboard.site import TOKEN, Visitor, dashboard, settings, write_plate
+from server.dashboard.site import FRAMES, TOKEN, Gated, Visitor, dashboard, settings, write_plate
 
 pytestmark = [pytest.mark.xdist_group("dashboard"), pytest.mark.timeout(300)]
 
@@ -154,6 +156,54 @@ def test_an_administrator_cancels_with_the_pages_own_form_only(site: Site) -> No
     assert (status, headers.get("location")) == (303, f"/jobs/{site.waiting}"), text
     assert site.ben.status()[0].progress.state == "CANCELLED"
     assert "cancelled by an administrator" in (site.server.folder / "state" / "audit.ndjson").read_text()
+
+
+def test_a_failed_frame_is_retried_while_its_client_is_there(site: Site, tmp_path: Path) -> None:
+    """With the page's own form only; the client then has every frame, none of them failed, and the log names who."""
+    plate = write_plate(tmp_path / "plate")
+    missing = tmp_path / "plate" / f"plate.{FRAMES[1]}.exr"
+    kept = missing.read_bytes()
+    missing.unlink()
+    source = Gated(plate)
+    with connect(settings(site.server.endpoint, site.keys, "anna")) as anna:
+        job = JobFiles.prepare(
+            anna.engine("null"), {"plate": plate}, f"{tmp_path}/out/", frames=f"{FRAMES[0]}-{FRAMES[-1]}", label="x"
+        )
+        failed: list[int] = []
+        handle = anna.start(Job(job.spec, source, job.sink), on_failed=lambda frame, _: failed.append(frame))
+        path = f"/jobs/{handle.progress.job_id}/retry"
+        visitor, stranger = Visitor(site.td), Visitor(site.td)
+        source.go.release(2)
+        wait_until(lambda: failed)
+        missing.write_bytes(kept)
+        text = visitor.ask(path.removesuffix("/retry"))[1]
+        assert "Retry 1 failed" in text
+        right = {"form_token": visitor.form_token("/")}
+        stranger.ask("/")
+        assert [
+            visitor.ask(path, right, Origin="http://evil.example")[0], visitor.ask(path, {})[0],
+            stranger.ask(path, right)[0], visitor.ask(path)[0],
+        ] == [403, 403, 403, 405]  # fmt: skip
+        assert visitor.ask(path, right)[0] == 303
+        source.go.release(2 * len(FRAMES))
+        result = handle.result()
+    assert (failed, result.failed, result.progress.failed) == ([FRAMES[1]], {}, 0)
+    assert sorted(result.reports) == list(FRAMES)
+    lines = (site.server.folder / "state" / "audit.ndjson").read_text().splitlines()
+    noted = [line for line in map(json.loads, lines) if line["event"] == "retried"]
+    assert [(line["user"], line["owner"], line["frames"]) for line in noted] == [("td", "anna", 1)]
+
+
+def test_without_its_client_a_job_shows_the_command_that_makes_the_rest(site: Site) -> None:
+    """In the words of a shell, and every one of them escaped for the page."""
+    visitor = Visitor(site.anna)
+    text = visitor.ask(f"/jobs/{site.done}")[1]
+    assert "1 of 6 frames" in text
+    (command,) = re.findall(r'<pre class="command">(.*?)</pre>', text, re.DOTALL)
+    assert "<" not in command
+    said = shlex.split(unescape(command))
+    assert said[:3] == ["harmovid", "deflicker", "PLATE"]
+    assert said[said.index("--label") + 1] == EVIL
 
 
 def test_every_answer_is_locked_down(site: Site) -> None:

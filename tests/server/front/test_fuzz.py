@@ -34,7 +34,7 @@ FRAME = {**JOB, "layer": "plate", "frame": 1001}
 
 CONTROL: Dict[str, Dict[str, Any]] = {
     "HELLO": {"versions": [1, 1], "client": "x"}, "ENGINES": {}, "SUBMIT": {"spec": spec()},
-    "RESUME": {**JOB, "have": wire.pack_have({1: 2})}, "STATUS": {}, "CANCEL": JOB, "PING": {}, "BYE": {},
+    "RESUME": {**JOB, "have": wire.pack_have({1: 2})}, "STATUS": {}, "CANCEL": JOB, "RETRY": JOB, "PING": {}, "BYE": {},
 }  # fmt: skip
 DATA: Dict[str, Dict[str, Any]] = {
     "ATTACH": {"session": b"s" * 16, "credit": 1 << 20}, "META": {**FRAME, "size": 10, "crc": 1},

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fakes.dispatcher_rig import WORKER, DispatcherRig
+from fakes.dispatcher_rig import FRONT, WORKER, DispatcherRig
 from harmovid.keys import AuthorizedKeys, new_pair
 from harmovid_server.spool import preview_path
 
@@ -62,6 +62,7 @@ def test_a_stranger_sees_nothing(rig: DispatcherRig, keys: dict[str, str]) -> No
         ("FRAMES", {"job": job}),
         ("PREVIEW", {"job": job, "frame": 5, "side": "after"}),
         ("CANCEL", {"job": job}),
+        ("RETRY", {"job": job}),
     ):
         answer, told = rig.request(keys["ben"], kind, body)
         assert (answer, told["error"]["code"]) == ("REJECT", "job_unknown"), kind
@@ -92,6 +93,17 @@ def test_an_administrator_sees_all_and_cancels(rig: DispatcherRig, keys: dict[st
         ("looked at by an administrator", jobs["ben"], "ben"),
         ("cancelled by an administrator", jobs["ben"], "ben"),
     ]
+
+
+def test_an_administrator_retries_and_it_is_noted(rig: DispatcherRig, keys: dict[str, str]) -> None:
+    """Somebody else's failed frames are requested again from their owner; the audit log names both."""
+    job = rig.submit(keys["ben"], frames="1-3")
+    error = {"code": "frame_missing", "message": "gone", "retryable": False}
+    rig.hear(FRONT, "source_failed", job=job, layer="plate", frame=1, error=error)
+    assert rig.request(keys["td"], "RETRY", {"job": job})[1]["failed"] == 0
+    noted = [json.loads(line) for line in rig.config.audit_file.read_text().splitlines()]
+    (line,) = [line for line in noted if line["event"] == "retried"]
+    assert (line["user"], line["owner"], line["job"], line["frames"]) == ("td", "ben", job, 1)
 
 
 def test_a_mark_that_is_taken_away_counts_at_once(rig: DispatcherRig, keys: dict[str, str]) -> None:
