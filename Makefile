@@ -16,7 +16,7 @@ COMPILED := .venv/.compiled
 TOY_BUNDLES := out/toy-bundles
 DEMO_ARGS := $(if $(filter toy,$(ENGINE)),--bundles $(TOY_BUNDLES)) $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
 
-.PHONY: help demo test check format bench train-toy sbom clean
+.PHONY: help demo test check format bench soak train-toy sbom clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -67,6 +67,9 @@ format: $(STAMP) ## put the code into the house's form
 
 bench: $(STAMP) ## run the benchmarks, one after the other (minutes; on an otherwise idle machine)
 	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+soak: $(STAMP) ## a server under mixed clients, kills, slow readers, damaged frames and garbage: nothing lost, memory flat (MINUTES=2)
+	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),2)
 
 train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 takes as many times the scenes and steps)
 	$(BIN)/python -m harmovid_training.toy --out out/toy $(if $(CLIPS),--clips $(CLIPS)) $(if $(TEST_CLIPS),--test-clips $(TEST_CLIPS)) $(if $(TIMES),--times $(TIMES))

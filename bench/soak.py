@@ -1,5 +1,6 @@
 """Does a server stay right, and its memory flat, under mixed clients for a long time?
 
+    make soak [MINUTES=10]                                             # as continuous integration runs it
     python bench/soak.py [--minutes 2 | --hours 8] [--clients 6] [--seed N] [--settings --codecs 1 ...]
 
 One server with keys, and clients side by side, each one job after the other: steady ones, ones that are killed with
@@ -7,8 +8,13 @@ kill -9 again and again and go on, slow readers, ones with damaged frames, ones 
 besides them a peer that sends garbage. Every result is compared with what was sent. Resident memory of each kind of
 process is sampled once a second, and told by parts of the time (quarters, or `--parts`).
 
-Ends with 1 where a frame is lost, doubled or corrupt, or a good frame failed. The environment is the server's own, so
-that `MALLOC_ARENA_MAX=1 python bench/soak.py` tells what the allocator's arenas have to do with it.
+Ends with 1 where a frame is lost, doubled or corrupt, a good frame failed, or memory grew: from the first third of the
+time after warming up to the last third by more than `GROWTH_MIB`. A slow or busy machine changes none of that. It only
+does less: the server is warm after a number of jobs, not after a time, and with too few jobs after that nothing is said
+of memory.
+
+The environment is the server's own, so that `MALLOC_ARENA_MAX=1 python bench/soak.py` tells what the allocator's arenas
+have to do with it.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from typing import Dict, List, Optional
 import zmq
 from harmovid.keys import save_secret
 from harmovid.storage.journal import has_journals
-from support.memory import MemorySamples
+from support.memory import MemorySamples, growth
 from support.server import LocalServer
 from support.soak_shots import Faults, Shot, look_at, write_shot
 
@@ -51,12 +57,27 @@ DETACH_S = 20.0
 
 SAMPLE_S = 1.0
 
+WARM_JOBS = 30
+"""Jobs until every process has loaded all that it needs: each codec child has then had several of either engine."""
+
+TOLD_JOBS = 30
+"""Fewest jobs after that which say something of memory."""
+
+GROWTH_MIB = 64.0
+"""Growth that is no heap settling: it was 12 MiB in seven minutes after warming up (docs/log.md). One frame kept of
+every job (0.16 MiB as half floats) is still below it in two minutes, and above it in ten or in hours."""
+
 
 class Load:
     """The clients, what they have done, and what was wrong with it."""
 
-    def __init__(self, server: LocalServer, folder: Path, until_s: float, seed: int) -> None:
+    def __init__(
+        self, server: LocalServer, folder: Path, until_s: float, seed: int, memory: MemorySamples
+    ) -> None:
         self.jobs: Counter[str] = Counter()
+        self.warm_from: Optional[int] = None
+        """Which sample of memory is the first after `WARM_JOBS`."""
+
         self.kills = 0
         self.frames = 0
         self.garbage = 0
@@ -66,6 +87,7 @@ class Load:
         self._folder = folder
         self._until_s = until_s
         self._seed = seed
+        self._memory = memory
         self._lock = threading.Lock()
         self._key = folder / "client.secret"
         assert server.keys is not None
@@ -102,6 +124,8 @@ class Load:
                 self.faults.add(found)
         with self._lock:
             self.jobs[kind] += 1
+            if self.jobs.total() == WARM_JOBS:
+                self.warm_from = len(self._memory.samples)
 
     def _kill(self, shot: Shot, delay_s: float, after_s: float) -> Optional[Dict[int, str]]:
         """Run a client and kill it after a while; return the failed frames where it was at its end by then."""
@@ -168,8 +192,8 @@ def soak(
     """Run the load against one server and return what became of it."""
     flags = ("--detach-s", str(DETACH_S), *settings)
     with tempfile.TemporaryDirectory(dir=scratch) as folder, LocalServer(*flags, with_keys=True) as server:
-        load = Load(server, Path(folder), time.monotonic() + seconds, seed)
         memory = MemorySamples(server, SAMPLE_S)
+        load = Load(server, Path(folder), time.monotonic() + seconds, seed, memory)
         memory.start()
         threads = [threading.Thread(target=load.client, args=(n,)) for n in range(clients)]
         threads.append(threading.Thread(target=load.noise))
@@ -178,10 +202,12 @@ def soak(
         for thread in threads:
             thread.join()
         memory_mib = memory.parts(parts)
+        told = load.warm_from is not None and load.jobs.total() >= WARM_JOBS + TOLD_JOBS
+        growth_mib = growth(memory.samples[load.warm_from :]) if told else None
     return {
         "bench": "soak", "seconds": seconds, "clients": clients, "seed": seed, "jobs": dict(load.jobs),
         "frames": load.frames, "kills": load.kills, "garbage": load.garbage, "faults": asdict(load.faults),
-        "errors": load.errors, "memory_mib": memory_mib,
+        "errors": load.errors, "memory_mib": memory_mib, "growth_mib": growth_mib,
     }  # fmt: skip
 
 
@@ -207,7 +233,8 @@ def main() -> int:
         seconds, clients = 5.0, 2
     found = soak(seconds, clients, given.seed, given.parts, given.settings, given.scratch)
     _print(found)
-    return 1 if found["errors"] or any(found["faults"].values()) else 0  # type: ignore[attr-defined]
+    grown = (found["growth_mib"] or 0.0) > GROWTH_MIB  # type: ignore[operator]
+    return 1 if grown or found["errors"] or any(found["faults"].values()) else 0  # type: ignore[attr-defined]
 
 
 def _print(found: Dict[str, object]) -> None:
@@ -221,6 +248,11 @@ def _print(found: Dict[str, object]) -> None:
     print("MiB      " + " ".join(f"{role:>8}" for role in roles))
     for number, part in enumerate(parts, 1):
         print(f"part {number}".ljust(9) + " ".join(f"{part.get(role, 0):8.1f}" for role in roles))
+    grown = found["growth_mib"]
+    if grown is None:
+        print(f"too few jobs to say whether memory grows: it takes {WARM_JOBS + TOLD_JOBS}")
+    else:
+        print(f"memory after {WARM_JOBS} jobs, from the first third to the last: {grown:+.1f} MiB")
     print(json.dumps(found))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Dict, List
+from typing import Dict, List, Mapping, Sequence
 
 from support.server import LocalServer
 
@@ -43,7 +43,14 @@ class MemorySamples(threading.Thread):
         return [_mean(part) for part in parts if part]
 
 
-def _mean(samples: List[Dict[str, float]]) -> Dict[str, float]:
+def growth(samples: Sequence[Mapping[str, float]]) -> float:
+    """Return how much more the last third of samples is than the first, in MiB; 0 without samples."""
+    third = max(len(samples) // 3, 1)
+    first, last = _mean(samples[:third]), _mean(samples[-third:])
+    return last["total"] - first["total"]
+
+
+def _mean(samples: Sequence[Mapping[str, float]]) -> Dict[str, float]:
     roles = sorted({role for sample in samples for role in sample})
     means = {role: sum(sample.get(role, 0.0) for sample in samples) / len(samples) for role in roles}
     return {**means, "total": sum(means.values())}

@@ -28,6 +28,15 @@ def test_a_few_seconds_of_mixed_clients_lose_nothing(repo: Path) -> None:
     assert any(line.startswith("part 2") for line in lines)
 
 
+def test_growth_is_from_the_first_third_to_the_last(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peak in between does not count; without samples nothing has grown."""
+    monkeypatch.syspath_prepend(str(repo / "bench"))
+    growth = import_module("support.memory").growth
+    samples = [{"main": 1.0, "codec": float(size)} for size in (100, 100, 900, 100, 110, 110)]
+    assert growth(samples) == pytest.approx(10.0)
+    assert growth([]) == 0.0
+
+
 @pytest.fixture
 def shots(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the module that makes shots and looks at results."""
