@@ -27,7 +27,7 @@ from typing import Any, Dict, Sequence, Union
 
 import zmq
 
-from harmovid.errors import KeyFileError
+from harmovid.errors import InputError, KeyFileError
 from harmovid.key_limits import FORMS, KeyLimits
 from harmovid.storage.atomic import write_whole
 
@@ -239,12 +239,12 @@ class AuthorizedKeys:
             words: limits such as `jobs=4`, `bytes=50GiB`; see `harmovid.key_limits`.
 
         Raises:
-            KeyFileError: the name is not listed, a limit cannot be parsed, or the file cannot be written.
+            InputError: the name is not listed, or a limit cannot be parsed. KeyFileError: the file cannot be written.
         """
         try:
             KeyLimits.parse(words)
         except ValueError as error:
-            raise KeyFileError(f"the limit cannot be read: {error}.", fix=f"Limits are {FORMS}.") from error
+            raise InputError(f"the limit cannot be read: {error}.", fix=f"Limits are {FORMS}.") from error
         listed = {entry.name: entry for entry in self.listed().values()}
         if name not in listed:
             raise self._unknown(name)
@@ -260,7 +260,7 @@ class AuthorizedKeys:
         """Remove `name` from the list.
 
         Raises:
-            KeyFileError: the name is not listed, or the file cannot be written.
+            InputError: the name is not listed. KeyFileError: the file cannot be written.
         """
         lines = self._lines()
         kept = [line for line in lines if line.split()[:1] != [name]]
@@ -268,9 +268,9 @@ class AuthorizedKeys:
             raise self._unknown(name)
         _write(self.path, "".join(line + "\n" for line in kept), 0o644)
 
-    def _unknown(self, name: str) -> KeyFileError:
+    def _unknown(self, name: str) -> InputError:
         names = ", ".join(sorted(self.load().values())) or "nobody"
-        return KeyFileError(f"{name} is not in {self.path}.", fix=f"It lists {names}.")
+        return InputError(f"{name} is not in {self.path}.", fix=f"It lists {names}.")
 
     def _lines(self) -> list[str]:
         return _read(self.path, private=False).splitlines() if os.path.lexists(self.path) else []

@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
+from harmovid.cli.parser import Parser
 from harmovid.errors import InputError, OutputError
 
 from harmovid_nuke import vendor, wheels
@@ -65,9 +66,7 @@ def run(action: str, words: Sequence[str], console: Any) -> int:
 
 
 def _grammar(action: str) -> argparse.ArgumentParser:
-    grammar = argparse.ArgumentParser(
-        prog=f"harmovid plugin {action} nuke", epilog=table(), formatter_class=_Raw
-    )
+    grammar = Parser(prog=f"harmovid plugin {action} nuke", epilog=table(), formatter_class=_Raw)
     home = os.path.join(os.path.expanduser("~"), ".nuke")
     grammar.add_argument(
         "--nuke-dir", default=home, metavar="DIR", help="Nuke's user folder, or a studio's (%(default)s)"
@@ -190,7 +189,7 @@ def uninstall(folder: str) -> bool:
     """
     target = os.path.join(folder, FOLDER)
     manifest = _manifest(target)
-    ours = bool(manifest)
+    ours = os.path.exists(os.path.join(target, MANIFEST))  # be it damaged
     try:
         if ours:
             shutil.rmtree(target)

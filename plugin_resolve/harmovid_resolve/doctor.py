@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
+from harmovid import __version__
 from harmovid.doctor import FAIL, OK, WARN, Check, Finding
 from harmovid.errors import InputError
 from harmovid.settings import Settings
@@ -50,6 +51,9 @@ def _installed(scripts: Path) -> Finding:
         install.check_python(str(python))
     except InputError as error:
         return Finding("Resolve plugin", FAIL, error.message, f"{INSTALL}. {error.fix}")
+    if not install.is_current(scripts):
+        said = f"{door}: what runs in Resolve is of another version than this HarmoVid, {__version__}"
+        return Finding("Resolve plugin", WARN, said, INSTALL)
     changed = "" if install._digest(door) == told.get("door") else ", edited"
     return Finding("Resolve plugin", OK, f"{door}{changed}; jobs run in {python}")
 

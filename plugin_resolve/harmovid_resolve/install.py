@@ -25,8 +25,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
+from harmovid.cli.parser import Parser
 from harmovid.errors import InputError, OutputError
 from harmovid.storage.atomic import write_whole
 
@@ -74,7 +75,8 @@ def run(action: str, words: Sequence[str], console: Any) -> int:
     python = os.path.abspath(os.path.expanduser(args.python)) if args.python else sys.executable
     if args.python:
         check_python(python)
-    install(scripts, python)
+    with _readable_by_all() if args.all_users else contextlib.nullcontext():
+        install(scripts, python)
     console.text(
         f"HarmoVid is installed in {scripts}. Start Resolve anew; look at Workspace > Scripts > HarmoVid."
     )
@@ -83,8 +85,18 @@ def run(action: str, words: Sequence[str], console: Any) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def _readable_by_all() -> Iterator[None]:
+    """Make what is written readable for everybody, whatever the umask of the administrator's shell."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def _grammar(action: str) -> argparse.ArgumentParser:
-    grammar = argparse.ArgumentParser(prog=f"harmovid plugin {action} resolve")
+    grammar = Parser(prog=f"harmovid plugin {action} resolve")
     place = grammar.add_mutually_exclusive_group()
     place.add_argument("--all-users", action="store_true", help=f"into {places.all_users_scripts()}")
     place.add_argument(
@@ -175,12 +187,26 @@ def _refuse_strangers(data: Path, door: Path, told: Dict[str, Any]) -> None:
 
 
 def manifest(scripts: Path) -> Dict[str, Any]:
-    """Return what is known of an installation, {} where there is none."""
+    """Return what is known of an installation, {} where there is none.
+
+    Where the note of it is damaged or gone, it is what can be told from the rest: the door and our folder.
+    """
+    data = data_folder(scripts)
     try:
-        found = json.loads((data_folder(scripts) / MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads((data / MANIFEST).read_bytes())
     except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) and found else _rebuilt(data)
+
+
+def _rebuilt(data: Path) -> Dict[str, Any]:
+    """Return a manifest for a folder that is ours by its content; {} for any other."""
+    if not (data / PACKAGE / Path(__file__).parent.name).is_dir():
         return {}
-    return found if isinstance(found, dict) else {}
+    # A door that is not this version's counts as edited, and is kept beside.
+    text = door_text(data / SETTINGS).encode("utf-8")
+    kept = os.path.lexists(data / KEPT / DOOR)
+    return {"made": [str(data)], "kept": kept, "door": hashlib.sha256(text).hexdigest()}
 
 
 def uninstall(scripts: Path) -> Any:
@@ -256,15 +282,25 @@ def _digest(path: Path) -> Optional[str]:
         return None
 
 
+def _modules() -> List[Path]:
+    """Return the modules that run in Resolve's Python."""
+    return [path for path in sorted(Path(__file__).parent.glob("*.py")) if path.name not in OTHER_PYTHON]
+
+
+def is_current(scripts: Path) -> bool:
+    """Return whether the part that runs in Resolve is the one of this HarmoVid, byte for byte."""
+    folder = data_folder(scripts) / PACKAGE / Path(__file__).parent.name
+    return all(_digest(folder / path.name) == _digest(path) for path in _modules())
+
+
 def _write_package(data: Path) -> None:
     """Put the modules that run in Resolve's Python into our folder, in place of earlier ones."""
     source, target = Path(__file__).parent, data / PACKAGE
     with tempfile.TemporaryDirectory(prefix=".harmovid-", dir=data) as work:
         fresh = Path(work) / PACKAGE / source.name
         fresh.mkdir(parents=True)
-        for path in sorted(source.glob("*.py")):
-            if path.name not in OTHER_PYTHON:
-                shutil.copyfile(path, fresh / path.name)
+        for path in _modules():
+            shutil.copyfile(path, fresh / path.name)
         if target.is_dir():
             os.rename(target, Path(work) / "old")
         os.rename(fresh.parent, target)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harmovid import keys
-from harmovid.errors import KeyFileError
+from harmovid.errors import InputError, KeyFileError
 from harmovid.key_limits import KeyLimits
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
@@ -146,7 +146,7 @@ def test_mistakes_with_authorized_keys_are_told(tmp_path: Path) -> None:
         listed.add("bob", key)
     with pytest.raises(KeyFileError, match="malformed"):
         listed.add("bob", key[:-1])
-    with pytest.raises(KeyFileError, match="It lists anna"):
+    with pytest.raises(InputError, match="It lists anna"):
         listed.remove("bob")
     with path.open("a") as file:
         file.write("bob\n")
@@ -202,7 +202,7 @@ def test_limits_that_cannot_be_read_are_told(tmp_path: Path, word: str) -> None:
     listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
     public = keys.new_pair("anna").public
     listed.add("anna", public)
-    with pytest.raises(KeyFileError, match="limit"):
+    with pytest.raises(InputError, match="limit"):
         listed.limit("anna", word.split())
     assert listed.listed()[public].limits == KeyLimits()
     Path(listed.path).write_text(f"# remark\nanna {public} {word}\n")
@@ -214,5 +214,5 @@ def test_a_limit_of_nobody_is_told(tmp_path: Path) -> None:
     """A name that is not listed gets no limit, and the names that are there are said."""
     listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
     listed.add("anna", keys.new_pair("anna").public)
-    with pytest.raises(KeyFileError, match="It lists anna"):
+    with pytest.raises(InputError, match="It lists anna"):
         listed.limit("ben", ["jobs=1"])

@@ -108,6 +108,20 @@ def test_edits_after_the_installation_survive(tmp_path: Path, wheelhouse: Path) 
     assert (folder / "init.py").read_text() == MINE + "\n# added later\n"
 
 
+def test_a_damaged_note_of_the_installation_stops_nothing(tmp_path: Path, wheelhouse: Path) -> None:
+    """Where `installed.json` is no JSON any more, installing again and uninstalling still work."""
+    folder = tmp_path / "nuke"
+    folder.mkdir()
+    before = contents(folder)
+    for again in (False, True):
+        install.install(str(folder), ["cp39-linux_x86_64"], str(wheelhouse))
+        (folder / install.FOLDER / install.MANIFEST).write_bytes(b"{")
+        if again:
+            install.install(str(folder), ["cp39-linux_x86_64"], str(wheelhouse))
+        assert install.uninstall(str(folder))
+        assert contents(folder) == before
+
+
 def test_a_strangers_folder_is_not_touched(tmp_path: Path, wheelhouse: Path) -> None:
     """A folder named harmovid that we did not write stops the installation, and stays."""
     (tmp_path / "nuke" / "harmovid").mkdir(parents=True)

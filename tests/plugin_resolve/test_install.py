@@ -14,7 +14,7 @@ import pytest
 from fakes.resolve_host.host import Host
 from fakes.resolve_runs import Film
 from fakes.running import RunningServer
-from harmovid.cli import main
+from harmovid.cli import exits, main
 from harmovid.cli.console import Console
 from harmovid.errors import InputError, OutputError
 from harmovid.settings import Settings
@@ -213,6 +213,49 @@ def test_the_command_and_its_answers(tmp_path: Path) -> None:
         install.run("install", [*words, "--python", "/bin/false"], Console(out=said))
 
 
+def test_the_answer_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` behind the host's name is one object on stdout, for an unknown flag, too."""
+    words = ["resolve", "--scripts-dir", str(scripts_of(tmp_path)), "--json"]
+    for action, removed in (("install", None), ("uninstall", True), ("uninstall", False)):
+        assert main(["plugin", action, *words]) == 0
+        assert json.loads(capsys.readouterr().out).get("removed") is removed
+    assert main(["plugin", "install", *words, "--pyhton", "x"]) == exits.USAGE
+    assert "--python" in json.loads(capsys.readouterr().out)["error"]["fix"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff{", b"[]", None])
+def test_a_damaged_note_of_the_installation_stops_nothing(tmp_path: Path, damage: bytes | None) -> None:
+    """Installing over it and uninstalling work, whether the file is cut off, no JSON or gone; a kept script is back."""
+    scripts = scripts_of(tmp_path)
+    (scripts / "Utility" / "HarmoVid.py").write_bytes(b"# somebody's own")
+    before = contents(tmp_path)
+    note = install.data_folder(scripts) / install.MANIFEST
+    for again in (False, True):
+        install.install(scripts, sys.executable)
+        note.unlink() if damage is None else note.write_bytes(damage)
+        if again:
+            install.install(scripts, sys.executable)
+        assert install.uninstall(scripts) == (True, [])
+        assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_for_all_users_everybody_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the umask of the administrator's shell; the user's own folder keeps to it."""
+    folders = {"--all-users": tmp_path / "all" / "Scripts", "--scripts-dir": tmp_path / "own" / "Scripts"}
+    monkeypatch.setattr(places, "all_users_scripts", lambda *_: folders["--all-users"])
+    before = os.umask(0o077)
+    try:
+        assert main(["plugin", "install", "resolve", "--all-users"]) == 0
+        assert main(["plugin", "install", "resolve", "--scripts-dir", str(folders["--scripts-dir"])]) == 0
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    for flag, scripts in folders.items():
+        made = [scripts.parent, *scripts.parent.rglob("*")]
+        assert {path.stat().st_mode & 0o044 for path in made} == {0o044 if flag == "--all-users" else 0}, flag
+
+
 def test_the_door_opens_in_a_bare_python(tmp_path: Path) -> None:
     """In a Python without any package, without `__file__`: the copied part is imported and says what is missing."""
     scripts = scripts_of(tmp_path)
@@ -343,6 +386,11 @@ def test_the_doctor_on_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert said().status == "ok"
     assert f"jobs run in {sys.executable}" in said().detail
     assert len(list(doctor.python_of_resolve(Settings()))) == 1
+    part = install.data_folder(scripts) / "python" / "harmovid_resolve" / "contract.py"
+    part.write_text(part.read_text() + "# of an older version\n")
+    assert (said().status, said().fix) == ("warn", doctor.INSTALL)
+    install.install(scripts, sys.executable)
+    assert said().status == "ok"
     settings = install.data_folder(scripts) / install.SETTINGS
     settings.write_text(json.dumps({"python": "/nowhere/python"}))
     assert (said().status, "cannot run HarmoVid" in said().detail) == ("fail", True)

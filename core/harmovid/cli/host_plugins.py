@@ -14,6 +14,7 @@ from harmovid.cli.console import Console
 from harmovid.errors import InputError
 
 ACTIONS = ("install", "uninstall")
+OWN_FLAGS = ("--json", "--debug")
 Installer = Callable[[str, Sequence[str], Console], int]
 
 
@@ -35,4 +36,5 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise InputError(
             f"the plugin for {args.host} cannot be loaded: {error}.", fix="Reinstall harmovid."
         ) from error
-    return installer(args.action, args.words, console)
+    # Behind the host's name argparse leaves the command's own flags to the installer; the console has them already.
+    return installer(args.action, [word for word in args.words if word not in OWN_FLAGS], console)

@@ -35,7 +35,7 @@ def one_host(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("action", ["install", "uninstall"])
 def test_the_installer_reads_its_own_words(action: str) -> None:
     """Action and arguments are passed to the package's function, which returns the exit code."""
-    assert main(["plugin", action, "mistika", "--folder", "/opt/x"]) == 7
+    assert main(["plugin", action, "mistika", "--folder", "/opt/x", "--json", "--debug"]) == 7
 
     assert [(action, ["--folder", "/opt/x"])] == CALLS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harmovid import keys
-from harmovid.cli import main
+from harmovid.cli import exits, main
 
 
 @pytest.fixture
@@ -90,8 +90,9 @@ def test_limits_are_set_shown_and_taken_away(home: Path, capsys: pytest.CaptureF
     assert "jobs=4 bytes=1073741824" in capsys.readouterr().out
     assert main(["keys", "limit", "anna"]) == 0
     assert "no limits of its own" in capsys.readouterr().out
-    assert main(["keys", "limit", "anna", "speed=9"]) == 5
-    assert "jobs=N" in capsys.readouterr().err
+    for typo, says in (("anna speed=9", "jobs=N"), ("ana jobs=4", "It lists anna")):
+        assert main(["keys", "limit", *typo.split()]) == exits.USAGE
+        assert says in capsys.readouterr().err
 
 
 def test_the_servers_own_list_can_lie_elsewhere(
