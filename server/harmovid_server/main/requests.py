@@ -102,7 +102,7 @@ def _status(state: ServerState, requester: Requester, body: Body) -> Answer:
             "engine": record.spec.engine,
             "label": record.spec.label,
             "age_s": max(now - record.created_s, 0.0),
-            "user": state.users.name(record.user) or record.user[:NAMELESS],
+            "user": state.name_of(record.user) or record.user[:NAMELESS],
         }
         for record, progress in rows[: wire.JOBS_LISTED]
     ]
@@ -241,7 +241,7 @@ def _cancel(state: ServerState, requester: Requester, body: Body) -> Answer:
     job = state.jobs.get(body["job"])
     if job is not None:
         if job.record.user != requester.user:
-            owner = state.users.name(job.record.user) or None
+            owner = state.name_of(job.record.user) or None
             state.audit("cancelled by an administrator", requester.user, job=job.id, owner=owner)
         state.end(job, CANCELLED)
     return "ACCEPT", wire.progress_body(state.ended[body["job"]].progress)
@@ -269,14 +269,14 @@ def _retry(state: ServerState, requester: Requester, body: Body) -> Answer:
 
 def _owner(state: ServerState, requester: Requester, job: Job) -> Optional[str]:
     """Return the name of a job's user for the audit log; None where it is the requester."""
-    return None if job.record.user == requester.user else state.users.name(job.record.user) or None
+    return None if job.record.user == requester.user else state.name_of(job.record.user) or None
 
 
 def _frames(state: ServerState, requester: Requester, body: Body) -> Answer:
     _may_see(state, requester, body["job"])
     owner = (state.jobs.get(body["job"]) or state.ended[body["job"]]).record.user
     if owner != requester.user and not body.get("at"):
-        named = state.users.name(owner) or None
+        named = state.name_of(owner) or None
         state.audit("looked at by an administrator", requester.user, job=body["job"], owner=named)
     frames, at = state.history.read(body["job"], body.get("at", 0))
     return "FRAME_LIST", {"job": body["job"], "at": at, "frames": frames}

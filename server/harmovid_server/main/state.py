@@ -73,6 +73,7 @@ class ServerState:
         self.clients = 0
         self.tally = Tally()
         self.users = Users(config)
+        self._former: Dict[str, str] = json.loads(store.meta("former_keys") or "{}")
         self._audit = AuditLog(config.audit_file)
         self._outbox: List[Outgoing] = []
         self._trash: Dict[Path, None] = {}  # used as an ordered set
@@ -102,9 +103,13 @@ class ServerState:
 
     def audit(self, event: str, key: str, **facts: Any) -> None:
         """Note in the audit log who did what; `key` is the user's, "" without keys."""
-        who = {"user": self.users.name(key) or None, "key": short(key) or None}
+        who = {"user": self.name_of(key) or None, "key": short(key) or None}
         if not self._audit.write(event, **{**who, **facts}):
             self.tally.count(names.AUDIT_LOST)
+
+    def name_of(self, key: str) -> str:
+        """Return the name of a user's key, also of one that was removed from the list but still has jobs; else ""."""
+        return self.users.name(key) or self._former.get(key, "")
 
     def read_keys(self, force: bool = False) -> None:
         """Read the key list again where it has changed; jobs of a key that was replaced go over to the new one."""
@@ -129,6 +134,10 @@ class ServerState:
             self.audit("key replaced" if key in new_key.values() else "key added", key)
         for key in before.keys() - now.keys() - new_key.keys():
             self.audit("key removed", key, user=before[key])
+        owners = {record.user for record in records}
+        former = {**self._former, **before}
+        self._former = {key: name for key, name in former.items() if key in owners and key not in now}
+        self.store.put_meta("former_keys", json.dumps(self._former))
         self.store.put_meta("keys", json.dumps(now))
 
     def fetch(self, job: Job, layer: str, number: int, limit: int) -> None:

@@ -75,7 +75,7 @@ def test_remove_shuts_out(home: Path) -> None:
 
     assert main(["keys", "remove", "anna"]) == 0
     assert keys.AuthorizedKeys(home / "authorized_keys").load() == {}
-    assert main(["keys", "remove", "anna"]) == 5
+    assert main(["keys", "remove", "anna"]) == exits.USAGE
 
 
 def test_limits_are_set_shown_and_taken_away(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,6 +212,26 @@ def test_the_audit_log_tells_who_what_and_how_it_ended(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(keys.rig.config.audit_file).st_mode) == 0o600
 
 
+def test_the_jobs_of_a_removed_key_keep_their_users_name(tmp_path: Path) -> None:
+    """In the audit log and for administrators, after a restart, too; without jobs the name is forgotten."""
+    keys = Keys(tmp_path)
+    job = keys.submit("anna", "1-3")
+    keys.list.add("td", td := new_pair("td").public, admin=True)
+    keys.list.remove("anna")
+    keys.rig.state.read_keys()
+    keys.rig.reopen()
+    (row,) = keys.rig.request(td, "STATUS", {})[1]["jobs"]
+    assert (row["job"], row["user"]) == (job, "anna")
+    keys.rig.request(td, "CANCEL", {"job": job})
+    cancelled, ended = keys.audit()[-2:]
+    assert (cancelled["user"], cancelled["owner"]) == ("td", "anna")
+    assert (ended["user"], ended["outcome"]) == ("anna", "CANCELLED")
+    keys.rig.state.forget(job)
+    keys.list.remove("ben")
+    keys.rig.state.read_keys()
+    assert keys.rig.state.name_of(keys.keys["anna"]) == ""
+
+
 def test_the_audit_log_may_be_renamed_at_any_time(tmp_path: Path) -> None:
     """After a rotation lines go into a new file of that name; nothing is lost."""
     audit = AuditLog(tmp_path / "audit.ndjson")
