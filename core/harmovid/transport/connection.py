@@ -87,8 +87,21 @@ def _reachable(host: str, path: str) -> bool:
     return loopback and bool(zmq.has("ipc")) and os.path.isabs(path) and os.access(path, os.R_OK | os.W_OK)
 
 
+def _peer_of(frame: zmq.Frame) -> str:
+    """Return the numeric address that a received frame came from; "" where libzmq does not tell."""
+    try:
+        address = str(frame.get("Peer-Address"))
+    except zmq.ZMQError:
+        return ""
+    return f"[{address}]" if ":" in address else address
+
+
 class Channel:
-    """One DEALER socket to one endpoint, with a monitor that tells why it could not connect."""
+    """One DEALER socket to one endpoint, with a monitor that tells why it could not connect.
+
+    Attributes:
+        peer: the numeric address that a message came from, IPv6 in brackets; "" before the first one, or unknown.
+    """
 
     def __init__(self, endpoint: str, kind: str, keys: Optional[KeyPair]) -> None:
         """Start connecting.
@@ -99,6 +112,7 @@ class Channel:
             keys: the client's key pair with the server's public key, or None without CURVE.
         """
         self.endpoint = endpoint
+        self.peer = ""
         self.outbox: Deque[List[Buffer]] = deque()
         self._kind = kind
         self._keys = keys
@@ -154,6 +168,7 @@ class Channel:
             except zmq.Again:
                 break
             messages.append(wire.decode([frame.buffer for frame in frames], self._kind))
+            self.peer = self.peer or _peer_of(frames[0])
         return messages
 
     def check(self) -> None:
@@ -283,7 +298,9 @@ class Connection:
             except Unreachable:  # in a shared folder this may be another machine's socket
                 if self._data is not None:
                     self._data.close()
-        self._attach_to(f"tcp://{self._host}:{self.welcome['data_port']}", deadline, stopped)
+        # Not by the name: it may have several addresses, and the session is with the server that has answered.
+        host = self._control.peer or self._host
+        self._attach_to(f"tcp://{host}:{self.welcome['data_port']}", deadline, stopped)
 
     def _attach_to(self, endpoint: str, deadline: float, stopped: Callable[[], bool]) -> None:
         self._data = Channel(endpoint, wire.TO_CLIENT_DATA, self._keys)

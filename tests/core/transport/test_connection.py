@@ -169,6 +169,16 @@ def test_addresses(text: str, host: str, port: int) -> None:
     assert parse_address(text) == (host, port)
 
 
+def test_both_sockets_go_to_the_server_that_has_answered() -> None:
+    """A name is looked up once: the second socket goes to the number that the first one reached."""
+    with ReferenceServer() as server:
+        _, port = parse_address(server.address)
+        with Connection.open(f"tcp://localhost:{port}", None, timeout_s=60.0, data=True) as connection:
+            assert connection._control.endpoint == f"tcp://localhost:{port}"
+            assert connection._data is not None
+            assert connection._data.endpoint == f"tcp://127.0.0.1:{connection.welcome['data_port']}"
+
+
 @pytest.mark.parametrize(
     "text", ["", "tcp://", "http://x:1", "host:0", "host:65536", "host:port", "a b", "::1", "ipc://x"]
 )
