@@ -135,6 +135,7 @@ class Client:
 
     Attributes:
         roots: local folders that the server reads itself, for `JobFiles.prepare`; empty with a private server.
+        is_private: whether the server is a private one, on this machine and with its settings.
     """
 
     def __init__(
@@ -166,6 +167,7 @@ class Client:
             parse_address(address)
         self._server = ServerEndpoint(address, keys, timeout_s, patience_s, clock)
         self._private = private
+        self.is_private = private is not None
         self.roots = roots
         self._handles: List[JobHandle] = []
         # Guards the start of a private server, and `_closed` together with it.

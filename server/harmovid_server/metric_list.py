@@ -27,7 +27,10 @@ ENDED = Metric(
     "harmovid_jobs_ended", COUNTER, ("state",), "Jobs that ended: DONE, FAILED, CANCELLED, EXPIRED."
 )
 FRAMES = Metric(
-    "harmovid_frames", COUNTER, ("step",), "Frames received, computed, delivered to the client, failed, retried."
+    "harmovid_frames",
+    COUNTER,
+    ("step",),
+    "Frames received, computed, delivered to the client, failed, retried.",
 )
 BYTES = Metric(
     "harmovid_bytes", COUNTER, ("direction",), "Bytes of frame files that came in and that went out."

@@ -66,7 +66,11 @@ def _output(spec: JobSpec) -> str:
 
 
 def _choices(spec: JobSpec) -> Dict[str, Mapping[str, str]]:
-    return {"--colorspace": spec.colorspace, "--layer": spec.exr_layers, "--mask-channel": spec.matte_channels}
+    return {
+        "--colorspace": spec.colorspace,
+        "--layer": spec.exr_layers,
+        "--mask-channel": spec.matte_channels,
+    }
 
 
 def _options(spec: JobSpec, engine: EngineInfo, flags: Mapping[str, str]) -> Iterator[str]:

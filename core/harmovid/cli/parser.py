@@ -303,7 +303,9 @@ def _add_keys(commands: Any) -> None:
     listing = actions.add_parser("list", help="list key pairs, and the clients that the server admits")
     authorize = actions.add_parser("authorize", help="admit a client by its public key")
     authorize.add_argument("file", metavar="FILE", help="the client's public key file")
-    authorize.add_argument("--admin", action="store_true", help="it may see, cancel and retry the jobs of all")
+    authorize.add_argument(
+        "--admin", action="store_true", help="it may see, cancel and retry the jobs of all"
+    )
     limit = actions.add_parser("limit", help="say what a client may have on the server at once")
     limit.add_argument("name", metavar="NAME")
     limit.add_argument(

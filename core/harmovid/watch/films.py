@@ -16,9 +16,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from harmovid.errors import InputError, OutputError
+from harmovid.errors import FrameError, InputError, OutputError
 from harmovid.frames import FramePattern, FrameRange
 from harmovid.job import IMAGE, EngineInfo
 from harmovid.storage.atomic import stem_of, sync_folder, temporary_stem, write_whole
@@ -81,19 +81,29 @@ class Films:
         remarks: what is assumed where the films state nothing; set by `decode`.
     """
 
-    def __init__(self, said: JobFile, paths: Mapping[str, str], others: Mapping[str, str]) -> None:
+    def __init__(
+        self, said: JobFile, paths: Mapping[str, str], others: Mapping[str, str], target: str
+    ) -> None:
         """Use `of` instead."""
-        self._said, self.paths, self._others = said, dict(paths), dict(others)
+        self._said, self.paths, self._others, self._target = said, dict(paths), dict(others), target
         self._folder = said.path.with_suffix(IN_SUFFIX)
         self.remarks: List[str] = []
 
     @classmethod
-    def of(cls, said: JobFile, engine: EngineInfo) -> Optional[Films]:
+    def of(cls, said: JobFile, engine: EngineInfo, private: bool = False) -> Optional[Films]:
         """Return the films among a job's inputs, or None if there are none.
 
+        Everything that can be checked before the films are decoded is checked here: that may take long, and what the
+        job file says is only used after it.
+
+        Args:
+            said: the job file.
+            engine: its engine.
+            private: whether the server is a private one, with this machine's colour spaces.
+
         Raises:
-            InputError: a film has no colour space or does not exist; a film of the results needs a film as target; the
-                pixel libraries are not installed.
+            InputError: a film has no colour space, an unknown one (`ColourError`), or does not exist; a film of the
+                results needs a film as target; a value that cannot be used; the pixel libraries are not installed.
         """
         inputs = said.inputs(engine)
         found = {layer: path for layer, path in inputs.items() if is_film(path)}
@@ -105,8 +115,12 @@ class Films:
                 )
             return None
         _check_installed()
-        films = cls(said, found, {layer: path for layer, path in inputs.items() if layer not in found})
+        others = {layer: path for layer, path in inputs.items() if layer not in found}
+        films = cls(said, found, others, engine.target)
         films._check(engine)
+        said.check(engine)
+        if private:
+            _check_spaces([said.space_of(layer) for layer in engine.layers_of(IMAGE) if layer in inputs])
         return films
 
     def _check(self, engine: EngineInfo) -> None:
@@ -115,6 +129,8 @@ class Films:
                 f"{self._said.path.name} asks for a film, but {engine.target} is not one.",
                 fix="Take out the line film = ..., or name a film there.",
             )
+        if self._said.film:
+            _check_kind(self._said.film)
         for layer, path in self.paths.items():
             if not os.path.isfile(path):
                 raise InputError(f"there is no film {path}.", fix="Copy it there, or correct the job file.")
@@ -152,6 +168,8 @@ class Films:
             JobCancelled: it was stopped.
         """
         self.remarks = []
+        if self._said.film:
+            self._check_form()
         told = self._take_folder()
         for layer in self.paths:
             if told[layer].get("frames") != str(self._pattern(layer).existing()):
@@ -163,17 +181,27 @@ class Films:
     def _decode(
         self, layer: str, on_frame: Callable[[str, int], None], stopped: Callable[[], bool]
     ) -> Dict[str, Any]:
-        """Write one film's frames and return its entry for the marker file."""
+        """Write one film's frames and return its entry for the marker file; of a film that fails nothing stays."""
         from harmovid.pixels.films import decode, probe
 
         path = self.paths[layer]
-        info = probe(path, self._said.matrix)
-        done = decode(
-            path, info, self._pattern(layer), self._said.first,
-            on_frame=lambda frame: on_frame(layer, frame), stopped=stopped,
-        )  # fmt: skip
+        try:
+            info = probe(path, self._said.matrix)
+            done = decode(
+                path, info, self._pattern(layer), self._said.first,
+                on_frame=lambda frame: on_frame(layer, frame), stopped=stopped,
+            )  # fmt: skip
+        except (InputError, FrameError):
+            self.clean()
+            raise
         told = {"frames": str(done.frames), "remarks": [*info.remarks, *done.remarks]}
         return {**_identity(path, self._said), **told}
+
+    def _check_form(self) -> None:
+        """Raise `InputError` if the film of the results cannot have the form of the target's film."""
+        from harmovid.pixels.films import layout_of, probe
+
+        layout_of(probe(self.paths[self._target], self._said.matrix), self._said.film)
 
     def _pattern(self, layer: str) -> FramePattern:
         return FramePattern.parse(str(self._folder / f"{layer}.####.exr"))
@@ -281,6 +309,24 @@ def _check_installed() -> None:
             f"films need the pixel libraries, and {error.name} is not installed.",
             fix="Run: pip install 'harmovid[pixels,films]'",
         ) from error
+
+
+def _check_kind(film: str) -> None:
+    from harmovid.pixels.films import FILM_KINDS
+
+    if os.path.splitext(film)[1].lower() not in FILM_KINDS:
+        raise InputError(
+            f"{film} is no film that is written here.", fix="Name it " + ", ".join(FILM_KINDS) + "."
+        )
+    if not os.path.isdir(os.path.dirname(film)):
+        raise InputError(f"there is no folder {os.path.dirname(film)}.", fix="Make it, or name another film.")
+
+
+def _check_spaces(names: Iterable[str]) -> None:
+    from harmovid.pixels.colour.spaces import space_of
+
+    for name in filter(None, names):
+        space_of(name)
 
 
 def _line(layer: str, path: str) -> str:

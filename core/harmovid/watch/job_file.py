@@ -23,7 +23,8 @@ from typing import AbstractSet, Any, Dict, Mapping, Optional
 
 from harmovid.errors import InputError
 from harmovid.file_plan import FilePlan, Roots
-from harmovid.job import IMAGE, EngineInfo, Option
+from harmovid.frames import FrameRange
+from harmovid.job import IMAGE, EngineInfo, Option, OutputSpec
 from harmovid.job_files import JobFiles
 from harmovid.storage.files import DirectorySource
 
@@ -179,6 +180,20 @@ class JobFile:
             engine.layers, self.inputs(engine), self._folder_out(), self.words.get("frames") or None
         )
         return DirectorySource(plan.layers).fingerprint(plan.frames)
+
+    def check(self, engine: EngineInfo) -> None:
+        """Check all values, as `prepare` does, without the input files: they may still have to be decoded.
+
+        Raises:
+            InputError: an unknown key or option, or a value that cannot be used.
+        """
+        self.inputs(engine)
+        engine.check_options(self._options(engine))
+        premultiplied, field_too = self._yes("premultiplied", default=True), self._yes("field", default=False)
+        OutputSpec(self.words.get("output", "fg"), self._number("strength", 1.0), field_too, premultiplied)
+        _ = self.first, self.matrix, self.overwrite, self.keep_frames, self._handles()
+        if self.words.get("frames"):
+            FrameRange.parse(self.words["frames"])
 
     def prepare(
         self,

@@ -136,7 +136,7 @@ class Watcher:
     def _prepared(self, said: JobFile, status: Status, earlier: Optional[Status]) -> Optional[Ready]:
         """Return the job, prepared as far as possible; None if it has ended and nothing has changed since."""
         engine = self._client.engine(said.engine)
-        films = Films.of(said, engine)
+        films = Films.of(said, engine, self._client.is_private)
         inputs = said.fingerprint(engine) if films is None else films.fingerprint()
         if earlier is not None and earlier.state in states.ENDED and earlier.inputs == inputs:
             if earlier.state != states.FAILED:

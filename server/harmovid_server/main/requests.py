@@ -261,7 +261,9 @@ def _retry(state: ServerState, requester: Requester, body: Body) -> Answer:
         # checkpoint, since that may be beyond them.
         restart(state, job)
         state.tally.count(names.FRAMES, "retried", by=len(failed))
-        state.audit("retried", requester.user, job=job.id, frames=len(failed), owner=_owner(state, requester, job))
+        state.audit(
+            "retried", requester.user, job=job.id, frames=len(failed), owner=_owner(state, requester, job)
+        )
         state.moved(job)
         log.info("failed frames retried", extra=about(job=job.id, user=job.record.user, frames=len(failed)))
     return "ACCEPT", wire.progress_body(job.progress())

@@ -9,7 +9,7 @@ import pytest
 from core.reference_server import ReferenceServer
 from core.watch.test_ledger import journals, looked, told
 from core.watch.test_watcher import state_of
-from fakes.films import film, planes
+from fakes.films import WIDTH, film, planes
 from harmovid.client import Client
 from harmovid.pixels.films.program import DEMUXERS
 from harmovid.watch import films
@@ -26,10 +26,15 @@ def client(server: ReferenceServer) -> Iterator[Client]:
 
 
 def drop_film(
-    folder: Path, words: str = SPACE, count: int = 4, name: str = "shot", sound: bool = False
+    folder: Path,
+    words: str = SPACE,
+    count: int = 4,
+    name: str = "shot",
+    sound: bool = False,
+    width: int = WIDTH,
 ) -> Path:
     """Drop a film and its job file; return the job file."""
-    film(folder / f"{name}.mkv", [planes(seed) for seed in range(count)], sound=sound)
+    film(folder / f"{name}.mkv", [planes(seed, width=width) for seed in range(count)], sound=sound)
     job = folder / f"{name}.job"
     job.write_text(f"[job]\nengine = null\nplate = {name}.mkv\n{words}", encoding="utf-8")
     return job
@@ -82,16 +87,42 @@ def test_the_server_is_told_the_films_space(tmp_path: Path, client: Client, serv
         (SPACE + "matrix = yuv\n", "matrix in shot.job is 'yuv'"),
         (SPACE + "first = one\n", "first in shot.job is 'one'"),
         (SPACE + "film = shot.gif\n", "no film that is written"),
+        (SPACE + "film = nowhere/flat.mkv\n", "there is no folder"),
+        (SPACE + "frames = one\n", "one"),
+        (SPACE + "strength = 9\n", "strength is 9"),
+        (SPACE + "handles = few\n", "handles in shot.job is 'few'"),
+        (SPACE + "[options]\nlevel = 1\n", "no option 'level'"),
+        ("colorspace = Gama 2.4 Encoded Rec.709\n", "no colour space 'Gama 2.4 Encoded Rec.709'"),
     ],
 )
-def test_what_cannot_be_meant_is_told(tmp_path: Path, client: Client, words: str, what: str) -> None:
-    """A film without a colour space, and words that cannot be used, block or fail the job with a sentence and a fix."""
+def test_what_cannot_be_meant_is_told_before_anything_is_decoded(
+    tmp_path: Path, client: Client, words: str, what: str
+) -> None:
+    """A film without a colour space, and words that cannot be used, block the job with a sentence and a fix."""
     job = drop_film(tmp_path, words)
+    client.is_private = True  # the colour spaces are those of this machine
     looked(tmp_path, client)
 
-    assert state_of(job) in (states.BLOCKED, states.FAILED)
+    assert state_of(job) == states.BLOCKED
     assert what in told(job).error
     assert told(job).fix
+    assert not (tmp_path / "shot.in").exists()
+
+
+def test_the_colour_spaces_of_a_server_elsewhere_are_its_own(tmp_path: Path, client: Client) -> None:
+    """A name that this machine does not know is sent; the server decides."""
+    job = drop_film(tmp_path, "colorspace = Studio Log\n")
+    looked(tmp_path, client)
+    assert state_of(job) == states.DONE
+
+
+def test_a_film_whose_form_does_not_fit_is_told_before_it_is_decoded(tmp_path: Path, client: Client) -> None:
+    """An .mp4 has even sides: known from the film's head, not found at the end of the work."""
+    job = drop_film(tmp_path, SPACE + "film = flat.mp4\n", width=33)
+    looked(tmp_path, client)
+    assert state_of(job) == states.FAILED
+    assert "even sides" in told(job).error
+    assert names(tmp_path) == ["shot.job", "shot.mkv", "shot.status.json"]
 
 
 @pytest.mark.parametrize("name", ["shot.mkv", "../drop/shot.mkv", "link.mkv", "hard.mkv"])
@@ -130,6 +161,7 @@ def test_a_damaged_film_fails_once(tmp_path: Path, client: Client) -> None:
     looked(tmp_path, client)
     failed = told(job)
     assert failed.state == states.FAILED
+    assert not (tmp_path / "shot.in").exists(), "frames of a film that fails are of no use"
     looked(tmp_path, client)
     assert told(job) == failed
 

@@ -159,9 +159,7 @@ def test_an_administrator_cancels_with_the_pages_own_form_only(site: Site) -> No
 
 
 @pytest.mark.parametrize("engine", ["null", "deflicker"])
-def test_a_failed_frame_is_retried_while_its_client_is_there(
-    site: Site, tmp_path: Path, engine: str
-) -> None:
+def test_a_failed_frame_is_retried_while_its_client_is_there(site: Site, tmp_path: Path, engine: str) -> None:
     """With the page's own form only; the client then has every frame, none of them failed, and the log names who."""
     plate = write_plate(tmp_path / "plate")
     missing = tmp_path / "plate" / f"plate.{FRAMES[1]}.exr"

@@ -12,7 +12,7 @@ black..white stay outside. `layout` has the arithmetic, `program` runs ffmpeg.
 from __future__ import annotations
 
 from harmovid.pixels.films.decode import decode
-from harmovid.pixels.films.encode import FILM_KINDS, encode
+from harmovid.pixels.films.encode import FILM_KINDS, encode, layout_of
 from harmovid.pixels.films.probe import FilmInfo, is_film, probe
 
-__all__ = ["FILM_KINDS", "FilmInfo", "decode", "encode", "is_film", "probe"]
+__all__ = ["FILM_KINDS", "FilmInfo", "decode", "encode", "is_film", "layout_of", "probe"]
