@@ -56,9 +56,7 @@ class JobHandle:
         try:
             self._result = self._run_job(self._take, self._cancelled)
             self._progress = self._result.progress
-        except (
-            BaseException
-        ) as error:  # the end of the thread: `result` raises the error in the caller's thread
+        except BaseException as error:  # `result` raises it in the caller's thread
             self._error = error
         self._ended.set()
         if self._on_done is not None:

@@ -18,14 +18,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
-from harmovid.storage.checksums import crc32
+from harmovid.storage.checksums import file_crc
 
 PART = ".part"
 """Suffix of a file that is being written; leftovers are removed at start."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 _LAYER = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
-_READ_BYTES = 1 << 20
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors for lack of space: the disk, the quota, the process's file size limit."""
@@ -56,15 +55,6 @@ def output_path(spool: Path, job: str, frame: int) -> Path:
 def preview_path(history: Path, job: str, frame: int, side: str) -> Path:
     """Return the path of a frame's preview; `side` is "before" or "after"."""
     return job_folder(history, job) / f"{frame:d}.{side}.jpg"
-
-
-def file_crc(path: Path) -> int:
-    """Return the CRC-32 of a file, reading 1 MiB at a time."""
-    crc = 0
-    with open(path, "rb") as stream:
-        while chunk := stream.read(_READ_BYTES):
-            crc = crc32(chunk, crc)
-    return crc
 
 
 def file_is(path: Path, size: int, crc: Optional[int]) -> bool:

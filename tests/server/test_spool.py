@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
-from harmovid_server.spool import PART, Spool, file_crc, file_is, input_path, job_folder, output_path
+from harmovid_server.spool import PART, Spool, file_is, input_path, job_folder, output_path
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,7 +101,7 @@ def test_a_file_is_known_by_size_and_checksum(tmp_path: Path) -> None:
     """A changed byte is found by the checksum, a missing or cut file by its size."""
     path = tmp_path / "1.exr"
     path.write_bytes(b"x" * 3_000_000)
-    crc = file_crc(path)
+    crc = zlib.crc32(path.read_bytes())
     assert file_is(path, 3_000_000, crc)
     assert not file_is(path, 2_999_999, None)
     path.write_bytes(b"x" * 2_999_999 + b"y")

@@ -13,6 +13,7 @@ If isal is installed (it comes with the server), it is used instead of zlib and 
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import List, Tuple, Union
 
@@ -21,7 +22,7 @@ try:
 except ImportError:  # without isal: the same checksums, slower
     from zlib import crc32
 
-__all__ = ["CHUNK_BYTES", "Buffer", "RunningSum", "chunk_sums", "crc32"]
+__all__ = ["CHUNK_BYTES", "Buffer", "RunningSum", "chunk_sums", "crc32", "file_crc"]
 
 Buffer = Union[bytes, bytearray, memoryview]
 CHUNK_BYTES = 1 << 20  # the longest chunk of a file (docs/wire.md, "Limits")
@@ -55,6 +56,15 @@ def chunk_sums(data: memoryview) -> Tuple[List[int], int]:
     return sums, running.whole
 
 
+def file_crc(path: Union[str, os.PathLike[str]]) -> int:
+    """Return the CRC-32 of a file, which is read chunk by chunk; raise `OSError` if it cannot be read."""
+    crc = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            crc = crc32(chunk, crc)
+    return crc
+
+
 def _past_chunk(crc: int) -> int:
     """Return `crc` extended by one full chunk of zeros."""
     low, second, third, high = _tables()
@@ -65,9 +75,8 @@ def _past_chunk(crc: int) -> int:
 def _tables() -> Tuple[_Matrix, ...]:
     """Return the tables for `_past_chunk`: one for each of the four bytes of a checksum."""
     step: _Matrix = (_POLYNOMIAL, *(1 << bit for bit in range(31)))  # extends by one zero bit
-    for _ in range(
-        (8 * CHUNK_BYTES).bit_length() - 1
-    ):  # the number of bits is a power of two, so repeated squaring is enough
+    # The number of bits is a power of two, so repeated squaring is enough.
+    for _ in range((8 * CHUNK_BYTES).bit_length() - 1):
         step = tuple(_times(step, column) for column in step)
     return tuple(tuple(_times(step, value << shift) for value in range(256)) for shift in (0, 8, 16, 24))
 

@@ -1,4 +1,4 @@
-"""The resume journal: which results of a job are safely written, kept beside them while the job runs.
+"""The resume journal: a file beside the results that records, while the job runs, which of them are safely written.
 
     with Journal.open("out", job_digest(spec, source, out), out.path) as journal:
         spec = replace(spec, job_id=journal.job_id)
@@ -15,14 +15,14 @@ output: another command has another journal.
     put <frame> <size> <crc32 in hex>
     <frame> <size> <crc32 in hex> <mtime in ns> <inputs in hex>
 
-`put` says what is about to get a result's name: a run that was killed before the next line knows its own file again.
-`inputs` is a number made of the frame's input files; where it has changed, the result is made again. `sent` is the same
-of all that the job sends: where it has changed, what is left to do is another job for the server. A line that was cut
-off by a crash is ignored. A run that takes the job up again appends all of this anew, with the results that are still
-there up to `kept`; nothing is ever taken away, so that a run which is killed meanwhile leaves what the one before it
-knew. While a run holds the journal it is locked, so that two runs of one command, or two jobs with
-the same results, cannot write the same files. The journal goes when every result is there; after a job in which frames
-failed it stays, so that the same command does what is missing.
+`put` announces a file that is about to get a result's name: if the run is killed before the next line, the next run
+recognises the file as its own. `inputs` is a fingerprint of the frame's input files; if it has changed, the result is
+made again. `sent` is the fingerprint of everything that the job sends; if it has changed, the rest is submitted as a
+new job. A line that was cut off by a crash is ignored. A run that resumes the job appends all of this anew, with the
+results that still exist, up to `kept`. Nothing is ever removed from the file, so a run that is killed at that moment
+loses nothing of what earlier runs recorded. A run holds a lock on the journal, so two runs of one command, or two jobs
+with the same results, cannot write the same files. The journal is deleted when every result exists; after a job in
+which frames failed it stays, so that the same command makes what is missing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Protocol
 
 from harmovid.errors import OutputError
 from harmovid.job import DONE, JobSpec, new_job_id
-from harmovid.storage.checksums import crc32
+from harmovid.storage.checksums import file_crc
 from harmovid.storage.claims import Claim, exclusive, other_journals
 from harmovid.storage.locks import lock_file
 
@@ -50,25 +50,25 @@ _READ_BYTES = 1 << 20
 
 
 UNKNOWN = 0
-"""In place of a fingerprint: the inputs cannot be told, and count as what they were."""
+"""In place of a fingerprint that could not be taken: the inputs count as unchanged."""
 
 
 class Inputs(Protocol):
-    """Inputs that can tell whether they are still the same (`harmovid.storage.files.DirectorySource`)."""
+    """Inputs that show whether they have changed (`harmovid.storage.files.DirectorySource`)."""
 
     def places(self) -> List[str]:
-        """Return where they lie, one text for each layer."""
+        """Return the location of each layer's files as text."""
 
     def fingerprint(self, frames: Iterable[int]) -> int:
-        """Return a number of 32 bits that changes when an input changes."""
+        """Return a number of 32 bits that changes when an input of these frames changes."""
 
     def fingerprint_of(self, frame: int) -> int:
-        """Return the same of one frame; `UNKNOWN` where a file of it is missing."""
+        """Return the same for one frame; `UNKNOWN` if one of its files is missing."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """One result as it was written: its file's size, checksum and time of change, and what it was made from."""
+    """One result as it was written: its file's size, CRC-32 and modification time, and its inputs' fingerprint."""
 
     size: int
     crc: int
@@ -76,12 +76,12 @@ class Written:
     inputs: int = UNKNOWN
 
     def is_still(self, path: str) -> bool:
-        """Return whether the file is unchanged; it is read again only when its time has changed."""
+        """Return whether the file is unchanged; its content is read only if its modification time has changed."""
         try:
             status = os.stat(path)
             if status.st_size != self.size:
                 return False
-            return status.st_mtime_ns == self.mtime_ns or _file_crc(path) == self.crc
+            return status.st_mtime_ns == self.mtime_ns or file_crc(path) == self.crc
         except OSError:
             return False
 
@@ -90,7 +90,7 @@ def job_digest(spec: JobSpec, source: Inputs, output: str) -> str:
     """Return 32 hex digits that are equal for the same job on files of the same names to the same output.
 
     Args:
-        spec: the job; neither its id counts nor what the engine sees beside its frames.
+        spec: the job; its id and its context do not count.
         source: the inputs.
         output: the output pattern's text.
     """
@@ -101,14 +101,14 @@ def job_digest(spec: JobSpec, source: Inputs, output: str) -> str:
 
 
 def journal_path(folder: str, digest: str) -> str:
-    """Return where the journal of the job with this digest lies in an output folder."""
+    """Return the path of the journal of the job with this digest in an output folder."""
     return os.path.join(folder or ".", f".harmovid-{digest[:12]}.journal")
 
 
 def entries_of(path: str) -> Dict[int, Written]:
-    """Return what a journal says was written, or was about to be, without locking it; nothing where there is none.
+    """Return the results that a journal records as written, or announces, without locking it; none if there is none.
 
-    Whether a file is still what was written `Written.is_still` tells.
+    `Written.is_still` says whether a file is unchanged since.
     """
     try:
         with open(path, "rb") as file:
@@ -121,7 +121,7 @@ def entries_of(path: str) -> Dict[int, Written]:
 
 
 def has_journals(folder: str) -> bool:
-    """Return whether any job's journal lies in an output folder: one was interrupted there, or is running."""
+    """Return whether an output folder has a journal: a job was interrupted there, or is running."""
     return bool(glob.glob(os.path.join(glob.escape(folder or "."), ".harmovid-*.journal")))
 
 
@@ -130,7 +130,7 @@ class Journal:
 
     Attributes:
         job_id: the id under which the job is to be submitted.
-        outdated: results of this job that were made from other inputs than those that are there now, by frame.
+        outdated: results of this job, by frame, whose inputs have changed since.
     """
 
     def __init__(
@@ -161,17 +161,17 @@ class Journal:
         inputs: Optional[Inputs] = None,
         sent: int = UNKNOWN,
     ) -> Journal:
-        """Open or make the journal in `folder`, and check which of its results are still there unchanged.
+        """Open or create the journal in `folder`, and check which of its results still exist unchanged.
 
-        Where one is gone, the server may have forgotten it as well: the job then gets a new id, and what is
-        left counts for the new job.
+        If one is gone, the server may have forgotten it as well: the job then gets a new id, and the other results
+        count for the new job.
 
         Args:
-            folder: the output folder; made when missing.
+            folder: the output folder; created if it is missing.
             digest: `job_digest` of the job.
             path_of: frame number to the path of its result.
             claim: the results that the job will write; no other job may be writing one of them.
-            inputs: what the results are made from; without it they always count as the same.
+            inputs: the results' inputs; without them they count as unchanged.
             sent: a number of 32 bits that changes when anything that is sent changes.
 
         Raises:
@@ -192,7 +192,7 @@ class Journal:
             ) from error
 
     def _take(self, folder: str, path_of: Callable[[int], str], is_new: bool) -> None:
-        """Lock the journal, refuse to write what another job is writing, and read what is there."""
+        """Lock the journal, refuse results that another job is writing, and read the journal."""
         try:
             self._lock()
             if self._claim is not None:
@@ -206,23 +206,23 @@ class Journal:
             raise
 
     def begin(self, job_id: str) -> Mapping[int, int]:
-        """Take `job_id` as the job's id from now on and return `{frame: crc}` of what is written."""
+        """Set the job's id, and return `{frame: CRC-32}` of the results that are written."""
         if job_id != self.job_id:
             self.job_id = job_id
             self._begin_anew()
         return {frame: entry.crc for frame, entry in self._written.items()}
 
     def announce(self, frame: int, size: int, crc: int) -> None:
-        """Note what is about to get the name of a frame's result.
+        """Record that a file is about to get the name of a frame's result.
 
         Raises:
             OSError: the journal cannot be written.
         """
-        # Not synced: a killed process leaves what it wrote; after a power cut the file may count as a stranger's.
+        # Not fsynced: what a killed process wrote stays; after a power cut the file may count as somebody else's.
         self._append(f"put {frame} {size} {crc:08x}\n", sync=False)
 
     def record(self, frame: int, path: str, crc: int) -> None:
-        """Note one result that is on the disk under its final name.
+        """Record one result that is on the disk under its final name.
 
         Raises:
             OSError: the journal cannot be written.
@@ -236,11 +236,11 @@ class Journal:
         return UNKNOWN if self._inputs is None else self._inputs.fingerprint_of(frame)
 
     def finish(self, state: str) -> None:
-        """Close; remove the file when every result is there, or the job is over with nothing written."""
+        """Close; remove the file if every result exists, or if the job has ended with nothing written."""
         if self._file is None:
             return
         if state == DONE and self._written and self._is_something_missing():
-            # The server's job is over: what is missing will be another one.
+            # The server's job has ended: what is missing will be another one.
             self.begin(new_job_id())
             self.close()
             return
@@ -256,7 +256,7 @@ class Journal:
         return claim is not None and not all(os.path.exists(claim.pattern.path(n)) for n in claim.frames)
 
     def close(self) -> None:
-        """Let go of the file and its lock; may be called again."""
+        """Close the file, which releases its lock; may be called again."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -296,9 +296,9 @@ class Journal:
         return UNKNOWN not in (now, entry.inputs) and now != entry.inputs
 
     def _begin_anew(self) -> None:
-        """Append id, claim and what is known; it counts once `kept` is there."""
+        """Append id, claim and the known results; they count once the line `kept` is complete."""
         known = {**self.outdated, **self._written}
-        # What is there may end in a line that was cut off.
+        # The file may end in a line that was cut off.
         text = f"\nharmovid-journal 2 {self.job_id} {self._digest} {self._sent:08x}\n"
         text += f"{self._claim.line()}\n" if self._claim is not None else ""
         text += "".join(_line(frame, entry) for frame, entry in known.items())
@@ -319,7 +319,7 @@ class Journal:
 
 
 def _latest(text: str) -> List[str]:
-    """Return the lines from the last beginning that is whole; the last one is cut off, or empty."""
+    """Return the lines from the last complete header on; the last one is cut off, or empty."""
     lines = text.split("\n")
     begun: Optional[int] = None
     whole = 0
@@ -334,7 +334,7 @@ def _latest(text: str) -> List[str]:
 
 
 def _recorded(lines: List[str]) -> Dict[int, Written]:
-    """Return the results that are noted as written."""
+    """Return the results that are recorded as written."""
     # The last piece has no newline behind it: empty, or cut off by a crash.
     found = (match.groups() for match in filter(None, map(_LINE.fullmatch, lines[1:-1])))
     return {
@@ -344,13 +344,13 @@ def _recorded(lines: List[str]) -> Dict[int, Written]:
 
 
 def _announced(lines: List[str]) -> Dict[int, Written]:
-    """Return the results that were about to get their names; their time of change is -1."""
+    """Return the results that were about to get their names; their modification time is -1."""
     found = (match.groups() for match in filter(None, map(_PUT.fullmatch, lines[1:-1])))
     return {int(frame): Written(int(size), int(crc, 16), -1) for frame, size, crc in found}
 
 
 def _refuse_clash(folder: str, own: str, claim: Claim) -> None:
-    """Raise `OutputError` where a running job has claimed one of the results that `claim` names."""
+    """Raise `OutputError` if a running job has claimed one of the results of `claim`."""
     for path in other_journals(folder, own):
         other = _running_claim(path)
         common = claim.clash(other) if other is not None else ()
@@ -362,7 +362,7 @@ def _refuse_clash(folder: str, own: str, claim: Claim) -> None:
 
 
 def _running_claim(path: str) -> Optional[Claim]:
-    """Return what the job of another journal has claimed, or None where no run holds it."""
+    """Return the claim of another journal's job, or None if no run holds that journal."""
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     except OSError:
@@ -388,13 +388,3 @@ def _read_all(descriptor: int) -> str:
         pieces.append(os.read(descriptor, _READ_BYTES))
         if not pieces[-1]:
             return b"".join(pieces).decode("ascii", "replace")
-
-
-def _file_crc(path: str) -> int:
-    crc = 0
-    with open(path, "rb") as file:
-        while True:
-            piece = file.read(_READ_BYTES)
-            if not piece:
-                return crc
-            crc = crc32(piece, crc)

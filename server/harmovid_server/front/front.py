@@ -1,8 +1,8 @@
-"""The front process: sockets only. Wire in and out, sessions, credit, files into and out of the spool.
+"""The front process: the server's sockets, sessions and credit, and files into and out of the spool.
 
 It knows no pixels, no engine and no job: main decides what a request means. It never waits for a client: every send is
-non-blocking. A client that does not read, is silent, or sends what the wire does not allow loses its session, and
-nobody else is affected.
+non-blocking. A client that does not read, is silent, or violates the protocol loses its session; nobody else is
+affected.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Front:
         """Bind the authenticator first, then the public sockets, and return their ports.
 
         Raises:
-            InputError: a port is taken, or a key file is no good.
+            InputError: a port is in use, or a key file is invalid.
         """
         pair = None
         if self.config.server_key:
@@ -92,7 +92,7 @@ class Front:
         return bound
 
     def turn(self) -> None:
-        """Wait for something to do, and do a bounded amount of it."""
+        """Wait for messages, and handle a bounded number of them."""
         self._poller.poll(0 if self._more else BUSY_POLL_MS if self.sender.waiting else POLL_MS)
         now, self._more = self._now(), False
         if self._authenticator is not None:
@@ -109,7 +109,7 @@ class Front:
         self.link.beat_if_due()
 
     def _read(self, socket: Socket, handler: Callable[[Incoming, float], None], now: float) -> bool:
-        """Handle a batch of messages; True when there may be more."""
+        """Handle a batch of messages; return True if there may be more."""
         for _ in range(BATCH):
             incoming = receive(socket)
             if incoming is None:
@@ -117,7 +117,7 @@ class Front:
             handler(incoming, now)
         return True
 
-    # What comes from clients.
+    # Messages from clients.
 
     def _on_control(self, incoming: Incoming, now: float) -> None:
         session = self._known(self.sessions.by_control, incoming, now)
@@ -135,7 +135,7 @@ class Front:
                 self._forward(session, message)
         except HarmoVidError as error:
             self._refuse(session, TO_CLIENT_CONTROL, error)
-        # A process boundary: what a client's message sets off may cost that client its session, and nobody else's.
+        # An error in handling one client's message may end that client's session, and nobody else's.
         except Exception:
             log.exception("a control message could not be handled", extra=_who(session))
             self._refuse(session, TO_CLIENT_CONTROL, ProtocolError("the message could not be handled."))
@@ -152,7 +152,7 @@ class Front:
                 self.transfers.handle(session, message)
         except HarmoVidError as error:
             self._refuse(session, TO_CLIENT_DATA, error)
-        # A process boundary, as above.
+        # As above.
         except Exception:
             log.exception("a data message could not be handled", extra=_who(session))
             self._refuse(session, TO_CLIENT_DATA, ProtocolError("the message could not be handled."))
@@ -201,10 +201,10 @@ class Front:
         )
 
     def _check_listed(self, user: str) -> None:
-        """Refuse a key that was listed when its connection was made, and is not any more.
+        """Refuse a key that has been taken off the list since its connection was made.
 
         Raises:
-            AuthError: it is not.
+            AuthError: it is not on the list.
         """
         if self._authenticator is not None and user not in self._authenticator.keys:
             raise _revoked()
@@ -239,7 +239,7 @@ class Front:
         )  # fmt: skip
 
     def _refuse(self, session: Optional[Session], channel: str, error: HarmoVidError) -> None:
-        """Answer a message that the wire does not allow, and end the session; without a session there is no answer."""
+        """Answer a message that violates the protocol, and end its session; without a session there is no answer."""
         if session is None or session.token not in self.sessions.by_token:
             return
         self._end(session, channel, error)
@@ -254,7 +254,7 @@ class Front:
         self.link.send("gone", session=session.token)
         log.info("client gone", extra=about(user=session.user or None, reason=reason))
 
-    # What comes from main.
+    # Messages from main.
 
     def _from_main(self, message: Message) -> None:
         op = message["op"]
@@ -298,7 +298,7 @@ class Front:
         self.link.send("hello", role="front", port=port, data_port=data_port)
 
     def _send_results(self) -> bool:
-        """Send pieces of results, session by session in turns; True when more could be sent."""
+        """Send pieces of results, the sessions in turn; return True if more could be sent."""
         for _ in range(BATCH):
             now = self._now()
             sent = [self.transfers.send_some(one, now) for one in list(self.sessions.by_token.values())]
@@ -315,7 +315,7 @@ class Front:
         self._tell_clients()
 
     def _tell_clients(self) -> None:
-        """Tell main how many clients there are, and how many were refused for what, where that has changed."""
+        """Tell main the number of clients, and of refused ones by error code, if they have changed."""
         if self._authenticator is not None:
             self._refused[AuthError.code] += self._authenticator.take_refused()
         refused = {code: count for code, count in self._refused.items() if count}

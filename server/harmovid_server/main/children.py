@@ -82,7 +82,7 @@ class Child:
         self._heard_s = time.monotonic()
 
     def excuse(self, now_s: float, away_s: float) -> None:
-        """Leave seconds in which main itself did not run out of the child's silence: its heartbeats are unread."""
+        """Do not count as silence the `away_s` seconds in which main itself did not run and read no heartbeats."""
         self._started_s = min(self._started_s + away_s, now_s)
         if self._heard_s is not None:
             self._heard_s = min(self._heard_s + away_s, now_s)

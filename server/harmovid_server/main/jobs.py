@@ -1,7 +1,7 @@
-"""One job in main's memory: its frames, which to request next, which result to send next, how far it is.
+"""One job in main's memory: its frames, which of them to request next, which result to send next, its progress.
 
-Bookkeeping only: no sockets, no files, no clock. `state.py` moves frames from state to state;
-`Job` keeps the counts and orders that make every question cheap on a job of 100,000 frames.
+No sockets, no files, no clock. `state.py` moves frames from state to state; `Job` keeps counts and ordered lists, so
+that every question is answered quickly even for a job of 100,000 frames.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from harmovid_server import compiled_loops
 from harmovid_server.main.store import ACKED, COMPUTED, CONTEXT, DEAD, RECEIVED, WANT, FrameRecord, JobRecord
 
 DELIVERIES_AHEAD = 8
-"""Results given to the front before the client has acked the first: keeps the pipe full at any latency."""
+"""Results that the front may have before the client acknowledges the first, so that latency does not slow it down."""
 
 IDLE_ATTACHED_S, IDLE_DETACHED_S = 10.0, 2.0
-"""A job without enough input to go on gives its slot in a worker to a waiting job after this long."""
+"""A job without enough input gives its slot in a worker to a waiting job after this long: client there, client away."""
 
 SHOWN_STATES = (COMPUTED, ACKED, CONTEXT)
-"""States of frames that an engine sees for what they tell of others; failed ones it never sees."""
+"""States of frames without an open result that an engine may be shown; it never sees failed ones."""
 
 SHOWING = "the engine is shown frames beside those to make"
-"""What a job's progress says while inputs of such frames come."""
+"""The message of a job's progress while the inputs of such frames are being requested."""
 
 SIZE_SLACK = 1.25
-"""Room kept for a layer's next file, as a multiple of the largest one seen (grain makes sizes vary)."""
+"""Space reserved for a layer's next file, as a multiple of the largest one so far (grain makes sizes vary)."""
 
 
 @dataclass(slots=True)
 class Frame:
-    """One frame: its state, its inputs in the spool (layer to bytes), the layers asked for, its result.
+    """One frame: its state, its inputs in the spool (layer to bytes), the requested layers, its result.
 
-    `since_s` is when its last step was, by main's clock; 0 where an earlier server took it.
+    `since_s` is the time of its last step by main's clock; 0 if that was in an earlier server process.
     """
 
     state: str = WANT
@@ -50,7 +50,7 @@ class Frame:
     since_s: float = 0.0
 
     def record(self) -> FrameRecord:
-        """Return what the store keeps of it (its inputs are stored one by one)."""
+        """Return its record for the store (its inputs are stored one by one)."""
         return FrameRecord(self.state, self.size, self.crc, self.report, self.error)
 
 
@@ -58,7 +58,7 @@ _UNTOUCHED = Frame()
 
 
 class Frames(Dict[int, Frame]):
-    """The frames that something has happened to; others are created when they are looked up."""
+    """The frames that have left the first state; others are created when they are looked up."""
 
     def __missing__(self, number: int) -> Frame:
         frame = self[number] = Frame()
@@ -69,10 +69,10 @@ class Job:
     """A job that has not ended.
 
     Attributes:
-        record: what the store keeps of it as a whole.
-        numbers: the frames whose results are wanted.
+        record: the job's record in the store.
+        numbers: the frames that get results.
         context: further frames that the engine sees. all_numbers: both, in order.
-        to_show: frames without an open result that the engine has still to see, and whose inputs are not all here.
+        to_show: frames without an open result that the engine has still to see, and that lack an input in the spool.
     """
 
     def __init__(self, record: JobRecord, info: Optional[EngineInfo]) -> None:
@@ -118,43 +118,43 @@ class Job:
 
     @property
     def owes(self) -> int:
-        """Frames that still have to be computed."""
+        """The number of frames that still have to be computed."""
         return self.counts[WANT] + self.counts[RECEIVED]
 
     @property
     def not_back(self) -> int:
-        """Frames that are neither with the client nor have failed."""
+        """The number of frames that have neither failed nor been delivered."""
         return len(self.numbers) - self.counts[ACKED] - self.counts[DEAD]
 
     @property
     def over(self) -> bool:
-        """Whether every frame is with the client or has failed."""
+        """Whether every frame has been delivered or has failed."""
         return self.not_back == 0
 
     @property
     def lookahead(self) -> int:
-        """Frames that the engine may need beyond the one it answers."""
+        """The number of later frames that the engine may need before it answers a frame."""
         return self.info.lookahead(self.spec.options, self.all_numbers) if self.info else 0
 
     @property
     def starved(self) -> bool:
-        """Whether the worker may be unable to go on before more frames come."""
+        """Whether the worker may have to wait for more frames."""
         if not self.to_show:
             return self.counts[RECEIVED] <= self.lookahead and self.counts[WANT] > 0
         return sum(not self.wants(number) for number in self._flight) <= self.lookahead
 
     @property
     def waits_for_first(self) -> bool:
-        """Whether something is on its way: before a size is known, one frame at a time is enough."""
+        """Whether a frame has been requested or is uncomputed: until sizes are known, one at a time is enough."""
         return bool(self._flight)
 
     def missing(self, number: int) -> List[str]:
-        """Return the layers of a frame that are neither in the spool nor asked for."""
+        """Return the layers of a frame that are neither in the spool nor requested."""
         frame = self.frames[number]
         return [layer for layer in self.spec.layers if layer not in frame.inputs and layer not in frame.asked]
 
     def set_state(self, number: int, state: str) -> None:
-        """Move a frame to a state, and keep the counts and orders."""
+        """Move a frame to a state, and update the counts and lists."""
         frame = self.frames[number]
         self.counts[frame.state] -= 1
         self.counts[state] += 1
@@ -174,17 +174,20 @@ class Job:
             frame.report = None
 
     def around_open(self) -> List[int]:
-        """Return the frames without an open result that an engine with memory sees when the job begins anew."""
+        """Return the frames without an open result that that an engine with a state sees if the job begins anew."""
         numbers = self.all_numbers
         last = max((i for i, number in enumerate(numbers) if self._is_open(number)), default=-1)
         ahead = numbers[: last + 1 + self.lookahead]
         return [number for number in ahead if self.frames.get(number, _UNTOUCHED).state in SHOWN_STATES]
 
     def show(self, numbers: Iterable[int]) -> List[int]:
-        """Have the engine see frames that have no open result, and no other such frames; those that are here count too.
+        """Set which frames without an open result the engine has to see.
+
+        Args:
+            numbers: all of them, including those whose inputs are in the spool.
 
         Returns:
-            The frames that were to be shown before, and are not now.
+            The frames that were to be shown before, and are no longer.
         """
         wanted = {number for number in numbers if not self._is_open(number)}
         dropped = [number for number in {*self.to_show, *self._flight} - wanted if not self._is_open(number)]
@@ -199,30 +202,30 @@ class Job:
         return dropped
 
     def shown(self, number: int) -> None:
-        """Note that a frame without an open result has been seen by the engine, or will not be."""
+        """Record that the engine has seen a frame without an open result, or will not see it."""
         self.to_show.discard(number)
         self._flight.discard(number)
         self.frames[number].asked = frozenset()
 
     def wants(self, number: int) -> bool:
-        """Return whether inputs of a frame are wanted: for its result, or to be shown to the engine."""
+        """Return whether inputs of a frame are still missing: for its result, or to show it to the engine."""
         return number in self.to_show or self.frames[number].state == WANT
 
     def _is_open(self, number: int) -> bool:
         return self.frames.get(number, _UNTOUCHED).state in (WANT, RECEIVED)
 
     def ask_again(self, number: int, layers: Iterable[str]) -> None:
-        """Put a frame back among those to be asked for: these layers of it will not come as asked."""
+        """Have a frame requested again, because these layers will not arrive as requested."""
         self.frames[number].asked -= frozenset(layers)
         self._flight.discard(number)
         heapq.heappush(self._again, number)
 
     def next_to_ask(self, prefetch: int, results: int) -> Optional[int]:
-        """Return the lowest frame that should be asked for now, or None.
+        """Return the lowest frame that should be requested now, or None.
 
         Args:
-            prefetch: frames beyond the engine's lookahead that may be on their way or uncomputed.
-            results: results that may wait for the client.
+            prefetch: number of frames beyond the engine's lookahead that may be requested or uncomputed.
+            results: number of results that may wait for the client.
         """
         window = self.lookahead + prefetch
         if len(self._flight) + self.counts[COMPUTED] >= window + results:
@@ -230,13 +233,13 @@ class Job:
         number = self._lowest_wanted()
         if number is None:
             return None
-        # Only frames before it count: one that has to come again must not wait for those after it, which the
-        # engine cannot take before it.
+        # Only frames before it count: one that is requested again must not wait for later frames, which the engine
+        # cannot get before it.
         before = sum(1 for other in self._flight if other < number)
         return number if before < window else None
 
     def _lowest_wanted(self) -> Optional[int]:
-        """Return the lowest frame that is neither there nor asked for: a new one, or one to be asked again."""
+        """Return the lowest frame that is neither in the spool nor requested: a new one, or one to request again."""
         while self._again and not self._wanted(self._again[0]):
             heapq.heappop(self._again)
         while self._next < len(self.all_numbers) and not self._wanted(self.all_numbers[self._next]):
@@ -249,17 +252,17 @@ class Job:
         return (is_open or number in self.to_show) and number not in self._flight
 
     def ask(self, number: int) -> List[str]:
-        """Count a frame as asked for and return its layers that were missing."""
+        """Count a frame as requested, and return its layers that were missing."""
         layers = self.missing(number)
         self.frames[number].asked |= frozenset(layers)
         self._flight.add(number)
         return layers
 
     def detach(self) -> List[Tuple[int, str]]:
-        """Note that the client is away: requests to it are void, what it was sent may not have arrived.
+        """Record that the client is away: requests to it are void, and results sent to it may not have arrived.
 
         Returns:
-            The (frame, layer) pairs that it was asked for.
+            The (frame, layer) pairs that were requested from it.
         """
         self.delivering.clear()
         void: List[Tuple[int, str]] = []
@@ -271,7 +274,7 @@ class Job:
         return void
 
     def next_to_send(self) -> Optional[int]:
-        """Return the lowest result that should be given to the front now, and count it as given; or None."""
+        """Return the lowest result to give to the front now, and count it as given; None if there is none."""
         while self._to_send and len(self.delivering) < DELIVERIES_AHEAD:
             number = heapq.heappop(self._to_send)
             if self.frames[number].state == COMPUTED and number not in self.delivering:
@@ -280,11 +283,11 @@ class Job:
         return None
 
     def guess_bytes(self, layer: str) -> int:
-        """Return the room to keep for the next file of a layer; 0 where none has been seen."""
+        """Return the space to reserve for the next file of a layer; 0 if none has arrived yet."""
         return int(self.layer_bytes.get(layer, 0) * SIZE_SLACK)
 
     def guess_result_bytes(self) -> int:
-        """Return the room to keep for the next result: as the largest one yet, or as the target's input."""
+        """Return the space to reserve for the next result, from the largest one so far or the target's inputs."""
         target = self.info.target if self.info else self.spec.layers[0]
         return int((self.result_bytes or self.layer_bytes.get(target, 0)) * SIZE_SLACK)
 
@@ -293,7 +296,7 @@ class Job:
         return (n for n in self.numbers if self.frames.get(n, _UNTOUCHED).state in states)
 
     def progress(self) -> Progress:
-        """Return what the job's owner sees."""
+        """Return the progress that the job's owner sees."""
         counts = self.counts
         return Progress(
             job_id=self.id,
@@ -319,7 +322,7 @@ class Job:
 
 
 def restore_frames(job: Job, records: Dict[int, FrameRecord]) -> None:
-    """Put a stored job's frames back into memory, as far as the spool still holds what they need."""
+    """Restore a stored job's frames in memory, as far as their files are still in the spool."""
     for number, record in records.items():
         if number not in job.all_numbers:
             continue

@@ -19,6 +19,7 @@ from typing import Iterator, List, Mapping, Optional, Tuple
 
 from harmovid.errors import EngineFailed, EngineUnknown
 from harmovid.job import FAILED, QUEUED, RUNNING
+from harmovid.storage.checksums import file_crc
 
 from harmovid_server import compiled_loops
 from harmovid_server import metric_list as names
@@ -26,7 +27,7 @@ from harmovid_server.logs import about
 from harmovid_server.main.jobs import IDLE_ATTACHED_S, IDLE_DETACHED_S, Job
 from harmovid_server.main.state import ServerState
 from harmovid_server.main.store import ACKED, COMPUTED, DEAD
-from harmovid_server.spool import PART, file_crc, job_folder
+from harmovid_server.spool import PART, job_folder
 
 log = logging.getLogger("harmovid.main")
 

@@ -100,7 +100,7 @@ class Users:
         if limits.frames and more > limits.frames:
             raise InputError(
                 f"the job has {more} frames; {who} may have {limits.frames} here at once.",
-                fix="Send it in parts (--frames), or ask the server's keeper for more.",
+                fix="Send it in parts (--frames), or ask the server's administrator for more.",
             )
         if limits.frames and frames + more > limits.frames:
             raise ServerBusy(

@@ -1,5 +1,6 @@
-"""The queue in front of the codec children: fair between jobs, results before new frames, a frame to the child that
-already holds it.
+"""The queue of tasks for the codec children.
+
+Jobs take turns; results go before new frames; a frame goes to the child that has it decoded.
 
     queue.put(Task(job, body, arrays, affinity=serial))
     task = queue.take(serial)           # in the thread of child `serial`; None once the queue is closed
@@ -19,15 +20,12 @@ from harmovid.errors import HarmoVidError
 from harmovid_server.codec.packets import Arrays, Body
 
 STEAL_FROM = 2
-"""Tasks that must wait for a busy child before an idle one takes one of them and decodes the frame again."""
+"""When this many tasks wait for one busy child, an idle child takes one of them and decodes the frame again."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a child answered, and which child (its serial number): it may still hold the decoded frame.
-
-    `seconds` is how long it took.
-    """
+    """A child's reply, its serial number (it may still have the frame decoded), and the duration of the task."""
 
     body: Body
     arrays: Arrays
@@ -40,9 +38,9 @@ class Task:
     """One task of one job.
 
     Attributes:
-        affinity: serial of the child that should do it; 0 where any may.
-        only: nobody but that child may; dropped when it dies.
-        urgent: before other tasks of the same job.
+        affinity: serial number of the child that should do it; 0 for any.
+        only: whether only that child may do it; the task is dropped when the child dies.
+        urgent: whether it goes before other tasks of the same job.
     """
 
     job: str
@@ -57,7 +55,7 @@ class Task:
 class TaskQueue:
     """Waiting tasks of all jobs. Every method may be called from any thread.
 
-    `failure` is what it was closed with, if with anything.
+    `failure` is the error with which it was closed, if any.
     """
 
     def __init__(self) -> None:
@@ -68,7 +66,7 @@ class TaskQueue:
         self._closed = False
 
     def put(self, task: Task) -> None:
-        """Add a task; a queue that has failed answers it at once."""
+        """Add a task; in a closed queue its future is cancelled, or gets `failure`, at once."""
         with self._changed:
             if self.failure is None and not self._closed:
                 self._waiting.setdefault(task.job, []).append(task)
@@ -80,12 +78,12 @@ class TaskQueue:
             task.future.set_exception(self.failure)
 
     def join(self, serial: int) -> None:
-        """Note a living child."""
+        """Add a child that has started."""
         with self._changed:
             self._alive.add(serial)
 
     def leave(self, serial: int) -> None:
-        """Note a child's death: what waited for it may go to any other; what was for it alone is dropped."""
+        """Remove a child that has died: its waiting tasks may go to any other, those for it only are dropped."""
         with self._changed:
             self._alive.discard(serial)
             for job, tasks in list(self._waiting.items()):
@@ -95,7 +93,7 @@ class TaskQueue:
             self._changed.notify_all()
 
     def alive(self) -> List[int]:
-        """Return the serials of the living children."""
+        """Return the serial numbers of the running children."""
         with self._changed:
             return sorted(self._alive)
 
@@ -110,14 +108,14 @@ class TaskQueue:
         return None
 
     def forget(self, job: str) -> None:
-        """Cancel what still waits for this job."""
+        """Cancel the waiting tasks of a job."""
         with self._changed:
             dropped = self._waiting.pop(job, [])
         for task in dropped:
             task.future.cancel()
 
     def close(self, failure: Optional[HarmoVidError] = None) -> None:
-        """Take nothing more; wake all children; what waits ends with `failure`, or as cancelled."""
+        """Close the queue and wake all children; waiting tasks get `failure`, or are cancelled."""
         with self._changed:
             self._closed, self.failure = True, failure
             dropped = [task for tasks in self._waiting.values() for task in tasks]
@@ -130,7 +128,7 @@ class TaskQueue:
                 task.future.set_exception(failure)
 
     def _next(self, serial: int) -> Optional[Task]:
-        """Return this child's next task, jobs in rotation; its own and free ones before others'."""
+        """Return this child's next task, jobs in turn: its own and those for any child before other children's."""
         backlog = self._backlog()
         for steal in (False, True):
             for job, tasks in self._waiting.items():

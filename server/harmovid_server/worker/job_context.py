@@ -1,4 +1,4 @@
-"""What all stages of one job in the worker share: its frames, its folder, its way to main and to the codecs.
+"""The data of one job in the worker that its stages share: its frames and folder, the link to main, the codec pool.
 
 context = JobContext.of(start_message, engine, pool, send)
 context.submit("proxy", 1001).result()
@@ -28,14 +28,14 @@ Message = Dict[str, Any]
 
 
 class Send(Protocol):
-    """How a job speaks to main; any thread may call it."""
+    """Sends link messages to main; any thread may call it."""
 
     def __call__(self, op: str, **fields: Any) -> None:
         """Queue one link message."""
 
 
 class Arrivals:
-    """Which frames of a job have come: told by the link's thread, waited for by the job's thread.
+    """Which frames of a job have arrived: reported by the link's thread, awaited by the job's thread.
 
         arrivals.ready(1001); arrivals.absent(1002); arrivals.stop()           # link's thread
         arrivals.wake.wait(); arrivals.has(1001); arrivals.is_absent(1002)     # job's thread
@@ -55,12 +55,12 @@ class Arrivals:
         self.wake.set()
 
     def absent(self, frame: int) -> None:
-        """This frame will never come."""
+        """This frame will never arrive."""
         self._absent.add(frame)
         self.wake.set()
 
     def stop(self) -> None:
-        """The job is wanted no more."""
+        """Main has stopped the job."""
         self.stopped = True
         self.wake.set()
 
@@ -69,15 +69,15 @@ class Arrivals:
         return frame in self._ready
 
     def is_absent(self, frame: int) -> bool:
-        """Return whether this frame has failed or will never come."""
+        """Return whether this frame has failed or will never arrive."""
         return frame in self._absent
 
     def decided(self, frame: int) -> bool:
-        """Return whether it is known what becomes of this frame."""
+        """Return whether this frame has arrived, has failed or will never arrive."""
         return frame in self._ready or frame in self._absent
 
     def used(self, frame: int) -> None:
-        """Forget that a frame is there: it is on its way through the engine."""
+        """Forget the arrival of a frame whose proxy has been started."""
         self._ready.discard(frame)
 
 
@@ -87,12 +87,12 @@ class JobContext:
 
     Attributes:
         spec, attempt, folder: as in main's `start`.
-        own: its frames. numbers: its frames and its context, in order.
-        plan: what is done with each of them. engine: what measures them.
-        history: where previews go; "" for none.
-        done: frames whose result is in `out/`, with the client, or not asked for.
-        unseen: those of them that the engine should have seen and could not.
-        arrivals: which frames have come, and which never will (failed ones among them).
+        own: its frames. numbers: its frames and its context frames, in order.
+        plan: how the codec children process its frames. engine: its engine.
+        history: the folder for previews; "" for none.
+        done: frames whose result is in `out/` or with the client, and context frames, which get none.
+        unseen: those of `done` that the engine should have seen and could not.
+        arrivals: which frames have arrived, and which never will, including failed ones.
     """
 
     spec: JobSpec
@@ -114,7 +114,7 @@ class JobContext:
         """Read main's `start` message.
 
         Raises:
-            InputError: the specification asks for what cannot be done.
+            InputError: the specification cannot be carried out.
         """
         spec = JobSpec.from_dict(message["spec"])
         own = FrameRange.parse(spec.frames)
@@ -140,11 +140,11 @@ class JobContext:
         return self.spec.job_id
 
     def tell(self, op: str, **fields: Any) -> None:
-        """Say something about this job to main."""
+        """Send main a message about this job."""
         self.send(op, job=self.job, attempt=self.attempt, **fields)
 
     def fail_frame(self, number: int, error: HarmoVidError) -> None:
-        """Tell main that one frame has no result; its neighbours go on. Of one that is only shown, note it."""
+        """Report that one frame has failed; the others go on. One that only has to be shown is added to `unseen`."""
         error.frame = number
         if number in self.done:
             self.unseen.add(number)
@@ -154,12 +154,12 @@ class JobContext:
         self.tell("frame_failed", frame=number, error=error.to_wire())
 
     def paths(self, number: int) -> Dict[str, str]:
-        """Return where the layers of a frame lie."""
+        """Return the paths of a frame's layers in the spool."""
         spool = self.folder.parent
         return {name: str(input_path(spool, self.job, name, number)) for name in self.plan.layers}
 
     def result_path(self, number: int) -> Path:
-        """Return where the result of a frame lies, or will lie."""
+        """Return the path of a frame's result in the spool."""
         return output_path(self.folder.parent, self.job, number)
 
     def submit(
@@ -176,5 +176,5 @@ class JobContext:
 
 
 def is_about_one_frame(error: HarmoVidError) -> bool:
-    """Return whether an error of a codec task is one frame's, and not the whole job's."""
+    """Return whether an error of a codec task fails one frame only, and not the whole job."""
     return isinstance(error, FrameError) or not isinstance(error, (InputError, JobError, OutputError))

@@ -4,16 +4,17 @@
     threading.Thread(target=job_run.run).start()
     job_run.arrivals.ready(1001)           # from the link's thread
 
-For each frame: wait until it is there, have a codec child make its proxy, push that into the engine's session, have a
-child render each frame that the session answers, report it to main. Several proxies and renders are under way at any
-time; the engine sees one frame after the other. Of a frame that is done only its number is kept.
+For each frame: wait until its inputs have arrived, have a codec child make its proxy, push that into the engine's
+session, have a child render each frame that the session answers, report the result to main. Several proxies and renders
+are in progress at any time; the engine gets one frame after the other. Of a frame that is done only its number is kept.
 
-Where the engine itself is lost, with another machine (`EngineLostError`), main starts the job again.
+If the process that runs the engine is lost (`EngineLostError`, only with engines on other machines), main starts the
+job again.
 
-A job that starts again goes on from its checkpoint. Without one (first attempt, another engine version, a damaged file)
-the session starts anew and sees all frames from the first on, also those that are done: main requests their inputs
-again (`show`), so that what is left gets the very answers of an undisturbed run. Context, frames of which no result is
-wanted, is shown in the same way.
+A job that starts again continues from its checkpoint. Without one (first attempt, another engine version, a damaged
+file) a new session sees all frames from the first on, also those that are done: main requests their inputs again
+(`show`), so that the remaining frames get the same answers as in an undisturbed run. Context frames, which get no
+result, are shown in the same way.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ log = logging.getLogger("harmovid.worker")
 
 CHECKPOINT_S = 1.0
 CHECKPOINT_FRAMES = 32
-"""With results to secure, a checkpoint is due after this long or this many of them, whichever comes first."""
+"""A checkpoint is due this long after the last one, or after this many results, whichever comes first."""
 
 CHECKPOINT_SHARE = 0.05
-"""Checkpoints take no more than this share of the time, even if that means fewer of them."""
+"""Checkpoints take at most this share of the time; if they are slow, there are fewer of them."""
 
 OPEN_PER_CHILD = 2
 """Answers that may wait for a codec child, per child, before the engine gets its next frame."""
 
 
 class StoppedError(Exception):
-    """The job was stopped: leave quietly."""
+    """Main has stopped the job; nothing is reported to it."""
 
 
 class JobRun:
-    """One attempt at one job; `run` is the whole of it, in a thread of its own.
+    """One attempt at one job; `run` does all of it, in its own thread.
 
     Raises:
         EngineUnknown, InputError: from the constructor, for a job that cannot be done here.
@@ -87,11 +88,11 @@ class JobRun:
 
     @property
     def arrivals(self) -> Arrivals:
-        """Where the link's thread tells what has come."""
+        """The arrivals of frames, which the link's thread reports."""
         return self.context.arrivals
 
     def run(self) -> None:
-        """Do the job. Whatever goes wrong, the worker lives on, and main hears of the end exactly once."""
+        """Do the job. After any error the worker goes on, and the end is reported to main exactly once."""
         with of_job(self.context.job):
             self._run()
 
@@ -112,7 +113,7 @@ class JobRun:
         except HarmoVidError as error:
             log.warning("job failed", extra=about(job=context.job, error=str(error)))
             context.tell("job_failed", error=error.to_wire())
-        # A job's boundary: a fault of ours must not take the other jobs' worker down.
+        # An error in the server's own code must not end the worker, in which other jobs run.
         except Exception as error:
             log.exception("job broke", extra=about(job=context.job))
             failed = EngineFailed(f"the server broke on this job ({error!r}).", fix="Its log says how.")
@@ -122,7 +123,7 @@ class JobRun:
             self._sessions.close()
 
     def _open(self) -> None:
-        """Start the session, and take up the checkpoint of an earlier attempt if there is one."""
+        """Start the session, and restore the checkpoint of an earlier attempt if there is one."""
         self._session = self._start_session()
         if title(self.context.engine.info) != self.context.plan.engine:
             self._session = self._with_new_version()
@@ -143,7 +144,7 @@ class JobRun:
             self._renders.take_up(found)
 
     def _tell_again(self, found: Checkpoint) -> None:
-        """Tell main of results that it has missed: those made while it took the job from this worker."""
+        """Report results that main has missed: those finished while it was stopping the job in this worker."""
         context = self.context
         for result in found.results:
             path = context.result_path(result.frame)
@@ -153,7 +154,7 @@ class JobRun:
                 context.tell("release", frames=[result.frame])
 
     def _fits(self, found: Checkpoint) -> bool:
-        """Whether every frame up to the checkpoint is accounted for: not so when a result was lost later."""
+        """Return whether every frame up to the checkpoint is known; False if a result was lost after it."""
         context = self.context
         known = {*found.owed, *(answer.number for answer in found.answers), *context.done}
         for number in context.numbers:
@@ -163,15 +164,15 @@ class JobRun:
         return True
 
     def _with_new_version(self) -> ShotSession:
-        """Return a session anew: starting one made the engine take a new version, with its own defaults."""
+        """Return a new session: starting the first one loaded a new version of the engine, with its own defaults."""
         context, engine = self.context, self.context.engine
         context.plan = Plan.of(context.spec, engine.info, engine.proxy_lines)
         self._options = engine.info.check_options(context.spec.options)
         session = self._start_session()
         if title(engine.info) != context.plan.engine:
             raise EngineFailed(
-                f"engine {context.spec.engine} is there in several versions.",
-                fix="Give every machine the same one, then send the job again.",
+                f"engine {context.spec.engine} has several versions on the server's machines.",
+                fix="Install the same version on every machine, then send the job again.",
             )
         return session
 
@@ -183,7 +184,7 @@ class JobRun:
         return session
 
     def _restore(self, found: Checkpoint) -> bool:
-        """Put the session where the checkpoint was; False where the engine will not have it."""
+        """Restore the session's state from the checkpoint; return False if the engine refuses it."""
         try:
             with self._host.turn(self.context.spec.engine, "while it was restored"):
                 self._session.restore(found.state)
@@ -194,11 +195,11 @@ class JobRun:
         return True
 
     def _numbers_to_push(self, found: Optional[Checkpoint]) -> List[int]:
-        """Return the frames that the session has still to see, and tell main which of them nobody waits for.
+        """Return the frames that the session has still to see, and tell main which of them get no result.
 
-        Frames that are done, but later than the checkpoint, and context are among them, since the session needs to know
-        what lies around an open frame: as far as it looks ahead of the last one. A session that keeps nothing needs
-        none of them.
+        Those are context frames, and frames that are done but later than the checkpoint: the session needs the frames
+        before the last open one, and as many after it as the engine looks ahead. A session without a state needs none
+        of them.
         """
         context = self.context
         numbers = [n for n in context.numbers if found is None or n > found.position]
@@ -215,7 +216,7 @@ class JobRun:
         return [n for n in numbers if n not in context.done or n in needed]
 
     def _work_to_the_end(self) -> None:
-        """Do the work; when its engine is lost, end what that has answered, so that no child works for the job then."""
+        """Do all frames. If the engine is lost, first finish its answers, so that no child works for the job then."""
         try:
             self._work()
         except EngineLostError:
@@ -224,7 +225,7 @@ class JobRun:
             raise
 
     def _work(self) -> None:
-        """Take every frame through, in order, and wait for the last result."""
+        """Push every frame in order, and wait for the last result."""
         most = OPEN_PER_CHILD * self.context.pool.children
         while not self._proxies.over:
             self._wait(lambda: self._proxies.can_take and self._renders.open <= most)
@@ -240,13 +241,13 @@ class JobRun:
             raise EngineFailed(f"engine {name} gave no answer for frame {number}.")
 
     def _forget_context(self, number: int) -> None:
-        """Start the session anew at the job's first frame: what was shown before it has another format."""
+        """Start a new session at the job's first frame, because the context before it has another format."""
         self.context.unseen.update(n for n in self.context.numbers if n < number and n in self.context.done)
         self._renders.owed.clear()
         self._session = self._start_session()
 
     def _finish(self, most: int) -> None:
-        """Take what the session still owes: at once where it is a list, answer by answer where it comes as it is made.
+        """Take the session's last answers: all at once from a list, one by one from an iterator.
 
         Args:
             most: answers that may wait for a codec child.
@@ -277,10 +278,10 @@ class JobRun:
         self._renders.take(answers)
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        """Wait until `done`, and meanwhile pass on what the codec children have done."""
+        """Wait until `done` returns True; meanwhile handle the codec children's replies and write due checkpoints."""
         wake = self.arrivals.wake
         while True:
-            wake.clear()  # first, so that what happens from here on is not slept through
+            wake.clear()  # first, so that anything that happens from here on ends the wait below
             if self.arrivals.stopped:
                 raise StoppedError
             self._renders.collect()
@@ -292,7 +293,7 @@ class JobRun:
             wake.wait(self._save_due_s())
 
     def _save_due_s(self) -> Optional[float]:
-        """Return in how many seconds a checkpoint is due; None where nothing would be secured by it, or none can be."""
+        """Return in how many seconds a checkpoint is due; None if there are no new results, or the engine is lost."""
         secured = len(self._renders.unsecured)
         if not secured or self._lost:
             return None
@@ -302,10 +303,10 @@ class JobRun:
         return max(0.0, self._saved_s + pause_s - self._now())
 
     def _save(self) -> None:
-        """Write a checkpoint; then, and only then, may the inputs of what is done go."""
+        """Write a checkpoint. Only after that may the inputs of finished frames be deleted."""
         started_s = self._now()
         name = self.context.spec.engine
-        with self._host.turn(name, "while its state was kept"):
+        with self._host.turn(name, "while its state was saved"):
             state = self._session.state()
             found = Checkpoint(
                 self.context.plan.engine,
@@ -320,7 +321,7 @@ class JobRun:
         try:
             checkpoint.save(self.context.folder / checkpoint.STATE, found)
         except TypeError as error:
-            raise EngineFailed(f"engine {name} has a state that cannot be kept: {error}.") from error
+            raise EngineFailed(f"engine {name} has a state that cannot be saved: {error}.") from error
         except OSError as error:
             kind = SpoolFull if error.errno in DISK_FULL else OutputError
             raise kind(f"the checkpoint cannot be written: {error.strerror}.") from error
@@ -329,7 +330,7 @@ class JobRun:
         self._save_took_s = self._saved_s - started_s
 
     def _release(self) -> None:
-        """Tell main whose inputs are needed no more."""
+        """Tell main which frames' inputs are no longer needed."""
         if self._renders.unsecured:
             self.context.tell("release", frames=list(self._renders.unsecured))
             self._renders.unsecured.clear()

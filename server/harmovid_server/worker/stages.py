@@ -1,10 +1,10 @@
-"""The two stages of a job that codec children do: proxies of frames for the engine, and rendering its answers.
+"""The two stages of a job in the codec children: making proxies for the engine, and rendering its answers.
 
     proxies.feed()                     # submit the next frames, as far as they have arrived
     frame = proxies.take()             # the oldest one, in order, once it is done
     renders.take(answers); renders.collect()
 
-Both are used by the job's own thread only. Neither keeps anything of a frame that has left it.
+Both are used by the job's own thread only. Neither keeps data of a frame that has left the stage.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from harmovid_server.worker.codec_queue import Reply
 from harmovid_server.worker.job_context import JobContext, is_about_one_frame
 
 AHEAD = 2
-"""Frames being measured beyond one per codec child, so that no child waits for the engine."""
+"""Proxies in progress in addition to one per codec child, so that no child waits for the engine."""
 
 LATEST = 64
-"""Results remembered: more than can be on their way to main when it takes the job from this worker."""
+"""Number of results that are remembered: more than main can miss when it stops the job in this worker."""
 
 ODD_FACTS = ("nan", "inf", "notes", "solid")
-"""Facts that are reported with a frame's result where they are not 0 or empty."""
+"""Facts about a frame that are reported with its result if they are not 0 or empty."""
 
 
 class ProxyStage:
-    """Makes proxies: frames on their way from the spool to the engine.
+    """Makes the proxies of frames in the spool, in order.
 
     Attributes:
         display: the shot's display window, from its first good frame; empty before.
-        is_own: whether that is a frame of the job; the format of context gives way to that of the job's frames.
-        has_changed: whether it just has.
-        children: the codec child that measured a frame, until it is finished.
-        facts: what was odd about a frame, until it is finished.
-        seconds: what a frame's stages took so far ("proxy", "engine"), until it is finished.
+        is_own: whether `display` is from a frame of the job. If it is from a context frame, the job's first frame may
+            replace it.
+        has_changed: whether the frame that was taken last has replaced it.
+        children: by frame, the codec child that made its proxy, until the frame is finished.
+        facts: by frame, its `ODD_FACTS`, until it is finished.
+        seconds: by frame, the duration of its stages ("proxy", "engine"), until it is finished.
     """
 
     def __init__(self, context: JobContext, numbers: Iterable[int]) -> None:
@@ -57,7 +58,7 @@ class ProxyStage:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being measured."""
+        """Whether no proxy is in progress."""
         return not self._going
 
     @property
@@ -67,11 +68,11 @@ class ProxyStage:
 
     @property
     def can_take(self) -> bool:
-        """Whether `take` gives something, or there is nothing more to take."""
+        """Whether `take` would return at once, or every frame has been taken."""
         return self._going[0][1].done() if self._going else not self._upcoming
 
     def feed(self) -> None:
-        """Give the next frames to the codec children, in order, as far as they have come."""
+        """Give the next frames to the codec children, in order, as far as their inputs have arrived."""
         arrivals = self._context.arrivals
         while self._upcoming and len(self._going) < self._context.pool.children + AHEAD:
             number = self._upcoming[0]
@@ -85,7 +86,7 @@ class ProxyStage:
                 self._going.append((number, self._context.submit("proxy", number)))
 
     def take(self) -> Optional[ProxyFrame]:
-        """Return the oldest proxy; None where its frame failed (main knows it then) or none is left."""
+        """Return the oldest proxy; None if its frame has failed (then reported to main), or no frame is left."""
         if not self._going:
             return None
         number, future = self._going.popleft()
@@ -129,10 +130,10 @@ class ProxyStage:
 
 
 class RenderStage:
-    """Renders: answers of the engine on their way into `out/`.
+    """Renders the engine's answers into `out/`.
 
     Attributes:
-        owed: frames that were pushed and that the engine has not answered.
+        owed: frames that were pushed and not answered yet.
         unsecured: frames finished since the last checkpoint.
         latest: the last results that were reported to main.
     """
@@ -147,24 +148,24 @@ class RenderStage:
 
     @property
     def open(self) -> int:
-        """How many answers are on their way."""
+        """The number of answers being rendered."""
         return len(self._open)
 
     def answers(self) -> List[Answer]:
-        """Return the answers on their way."""
+        """Return the answers being rendered."""
         return [answer for answer, _ in self._open.values()]
 
     def take(self, answers: Iterable[Answer]) -> None:
-        """Have each answered frame finished; frames that were done in an earlier attempt are not done again.
+        """Have each answered frame rendered, except those that an earlier attempt has finished.
 
         Raises:
-            EngineFailed: a frame that the engine does not owe, or no more.
+            EngineFailed: an answer for a frame that is not in `owed`.
         """
         for answer in answers:
             if answer.number not in self.owed:
                 raise EngineFailed(
-                    f"engine {self._context.spec.engine} gave an answer for frame {answer.number} "
-                    "that nobody had asked for."
+                    f"engine {self._context.spec.engine} gave an answer for frame {answer.number}, which was not "
+                    "pushed, or was answered before."
                 )
             self.owed.remove(answer.number)
             if answer.number in self._context.done:
@@ -176,7 +177,7 @@ class RenderStage:
             self._open[answer.number] = (answer, future)
 
     def collect(self) -> None:
-        """Tell main of the frames that have been finished, or have failed, since the last time."""
+        """Report to main the frames that were finished or have failed since the last call."""
         for number, (answer, future) in list(self._open.items()):
             if not future.done():
                 continue
@@ -206,13 +207,13 @@ class RenderStage:
             )  # fmt: skip
 
     def take_up(self, found: Checkpoint) -> None:
-        """Go on where a checkpoint was made."""
+        """Continue from a checkpoint."""
         self.latest.extend(found.results)
         self.owed = {*found.owed, *(answer.number for answer in found.answers)}
         self.take(found.answers)
 
     def _runtime(self) -> Dict[str, Any]:
-        """Return what the engine runs on, for the report; nothing where it does not say."""
+        """Return what the engine runs on, for the report; empty if the engine does not say."""
         runtime = dict(self._context.engine.runtime)
         return {"runtime": plain(runtime)} if runtime else {}
 

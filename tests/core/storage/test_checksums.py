@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
-from harmovid.storage.checksums import RunningSum, chunk_sums
+from harmovid.storage.checksums import RunningSum, chunk_sums, file_crc
 from harmovid.transport.wire import CHUNK_BYTES
 
 DATA = os.urandom(3 * CHUNK_BYTES + 12345)
@@ -17,12 +18,14 @@ DATA = os.urandom(3 * CHUNK_BYTES + 12345)
 @pytest.mark.parametrize(
     "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, len(DATA)]
 )
-def test_sums_of_a_file_are_zlibs(size) -> None:
-    """Every chunk's sum and the whole's are what zlib gives for those bytes."""
+def test_sums_of_a_file_are_zlibs(size: int, tmp_path: Path) -> None:
+    """Every chunk's sum, the whole's and that of a file on disk are what zlib gives for those bytes."""
     data = memoryview(DATA)[:size]
     sums, whole = chunk_sums(data)
     assert whole == zlib.crc32(data)
     assert sums == [zlib.crc32(data[start : start + CHUNK_BYTES]) for start in range(0, size, CHUNK_BYTES)]
+    (tmp_path / "file").write_bytes(data)
+    assert file_crc(tmp_path / "file") == whole
 
 
 def test_fragments_may_come_anywhere() -> None:
