@@ -22,6 +22,9 @@ from harmovid.job import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING,
 from harmovid.transport import wire
 from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
 
+WAIT_S = 60.0
+"""Limit for waits on the server's thread."""
+
 ENGINE = {
     "name": "null",
     "version": "1",
@@ -150,14 +153,14 @@ class ReferenceServer(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self._running = False
-        self.join(5)
+        self.join(WAIT_S)
         self._context.destroy(linger=0)
 
     def do(self, command: Callable[[], None]) -> None:
         """Run something in the server's thread, and wait until it is done."""
         done = threading.Event()
         self._commands.append(lambda: (command(), done.set()))  # type: ignore[func-returns-value]
-        assert done.wait(5)
+        assert done.wait(WAIT_S)
 
     def restart(self, keep_jobs: bool = True) -> None:
         """Stop without a message and restart on the same ports, without the old sessions."""

@@ -158,8 +158,10 @@ def test_two_runs_of_one_command_do_not_write_the_same_files(server: RunningServ
     """While a run is at work, the same command line is refused with exit code 6."""
     command = subprocess.Popen(line(plate, server, "--delay-s", "0.2", "-q"))
     wait_for_results(plate, 1)
-
+    # It keeps its lock while it is suspended, and cannot end before the second one has started.
+    command.send_signal(signal.SIGSTOP)
     second = subprocess.run(line(plate, server, "--delay-s", "0.2"), capture_output=True, text=True)
+    command.send_signal(signal.SIGCONT)
 
     command.send_signal(signal.SIGINT)
     assert command.wait(120) == 130

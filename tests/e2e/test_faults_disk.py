@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes.peer import Peer, frame_bytes, spec
+from fakes.peer import JOB_S, Peer, frame_bytes, spec
 from fakes.running import RunningServer
 from fakes.small_disk import fill, small_disk
 
 SIZE = 200_000
+WAITING = "waiting for room"
+ROUND_S, STILL_ROUNDS = 0.1, 10
 
 
 def in_whole(peer: Peer, job: str, count: int) -> None:
@@ -27,14 +29,18 @@ def sized(peer: Peer) -> Peer:
     return peer
 
 
-def filled(disk: Path, peer: Peer) -> Path:
-    """Fill the disk to the last byte while the job runs, including space that it frees, until it has nothing
-    left to give.
-    """
-    for _ in range(15):
+def filled(disk: Path, peer: Peer, job: str) -> Path:
+    """Fill the disk, again and again with what the job frees, until it waits for room and has nothing to deliver."""
+    still = 0
+    while still < STILL_ROUNDS:
         filler = fill(disk)
-        until = time.monotonic() + 0.1
+        before, until = len(peer.results), time.monotonic() + ROUND_S
         peer.run(lambda: time.monotonic() > until)  # noqa: B023
+        state = peer.state[job]
+        if state["state"] == "FAILED":
+            break
+        waits = WAITING in state["message"] and state["delivered"] == state["computed"]
+        still = still + 1 if waits and len(peer.results) == before else 0
     return filler
 
 
@@ -50,7 +56,7 @@ def test_a_clip_far_larger_than_the_disk_goes_through(tmp_path: Path) -> None:
             for peer, job in zip((anna, ben), jobs):
                 peer.submit(job)
             finished = 0
-            until = time.monotonic() + 40
+            until = time.monotonic() + JOB_S
             while finished < 2 and time.monotonic() < until:
                 anna.step(0.001)
                 ben.step(0.001)
@@ -72,9 +78,9 @@ def test_a_disk_filled_by_others_pauses_the_job_until_it_is_freed(tmp_path: Path
     ):
         peer.submit(job := spec("1-60", options={"delay_s": 0.01}))
         peer.run(lambda: len(peer.results) >= 5)
-        filler = filled(disk, peer)
+        filler = filled(disk, peer, job["job_id"])
         paused = len(peer.results)
-        assert "waiting for room" in peer.state[job["job_id"]]["message"]
+        assert WAITING in peer.state[job["job_id"]]["message"]
         until = time.monotonic() + 1.0
         peer.run(lambda: time.monotonic() > until)
         assert len(peer.results) == paused < 60
@@ -94,7 +100,7 @@ def test_a_disk_that_stays_full_fails_the_job_clearly_and_the_server_lives(tmp_p
     ):
         peer.submit(job := spec("1-60", options={"delay_s": 0.01}))
         peer.run(lambda: len(peer.results) >= 3)
-        filler = filled(disk, peer)
+        filler = filled(disk, peer, job["job_id"])
         state = peer.run_to_end(job["job_id"])
         assert state["state"] == "FAILED"
         assert state["error"]["code"] == "spool_full"
