@@ -1,4 +1,4 @@
-"""The benches as their users run them: a process of its own, one core for its linear algebra."""
+"""The benches as users run them: in a process of their own, with one thread for linear algebra."""
 
 from __future__ import annotations
 

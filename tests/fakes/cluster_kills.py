@@ -28,7 +28,7 @@ MOVE_S = 240.0
 
 @dataclass
 class Tally:
-    """The counts. `wrong` names each frame that is missing, was made twice, or differs from an undisturbed run's."""
+    """The counts. `wrong` names each frame that is missing, was made twice, or differs from the undisturbed run."""
 
     kills: int = 0
     rounds: int = 0
@@ -48,7 +48,7 @@ def kill_often(
         work: an empty folder.
         local: a server without Ray, whose results are the reference.
         server: one with its engines on the cluster.
-        cluster: with one node more than the server has actors, so that a lost actor need not wait for a new node.
+        cluster: has one node more than the server has actors, so that a lost actor does not wait for a new node.
         kills: how many.
         seed: of the choice of nodes and moments.
     """
@@ -78,7 +78,7 @@ def kill_often(
 
 
 def _status(server: RunningServer) -> List[Progress]:
-    """Return how far all jobs are, the latest first."""
+    """Return the status of all jobs, the latest first."""
     with Client(server.endpoint) as client:
         return [job.progress for job in client.status()]
 
@@ -109,10 +109,10 @@ def run_jobs(server: RunningServer, frames: Path, out: Path, count: int) -> List
 def _kill_while(
     server: RunningServer, cluster: RayCluster, earlier: int, tally: Tally, kills: int, chance: random.Random
 ) -> None:
-    """Kill nodes while the jobs run; a node that is killed is followed by another.
+    """Kill nodes while the jobs run, and add a new node after each.
 
     Args:
-        earlier: how many jobs the server had before.
+        earlier: the number of jobs that the server had before.
     """
 
     def computed() -> Dict[str, int]:
@@ -130,7 +130,7 @@ def _kill_while(
 
 
 def _wait_for_a_frame_each(computed: Callable[[], Dict[str, int]]) -> None:
-    """Wait until all jobs of the round are there, and each has more frames than now, or all."""
+    """Wait until all jobs of the round exist, and each has more frames than at the call, or all."""
     before = computed()
 
     def moved() -> bool:

@@ -1,4 +1,4 @@
-"""A small strict worker for server tests: it speaks the link of docs/architecture.md 4.1, and copies frames.
+"""A small, strict worker for server tests: it uses the link of docs/architecture.md 4.1, and copies frames.
 
 It offers two engines: "echo" answers each frame at once with its own bytes; "pool" looks `LOOKAHEAD` frames
 ahead. Options: `delay_s` seconds per frame, `die_at` a frame at which the process kills itself, `fail_at` a frame
@@ -39,7 +39,7 @@ ENGINES = [
 
 @dataclass
 class Work:
-    """One job as this worker sees it."""
+    """This worker's state of one job."""
 
     attempt: int
     folder: Path
@@ -49,7 +49,7 @@ class Work:
     ready: Set[int] = field(default_factory=set)
 
     def next(self) -> int | None:
-        """Return the frame that can be answered now."""
+        """Return the frame that can be answered now; None if there is none."""
         if not self.todo:
             return None
         ahead = self.todo[: self.lookahead + 1]
@@ -82,7 +82,7 @@ class EchoWorker:
             self.jobs[job].todo.remove(message["frame"])
 
     def work(self) -> bool:
-        """Answer one frame of each job that has one ready; False when none had."""
+        """Answer one frame of each job that has one ready; return False if none had."""
         moved = False
         for job, work in list(self.jobs.items()):
             number = work.next()
@@ -95,7 +95,7 @@ class EchoWorker:
         return moved
 
     def answer(self, job: str, work: Work, number: int) -> None:
-        """Copy one frame, or do what the options say instead."""
+        """Copy one frame, or fail or die as the options request."""
         self.rest(work.options["delay_s"])
         if number == work.options["die_at"]:
             os.kill(os.getpid(), signal.SIGKILL)

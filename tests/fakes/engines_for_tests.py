@@ -93,12 +93,12 @@ class MemoryEngine:
         self.runtime: Dict[str, str] = {}
 
     def activate(self, settings: RuntimeSettings) -> None:
-        """Count."""
+        """Count an activation."""
         self.activations += 1
         self.runtime = cpu_facts("python")
 
     def close(self) -> None:
-        """Count down."""
+        """Take one activation off the count."""
         self.activations -= 1
 
     def start(self, shot: ShotInfo) -> MemorySession:

@@ -1,8 +1,8 @@
-"""`harmovid benchmark`: what this machine does, per engine and size: seconds a frame, frames a second, memory.
+"""`harmovid benchmark`: the speed of this machine per engine and size: seconds a frame, frames a second, memory.
 
-Frames are generated (`benchmark_frames`), sent through a private server of this machine, or through one that is named,
-and written to a temporary folder. A first job of two frames loads the engine and is told apart; the second one is timed
-from its start until the last result is on the disk.
+Frames are generated (`benchmark_frames`), sent through a private server of this machine, or through the named one, and
+written to a temporary folder. A first job of two frames loads the engine and has a column of its own; the second job is
+timed from its start until the last result is on the disk.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _engines(settings: Settings, names: List[str], console: Console) -> List[EngineInfo]:
-    """Return the engines that are named, or all whose inputs can be generated."""
+    """Return the named engines, or all whose inputs can be generated."""
     with connect(settings) as client:
         there = client.engines()
     if names:
@@ -94,7 +94,7 @@ def _engines(settings: Settings, names: List[str], console: Console) -> List[Eng
 
 @contextlib.contextmanager
 def _server(settings: Settings) -> Iterator[Tuple[Client, Optional[MemoryPeak]]]:
-    """Yield a client of the named server, or of a fresh private one with what watches its memory."""
+    """Yield a client of the named server, or of a new private one with the sampling of its memory."""
     if settings.server:
         with connect(settings) as client:
             yield client, None

@@ -1,4 +1,4 @@
-"""How a running job looks: a bar on a terminal, a line now and then elsewhere, nothing with `--quiet`.
+"""The display of a running job: a bar on a terminal, occasional lines elsewhere, nothing with `--quiet`.
 
     view = progress.view(console, label="deflicker plate.####.exr")
     client.run(..., progress=view.update)
@@ -23,7 +23,7 @@ BAR_FORMAT = "{desc} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_n
 
 
 class View(Protocol):
-    """Something that shows a job's progress."""
+    """A display of a job's progress."""
 
     def update(self, progress: Progress) -> None:
         """Show how far the job is. Called from the client's thread, often."""
@@ -54,12 +54,12 @@ def _state(progress: Progress) -> str:
 
 
 def settled_frames(progress: Progress) -> int:
-    """Return how many frames need no more work: safely on our disk, or failed."""
+    """Return the number of frames that need no more work: written to disk here, or failed."""
     return progress.delivered + progress.failed
 
 
 class Silent:
-    """Shows nothing but the notes that the console lets through."""
+    """Shows nothing but notes, which the console may suppress as well."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -157,7 +157,7 @@ class Bar:
 
 
 def view(console: Console, label: str) -> View:
-    """Return the view that fits: silent when quiet, a bar on a terminal, lines elsewhere."""
+    """Return the view for a console: silent if it is quiet, a bar on a terminal, lines elsewhere."""
     if console.quiet:
         return Silent(console)
     if console.err.isatty():

@@ -1,11 +1,11 @@
-"""The engines of one actor: what Ray starts on a machine of the cluster, once for each actor.
+"""The engines of one actor. Ray starts this class on a machine of the cluster, once for each actor.
 
     actor = EngineActor(("deflicker",), (), {"device": "auto"})
     actor.call("open", session, "deflicker", packed_shot)
     actor.call("push", session, packed_frame)["answer"]
 
-A session that its worker has lost is never asked for again: the worker then ends the whole actor. Nothing here knows
-Ray, which calls one method at a time.
+Ray calls one method at a time; this module does not import it. If a worker loses a session, it ends the whole actor, so
+no session is left behind.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class EngineActor:
         """Find the engines; each is loaded when a job first needs it.
 
         Args:
-            names: the engines to offer; all where empty.
+            names: the engines to offer; all if empty.
             folders: bundles, or folders of bundles, on this machine.
             settings: fields of `RuntimeSettings` but `cache`, which is in this machine's own state folder.
         """
@@ -61,15 +61,15 @@ class EngineActor:
         self._endings: Dict[str, Iterator[Answer]] = {}
 
     def about(self) -> Dict[str, str]:
-        """Return where it runs, and which HarmoVid it is."""
+        """Return the version of HarmoVid, the machine's name, and the process id."""
         return {"version": __version__, "machine": socket.gethostname(), "pid": str(os.getpid())}
 
     def set_up_log(self, level: str, as_json: bool) -> None:
-        """Log as the server does, to what Ray keeps of this process's stderr."""
+        """Log in the server's format to stderr, which Ray keeps in a file."""
         logs.set_up(level, as_json)
 
     def call(self, op: str, *arguments: Any) -> Plain:
-        """Do one of `OPS`; return {"answer": ...} or, for an error of ours or an engine's, {"error": ...}."""
+        """Do one of `OPS`; return {"answer": ...}, or {"error": ...} for an error of HarmoVid or of an engine."""
         if op not in OPS:
             raise ValueError(f"{op!r} is no operation of an engine actor")
         try:
@@ -79,7 +79,7 @@ class EngineActor:
             return {"error": error.to_wire()}
 
     def _open(self, session: str, name: str, shot: Plain) -> Plain:
-        """Open a session; return what the engine now is: a loaded one knows what it runs on."""
+        """Open a session; return the engine's description, which states what it runs on once it is loaded."""
         engine = self._host.engine(name)
         self._sessions[session] = _Open(name, self._host.start(engine, shot_of(shot)))
         return {
@@ -92,7 +92,7 @@ class EngineActor:
             return pack_answers(found.session.push(frame))
 
     def _finish(self, session: str) -> Optional[List[PackedAnswer]]:
-        """Return what is owed; None where it is made one by one: `next` then gives them."""
+        """Return the last answers; None if the session makes them one by one, then `next` returns them."""
         found = self._session(session)
         with self._host.turn(found.engine, "at the end of the shot"):
             answers = found.session.finish()
@@ -102,7 +102,7 @@ class EngineActor:
             return pack_answers(answers)
 
     def _next(self, session: str) -> List[PackedAnswer]:
-        """Return the next answer of an end that is made one by one; nothing after the last one."""
+        """Return the next of the last answers; an empty list after the last one."""
         found = self._session(session)
         with self._host.turn(found.engine, "at the end of the shot"):
             answer = next(self._endings[session], None)
@@ -110,7 +110,7 @@ class EngineActor:
 
     def _state(self, session: str) -> State:
         found = self._session(session)
-        with self._host.turn(found.engine, "while its state was kept"):
+        with self._host.turn(found.engine, "while its state was saved"):
             return found.session.state()
 
     def _restore(self, session: str, state: State) -> None:

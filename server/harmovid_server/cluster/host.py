@@ -3,8 +3,8 @@
     host = ClusterHost(engines.load(), pool, wait_s=600.0)
     session = host.start(host.engine("deflicker"), shot, stopped)
 
-A session stays with one actor. When that is lost, every call raises `EngineLostError`, and the job starts again from
-its checkpoint, with a session elsewhere. Actors take one call at a time, in the order in which they are asked.
+A session stays with one actor. If that is lost, every call raises `EngineLostError`, and the job starts again from its
+checkpoint with a session in another actor. Actors handle one call at a time, in the order of the calls.
 """
 
 from __future__ import annotations
@@ -25,54 +25,54 @@ from harmovid_server.logs import current_job
 from harmovid_server.worker.host import EngineLostError
 
 LOOK_S = 0.25
-"""How often a job that waits for an actor looks again."""
+"""Seconds between two attempts of a waiting job to get an actor."""
 
 IDLE_CHECK_S = 60.0
-"""How often actors are asked to close engines that nobody uses."""
+"""Seconds between two requests to the actors to close unused engines."""
 
 
 class Actor(Protocol):
-    """One engine actor, as `pool.RayActor` is."""
+    """One engine actor; `pool.RayActor` is the implementation with Ray."""
 
     @property
     def machine(self) -> str:
         """Name of the machine it runs on."""
 
     def call(self, op: str, *arguments: Any) -> Any:
-        """Have it do something, wait, and return the answer.
+        """Call an operation of `EngineActor`, wait, and return the answer.
 
         Raises:
-            HarmoVidError: what was raised there. EngineLostError: it is gone, or cannot be reached.
+            HarmoVidError: the error raised in the actor. EngineLostError: it is gone, or cannot be reached.
         """
 
     def post(self, op: str, *arguments: Any) -> None:
-        """Have it do something some time; what becomes of that is not heard of."""
+        """Call an operation without waiting for an answer; errors are ignored."""
 
     def leave(self) -> None:
-        """Count one session less."""
+        """Decrease the number of sessions."""
 
 
 class Pool(Protocol):
-    """The actors of one worker, as `pool.ActorPool` has them.
+    """The actors of one worker; `pool.ActorPool` is the implementation with Ray.
 
     Attributes:
-        problem: why the last actor was lost or could not be used; "" where none was.
+        problem: why the last actor was lost or could not be used; "" if none was.
     """
 
     problem: str
 
     def take(self) -> Optional[Actor]:
-        """Return the living actor with the fewest sessions, for one more; None while there is none."""
+        """Return the running actor with the fewest sessions, and count one more; None if a job has to wait for one."""
 
     def ready(self) -> Sequence[Actor]:
-        """Return the actors that are there, as far as is known."""
+        """Return the running actors, as far as is known."""
 
     def close(self) -> None:
         """End all actors."""
 
 
 class JobsEngine:
-    """An engine as one job sees it: what its actor says of it counts, not what other machines have installed."""
+    """The description of an engine for one job: that of the job's actor, as soon as the actor has loaded the engine."""
 
     def __init__(self, engine: Described) -> None:
         self.info = engine.info
@@ -80,7 +80,7 @@ class JobsEngine:
         self.runtime: Mapping[str, str] = {}
 
     def update(self, said: Dict[str, Any], machine: str) -> None:
-        """Take what an actor says once it has loaded the engine."""
+        """Set the description from the actor's answer to `open`."""
         self.info = EngineInfo.from_dict(said["info"])
         self.proxy_lines = said["proxy_lines"]
         self.runtime = {**said["runtime"], "machine": machine}
@@ -94,11 +94,11 @@ class RemoteSession:
         self._session = session
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Push a frame there; return the answers that are final now."""
+        """See `ShotSession.push`."""
         return answers_of(self._call("push", pack_frame(frame)))
 
     def finish(self) -> Iterable[Answer]:
-        """Return the answers that are owed; an iterator where they are made one by one."""
+        """See `ShotSession.finish`; an iterator if the session's own `finish` is one."""
         answers = self._call("finish")
         return self._one_by_one() if answers is None else answers_of(answers)
 
@@ -107,16 +107,16 @@ class RemoteSession:
             yield from answers
 
     def state(self) -> State:
-        """Return the state of the session there."""
+        """See `ShotSession.state`."""
         state: State = self._call("state")
         return state
 
     def restore(self, state: State) -> None:
-        """Restore the session there."""
+        """See `ShotSession.restore`."""
         self._call("restore", state)
 
     def close(self) -> None:
-        """Close the session there some time."""
+        """Close the session in the actor, without waiting for that."""
         self.actor.post("close", self._session)
 
     def _call(self, op: str, *arguments: Any) -> Any:
@@ -133,13 +133,13 @@ class ClusterHost:
         wait_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what is to be offered.
+        """Take the engines' descriptions and the actors.
 
         Args:
             described: the engines as they are installed here; they are never loaded here.
-            pool: what they run in.
+            pool: the actors in which they run.
             wait_s: how long a job waits for an actor before it fails.
-            clock: tells seconds.
+            clock: a clock in seconds.
         """
         self.on_activated: Callable[[EngineInfo], None] = lambda info: None
         self._engines = {engine.info.name: engine for engine in described}
@@ -151,7 +151,7 @@ class ClusterHost:
         self._checking: Optional[threading.Thread] = None
 
     def infos(self) -> List[EngineInfo]:
-        """Return what there is, as it is installed here."""
+        """Return the engines' descriptions, as installed here."""
         return [engine.info for engine in self._engines.values()]
 
     def engine(self, name: str) -> JobsEngine:
@@ -164,7 +164,7 @@ class ClusterHost:
         return JobsEngine(self._engines[name])
 
     def start(self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool]) -> ShotSession:
-        """Open a session in the actor that has the fewest; wait for one while there is none."""
+        """Open a session in the actor with the fewest sessions; wait if there is no actor."""
         actor = self._take(stopped)
         session = new_session(current_job())
         try:
@@ -192,7 +192,7 @@ class ClusterHost:
         return actor
 
     def _tell(self, engine: Described) -> None:
-        """Pass on what an actor says of an engine where that is news."""
+        """Call `on_activated` if the engine's description has changed."""
         runtime = {name: value for name, value in engine.runtime.items() if name != "machine"}
         info = replace(engine.info, runtime=runtime)
         if self._told.get(info.name) != info:
@@ -200,18 +200,18 @@ class ClusterHost:
             self.on_activated(info)
 
     def end(self, name: str, session: ShotSession) -> None:
-        """Close a session, and count it no more."""
+        """Close a session, and decrease its actor's number of sessions."""
         session.close()
         if isinstance(session, RemoteSession):
             session.actor.leave()
 
     @contextmanager
     def turn(self, name: str, where: str) -> Iterator[None]:
-        """Do nothing: the actor gives the turns, and turns an engine's faults into errors of ours."""
+        """Do nothing: the actor handles one call at a time, and turns an engine's exceptions into HarmoVid's errors."""
         yield
 
     def close_idle(self) -> None:
-        """Have every actor close what nobody uses, now and then, by a thread: a network may be slow."""
+        """Every `IDLE_CHECK_S` ask all actors to close unused engines, in a thread, because a network may be slow."""
         if self._clock() - self._checked_s < IDLE_CHECK_S or (self._checking and self._checking.is_alive()):
             return
         self._checked_s = self._clock()

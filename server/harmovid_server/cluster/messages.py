@@ -1,10 +1,10 @@
-"""What passes between a worker and its engine actors: plain values, bytes and arrays, nothing of our own classes.
+"""Messages between a worker and its engine actors: plain values, bytes and arrays, no classes of HarmoVid.
 
     frame_of(pack_frame(frame)) == frame
     answers_of(pack_answers(answers)) == answers
 
-So both sides need the same words, not the same code. Arrays of more than a few pages travel in Ray's object store and
-are read where they lie.
+So both sides need to agree on the messages only, not on classes. Larger arrays are passed in Ray's object store, and
+read there without a copy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PackedAnswer = Tuple[int, bytes, Plain]
 
 
 def new_session(job: str) -> str:
-    """Return an id that no other session ever has, and that tells the job for the log."""
+    """Return a unique id that contains the job's id, for the log."""
     return f"{job}/{uuid.uuid4().hex}"
 
 

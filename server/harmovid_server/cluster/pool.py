@@ -1,13 +1,13 @@
-"""The engine actors of one worker on a Ray cluster: started, watched, replaced. The only module that imports Ray.
+"""Starts, watches and replaces the engine actors of one worker on a Ray cluster. The only module that imports Ray.
 
     pool = ActorPool(config)
     actor = pool.take()
     answer = actor.call("push", session, frame)
     actor.leave()
 
-Ray is asked to run each actor somewhere and to tell when it is gone. It must never restart one or call it again by
-itself (`max_restarts`, `max_task_retries`): a frame that is pushed twice is a wrong picture. Actors belong to the
-process that started them and end with it.
+Ray chooses a machine for each actor and reports when the actor is gone. It must never restart an actor or repeat a call
+by itself (`max_restarts`, `max_task_retries`), because a frame that is pushed twice gives a wrong picture. Actors
+belong to the process that started them and end with it.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from harmovid_server.worker.host import EngineLostError
 log = logging.getLogger("harmovid.worker")
 
 BACK_OFF_S = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
-"""Between the loss of an actor that had not come up and the next try in its place, as main does it with processes."""
+"""Seconds between the loss of an actor that had not started and the next try, by the number of losses in a row."""
 
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-"""As main sets it for workers: engines compute the same bits here and there."""
+"""As main sets it for workers, so that engines compute the same bits on every backend."""
 
 COMING_S = 20.0
-"""So long a job waits for an actor of its own that is just being started, before it shares one."""
+"""How long a job waits for an actor that is being started, before it shares one with other jobs."""
 
 CONNECT_S = 10.0
 """How long the cluster's address may take to accept a connection."""
 
 STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
-"""`Config.ray_placement` to Ray's words: on as many machines as there are, or on few."""
+"""`Config.ray_placement` to Ray's names: on as many machines as possible, or on few."""
 
 
 class RayActor:
-    """One actor. `sessions` counts those of this worker; `about` is what it has said of itself, None before."""
+    """One actor. `sessions` counts those of this worker; `about` is the actor's first answer, None before it."""
 
     def __init__(self, pool: ActorPool, handle: Any, config: Config) -> None:
         self.sessions = 0
@@ -64,10 +64,10 @@ class RayActor:
         return (self.about or {}).get("machine", "")
 
     def call(self, op: str, *arguments: Any) -> Any:
-        """Have it do something, wait, and return the answer.
+        """Call an operation of `EngineActor`, wait, and return the answer.
 
         Raises:
-            HarmoVidError: what was raised there. EngineLostError: it is gone, or cannot be reached.
+            HarmoVidError: the error raised in the actor. EngineLostError: it is gone, or cannot be reached.
         """
         reply = self._ask(self.handle.call, op, *arguments)
         if "error" in reply:
@@ -75,16 +75,16 @@ class RayActor:
         return reply["answer"]
 
     def post(self, op: str, *arguments: Any) -> None:
-        """Have it do something some time; what becomes of that is not heard of."""
+        """Call an operation without waiting for an answer; errors are ignored."""
         with suppress(RayError):
             self.handle.call.remote(op, *arguments)
 
     def leave(self) -> None:
-        """Count one session less."""
+        """Decrease the number of sessions."""
         self._pool.leave(self)
 
     def ping(self) -> None:
-        """Wait until it says something; raise `EngineLostError` where it is gone."""
+        """Wait for an answer; raise `EngineLostError` if the actor is gone."""
         self._ask(self.handle.about)
 
     def _ask(self, method: Any, *arguments: Any) -> Any:
@@ -108,7 +108,7 @@ class _Seat:
         self.failures = 0
 
     def coming(self, now_s: float) -> bool:
-        """Whether an actor will most likely be there in a moment."""
+        """Return whether an actor is being started and has not failed to start before."""
         is_up = self.actor is not None and self.actor.about is not None
         return not is_up and not self.failures and now_s < self.due_s + COMING_S
 
@@ -121,7 +121,7 @@ class ActorPool:
     """
 
     def __init__(self, config: Config) -> None:
-        """Join the cluster and ask for the actors.
+        """Connect to the cluster and request the actors.
 
         Raises:
             ConnectionError: there is no cluster at that address.
@@ -145,9 +145,10 @@ class ActorPool:
             self._tend()
 
     def take(self) -> Optional[RayActor]:
-        """Return the living actor with the fewest sessions, for one more; None while there is none.
+        """Return the running actor with the fewest sessions, and count one more; None if a job has to wait for one.
 
-        Where all have one already and another is coming, it is waited for: a job stays where it begins.
+        If every actor has a session already and another actor is being started, jobs wait for that, because a job
+        stays with its actor.
         """
         while True:
             with self._lock:
@@ -157,18 +158,18 @@ class ActorPool:
                 if actor is None or (actor.sessions and any(seat.coming(now_s) for seat in self._seats)):
                     return None
                 actor.sessions += 1
-            # One that died while it was idle is no job's fault.
+            # An actor that has died while idle must not count as a crash of this job.
             with suppress(EngineLostError):
                 actor.ping()
                 return actor
 
     def leave(self, actor: RayActor) -> None:
-        """Count one session less of an actor, there or lost."""
+        """Decrease the number of sessions of an actor, running or lost."""
         with self._lock:
             actor.sessions -= 1
 
     def ready(self) -> List[RayActor]:
-        """Return the actors that are there, as far as is known."""
+        """Return the running actors, as far as is known."""
         with self._lock:
             return self._ready()
 
@@ -176,7 +177,7 @@ class ActorPool:
         return [seat.actor for seat in self._seats if seat.actor is not None and seat.actor.about]
 
     def lose(self, actor: RayActor, reason: str) -> None:
-        """Let go of an actor for good, also of one that is only out of reach: it might come back with old sessions."""
+        """Remove and kill an actor, also one that only cannot be reached: it might come back with old sessions."""
         with self._lock:
             for seat in self._seats:
                 if seat.actor is actor:
@@ -189,7 +190,7 @@ class ActorPool:
         ray.shutdown()
 
     def _tend(self) -> None:
-        """Start what is due, and look which of the started ones are there."""
+        """Start the actors that are due, and check which of the started ones are running."""
         for seat in self._seats:
             if seat.actor is None and time.monotonic() >= seat.due_s:
                 seat.actor = RayActor(self, self._remote.remote(*self._arguments), self._config)
@@ -213,12 +214,12 @@ class ActorPool:
         log.info("engine actor ready", extra=about(machine=said["machine"], engine_pid=said["pid"]))
 
     def _empty(self, seat: _Seat, reason: str) -> None:
-        """Drop the actor of a seat; the next one is due at once, or later and later while none comes up."""
+        """Remove the actor of a seat; the next one is due at once, or after `BACK_OFF_S` if actors do not start."""
         actor, seat.actor = seat.actor, None
         if actor is None:
             return
         self.problem = reason
-        # One that had been up says nothing about the next one.
+        # The loss of an actor that was running does not mean that the next one cannot start.
         seat.failures = 0 if actor.about else seat.failures + 1
         seat.due_s = time.monotonic() + BACK_OFF_S[min(seat.failures, len(BACK_OFF_S) - 1)]
         log.warning("engine actor lost", extra=about(machine=actor.machine, reason=reason))
@@ -242,7 +243,7 @@ def check_reachable(address: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of Ray says, without the pages that follow."""
+    """Return the line of a Ray error that states the cause, without the rest of its text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if "died because" in line or "Error:" in line]
     return f"{type(error).__name__}: {(causes or lines or [''])[0]}"

@@ -48,7 +48,7 @@ WRONG_TOKEN_S = 1.0
 
 
 class Pages:
-    """The handlers, with what they need."""
+    """The handlers, with the objects that they use."""
 
     def __init__(self, source: Source, gate: Gate, server: str) -> None:
         self._source, self._gate, self._server = source, gate, server
@@ -68,13 +68,13 @@ class Pages:
         return HTMLResponse(text, status)
 
     def failed(self, request: Request, error: Exception) -> Response:
-        """Answer an error of ours as a page: what went wrong and what to do."""
+        """Answer an error of HarmoVid as a page: what went wrong and what to do."""
         status = HTTPStatus.NOT_FOUND if isinstance(error, JobUnknown) else HTTPStatus.BAD_GATEWAY
         message, fix = getattr(error, "message", str(error)), getattr(error, "fix", "")
         return self._page(request, "error.html", status, message=message, fix=fix)
 
     def missing(self, request: Request, _error: Exception) -> Response:
-        """Answer an address that there is not."""
+        """Answer an unknown address."""
         return self._page(
             request, "error.html", HTTPStatus.NOT_FOUND, message="There is no such page.", fix=""
         )
@@ -127,11 +127,11 @@ class Pages:
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
 
     def workers(self, request: Request) -> Response:
-        """What computes."""
+        """The workers."""
         return self._page(request, "workers.html", workers=self._source.workers())
 
     def engines(self, request: Request) -> Response:
-        """What there is to compute with."""
+        """The engines."""
         rows = [(engine, views.runtime(engine.runtime)) for engine in self._source.engines()]
         return self._page(request, "engines.html", engines=rows)
 
@@ -201,7 +201,7 @@ def _number(request: Request) -> int:
 
 
 def _first(request: Request) -> int:
-    """Return the place in the frames where the page begins; 0 where the address names none."""
+    """Return the index of the page's first frame; 0 if the address names none."""
     text = request.query_params.get("first", "")
     return int(text) if NUMBER.fullmatch(text) else 0
 

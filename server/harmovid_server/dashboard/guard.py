@@ -1,12 +1,13 @@
-"""Who may come in, and what a browser may do with a page: the one door in front of every route.
+"""Access to the pages, and what a browser may do with them: middleware in front of every route.
 
     app = Guard(app, Gate(token, local=True))
 
-- Every answer carries a strict Content-Security-Policy: no inline script, no inline style, nothing from elsewhere.
-- Without a token only the loopback's names are answered: a strange page cannot point a name of its own at us.
-- With a token everything but the login page and the style sheet needs a session, which the login form gives: a random
-  cookie, HttpOnly and SameSite=Strict. The token never stands in an address.
-- A POST needs the page's own origin and the form token of its session.
+- Every answer has a strict Content-Security-Policy: no inline script, no inline style, nothing from other hosts.
+- Without a token only the names of the loopback address are answered, so that a foreign page cannot reach the dashboard
+  by a name of its own that resolves to this address (DNS rebinding).
+- With a token everything but the login page and the style sheet needs a session, which the login form creates: a random
+  cookie, HttpOnly and SameSite=Strict. The token is never part of an address.
+- A POST needs the dashboard's own origin and the form token of its session.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Gate:
         return not self._token or session in self._sessions
 
     def form_token(self, session: str) -> str:
-        """Return what the forms of a session must carry; "" without a session that may see pages."""
+        """Return the token for the forms of a session; "" without a session that may see pages."""
         if not session or not self.knows(session):
             return ""
         return hmac.new(self._secret, session.encode(), "sha256").hexdigest()
@@ -97,7 +98,7 @@ class Gate:
 
 
 class Guard:
-    """The door, as ASGI middleware. Leaves the session's cookie value in `scope["session"]`."""
+    """The ASGI middleware. Stores the session's cookie value in `scope["session"]`."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app, self._gate = app, gate
@@ -126,7 +127,7 @@ class Guard:
         await (refused or self._app)(scope, receive, answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        """Return the answer to a request that may not come in."""
+        """Return the answer to a request that is refused."""
         try:
             host = urlsplit(f"//{headers.get('host', '')}").hostname
         except ValueError:
@@ -157,7 +158,7 @@ def cookie(session: str, secure: bool) -> str:
 
 
 def _same_origin(headers: Headers, scheme: str) -> bool:
-    """Return whether a POST says that it comes from a page of ours; one that says nothing does not."""
+    """Return whether a POST states that it comes from a page of this dashboard; False if it states nothing."""
     return headers.get("origin", "") == f"{scheme}://{headers.get('host', '')}"
 
 

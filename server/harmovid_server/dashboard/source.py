@@ -1,10 +1,10 @@
-"""What the dashboard asks its server, few questions at a time.
+"""The dashboard's requests to its server, few at a time.
 
     source = Source(client)
     source.jobs(); source.frames(job_id); source.preview(job_id, 1001, "after")
 
-Every question is a connection of its own, and a server takes a limited number of clients; a page with a hundred
-previews must not take all of them. Every method may be called from any thread.
+Every request has its own connection, and a server accepts a limited number of clients; a page with a hundred previews
+must not use all of them. Every method may be called from any thread.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the server's words to what a page shows: ages, shares, which actions there are, curves.
+"""From the server's answers to the content of a page: ages, shares, possible actions, curves.
 
 Everything here is text and numbers; templates escape them.
 """

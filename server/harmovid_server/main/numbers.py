@@ -1,4 +1,4 @@
-"""What main tells the metrics process once a second: counters, what is there now, and why the server is not ready."""
+"""The numbers that main sends the metrics process once a second: counters, gauges, and why the server is not ready."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def numbers(state: ServerState, pids: Mapping[str, int]) -> Dict[str, Any]:
     """Return the fields of the link message `numbers`.
 
     Args:
-        state: the server's.
+        state: the server's state.
         pids: slot to process id of main and its children.
     """
     return {**state.tally.plain(), "gauges": _gauges(state), "problems": problems(state), "pids": dict(pids)}
 
 
 def problems(state: ServerState) -> List[str]:
-    """Return why no new job should be sent here; nothing where it may."""
+    """Return why no new job should be sent to this server; empty if it is ready."""
     spool = state.spool
     found = []
     if not state.workers or not state.engines:

@@ -13,7 +13,7 @@ _POLL_MS = 200
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Show main's numbers until main is gone."""
+    """Serve main's numbers until main is gone."""
     config, link = enter(arguments)
     from prometheus_client import CollectorRegistry, generate_latest
 

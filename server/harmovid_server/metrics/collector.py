@@ -1,4 +1,4 @@
-"""Main's numbers as families of prometheus_client, made anew for each scrape. A registry of that package takes it."""
+"""Main's numbers as metric families of prometheus_client, created for each scrape by a collector for its registry."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Series = Sequence[Tuple[Sequence[str], float]]
 
 
 class Collector(PrometheusCollector):
-    """Yields every metric of `harmovid_server.metric_list`, those without a value yet too."""
+    """Yields every metric of `harmovid_server.metric_list`, also those without a value."""
 
     def __init__(self, numbers: Numbers, gpus: GpuMemory) -> None:
         self._numbers = numbers
         self._gpus = gpus
 
     def collect(self) -> Iterator[Any]:
-        """Yield the families."""
+        """Yield the metric families."""
         message = self._numbers.message
         gauges = {**message.get("gauges", {}), **self._own_gauges()}
         for metric in METRICS:

@@ -1,4 +1,4 @@
-"""The HTTP side: three pages that are read, nothing that can be changed.
+"""The HTTP server of the metrics process: three pages, all of them read-only.
 
 listener = Listener(("127.0.0.1", 9464), numbers, make_text)
 listener.start(); ...; listener.close()
@@ -19,21 +19,21 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """The text format that prometheus_client's `generate_latest` writes."""
 
 REQUEST_S = 10.0
-"""A connection that says nothing for this long is closed."""
+"""A connection without a request for this long is closed."""
 
 Page = Tuple[int, str, bytes]
 
 
 class Listener:
-    """Answers GET /metrics, /livez and /readyz in threads of its own."""
+    """Answers GET and HEAD of /metrics, /livez and /readyz in its own threads."""
 
     def __init__(self, address: Tuple[str, int], numbers: Numbers, metrics: Callable[[], bytes]) -> None:
-        """Bind.
+        """Bind the address.
 
         Args:
-            address: IP address and port; port 0 takes a free one.
-            numbers: what main said.
-            metrics: makes the text for Prometheus.
+            address: IP address and port; 0 for any free port.
+            numbers: the latest numbers of main.
+            metrics: returns the text for Prometheus.
 
         Raises:
             OSError: the address cannot be bound.
@@ -45,19 +45,19 @@ class Listener:
         }
 
         class Handler(_Handler):
-            """Knows the pages of this listener."""
+            """The handler with this listener's pages."""
 
             answers = pages
 
         class Server(ThreadingHTTPServer):
-            """Of the address's own family."""
+            """A server of the address's family, IPv4 or IPv6."""
 
             address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             daemon_threads = True
             request_queue_size = 64
 
             def server_bind(self) -> None:
-                """Bind, and do not look up the machine's name as HTTPServer does: that may ask the network."""
+                """Bind without looking up the machine's name, which HTTPServer does and which may need the network."""
                 TCPServer.server_bind(self)
                 self.server_name, self.server_port = address[0], int(self.server_address[1])
 
@@ -66,15 +66,15 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that is bound."""
+        """The bound port."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Begin to answer requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering requests."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -86,11 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_HEAD(self) -> None:
-        """Answer one page without its text, as some probes ask."""
+        """Answer without the page's text, as some probes request it."""
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Answer one page."""
+        """Answer with the page."""
         answer = self.answers.get(self.path.partition("?")[0])
         status, kind, body = answer() if answer is not None else (404, TEXT, b"not found\n")
         self.send_response(status)
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: probes come every few seconds."""
+        """Log nothing: probes come every few seconds."""
 
 
 def _live(numbers: Numbers) -> Page:

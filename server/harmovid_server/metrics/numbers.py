@@ -1,8 +1,8 @@
-"""The newest numbers of main, and what is read besides them: memory of all processes and of the GPUs.
+"""The latest numbers of main, and the memory of all processes and of the GPUs.
 
 numbers = Numbers()
 numbers.take(message)                   # the link's thread
-numbers.ready_problems()                # the listener's threads; () is ready
+numbers.ready_problems()                # the listener's threads; () if ready
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from harmovid.processes import children_of, resident_bytes
 Message = Dict[str, Any]
 
 STALE_S = 5.0
-"""Main sends its numbers once a second; after this long it is taken to hang."""
+"""Main sends its numbers once a second; if none have come for this long, it counts as hanging."""
 
 GPU_S = 10.0
-"""How long what nvidia-smi says is used again, and how long it may take."""
-
+"""Seconds between two calls of nvidia-smi, and the time limit of one."""
 
 SILENT = f"main has said nothing for {STALE_S:g} s"
 
 
 class Numbers:
-    """What main last said. Every method may be called from any thread."""
+    """The latest numbers of main. Every method may be called from any thread."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """Have no numbers yet.
+        """Begin without numbers.
 
         Args:
             now: a clock in seconds.
@@ -42,7 +41,7 @@ class Numbers:
         self._at_s = -float("inf")
 
     def take(self, message: Message) -> None:
-        """Keep a message `numbers` of main."""
+        """Store a message `numbers` of main."""
         self._message, self._at_s = message, self._now()
 
     @property
@@ -51,11 +50,11 @@ class Numbers:
         return self._message
 
     def is_live(self) -> bool:
-        """Return whether main is there and turns."""
+        """Return whether main has sent its numbers within `STALE_S`."""
         return self._now() - self._at_s <= STALE_S
 
     def ready_problems(self) -> Tuple[str, ...]:
-        """Return why no new job should be sent here; nothing where it may."""
+        """Return why no new job should be sent to this server; empty if it is ready."""
         if not self.is_live():
             return (SILENT,)
         return tuple(self._message["problems"])
@@ -78,7 +77,7 @@ def memory_of(pids: Mapping[str, int]) -> Iterator[Tuple[str, int]]:
 
 
 class GpuMemory:
-    """Used and total memory of each GPU, asked of nvidia-smi in a thread so that a hanging driver holds nobody up."""
+    """Used and total memory of each GPU, from nvidia-smi, called in a thread because a driver may hang."""
 
     def __init__(self) -> None:
         self._rows: List[Tuple[str, int, int]] = []
@@ -87,7 +86,7 @@ class GpuMemory:
             threading.Thread(target=self._watch, name="gpu-memory", daemon=True).start()
 
     def rows(self) -> List[Tuple[str, int, int]]:
-        """Return (index, used bytes, total bytes) as last told; nothing without a GPU."""
+        """Return the latest (index, used bytes, total bytes) of each GPU; empty without a GPU."""
         return self._rows
 
     def _watch(self) -> None:
