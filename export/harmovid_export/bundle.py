@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import onnx
 import torch
+from diffusers import UniPCMultistepScheduler
 from harmovid import bundle
 from harmovid.bundle import Manifest, NetworkInfo, TensorInfo
 from harmovid.errors import InputError
@@ -278,7 +279,8 @@ def scheduler_of(model: ConditionedModel, request: Request) -> Dict[str, Any]:
     """
     schedule: Any = model.schedule
     flow = schedule.prediction == "flow"
-    samplers = ["euler", "one-step"] if flow else ["ddim", "one-step"]
+    order = _unipc_order(schedule) if flow else 0
+    samplers = [*(["unipc"] if order else []), "euler", "one-step"] if flow else ["ddim", "dpm", "one-step"]
     sampler = request.sampler or samplers[0]
     if sampler not in samplers:
         raise InputError(f"the server has no sampler {sampler!r}.", fix=f"Use one of: {', '.join(samplers)}.")
@@ -287,7 +289,7 @@ def scheduler_of(model: ConditionedModel, request: Request) -> Dict[str, Any]:
         "steps": 1 if sampler == "one-step" else request.steps or 50, "one_step_time": schedule.one_step_time,
     }  # fmt: skip
     if flow:
-        return {**told, "shift": schedule.shift}
+        return {**told, "shift": schedule.shift, **({"unipc_order": order} if order else {})}
     config = schedule.scheduler.config
     if config.timestep_spacing != "trailing" or not config.set_alpha_to_one:
         raise InputError(
@@ -298,10 +300,29 @@ def scheduler_of(model: ConditionedModel, request: Request) -> Dict[str, Any]:
     return {**told, "alphas_cumprod": power}
 
 
+def _unipc_order(schedule: Any) -> int:
+    """Return the order of the model's own UniPC solver; 0 if it has another, or one that is not served."""
+    if schedule.scheduler is not UniPCMultistepScheduler:
+        return 0
+    config = schedule.scheduler.from_config(schedule.config).config
+    served = {
+        "prediction_type": "flow_prediction", "use_flow_sigmas": True, "predict_x0": True, "thresholding": False,
+        "solver_type": "bh2", "lower_order_final": True, "final_sigmas_type": "zero", "use_dynamic_shifting": False,
+        "use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False,
+    }  # fmt: skip
+    plain = not config.disable_corrector and not config.shift_terminal and config.solver_p is None
+    if not plain or any(config[name] != value for name, value in served.items()):
+        return 0
+    return int(config.solver_order)
+
+
 def presets_of(model: ConditionedModel, request: Request) -> Dict[str, Dict[str, Any]]:
     """Return presets: `draft` takes a quarter of the model's steps, `final` all; a student, with one step, has none."""
     sampler = scheduler_of(model, request)
     if sampler["sampler"] == "one-step":
         return {}
-    steps = int(sampler["steps"])
-    return {"draft": {"steps": max(steps // 4, 1)}, "final": {"steps": steps}}
+    steps, name = int(sampler["steps"]), sampler["sampler"]
+    return {
+        "draft": {"sampler": name, "steps": max(steps // 4, 1)},
+        "final": {"sampler": name, "steps": steps},
+    }

@@ -9,7 +9,7 @@ both agree within a rounding error.
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +32,34 @@ def seeded_noise(shape: Tuple[int, ...], count: int, seed: int) -> Float32:
 
 def normal(size: int, seed: int) -> Float32:
     """Return the values of `torch.randn(size, generator=torch.Generator().manual_seed(seed))`; size at least 16."""
-    twister: Any = np.random.MT19937()
-    twister._legacy_seeding(seed & 0xFFFFFFFF)
-    whole = size // BLOCK * BLOCK
-    made = _box_muller(_uniforms(twister, size)[:whole])
-    if size == whole:
-        return made
-    # If the size is not a multiple of 16, torch draws the last 16 values again.
-    return np.concatenate([made[: size - BLOCK], _box_muller(_uniforms(twister, BLOCK))])
+    return Generator(seed).draw(size)
+
+
+class Generator:
+    """`torch.Generator().manual_seed(seed)` for normal values: each `draw` continues where the last one stopped."""
+
+    def __init__(self, seed: int) -> None:
+        self._twister: Any = np.random.MT19937()
+        self._twister._legacy_seeding(seed & 0xFFFFFFFF)
+
+    def draw(self, size: int) -> Float32:
+        """Return the values of `torch.randn(size, generator=...)`; size at least 16."""
+        whole = size // BLOCK * BLOCK
+        made = _box_muller(_uniforms(self._twister, size)[:whole])
+        if size == whole:
+            return made
+        # If the size is not a multiple of 16, torch draws the last 16 values again.
+        return np.concatenate([made[: size - BLOCK], _box_muller(_uniforms(self._twister, BLOCK))])
+
+    def state(self) -> Dict[str, npt.NDArray[Any]]:
+        """Return the generator's state as arrays, `key` `(624,)` uint32 and `place`."""
+        held = self._twister.state["state"]
+        return {"key": np.asarray(held["key"], np.uint32), "place": np.array(held["pos"], np.int64)}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Restore what `state` returned."""
+        inner = {"key": np.asarray(state["key"], np.uint32), "pos": int(state["place"])}
+        self._twister.state = {"bit_generator": "MT19937", "state": inner}
 
 
 def _uniforms(twister: Any, count: int) -> Float32:

@@ -11,16 +11,15 @@ the steps are computed here; tests compare them with the training package.
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Protocol
+from typing import Any, Dict, List, Mapping, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import OptionError
 
-Float32 = npt.NDArray[np.float32]
+from harmovid_server.engines.diffusion.multistep import TRAIN_STEPS, DpmSampler, UniPcSampler, trailing_times
 
-TRAIN_STEPS = 1000
-"""Timesteps of every schedule's training."""
+Float32 = npt.NDArray[np.float32]
 
 
 class Sampler(Protocol):
@@ -34,8 +33,25 @@ class Sampler(Protocol):
     def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
         """Return the timeline after step `index`."""
 
+    def state(self) -> Dict[str, npt.NDArray[Any]]:
+        """Return what the sampler keeps between two steps besides the timeline."""
 
-class DdimSampler:
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Restore what `state` returned after a step; the next one follows."""
+
+
+class _Memoryless:
+    """A sampler that keeps nothing between two steps."""
+
+    def state(self) -> Dict[str, npt.NDArray[Any]]:
+        """See `Sampler`."""
+        return {}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """See `Sampler`."""
+
+
+class DdimSampler(_Memoryless):
     """Deterministic DDIM, for networks that predict v (Song et al. 2020; Salimans and Ho 2022).
 
     Args:
@@ -44,8 +60,7 @@ class DdimSampler:
     """
 
     def __init__(self, signal: npt.NDArray[np.float64], steps: int) -> None:
-        stride = TRAIN_STEPS / steps
-        self.times = [float(time) for time in np.round(np.arange(TRAIN_STEPS, 0, -stride)) - 1]
+        self.times = trailing_times(steps)
         self._signal = signal
         self._stride = TRAIN_STEPS // steps
 
@@ -64,7 +79,7 @@ class DdimSampler:
         return np.asarray(moved, np.float32)
 
 
-class EulerSampler:
+class EulerSampler(_Memoryless):
     """Euler steps along straight paths, for networks that predict a velocity (flow matching).
 
     Args:
@@ -86,7 +101,7 @@ class EulerSampler:
         return np.asarray(sample + (self._sigmas[index + 1] - self._sigmas[index]) * prediction, np.float32)
 
 
-class OneStepSampler:
+class OneStepSampler(_Memoryless):
     """A one-step student: from the encoded composite to the answer, without noise.
 
     Args:
@@ -113,11 +128,12 @@ class OneStepSampler:
         )
 
 
-def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int) -> Sampler:
+def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int, seed: int = 0) -> Sampler:
     """Return a new sampler.
 
     Args:
         scheduler: of the manifest.
+        seed: of the noise that a sampler adds between steps.
 
     Raises:
         OptionError: the model does not have this sampler, or does not support this number of steps.
@@ -133,6 +149,10 @@ def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int) -> Sampler
         return OneStepSampler(scheduler)
     if name == "euler":
         return EulerSampler(float(scheduler["shift"]), steps)
+    if name == "unipc":
+        return UniPcSampler(float(scheduler["shift"]), steps, int(scheduler["unipc_order"]))
+    if name == "dpm":
+        return DpmSampler(np.asarray(scheduler["alphas_cumprod"], np.float64), steps, seed)
     return DdimSampler(np.asarray(scheduler["alphas_cumprod"], np.float64), steps)
 
 
