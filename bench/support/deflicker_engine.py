@@ -41,7 +41,7 @@ def answers_of(
         mattes = {"coverage": everything} if mask is None else {"coverage": everything, "mask": mask[number]}
         pushed = ProxyFrame(number, {"plate": frame}, mattes, (0, 0, width, height))
         found.update({answer.number: answer for answer in session.push(pushed)})
-    found.update({answer.number: answer for answer in session.finish()})
+    found.update({answer.number: answer for answer in session.finish() if answer})
     if sorted(found) != list(range(count)):
         raise RuntimeError(f"the engine answered {len(found)} of {count} frames.")
     return [found[number] for number in range(count)]

@@ -43,7 +43,7 @@ def engine_fields(
     for index, (number, frame, matte) in enumerate(zip(numbers, composite, mask)):
         more = {name: pictures[index] for name, pictures in layers.items()}
         answers += list(session.push(_proxy(engine.proxy_lines, number, frame, matte, more)))
-    answers += list(session.finish())
+    answers += [answer for answer in session.finish() if answer is not None]
     return [answer.field for answer in answers]
 
 

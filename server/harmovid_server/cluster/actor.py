@@ -58,7 +58,7 @@ class EngineActor:
             engines.load(names or None, folders), RuntimeSettings(**settings, cache=str(cache))
         )
         self._sessions: Dict[str, _Open] = {}
-        self._endings: Dict[str, Iterator[Answer]] = {}
+        self._endings: Dict[str, Iterator[Optional[Answer]]] = {}
 
     def about(self) -> Dict[str, str]:
         """Return the version of HarmoVid, the machine's name, and the process id."""
@@ -101,12 +101,13 @@ class EngineActor:
                 return None
             return pack_answers(answers)
 
-    def _next(self, session: str) -> List[PackedAnswer]:
-        """Return the next of the last answers; an empty list after the last one."""
+    def _next(self, session: str) -> Optional[List[PackedAnswer]]:
+        """Return the next of the last answers, or an empty list for a part of the work; None after the last one."""
         found = self._session(session)
         with self._host.turn(found.engine, "at the end of the shot"):
-            answer = next(self._endings[session], None)
-            return pack_answers([answer] if answer else [])
+            for answer in self._endings[session]:
+                return pack_answers([answer])
+            return None
 
     def _state(self, session: str) -> State:
         found = self._session(session)

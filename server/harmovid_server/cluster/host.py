@@ -97,14 +97,14 @@ class RemoteSession:
         """See `ShotSession.push`."""
         return answers_of(self._call("push", pack_frame(frame)))
 
-    def finish(self) -> Iterable[Answer]:
+    def finish(self) -> Iterable[Optional[Answer]]:
         """See `ShotSession.finish`; an iterator if the session's own `finish` is one."""
         answers = self._call("finish")
         return self._one_by_one() if answers is None else answers_of(answers)
 
-    def _one_by_one(self) -> Iterator[Answer]:
-        while answers := answers_of(self._call("next")):
-            yield from answers
+    def _one_by_one(self) -> Iterator[Optional[Answer]]:
+        while (packed := self._call("next")) is not None:
+            yield next(iter(answers_of(packed)), None)
 
     def state(self) -> State:
         """See `ShotSession.state`."""

@@ -10,16 +10,17 @@ read there without a copy.
 from __future__ import annotations
 
 import uuid
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
+import numpy.typing as npt
 from harmovid.pixels.field import LightingField
 
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo, State
 from harmovid_server.worker.checkpoint import plain
 
 Plain = Dict[str, Any]
-PackedAnswer = Tuple[int, bytes, Plain]
+PackedAnswer = Tuple[int, bytes, Plain, Optional[npt.NDArray[Any]]]
 
 
 def new_session(job: str) -> str:
@@ -34,12 +35,17 @@ def job_of(session: str) -> str:
 
 def pack_shot(shot: ShotInfo) -> Plain:
     """Return a shot's frames, options and layers."""
-    return {"frames": list(shot.frames), "options": dict(shot.options), "layers": list(shot.layers)}
+    return {
+        "frames": list(shot.frames), "options": dict(shot.options), "layers": list(shot.layers),
+        "wants_pictures": shot.wants_pictures,
+    }  # fmt: skip
 
 
 def shot_of(packed: Plain) -> ShotInfo:
     """Return what `pack_shot` has packed."""
-    return ShotInfo(tuple(packed["frames"]), packed["options"], tuple(packed["layers"]))
+    return ShotInfo(
+        tuple(packed["frames"]), packed["options"], tuple(packed["layers"]), packed["wants_pictures"]
+    )
 
 
 def pack_frame(frame: ProxyFrame) -> Plain:
@@ -55,14 +61,21 @@ def frame_of(packed: Plain) -> ProxyFrame:
     return ProxyFrame(packed["number"], packed["images"], packed["mattes"], (x0, y0, x1, y1))
 
 
-def pack_answers(answers: Iterable[Answer]) -> List[PackedAnswer]:
-    """Return answers with their fields as bytes (docs/lighting-field.md)."""
-    return [(answer.number, answer.field.to_bytes(), plain(answer.report)) for answer in answers]
+def pack_answers(answers: Iterable[Optional[Answer]]) -> List[PackedAnswer]:
+    """Return answers with their fields as bytes (docs/lighting-field.md); None, a part of the work, is left out."""
+    return [
+        (answer.number, answer.field.to_bytes(), plain(answer.report), answer.picture)
+        for answer in answers
+        if answer is not None
+    ]
 
 
 def answers_of(packed: Iterable[PackedAnswer]) -> List[Answer]:
     """Return what `pack_answers` has packed."""
-    return [Answer(number, LightingField.from_bytes(field), report) for number, field, report in packed]
+    return [
+        Answer(number, LightingField.from_bytes(field), report, picture)
+        for number, field, report, picture in packed
+    ]
 
 
 def own_state(state: State) -> State:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import field as default
-from typing import Any, Dict, Iterable, List, Mapping, Protocol, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Protocol, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -46,20 +46,32 @@ class ProxyFrame:
 
 @dataclass(frozen=True)
 class ShotInfo:
-    """Facts about a shot before its first frame: checked options and the frame numbers in order."""
+    """Facts about a shot before its first frame: checked options and the frame numbers in order.
+
+    Attributes:
+        wants_pictures: answers have to hold the network's own picture (`Answer.picture`); only engines whose
+            description has `pictures` are asked for them.
+    """
 
     frames: Tuple[int, ...]
     options: Mapping[str, OptionValue]
     layers: Tuple[str, ...]
+    wants_pictures: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine's answer for one frame: the field, and plain facts for the report, such as why it did nothing."""
+    """An engine's answer for one frame: the field, and plain facts for the report, such as why it did nothing.
+
+    Attributes:
+        picture: `(h, w, 3)` float32, scene-linear, unassociated, in the job's working space, at proxy size: the
+            picture that a network made itself. None unless the shot wants it.
+    """
 
     number: int
     field: LightingField
     report: Mapping[str, Any] = default(default_factory=dict)
+    picture: Optional[Array] = None
 
 
 class ShotSession(Protocol):
@@ -68,11 +80,12 @@ class ShotSession(Protocol):
     def push(self, frame: ProxyFrame) -> Iterable[Answer]:
         """Add one frame; return the answers that are final now (any number, in frame order)."""
 
-    def finish(self) -> Iterable[Answer]:
+    def finish(self) -> Iterable[Optional[Answer]]:
         """Return the remaining answers after the last frame.
 
-        An engine that computes them one after the other returns an iterator: other jobs get their turn in between, and
-        `state` is called between two answers.
+        An engine that computes them one after the other returns an iterator: other jobs get their turn in between, a
+        stopped job ends there, and `state` is called between two answers. Where much work comes before an answer, the
+        iterator returns None after each part of it, such as a step of a sampler; the state then holds that part.
         """
 
     def state(self) -> State:

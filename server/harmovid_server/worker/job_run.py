@@ -23,9 +23,11 @@ import logging
 import time
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from itertools import islice
 from typing import Callable, Iterator, List, Optional
 
 from harmovid.errors import EngineFailed, HarmoVidError, OutputError, SpoolFull
+from harmovid.job import PROXY
 
 from harmovid_server.codec.plan import Plan, title
 from harmovid_server.engines.base import ProxyFrame, ShotInfo, ShotSession
@@ -83,6 +85,7 @@ class JobRun:
         self._sessions = ExitStack()
         self._position: Optional[int] = None
         self._lost = False
+        self._worked = False
         self._saved_s = now()
         self._save_took_s = 0.0
 
@@ -178,7 +181,8 @@ class JobRun:
 
     def _start_session(self) -> ShotSession:
         context = self.context
-        shot = ShotInfo(tuple(context.numbers), self._options, context.spec.layers)
+        wants_pictures = context.spec.output.mode == PROXY
+        shot = ShotInfo(tuple(context.numbers), self._options, context.spec.layers, wants_pictures)
         session = self._host.start(context.engine, shot, lambda: self.arrivals.stopped)
         self._sessions.callback(self._host.end, context.spec.engine, session)
         return session
@@ -256,15 +260,19 @@ class JobRun:
         with self._host.turn(self.context.spec.engine, where):
             answers = self._session.finish()
         if not isinstance(answers, Iterator):
-            self._renders.take(answers)
+            self._renders.take(answer for answer in answers if answer is not None)
             return
         while True:
             self._wait(lambda: self._renders.open <= most)
             with self._host.turn(self.context.spec.engine, where):
-                answer = next(answers, None)
-            if answer is None:
+                made = list(islice(answers, 1))
+            if not made:
                 return
-            self._renders.take([answer])
+            for answer in made:
+                if answer is None:
+                    self._worked = True
+                else:
+                    self._renders.take([answer])
 
     def _push(self, frame: ProxyFrame) -> None:
         with self._host.turn(self.context.spec.engine, f"on frame {frame.number}"):
@@ -293,9 +301,12 @@ class JobRun:
             wake.wait(self._save_due_s())
 
     def _save_due_s(self) -> Optional[float]:
-        """Return in how many seconds a checkpoint is due; None if there are no new results, or the engine is lost."""
+        """Return in how many seconds a checkpoint is due; None if there is nothing new, or the engine is lost.
+
+        A part of the engine's work, such as a step of its sampler, is worth as much as one result.
+        """
         secured = len(self._renders.unsecured)
-        if not secured or self._lost:
+        if not (secured or self._worked) or self._lost:
             return None
         pause_s = max(
             self._save_took_s / CHECKPOINT_SHARE, CHECKPOINT_S if secured < CHECKPOINT_FRAMES else 0.0
@@ -326,6 +337,7 @@ class JobRun:
             kind = SpoolFull if error.errno in DISK_FULL else OutputError
             raise kind(f"the checkpoint cannot be written: {error.strerror}.") from error
         self._release()
+        self._worked = False
         self._saved_s = self._now()
         self._save_took_s = self._saved_s - started_s
 

@@ -4,8 +4,9 @@ A bundle of the kind "diffusion" becomes an engine. It encodes a whole shot at p
 overlapping windows, and returns a lighting field per frame, so the plate's own pixels are kept.
 
     description.py   content of the manifest        session.py   one shot
-    codec.py         the VAE, chunk by chunk        schedule.py windows.py noise.py positions.py   the sampler
-    pictures.py      proxies and the VAE's range    answer.py    from pictures to a field
+    codec.py         the VAE, chunk by chunk        sampling.py  its latents, step by step
+    pictures.py      proxies and the VAE's range    schedule.py multistep.py noise.py   samplers and their noise
+    answer.py        from pictures to a field       windows.py positions.py   windows, inputs of the transformer
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.diffusion.answer import DETAILS, LOCAL, SHARP
 from harmovid_server.engines.diffusion.description import Description
-from harmovid_server.engines.diffusion.session import Controls, DiffusionSession
+from harmovid_server.engines.diffusion.sampling import Controls
+from harmovid_server.engines.diffusion.session import DiffusionSession
 from harmovid_server.logs import about
 from harmovid_server.runtimes.base import ANY, Network, RuntimeSettings
 
@@ -89,7 +91,7 @@ class DiffusionEngine:
         self._reload()
         controls = _controls(shot.options, self._description)
         text = np.asarray(self._networks["prompt"]({})["text"], np.float32)
-        return DiffusionSession(self._networks, self._description, text, controls)
+        return DiffusionSession(self._networks, self._description, text, controls, shot.wants_pictures)
 
     def _reload(self) -> None:
         """Load the new version of the bundle if its files have changed; keep the old one if that fails.

@@ -1,17 +1,19 @@
 """One shot in a diffusion model: encoded as it arrives, sampled when complete, decoded chunk by chunk.
 
     push      proxies wait until they fill a chunk of the VAE; then only their latents and packed mattes are kept
-    finish    the sampler moves the latents of the whole shot, window by window; then chunk by chunk the given and the
-              new pictures are decoded side by side, and each frame's field is fitted to the two
+    finish    the sampler moves the latents of the whole shot, step by step and window by window; then chunk by chunk
+              the given and the new pictures are decoded side by side, and each frame's field is fitted to the two
 
 So memory does not grow with the length except for latents and mattes, about 1/100 of the pictures. The VAE is causal; a
-shot whose length is not valid for its chunks is extended by repeating the last frame. While a shot is being answered,
-its checkpoint holds the latents and the number of frames answered: decoding starts again and gives the same pictures.
+shot whose length is not valid for its chunks is extended by repeating the last frame.
+
+A checkpoint between two steps holds all latents and the number of steps done; one between two answers holds the sampled
+latents and the number of frames answered: decoding starts again and gives the same pictures. So a worker that is killed
+costs the steps since its last checkpoint, or the decoding so far, and the frames are the same to the bit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
@@ -23,8 +25,7 @@ from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.diffusion.answer import answer
 from harmovid_server.engines.diffusion.codec import Stream
 from harmovid_server.engines.diffusion.description import COMPOSITE, Description
-from harmovid_server.engines.diffusion.memory import with_less
-from harmovid_server.engines.diffusion.noise import seeded_noise
+from harmovid_server.engines.diffusion.memory import explained
 from harmovid_server.engines.diffusion.pictures import (
     CLIPPED,
     Seen,
@@ -37,25 +38,13 @@ from harmovid_server.engines.diffusion.pictures import (
     to_range,
     unpacked,
 )
-from harmovid_server.engines.diffusion.positions import positions
-from harmovid_server.engines.diffusion.schedule import make_sampler
-from harmovid_server.engines.diffusion.windows import over_windows, spans
+from harmovid_server.engines.diffusion.sampling import Controls, Sampling
 from harmovid_server.runtimes.base import Network
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 
-
-@dataclass(frozen=True)
-class Controls:
-    """The engine's options."""
-
-    sampler: str
-    steps: int
-    seed: int
-    window: int
-    overlap: int
-    detail: str
+_LATENTS = "latents."
 
 
 class DiffusionSession:
@@ -64,19 +53,27 @@ class DiffusionSession:
     Args:
         networks: role to loaded network.
         text: `(1, tokens, width)` embedding of the prompt.
+        wants_pictures: answers hold the network's own picture, too.
     """
 
     def __init__(
-        self, networks: Mapping[str, Network], description: Description, text: Float32, controls: Controls
+        self,
+        networks: Mapping[str, Network],
+        description: Description,
+        text: Float32,
+        controls: Controls,
+        wants_pictures: bool = False,
     ) -> None:
         self._networks, self._text = networks, text
         self._description, self._controls = description, controls
+        self._wants_pictures = wants_pictures
         self._waiting: List[Seen] = []
         self._encoders: Dict[str, Stream] = {}
         self._anchor: Optional[float] = None
         self._kept: List[Tuple[int, Tuple[int, int, int, int], bytes]] = []
         self._size = (0, 0)
         self._latents: Dict[str, List[Float32]] = {name: [] for name in (*description.conditions, "mask")}
+        self._sampling: Optional[Sampling] = None
         self._sampled: Optional[Float32] = None
         self._answered = 0
 
@@ -88,18 +85,22 @@ class DiffusionSession:
             self._waiting = []
         return []
 
-    def finish(self) -> Iterator[Answer]:
-        """Sample the shot and answer its frames in order, as they are decoded."""
+    def finish(self) -> Iterator[Optional[Answer]]:
+        """Sample the shot, with None after each step, and answer its frames in order, as they are decoded."""
         if self._sampled is None:
             self._encode_rest()
+            self._encoders = {}
             if not self._kept:
                 return
-            conditions = self._conditions()
-            self._sampled = with_less(
-                lambda window: self._sample(conditions, window), self._controls.window,
-                self._description.frames[0], self._description.chunk,
-            )  # fmt: skip
+            self._sampling = self._sampling or self._new_sampling()
+            yield from self._sampling.steps()
+            self._sampled, self._sampling = self._sampling.latents, None
         yield from self._decoded(self._sampled)
+
+    def _new_sampling(self) -> Sampling:
+        return Sampling(
+            self._networks["transformer"], self._description, self._text, self._controls, self._conditions()
+        )
 
     def close(self) -> None:
         """Free what the VAE's streams keep on the device."""
@@ -129,7 +130,9 @@ class DiffusionSession:
                 for one in frames
             ]
             stream = self._encoders.setdefault(name, Stream(self._networks, description, encode=True))
-            self._latents[name].append(stream.push(np.stack(pictures).transpose(3, 0, 1, 2)[None]))
+            clip = np.stack(pictures).transpose(3, 0, 1, 2)[None]
+            with explained(f"encoding {len(pictures)} frames of {clip.shape[4]}x{clip.shape[3]}"):
+                self._latents[name].append(stream.push(clip))
         masks = np.stack([padded(one.mask, description.side_unit) for one in frames])
         self._latents["mask"].append(coverage(masks, description, first))
 
@@ -140,29 +143,6 @@ class DiffusionSession:
             axis=1,
         )
 
-    def _sample(self, conditions: Float32, window: int) -> Float32:
-        """Return the latents `(1, C, T, h, w)` that the sampler finds for the shot, in windows of `window` frames."""
-        description, controls = self._description, self._controls
-        padding = description.front_padding(conditions.shape[2])
-        conditions = np.concatenate([conditions[:, :, :1]] * padding + [conditions], axis=2)
-        size = description.latents_of(window)
-        size += description.front_padding(size)
-        overlap = min(-(-controls.overlap // description.temporal), size - 1)
-        windows = spans(conditions.shape[2], size, overlap)
-        shape = (description.channels, *conditions.shape[3:])
-        noise = seeded_noise(shape, conditions.shape[2], controls.seed)
-        sampler = make_sampler(description.scheduler, controls.sampler, controls.steps)
-        predict = over_windows(self._predict, conditions, windows)
-        timeline = sampler.start(noise, conditions[:, : description.channels])
-        for index, time in enumerate(sampler.times):
-            timeline = sampler.step(index, predict(timeline, time), timeline)
-        return timeline[:, :, padding:]
-
-    def _predict(self, latents: Float32, time: float) -> Float32:
-        placed = positions(self._description.positions, *latents.shape[2:])
-        inputs = {"latents": latents, "times": np.array([time], np.float32), "text": self._text, **placed}
-        return np.asarray(self._networks["transformer"](inputs)["prediction"], np.float32)
-
     def _decoded(self, sampled: Float32) -> Iterator[Answer]:
         """Yield the answers not given yet; decoding is causal, so it always starts with the first chunk."""
         description = self._description
@@ -171,9 +151,10 @@ class DiffusionSession:
         done = start = 0
         while start < sampled.shape[2]:
             stop = start + description.latents[1 if start else 0]
-            before, after = (
-                stream.push(latents[:, :, start:stop]) for stream, latents in zip(streams, (given, sampled))
-            )
+            with explained(f"decoding frames of {self._size[1]}x{self._size[0]}"):
+                before, after = (
+                    stream.push(latents[:, :, start:stop]) for stream, latents in zip(streams, (given, sampled))
+                )
             for place in range(min(before.shape[2], len(self._kept) - done)):
                 if done + place >= self._answered:
                     self._answered += 1
@@ -190,19 +171,26 @@ class DiffusionSession:
         weights = np.where(clipped, np.float32(0), unpacked(matte, self._size))
         light = [from_range(one, cast(float, self._anchor), self._description) for one in pair]
         field, facts = answer(light[0], light[1], weights, box, self._controls.detail)
-        return Answer(number, field, facts)
+        return Answer(number, field, facts, light[1] if self._wants_pictures else None)
 
     def state(self) -> State:
         """Return the whole state.
 
         Before sampling it is only the number of frames, because encoding them again is little work.
         """
-        if self._sampled is None:
+        if self._sampled is not None:
+            return {**self._frames_state(), "sampled": self._sampled}
+        if self._sampling is None:
             return {"pushed": len(self._kept) + len(self._waiting), "answered": 0}
+        latents = {_LATENTS + name: np.concatenate(parts, axis=2) for name, parts in self._latents.items()}
+        return {**self._frames_state(), **latents, **self._sampling.state()}
+
+    def _frames_state(self) -> State:
+        """Return what decoding needs to know of the frames."""
         mattes = b"".join(matte for _, _, matte in self._kept)
         return {
             "answered": self._answered, "anchor": self._anchor, "size": np.array(self._size, np.int64),
-            "sampled": self._sampled, "given": np.concatenate(self._latents[COMPOSITE], axis=2),
+            _LATENTS + COMPOSITE: np.concatenate(self._latents[COMPOSITE], axis=2),
             "frames": np.array([[number, *box, len(matte)] for number, box, matte in self._kept], np.int64),
             "mattes": np.frombuffer(mattes, np.uint8),
         }  # fmt: skip
@@ -214,13 +202,21 @@ class DiffusionSession:
             EngineFailed: the state is that of a shot that was not sampled yet.
         """
         held = cast(Dict[str, Any], state)
-        if "sampled" not in held:
+        if "frames" not in held:
             raise EngineFailed("this shot was not sampled yet.", fix="It is seen again from its first frame.")
         self._answered, self._anchor = int(held["answered"]), float(held["anchor"])
         self._size = (int(held["size"][0]), int(held["size"][1]))
-        self._sampled = np.asarray(held["sampled"], np.float32)
-        self._latents[COMPOSITE] = [np.asarray(held["given"], np.float32)]
+        self._latents = {
+            name[len(_LATENTS) :]: [np.asarray(value, np.float32)]
+            for name, value in held.items()
+            if name.startswith(_LATENTS)
+        }
         self._kept, start, mattes = [], 0, held["mattes"].tobytes()
         for number, x0, y0, x1, y1, length in held["frames"].tolist():
             self._kept.append((number, (x0, y0, x1, y1), mattes[start : start + length]))
             start += length
+        if "sampled" in held:
+            self._sampled = np.asarray(held["sampled"], np.float32)
+        else:
+            self._sampling = self._new_sampling()
+            self._sampling.restore(held)

@@ -6,9 +6,12 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, List
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from fakes.toy_bundle import HEIGHT, OVERLAP, WIDTH, WINDOW, shot, toy_bundle
@@ -22,6 +25,8 @@ from harmovid_server.engines.diffusion.description import Tile
 from harmovid_server.engines.diffusion.session import DiffusionSession
 from harmovid_server.engines.diffusion.windows import spans
 from harmovid_server.runtimes.base import RuntimeSettings
+from harmovid_server.worker import checkpoint
+from harmovid_server.worker.checkpoint import Checkpoint
 from harmovid_training.inference import shot as trained
 from harmovid_training.models import space
 from harmovid_training.models.checkpoint import load_checkpoint
@@ -78,7 +83,7 @@ def run(session: DiffusionSession, proxies: List[ProxyFrame]) -> List[Answer]:
     """Push all frames and finish."""
     for one in proxies:
         assert not list(session.push(one))
-    return list(session.finish())
+    return [answer for answer in session.finish() if answer is not None]
 
 
 def stops(answers: List[Answer], proxies: List[ProxyFrame]) -> np.ndarray:
@@ -160,16 +165,38 @@ def test_a_shot_goes_on_from_a_checkpoint(engine: Any) -> None:
     session = start(engine, 21)
     for one in proxies:
         list(session.push(one))
-    answers = session.finish()
+    answers = (answer for answer in session.finish() if answer is not None)
     for _ in range(12):
         next(answers)
     state = session.state()
     again = start(engine, 21)
     again.restore(state)
-    assert [one.field.to_bytes() for one in again.finish()] == whole[12:]
+    assert [one.field.to_bytes() for one in again.finish() if one] == whole[12:]
     fresh = start(engine, 21)
     with pytest.raises(EngineFailed, match="not sampled yet"):
         again.restore(fresh.state())
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm"])
+def test_a_sampling_goes_on_from_any_step(engine: Any, sampler: str) -> None:
+    """A session saved after any step, or before the first, samples the rest in another process's session to the bit."""
+    options = {"sampler": sampler, "steps": 3, "seed": 4}
+    proxies = frames(12)
+    whole = [one.field.to_bytes() for one in run(start(engine, 12, **options), proxies)]
+    for steps in (1, 2, 3):
+        session = start(engine, 12, **options)
+        for one in proxies:
+            list(session.push(one))
+        work = session.finish()
+        assert [next(work) for _ in range(steps)] == [None] * steps
+        with TemporaryDirectory() as folder:
+            # Through the worker's own file, as a worker that was killed leaves it.
+            path = Path(folder) / "state.npz"
+            checkpoint.save(path, Checkpoint("toy 1", FIRST + 11, BOX, session.state()))
+            found = checkpoint.load(path, "toy 1")
+        again = start(engine, 12, **options)
+        again.restore(found.state)
+        assert [one.field.to_bytes() for one in again.finish() if one] == whole
 
 
 def test_tiles_give_what_the_whole_gives(engine: Any) -> None:
@@ -262,17 +289,87 @@ def test_a_new_version_is_taken_and_a_damaged_one_is_not(toy: Any, tmp_path: Pat
     engine.close()
 
 
-def test_too_little_memory_is_tried_once_more_with_less() -> None:
-    """When memory runs out the window is halved, then an error says what to set; other errors are not hidden."""
-    asked: List[int] = []
+class Short:
+    """A transformer that computes windows of at most `most` latents and then has ONNX Runtime's own error.
 
-    def full(window: int) -> int:
-        asked.append(window)
-        raise RuntimeError("CUDA failure 2: out of memory")
+    The error is real: a session on the CPU is asked for more memory than any machine has.
+    """
 
-    with pytest.raises(EngineFailed, match="even with windows of 41 frames"):
-        memory.with_less(full, 81, 9, 8)
-    assert asked == [81, 41]
-    assert memory.with_less(lambda window: full(window) if window > 41 else window, 81, 9, 8) == 41
-    with pytest.raises(ValueError, match="shape"):
-        memory.with_less(lambda window: int("shape"), 81, 9, 8)
+    def __init__(self, network: Any, most: int, folder: Path) -> None:
+        self._network, self._most, self.asked = network, most, []
+        self.inputs, self.outputs, self.facts = network.inputs, network.outputs, network.facts
+        self._greedy = onnxruntime.InferenceSession(str(greedy_graph(folder)), providers=["CPUExecutionProvider"])
+
+    def __call__(self, inputs: Any, keep: Any = ()) -> Any:
+        """Compute, or run out of memory."""
+        self.asked.append(next(iter(inputs.values())).shape[2])
+        if self.asked[-1] > self._most:
+            self._greedy.run(None, {"shape": np.array([1 << 50], np.int64)})
+        return self._network(inputs, keep)
+
+    def close(self) -> None:
+        """Nothing of its own."""
+
+
+def greedy_graph(folder: Path) -> Path:
+    """Write a graph whose output is as large as its input says."""
+    shape = onnx.helper.make_tensor_value_info("shape", onnx.TensorProto.INT64, [1])
+    out = onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, ["n"])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ConstantOfShape", ["shape"], ["out"])], "greedy", [shape], [out]
+    )
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(made, str(folder / "greedy.onnx"))
+    return folder / "greedy.onnx"
+
+
+def test_too_little_memory_is_tried_once_more_with_less(engine: Any, tmp_path: Path) -> None:
+    """When memory runs out, half the window is sampled, and gives what that window gives; then an error says more."""
+    options = {"window": 33, "overlap": 8, "sampler": "ddim", "steps": 2}
+    proxies = frames(33)
+    smaller = run(start(engine, 33, **{**options, "window": 17}), proxies)
+    session = start(engine, 33, **options)
+    session._networks = {**session._networks, "transformer": Short(engine._networks["transformer"], 5, tmp_path)}
+    found = run(session, proxies)
+    assert [one.field.to_bytes() for one in found] == [one.field.to_bytes() for one in smaller]
+    assert session._networks["transformer"].asked[0] == 9
+    session = start(engine, 33, **options)
+    session._networks = {**session._networks, "transformer": Short(engine._networks["transformer"], 4, tmp_path)}
+    with pytest.raises(EngineFailed, match="even with windows of 17 frames") as failed:
+        run(session, proxies)
+    assert "Set window to less than 17" in failed.value.fix
+    assert session._networks["transformer"].asked == [9, 5]
+
+
+def test_too_little_memory_for_the_vae_says_so(engine: Any, tmp_path: Path) -> None:
+    """Its chunks cannot shrink, so the error names the pictures and what to change."""
+    session = start(engine, 9)
+    session._networks = {**session._networks, "encode_first": Short(engine._networks["transformer"], 0, tmp_path)}
+    session._networks["encode_first"].inputs = {}
+    with pytest.raises(EngineFailed, match="encoding 9 frames of 64x48 needs more memory"):
+        for one in frames(9):
+            list(session.push(one))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_memory"),
+    [
+        ("bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 1073741824", True),
+        ("Available memory of 104857600 is smaller than requested bytes of 536870912", True),
+        ("CUDA failure 2: out of memory ; GPU=0", True),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", True),
+        ("std::bad_alloc", True),
+        ("Got invalid dimensions for input: latents", False),
+        ("the allocation table of the graph is damaged", False),
+    ],
+)
+def test_texts_that_mean_memory(text: str, is_memory: bool) -> None:
+    """Messages of ONNX Runtime, CUDA and cuBLAS are told from other errors, which are raised as they are."""
+    error = RuntimeError(text)
+    assert memory.is_out_of_memory(error) == is_memory
+    if is_memory:
+        with pytest.raises(EngineFailed, match="needs more memory than there is"), memory.explained("it"):
+            raise error
+    else:
+        with pytest.raises(RuntimeError), memory.explained("it"):
+            raise error
