@@ -24,10 +24,12 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED, EXPIRED = (
 ACTIVE_STATES = (QUEUED, RUNNING)
 FINAL_STATES = (DONE, FAILED, CANCELLED, EXPIRED)
 
-OUTPUT_MODES = ("fg", "comp")
+TARGET, COMP, PROXY = OUTPUT_MODES = ("fg", "comp", "proxy")
 
 # Kinds of layers.
 IMAGE, MATTE, PANORAMA, VECTORS = "image", "matte", "panorama", "vectors"
+# Key of `EngineInfo.limits`: memory that an engine's weights take on its device, without that of a step.
+WEIGHTS_MB = "weights_mb"
 # Names of the layers that a composite needs: the background, and the foreground's matte.
 BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
 
@@ -175,6 +177,7 @@ class EngineInfo:
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
         presets: named sets of option values.
+        picture_lines: height of the network's own picture, if the engine can return it; 0 if it cannot.
         runtime: what it really runs on, once the server has loaded it: "runtime", "provider", "device", "precision",
             and "reason", why a faster one is not used; empty before that.
     """
@@ -194,6 +197,7 @@ class EngineInfo:
     waits_for: str = ""
     presets: Tuple[Preset, ...] = ()
     runtime: Dict[str, str] = field(default_factory=dict)
+    picture_lines: int = 0
 
     def lookahead(self, options: Mapping[str, Any], numbers: Sequence[int]) -> int:
         """Return how many frames a job needs beyond the one that is answered, at least up to a frame that it waits for.
@@ -238,6 +242,12 @@ class EngineInfo:
     def composites(self) -> bool:
         """Whether the result can be composited: the engine has a background and a matte layer."""
         return {BACKGROUND, FOREGROUND_MATTE} <= {layer.name for layer in self.layers}
+
+    @property
+    def output_modes(self) -> Tuple[str, ...]:
+        """The forms of a result (`OutputSpec.mode`) that the engine can give."""
+        able = {TARGET: True, COMP: self.composites, PROXY: self.picture_lines > 0}
+        return tuple(mode for mode in OUTPUT_MODES if able[mode])
 
     def preset(self, name: str) -> Preset:
         """Return a preset by name.
@@ -305,7 +315,9 @@ def _known(cls: Any, data: Mapping[str, Any]) -> Dict[str, Any]:
 class OutputSpec:
     """The form of the results, for any engine.
 
-    `mode`: "fg" returns the changed target with its own alpha and AOVs, "comp" returns it over the background.
+    `mode`: "fg" returns the changed target with its own alpha and AOVs, "comp" returns it over the background, "proxy"
+    returns the small picture that a network made itself, enlarged: over the background if the engine has one, else in
+    place of the target's pixels. It is no change of the target, so it has neither strength nor field.
     `strength` scales the lighting field (0 returns the input bit-identical, 1 applies the engine's full answer).
     `field_layers` adds the field as EXR channels `harmovid.R/G/B` in stops (float32).
     `premultiplied` says whether the target's colours are multiplied by its alpha or matte.
@@ -318,9 +330,14 @@ class OutputSpec:
 
     def __post_init__(self) -> None:
         if self.mode not in OUTPUT_MODES:
-            raise OptionError(f"output is {self.mode!r}.", fix="It must be fg or comp.")
+            raise OptionError(f"output is {self.mode!r}.", fix="It must be fg, comp or proxy.")
         if not 0.0 <= self.strength <= 2.0:
             raise OptionError(f"strength is {self.strength!r}.", fix="It must be from 0 to 2.")
+        if self.mode == PROXY and (self.strength != 1.0 or self.field_layers):
+            raise OptionError(
+                "the output proxy is the network's own picture, which has neither strength nor field.",
+                fix="Leave strength at 1 and the field out, or ask for the output fg.",
+            )
 
 
 @dataclass(frozen=True)

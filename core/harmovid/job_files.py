@@ -18,7 +18,7 @@ from harmovid.context import Context
 from harmovid.errors import InputError, OutputError
 from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
 from harmovid.frames import FrameRange
-from harmovid.job import DONE, EngineInfo, JobSpec, OutputSpec, new_job_id
+from harmovid.job import COMP, DONE, OUTPUT_MODES, EngineInfo, JobSpec, OutputSpec, new_job_id
 from harmovid.storage.checksums import crc32
 from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource
@@ -88,7 +88,8 @@ class JobFiles:
             out: the results' pattern, or a folder.
             frames: "1001-1100x2,1150", or None for all frames of the first image that is a sequence.
             options: engine options by name; others have the engine's defaults.
-            output: "fg" for the changed layer, "comp" for that layer over the background.
+            output: "fg" for the changed layer, "comp" for that layer over the background, "proxy" for the network's
+                own small picture, enlarged (only engines that have one).
             strength: how much of the change is applied, 0 to 2.
             field: add the lighting field as channels `harmovid.R/G/B`, in stops.
             colorspace: OpenColorIO name of all images, or layer to name; default as stated in the files.
@@ -124,10 +125,11 @@ class JobFiles:
             plan = replace(plan, context=FrameRange())
         checked = engine.check_options(options or {})
         engine.check_frames(checked, plan.seen)
-        if output == "comp" and not engine.composites:
+        if output in OUTPUT_MODES and output not in engine.output_modes:
             raise InputError(
-                f"engine {engine.name} has no background to put the result over.",
-                fix="Ask for the output fg.",
+                f"engine {engine.name} has no "
+                + ("background to put the result over." if output == COMP else "picture of its own."),
+                fix="Ask for the output " + " or ".join(engine.output_modes) + ".",
             )
         name = plan.out.text[len(plan.out.folder) :]
         spec = JobSpec(

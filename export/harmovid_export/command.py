@@ -103,7 +103,9 @@ def _add_onnx(actions: Any) -> None:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="float32", help="of the weights (default float32)"
     )
-    parser.add_argument("--sampler", default="", help="ddim, dpm, unipc, euler or one-step (default: the schedule's)")
+    parser.add_argument(
+        "--sampler", default="", help="ddim, dpm, unipc, euler or one-step (default: the schedule's)"
+    )
     parser.add_argument("--steps", type=int, default=0, help="of the sampler (default 50; 1 for one-step)")
     parser.add_argument("--window", type=int, default=0, help="frames seen at once, 8N+1 (default 81)")
     parser.add_argument(

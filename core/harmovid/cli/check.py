@@ -29,7 +29,7 @@ from harmovid.context import Context
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan
 from harmovid.frames import FrameRange
-from harmovid.job import FOREGROUND_MATTE, MATTE, EngineInfo, OutputSpec
+from harmovid.job import FOREGROUND_MATTE, MATTE, PROXY, TARGET, EngineInfo, OutputSpec
 from harmovid.settings import Settings
 from harmovid.storage.journal import has_journals
 
@@ -82,6 +82,7 @@ def run(
         _files(found, found.plan, engine, args)
         _colour(found, found.plan, settings)
         _output(found, found.plan, args)
+        _own_picture(found, engine, args)
         _options(found, engine, args)
         _prepared(found, engine, args, settings, known=choice.engine is not None)
     code = exits.JOB_FAILED if found.all_problems() else exits.OK
@@ -104,7 +105,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             matte_channels_of(args, engine),
             Context(handles, engine.handle_step),
         )
-        OutputSpec(getattr(args, "mode", "fg"), args.strength)
+        OutputSpec(getattr(args, "mode", TARGET), args.strength, args.field)
     except HarmoVidError as error:
         found.problems.append(error)
 
@@ -131,7 +132,7 @@ def _rules(plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> Any:
         wants_matte=any(layer.name == FOREGROUND_MATTE for layer in engine.layers),
         mattes=engine.layers_of(MATTE),
         premultiplied=args.premultiplied,
-        comp=getattr(args, "mode", "fg") == "comp",
+        comp=getattr(args, "mode", TARGET) != TARGET,
         exr_layers=plan.exr_layers,
         matte_channels=plan.matte_channels,
         colorspace=plan.colorspace,
@@ -173,6 +174,17 @@ def _output(found: Findings, plan: FilePlan, args: argparse.Namespace) -> None:
                 fix="Free some space, or write to another disk.",
             )
         )
+
+
+def _own_picture(found: Findings, engine: EngineInfo, args: argparse.Namespace) -> None:
+    """Say what the output proxy is; nothing for other outputs."""
+    if getattr(args, "mode", TARGET) != PROXY:
+        return
+    where = "over the background, by the matte" if engine.composites else "in place of the plate, by the mask"
+    found.notes.append(
+        f"output proxy: the result is the network's own picture of {engine.picture_lines} lines, enlarged to the "
+        f"plate's format, {where}; it keeps no grain and no fine detail of the {engine.target}"
+    )
 
 
 def _existing(found: Findings, plan: FilePlan, overwrite: bool) -> None:

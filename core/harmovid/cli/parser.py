@@ -16,7 +16,7 @@ from harmovid.cli import exits, host_plugins, plugin_commands
 from harmovid.engines import ANY_TASK
 from harmovid.errors import InputError
 from harmovid.help_text import HelpParser
-from harmovid.job import MATTE, OUTPUT_MODES, EngineInfo, Option
+from harmovid.job import COMP, MATTE, PROXY, TARGET, EngineInfo, Option
 from harmovid.key_limits import FORMS
 
 PROGRAM = "harmovid"
@@ -155,17 +155,22 @@ def _add_required_layers(job: argparse.ArgumentParser, engine: EngineInfo) -> No
 
 
 def _add_engine(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
-    """Add the engine's other inputs, its presets and options, and `--output` if it supports composites."""
+    """Add the engine's other inputs, its presets and options, and `--output` if it gives more than one form."""
     for layer in engine.layers:
         if not layer.required:
             job.add_argument(
                 _free_flag(job, layer.name), dest=LAYER_PREFIX + layer.name, metavar="M",
                 help=f"frames of a matte: {_sentence(layer.help)}" if layer.kind == MATTE else _sentence(layer.help),
             )  # fmt: skip
-    if engine.composites:
+    if len(engine.output_modes) > 1:
+        said = {
+            TARGET: f"the {'relit foreground' if engine.composites else 'corrected clip'} (default)",
+            COMP: "that over the background",
+            PROXY: "the network's own small picture, enlarged",
+        }
         job.add_argument(
-            "--output", dest="mode", choices=OUTPUT_MODES, default="fg",
-            help="fg: the relit foreground (default); comp: that over the background",
+            "--output", dest="mode", choices=engine.output_modes, default=TARGET,
+            help="; ".join(f"{mode}: {said[mode]}" for mode in engine.output_modes),
         )  # fmt: skip
     if engine.presets:
         names = [preset.name for preset in engine.presets]

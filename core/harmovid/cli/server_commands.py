@@ -12,7 +12,7 @@ from harmovid.cli.engine_choice import described
 from harmovid.cli.parser import default_text
 from harmovid.client import Client, JobStatus, connect
 from harmovid.errors import InputError, JobUnknown
-from harmovid.job import EngineInfo, Option
+from harmovid.job import WEIGHTS_MB, EngineInfo, Option
 from harmovid.settings import load_settings
 
 # Length of a job id in lists: long enough to be unique, and accepted by `status` and `cancel`.
@@ -50,6 +50,11 @@ def _engines(engines: List[EngineInfo], source: str, console: Console) -> None:
     for engine in engines:
         if engine.runtime:
             console.text(f"\n{engine.name} runs on {_runtime_text(engine.runtime)}")
+        if engine.limits.get(WEIGHTS_MB):
+            console.text(
+                f"\n{engine.name} needs {engine.limits[WEIGHTS_MB]} MB of the device's memory for its weights, and more "
+                "for a step"
+            )
     for engine in engines:
         if not engine.options:
             continue

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Mapping, Sequence, Tuple
 
 from harmovid.errors import ColourError, FrameError, FrameMismatch, FrameRefused
-from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, PANORAMA, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, PANORAMA, TARGET, EngineInfo, JobSpec
 from harmovid.pixels import exr
 from harmovid.pixels.apply.compose import union
 from harmovid.pixels.colour.primaries import file_primaries
@@ -51,7 +51,8 @@ class FrameRules:
         wants_matte: the engine works on a foreground: its matte is the input "matte", else the target's alpha.
         mattes: the inputs of which one channel is taken, 0 to 1; all others are images.
         panoramas: the inputs that are panoramas, whose format may differ.
-        premultiplied, comp: as in `OutputSpec`.
+        premultiplied: as in `OutputSpec`.
+        comp: the result is something else than the changed target (`OutputSpec.mode`).
         exr_layers: image input to the layer, part or view that is its picture; default the beauty.
         matte_channels: matte input to its channel; default chosen by name and content.
         colorspace: inputs whose colour space the user has named, so that the file's primaries do not matter.
@@ -76,7 +77,7 @@ class FrameRules:
             mattes=info.layers_of(MATTE),
             panoramas=info.layers_of(PANORAMA),
             premultiplied=spec.output.premultiplied,
-            comp=spec.output.mode == "comp",
+            comp=spec.output.mode != TARGET,
             exr_layers=dict(spec.exr_layers),
             matte_channels=dict(spec.matte_channels),
             colorspace=dict(spec.colorspace),

@@ -5,7 +5,7 @@ It sends an empty message once its rights are limited (`__main__.py`), then runs
 | task | fields, arrays | answer |
 |---|---|---|
 | proxy | job, frame, plan, paths {layer: path} | images, mattes (names), facts; the arrays in that order |
-| finish | job, frame, plan, paths, target, history; [field's bytes] | size, crc, report, preview_bytes |
+| finish | job, frame, plan, paths, target, history; [field, network's picture] | size, crc, report, preview_bytes |
 | forget | job | nothing |
 
 or `{"error": ...}`. Previews are written if `history` is not "". Measured frames are kept until they are finished, as
@@ -90,7 +90,8 @@ class Codec:
         plan = Plan.from_dict(body["plan"])
         frames = self._cache.take((body["job"], body["frame"])) or self._load_again(body, plan)
         light = LightingField.from_bytes(arrays[0].tobytes())
-        done = finish(frames, plan, light, Path(body["target"]))
+        picture = arrays[1] if len(arrays) > 1 else None
+        done = finish(frames, plan, light, Path(body["target"]), picture)
         answer: Body = {"size": done.size, "crc": done.crc, "report": done.report}
         if body.get("history") and done.relit is not None:
             folder = Path(body["history"])

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 import numpy as np
+import numpy.typing as npt
 from harmovid.errors import OutputError, SpoolFull
 from harmovid.pixels import exr
 from harmovid.pixels.field import LightingField
 from harmovid.pixels.field.exr_channels import GRADE_ATTRIBUTE, grade_to_json, with_field
 
 from harmovid_server.codec.composite import put_over
+from harmovid_server.codec.own_picture import with_own_picture
 from harmovid_server.codec.picture import Frames
 from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.relight import Relit, relight
@@ -29,7 +31,12 @@ from harmovid_server.stored_sums import write_summed
 
 ENGINE_ATTRIBUTE = "harmovid/engine"
 STRENGTH_ATTRIBUTE = "harmovid/strength"
+OUTPUT_ATTRIBUTE = "harmovid/output"
+"""Only in results that are no change of the plate's own pixels."""
+
 LOSSLESS = "zip"
+
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -42,22 +49,25 @@ class Finished:
     relit: Optional[Relit] = None
 
 
-def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Finished:
+def finish(
+    frames: Frames, plan: Plan, light: LightingField, target: Path, picture: Optional[Float32] = None
+) -> Finished:
     """Make and write the result of one frame.
 
     Args:
         frames: decoded layers, at least `plan.finish_layers`.
         light: the engine's answer.
         target: the result's final name; its folder must exist.
+        picture: `(h, w, 3)` the network's own, for the output "proxy"; None for the others.
 
     Raises:
         FrameError: a layer lacks channels.
         ColourError: a colour space that the configuration does not know.
         SpoolFull, OutputError: the result cannot be written.
     """
-    relit = relight(frames, plan, light)
+    relit = relight(frames, plan, light) if picture is None else with_own_picture(frames, plan, picture)
     report: Dict[str, Any] = dict(relit.counts)
-    if plan.mode == "comp":
+    if plan.is_over_background:
         over = put_over(frames, plan, relit)
         report["clamped_values"] = report.get("clamped_values", 0) + over.clamped_values
         report["added_light_pixels"] = over.added_light_pixels
@@ -66,6 +76,7 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
     else:
         part, window = relit.picture.layer.part, relit.picture.window
         frame = _relit_in(frames[plan.target], relit)
+        # None for the output "proxy": the network has seen one view only.
         for view in plan.rules.companions(frame.headers).values():
             other = relight(frames, plan, light, view)
             frame = _relit_in(frame, other)
@@ -74,7 +85,7 @@ def finish(frames: Frames, plan: Plan, light: LightingField, target: Path) -> Fi
     if relit.stops is not None:
         stops = exr.moved(relit.stops, relit.picture.window, window)
         frame = with_field(frame, stops, light.scaled(plan.strength), part)
-    data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan, light), part))
+    data = exr.write(exr.with_attributes(_lossless(frame, report), _attributes(plan, light, picture), part))
     return Finished(len(data), _save(data, target), report, relit)
 
 
@@ -85,10 +96,15 @@ def _relit_in(frame: exr.ExrFrame, relit: Relit) -> exr.ExrFrame:
     return exr.with_channels(frame, changes, layer.part)[0] if changes else frame
 
 
-def _attributes(plan: Plan, light: LightingField) -> Dict[str, exr.Attribute]:
+def _attributes(plan: Plan, light: LightingField, picture: Optional[Float32]) -> Dict[str, exr.Attribute]:
     """Return the attributes about the processing; the curves in them can be exported as a grade."""
+    engine = exr.Attribute.of("string", plan.engine)
+    if picture is not None:
+        rows, columns = picture.shape[:2]
+        said = f"proxy: the network's own picture of {columns}x{rows} pixels, enlarged"
+        return {ENGINE_ATTRIBUTE: engine, OUTPUT_ATTRIBUTE: exr.Attribute.of("string", said)}
     return {
-        ENGINE_ATTRIBUTE: exr.Attribute.of("string", plan.engine),
+        ENGINE_ATTRIBUTE: engine,
         STRENGTH_ATTRIBUTE: exr.Attribute.of("float", plan.strength),
         GRADE_ATTRIBUTE: exr.Attribute.of("string", grade_to_json(light.scaled(plan.strength))),
     }

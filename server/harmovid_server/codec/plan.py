@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import BACKGROUND, FOREGROUND_MATTE, VECTORS, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, COMP, FOREGROUND_MATTE, PROXY, TARGET, VECTORS, EngineInfo, JobSpec
 from harmovid.pixels.inputs import FrameRules
 
 
@@ -54,13 +54,23 @@ class Plan:
 
     @classmethod
     def of(cls, spec: JobSpec, info: EngineInfo, lines: int) -> Plan:
-        """Return the plan of a job; raise `InputError` for a composite without a background."""
+        """Return the plan of a job.
+
+        Raises:
+            InputError: a composite without a background, or the own picture of an engine that has none.
+        """
         output = spec.output
         rules = FrameRules.of(spec, info)
-        if output.mode == "comp" and (BACKGROUND not in spec.layers or not rules.wants_matte):
+        no_background = BACKGROUND not in spec.layers or not rules.wants_matte
+        if no_background and (output.mode == COMP or (output.mode == PROXY and rules.wants_matte)):
             raise InputError(
                 f"engine {info.name} cannot return a composite without a background and a matte.",
                 fix="Give a background, or ask for the output fg.",
+            )
+        if output.mode == PROXY and not info.picture_lines:
+            raise InputError(
+                f"engine {info.name} has no picture of its own.",
+                fix="Ask for the output fg, or another engine.",
             )
         return cls(
             layers=spec.layers,
@@ -89,16 +99,23 @@ class Plan:
             mattes=self.mattes,
             panoramas=self.panoramas,
             premultiplied=self.premultiplied,
-            comp=self.mode == "comp",
+            comp=self.mode != TARGET,
             exr_layers=self.exr_layers,
             matte_channels=self.matte_channels,
             colorspace=self.colorspace,
         )
 
     @property
+    def is_over_background(self) -> bool:
+        """Whether the result is a file of the background, with the foreground in it."""
+        return self.mode == COMP or (self.mode == PROXY and self.wants_matte)
+
+    @property
     def finish_layers(self) -> Tuple[str, ...]:
         """The layers needed to finish a frame; the others are only measured."""
-        needed = {self.target, FOREGROUND_MATTE, "mask"} | ({BACKGROUND} if self.mode == "comp" else set())
+        needed = {self.target, FOREGROUND_MATTE, "mask"} | (
+            {BACKGROUND} if self.is_over_background else set()
+        )
         return tuple(layer for layer in self.layers if layer in needed)
 
     def to_dict(self) -> Dict[str, Any]:

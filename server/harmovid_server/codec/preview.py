@@ -19,7 +19,7 @@ import numpy as np
 from harmovid.pixels.colour.srgb import srgb_encode
 
 from harmovid_server.codec.composite import put_over
-from harmovid_server.codec.picture import RGB, Box, Frames, layer_planes
+from harmovid_server.codec.picture import RGB, Box, Frames, Picture, layer_planes
 from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.reduce import area_means, proxy_size
 from harmovid_server.codec.relight import Relit
@@ -30,7 +30,7 @@ LINES = 216
 QUALITY = 85
 """JPEG quality: gives 8 to 25 KB for a picture of 384 by 216."""
 
-Picture = Tuple[RGB, Box]
+Planes = Tuple[RGB, Box]
 
 
 def write_previews(history: Path, number: int, job: str, frames: Frames, plan: Plan, relit: Relit) -> int:
@@ -57,17 +57,17 @@ def write_previews(history: Path, number: int, job: str, frames: Frames, plan: P
     return total
 
 
-def _pictures(frames: Frames, plan: Plan, relit: Relit) -> Tuple[Picture, Picture]:
+def _pictures(frames: Frames, plan: Plan, relit: Relit) -> Tuple[Planes, Planes]:
     """Return the planes before and after, as linear light, and their data windows."""
-    picture = relit.picture
+    picture = Picture.of(frames, plan)
     linear = linear_planes(picture.rgb, relit.space, picture.alpha if picture.divide else None)
-    if plan.mode != "comp":
+    if not plan.is_over_background:
         return (linear, picture.window), (relit.linear, picture.window)
-    before = replace(relit, stored=picture.rgb, linear=linear)
+    before = replace(relit, picture=picture, stored=picture.rgb, linear=linear)
     return _composite(frames, plan, before), _composite(frames, plan, relit)
 
 
-def _composite(frames: Frames, plan: Plan, relit: Relit) -> Picture:
+def _composite(frames: Frames, plan: Plan, relit: Relit) -> Planes:
     over = put_over(frames, plan, relit)
     layer = plan.rules.layer(frames["bg"].headers, "bg")
     planes, window = layer_planes(over.frame, layer)

@@ -65,7 +65,7 @@ def relight(frames: Frames, plan: Plan, light: LightingField, view: Optional[exr
     if light.is_null or plan.strength == 0:
         stops = np.zeros((*picture.rgb[0].shape, 3), np.float32) if plan.field_layers else None
         return Relit(picture, space, picture.rgb, linear, stops, {})
-    relit, stops, done = _applied(linear, light, picture, _mask(frames, plan, picture), plan)
+    relit, stops, done = _applied(linear, light, picture, change_mask(frames, plan, picture), plan)
     stored = stored_planes(relit, linear, picture.rgb, space, divisor)
     counts = {"changed_pixels": done.changed_pixels, "clamped_values": done.clamped_values}
     return Relit(picture, space, stored, relit, stops, counts)
@@ -90,7 +90,7 @@ def _applied(
     return relit, stops, done
 
 
-def _mask(frames: Frames, plan: Plan, picture: Picture) -> Optional[Plane]:
+def change_mask(frames: Frames, plan: Plan, picture: Picture) -> Optional[Plane]:
     """Return the weights of the change `(H, W)` float32 0..1, or None if they are 1 everywhere."""
     mask = None
     if "mask" in frames:

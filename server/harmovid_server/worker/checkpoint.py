@@ -32,6 +32,7 @@ FORMAT_VERSION = 1
 _HEAD = "head"
 _ARRAY = "state/"
 _ANSWER = "answer/"
+_PICTURE = "picture/"
 _PLAIN = (bool, int, float, str)
 
 MAX_TEXT = 200
@@ -95,6 +96,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     members.update({_ARRAY + name: array for name, array in arrays.items()})
     for answer in checkpoint.answers:
         members[f"{_ANSWER}{answer.number}"] = _bytes_array(answer.field.to_bytes())
+        if answer.picture is not None:
+            members[f"{_PICTURE}{answer.number}"] = answer.picture
     unfinished = path.with_name(path.name + PART)
     with open(unfinished, "wb") as stream:
         np.savez(stream, **members)  # type: ignore[arg-type]
@@ -114,7 +117,12 @@ def load(path: Path, engine: str) -> Optional[Checkpoint]:
             state: State = dict(head["state"])
             state.update({n[len(_ARRAY) :]: members[n] for n in members.files if n.startswith(_ARRAY)})
             answers = [
-                Answer(number, LightingField.from_bytes(members[f"{_ANSWER}{number}"].tobytes()), report)
+                Answer(
+                    number,
+                    LightingField.from_bytes(members[f"{_ANSWER}{number}"].tobytes()),
+                    report,
+                    members.get(f"{_PICTURE}{number}"),
+                )
                 for number, report in head["answers"]
             ]
             return Checkpoint(

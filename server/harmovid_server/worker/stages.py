@@ -14,8 +14,10 @@ from concurrent.futures import Future
 from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
+import numpy.typing as npt
 from harmovid.errors import EngineFailed, FrameMismatch, HarmoVidError
 from harmovid.frames import FrameRange
+from harmovid.job import PROXY
 from harmovid.pixels.inputs import size_text
 
 from harmovid_server.engines.base import Answer, ProxyFrame
@@ -171,10 +173,20 @@ class RenderStage:
             if answer.number in self._context.done:
                 self._leave(answer.number)
                 continue
-            field = np.frombuffer(answer.field.to_bytes(), np.uint8)
             child = self._proxies.children.get(answer.number, 0)
-            future = self._context.submit("finish", answer.number, [field], child)
+            future = self._context.submit("finish", answer.number, self._arrays(answer), child)
             self._open[answer.number] = (answer, future)
+
+    def _arrays(self, answer: Answer) -> List[npt.NDArray[Any]]:
+        """Return what a codec child needs of an answer."""
+        field: npt.NDArray[Any] = np.frombuffer(answer.field.to_bytes(), np.uint8)
+        if self._context.plan.mode != PROXY:
+            return [field]
+        if answer.picture is None:
+            raise EngineFailed(
+                f"engine {self._context.spec.engine} gave no picture of frame {answer.number}."
+            )
+        return [field, answer.picture]
 
     def collect(self) -> None:
         """Report to main the frames that were finished or have failed since the last call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
 
@@ -33,7 +34,7 @@ def memory_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class EndlessEngine(MemoryEngine):
-    """Yields its remaining answers one by one, and changes its state with each."""
+    """Yields its remaining answers one by one, after a part of the work that gives none."""
 
     info = MemoryEngine.info.__class__(**{**MemoryEngine.info.__dict__, "name": "endless"})
 
@@ -41,7 +42,7 @@ class EndlessEngine(MemoryEngine):
         """Open a session whose `finish` is an iterator."""
         session = super().start(shot)
         owed = session.finish
-        session.finish = lambda: iter(owed())  # type: ignore[assignment,method-assign,return-value]
+        session.finish = lambda: iter([None, *owed()])  # type: ignore[assignment,method-assign,return-value]
         return session
 
 
@@ -77,10 +78,12 @@ def test_packing_is_exact() -> None:
     assert again.images["plate"] is frame.images["plate"]
     session = MemoryEngine().start(SHOT)
     (answer,) = [answer for number in (1, 2, 3) for answer in session.push(proxy(number))]
-    ((number, field, report),) = pack_answers([answer])
+    picture = np.ones((4, 6, 3), np.float32)
+    ((number, field, report, shown),) = pack_answers([None, replace(answer, picture=picture)])
     assert (number, type(field), report) == (1, bytes, {"stops": float(answer.report["stops"])})
-    (same,) = answers_of([(number, field, report)])
+    (same,) = answers_of([(number, field, report, shown)])
     assert same.field.to_bytes() == answer.field.to_bytes()
+    assert same.picture is picture
 
 
 def test_a_session_there_answers_as_one_here() -> None:
@@ -115,13 +118,14 @@ def test_a_state_that_is_read_only_can_be_restored_and_worked_on() -> None:
 
 
 def test_an_end_that_is_made_one_by_one_comes_one_by_one() -> None:
-    """`finish` says so, `next` gives one answer each, then nothing."""
+    """`finish` says so, `next` gives one answer each, none for a part of the work, and says when it is over."""
     made = actor()
     opened(made, engine="endless")
     for number in (1, 2):
         assert numbers(made.call("push", "s", pack_frame(proxy(number)))) == []
     assert made.call("finish", "s") == {"answer": None}
-    assert [numbers(made.call("next", "s")) for _ in range(3)] == [[1], [2], []]
+    assert [numbers(made.call("next", "s")) for _ in range(3)] == [[], [1], [2]]
+    assert made.call("next", "s") == {"answer": None}
 
 
 def test_faults_are_errors_of_ours_in_plain_words() -> None:

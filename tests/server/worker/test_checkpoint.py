@@ -40,6 +40,17 @@ def test_everything_comes_back(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
 
 
+def test_an_answers_own_picture_comes_back(tmp_path) -> None:
+    """A picture that waits to be finished survives the file, and an answer without one has none."""
+    picture = np.random.default_rng(0).random((2, 3, 3), np.float32)
+    made = Checkpoint("toy 1", 5, (0, 0, 6, 4), {}, [Answer(4, FIELD, {}, picture), Answer(5, FIELD)])
+    save(tmp_path / "state.npz", made)
+    found = load(tmp_path / "state.npz", "toy 1")
+    assert found is not None
+    np.testing.assert_array_equal(found.answers[0].picture, picture)
+    assert found.answers[1].picture is None
+
+
 def test_another_engine_does_not_get_it(tmp_path) -> None:
     """A checkpoint of another engine, or another version of it, is ignored."""
     save(tmp_path / "state.npz", checkpoint())

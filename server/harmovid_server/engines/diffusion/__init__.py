@@ -20,7 +20,7 @@ import numpy as np
 from harmovid import bundle
 from harmovid.bundle import Manifest
 from harmovid.errors import BundleError, EngineFailed, OptionError
-from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
+from harmovid.job import MATTE, WEIGHTS_MB, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine, ShotInfo
@@ -159,7 +159,8 @@ def _info(folder: Path, manifest: Manifest, description: Description) -> EngineI
         options=_options(description),
         lookahead_frames=WHOLE_SHOT,
         handle_frames=description.window,
-        limits={"weights_mb": _weights_mb(folder, manifest)},
+        limits={WEIGHTS_MB: _weights_mb(folder, manifest)},
+        picture_lines=description.lines,
         presets=tuple(
             Preset(name, name.capitalize(), _preset_help(values), dict(values))
             for name, values in description.presets.items()

@@ -95,9 +95,7 @@ class Sampling:
                 prediction = self._predict(self._timeline, self._sampler.times[self._index])
             # Runtimes have no exception class of their own for it.
             except Exception as error:
-                self._begin(
-                    smaller_window(error, self._window, self._description, first=self._first_window)
-                )
+                self._begin(smaller_window(error, self._window, self._description, first=self._first_window))
                 continue
             self._timeline = self._sampler.step(self._index, prediction, self._timeline)
             self._index += 1

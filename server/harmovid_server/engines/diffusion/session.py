@@ -153,7 +153,8 @@ class DiffusionSession:
             stop = start + description.latents[1 if start else 0]
             with explained(f"decoding frames of {self._size[1]}x{self._size[0]}"):
                 before, after = (
-                    stream.push(latents[:, :, start:stop]) for stream, latents in zip(streams, (given, sampled))
+                    stream.push(latents[:, :, start:stop])
+                    for stream, latents in zip(streams, (given, sampled))
                 )
             for place in range(min(before.shape[2], len(self._kept) - done)):
                 if done + place >= self._answered:

@@ -73,10 +73,10 @@ def frames(count: int, seed: int = 3) -> List[ProxyFrame]:
     ]
 
 
-def start(engine: Any, count: int, **options: Any) -> DiffusionSession:
+def start(engine: Any, count: int, pictures: bool = False, **options: Any) -> DiffusionSession:
     """Return a session for `count` frames."""
     numbers = tuple(range(FIRST, FIRST + count))
-    return engine.start(ShotInfo(numbers, engine.info.check_options(options), ("fg", "bg")))
+    return engine.start(ShotInfo(numbers, engine.info.check_options(options), ("fg", "bg"), pictures))
 
 
 def run(session: DiffusionSession, proxies: List[ProxyFrame]) -> List[Answer]:
@@ -227,6 +227,26 @@ def test_one_frame_is_answered_as_a_clip_of_that_frame(engine: Any) -> None:
     assert alone.field.to_bytes() == still[0].field.to_bytes()
 
 
+def test_the_networks_own_picture_comes_when_it_is_wanted(toy: Any, engine: Any) -> None:
+    """It is what the torch pipeline decodes, as light, to 1e-4 of white; the fields are the same with and without it."""
+    proxies = frames(9)
+    session = start(engine, 9, pictures=True, seed=7)
+    answers = run(session, proxies)
+    model, codec = load_checkpoint(toy.checkpoint), load_codec(toy.vae)
+    sampled = trained.sample(
+        model, torch.from_numpy(session._conditions()), trained.Settings("one-step", 1, 7, WINDOW, OVERLAP)
+    )
+    decoded = torch.cat(list(codec.decode([sampled])), dim=2)[0].detach().permute(1, 2, 3, 0).numpy()
+    for answer, picture in zip(answers, decoded):
+        light = space.decode(np.clip(picture, -1, 1), session._anchor)
+        np.testing.assert_allclose(answer.picture, light[:HEIGHT, :WIDTH], rtol=1e-3, atol=1e-4)
+    without = run(start(engine, 9, seed=7), proxies)
+    assert all(one.picture is None for one in without)
+    assert [one.field.to_bytes() for one in without] == [one.field.to_bytes() for one in answers]
+    assert engine.info.picture_lines == HEIGHT
+    assert engine.info.output_modes == ("fg", "comp", "proxy")
+
+
 def test_detail_sets_how_fine_a_field_is(engine: Any) -> None:
     """One curve, a grid, a map: each adds a part."""
     proxies = frames(9)
@@ -298,7 +318,9 @@ class Short:
     def __init__(self, network: Any, most: int, folder: Path) -> None:
         self._network, self._most, self.asked = network, most, []
         self.inputs, self.outputs, self.facts = network.inputs, network.outputs, network.facts
-        self._greedy = onnxruntime.InferenceSession(str(greedy_graph(folder)), providers=["CPUExecutionProvider"])
+        self._greedy = onnxruntime.InferenceSession(
+            str(greedy_graph(folder)), providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, inputs: Any, keep: Any = ()) -> Any:
         """Compute, or run out of memory."""
@@ -329,12 +351,18 @@ def test_too_little_memory_is_tried_once_more_with_less(engine: Any, tmp_path: P
     proxies = frames(33)
     smaller = run(start(engine, 33, **{**options, "window": 17}), proxies)
     session = start(engine, 33, **options)
-    session._networks = {**session._networks, "transformer": Short(engine._networks["transformer"], 5, tmp_path)}
+    session._networks = {
+        **session._networks,
+        "transformer": Short(engine._networks["transformer"], 5, tmp_path),
+    }
     found = run(session, proxies)
     assert [one.field.to_bytes() for one in found] == [one.field.to_bytes() for one in smaller]
     assert session._networks["transformer"].asked[0] == 9
     session = start(engine, 33, **options)
-    session._networks = {**session._networks, "transformer": Short(engine._networks["transformer"], 4, tmp_path)}
+    session._networks = {
+        **session._networks,
+        "transformer": Short(engine._networks["transformer"], 4, tmp_path),
+    }
     with pytest.raises(EngineFailed, match="even with windows of 17 frames") as failed:
         run(session, proxies)
     assert "Set window to less than 17" in failed.value.fix
@@ -344,11 +372,16 @@ def test_too_little_memory_is_tried_once_more_with_less(engine: Any, tmp_path: P
 def test_too_little_memory_for_the_vae_says_so(engine: Any, tmp_path: Path) -> None:
     """Its chunks cannot shrink, so the error names the pictures and what to change."""
     session = start(engine, 9)
-    session._networks = {**session._networks, "encode_first": Short(engine._networks["transformer"], 0, tmp_path)}
+    session._networks = {
+        **session._networks,
+        "encode_first": Short(engine._networks["transformer"], 0, tmp_path),
+    }
     session._networks["encode_first"].inputs = {}
+    *first, last = frames(9)
+    for one in first:
+        list(session.push(one))
     with pytest.raises(EngineFailed, match="encoding 9 frames of 64x48 needs more memory"):
-        for one in frames(9):
-            list(session.push(one))
+        session.push(last)
 
 
 @pytest.mark.parametrize(
