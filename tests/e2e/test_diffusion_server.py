@@ -124,8 +124,10 @@ def test_the_command_line_says_what_it_is(
     server: RunningServer, plates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`check` has a sentence about the output proxy; engines without a picture refuse it; the memory is listed."""
-    words = [f"{plates}/fg.####.exr", f"{plates}/bg.####.exr", "-o", f"{tmp_path}/o.####.exr", "--server", server.endpoint,
-             "--engine", ENGINE]  # fmt: skip
+    words = [
+        f"{plates}/fg.####.exr", f"{plates}/bg.####.exr", "-o", f"{tmp_path}/o.####.exr", "--server", server.endpoint,
+        "--engine", ENGINE,
+    ]  # fmt: skip
     assert main(["check", "harmonize", *words, "--output", "proxy"]) == 0
     told = capsys.readouterr().out
     assert (

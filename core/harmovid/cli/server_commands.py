@@ -52,8 +52,8 @@ def _engines(engines: List[EngineInfo], source: str, console: Console) -> None:
             console.text(f"\n{engine.name} runs on {_runtime_text(engine.runtime)}")
         if engine.limits.get(WEIGHTS_MB):
             console.text(
-                f"\n{engine.name} needs {engine.limits[WEIGHTS_MB]} MB of the device's memory for its weights, and more "
-                "for a step"
+                f"\n{engine.name} needs {engine.limits[WEIGHTS_MB]} MB of the device's memory for its weights, "
+                "and more for a step"
             )
     for engine in engines:
         if not engine.options:

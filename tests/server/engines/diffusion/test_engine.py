@@ -228,7 +228,7 @@ def test_one_frame_is_answered_as_a_clip_of_that_frame(engine: Any) -> None:
 
 
 def test_the_networks_own_picture_comes_when_it_is_wanted(toy: Any, engine: Any) -> None:
-    """It is what the torch pipeline decodes, as light, to 1e-4 of white; the fields are the same with and without it."""
+    """It is what the torch pipeline decodes, as light, to 1e-4; the fields are the same with and without it."""
     proxies = frames(9)
     session = start(engine, 9, pictures=True, seed=7)
     answers = run(session, proxies)
