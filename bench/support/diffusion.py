@@ -1,4 +1,4 @@
-"""A diffusion bundle's engine in this process, on rendered shots of the toy: proxies, answers, and their change in time.
+"""A diffusion bundle's engine in this process, on rendered shots of the toy: proxies, answers, change over time.
 
 engine = open_engine(Path("out/toy-bundles/toy-harmovid"))
 proxies = shot_proxies(engine, 400)
