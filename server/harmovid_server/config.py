@@ -136,6 +136,12 @@ class Config:
         "ONNX Runtime providers to try, separated by commas: tensorrt, cuda, cpu; empty for all in this order.",
     )
     gpu_bytes: int = _setting(0, parse_bytes, "GPU memory that one network may take; 0 sets no limit.")
+    cuda_graphs: bool = _setting(
+        False,
+        parse_bool,
+        "Capture CUDA graphs of networks that are called with the same shapes again, such as the steps of a diffusion "
+        "model. Not tried on a GPU yet.",
+    )
     backend: str = _setting(
         "local",
         str,

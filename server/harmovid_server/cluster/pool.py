@@ -136,7 +136,7 @@ class ActorPool:
         )  # fmt: skip
         settings = {
             "device": config.device, "precision": config.precision, "memory": config.gpu_bytes,
-            "providers": config.providers,
+            "providers": config.providers, "graphs": config.cuda_graphs,
         }  # fmt: skip
         self._arguments = (config.engines, config.engine_folders, settings)
         self._lock = threading.Lock()

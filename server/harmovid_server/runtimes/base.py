@@ -60,6 +60,7 @@ class RuntimeSettings:
         memory: bytes of GPU memory that one network may use; 0 for no limit.
         providers: names of the execution providers that may be tried; empty for all.
         cache: folder where a runtime may keep compiled code; empty for none.
+        graphs: capture CUDA graphs of networks that are called with the same shapes again.
     """
 
     device: str = "auto"
@@ -67,6 +68,7 @@ class RuntimeSettings:
     memory: int = 0
     providers: Tuple[str, ...] = ()
     cache: str = ""
+    graphs: bool = False
 
 
 ANY = RuntimeSettings()
@@ -91,7 +93,8 @@ class Network(Protocol):
         """Compute all outputs, by name.
 
         Args:
-            inputs: every input by name: an array, or a value kept by an earlier call.
+            inputs: every input by name: an array, or a value kept by an earlier call. An array that cannot be
+                written to may be kept on the device, if the next call has the same.
             keep: outputs to leave on the device; they are returned as values that only networks of the same runtime
                 and device accept.
         """

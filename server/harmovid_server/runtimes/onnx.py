@@ -21,6 +21,7 @@ from harmovid_server.runtimes.base import (
     RuntimeUnavailableError,
     Tensor,
 )
+from harmovid_server.runtimes.onnx_binding import UNCAPTURED, Binding, FixedBuffers, run_options
 
 NAME = "onnxruntime"
 PROVIDERS: Dict[str, str] = {
@@ -45,39 +46,38 @@ QUIET = 3
 class OnnxNetwork:
     """One session of ONNX Runtime; see `base.Network`."""
 
-    def __init__(self, session: Any, facts: Facts) -> None:
+    def __init__(self, session: Any, facts: Facts, graphs: bool = False) -> None:
+        """Take a session.
+
+        Args:
+            graphs: keep buffers at fixed addresses for the shapes of calls with arrays, as CUDA graphs need them.
+        """
         self.facts = facts
         self.inputs = {one.name: _tensor(one) for one in session.get_inputs()}
         self.outputs = {one.name: _tensor(one) for one in session.get_outputs()}
         self._session: Optional[Any] = session
+        device, _, number = facts["device"].partition(":")
+        self._binding: Optional[Binding] = Binding(session, tuple(self.outputs), device, int(number or 0))
+        self._fixed: Optional[FixedBuffers] = None
+        if graphs:
+            self._fixed = FixedBuffers(session, tuple(self.outputs), device, int(number or 0))
 
     def __call__(self, inputs: Mapping[str, Any], keep: Iterable[str] = ()) -> Dict[str, Any]:
         """Compute all outputs; those in `keep` stay on the device (`OrtValue`)."""
-        if self._session is None:
+        if self._session is None or self._binding is None:
             raise RuntimeError("this network has been closed")
         kept = frozenset(keep)
-        if not kept and all(isinstance(value, np.ndarray) for value in inputs.values()):
+        only_arrays = not kept and all(isinstance(value, np.ndarray) for value in inputs.values())
+        if only_arrays and self._fixed is not None:
+            return self._fixed.run(inputs)
+        if only_arrays and self.facts["device"] == "cpu":
             return dict(zip(self.outputs, self._session.run(None, dict(inputs))))
-        return self._bound(inputs, kept)
-
-    def _bound(self, inputs: Mapping[str, Any], kept: frozenset[str]) -> Dict[str, Any]:
-        binding = self._session.io_binding()  # type: ignore[union-attr]
-        device, _, number = self.facts["device"].partition(":")
-        for name, value in inputs.items():
-            if isinstance(value, np.ndarray):
-                binding.bind_cpu_input(name, np.ascontiguousarray(value))
-            else:
-                binding.bind_ortvalue_input(name, value)
-        for name in self.outputs:
-            on_device = name in kept
-            binding.bind_output(name, device if on_device else "cpu", int(number or 0) if on_device else 0)
-        self._session.run_with_iobinding(binding)  # type: ignore[union-attr]
-        values = dict(zip(self.outputs, binding.get_outputs()))
-        return {name: value if name in kept else value.numpy() for name, value in values.items()}
+        # A graph cannot be captured here: values from other calls lie at other addresses.
+        return self._binding.run(inputs, kept, run_options(UNCAPTURED) if self._fixed is not None else None)
 
     def close(self) -> None:
         """Delete the session; ONNX Runtime then frees its memory and threads."""
-        self._session = None
+        self._session = self._binding = self._fixed = None
 
 
 def load(
@@ -120,7 +120,7 @@ def load(
     dtypes = [_tensor(one).dtype for one in session.get_inputs() if "float" in one.type]
     precision = dtypes[0] if dtypes else "as in the file"
     facts = _facts(onnxruntime.__version__, running, wanted, available, settings, precision)
-    return OnnxNetwork(session, facts)
+    return OnnxNetwork(session, facts, settings.graphs)
 
 
 def wanted_providers(settings: RuntimeSettings) -> List[str]:
@@ -137,14 +137,18 @@ def wanted_providers(settings: RuntimeSettings) -> List[str]:
 
 
 def provider_options(name: str, settings: RuntimeSettings, profiles: Mapping[str, Profile]) -> Dict[str, Any]:
-    """Return the options of one provider: device, memory limit, and for TensorRT precision, cache and shapes."""
+    """Return the options of one provider: device, memory, CUDA graphs; for TensorRT precision, cache and shapes."""
     if name == "cpu":
         return {}
     options: Dict[str, Any] = {"device_id": device_number(settings.device)}
     if name == "cuda":
         if settings.memory:
             options.update(gpu_mem_limit=settings.memory, arena_extend_strategy="kSameAsRequested")
+        if settings.graphs:
+            options["enable_cuda_graph"] = True
         return options
+    if settings.graphs:
+        options["trt_cuda_graph_enable"] = True
     if settings.memory:
         options["trt_max_workspace_size"] = settings.memory
     if settings.precision == "float16":

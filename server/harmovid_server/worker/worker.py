@@ -178,7 +178,12 @@ def runtime_settings(config: Config, worker: str) -> RuntimeSettings:
         device = f"{device}:{slot % gpus}"
     config.runtime_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return RuntimeSettings(
-        device, config.precision, config.gpu_bytes, config.providers, str(config.runtime_folder)
+        device,
+        config.precision,
+        config.gpu_bytes,
+        config.providers,
+        str(config.runtime_folder),
+        config.cuda_graphs,
     )
 
 

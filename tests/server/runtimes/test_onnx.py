@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,49 @@ def test_kept_outputs_go_in_again(doubling: Path) -> None:
     network.close()
 
 
+def test_read_only_arrays_are_copied_to_the_device_once(doubling: Path) -> None:
+    """A read-only array stays on the device while calls bring the same; another one, or one that changes, is copied."""
+    network = load(doubling, RuntimeSettings(device="cpu"))
+    constant, other = np.float32([[1, 2, 3]]), np.float32([[4, 5, 6]])
+    constant.setflags(write=False)
+    other.setflags(write=False)
+    resident = network._binding._resident
+    for x in (constant, constant, other, constant):
+        found = network({"x": x}, keep=["twice"])
+        np.testing.assert_array_equal(found["half"], x / 2)
+        np.testing.assert_array_equal(found["twice"].numpy(), 2 * x)
+        assert resident._held["x"][0] is x
+    value = resident.value("x", constant)
+    assert resident.value("x", constant) is value
+    changing = np.float32([[7, 8, 9]])
+    for _ in range(2):
+        changing += 1
+        np.testing.assert_array_equal(network({"x": changing}, keep=["twice"])["half"], changing / 2)
+    network.close()
+
+
+def test_buffers_at_fixed_addresses_give_the_same(doubling: Path) -> None:
+    """As CUDA graphs need it, calls of one shape share their buffers; results are the plain ones and stay as they are.
+
+    Here on the CPU, where nothing is captured; more shapes than there are buffers for run without.
+    """
+    network = load(doubling, RuntimeSettings(device="cpu", graphs=True))
+    rng, kept = np.random.default_rng(0), []
+    for rows in (1, 2, 1, 3, 4, 5, 6, 2, 1, 6):
+        x = rng.random((rows, 3), np.float32)
+        x.setflags(write=rows != 2)
+        for _ in range(2):
+            found = network({"x": x})
+            kept.append((x, found))
+    for x, found in kept:
+        np.testing.assert_array_equal(found["twice"], 2 * x)
+        np.testing.assert_array_equal(found["half"], x / 2)
+    assert [shapes[0][1][0] for shapes in network._fixed._sets] == [1, 2, 3, 4]
+    first = network({"x": kept[0][0]}, keep=["twice"])
+    np.testing.assert_array_equal(network({"x": first["twice"]}, keep=["half"])["twice"], 4 * kept[0][0])
+    network.close()
+
+
 def test_auto_says_why_nothing_faster_runs(doubling: Path) -> None:
     """On a machine without a GPU "auto" runs on the processor and the reason names what is missing."""
     network = load(doubling, ANY)
@@ -108,6 +152,10 @@ def test_options_of_a_gpu() -> None:
     settings = RuntimeSettings("cuda:1", "float16", 1 << 30, cache="/cache")
     profiles = {"x": {"min": (1, 3), "max": (8, 3)}}
 
+    graphs = replace(settings, graphs=True)
+    assert onnx_runtime.provider_options("cuda", graphs, profiles)["enable_cuda_graph"] is True
+    assert onnx_runtime.provider_options("tensorrt", graphs, profiles)["trt_cuda_graph_enable"] is True
+    assert onnx_runtime.provider_options("cpu", graphs, profiles) == {}
     cuda = onnx_runtime.provider_options("cuda", settings, profiles)
     assert cuda == {"device_id": 1, "gpu_mem_limit": 1 << 30, "arena_extend_strategy": "kSameAsRequested"}
     found = onnx_runtime.provider_options("tensorrt", settings, profiles)

@@ -11,7 +11,7 @@ If memory runs out, sampling starts again once with a smaller window (`memory`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, Mapping
+from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,8 @@ class Sampling:
         conditions: Float32,
     ) -> None:
         self._transformer, self._description = transformer, description
-        self._text, self._controls = text, controls
+        self._text, self._controls = _constant(text), controls
+        self._placed: Dict[Tuple[int, ...], Dict[str, npt.NDArray[Any]]] = {}
         self._padding = description.front_padding(conditions.shape[2])
         self._conditions = np.concatenate([conditions[:, :, :1]] * self._padding + [conditions], axis=2)
         # Half of a window that is longer than the shot would be no smaller.
@@ -102,8 +103,12 @@ class Sampling:
             yield
 
     def _network(self, latents: Float32, time: float) -> Float32:
-        placed = positions(self._description.positions, *latents.shape[2:])
-        inputs = {"latents": latents, "times": np.array([time], np.float32), "text": self._text, **placed}
+        shape = latents.shape[2:]
+        if shape not in self._placed:
+            made = positions(self._description.positions, *shape)
+            self._placed[shape] = {name: _constant(value) for name, value in made.items()}
+        constant = {"text": self._text, **self._placed[shape]}
+        inputs = {"latents": latents, "times": np.array([time], np.float32), **constant}
         return np.asarray(self._transformer(inputs)["prediction"], np.float32)
 
     def state(self) -> State:
@@ -126,3 +131,10 @@ class Sampling:
                     if name.startswith(_SAMPLER)
                 }
             )
+
+
+def _constant(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy that cannot be written to: runtimes keep it on the device between steps."""
+    made = array.copy()
+    made.setflags(write=False)
+    return made
