@@ -1,6 +1,6 @@
 """Whether the server's memory depends on the length of a clip: resident memory of its processes, short against long.
 
-    python bench/server_memory.py [--short 50] [--long 1000] [--engine null] [--quick]
+    python bench/server_memory.py [--short 50] [--long 1000] [--engine null] [--bundles FOLDER] [--quick]
 
 A fresh server for each length runs one job; ten times a second the resident memory of main, front, worker
 and codec processes is added up (pages that they share count in each). The peaks must differ by at most 64
@@ -25,9 +25,10 @@ from support.server import LocalServer
 TARGET_MIB = 64
 
 
-def measure(folder: Path, count: int, engine: str, processes: int) -> Dict[str, float]:
+def measure(folder: Path, count: int, engine: str, processes: int, bundles: str) -> Dict[str, float]:
     """Run one job on a fresh server; return its peak by kind of process, "total" and "seconds"."""
-    with tempfile.TemporaryDirectory(dir=folder) as out, LocalServer("--codecs", str(processes)) as server:
+    flags = ["--codecs", str(processes), *(["--engine-folders", bundles] if bundles else [])]
+    with tempfile.TemporaryDirectory(dir=folder) as out, LocalServer(*flags) as server:
         watch = MemorySamples(server)
         watch.start()
         started_s = time.perf_counter()
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=1000, help="frames of the long clip")
     parser.add_argument("--size", choices=list(SIZES), default="540p")
     parser.add_argument("--engine", default="null")
+    parser.add_argument("--bundles", default="", help="folder of the engine's bundle")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="codec processes")
     parser.add_argument("--scratch", help="folder for frames (default: a temporary one)")
     parser.add_argument(
@@ -56,7 +58,10 @@ def main() -> None:
     counts = (16, 64) if given.quick else (given.short, given.long)
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
         write_sequence(Path(scratch), size, max(counts))
-        peaks = {count: measure(Path(scratch), count, given.engine, given.processes) for count in counts}
+        peaks = {
+            count: measure(Path(scratch), count, given.engine, given.processes, given.bundles)
+            for count in counts
+        }
     roles = sorted({role for peak in peaks.values() for role in peak})
     print(f"{'frames':>7} " + " ".join(f"{role:>8}" for role in roles))
     for count, peak in peaks.items():

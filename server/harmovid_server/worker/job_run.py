@@ -262,23 +262,28 @@ class JobRun:
         if not isinstance(answers, Iterator):
             self._renders.take(answer for answer in answers if answer is not None)
             return
+        spent_s = 0.0
         while True:
             self._wait(lambda: self._renders.open <= most)
             with self._host.turn(self.context.spec.engine, where):
+                begun_s = time.monotonic()
                 made = list(islice(answers, 1))
+                spent_s += time.monotonic() - begun_s
             if not made:
                 return
             for answer in made:
                 if answer is None:
                     self._worked = True
                 else:
+                    self._proxies.count_engine(answer.number, spent_s)
+                    spent_s = 0.0
                     self._renders.take([answer])
 
     def _push(self, frame: ProxyFrame) -> None:
         with self._host.turn(self.context.spec.engine, f"on frame {frame.number}"):
             begun_s = time.monotonic()
             answers = list(self._session.push(frame))
-            self._proxies.seconds[frame.number]["engine"] = time.monotonic() - begun_s
+            self._proxies.count_engine(frame.number, time.monotonic() - begun_s)
         self._renders.owed.add(frame.number)
         self._position = frame.number
         if frame.number in self.context.done:

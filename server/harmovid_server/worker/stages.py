@@ -107,6 +107,11 @@ class ProxyStage:
             self.facts[number] = odd
         return frame
 
+    def count_engine(self, number: int, seconds: float) -> None:
+        """Add to the time that the engine took for a frame; work between two answers counts for the next one."""
+        stages = self.seconds.setdefault(number, {})
+        stages["engine"] = stages.get("engine", 0.0) + seconds
+
     def _proxy(self, number: int, reply: Reply) -> ProxyFrame:
         display: Tuple[int, ...] = tuple(reply.body["facts"]["display"])
         own = number in self._context.own

@@ -27,6 +27,7 @@ from harmovid_server.engines.diffusion.windows import spans
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_server.worker import checkpoint
 from harmovid_server.worker.checkpoint import Checkpoint
+from harmovid_server.worker.host import IDLE_S, EngineHost
 from harmovid_training.inference import shot as trained
 from harmovid_training.models import space
 from harmovid_training.models.checkpoint import load_checkpoint
@@ -316,6 +317,34 @@ def test_a_new_version_is_taken_and_a_damaged_one_is_not(toy: Any, tmp_path: Pat
     assert engine.info.version == "2"
     assert len(run(session, frames(9))) == 9
     engine.close()
+
+
+def test_an_idle_engine_is_unloaded_and_loaded_again(toy: Any) -> None:
+    """Ten minutes after its last shot the host frees its networks; the next shot loads them and is answered alike."""
+    now_s = [0.0]
+    host = EngineHost([bundles.create(toy.bundle)], RuntimeSettings(device="cpu"), clock=lambda: now_s[0])
+    told = []
+    host.on_activated = told.append
+    name, proxies, made = "toy-harmovid", frames(9), []
+    for _ in range(2):
+        engine = host.engine(name)
+        numbers = tuple(one.number for one in proxies)
+        session = host.start(engine, ShotInfo(numbers, engine.info.check_options({}), ("fg", "bg")))
+        loaded = dict(engine._networks)
+        made.append([one.field.to_bytes() for one in run(session, proxies)])
+        now_s[0] += IDLE_S + 1
+        assert host.close_idle() is None
+        host.end(name, session)
+        now_s[0] += IDLE_S - 1
+        assert host.close_idle() is None
+        now_s[0] += 2
+        host.close_idle().join()
+        assert engine._networks == {}
+        assert engine.runtime == {}
+        with pytest.raises(RuntimeError, match="closed"):
+            loaded["prompt"]({})
+    assert made[0] == made[1]
+    assert [info.runtime["provider"] for info in told] == ["cpu"]
 
 
 class Short:
