@@ -24,23 +24,28 @@ import os
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the server's workers, and read on import
 
 import cv2
+from harmovid.pixels import field
+from harmovid_evaluate import clips, ffmpeg, methods
 from harmovid_evaluate.clips import Clip, clip_folders, film_paths, load_clip, synthetic_clip
 from harmovid_evaluate.ffmpeg import ffmpeg_available
 from harmovid_evaluate.methods import BASELINES, FFMPEG, Method, Run, Setting
 from harmovid_server.engines import deflicker
 from harmovid_server.runtimes.base import RuntimeSettings
+from harmovid_training.metrics import degrade, quality
 from harmovid_training.metrics.degrade import DEGRADATIONS
+from support import deflicker_compare, deflicker_speed
 from support import deflicker_rows as extra
-from support import deflicker_speed
-from support.deflicker_compare import PEER_PREFIX, Row, Truth
+from support.deflicker_compare import PEER_PREFIX, Caches, Row, Truth
 from support.deflicker_engine import engine_run
 from support.deflicker_films import film_ratio, film_rows
 from support.deflicker_table import print_details, print_head, print_means, print_row
+from support.results_cache import ResultsCache, sources
 
 LINES, FRAMES, SEED = 240, 32, 1
 EXTRAS = ("fade", "steady", "cut", "bands", "film", "speed")
@@ -57,27 +62,28 @@ def main() -> None:
     """Run the chosen tests, print a table, and one JSON line last."""
     given = _arguments()
     cv2.setNumThreads(given.cores)
-    clips = _clips(given)
+    shots = _clips(given)
     engine = deflicker.create()
     engine.activate(RuntimeSettings())
     reports: List[Mapping[str, Any]] = []
     ours = engine_run(engine, reports)
-    methods = [*_methods(given.quick or given.brief), *_peers(given)]
+    compared = [*_methods(given.quick), *_peers(given)]
     rows: List[Row] = []
     degradations = [DEGRADATIONS[name] for name in given.tests if name in DEGRADATIONS]
     if degradations:
-        print_head([method.name for method in methods])
-    for clip in clips if degradations else []:
-        truth = Truth(clip, given.cores, given.brief)
+        print_head([method.name for method in compared])
+    caches = _caches(given)
+    for clip in shots if degradations else []:
+        truth = Truth(clip, given.cores, caches, brief=given.brief)
         for test in degradations:
             if test.foreground if clip.cut_out else (clip.masks is not None or not test.foreground):
                 for seed in given.seeds:
-                    rows.append(truth.compare(test, seed, methods, ours, reports))
+                    rows.append(truth.compare(test, seed, compared, ours, reports))
                     print_row(rows[-1])
     print_means(rows, TUNED_ON)
     if not given.brief:
         print_details(rows)
-    others = _extras(given, clips, ours)
+    others = _extras(given, shots, ours)
     ratios = {number: film_ratio(others, number) for number in ("local_stops", "along_stops")}
     if ratios["local_stops"] is not None:
         print("  film      local roughness over the better ffmpeg filter's, mean: "
@@ -85,10 +91,10 @@ def main() -> None:
     speed = {}
     if "speed" in given.tests:
         speed = deflicker_speed.measure(
-            engine, clips[0].part(0, SPEED_FRAMES), given.cores, _size(given.quick)
+            engine, shots[0].part(0, SPEED_FRAMES), given.cores, _size(given.quick)
         )
         print("  speed     " + ", ".join(f"{name} {value:.2f}" for name, value in speed.items()))
-    lines = clips[0].frames.shape[1] if clips else LINES
+    lines = shots[0].frames.shape[1] if shots else LINES
     print(json.dumps({
         "bench": "deflicker", "engine": engine.info.version, "lines": lines, "seeds": given.seeds,
         "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": ratios["local_stops"],
@@ -111,7 +117,10 @@ def _arguments() -> argparse.Namespace:
         "--seeds", nargs="+", type=int, default=[SEED], help=f"of the flicker (default {SEED})"
     )
     parser.add_argument("--peers", type=Path, help=f"file of yardsticks (default {PEERS} where it is)")
-    parser.add_argument("--brief", action="store_true", help="one setting per method, and psnr_g alone")
+    parser.add_argument("--brief", action="store_true", help="psnr alone, no other measures")
+    parser.add_argument(
+        "--cache", type=Path, help="folder of results: a row that is there is not computed again"
+    )
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"per clip (default {FRAMES})")
     parser.add_argument(
         "--cores", type=int, default=2, help="to use: settings tried at once, OpenCV, speed (default 2)"
@@ -166,12 +175,27 @@ def _peers(given: argparse.Namespace) -> List[Method]:
     return [Method(f"{PEER_PREFIX} {name}", (Setting("", getattr(module, name)),)) for name in PEER_NAMES]
 
 
-def _extras(given: argparse.Namespace, clips: Sequence[Clip], ours: Run) -> extra.Rows:
+def _caches(given: argparse.Namespace) -> Caches:
+    """Return where results are kept: the engine's as long as its code is the same, the others' as long as theirs is."""
+    others = _files(degrade, quality, clips, methods, ffmpeg, deflicker_compare)
+    peers = [path for path in (given.peers or PEERS,) if path.is_file()]
+    ours = [Path(str(deflicker.__file__)).parent, *_files(field)]
+    return Caches(
+        ResultsCache(given.cache, sources(*others, *ours)),
+        ResultsCache(given.cache, sources(*others, *peers)),
+    )
+
+
+def _files(*modules: ModuleType) -> List[Path]:
+    return [Path(str(module.__file__)) for module in modules]
+
+
+def _extras(given: argparse.Namespace, shots: Sequence[Clip], ours: Run) -> extra.Rows:
     """Run the tests other than the degradations, and print each row when it is ready."""
-    whole = [clip for clip in clips if not clip.cut_out]
+    whole = [clip for clip in shots if not clip.cut_out]
     tests: Dict[str, Iterator[extra.Rows]] = {
         "fade": (extra.fade_rows(clip, ours) for clip in whole),
-        "steady": (extra.steady_rows(clip, ours) for clip in clips),
+        "steady": (extra.steady_rows(clip, ours) for clip in shots),
         "cut": (extra.cut_rows(pair, ours, SEED) for pair in zip(whole, whole[1:])),
         "bands": (extra.band_rows(clip, ours, SEED) for clip in whole),
         "film": (film_rows(path, LINES, given.frames, ours, given.cores) for path in _films(given)),

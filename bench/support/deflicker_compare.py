@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from functools import cached_property, partial
+from hashlib import sha256
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from harmovid_evaluate.clips import Clip
-from harmovid_evaluate.methods import Method, Run
-from harmovid_server.engines.deflicker.colour_terms import terms
+from harmovid_evaluate.methods import Method, Run, Setting
 from harmovid_training.metrics.degrade import Degradation, to_stops
 from harmovid_training.metrics.quality import Judge, laplacian_energy, view
 from harmovid_training.metrics.structure import Motion, ssim
 from harmovid_training.metrics.traces import local_roughness_stops, roughness_stops
+
+from support.results_cache import ResultsCache
 
 Array = npt.NDArray[np.float32]
 
@@ -75,6 +78,14 @@ def thinned(clip: Array) -> Array:
     return np.ascontiguousarray(clip[:, ::CHOOSING_STRIDE, ::CHOOSING_STRIDE])
 
 
+@dataclass(frozen=True)
+class Caches:
+    """Where results are kept: those of the engine, and those of all other methods."""
+
+    ours: ResultsCache
+    others: ResultsCache
+
+
 class Truth:
     """A clean clip, with values that are computed once for all its tests.
 
@@ -82,13 +93,23 @@ class Truth:
         clip: the truth.
         workers: number of settings that are tried in parallel.
         brief: measure PSNR only.
+        caches: where results are kept.
     """
 
-    def __init__(self, clip: Clip, workers: int = 1, brief: bool = False) -> None:
+    def __init__(self, clip: Clip, workers: int, caches: Caches, *, brief: bool = False) -> None:
         self.clip = clip
-        self._workers = workers
-        self._shown = view(clip.frames)
-        self._motion = None if brief else Motion(self._shown)
+        self.workers, self.brief, self._caches = workers, brief, caches
+        self._digest = sha256(clip.frames.tobytes()).hexdigest()
+
+    @cached_property
+    def shown(self) -> Array:
+        """The clip as it is viewed."""
+        return view(self.clip.frames)
+
+    @cached_property
+    def motion(self) -> Motion:
+        """The clip's motion."""
+        return Motion(self.shown)
 
     def compare(
         self,
@@ -106,47 +127,78 @@ class Truth:
             methods: to compare with.
             ours: the engine; it leaves its reports in `reports`.
         """
-        frames, mask = self.clip.frames, self.clip.masks if test.foreground else None
-        flickering = test.apply(frames, self.clip.masks, seed)
-        judge = Judge(frames, mask)
-        energy = laplacian_energy(view(flickering))
+        case = _Case(self, test, seed)
+        key = {"clip": self._digest, "test": test.name, "seed": seed, "brief": self.brief}
         row = Row(self.clip.name, test.name, seed)
         for method in methods:
-            label, result = self._best(method, flickering, mask)
-            row.scores[method.name] = {**self._numbers(judge, result, mask, energy), "setting": label}
-        best = oracle(flickering, frames, mask)
-        row.scores[ORACLE] = self._numbers(judge, best, mask, energy)
-        start = time.perf_counter()
-        result = ours(flickering, mask)
-        row.ms = (time.perf_counter() - start) * 1e3 / len(frames)
-        row.scores[OURS] = self._numbers(judge, result, mask, energy)
-        row.said = reports[len(reports) // 2]
+            what = {**key, "method": method.name, "settings": [each.label for each in method.settings]}
+            row.scores[method.name] = self._caches.others.result(what, partial(case.best, method))
+        row.scores[ORACLE] = self._caches.others.result({**key, "method": ORACLE}, case.oracle)
+        found = self._caches.ours.result(key, partial(case.ours, ours, reports))
+        row.scores[OURS], row.said, row.ms = found["scores"], found["said"], found["ms"]
         return row
 
-    def _best(self, method: Method, frames: Array, mask: Optional[Array]) -> Tuple[str, Array]:
-        """Return the setting whose result is nearest to the truth, and the result; several are tried in parallel."""
-        if len(method.settings) == 1:
-            return method.settings[0].label, method.settings[0].run(frames, mask)
-        small, thin = thinned(frames), None if mask is None else thinned(mask)
-        judge = Judge(thinned(self.clip.frames), thin)
-        with ThreadPoolExecutor(self._workers) as pool:
-            scores = list(pool.map(lambda each: judge.psnr_g(each.run(small, thin)), method.settings))
-        best = method.settings[int(np.argmax(scores))]
-        return best.label, best.run(frames, mask)
 
-    def _numbers(self, judge: Judge, result: Array, mask: Optional[Array], energy: float) -> Dict[str, Any]:
-        """Return every measure of a result; `energy` is the flickering clip's, to compute the share of detail kept."""
-        if self._motion is None:
-            return judge.scores(result)
+class _Case:
+    """One synthetic flicker on one clip, made when the first method needs it."""
+
+    def __init__(self, truth: Truth, test: Degradation, seed: int) -> None:
+        self._truth, self._test, self._seed = truth, test, seed
+        self._mask = truth.clip.masks if test.foreground else None
+
+    @cached_property
+    def _frames(self) -> Array:
+        clip = self._truth.clip
+        return self._test.apply(clip.frames, clip.masks, self._seed)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self._truth.clip.frames, self._mask)
+
+    def best(self, method: Method) -> Dict[str, Any]:
+        """Return the numbers of the setting whose result is nearest to the truth."""
+        setting = self._best(method)
+        return {**self._numbers(setting.run(self._frames, self._mask)), "setting": setting.label}
+
+    def _best(self, method: Method) -> Setting:
+        if len(method.settings) == 1:
+            return method.settings[0]
+        small, thin = thinned(self._frames), None if self._mask is None else thinned(self._mask)
+        judge = Judge(thinned(self._truth.clip.frames), thin)
+        with ThreadPoolExecutor(self._truth.workers) as pool:
+            scores = list(pool.map(lambda each: judge.psnr_g(each.run(small, thin)), method.settings))
+        return method.settings[int(np.argmax(scores))]
+
+    def oracle(self) -> Dict[str, Any]:
+        """Return the numbers of `oracle`."""
+        return self._numbers(oracle(self._frames, self._truth.clip.frames, self._mask))
+
+    def ours(self, run: Run, reports: List[Mapping[str, Any]]) -> Dict[str, Any]:
+        """Return the numbers of the engine, its report of the middle frame, and its time."""
+        frames = self._frames
+        start = time.perf_counter()
+        result = run(frames, self._mask)
+        ms = (time.perf_counter() - start) * 1e3 / len(frames)
+        return {"scores": self._numbers(result), "said": dict(reports[len(reports) // 2]), "ms": ms}
+
+    def _numbers(self, result: Array) -> Dict[str, Any]:
+        """Return every measure of a result."""
+        if self._truth.brief:
+            return dict(self._judge.scores(result))
         shown = view(result)
         return {
-            **judge.scores(result, shown),
-            "ssim": ssim(shown, self._shown, mask),
-            "warped": self._motion.warped_error(shown, mask),
-            "rough": roughness_stops(result, mask),
-            "rough_local": local_roughness_stops(result, mask),
-            "detail": laplacian_energy(shown) / energy,
+            **self._judge.scores(result, shown),
+            "ssim": ssim(shown, self._truth.shown, self._mask),
+            "warped": self._truth.motion.warped_error(shown, self._mask),
+            "rough": roughness_stops(result, self._mask),
+            "rough_local": local_roughness_stops(result, self._mask),
+            "detail": laplacian_energy(shown) / self._energy,
         }
+
+    @cached_property
+    def _energy(self) -> float:
+        """The flickering clip's, to compute the share of detail that is kept."""
+        return float(laplacian_energy(view(self._frames)))
 
 
 def oracle(frames: Array, truth: Array, mask: Optional[Array]) -> Array:
@@ -156,11 +208,20 @@ def oracle(frames: Array, truth: Array, mask: Optional[Array]) -> Array:
         inside = np.ones(frame.shape[:2], bool) if mask is None else mask[index] > 0
         if inside.any():
             logs = to_stops(frame[inside])
-            design, seen = terms(logs.astype(np.float64)), view(wanted[inside]).mean(axis=-1, keepdims=True)
+            design, seen = (
+                _quadratic(logs.astype(np.float64)),
+                view(wanted[inside]).mean(axis=-1, keepdims=True),
+            )
             coeffs = np.linalg.lstsq(design * seen, (to_stops(wanted[inside]) - logs) * seen, rcond=1e-6)[0]
             stops = np.clip(design @ coeffs, -8, 8) * (1.0 if mask is None else mask[index][inside][:, None])
             out[index][inside] *= np.exp2(stops).astype(np.float32)
     return out
+
+
+def _quadratic(logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the ten terms of a quadratic with cross terms of `(n, 3)` colours."""
+    r, g, b = logs.T
+    return np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, r * b, g * b], axis=-1)
 
 
 def _rounded(numbers: Mapping[str, Any]) -> Dict[str, Any]:
