@@ -9,11 +9,11 @@ FOLDER holds a folder per clip with frames/ and masks/ (stills); films are in `f
 --peers names a Python file with `joint`, `mean_std` and `midway` (frames, mask -> frames): reference methods from
 outside the project, shown in every row. --seeds 1 2 3 draws every flicker once per seed.
 
-Tests: six degradations of clean clips in scene-linear light (harmovid_training.metrics.degrade); fade, steady, cut and
-bands, which measure damage that must not happen; film, without truth, in fixed tiles and along its motion; speed at
-1080p. The main figure is the last column: psnr_g (dB in view space after the one best colour transform of the clip)
-over the better of ffmpeg's two filters at its best setting. Foregrounds are measured inside the mask, which all methods
-except ffmpeg's get as an input.
+Tests: six degradations of clean clips in scene-linear light (harmovid_training.metrics.degrade); fade, steady, stays,
+cut and bands, which measure damage that must not happen; film, without truth, in fixed tiles and along its motion;
+speed at 1080p. The main figure is the last column but one: psnr_g (dB in view space after the one best colour transform
+of the clip) over the better of ffmpeg's two filters at its best setting. Foregrounds are measured inside the mask,
+which all methods except ffmpeg's get as an input. With --cache a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the server's workers, and read on import
 
@@ -44,11 +45,12 @@ from support import deflicker_rows as extra
 from support.deflicker_compare import PEER_PREFIX, Caches, Row, Truth
 from support.deflicker_engine import engine_run
 from support.deflicker_films import film_ratio, film_rows
+from support.deflicker_stays import stays_rows
 from support.deflicker_table import print_details, print_head, print_means, print_row
 from support.results_cache import ResultsCache, sources
 
 LINES, FRAMES, SEED = 240, 32, 1
-EXTRAS = ("fade", "steady", "cut", "bands", "film", "speed")
+EXTRAS = ("fade", "steady", "stays", "cut", "bands", "film", "speed")
 TESTS = (*DEGRADATIONS, *EXTRAS)
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
 TUNED_ON = ("car-shadow", "dance-twirl", "parkour", "scooter-black")
@@ -66,7 +68,7 @@ def main() -> None:
     engine = deflicker.create()
     engine.activate(RuntimeSettings())
     reports: List[Mapping[str, Any]] = []
-    ours = engine_run(engine, reports)
+    ours, quick = engine_run(engine, reports), engine_run(engine, options={"quick": True})
     compared = [*_methods(given.quick), *_peers(given)]
     rows: List[Row] = []
     degradations = [DEGRADATIONS[name] for name in given.tests if name in DEGRADATIONS]
@@ -78,12 +80,12 @@ def main() -> None:
         for test in degradations:
             if test.foreground if clip.cut_out else (clip.masks is not None or not test.foreground):
                 for seed in given.seeds:
-                    rows.append(truth.compare(test, seed, compared, ours, reports))
+                    rows.append(truth.compare(test, seed, compared, (ours, quick), reports))
                     print_row(rows[-1])
     print_means(rows, TUNED_ON)
     if not given.brief:
         print_details(rows)
-    others = _extras(given, shots, ours)
+    others = _extras(given, shots, ours, caches.extras)
     ratios = {number: film_ratio(others, number) for number in ("local_stops", "along_stops")}
     if ratios["local_stops"] is not None:
         print("  film      local roughness over the better ffmpeg filter's, mean: "
@@ -176,13 +178,18 @@ def _peers(given: argparse.Namespace) -> List[Method]:
 
 
 def _caches(given: argparse.Namespace) -> Caches:
-    """Return where results are kept: the engine's as long as its code is the same, the others' as long as theirs is."""
+    """Return where results are kept: each as long as the code that makes them is the same."""
     others = _files(degrade, quality, clips, methods, ffmpeg, deflicker_compare)
     peers = [path for path in (given.peers or PEERS,) if path.is_file()]
     ours = [Path(str(deflicker.__file__)).parent, *_files(field)]
+    extras = [
+        *Path(str(clips.__file__)).parent.glob("*.py"),
+        *Path(extra.__file__).parent.glob("deflicker_*.py"),
+    ]
     return Caches(
         ResultsCache(given.cache, sources(*others, *ours)),
         ResultsCache(given.cache, sources(*others, *peers)),
+        ResultsCache(given.cache, sources(*others, *ours, *sorted(extras))),
     )
 
 
@@ -190,18 +197,28 @@ def _files(*modules: ModuleType) -> List[Path]:
     return [Path(str(module.__file__)) for module in modules]
 
 
-def _extras(given: argparse.Namespace, shots: Sequence[Clip], ours: Run) -> extra.Rows:
+def _extras(given: argparse.Namespace, shots: Sequence[Clip], ours: Run, kept: ResultsCache) -> extra.Rows:
     """Run the tests other than the degradations, and print each row when it is ready."""
     whole = [clip for clip in shots if not clip.cut_out]
-    tests: Dict[str, Iterator[extra.Rows]] = {
-        "fade": (extra.fade_rows(clip, ours) for clip in whole),
-        "steady": (extra.steady_rows(clip, ours) for clip in shots),
-        "cut": (extra.cut_rows(pair, ours, SEED) for pair in zip(whole, whole[1:])),
-        "bands": (extra.band_rows(clip, ours, SEED) for clip in whole),
-        "film": (film_rows(path, LINES, given.frames, ours, given.cores) for path in _films(given)),
+    pairs = list(zip(whole, whole[1:]))
+    tests: Dict[str, List[Tuple[str, Callable[[], extra.Rows]]]] = {
+        "fade": [(clip.name, partial(extra.fade_rows, clip, ours)) for clip in whole],
+        "steady": [(clip.name, partial(extra.steady_rows, clip, ours)) for clip in shots],
+        "stays": [
+            (a.name, partial(stays_rows, (a, b), ours, SEED)) for a, b in zip_longest(whole, whole[1:])
+        ],
+        "cut": [(f"{a.name} {b.name}", partial(extra.cut_rows, (a, b), ours, SEED)) for a, b in pairs],
+        "bands": [(clip.name, partial(extra.band_rows, clip, ours, SEED)) for clip in whole],
+        "film": [
+            (path.name, partial(film_rows, path, LINES, given.frames, ours, given.cores))
+            for path in _films(given)
+        ],
     }
     rows: extra.Rows = []
-    for found in chain.from_iterable(tests[name] for name in tests if name in given.tests):
+    for test, what, measure in chain.from_iterable(
+        ((test, *job) for job in jobs) for test, jobs in tests.items() if test in given.tests
+    ):
+        found = kept.result({"test": test, "what": what, "frames": given.frames}, measure)
         extra.print_rows(found)
         rows += found
     return rows

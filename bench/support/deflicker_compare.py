@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ Array = npt.NDArray[np.float32]
 OURS = "HarmoVid"
 FFMPEG_PREFIX = "ffmpeg"
 PEER_PREFIX = "peer"
+QUICK = "quick"
+"""The engine's preset of this name."""
 ORACLE = "oracle"
 """The best transform of each frame, in the family that engine and reference methods use, fitted to the truth."""
 CHOOSING_STRIDE = 3
@@ -80,10 +82,11 @@ def thinned(clip: Array) -> Array:
 
 @dataclass(frozen=True)
 class Caches:
-    """Where results are kept: those of the engine, and those of all other methods."""
+    """Where results are kept: those of the engine, of all other methods, and of the other tests."""
 
     ours: ResultsCache
     others: ResultsCache
+    extras: ResultsCache
 
 
 class Truth:
@@ -116,7 +119,7 @@ class Truth:
         test: Degradation,
         seed: int,
         methods: Sequence[Method],
-        ours: Run,
+        ours: Tuple[Run, Run],
         reports: List[Mapping[str, Any]],
     ) -> Row:
         """Degrade the clip, run every method, and return their numbers.
@@ -125,7 +128,7 @@ class Truth:
             test: in foreground tests methods get the clip's mask, and results are measured inside it.
             seed: of the degradation.
             methods: to compare with.
-            ours: the engine; it leaves its reports in `reports`.
+            ours: the engine, which leaves its reports in `reports`, and its quick preset.
         """
         case = _Case(self, test, seed)
         key = {"clip": self._digest, "test": test.name, "seed": seed, "brief": self.brief}
@@ -134,7 +137,8 @@ class Truth:
             what = {**key, "method": method.name, "settings": [each.label for each in method.settings]}
             row.scores[method.name] = self._caches.others.result(what, partial(case.best, method))
         row.scores[ORACLE] = self._caches.others.result({**key, "method": ORACLE}, case.oracle)
-        found = self._caches.ours.result(key, partial(case.ours, ours, reports))
+        found = self._caches.ours.result(key, partial(case.ours, ours[0], reports))
+        row.scores[QUICK] = self._caches.ours.result({**key, "method": QUICK}, partial(case.plain, ours[1]))
         row.scores[OURS], row.said, row.ms = found["scores"], found["said"], found["ms"]
         return row
 
@@ -172,6 +176,10 @@ class _Case:
     def oracle(self) -> Dict[str, Any]:
         """Return the numbers of `oracle`."""
         return self._numbers(oracle(self._frames, self._truth.clip.frames, self._mask))
+
+    def plain(self, run: Run) -> Dict[str, Any]:
+        """Return the numbers of a method without settings."""
+        return self._numbers(run(self._frames, self._mask))
 
     def ours(self, run: Run, reports: List[Mapping[str, Any]]) -> Dict[str, Any]:
         """Return the numbers of the engine, its report of the middle frame, and its time."""

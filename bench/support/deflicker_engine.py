@@ -47,16 +47,19 @@ def answers_of(
     return [found[number] for number in range(count)]
 
 
-def engine_run(engine: Engine, reports: Optional[List[Mapping[str, Any]]] = None) -> Run:
+def engine_run(
+    engine: Engine, reports: Optional[List[Mapping[str, Any]]] = None, options: Optional[Options] = None
+) -> Run:
     """Return the engine as a `Run`; frames are at proxy size, and the fields are applied to them.
 
     Args:
         engine: activated.
         reports: filled with the frames' reports of the last run.
+        options: of the engine; others have their defaults.
     """
 
     def run(frames: Array, mask: Optional[Array]) -> Array:
-        answers = answers_of(engine, frames, mask)
+        answers = answers_of(engine, frames, mask, options)
         if reports is not None:
             reports[:] = [answer.report for answer in answers]
         relit = [

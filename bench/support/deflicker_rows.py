@@ -79,6 +79,7 @@ def _as_text(test: str, numbers: Dict[str, Any]) -> str:
         "fade": lambda n: f"{n['mean_stops']:.4f} rms, {n['worst_stops']:.4f} worst frame",
         "steady": _steady,
         "steady-fg": _steady,
+        "stays": lambda n: f"{n['worst_stops']:.4f} worst frame",
         "cut": lambda n: f"{n['worst_stops']:.5f} worst pixel",
         "bands": lambda n: f"{n['before_stops']:.3f} -> {n['after_stops']:.4f}",
         "film": film_words,

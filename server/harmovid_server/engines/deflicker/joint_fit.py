@@ -25,14 +25,16 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.pixels.field import Float32
 
+from harmovid_server.engines.deflicker import kernels
 from harmovid_server.engines.deflicker.colour_terms import (
+    CENTRE_STOPS,
     CHANNELS,
     OUTPUTS,
     TERMS,
     Array64,
     orthonormal,
-    terms,
 )
+from harmovid_server.engines.deflicker.local_gains import conjugate_gradients
 from harmovid_server.engines.deflicker.matching import Link, thinned
 from harmovid_server.engines.deflicker.trajectories import Model, expected, likeliest
 
@@ -70,6 +72,8 @@ MOST_STOPS = 0.5
 HELD = 1.0
 """How firmly the mean over the window is held at the identity, in units of the flicker's size."""
 
+LATER, EARLIER, LEFT, PLACE = slice(0, 10), slice(10, 20), slice(20, 23), slice(23, None)
+"""Columns of the linearised samples: terms in the later and in the earlier frame, differences, spatial terms."""
 _SLOPES = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
 """Derivatives of the terms l, u and v by r, g and b."""
 
@@ -93,8 +97,8 @@ class Batch:
         place, place_stops: `(m, n, p)` spatial terms, and their expected sizes.
         cell: `(m, n)` the cell of each sample, numbered over all links.
         lost: `(m,)` variance added to each link for its unmatched share.
-        quantiles: for frames that could not be tracked: index, brightness quantiles `(q, 3)`, those of the frame
-            before.
+        quantiles: of frames that could not be tracked, `(q, 24, 3)`, and of the frames before them.
+        ends: later and earlier frame of all links and of all pairs of quantiles.
     """
 
     count: int
@@ -107,7 +111,8 @@ class Batch:
     place_stops: Array64
     cell: Index
     lost: Array64
-    quantiles: List[Tuple[int, Array64, Array64]]
+    quantiles: Tuple[Array64, Array64]
+    ends: Tuple[Index, Index]
 
     @staticmethod
     def of(
@@ -141,13 +146,19 @@ class Batch:
         at, earlier_at = (padded(name, 2).astype(np.float32) for name in ("later_at", "earlier_at"))
         columns, sizes = _place_terms(at, earlier_at, place, aspect)
         trust = np.array([link.samples.trust for link in links])
+        later, earlier = (
+            np.array([getattr(link, end) for link in links], np.int64) for end in ("later", "earlier")
+        )
+        lost = np.array(list(quantiles), np.int64)
+        own, before = (
+            np.reshape([each[end] for each in quantiles.values()], (len(lost), -1 if len(lost) else 1, 3))
+            for end in range(2)
+        )
         return Batch(
-            count,
-            np.array([link.later for link in links], np.int64),
-            np.array([link.earlier for link in links], np.int64),
+            count, later, earlier,
             padded("later", 3), padded("earlier", 3), padded("weight"), columns, sizes, _cells(at),
             (LOST_STOPS / np.maximum(trust, LEAST_TRUST) ** 2) ** 2,
-            [(frame, *both) for frame, both in quantiles.items()],
+            (own, before), (np.concatenate([later, lost]), np.concatenate([earlier, lost - 1])),
         )  # fmt: skip
 
 
@@ -183,70 +194,65 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
     """
     count, model = batch.count, expected(batch.count)
     raw = np.zeros((count, TERMS, 3))
-    y_terms, z_terms = terms(batch.y), terms(batch.z)
-    basis, explained, scale = np.eye(TERMS), np.zeros_like(batch.y), np.full(len(batch.y), FIRST_SCALE_STOPS)
+    columns = np.concatenate([np.zeros((*batch.weight.shape, LEFT.stop)), batch.place], axis=2)
+    basis, explained, scale = np.eye(TERMS), np.zeros_like(batch.y), FIRST_SCALE_STOPS
     found = raw
     for round_ in range(ROUNDS):
-        left = batch.z + z_terms @ raw[batch.earlier] - batch.y - y_terms @ raw[batch.later]
-        weight = batch.weight
+        inverse = np.linalg.inv(np.eye(3) + np.einsum("kj,tkc->tjc", _SLOPES, raw[:, 1:4])) / 2
+        kernels.linearised(batch.y, batch.z, batch.later, batch.earlier, raw, inverse, CENTRE_STOPS, columns)
+        left, weight = columns[..., LEFT], batch.weight
         if round_:
             size = np.sqrt(((left - explained) ** 2).mean(axis=-1))
-            scale = np.maximum(SMALLEST_SCALE_STOPS, 1.3 * _medians(size, batch.weight))
-            scale[:] = np.median(scale)
-            weight = weight / (1 + (size / scale[:, None]) ** 2) ** 2
+            medians = _medians(size, batch.weight)
+            scale = float(np.median(np.maximum(SMALLEST_SCALE_STOPS, 1.3 * medians)))
+            weight = weight / (1 + (size / scale) ** 2) ** 2
         share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
-        inverse = np.linalg.inv(np.eye(3) + np.einsum("kj,tkc->tjc", _SLOPES, raw[:, 1:4]))
-        y, z = (
-            terms(batch.y + left @ inverse[batch.later] / 2),
-            terms(batch.z - left @ inverse[batch.earlier] / 2),
-        )
+        sums = np.swapaxes(columns * share[..., None], 1, 2) @ columns
         if not round_:
-            basis = orthonormal((np.swapaxes(y * share[..., None], 1, 2) @ y).mean(axis=0))
-        system, right, explained = _system(batch, y, z, left, share, scale, basis)
-        _add_quantiles(batch, raw, basis, system, right)
+            basis = orthonormal(sums[:, LATER, LATER].mean(axis=0))
+        sums, explained = _link_sums(batch, sums, left, share, scale)
+        sums = np.concatenate([sums, _quantile_sums(batch, raw, inverse)])
         if round_ == PRIOR_ROUNDS:
-            model = likeliest(found, radius_frames, float(scale[0]))
-        found = _step(system, right @ OUTPUTS.T, model, found, order)
+            model = likeliest(found, radius_frames, scale)
+        found = _step(batch, _in_basis(sums, basis), model, found, order)
         found[:, 1:] = np.clip(found[:, 1:], -MOST_STOPS, MOST_STOPS)
         raw = basis @ found @ CHANNELS.T
-    return Fit(found, model, basis, float(scale[0]))
+    return Fit(found, model, basis, scale)
 
 
-def _system(
-    batch: Batch, y: Array64, z: Array64, left: Array64, share: Array64, scale: Array64, basis: Array64
-) -> Tuple[Array64, Array64, Array64]:
-    """Return the joint matrix of the links `(count, count, 10, 10)`, its right side `(count, 10, 3)`, and the part of
-    `left` that the spatial terms explain.
+def _link_sums(
+    batch: Batch, sums: Array64, left: Array64, share: Array64, scale: float
+) -> Tuple[Array64, Array64]:
+    """Return the weighted sums `(m, 23, 23)` of all links without their spatial terms, and the part of the differences
+    `left` that these explain.
+
+    Args:
+        batch: the matches.
+        sums: `(m, k, k)` sums over each link of the products of all columns.
+        left: `(m, n, 3)`.
+        share: `(m, n)` weight of each sample, 1 per link.
+        scale: residual of a typical link, in stops.
     """
-    y, z = y @ basis, z @ basis
-    weighted_y, weighted_z = (np.swapaxes(each * share[..., None], 1, 2) for each in (y, z))
-    yy, zz, yz = weighted_y @ y, weighted_z @ z, weighted_y @ z
-    right_y, right_z = weighted_y @ left, weighted_z @ left
     explained = np.zeros_like(left)
     if batch.place.shape[-1]:
         # Spatial terms belong to one link each, so they are eliminated (Schur complement).
-        weighted = np.swapaxes(batch.place * share[..., None], 1, 2)
         samples = np.maximum((batch.weight > 0).sum(axis=1), 1)[:, None]
-        prior = PLACE_SAMPLES / samples * (scale[:, None] / batch.place_stops) ** 2
-        own = weighted @ batch.place + prior[:, None, :] * np.eye(batch.place.shape[-1])
-        with_y, with_z, with_left = (weighted @ each for each in (y, z, left))
-        solved = np.linalg.solve(own, np.concatenate([with_y, with_z, with_left], axis=2))
-        of_y, of_z, of_left = solved[..., :TERMS], solved[..., TERMS : 2 * TERMS], solved[..., 2 * TERMS :]
-        with_y, with_z = np.swapaxes(with_y, 1, 2), np.swapaxes(with_z, 1, 2)
-        yy, zz, yz = yy - with_y @ of_y, zz - with_z @ of_z, yz - with_y @ of_z
-        right_y, right_z = right_y - with_y @ of_left, right_z - with_z @ of_left
-        explained = batch.place @ of_left
+        prior = PLACE_SAMPLES / samples * (scale / batch.place_stops) ** 2
+        own = sums[:, PLACE, PLACE] + prior[:, None, :] * np.eye(batch.place.shape[-1])
+        solved = np.linalg.solve(own, sums[:, PLACE, : LEFT.stop])
+        sums = sums[:, : LEFT.stop, : LEFT.stop] - sums[:, : LEFT.stop, PLACE] @ solved
+        explained = batch.place @ solved[..., LEFT]
     variance = _variance(batch, left - explained, share) + LINK_STOPS**2 * (batch.later - batch.earlier)
-    trust = 1 / variance[:, None, None]
-    system = np.zeros((batch.count, batch.count, TERMS, TERMS))
-    right = np.zeros((batch.count, TERMS, 3))
-    np.add.at(system, (batch.later, batch.later), yy * trust)
-    np.add.at(system, (batch.earlier, batch.earlier), zz * trust)
-    np.add.at(system, (batch.later, batch.earlier), -yz * trust)
-    np.add.at(system, (batch.earlier, batch.later), -np.swapaxes(yz, 1, 2) * trust)
-    np.add.at(right, batch.later, right_y * trust)
-    np.add.at(right, batch.earlier, -right_z * trust)
-    return system, right, explained
+    return sums / variance[:, None, None], explained
+
+
+def _in_basis(sums: Array64, basis: Array64) -> Array64:
+    """Return sums whose terms are orthonormal and whose differences are those of the outputs."""
+    whole = np.zeros((LEFT.stop, LEFT.stop))
+    whole[LATER, LATER] = whole[EARLIER, EARLIER] = basis
+    whole[LEFT, LEFT] = OUTPUTS.T
+    turned: Array64 = whole.T @ sums @ whole
+    return turned
 
 
 def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
@@ -259,36 +265,58 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     return variance
 
 
-def _add_quantiles(batch: Batch, raw: Array64, basis: Array64, system: Array64, right: Array64) -> None:
-    """Add the equations of brightness quantiles for frames that could not be tracked."""
-    for frame, own, before in batch.quantiles:
-        left = before + terms(before) @ raw[frame - 1] - own - terms(own) @ raw[frame]
-        trust = 1 / (QUANTILE_STOPS**2 + float(np.median(left**2))) / len(own)
-        y, z = terms(own + left / 2), terms(before - left / 2)
-        y[:, QUANTILE_TERMS:], z[:, QUANTILE_TERMS:] = 0, 0
-        y, z = y @ basis, z @ basis
-        system[frame, frame] += y.T @ y * trust
-        system[frame - 1, frame - 1] += z.T @ z * trust
-        system[frame, frame - 1] -= y.T @ z * trust
-        system[frame - 1, frame] -= z.T @ y * trust
-        right[frame] += y.T @ left * trust
-        right[frame - 1] -= z.T @ left * trust
+def _quantile_sums(batch: Batch, raw: Array64, inverse: Array64) -> Array64:
+    """Return the sums `(q, 23, 23)` of brightness quantiles for frames that could not be tracked."""
+    (y, z), (later, earlier) = batch.quantiles, (each[len(batch.later) :] for each in batch.ends)
+    if not len(y):
+        return np.zeros((0, LEFT.stop, LEFT.stop))
+    columns = np.zeros((*y.shape[:2], LEFT.stop))
+    kernels.linearised(y, z, later, earlier, raw, inverse, CENTRE_STOPS, columns)
+    for side in (LATER, EARLIER):
+        columns[..., side.start + QUANTILE_TERMS : side.stop] = 0
+    spread = np.median(columns[..., LEFT] ** 2, axis=(1, 2))
+    trust = 1 / (QUANTILE_STOPS**2 + spread) / y.shape[1]
+    sums: Array64 = np.swapaxes(columns, 1, 2) @ columns * trust[:, None, None]
+    return sums
 
 
-def _step(system: Array64, right: Array64, model: Model, found: Array64, order: int) -> Array64:
-    """Return the trajectories after one Gauss-Newton step, by output."""
-    count, size = len(found), len(found) * order
-    matrix = np.ascontiguousarray(system[..., :order, :order].transpose(0, 2, 1, 3))
-    held = HELD / count
-    result = np.zeros_like(found)
+def _step(batch: Batch, sums: Array64, model: Model, found: Array64, order: int) -> Array64:
+    """Return the trajectories after one Gauss-Newton step, by output, by conjugate gradients over all frames.
+
+    Each term's own system over time is the preconditioner: the terms are nearly independent.
+    """
+    later, earlier = batch.ends
+    count, held, result = len(found), HELD / len(found), np.zeros_like(found)
+    alone, right = np.zeros((count, count, order)), np.zeros((count, TERMS, 3))
+    terms_of = np.arange(order)
+    for one, other, sign in (
+        (later, later, 1),
+        (earlier, earlier, 1),
+        (later, earlier, -1),
+        (earlier, later, -1),
+    ):
+        rows, columns = ((LATER if end is later else EARLIER).start + terms_of for end in (one, other))
+        np.add.at(alone, (one, other), sign * sums[:, rows, columns])
+    np.add.at(right, later, sums[:, LATER, LEFT])
+    np.add.at(right, earlier, -sums[:, EARLIER, LEFT])
     for outputs in (slice(0, 1), slice(1, 3)):
-        whole, pull = matrix.copy(), right[:, :order, outputs].copy()
-        for term in range(order):
-            prior = (model.inverse_of(term, outputs.start) + held) / model.flicker[term, outputs.start] ** 2
-            whole[:, term, :, term] += prior
-            pull[:, term] -= prior @ found[:, term, outputs]
-        step = np.linalg.solve(whole.reshape(size, size), pull.reshape(size, -1))
-        result[:, :order, outputs] = found[:, :order, outputs] + step.reshape(count, order, -1)
+        prior = np.stack(
+            [
+                (model.inverse_of(k, outputs.start) + held) / model.flicker[k, outputs.start] ** 2
+                for k in range(order)
+            ]
+        )
+        before, pull = (each[:, :order, outputs].swapaxes(0, 1) for each in (found, right))
+
+        def normal(step: Array64, prior: Array64 = prior) -> Array64:
+            pushed: Array64 = kernels.push_links(later, earlier, sums, step) + prior @ step
+            return pushed
+
+        inverse = np.linalg.inv(alone.transpose(2, 0, 1) + prior)
+        step = conjugate_gradients(
+            normal, pull - prior @ before, lambda left, inverse=inverse: inverse @ left
+        )
+        result[:, :order, outputs] = (before + step).swapaxes(0, 1)
     return result
 
 

@@ -207,6 +207,72 @@ def wanted(
 
 
 @compiled
+def _moved_terms(colour: Array64, left: Array64, inverse: Array64, centre: float, out: Array64) -> None:
+    """Write `colour_terms.terms` of a colour plus `left @ inverse`."""
+    r = colour[0] + left[0] * inverse[0, 0] + left[1] * inverse[1, 0] + left[2] * inverse[2, 0]
+    g = colour[1] + left[0] * inverse[0, 1] + left[1] * inverse[1, 1] + left[2] * inverse[2, 1]
+    b = colour[2] + left[0] * inverse[0, 2] + left[1] * inverse[1, 2] + left[2] * inverse[2, 2]
+    light, u, v = (r + g + b) / 3 - centre, r - g, b - g
+    out[0], out[1], out[2], out[3] = 1.0, light, u, v
+    out[4], out[5], out[6] = light * light, u * u, v * v
+    out[7], out[8], out[9] = light * u, light * v, u * v
+
+
+@compiled
+def linearised(
+    y: Array64,
+    z: Array64,
+    later: Index,
+    earlier: Index,
+    curves: Array64,
+    inverse: Array64,
+    centre: float,
+    out: Array64,
+) -> None:
+    """Write the first 23 columns of all samples: terms in the later (10) and in the earlier frame (10), and the
+    differences (3) that `curves` leave. The terms are those of the colours moved half of the difference each.
+
+    Args:
+        y, z: `(m, n, 3)` colours in the later and in the earlier frame of `m` links.
+        later, earlier: `(m,)` both frames of each link.
+        curves: `(count, 10, 3)`.
+        inverse: `(count, 3, 3)`, half of the inverse derivative of each frame's curve.
+        centre: as `colour_terms.CENTRE_STOPS`.
+        out: `(m, n, 23 or more)`.
+    """
+    back = -inverse
+    for i in range(y.shape[0]):
+        a, b = later[i], earlier[i]
+        for k in range(y.shape[1]):
+            own, other, row = y[i, k], z[i, k], out[i, k]
+            for c in range(3):
+                row[20 + c] = _moved(other, curves[b], centre, c) - _moved(own, curves[a], centre, c)
+            _moved_terms(own, row[20:23], inverse[a], centre, row[:10])
+            _moved_terms(other, row[20:23], back[b], centre, row[10:20])
+
+
+@compiled
+def push_links(later: Index, earlier: Index, sums: Array64, step: Array64) -> Array64:
+    """Return the product of the links' joint system with `step` `(terms, count, outputs)`.
+
+    Args:
+        later, earlier: `(m,)` both frames of each link.
+        sums: `(m, 23, 23)` sums over each link of the products of the columns of `linearised`.
+        step: a change of every frame's coefficients.
+    """
+    pushed = np.zeros_like(step)
+    order, _, outputs = step.shape
+    for i in range(len(later)):
+        a, b, own = later[i], earlier[i], sums[i]
+        for j in range(order):
+            for k in range(order):
+                for c in range(outputs):
+                    pushed[j, a, c] += own[j, k] * step[k, a, c] - own[j, 10 + k] * step[k, b, c]
+                    pushed[j, b, c] += own[10 + j, 10 + k] * step[k, b, c] - own[10 + j, k] * step[k, a, c]
+    return pushed
+
+
+@compiled
 def gather(first: Index, inside: Array32, right: int, down: int, maps: Array64) -> Array64:
     """Return `(n, 3)`: the stops of the maps for every sample."""
     result = np.zeros((len(first), 3))

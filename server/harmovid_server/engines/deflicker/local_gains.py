@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ INDEPENDENT_SHARE = 0.06
 SHARPER = 10.0
 SMALLEST_SCALE_STOPS = 0.02
 HELD_OUT_GAP = 2
+EXACT = 1e-6
+"""Share of the error at which conjugate gradients stop."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +270,7 @@ def solve_local(
 
         size = rows.diagonal(weights, count) + 4 * stiff + 1 / RIDGE_STOPS**2
         right = rows.scatter(rows.wanted * weights, count)
-        maps = _conjugate_gradients(normal, right, maps, size, lattice.steps)
+        maps = conjugate_gradients(normal, right, lambda left, size=size: left / size, maps, lattice.steps)
         fast = maps - np.tensordot(slow, maps, 1)
         if not round_:
             explained = rows.explained(fast, held_out)
@@ -299,25 +301,36 @@ def _rough(maps: Array64) -> Array64:
     return result
 
 
-def _conjugate_gradients(
-    normal: Callable[[Array64], Array64], right: Array64, found: Array64, size: Array64, steps: int
+def conjugate_gradients(
+    normal: Callable[[Array64], Array64],
+    right: Array64,
+    even: Callable[[Array64], Array64],
+    found: Optional[Array64] = None,
+    steps: int = 100,
 ) -> Array64:
-    """Return `steps` steps of conjugate gradients from `found`; dividing by `size` evens out unequal cells."""
-    found = found.copy()
-    left = right - normal(found)
-    even = left / size
-    direction = even.copy()
-    power = float((left * even).sum())
+    """Return the solution of `normal(x) = right` after at most `steps` steps from `found` (0).
+
+    Args:
+        normal: the system, symmetric and positive.
+        right: its right side.
+        even: about the inverse of the system.
+        found: where to start.
+        steps: fewer are made once the error, as `even` measures it, is below a millionth of what it was.
+    """
+    found = np.zeros_like(right) if found is None else found.copy()
+    left = right - normal(found) if found.any() else right.copy()
+    direction = evened = even(left)
+    power = first = float((left * evened).sum())
     for _ in range(steps):
-        if power < 1e-12:
+        if power <= EXACT**2 * first:
             break
         pushed = normal(direction)
         step = power / float((direction * pushed).sum())
         found += step * direction
         left -= step * pushed
-        even = left / size
-        before, power = power, float((left * even).sum())
-        direction = even + (power / before) * direction
+        evened = even(left)
+        before, power = power, float((left * evened).sum())
+        direction = evened + (power / before) * direction
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from harmovid.pixels.field import LUMA
 from harmovid_server.engines.deflicker import kernels, local_gains
 from harmovid_server.engines.deflicker.bands import find_wave
-from harmovid_server.engines.deflicker.colour_terms import terms
+from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, terms
 from harmovid_server.engines.deflicker.local_gains import BANDS, PATCHES, Lattice
 from harmovid_server.engines.deflicker.matching import Link, PairSamples
 
@@ -86,6 +86,21 @@ def test_likeness_is_the_correlation_after_motion() -> None:
 
     assert kernels.likeness(first, second, flow) == pytest.approx(expected, abs=1e-4)
     assert kernels.likeness(first, np.full_like(second, 7), flow) == 1.0
+
+
+def test_linearised_samples_are_what_numpy_says() -> None:
+    """Differences after the curves, and the terms of both colours moved half of the difference, as written in numpy."""
+    rng = np.random.default_rng(7)
+    y, z = rng.normal(-1, 1, (2, 3, 50, 3))
+    curves, inverse = rng.normal(0, 0.05, (4, 10, 3)), np.eye(3) / 2 + rng.normal(0, 0.02, (4, 3, 3))
+    later, earlier = np.array([1, 2, 3]), np.array([0, 1, 1])
+    got = np.full((3, 50, 25), 7.0)
+    kernels.linearised(y, z, later, earlier, curves, inverse, CENTRE_STOPS, got)
+
+    left = z + terms(z) @ curves[earlier] - y - terms(y) @ curves[later]
+    moved = (y + left @ inverse[later], z - left @ inverse[earlier])
+    plain = np.concatenate([*(terms(each) for each in moved), left, np.full((3, 50, 2), 7.0)], axis=2)
+    np.testing.assert_allclose(got, plain, atol=1e-9)
 
 
 @pytest.mark.parametrize("lattice", [PATCHES, BANDS])
