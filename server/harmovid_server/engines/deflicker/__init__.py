@@ -1,9 +1,9 @@
 """The `deflicker` engine: removes flicker of light from a plate: global flicker, rolling bands, and local flicker.
 
-`features` reduces a frame, `motion` and `matching` track points through the shot, `joint_fit` finds one colour
-transform per frame that makes them steady, `trajectories` and `own_changes` separate flicker from the shot's own
-changes, `bands` and `local_gains` do the same for bands and local flicker, `window` decides what to apply, `session`
-divides the shot into windows. docs/deflicker.md describes its use and quality.
+`features` reduces a frame, `motion` tracks points through the shot, `joint_fit` finds one colour transform per frame
+that makes them steady, `trajectories` separates flicker from the shot's own changes, `bands` and `local_gains` do the
+same for bands and local flicker, `window` decides what to apply, `level` holds a level, `session` divides the shot into
+windows. docs/deflicker.md describes its use and quality.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from harmovid.errors import OptionError
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, OptionValue, Preset
 
 from harmovid_server.engines.base import Engine, ProxyFrame, ShotInfo
+from harmovid_server.engines.deflicker.level import FORM, parse_trims
 from harmovid_server.engines.deflicker.session import FULL, QUICK, DeflickerSession
-from harmovid_server.engines.deflicker.trims import FORM, parse_trims
 from harmovid_server.engines.deflicker.window import CAUSES, Amounts
 from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from harmovid_server.engines.deflicker.colour_terms import Array64
 from harmovid_server.engines.deflicker.local_gains import Samples, joined, weighted_median
-from harmovid_server.engines.deflicker.matching import Link
+from harmovid_server.engines.deflicker.motion import Link
 
 OVERTONES = 3
 """The fundamental and two harmonics, because the light of lamps is not a sine."""

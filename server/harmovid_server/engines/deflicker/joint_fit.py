@@ -35,7 +35,7 @@ from harmovid_server.engines.deflicker.colour_terms import (
     orthonormal,
 )
 from harmovid_server.engines.deflicker.local_gains import conjugate_gradients
-from harmovid_server.engines.deflicker.matching import Link, thinned
+from harmovid_server.engines.deflicker.motion import Link, thinned
 from harmovid_server.engines.deflicker.trajectories import Model, expected, likeliest
 
 Index = npt.NDArray[np.int64]

@@ -1,9 +1,10 @@
-"""Holding a level: removing the shot's own slow change too, and bringing the whole shot to one frame's light.
+"""Levels that a user sets: the whole shot brought to one frame's light, and trims, corrections in stops as text.
 
     level = ReferenceLevel(amounts, trims)
     trajectories = level.aligned(first, trajectories)     # each window of a segment, in order
     answers = level.answers(block)              # each block
     answers += level.finish()                   # at the end of the segment
+    parse_trims("1001:+0.2, 1010-1014:-0.05")   # {1001: 0.2, 1010: -0.05, ...}
 
 Each window knows its trajectories up to a constant. The frames that two windows share give the difference of both
 constants, so the light of an earlier frame can be held through a shot of any length. Frames before the reference wait
@@ -13,20 +14,38 @@ for it; of each, a few kB are kept to answer it later.
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
+from harmovid.errors import OptionError
 
 from harmovid_server.engines.base import Answer, State
-from harmovid_server.engines.deflicker import saved_state
 from harmovid_server.engines.deflicker.colour_terms import Array64
-from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame, answer
+from harmovid_server.engines.deflicker.corrections import (
+    Correction,
+    TrackedFrame,
+    answer,
+    pack_correction,
+    pack_frame,
+    unpack_correction,
+    unpack_frames,
+)
 from harmovid_server.engines.deflicker.window import Amounts, before, weighed
 
 WHOLE, SLOW = 0, 1
 COLOURS = 300
 """Number of a window's typical colours that are kept for frames that wait."""
+LARGEST_STOPS = 8.0
+MOST_FRAMES = 100_000
+FORM = (
+    r"\s*|(\s*\d{1,9}(-\d{1,9})?\s*:\s*[+-]?0*([0-7](\.\d*)?|8(\.0*)?)\s*,)*"
+    r"\s*\d{1,9}(-\d{1,9})?\s*:\s*[+-]?0*([0-7](\.\d*)?|8(\.0*)?)\s*"
+)
+"""Pattern of the option's text; hosts check it before a job is sent."""
+_ONE = re.compile(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*:\s*([+-]?\d+(?:\.\d*)?)\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -136,9 +155,9 @@ class ReferenceLevel:
         for i, block in enumerate(self._waiting):
             state[f"waiting.{i}.report"] = json.dumps(dict(block.report))
             state[f"waiting.{i}.colours"] = block.colours
-            state.update(saved_state.pack_correction(f"waiting.{i}.found", block.found))
+            state.update(pack_correction(f"waiting.{i}.found", block.found))
             for k, frame in enumerate(block.frames):
-                state.update(saved_state.pack_frame(f"waiting.{i}.frame.{k}", frame))
+                state.update(pack_frame(f"waiting.{i}.frame.{k}", frame))
         return state
 
     def restore(self, state: State) -> None:
@@ -152,8 +171,8 @@ class ReferenceLevel:
             name = f"waiting.{len(self._waiting)}"
             self._waiting.append(
                 Waiting(
-                    saved_state.unpack_frames(f"{name}.frame", state),
-                    cast(Correction, saved_state.unpack_correction(f"{name}.found", state)),
+                    unpack_frames(f"{name}.frame", state),
+                    cast(Correction, unpack_correction(f"{name}.found", state)),
                     json.loads(cast(str, state[f"{name}.report"])),
                     cast(Array64, state[f"{name}.colours"]),
                 )
@@ -164,3 +183,28 @@ def _trajectories(found: Correction) -> Array64:
     if found.trajectories is None:
         return np.zeros((len(found.curves), 2, *found.curves.shape[1:]))
     return found.trajectories
+
+
+def parse_trims(text: str) -> Dict[int, float]:
+    """Return stops by frame number; if a frame has several entries, the last one counts.
+
+    Raises:
+        OptionError: the text is not of the form `frame:stops, first-last:stops`.
+    """
+    trims: Dict[int, float] = {}
+    for entry in text.split(",") if text.strip() else []:
+        found = _ONE.match(entry)
+        if not found:
+            raise _bad(f"{entry.strip()!r} is no trim")
+        first, last = int(found[1]), int(found[2] or found[1])
+        stops = float(found[3])
+        if not math.isfinite(stops) or abs(stops) > LARGEST_STOPS:
+            raise _bad(f"{stops} stops is beyond {LARGEST_STOPS:g}")
+        if last < first or last - first >= MOST_FRAMES:
+            raise _bad(f"{entry.strip()!r} is no range of frames")
+        trims.update(dict.fromkeys(range(first, last + 1), stops))
+    return trims
+
+
+def _bad(what: str) -> OptionError:
+    return OptionError(f"option trims: {what}.", fix="Write it as 1001:+0.2,1010-1014:-0.05 (stops).")

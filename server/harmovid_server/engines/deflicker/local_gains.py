@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harmovid_server.engines.deflicker import kernels
 from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, Array64
-from harmovid_server.engines.deflicker.matching import Link, thinned
+from harmovid_server.engines.deflicker.motion import Link, thinned
 
 ROUNDS = 3
 RIDGE_STOPS = 0.5

@@ -18,13 +18,33 @@ from harmovid.errors import OptionError
 from harmovid.pixels.field import NULL
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
-from harmovid_server.engines.deflicker import saved_state
-from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame, answer
+from harmovid_server.engines.deflicker.corrections import (
+    Correction,
+    TrackedFrame,
+    answer,
+    pack_correction,
+    pack_features,
+    pack_flows,
+    pack_frame,
+    unpack_correction,
+    unpack_features,
+    unpack_flows,
+    unpack_frames,
+)
 from harmovid_server.engines.deflicker.features import FrameFeatures, extract_features, quantiles
 from harmovid_server.engines.deflicker.level import ReferenceLevel, Waiting
-from harmovid_server.engines.deflicker.matching import PairSamples, match, thinned
-from harmovid_server.engines.deflicker.motion import SMALL_REGION, Flow, Motion, at_rest, follow, follow_far
-from harmovid_server.engines.deflicker.saved_state import GAPS
+from harmovid_server.engines.deflicker.motion import (
+    GAPS,
+    SMALL_REGION,
+    Flow,
+    Motion,
+    PairSamples,
+    at_rest,
+    follow,
+    follow_far,
+    match,
+    thinned,
+)
 from harmovid_server.engines.deflicker.window import NOTHING_TO_COMPARE, Amounts, Solved, level_of, solved
 
 ENOUGH_TRUST = 0.25
@@ -269,13 +289,13 @@ class DeflickerSession:
             "blank": np.array(sorted(self._blank), np.int64),
         }  # fmt: skip
         for i, frame in enumerate(self._frames):
-            state.update(saved_state.pack_frame(f"frame.{i}", frame))
+            state.update(pack_frame(f"frame.{i}", frame))
         for i, flows in enumerate(self._flows[::-1]):
-            state.update(saved_state.pack_flows(f"flows.{i}", flows))
+            state.update(pack_flows(f"flows.{i}", flows))
         for i, features in enumerate(self._recent):
-            state.update(saved_state.pack_features(f"features.{i}", features))
+            state.update(pack_features(f"features.{i}", features))
         if self._overlap is not None:
-            state.update(saved_state.pack_correction("overlap", self._overlap))
+            state.update(pack_correction("overlap", self._overlap))
         return {**state, **self._level.state()}
 
     def restore(self, state: State) -> None:
@@ -285,12 +305,12 @@ class DeflickerSession:
         self._shift = cast(Optional[float], state["shift"])
         self._pending, blank = ([int(n) for n in np.asarray(state[name])] for name in ("pending", "blank"))
         self._blank = set(blank)
-        self._frames, self._recent = saved_state.unpack_frames("frame", state), []
-        while (features := saved_state.unpack_features(f"features.{len(self._recent)}", state)) is not None:
+        self._frames, self._recent = unpack_frames("frame", state), []
+        while (features := unpack_features(f"features.{len(self._recent)}", state)) is not None:
             self._recent.append(features)
         count = min(len(self._recent), max(GAPS) // 2)
-        self._flows = [saved_state.unpack_flows(f"flows.{i}", state) for i in range(count)][::-1]
-        self._overlap = saved_state.unpack_correction("overlap", state)
+        self._flows = [unpack_flows(f"flows.{i}", state) for i in range(count)][::-1]
+        self._overlap = unpack_correction("overlap", state)
         self._level.restore(state)
 
     def close(self) -> None:

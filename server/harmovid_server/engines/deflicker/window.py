@@ -32,7 +32,7 @@ from harmovid_server.engines.deflicker.local_gains import (
     read,
     solve_local,
 )
-from harmovid_server.engines.deflicker.matching import Link, shifted
+from harmovid_server.engines.deflicker.motion import Link, shifted
 from harmovid_server.engines.deflicker.trajectories import flicker_of
 
 CURVES, BAND_KIND, PATCH_KIND = "curves", "bands", "patches"

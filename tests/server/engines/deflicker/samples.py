@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from harmovid_server.engines.deflicker.colour_terms import terms
 from harmovid_server.engines.deflicker.corrections import TrackedFrame
-from harmovid_server.engines.deflicker.matching import Link, PairSamples
+from harmovid_server.engines.deflicker.motion import Link, PairSamples
 
 GAPS = (1, 2, 4)
 Seen = Callable[[int, np.ndarray, np.ndarray], np.ndarray]

@@ -7,7 +7,7 @@ import pytest
 from harmovid_server.engines.deflicker import joint_fit
 from harmovid_server.engines.deflicker.colour_terms import terms
 from harmovid_server.engines.deflicker.joint_fit import Batch, Place, solve
-from harmovid_server.engines.deflicker.matching import Link, PairSamples, thinned
+from harmovid_server.engines.deflicker.motion import Link, PairSamples, thinned
 from server.engines.deflicker.samples import flickering, links_of, scene, through
 
 COUNT = 16

@@ -10,7 +10,7 @@ from harmovid_server.engines.deflicker import kernels, local_gains
 from harmovid_server.engines.deflicker.bands import find_wave
 from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, terms
 from harmovid_server.engines.deflicker.local_gains import BANDS, PATCHES, Lattice
-from harmovid_server.engines.deflicker.matching import Link, PairSamples
+from harmovid_server.engines.deflicker.motion import Link, PairSamples
 
 HEIGHT, WIDTH = 48, 64
 NUMBERS = np.array([1.0, 0.2, 0.04, 0.3, -6.5, 4.99, -6.2, 4.5])

@@ -1,11 +1,14 @@
-"""Holding a level: overlapping windows, frames that wait for their reference, a restored state."""
+"""Holding a level: overlapping windows, frames that wait for their reference, a restored state; trims as text."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from harmovid.errors import OptionError
 from harmovid_server.engines.deflicker.corrections import Correction
-from harmovid_server.engines.deflicker.level import ReferenceLevel, Waiting
+from harmovid_server.engines.deflicker.level import FORM, ReferenceLevel, Waiting, parse_trims
 from harmovid_server.engines.deflicker.window import Amounts
 from server.engines.deflicker.samples import scene, window_of
 
@@ -77,3 +80,18 @@ def test_waiting_frames_survive_a_restart() -> None:
     one, other = (each.answers(block([0.2, 0.5], first=2)) for each in (level, again))
     assert gains_of(one) == gains_of(other)
     assert [each.number for each in other] == [1001, 1002, 1003, 1004]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "1001:+0.2", "1001:0.2, 1010-1014:-0.05", " 7 : 8 ", "1:8.00,2:-7.999", "1:007", "5:.5", "1:9", "1:8.1",
+     "x", "1:", "1001:+0.2,", ",", "1-:2", "1:1:1", "1001 1002:1", "-5:1"],
+)  # fmt: skip
+def test_the_form_takes_what_is_read(text: str) -> None:
+    """The regular expression in the description and the reader agree on every text."""
+    try:
+        parse_trims(text)
+        readable = True
+    except OptionError:
+        readable = False
+    assert bool(re.fullmatch(FORM, text)) == readable

@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from harmovid_server.engines.base import ProxyFrame
 from harmovid_server.engines.deflicker.features import FrameFeatures, extract_features
-from harmovid_server.engines.deflicker.matching import match, shifted, thinned
-from harmovid_server.engines.deflicker.motion import Flow, at_rest, follow, follow_far
+from harmovid_server.engines.deflicker.motion import (
+    Flow,
+    at_rest,
+    follow,
+    follow_far,
+    match,
+    shifted,
+    thinned,
+)
 
 HEIGHT, WIDTH = 120, 160
 
