@@ -56,9 +56,10 @@ GATES: Mapping[str, Tuple[float, float]] = {
     BAND_KIND: (0.06, 0.1),
     PATCH_KIND: (0.03, 0.06),
 }
-FAINT = (0.005, 0.01)
-"""The same for curves if the whole picture is measured and there are no bands: steady pictures show 0.0025 at most,
-steady small foregrounds up to 0.015; with bands, curves imitate them with up to 0.02."""
+FAINT_STOPS, FAINT_RATIO = 0.005, 0.4
+"""The first size for curves if the whole picture is measured and there are no bands, and at least this share of the
+residual: steady pictures show 0.0025 at most, steady small foregrounds up to 0.015, dissolves of two moving pictures
+0.4 of their residual; with bands, curves imitate them with up to 0.02."""
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
 WAVE_BONUS = 0.8
@@ -156,7 +157,8 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
         maps[BAND_KIND], near = _places(BAND_KIND, near, whole, inner, amounts, taken)
     if not taken.shares.get(BAND_KIND) and not any(frame.small for frame in window):
-        share = taken.note(CURVES, size, _ramp(size, *FAINT))
+        low = float(np.clip(FAINT_RATIO * fit.residual_stops, FAINT_STOPS, GATES[CURVES][0]))
+        share = taken.note(CURVES, size, _ramp(size, low, 2 * low))
         curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
     if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
         maps[PATCH_KIND], _ = _places(PATCH_KIND, near, whole, inner, amounts, taken)

@@ -143,6 +143,18 @@ def test_clean_fade_is_not_touched() -> None:
     assert all(a.field.is_null for a in answers(clip))
 
 
+@pytest.mark.parametrize(("frames", "stops_apart"), [(8, -2.0), (8, 1.5), (24, 1.5)])
+def test_a_dissolve_of_two_moving_shots_stays(frames: int, stops_apart: float) -> None:
+    """Two pans in opposite directions, one brighter: no frame's level changes by more than 0.02 stops."""
+    count = frames + 24
+    shots = textured(count), textured(count, seed=11)[::-1] * 2.0**stops_apart
+    share = np.clip((np.arange(count) - 11) / (frames + 1), 0, 1)[:, None, None, None]
+    clip = (shots[0] * (1 - share) + shots[1] * share).astype(np.float32)
+    change = np.median(stops(applied(clip, answers(clip))) - stops(clip), axis=(1, 2, 3))
+
+    assert np.abs(change).max() < 0.02
+
+
 def test_frames_around_a_cut_are_those_of_the_shots_alone() -> None:
     """Two shots joined give the very fields of the two shots run apart."""
     first, second = flickered(textured(20, seed=1)), flickered(textured(20, seed=77), seed=9)
