@@ -103,6 +103,30 @@ def test_linearised_samples_are_what_numpy_says() -> None:
     np.testing.assert_allclose(got, plain, atol=1e-9)
 
 
+def test_the_links_system_is_what_numpy_says() -> None:
+    """The compiled product with all links is that of the dense matrix, and conjugate gradients solve the system."""
+    rng, count, order = np.random.default_rng(8), 5, 3
+    later, earlier = np.array([1, 2, 3, 4, 4]), np.array([0, 1, 2, 3, 1])
+    columns = rng.normal(0, 1, (5, 40, 23))
+    sums = np.swapaxes(columns, 1, 2) @ columns
+    dense, step = np.zeros((order, count, order, count)), rng.normal(0, 1, (order, count, 2))
+    for a, b, own in zip(later, earlier, sums):
+        for ends, block in (
+            ((a, a), own[:3, :3]), ((b, b), own[10:13, 10:13]), ((a, b), -own[:3, 10:13]), ((b, a), -own[10:13, :3]),
+        ):  # fmt: skip
+            dense[:, ends[0], :, ends[1]] += block
+    matrix = dense.reshape(order * count, order * count)
+
+    def normal(values: np.ndarray) -> np.ndarray:
+        return kernels.push_links(later, earlier, sums, values) + values
+
+    pushed = (matrix @ step.reshape(-1, 2)).reshape(step.shape)
+    np.testing.assert_allclose(normal(step) - step, pushed, atol=1e-9)
+    solved = local_gains.conjugate_gradients(normal, step, lambda left: left)
+    expected = np.linalg.solve(matrix + np.eye(len(matrix)), step.reshape(-1, 2)).reshape(step.shape)
+    np.testing.assert_allclose(solved, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("lattice", [PATCHES, BANDS])
 def test_rows_read_maps_and_their_transpose_is_what_numpy_says(lattice: Lattice) -> None:
     """Compiled reading of maps at samples, its transpose, and both at once are those of the dense matrix."""
