@@ -174,6 +174,7 @@ class EngineInfo:
         handle_frames: how many frames on either side it has to see for a part of a shot to fit the rest; 0 if it needs
             none. Absent from servers that cannot show an engine more than the job's frames.
         handle_step: handles fit best if they begin at a multiple of this number of frames after the start of the shot.
+        reach_with: other `lookahead_frames` and `handle_frames` while an option is on, by the option's name.
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
         presets: named sets of option values.
@@ -193,6 +194,7 @@ class EngineInfo:
     lookahead_frames: int = 0
     handle_frames: int = 0
     handle_step: int = 1
+    reach_with: Dict[str, Dict[str, int]] = field(default_factory=dict)
     limits: Dict[str, int] = field(default_factory=dict)
     waits_for: str = ""
     presets: Tuple[Preset, ...] = ()
@@ -207,7 +209,12 @@ class EngineInfo:
             numbers: its frames, in order.
         """
         frame = options.get(self.waits_for)
-        return self.lookahead_frames + (bisect_right(numbers, frame) if isinstance(frame, int) else 0)
+        ahead = self._reach("lookahead_frames", options)
+        return ahead + (bisect_right(numbers, frame) if isinstance(frame, int) else 0)
+
+    def _reach(self, name: str, options: Mapping[str, Any]) -> int:
+        found = [numbers[name] for option, numbers in self.reach_with.items() if options.get(option)]
+        return int(found[0] if found else getattr(self, name))
 
     def handles_for(self, options: Mapping[str, Any]) -> int:
         """Return how many handles a part of a shot needs to fit the whole with these options.
@@ -216,7 +223,9 @@ class EngineInfo:
         first that are seen.
         """
         named = {option.name for option in self.options if option.kind == "frame"} - {self.waits_for}
-        return 0 if any(options.get(name) is not None for name in named) else self.handle_frames
+        if any(options.get(name) is not None for name in named):
+            return 0
+        return self._reach("handle_frames", options)
 
     def check_options(self, options: Mapping[str, Any]) -> Dict[str, OptionValue]:
         """Return all options, checked and completed with defaults. A frame option without a value is left out.

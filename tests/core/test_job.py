@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,6 +112,16 @@ def test_a_late_reference_frame_lengthens_the_lookahead() -> None:
 
     assert ENGINE.lookahead({}, numbers) == ENGINE.lookahead({"reference_frame": None}, numbers) == 4
     assert ENGINE.lookahead({"reference_frame": 5}, numbers) == 14
+
+
+def test_an_option_may_shorten_lookahead_and_handles() -> None:
+    """With the option on its own numbers count; a frame that is waited for is added to them."""
+    quick = replace(
+        ENGINE, handle_frames=80, reach_with={"local": {"lookahead_frames": 2, "handle_frames": 7}}
+    )
+    assert (quick.handles_for({"local": False}), quick.handles_for({"local": True})) == (80, 7)
+    assert quick.lookahead({"local": True, "reference_frame": 5}, range(-4, 100)) == 12
+    assert EngineInfo.from_dict(quick.to_dict()) == quick
 
 
 def test_layers_are_known_by_kind_and_make_a_composite() -> None:

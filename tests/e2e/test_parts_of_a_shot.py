@@ -140,6 +140,12 @@ def test_a_chunk_without_handles_is_told(
         assert "--handles 80" in sentence
     assert main(["check", *line, "--json"]) == 0
     assert "longer" not in capsys.readouterr().out
+    assert (
+        main(["check", *line, "--frames", "1001-1010", "--handles", "0", "--preset", "quick", "--json"]) == 0
+    )
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "quick: the first result comes after 24 frames instead of 88" in notes
+    assert any("--handles 32" in note for note in notes)
 
 
 def test_a_repaired_frame_is_made_and_the_good_ones_are_left_alone(

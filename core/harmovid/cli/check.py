@@ -93,7 +93,14 @@ def run(
 
 def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, settings: Settings) -> None:
     try:
-        handles = engine.handles_for(options_of(args, engine)) if args.handles is None else args.handles
+        options = options_of(args, engine)
+        handles = engine.handles_for(options) if args.handles is None else args.handles
+        found.notes += [
+            f"{name}: the first result comes after {reach['lookahead_frames']} frames "
+            f"instead of {engine.lookahead_frames}"
+            for name, reach in engine.reach_with.items()
+            if options.get(name)
+        ]
         found.plan = FilePlan.make(
             engine.layers,
             layers_of(args),

@@ -82,6 +82,7 @@ INFO = EngineInfo(
     lookahead_frames=FULL.frames,
     handle_frames=FULL.handles,
     handle_step=FULL.block,
+    reach_with={"quick": {"lookahead_frames": QUICK.frames, "handle_frames": QUICK.handles}},
     waits_for=REFERENCE,
 )  # fmt: skip
 
@@ -121,8 +122,9 @@ class DeflickerEngine:
             options["motion"] == "follow",
         )
         reach = QUICK if options["quick"] else FULL
-        measured = f"frames {shot.frames[0]} to {shot.frames[-1]} alone" if shot.frames else ""
-        return DeflickerSession(amounts, parse_trims(str(options["trims"])), reach, measured)
+        facts = {"level": f"frames {shot.frames[0]} to {shot.frames[-1]} alone"} if shot.frames else {}
+        facts["windows"] = f"{reach.block} frames, with {reach.back} before and {reach.ahead} after"
+        return DeflickerSession(amounts, parse_trims(str(options["trims"])), reach, facts)
 
 
 @lru_cache(maxsize=1)

@@ -96,7 +96,11 @@ class DeflickerSession:
     """See the module; `push`, `finish`, `state`, `restore` as in `base.ShotSession`."""
 
     def __init__(
-        self, amounts: Amounts, trims: Mapping[int, float], reach: Reach = FULL, measured: str = ""
+        self,
+        amounts: Amounts,
+        trims: Mapping[int, float],
+        reach: Reach = FULL,
+        facts: Optional[Mapping[str, str]] = None,
     ) -> None:
         """Open a session.
 
@@ -104,9 +108,9 @@ class DeflickerSession:
             amounts: the options.
             trims: stops by frame number, added to the correction.
             reach: sizes of blocks and windows.
-            measured: text for the report that names the frames from which the level is found.
+            facts: added to the report of every frame.
         """
-        self._measured = {"level": measured} if measured else {}
+        self._facts = dict(facts or {})
         self._amounts, self._trims, self._reach = amounts, trims, reach
         self._level = ReferenceLevel(amounts, trims)
         self._still = amounts.mode == "timelapse" or not amounts.follow
@@ -270,10 +274,11 @@ class DeflickerSession:
         self._overlap = found.part(end - start, end - start + self._reach.join)
         frames = window[self._answered - start : end - start]
         if self._amounts.holds:
-            answers = self._level.answers(Waiting(frames, owed, what.report, what.colours))
+            report = {**self._facts, **what.report}
+            answers = self._level.answers(Waiting(frames, owed, report, what.colours))
         else:
             answers = [
-                answer(frame, owed, i, {**what.report, **self._measured}, self._trims.get(frame.number, 0.0))
+                answer(frame, owed, i, {**self._facts, **what.report}, self._trims.get(frame.number, 0.0))
                 for i, frame in enumerate(frames)
             ]
         self._answered = end

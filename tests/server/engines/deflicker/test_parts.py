@@ -57,11 +57,12 @@ def furthest(part: dict[int, float], whole: dict[int, float]) -> float:
 def test_a_part_with_handles_fits_the_whole() -> None:
     """With as many frames as a window and a block before it, from whole blocks on, it fits; alone it does not.
 
-    What the engine asks for is the same of its large windows.
+    That is what the engine asks for with `quick`; without, it is the same of its large windows.
     """
     info = DeflickerEngine.info
-    assert (info.handle_frames, info.handle_step) == (FULL.handles, FULL.block)
-    context = Context(QUICK.handles, QUICK.block).frames(PART, FRAMES)
+    assert (info.handles_for({"quick": False}), info.handle_step) == (FULL.handles, FULL.block)
+    assert FULL.block % QUICK.block == 0
+    context = Context(info.handles_for({"quick": True}), QUICK.block).frames(PART, FRAMES)
     whole = levels(FRAMES)
 
     assert FRAMES[0] < min(context) < PART[0]

@@ -122,6 +122,7 @@ def test_quick_answers_after_24_frames() -> None:
     counts = [len(list(running.push(frame))) for frame in frames]
 
     assert counts.index(8) == 23
+    assert engine.info.lookahead({"quick": True}, range(30)) == 24 < engine.info.lookahead({}, range(30))
     assert np.ptp(levels(clip, answered(clip, quick=True), still(1, noise=0)[0])) < 0.05
 
 
