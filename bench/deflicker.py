@@ -50,7 +50,7 @@ from support.deflicker_table import print_details, print_head, print_means, prin
 from support.results_cache import ResultsCache, sources
 
 LINES, FRAMES, SEED = 240, 32, 1
-EXTRAS = ("fade", "steady", "stays", "cut", "bands", "film", "speed")
+EXTRAS = ("quick", "fade", "steady", "stays", "cut", "bands", "film", "speed")
 TESTS = (*DEGRADATIONS, *EXTRAS)
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
 TUNED_ON = ("car-shadow", "dance-twirl", "parkour", "scooter-black")
@@ -80,12 +80,12 @@ def main() -> None:
         for test in degradations:
             if test.foreground if clip.cut_out else (clip.masks is not None or not test.foreground):
                 for seed in given.seeds:
-                    rows.append(truth.compare(test, seed, compared, (ours, quick), reports))
+                    rows.append(truth.compare(test, seed, compared, ours, reports))
                     print_row(rows[-1])
     print_means(rows, TUNED_ON)
     if not given.brief:
         print_details(rows)
-    others = _extras(given, shots, ours, caches.extras)
+    others = _extras(given, shots, (ours, quick), caches.extras)
     ratios = {number: film_ratio(others, number) for number in ("local_stops", "along_stops")}
     if ratios["local_stops"] is not None:
         print("  film      local roughness over the better ffmpeg filter's, mean: "
@@ -96,7 +96,7 @@ def main() -> None:
             engine, shots[0].part(0, SPEED_FRAMES), given.cores, _size(given.quick)
         )
         print("  speed     " + ", ".join(f"{name} {value:.2f}" for name, value in speed.items()))
-    lines = shots[0].frames.shape[1] if shots else LINES
+    lines = shots[0].frames.shape[1] if shots else given.lines
     print(json.dumps({
         "bench": "deflicker", "engine": engine.info.version, "lines": lines, "seeds": given.seeds,
         "rows": [row.to_dict() for row in rows], "others": others, "film_ratio": ratios["local_stops"],
@@ -119,11 +119,12 @@ def _arguments() -> argparse.Namespace:
         "--seeds", nargs="+", type=int, default=[SEED], help=f"of the flicker (default {SEED})"
     )
     parser.add_argument("--peers", type=Path, help=f"file of yardsticks (default {PEERS} where it is)")
-    parser.add_argument("--brief", action="store_true", help="psnr alone, no other measures")
+    parser.add_argument("--brief", action="store_true", help="psnr alone, on every second row and column")
     parser.add_argument(
         "--cache", type=Path, help="folder of results: a row that is there is not computed again"
     )
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"per clip (default {FRAMES})")
+    parser.add_argument("--lines", type=int, default=LINES, help=f"height of the clips (default {LINES})")
     parser.add_argument(
         "--cores", type=int, default=2, help="to use: settings tried at once, OpenCV, speed (default 2)"
     )
@@ -145,13 +146,13 @@ def _clips(given: argparse.Namespace) -> List[Clip]:
     if given.quick:
         return [synthetic_clip(12, 96)]
     if given.clips is None:
-        return [synthetic_clip(given.frames, LINES)]
+        return [synthetic_clip(given.frames, given.lines)]
     folders = [folder for folder in clip_folders(given.clips) if _chosen(folder.name, given.only)]
     if not ffmpeg_available():  # it reads the clips that are videos
         folders = [folder for folder in folders if (folder / "frames").is_dir()]
     if not folders and set(given.tests) != {"film"}:
         raise SystemExit(f"no clip in {given.clips} fits --only {given.only}")
-    return [load_clip(folder, LINES, given.frames) for folder in folders]
+    return [load_clip(folder, given.lines, given.frames) for folder in folders]
 
 
 def _chosen(name: str, only: Sequence[str]) -> bool:
@@ -197,11 +198,22 @@ def _files(*modules: ModuleType) -> List[Path]:
     return [Path(str(module.__file__)) for module in modules]
 
 
-def _extras(given: argparse.Namespace, shots: Sequence[Clip], ours: Run, kept: ResultsCache) -> extra.Rows:
-    """Run the tests other than the degradations, and print each row when it is ready."""
+def _extras(
+    given: argparse.Namespace, shots: Sequence[Clip], runs: Tuple[Run, Run], kept: ResultsCache
+) -> extra.Rows:
+    """Run the tests other than the degradations, and print each row when it is ready.
+
+    Args:
+        given: the arguments.
+        shots: the clips.
+        runs: the engine, and its preset `quick`.
+        kept: results of former runs.
+    """
+    ours = runs[0]
     whole = [clip for clip in shots if not clip.cut_out]
     pairs = list(zip(whole, whole[1:]))
     tests: Dict[str, List[Tuple[str, Callable[[], extra.Rows]]]] = {
+        "quick": [(clip.name, partial(extra.quick_rows, clip, runs, SEED)) for clip in whole],
         "fade": [(clip.name, partial(extra.fade_rows, clip, ours)) for clip in whole],
         "steady": [(clip.name, partial(extra.steady_rows, clip, ours)) for clip in shots],
         "stays": [
@@ -210,7 +222,7 @@ def _extras(given: argparse.Namespace, shots: Sequence[Clip], ours: Run, kept: R
         "cut": [(f"{a.name} {b.name}", partial(extra.cut_rows, (a, b), ours, SEED)) for a, b in pairs],
         "bands": [(clip.name, partial(extra.band_rows, clip, ours, SEED)) for clip in whole],
         "film": [
-            (path.name, partial(film_rows, path, LINES, given.frames, ours, given.cores))
+            (path.name, partial(film_rows, path, given.lines, given.frames, ours, given.cores))
             for path in _films(given)
         ],
     }
@@ -218,7 +230,9 @@ def _extras(given: argparse.Namespace, shots: Sequence[Clip], ours: Run, kept: R
     for test, what, measure in chain.from_iterable(
         ((test, *job) for job in jobs) for test, jobs in tests.items() if test in given.tests
     ):
-        found = kept.result({"test": test, "what": what, "frames": given.frames}, measure)
+        found = kept.result(
+            {"test": test, "what": what, "frames": given.frames, "lines": given.lines}, measure
+        )
         extra.print_rows(found)
         rows += found
     return rows

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,10 @@ Array = npt.NDArray[np.float32]
 OURS = "HarmoVid"
 FFMPEG_PREFIX = "ffmpeg"
 PEER_PREFIX = "peer"
-QUICK = "quick"
-"""The engine's preset of this name."""
 ORACLE = "oracle"
 """The best transform of each frame, in the family that engine and reference methods use, fitted to the truth."""
+BRIEF_STRIDE = 2
+"""In a brief run results are measured on every second row and column."""
 CHOOSING_STRIDE = 3
 """The best setting is chosen on every third row and column; its result is then measured on whole pictures."""
 
@@ -75,9 +75,9 @@ class Row:
                 "said": dict(self.said)}  # fmt: skip
 
 
-def thinned(clip: Array) -> Array:
-    """Return every `CHOOSING_STRIDE`-th row and column of a clip `(T, H, W, ...)`."""
-    return np.ascontiguousarray(clip[:, ::CHOOSING_STRIDE, ::CHOOSING_STRIDE])
+def thinned(clip: Array, stride: int = CHOOSING_STRIDE) -> Array:
+    """Return every `stride`-th row and column of a clip `(T, H, W, ...)`."""
+    return np.ascontiguousarray(clip[:, ::stride, ::stride])
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Truth:
         test: Degradation,
         seed: int,
         methods: Sequence[Method],
-        ours: Tuple[Run, Run],
+        ours: Run,
         reports: List[Mapping[str, Any]],
     ) -> Row:
         """Degrade the clip, run every method, and return their numbers.
@@ -128,7 +128,7 @@ class Truth:
             test: in foreground tests methods get the clip's mask, and results are measured inside it.
             seed: of the degradation.
             methods: to compare with.
-            ours: the engine, which leaves its reports in `reports`, and its quick preset.
+            ours: the engine; it leaves its reports in `reports`.
         """
         case = _Case(self, test, seed)
         key = {"clip": self._digest, "test": test.name, "seed": seed, "brief": self.brief}
@@ -137,8 +137,7 @@ class Truth:
             what = {**key, "method": method.name, "settings": [each.label for each in method.settings]}
             row.scores[method.name] = self._caches.others.result(what, partial(case.best, method))
         row.scores[ORACLE] = self._caches.others.result({**key, "method": ORACLE}, case.oracle)
-        found = self._caches.ours.result(key, partial(case.ours, ours[0], reports))
-        row.scores[QUICK] = self._caches.ours.result({**key, "method": QUICK}, partial(case.plain, ours[1]))
+        found = self._caches.ours.result(key, partial(case.ours, ours, reports))
         row.scores[OURS], row.said, row.ms = found["scores"], found["said"], found["ms"]
         return row
 
@@ -157,7 +156,12 @@ class _Case:
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge(self._truth.clip.frames, self._mask)
+        mask = None if self._mask is None else thinned(self._mask, self._stride)
+        return Judge(thinned(self._truth.clip.frames, self._stride), mask)
+
+    @property
+    def _stride(self) -> int:
+        return BRIEF_STRIDE if self._truth.brief else 1
 
     def best(self, method: Method) -> Dict[str, Any]:
         """Return the numbers of the setting whose result is nearest to the truth."""
@@ -177,10 +181,6 @@ class _Case:
         """Return the numbers of `oracle`."""
         return self._numbers(oracle(self._frames, self._truth.clip.frames, self._mask))
 
-    def plain(self, run: Run) -> Dict[str, Any]:
-        """Return the numbers of a method without settings."""
-        return self._numbers(run(self._frames, self._mask))
-
     def ours(self, run: Run, reports: List[Mapping[str, Any]]) -> Dict[str, Any]:
         """Return the numbers of the engine, its report of the middle frame, and its time."""
         frames = self._frames
@@ -192,7 +192,7 @@ class _Case:
     def _numbers(self, result: Array) -> Dict[str, Any]:
         """Return every measure of a result."""
         if self._truth.brief:
-            return dict(self._judge.scores(result))
+            return dict(self._judge.scores(thinned(result, self._stride)))
         shown = view(result)
         return {
             **self._judge.scores(result, shown),

@@ -11,11 +11,15 @@ import numpy as np
 from harmovid_evaluate import sets
 from harmovid_evaluate.clips import Clip
 from harmovid_evaluate.ffmpeg import ffmpeg_available
-from harmovid_evaluate.methods import FFMPEG, Run
-from harmovid_training.metrics.degrade import exposure
+from harmovid_evaluate.methods import FFMPEG, Run, noop
+from harmovid_training.metrics.degrade import DEGRADATIONS, exposure
+from harmovid_training.metrics.quality import Judge
 
 from support.deflicker_compare import OURS
 from support.deflicker_films import Rows, film_words
+
+QUICK = "quick"
+QUICK_TESTS = ("exposure", "curves-fg")
 
 
 def defaults() -> List[Tuple[str, Run]]:
@@ -40,6 +44,19 @@ def steady_rows(clip: Clip, ours: Run) -> Rows:
     if clip.masks is not None:
         inside = {OURS: sets.false_change(ours, clip.frames, clip.masks)}
         rows.append(_row("steady-fg", clip.name, inside))
+    return rows
+
+
+def quick_rows(clip: Clip, runs: Tuple[Run, Run], seed: int) -> Rows:
+    """The engine's preset `quick`, whose first answers come after 24 frames, beside the engine as it is: psnr_g."""
+    rows = []
+    for name in QUICK_TESTS if clip.masks is not None else QUICK_TESTS[:1]:
+        test = DEGRADATIONS[name]
+        mask = clip.masks if test.foreground else None
+        judge, frames = Judge(clip.frames, mask), test.apply(clip.frames, clip.masks, seed)
+        runs_by_name = {"no-op": noop, QUICK: runs[1], OURS: runs[0]}
+        numbers = {each: {"psnr_g": judge.psnr_g(run(frames, mask))} for each, run in runs_by_name.items()}
+        rows.append(_row("quick", f"{clip.name}, {name}", numbers))
     return rows
 
 
@@ -79,6 +96,7 @@ def _as_text(test: str, numbers: Dict[str, Any]) -> str:
         "fade": lambda n: f"{n['mean_stops']:.4f} rms, {n['worst_stops']:.4f} worst frame",
         "steady": _steady,
         "steady-fg": _steady,
+        "quick": lambda n: f"{n['psnr_g']:.2f} dB",
         "stays": lambda n: f"{n['worst_stops']:.4f} worst frame",
         "cut": lambda n: f"{n['worst_stops']:.5f} worst pixel",
         "bands": lambda n: f"{n['before_stops']:.3f} -> {n['after_stops']:.4f}",

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from support.deflicker_compare import FFMPEG_PREFIX, ORACLE, OURS, QUICK, Row
+from support.deflicker_compare import FFMPEG_PREFIX, ORACLE, OURS, Row
 
 SHORT = {"ffmpeg deflicker": "deflicker", "ffmpeg tmidequalizer": "tmidequal"}
 DETAILS = ("psnr", "ssim", "rmse", "stops", "warped", "rough", "rough_local", "detail")
@@ -14,7 +14,7 @@ DETAILS = ("psnr", "ssim", "rmse", "stops", "warped", "rough", "rough_local", "d
 
 def print_head(methods: Sequence[str]) -> None:
     """Print the names of the columns."""
-    names = [SHORT.get(name, name) for name in (*methods, ORACLE, QUICK, OURS)]
+    names = [SHORT.get(name, name) for name in (*methods, ORACLE, OURS)]
     print("psnr_g, dB; the last columns are the margins over the better ffmpeg filter and over the best peer")
     print(f"  {'clip':20s}{'test':11s}" + "".join(f"{name:>11s}" for name in names) + "   ffmpeg     peer")
 
