@@ -36,16 +36,19 @@ Part = Tuple[int, int]
 """A coefficient: index of its (orthonormal) term, index of its output (0 brightness, 1 and 2 colour)."""
 
 GROUPS: Tuple[Tuple[Tuple[Part, ...], float], ...] = (
-    (((0, 0),), 0.12),
-    (((0, 1), (0, 2)), 0.05),
-    (tuple((k, 0) for k in range(1, 10)), 0.03),
-    (tuple((k, o) for k in range(1, 10) for o in (1, 2)), 0.02),
+    (((0, 0),), 0.018),
+    (((0, 1), (0, 2)), 0.0075),
+    (tuple((k, 0) for k in range(1, 10)), 0.0045),
+    (tuple((k, o) for k in range(1, 10) for o in (1, 2)), 0.003),
 )
 """Groups of coefficients with the same ratios, each with the walk per frame of natural shots relative to the residual
-of their links: if matches fit badly (a dancer who turns in the light), the shot's own light changes more, too. Measured
-on parts of clean clips that were used for nothing else. The groups are gain, colour, contrast, and all others."""
-NATURAL_DRIFT = 0.15
+of their links: if matches fit badly (a dancer who turns in the light), the shot's own light changes more, too. The
+groups are gain, colour, contrast, and all others. Half and twice these sizes are as good; seven times as much keeps
+white flicker as the shot's own and costs up to 7 dB."""
+NATURAL_DRIFT = 0.05
 """The natural change of drift per frame, as a share of the natural walk."""
+LARGEST_COST = 15.0
+"""Limit of either prior's cost in log likelihood: what the frames show clearly (a steady fade) counts, however rare."""
 SMALLEST_WALK_STOPS = 1e-4
 OWN_TERMS = 4
 """Fades and steps change gain, colour and contrast, which are this many first terms."""
@@ -152,12 +155,15 @@ def _allowed(radius_frames: float) -> List[int]:
 
 def _prior(size: Array64, walks: List[int], natural_walk: float) -> Array64:
     ratios = np.maximum(np.array(WALKS)[walks], 0.005)[:, None]
-    cost = 0.5 * PRIOR_WEIGHT * np.log(ratios * size / natural_walk) ** 2
-    drifts = np.array(DRIFTS)[1:]
-    cost[:, 1:] += (
-        DRIFT_COST + 0.5 * PRIOR_WEIGHT * np.log(drifts * size[:, 1:] / (NATURAL_DRIFT * natural_walk)) ** 2
-    )
-    return np.asarray(cost)
+    cost = _rarity(ratios * size / natural_walk)
+    drifts = np.array(DRIFTS)[1:] * size[:, 1:] / (NATURAL_DRIFT * natural_walk)
+    cost[:, 1:] += np.minimum(DRIFT_COST + _rarity(drifts), LARGEST_COST)
+    return cost
+
+
+def _rarity(ratio: Array64) -> Array64:
+    cost: Array64 = np.minimum(0.5 * PRIOR_WEIGHT * np.log(ratio) ** 2, LARGEST_COST)
+    return cost
 
 
 def flicker_of(found: Array64, radius_frames: float, residual_stops: float) -> Array64:
