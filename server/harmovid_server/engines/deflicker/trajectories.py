@@ -126,19 +126,20 @@ def likeliest(found: Array64, radius_frames: float, residual_stops: float) -> Mo
         residual_stops: residual of a typical link.
     """
     count = len(found)
-    inverse, logdet = covariances(count)
-    flicker, mixed = np.zeros((10, 3)), np.zeros((len(GROUPS), count, count))
     walks = _allowed(radius_frames)
+    # A user's radius says what is slow; a drift would be a second answer.
+    inverse, logdet = (each[walks, : 1 if radius_frames > 0 else None] for each in covariances(count))
+    flicker, mixed = np.zeros((10, 3)), np.zeros((len(GROUPS), count, count))
     for group, (parts, natural) in enumerate(GROUPS):
         walk = max(natural * residual_stops, SMALLEST_WALK_STOPS)
         x = np.stack([found[:, k, o] for k, o in parts], axis=1)
-        power = np.einsum("abtp,tp->abp", inverse[walks] @ x, x) / max(count - 1, 1)
+        power = np.einsum("abtp,tp->abp", inverse @ x, x) / max(count - 1, 1)
         size = np.sqrt(power + SMALLEST_STOPS**2)
-        cost = (count - 1) * np.log(size).sum(-1) + 0.5 * len(parts) * logdet[walks]
+        cost = (count - 1) * np.log(size).sum(-1) + 0.5 * len(parts) * logdet
         cost += _prior(np.sqrt((size**2).mean(-1)), walks, walk)
         share = np.exp(cost.min() - cost)
         share /= share.sum()
-        mixed[group] = np.tensordot(share, inverse[walks], 2)
+        mixed[group] = np.tensordot(share, inverse, 2)
         for (k, o), one in zip(parts, np.tensordot(share, size, 2)):
             flicker[k, o] = one
     # Both colour outputs get one size, so that they share a matrix.
@@ -156,7 +157,7 @@ def _allowed(radius_frames: float) -> List[int]:
 def _prior(size: Array64, walks: List[int], natural_walk: float) -> Array64:
     ratios = np.maximum(np.array(WALKS)[walks], 0.005)[:, None]
     cost = _rarity(ratios * size / natural_walk)
-    drifts = np.array(DRIFTS)[1:] * size[:, 1:] / (NATURAL_DRIFT * natural_walk)
+    drifts = np.array(DRIFTS)[1 : size.shape[1]] * size[:, 1:] / (NATURAL_DRIFT * natural_walk)
     cost[:, 1:] += np.minimum(DRIFT_COST + _rarity(drifts), LARGEST_COST)
     return cost
 
