@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import List, Mapping, Tuple
 
 import numpy as np
@@ -38,7 +39,7 @@ from harmovid_server.engines.deflicker.local_gains import conjugate_gradients
 from harmovid_server.engines.deflicker.motion import Link, thinned
 from harmovid_server.engines.deflicker.trajectories import Model, expected, likeliest
 
-Index = npt.NDArray[np.int64]
+Frames = npt.NDArray[np.int32]
 
 ROUNDS, PRIOR_ROUNDS = 7, 4
 """Rounds of robust least squares: in all, and before the model over time is estimated from the trajectories."""
@@ -102,17 +103,17 @@ class Batch:
     """
 
     count: int
-    later: Index
-    earlier: Index
+    later: Frames
+    earlier: Frames
     y: Array64
     z: Array64
     weight: Array64
     place: Array64
     place_stops: Array64
-    cell: Index
+    cell: npt.NDArray[np.int64]
     lost: Array64
     quantiles: Tuple[Array64, Array64]
-    ends: Tuple[Index, Index]
+    ends: Tuple[Frames, Frames]
 
     @staticmethod
     def of(
@@ -147,9 +148,9 @@ class Batch:
         columns, sizes = _place_terms(at, earlier_at, place, aspect)
         trust = np.array([link.samples.trust for link in links])
         later, earlier = (
-            np.array([getattr(link, end) for link in links], np.int64) for end in ("later", "earlier")
+            np.array([getattr(link, end) for link in links], np.int32) for end in ("later", "earlier")
         )
-        lost = np.array(list(quantiles), np.int64)
+        lost = np.array(list(quantiles), np.int32)
         own, before = (
             np.reshape([each[end] for each in quantiles.values()], (len(lost), -1 if len(lost) else 1, 3))
             for end in range(2)
@@ -313,9 +314,7 @@ def _step(batch: Batch, sums: Array64, model: Model, found: Array64, order: int)
             return pushed
 
         inverse = np.linalg.inv(alone.transpose(2, 0, 1) + prior)
-        step = conjugate_gradients(
-            normal, pull - prior @ before, lambda left, inverse=inverse: inverse @ left
-        )
+        step = conjugate_gradients(normal, pull - prior @ before, partial(np.matmul, inverse))
         result[:, :order, outputs] = (before + step).swapaxes(0, 1)
     return result
 
@@ -329,12 +328,14 @@ def _medians(values: Array64, weight: Array64) -> Array64:
     return medians
 
 
-def _cells(at: Float32) -> Index:
+def _cells(at: Float32) -> npt.NDArray[np.int64]:
     row, column = (
         np.clip((at[..., axis] * count).astype(np.int64), 0, count - 1)
         for axis, count in ((1, CELLS[0]), (0, CELLS[1]))
     )
-    numbered: Index = row * CELLS[1] + column + CELLS[0] * CELLS[1] * np.arange(len(at))[:, None]
+    numbered: npt.NDArray[np.int64] = (
+        row * CELLS[1] + column + CELLS[0] * CELLS[1] * np.arange(len(at))[:, None]
+    )
     return numbered
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, List, Optional, Tuple
 
 import numpy as np
@@ -270,7 +271,7 @@ def solve_local(
 
         size = rows.diagonal(weights, count) + 4 * stiff + 1 / RIDGE_STOPS**2
         right = rows.scatter(rows.wanted * weights, count)
-        maps = conjugate_gradients(normal, right, lambda left, size=size: left / size, maps, lattice.steps)
+        maps = conjugate_gradients(normal, right, partial(np.multiply, 1 / size), maps, lattice.steps)
         fast = maps - np.tensordot(slow, maps, 1)
         if not round_:
             explained = rows.explained(fast, held_out)
