@@ -2,14 +2,16 @@
 
     python bench/harmonize.py --clips FOLDER [--looks mild strong creative] [--seeds 8] [--only CLIP ...]
     python bench/harmonize.py --rendered MATERIAL [--count 18] [--sheet sheet.png]
+    python bench/harmonize.py --photos MATERIAL [--count 90] [--alone]
     python bench/harmonize.py --quick                  # without footage: a small synthetic clip
 
 FOLDER holds a folder per clip with frames/ and masks/ (stills), as for bench/deflicker.py; without it the footage in
 ../shared/data is used if there is any. The foreground of a clip gets one look for all frames, in scene-linear light
 (harmovid_evaluate.harmonize_looks); the truth is the clip. MATERIAL holds hdri/ and models/ (docs/data.md): a subject
-is rendered in the light of one held-out panorama over a view of another, and the truth is rendered too. Figures are the
-gain in foreground PSNR (dB, view space) over the unchanged composite. No method sees the plate behind the foreground,
-because there it is the truth.
+is rendered in the light of one held-out panorama over a view of another, and the truth is rendered too. --photos tests
+the source plate on photos/ (`support.harmonize_photos`), COUNT clips of each of its cases. Figures are the gain in
+foreground PSNR (dB, view space) over the unchanged composite. No method sees the plate behind the foreground, because
+there it is the truth.
 
 At the end: untouched composites (by how many stops they are changed although nothing is wrong), the change of the field
 from frame to frame compared with frame-by-frame answers, with --full the flow-warped error and that of the source, and
@@ -31,6 +33,7 @@ from harmovid_server import engines
 from harmovid_server.runtimes.base import RuntimeSettings
 from harmovid_training.metrics.quality import view
 from harmovid_training.metrics.structure import Motion
+from support.harmonize_photos import looked_photos
 from support.harmonize_rows import STATISTICS, Contest, Row
 from support.harmonize_sheet import Sheet
 from support.harmonize_truth import relit_clips
@@ -38,6 +41,7 @@ from support.harmonize_truth import relit_clips
 LINES, FRAMES, SEEDS, FIRST_SEED, COUNT = 240, 24, 8, 100, 18
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
 RENDERED = "rendered"
+KNOWN_LIGHT, SOURCE_PLATE = "ours, light known", "ours, source plate"
 
 
 def main() -> None:
@@ -49,7 +53,12 @@ def main() -> None:
         engine.activate(RuntimeSettings())
     contest = Contest(loaded, given.engine, given.full, given.alone)
     rights: List[Dict[str, Any]] = []
-    rows = _rendered(given, contest) if given.rendered else _uniform(given, contest, rights)
+    if given.rendered:
+        rows = _rendered(given, contest)
+    elif given.photos:
+        rows = _photos(given, contest)
+    else:
+        rows = _uniform(given, contest, rights)
     if given.sheet is not None:
         sheet = Sheet()
         for row in rows:
@@ -86,8 +95,18 @@ def _rendered(given: argparse.Namespace, contest: Contest) -> List[Row]:
     rows: List[Row] = []
     for relit in relit_clips(given.rendered, given.count, given.frames, given.lines):
         motion = Motion(view(relit.clip.frames)) if given.full else None
-        rows.append(contest.compare(relit.clip, RENDERED, relit.composite, motion, relit.light))
+        more = {KNOWN_LIGHT: relit.light, SOURCE_PLATE: {"source_plate": relit.source}}
+        rows.append(contest.compare(relit.clip, RENDERED, relit.composite, motion, more))
         print(f"  {relit.clip.name} done", flush=True)
+    return rows
+
+
+def _photos(given: argparse.Namespace, contest: Contest) -> List[Row]:
+    """Return the rows of photos under a look that the source plate has as well."""
+    rows: List[Row] = []
+    for shown in looked_photos(given.photos / "photos", given.count, given.looks, given.lines):
+        more = {SOURCE_PLATE: {"source_plate": shown.source}}
+        rows.append(contest.compare(shown.clip, f"{shown.case}, {shown.look}", shown.composite, None, more))
     return rows
 
 
@@ -127,7 +146,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--clips", type=Path, help="folder with a folder per clip")
     parser.add_argument("--rendered", type=Path, help="folder with hdri/ and models/: rendered truth instead")
-    parser.add_argument("--count", type=int, default=COUNT, help="rendered clips")
+    parser.add_argument("--photos", type=Path, help="folder with photos/: tests of the source plate instead")
+    parser.add_argument("--count", type=int, default=COUNT, help="rendered clips, or photos of each case")
     parser.add_argument(
         "--sheet", type=Path, help="write a contact sheet (PNG): composite, oracle gain, ours, truth"
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 from harmovid.pixels.field import LightingField
@@ -17,13 +18,13 @@ from harmovid_training.metrics.degrade import Array, to_stops
 from harmovid_training.metrics.quality import psnr, stops_rmse, view
 from harmovid_training.metrics.structure import Motion, ssim
 
-from .harmonize_engine import NO_LAYERS, Layers, applied, engine_fields, steps
+from .harmonize_engine import Layers, applied, engine_fields, steps
 
 STATISTICS = "harmonize-statistics"
 OURS, GLOBAL, PER_FRAME = "ours", "ours, global only", "ours, per frame"
 VARIANTS = ("cautious", "bold")
 """Variants in addition to the default."""
-KNOWN_LIGHT = "ours, light known"
+NOTHING_MORE: Mapping[str, Layers] = MappingProxyType({})
 ORACLE_GAIN = "oracle gain"
 DARKEST_STOPS = -8.0
 """Temporal error in stops counts light from here up, from middle grey: below is noise."""
@@ -61,10 +62,15 @@ class Contest:
         return self.compare(clip, look, composite.astype(np.float32), motion)
 
     def compare(
-        self, clip: Clip, look: str, composite: Array, motion: Optional[Motion], light: Layers = NO_LAYERS
+        self,
+        clip: Clip,
+        look: str,
+        composite: Array,
+        motion: Optional[Motion],
+        more: Mapping[str, Layers] = NOTHING_MORE,
     ) -> Row:
-        """Correct a composite towards `clip.frames` by every method; `light` are the layers with the light of both
-        places."""
+        """Correct a composite towards `clip.frames` by every method; `more` are further layers for our engine, each set
+        by the name of its row."""
         truth, mask = clip.frames, masks_of(clip)
         row = Row(clip.name, look, psnr(composite, truth, mask))
 
@@ -80,9 +86,9 @@ class Contest:
         for variant in self._variants:
             other = engine_fields(ours, composite, mask, variant=variant)
             judge(f"ours, {variant}", applied(composite, mask, other))
-        if light and set(light) <= {layer.name for layer in ours.info.layers}:
-            exact = engine_fields(ours, composite, mask, layers=light)
-            judge(KNOWN_LIGHT, applied(composite, mask, exact))
+        for name, layers in more.items():
+            if set(layers) <= {layer.name for layer in ours.info.layers}:
+                judge(name, applied(composite, mask, engine_fields(ours, composite, mask, layers=layers)))
         judge(GLOBAL, applied(composite, mask, fields, global_only=True))
         oracle = judge(ORACLE_GAIN, ORACLES[ORACLE_GAIN](composite, mask, truth))
         row.shown = tuple(one[len(one) // 2 :][:1] for one in (composite, oracle, result, truth))

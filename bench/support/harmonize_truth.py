@@ -31,12 +31,16 @@ KEY_LIMIT, TRIES = 1.0, 16
 
 @dataclass(frozen=True)
 class Relit:
-    """A clip whose `frames` are the truth, with the composite `(T, H, W, 3)` and the optional layers of an artist: for
-    each frame panoramas of the plate's light and of the subject's original light, and the subject's normals."""
+    """A clip whose `frames` are the truth, with the composite `(T, H, W, 3)` and the optional layers of an artist.
+
+    `light`: for each frame panoramas of the plate's light and of the subject's original light, and the subject's
+    normals. `source`: the view of the first place behind the subject, `(T, H, W, 3)`.
+    """
 
     clip: Clip
     composite: Array
     light: Mapping[str, Sequence[Array]]
+    source: Array
 
 
 def relit_clips(material: Path, count: int, frames: int, lines: int) -> Iterator[Relit]:
@@ -93,4 +97,4 @@ def _relit(name: str, frames: List[dict[str, Array]], light: Mapping[str, Sequen
     )
     # The subject alone, premultiplied, over the new plate.
     composite = np.maximum(real - plate * (1 - mask), 0) + background * (1 - mask)
-    return Relit(Clip(name, target, mask[..., 0]), composite.astype(np.float32), light)
+    return Relit(Clip(name, target, mask[..., 0]), composite.astype(np.float32), light, plate)

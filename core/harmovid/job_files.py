@@ -18,7 +18,7 @@ from harmovid.context import Context
 from harmovid.errors import InputError, OutputError
 from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
 from harmovid.frames import FrameRange
-from harmovid.job import COMP, DONE, OUTPUT_MODES, EngineInfo, JobSpec, OutputSpec, new_job_id
+from harmovid.job import BACKGROUND, COMP, DONE, IMAGE, OUTPUT_MODES, EngineInfo, JobSpec, OutputSpec, new_job_id
 from harmovid.storage.checksums import crc32
 from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource
@@ -209,6 +209,7 @@ class JobFiles:
             said.append(
                 f"{self._label(layer)}: {len(missing)} of {len(self.plan.seen)} frames have no file: {missing}."
             )
+        said += [f"{self._label(layer)}: these are the files of {BACKGROUND}." for layer in self._twins()]
         handles = self.engine.handles_for(self._spec.options)
         if self.plan.beside(handles):
             said.append(
@@ -231,6 +232,20 @@ class JobFiles:
         if existing and (self._overwrite or not resuming):
             said.append(f"{len(existing)} results are there already and will be replaced: frames {existing}.")
         return said
+
+    def _twins(self) -> List[str]:
+        """Return the optional images that are the same pictures as the background: most likely a slip."""
+        if BACKGROUND not in self.plan.layers:
+            return []
+        images = (each.name for each in self.engine.layers if each.kind == IMAGE and not each.required)
+        return [
+            name
+            for name in images
+            if name in self.plan.layers and self._picture(name) == self._picture(BACKGROUND)
+        ]
+
+    def _picture(self, layer: str) -> Tuple[str, str]:
+        return os.path.abspath(self.plan.layers[layer].text), self.plan.exr_layers.get(layer, "")
 
     def _replaceable(self) -> FrameRange:
         existing = self.plan.existing()

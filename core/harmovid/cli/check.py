@@ -29,7 +29,7 @@ from harmovid.context import Context
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan
 from harmovid.frames import FrameRange
-from harmovid.job import FOREGROUND_MATTE, MATTE, PROXY, TARGET, EngineInfo, OutputSpec
+from harmovid.job import FOREGROUND_MATTE, MATTE, PANORAMA, PROXY, TARGET, EngineInfo, OutputSpec
 from harmovid.settings import Settings
 from harmovid.storage.journal import has_journals
 
@@ -138,6 +138,7 @@ def _rules(plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> Any:
         target=engine.target,
         wants_matte=any(layer.name == FOREGROUND_MATTE for layer in engine.layers),
         mattes=engine.layers_of(MATTE),
+        panoramas=engine.layers_of(PANORAMA),
         premultiplied=args.premultiplied,
         comp=getattr(args, "mode", TARGET) != TARGET,
         exr_layers=plan.exr_layers,

@@ -27,6 +27,7 @@ from harmovid_server.engines.harmonize.light import (
 )
 from harmovid_server.engines.harmonize.network import FOLDER, Network, check
 from harmovid_server.engines.harmonize.session import LOOKAHEAD_FRAMES, HarmonizeSession
+from harmovid_server.engines.harmonize.source import SOURCE_PLATE
 from harmovid_server.runtimes.base import RuntimeSettings
 
 REFERENCE = "reference_frame"
@@ -71,6 +72,8 @@ INFO = EngineInfo(
         LayerInfo("matte", False, "Where the foreground is; its own alpha if not given.", MATTE, "Matte"),
         LayerInfo("measure_mask", False, "Which part of the plate to match; all of it if not given.", MATTE,
                   "Measure mask"),
+        LayerInfo(SOURCE_PLATE, False, "The plate in which the foreground was shot, in the foreground's grade.",
+                  label="Source plate"),
         LayerInfo(LIGHT_TO, False, "Panorama (HDRI) of the place the foreground goes to, exposed like the plate.",
                   PANORAMA, "Light to"),
         LayerInfo(LIGHT_FROM, False, "Panorama (HDRI) of the place it was shot or rendered in, exposed like it.",
@@ -133,7 +136,8 @@ class HarmonizeEngine:
         """Open a session for one shot.
 
         Raises:
-            OptionError: the reference frame is too late to wait for, or only one of two panoramas is given.
+            OptionError: the reference frame is too late to wait for, only one of two panoramas is given, or panoramas
+                and a source plate.
         """
         if self._network is None:
             raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
@@ -152,6 +156,11 @@ def _known_light(shot: ShotInfo) -> ShotSession:
         raise OptionError(
             f"{missing[0]} is not given.",
             fix="Light is exact from two panoramas: give light_to and light_from.",
+        )
+    if SOURCE_PLATE in shot.layers:
+        raise OptionError(
+            "the source plate is not used where the light is known.",
+            fix="Leave out either it or the panoramas.",
         )
     names = ("light_to_turn", "light_from_turn", "exposure", "colour", "direction")
     return LightSession(LightControls(*(float(shot.options[name]) for name in names)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 from harmovid.pixels.field import NULL, Curve, Float64, Grid, LightingField
 
 from harmovid_server.engines.harmonize.network import Numbers
+from harmovid_server.engines.harmonize.source import Comparison, share_of
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,7 @@ class Found:
         need: estimated mismatch in stops. error: estimated error of the exposure in stops, one standard deviation.
         colours: `(n, 3)` typical colours of the foreground, `log2(rgb / anchor)`.
         anchor: linear.
+        source: what the source plate says, if there is one.
     """
 
     coeffs: Float64
@@ -56,6 +58,7 @@ class Found:
     error: float
     colours: Float64
     anchor: float
+    source: Optional[Comparison] = None
 
 
 def curve_terms(y: Float64) -> Float64:
@@ -75,11 +78,23 @@ def field_of(
 ) -> Tuple[LightingField, Dict[str, object]]:
     """Return the field of a frame with its subject in `box` (plate pixels), and the facts of the decision."""
     confidence = found.confidences[controls.variant]
-    coeffs = _controlled(found, confidence, controls)
+    common = found.coeffs.mean(axis=0, keepdims=True)
+    coeffs = common * confidence[0] + (found.coeffs - common) * confidence[1]
+    grid = found.grid * confidence[2]
+    about_source: Dict[str, object] = {}
+    if found.source is not None:
+        share = share_of(found.source.pairs, float(found.source.map[-1]), controls.variant)
+        coeffs = (1 - share) * coeffs + share * _source_curve(found.source, found.anchor)
+        grid = grid * (1 - share)
+        about_source = {
+            "source_share": round(share, 3), "source_pairs": round(found.source.pairs, 1),
+            "source_spread_stops": round(float(found.source.map[-1]), 3),
+        }  # fmt: skip
+    coeffs = _controlled(coeffs, found.colours, controls)
     terms = curve_terms(np.clip(found.colours, numbers.low, numbers.high))
     if controls.protect_skin or controls.protect_saturated:
         coeffs = protected(coeffs, found.colours, terms, controls)
-    grid = found.grid * (confidence[2] * controls.direction)
+    grid = grid * controls.direction
     stops = terms @ coeffs.T
     size = float(np.sqrt((stops**2).mean()))
     local = float(np.sqrt((grid**2).mean()))
@@ -91,6 +106,7 @@ def field_of(
         "exposure_stops": round(float(stops.mean()), 3),
         "colour_stops": [round(float(v), 3) for v in stops.mean(axis=0) - stops.mean()],
         "local_stops": round(local, 3),
+        **about_source,
     }
     if size < LITTLE_STOPS and local < LITTLE_STOPS:
         return NULL, {
@@ -105,18 +121,26 @@ def field_of(
     return LightingField(tuple(parts)), {"decision": "harmonized", **facts}
 
 
-def _controlled(found: Found, confidence: Array, controls: Controls) -> Float64:
-    """Return the curve's coefficients scaled by confidence and amounts, separately for exposure, contrast and colour.
+def _source_curve(source: Comparison, anchor: float) -> Float64:
+    """Return the source plate's map as `(3, 10)` coefficients over `log2(rgb / anchor)`."""
+    coeffs = np.zeros((3, 10))
+    coeffs[:, :4] = source.map[:-1].reshape(3, 4)
+    coeffs[:, 0] += coeffs[:, 1:4].sum(axis=1) * np.log2(anchor)
+    return coeffs
+
+
+def _controlled(coeffs: Float64, colours: Float64, controls: Controls) -> Float64:
+    """Return the curve's coefficients scaled by the amounts, separately for exposure, contrast and colour.
 
     Exposure is the mean of the channels at the foreground's typical colours, contrast its change from dark to bright,
     colour the differences between the channels.
     """
-    common = found.coeffs.mean(axis=0, keepdims=True)
-    colour = (found.coeffs - common) * confidence[1]
-    common = common * confidence[0]
+    common = coeffs.mean(axis=0, keepdims=True)
     level = np.zeros_like(common)
-    level[0, 0] = float((curve_terms(found.colours) @ common[0]).mean())
-    mixed = level * controls.exposure + (common - level) * controls.contrast + colour * controls.colour
+    level[0, 0] = float((curve_terms(colours) @ common[0]).mean())
+    mixed = (
+        level * controls.exposure + (common - level) * controls.contrast + (coeffs - common) * controls.colour
+    )
     return np.asarray(mixed, np.float64)
 
 

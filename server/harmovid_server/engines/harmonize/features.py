@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Tuple
 
 import cv2
@@ -37,6 +37,7 @@ class FrameFeatures:
         window: `(4,)` x0, y0, x1, y1 of the picture as shares of the frame. box: `(4,)` the subject's, as shares of the
             picture.
         signature: of the whole frame, to detect cuts (`cuts.signature`).
+        compared: `(14,)` the comparison with the source plate (`source.Comparison`): pairs, then map; `(0,)` without.
     """
 
     number: int
@@ -47,6 +48,7 @@ class FrameFeatures:
     window: Float32
     box: Float32
     signature: Float32
+    compared: Float64 = field(default_factory=lambda: np.zeros(0))
 
     @property
     def says_something(self) -> bool:
@@ -78,13 +80,10 @@ def extract_features(frame: ProxyFrame, size: Tuple[int, int]) -> FrameFeatures:
         raise EngineFailed("harmonize needs a matte.", fix="Give one, or a foreground with alpha.")
     bg, fg = frame.images["bg"], frame.images["fg"]
     composite = np.asarray(bg + (fg - bg) * matte[..., None], np.float32)
-    # Outside the plate's data window pixels are black and must not count as light.
-    seen = (bg.max(axis=2) > 0).astype(np.float32)
-    if "measure_mask" in frame.mattes:
-        seen = seen * frame.mattes["measure_mask"]
+    seen = seen_plate(frame)
     top, left, bottom, right = _pixels(crop_window(subject_box(matte), matte.shape, size), matte.shape)
     picture, small_matte, small_seen = (
-        _resized(plane[top:bottom, left:right], size) for plane in (composite, matte, seen)
+        resized(plane[top:bottom, left:right], size) for plane in (composite, matte, seen)
     )
     rows, columns = matte.shape
     window = np.array([left / columns, top / rows, right / columns, bottom / rows], np.float32)
@@ -92,6 +91,12 @@ def extract_features(frame: ProxyFrame, size: Tuple[int, int]) -> FrameFeatures:
         frame.number, frame.box, picture, small_matte, small_seen, window, subject_box(halved(small_matte)),
         cuts.signature(composite),
     )  # fmt: skip
+
+
+def seen_plate(frame: ProxyFrame) -> Float32:
+    """Return `(h, w)` which part of the plate counts; outside its data window pixels are black and are no light."""
+    seen = (frame.images["bg"].max(axis=2) > 0).astype(np.float32)
+    return np.asarray(seen * frame.mattes.get("measure_mask", np.float32(1)), np.float32)
 
 
 def subject_box(matte: Float32) -> Float32:
@@ -133,8 +138,8 @@ def _pixels(window: Float64, shape: Tuple[int, ...]) -> Tuple[int, int, int, int
     return top, left, max(bottom, top + 1), max(right, left + 1)
 
 
-def _resized(plane: npt.NDArray[Any], size: Tuple[int, int]) -> Float32:
-    """Return a plane at `size` (rows, columns): averaged where it becomes smaller, interpolated where larger."""
+def resized(plane: npt.NDArray[Any], size: Tuple[int, int]) -> Float32:
+    """Return a plane or picture at `size` (rows, columns): averaged where it becomes smaller, else interpolated."""
     smaller = plane.shape[0] * plane.shape[1] > size[0] * size[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.ascontiguousarray(cv2.resize(plane, size[::-1], interpolation=method), np.float32)

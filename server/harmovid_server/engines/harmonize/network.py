@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Tuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from harmovid import bundle
@@ -129,6 +130,21 @@ class Network:
             **places,
         })  # fmt: skip
         return found["vector"][0], float(found["trust"][0, 0]), found["local_features"][0]
+
+    def describe(self, picture: Float32, anchor: float) -> List[Float32]:
+        """Return descriptions of a picture's 9 x 12 regions by three stages of the backbone, `(108, channels)` each.
+
+        Args:
+            picture: `(rows, columns, 3)` linear. anchor: its exposure.
+        """
+        shown = display(picture * np.float32(self.numbers.brightness / anchor))
+        stages = self._backbone({"picture": _planes(shown)})
+        size = stages["stride16"].shape[:1:-1]
+        named = (stages["stride8"], stages["stride16"], stages["stride32"])
+        grids = (
+            [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in stage[0]] for stage in named
+        )
+        return [np.stack(grid).reshape(len(grid), -1).T for grid in grids]
 
     def answer(self, vector: Float32, local: Float32) -> HeadOutputs:
         """Return the head's outputs for the means of vectors and local features."""

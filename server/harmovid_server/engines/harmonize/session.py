@@ -7,7 +7,7 @@ At a cut the session starts again (`cuts.py`). Answers depend on the order of fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Tuple, cast
 
 import numpy as np
@@ -20,15 +20,17 @@ from harmovid_server.engines.harmonize import cuts
 from harmovid_server.engines.harmonize.answer import Controls, Found, field_of, unscaled
 from harmovid_server.engines.harmonize.features import FrameFeatures, extract_features
 from harmovid_server.engines.harmonize.network import Network
+from harmovid_server.engines.harmonize.source import NOTHING_ALIKE, SOURCE_PLATE, Comparison, compare
 
 Array = npt.NDArray[Any]
 
 LOOKAHEAD_FRAMES = 16
+NO_PLACES = np.zeros(0, np.float32)
 COLOURS = 384
 """Number of typical colours of the foreground that are kept, for options and report."""
 BOX_SHARE = 0.5
 """How far the smoothed box of the subject moves towards each new one, because mattes vary a little."""
-WAITING = ("picture", "matte", "seen", "window", "box", "signature")
+WAITING = ("picture", "matte", "seen", "window", "box", "signature", "compared")
 """The fields of a waiting frame that are saved."""
 
 
@@ -68,6 +70,7 @@ class HarmonizeSession:
         """Reset to the state before any frame."""
         self._anchor: Optional[float] = None
         self._memory: Optional[Memory] = None
+        self._source: Optional[Memory] = None
         self._colours = np.zeros((0, 3))
         self._box: Optional[Array] = None
 
@@ -75,6 +78,9 @@ class HarmonizeSession:
         """Take one frame; answer it, and the waiting first ones too once enough frames have been seen."""
         numbers = self._network.numbers
         seen = extract_features(frame, (numbers.rows, numbers.columns))
+        if SOURCE_PLATE in frame.images:
+            told = compare(frame, self._network) if seen.says_something else NOTHING_ALIKE
+            seen = replace(seen, compared=np.array([told.pairs, *told.map]))
         owed = self._ended(seen)
         if self._anchor is not None:
             self._take(seen)
@@ -118,10 +124,16 @@ class HarmonizeSession:
         if not len(self._colours):
             self._colours = _typical([seen], self._anchor)
         vector, trust, local = self._network.encode(seen, self._anchor)
-        if self._memory is None:
-            self._memory = Memory(trust, trust * vector, trust * local)
-        else:
-            self._memory.take(trust, vector, local, self._window)
+        self._memory = self._taken(self._memory, trust, vector, local)
+        if len(seen.compared):
+            self._source = self._taken(self._source, float(seen.compared[0]), seen.compared[1:], NO_PLACES)
+
+    def _taken(self, memory: Optional[Memory], trust: float, vector: Array, local: Array) -> Memory:
+        """Return the memory with one frame more."""
+        if memory is None:
+            return Memory(trust, trust * vector, trust * local)
+        memory.take(trust, vector, local, self._window)
+        return memory
 
     def _answer(self, seen: FrameFeatures) -> Answer:
         if self._anchor is None or self._memory is None or not len(self._colours):
@@ -138,6 +150,7 @@ class HarmonizeSession:
         found = Found(
             unscaled(said.coeffs, numbers.unit_stops), np.transpose(said.grid, (2, 3, 1, 0)),
             dict(zip(numbers.variants, said.gate)), said.need, said.error, self._colours, self._anchor,
+            None if self._source is None else Comparison.of(self._source.trust, self._source.vector),
         )  # fmt: skip
         field, facts = field_of(found, self._controls, numbers, self._followed(seen))
         return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._cut_fact(seen)})
@@ -164,6 +177,11 @@ class HarmonizeSession:
         if self._memory is not None:
             memory = self._memory
             state.update(trust=memory.trust, vector=memory.vector, local=memory.local, count=memory.count)
+        if self._source is not None:
+            source = self._source
+            state.update(
+                {"source.trust": source.trust, "source.map": source.vector, "source.count": source.count}
+            )
         if self._waiting:
             state["numbers"] = np.array([[seen.number, *seen.frame] for seen in self._waiting], np.int64)
             for name in WAITING:
@@ -181,6 +199,11 @@ class HarmonizeSession:
         self._memory = None
         if "trust" in held:
             self._memory = Memory(float(held["trust"]), held["vector"], held["local"], int(held["count"]))
+        self._source = None
+        if "source.trust" in held:
+            self._source = Memory(
+                float(held["source.trust"]), held["source.map"], NO_PLACES, int(held["source.count"])
+            )
         self._waiting = []
         for i, (number, x0, y0, x1, y1) in enumerate(held.get("numbers", ())):
             parts = (held[f"waiting.{name}"][i] for name in WAITING)
