@@ -48,9 +48,9 @@ def looked_photos(folder: Path, count: int, looks: List[str], lines: int) -> Ite
     for case in CASES:
         made = 0
         for path in (masked[int(i)] for i in rng.permutation(len(masked))):
-            other = paths[int(rng.integers(len(paths)))]
+            others = [one for one in paths if one != path]
             look = looks[made % len(looks)]
-            found = None if other == path else _looked(path, other, case, look, lines, rng)
+            found = _looked(path, others[int(rng.integers(len(others)))], case, look, lines, rng)
             if found is not None:
                 yield found
                 made += 1

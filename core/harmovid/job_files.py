@@ -209,7 +209,10 @@ class JobFiles:
             said.append(
                 f"{self._label(layer)}: {len(missing)} of {len(self.plan.seen)} frames have no file: {missing}."
             )
-        said += [f"{self._label(layer)}: these are the files of {BACKGROUND}." for layer in self._twins()]
+        said += [
+            f"{self._label(layer)}: these are the files of {self._label(BACKGROUND)}."
+            for layer in self._twins()
+        ]
         handles = self.engine.handles_for(self._spec.options)
         if self.plan.beside(handles):
             said.append(

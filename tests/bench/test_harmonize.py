@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from fakes.benches import run_bench
 from harmovid_training.clips.read import write_exr
-from harmovid_training.data.cache import held_out
+from harmovid_training.data.cache import TEST, held_out, use_of
 from harmovid_training.data.figures import FIGURES
 
 
@@ -25,6 +27,31 @@ def test_quick_runs_on_numbers(repo: Path) -> None:
     assert any("ours, per frame" in line and f"{gains['ours, per frame']:.2f}" in line for line in lines)
     facts = found["facts"]
     assert facts["field_change"] <= facts["change_per_frame"]
+
+
+@pytest.mark.parametrize("case", ["same", "part", "other"])
+def test_photos_have_a_known_truth(
+    case: str, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plate around the subject is the truth's; the source plate has the look, and shows the subject's own photo or
+    another."""
+    monkeypatch.syspath_prepend(str(repo / "bench"))
+    photos = import_module("support.harmonize_photos")
+    rng = np.random.default_rng(1)
+    names = [name for name in (f"photo{i}.png" for i in range(99)) if use_of(Path(name)) == TEST][:2]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), cv2.resize(rng.integers(0, 255, (6, 16, 3), np.uint8), (128, 48)))
+    mask = np.zeros((48, 128), np.uint8)
+    mask[12:36, 20:44] = mask[12:36, 84:108] = 255
+    cv2.imwrite(str((tmp_path / names[0]).with_suffix(".mask.png")), mask)
+
+    found = {one.case: one for one in photos.looked_photos(tmp_path, 1, ["strong"], 24)}[case]
+    truth, matte = found.clip.frames, found.clip.masks
+    assert truth.shape == found.composite.shape == found.source.shape == (1, 24, 32, 3)
+    np.testing.assert_array_equal(found.composite[matte == 0], truth[matte == 0])
+    assert np.abs(found.composite - truth)[matte > 0].mean() > 0.01
+    alike = np.abs(found.source - found.composite)[matte == 1].mean() < 1e-6
+    assert alike == (case != "other")
 
 
 CUBE = """v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 1\nv 1 -1 1\nv 1 1 1\nv -1 1 1
@@ -52,6 +79,7 @@ def test_rendered_truth_and_its_sheet(repo: Path, tmp_path: Path) -> None:
     assert gains["oracle gain"] > max(0.1, gains["log mean x 0.3"])
     assert math.isfinite(gains["ours, bold"])
     assert gains["ours, light known"] > gains["oracle gain"]
+    assert math.isfinite(gains["ours, source plate"])
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape == (180, 2 * 4 * 240, 3)

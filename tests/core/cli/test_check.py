@@ -89,6 +89,40 @@ def test_layers_of_different_formats_are_told(plate: Path, capsys: pytest.Captur
     assert [problem["layer"] for problem in mismatches] == ["bg"]
 
 
+def test_a_panorama_may_have_another_format(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Panoramas of other sizes than the foreground's are no problem, as in the run."""
+    for name, width in (("bg", 8), ("to", 64), ("from", 32)):
+        (plate.parent / f"{name}.exr").write_bytes(tiny_exr(width=width))
+    lights = ("--light-to", plate.parent / "to.exr", "--light-from", plate.parent / "from.exr")
+
+    code, answer = check(
+        capsys, "harmonize", plate, plate.parent / "bg.exr", "-o", plate.parent / "out", *lights
+    )
+
+    assert (code, answer["problems"]) == (0, [])
+
+
+def test_a_source_plate_with_gaps_or_that_is_the_plate_is_told(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames that the source plate lacks are named problems; one that is the background itself gives a note."""
+    source, plain = plate.parent / "source", plate.parent / "bg.exr"
+    source.mkdir()
+    for frame in (1, 2, 3, 6):
+        (source / f"s.{frame:04d}.exr").write_bytes(tiny_exr())
+    plain.write_bytes(tiny_exr())
+    line = ("harmonize", plate, plain, "-o", plate.parent / "out", "--source-plate")
+
+    gaps = check(capsys, *line, source)[1]["problems"]
+    same = check(capsys, *line, plain)[1]
+
+    assert [(p["frame"], p["layer"], p["code"]) for p in gaps] == [
+        (4, "source_plate", "frame_missing"),
+        (5, "source_plate", "frame_missing"),
+    ]
+    assert "Source plate: these are the files of Background." in same["notes"]
+
+
 def test_a_foreground_without_alpha_needs_a_matte(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """harmonize without a matte and without alpha is reported before anything is sent."""
     for path in plate.iterdir():

@@ -95,8 +95,15 @@ def extract_features(frame: ProxyFrame, size: Tuple[int, int]) -> FrameFeatures:
 
 def seen_plate(frame: ProxyFrame) -> Float32:
     """Return `(h, w)` which part of the plate counts; outside its data window pixels are black and are no light."""
-    seen = (frame.images["bg"].max(axis=2) > 0).astype(np.float32)
+    seen = lit(frame.images["bg"])
     return np.asarray(seen * frame.mattes.get("measure_mask", np.float32(1)), np.float32)
+
+
+def lit(picture: Float32) -> Float32:
+    """Return `(h, w)`: 1 where a picture has light in any channel."""
+    r, g, b = np.moveaxis(picture, -1, 0)
+    # Faster than a maximum over the last axis.
+    return np.asarray(np.maximum(np.maximum(r, g), b) > 0, np.float32)
 
 
 def subject_box(matte: Float32) -> Float32:

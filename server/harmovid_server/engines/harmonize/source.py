@@ -17,7 +17,7 @@ import numpy.typing as npt
 from harmovid.pixels.colour.model_space import exposure_anchor
 
 from harmovid_server.engines.base import ProxyFrame
-from harmovid_server.engines.harmonize.features import resized, seen_plate
+from harmovid_server.engines.harmonize.features import lit, resized, seen_plate
 from harmovid_server.engines.harmonize.network import Network
 
 Float32 = npt.NDArray[np.float32]
@@ -48,6 +48,7 @@ DARKEST = 2.0**-8
 """Light below this share of the plate's exposure counts as this: it is noise."""
 LEVELS = 256
 """At most this many pixels of the foreground are compared with the pairs' levels."""
+NO_LIGHT = np.float32(2.0**-16)
 NUMBERS = 13
 """Length of a comparison's `map`: `(3, 4)` coefficients and the spread."""
 
@@ -82,7 +83,9 @@ def compare(frame: ProxyFrame, network: Network) -> Comparison:
     plate = _described(frame.images["bg"], resized(seen_plate(frame), size) * (1 - matte), network)
     similar, partner = _partners(source, plate)
     subject = frame.images["fg"][frame.mattes["matte"] > 0.5 * frame.mattes["matte"].max()]
-    level = _stops(subject[:: 1 + len(subject) // LEVELS]).mean(axis=1)
+    level = np.log2(np.maximum(subject[:: 1 + len(subject) // LEVELS], NO_LIGHT)).mean(
+        axis=1, dtype=np.float64
+    )
     return _fitted(source.colours, plate.colours[partner], similar, level)
 
 
@@ -102,27 +105,22 @@ class _Regions:
 
 def _behind(picture: Float32, matte: Float32, size: Tuple[int, int]) -> Float32:
     """Return where the source plate counts: the subject may be in it, at the place where the foreground is."""
-    return resized((picture.max(axis=2) > 0).astype(np.float32), size) * (1 - matte)
+    return resized(lit(picture), size) * (1 - matte)
 
 
 def _described(picture: Float32, counts: Float32, network: Network) -> _Regions:
     small = resized(picture, counts.shape)
     anchor = exposure_anchor([np.where(counts[..., None] > COUNTED, small, np.float32(0))])
-    logs = _stops(small, anchor * DARKEST)
-    weight = _cells(counts[..., None])
+    logs = np.log2(np.maximum(small, np.float32(anchor * DARKEST)))
+    weight = _cells(counts)[:, None]
     colours = _cells(logs * counts[..., None]) / np.maximum(weight, 1e-6)
     return _Regions(network.describe(small, anchor), colours.astype(np.float64), weight[:, 0] > COUNTED)
 
 
-def _stops(linear: npt.NDArray[np.floating], floor: float = 2.0**-16) -> Float64:
-    return np.log2(np.maximum(linear.astype(np.float64), floor))
-
-
-def _cells(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Return the mean of each region, `(regions, channels)`, of a `(h, w, channels)` plane."""
-    height, width, channels = plane.shape
-    cells = plane.reshape(ROWS, height // ROWS, COLUMNS, width // COLUMNS, channels)
-    return np.asarray(cells.mean(axis=(1, 3)).reshape(ROWS * COLUMNS, channels))
+def _cells(plane: Float32) -> Float32:
+    """Return the mean of each region, `(regions,)` or `(regions, channels)`, of a plane or picture."""
+    cells = resized(plane, (ROWS, COLUMNS))
+    return cells.reshape(ROWS * COLUMNS, *cells.shape[2:])
 
 
 def _partners(source: _Regions, plate: _Regions) -> Tuple[Float64, npt.NDArray[np.int64]]:
