@@ -18,7 +18,17 @@ from harmovid.context import Context
 from harmovid.errors import InputError, OutputError
 from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
 from harmovid.frames import FrameRange
-from harmovid.job import BACKGROUND, COMP, DONE, IMAGE, OUTPUT_MODES, EngineInfo, JobSpec, OutputSpec, new_job_id
+from harmovid.job import (
+    BACKGROUND,
+    COMP,
+    DONE,
+    IMAGE,
+    OUTPUT_MODES,
+    EngineInfo,
+    JobSpec,
+    OutputSpec,
+    new_job_id,
+)
 from harmovid.storage.checksums import crc32
 from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource
