@@ -53,7 +53,7 @@ $(TOY_BUNDLES): $(STAMP)
 	$(BIN)/python -m harmovid_export.toy --toy out/toy --out $@
 
 test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS="-k wire" narrows it, FRESH=1 draws new examples
-	$(if $(FRESH),HARMOVID_TEST_PROFILE=fresh )$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(if $(FRESH),HARMOVID_TEST_PROFILE=fresh )$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(STAMP) ## lint, format check, types, import layers
 	$(BIN)/ruff check .

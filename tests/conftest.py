@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the evaluation footage, a browser; and which tests may run in parallel."""
+"""Fixtures shared by all tests: the evaluation footage, a browser; and how several processes share the tests."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 TESTS = Path(__file__).resolve().parent
 REPO = TESTS.parent
-STARTING_PROCESSES = ("core", "demo", "e2e", "plugin_nuke", "plugin_resolve", "server")
-IN_ONE_PROCESS = ("engines", "pixels")
-"""Folders whose tests start real servers and depend on time, and their subfolders whose tests do not."""
 
 
 @pytest.fixture(scope="session")
@@ -74,12 +71,16 @@ def real_data() -> Path:
     return folder
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Name the tests that stay together when several processes share the work (`make test`).
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that of several processes none has a long file left at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
-    Tests that kill servers would slow each other down on two cores, so all of them are one group. Elsewhere
-    every file is a group, because of its fixtures. (Later in the collection xdist has read the names already.)
-    """
-    place = item.path.relative_to(TESTS)
-    watching = place.parts[0] in STARTING_PROCESSES and not set(IN_ONE_PROCESS) & set(place.parts)
-    item.add_marker(pytest.mark.xdist_group("processes" if watching else place.as_posix()))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one process, in the order above: two processes on one file would set its fixtures up twice."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)

@@ -17,7 +17,7 @@ from harmovid_training.data.figures import FIGURES
 
 def test_quick_runs_on_numbers(repo: Path) -> None:
     """--quick needs no footage: every method has a finite gain, ours is there, and the field is steadier over time."""
-    lines, found = run_bench(repo, "harmonize", "--quick", "--looks", "strong", timeout_s=170)
+    lines, found = run_bench(repo, "harmonize", "--quick", "--looks", "strong")
 
     gains = found["gains_db"]["strong"]
     assert {"ours", "ours, per frame", "ours, global only", "oracle gain", "harmonize-statistics"} <= set(
@@ -73,7 +73,7 @@ def test_rendered_truth_and_its_sheet(repo: Path, tmp_path: Path) -> None:
         around[4:12, 20:30] = 4 * level
         write_exr(lights / name, around)
     words = ("--count", "2", "--lines", "48", "--frames", "3", "--sheet", str(tmp_path / "sheet.png"))
-    _, found = run_bench(repo, "harmonize", "--rendered", str(tmp_path), *words, timeout_s=170)
+    _, found = run_bench(repo, "harmonize", "--rendered", str(tmp_path), *words)
     gains = found["gains_db"]["rendered"]
 
     assert gains["oracle gain"] > max(0.1, gains["log mean x 0.3"])

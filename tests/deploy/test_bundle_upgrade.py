@@ -14,7 +14,7 @@ from fakes.toy_bundle import HEIGHT, WIDTH, toy_bundle
 from harmovid import Client, JobFiles
 from harmovid.pixels import exr
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy_bundle"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FRAMES = range(1001, 1010)
 

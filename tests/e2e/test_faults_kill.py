@@ -32,6 +32,9 @@ AGAIN_S = 5.0
 START_S = 0.3
 """How long a process of ours takes to start on two idle cores of 2.5 GHz."""
 
+MEET_S = 150.0
+"""Limit for waits; the three tries to meet a job stay within a test's own limit."""
+
 STEADY = Path(__file__).parents[1] / "fakes" / "steady_client.py"
 
 
@@ -153,7 +156,7 @@ class Running:
 
     def end(self) -> List[int]:
         """Wait until the client is done; return the frames that it wrote."""
-        assert self.process.wait(timeout=90) == 0, self.log()
+        assert self.process.wait(timeout=MEET_S) == 0, self.log()
         told = self.told()[-1]
         assert told["failed"] == {}
         return [int(frame) for frame in told["written"]]
@@ -219,11 +222,11 @@ def meet(state: str, server: RunningServer, plates: Path, folder: Path) -> Met:
         blocker = None
         if state == "queued":
             blocker = Running(server, plates, folder / f"blocker-{pace}", Moment(0.1 * pace, 0.0, bool))
-            blocker.meet(lambda job: job.progress.state == "RUNNING", 30)
+            blocker.meet(lambda job: job.progress.state == "RUNNING", MEET_S)
         moment = MOMENTS[state]
         slow = Moment(moment.read_s * pace, moment.write_s * pace, moment.met)
         run = Running(server, plates, folder / f"out-{pace}", slow)
-        job = run.meet(moment.met, 60)
+        job = run.meet(moment.met, MEET_S)
         if job is not None:
             return Met(run, job, blocker)
         for one in filter(None, (blocker, run)):
@@ -241,7 +244,7 @@ def test_no_frame_is_lost_doubled_or_corrupt(
     patience_s = again_s()
     met = meet(state, server, plates, tmp_path)
     run, watched = met.run, met.blocker or met.run
-    at_strike = watched.meet(lambda job: True, 10)
+    at_strike = watched.meet(lambda job: True, MEET_S)
     assert at_strike is not None
     before = steps(victim, at_strike)
     strike(victim, run, server)
@@ -252,7 +255,7 @@ def test_no_frame_is_lost_doubled_or_corrupt(
     written = run.end()
     assert digests(run.out) == undisturbed
     assert len(written) == len(set(written)), "a frame was written twice by one run"
-    job = run.meet(lambda job: job.progress.state == "DONE", 10)
+    job = run.meet(lambda job: job.progress.state == "DONE", MEET_S)
     assert job is not None
     assert (job.progress.delivered, job.progress.failed) == (FRAMES, 0)
 
@@ -271,9 +274,9 @@ def test_an_engine_that_remembers_goes_on_from_its_checkpoint(
     for out in outs:
         run = Running(server, folder, out, Moment(0.0, 0.0, bool), "deflicker", f"1-{frames}")
         if out is outs[1]:
-            run.meet(lambda job: job.progress.computed >= 3, 60)
+            run.meet(lambda job: job.progress.computed >= 3, MEET_S)
             strike("worker-0", run, server)
-            run.meet(lambda job: job.progress.computed >= 12, 60)
+            run.meet(lambda job: job.progress.computed >= 12, MEET_S)
             strike("server", run, server)
         run.end()
     assert digests(outs[0]) == digests(outs[1])

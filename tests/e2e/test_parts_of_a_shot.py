@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,22 @@ class Striking(DirectorySource):
         return super().read(layer, frame)
 
 
+class RunningAhead:
+    """A client's clock that is right until it is told to run ahead, so that patience ends soon, but not before."""
+
+    def __init__(self) -> None:
+        self.since_s: float | None = None
+
+    def run_ahead(self) -> None:
+        """Run a thousand times as fast from now on."""
+        self.since_s = time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        now_s, since_s = time.monotonic(), self.since_s
+        return now_s if since_s is None else since_s + 1000 * (now_s - since_s)
+
+
 def prepared(client: Client, shots: Path, whole: Path, out: Path, frames: str) -> JobFiles:
     """Return a job of an engine that averages over time, on the shot and its deflickered version."""
     inputs = {"fg": f"{whole}/p.####.exr", "bg": f"{shots}/p.####.exr", "matte": f"{shots}/p.####.exr"}
@@ -260,14 +277,16 @@ def test_a_job_begun_anew_on_the_server_gets_the_same_pixels(
     out = tmp_path / "out"
     flags = ("--codecs", "1", "--prefetch-frames", "1")
     with RunningServer(tmp_path / "server", *flags, echo=False) as own:
+        clock = RunningAhead()
 
         def lose() -> None:
             wait_until(lambda: results(out) != [])
             own.kill()
+            clock.run_ahead()
 
         with Client(own.endpoint) as client:
             client.start(prepared(client, shots, whole, tmp_path / "undisturbed", "1001-1024")).result()
-        with Client(own.endpoint, patience_s=0.0) as client:
+        with Client(own.endpoint, clock=clock) as client:
             job = prepared(client, shots, whole, out, "1001-1024")
             job.source = Striking(job.source.patterns, lose, [1024])
             with pytest.raises((WireError, OutputError)):

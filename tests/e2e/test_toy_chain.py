@@ -29,7 +29,7 @@ from harmovid_training.stages import pairs
 from harmovid_training.toy.codec import load_codec
 
 pytestmark = [
-    pytest.mark.slow, pytest.mark.xdist_group("toy_bundle"), pytest.mark.timeout(1500),
+    pytest.mark.slow, pytest.mark.timeout(1500),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux"),
 ]  # fmt: skip
 

@@ -79,7 +79,6 @@ def test_a_wrong_type_and_a_wrong_profile_are_caught(tmp_path, change, match):
 @builds
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("toy_bundle")
 def test_a_bundle_gets_plans_that_its_manifest_names(tmp_path, tmp_path_factory):
     """Networks of the toy are built, named with their hashes, and say that they were not run; positions must fit."""
     folder = tmp_path / "bundle"

@@ -26,7 +26,7 @@ from harmovid.client import Job
 from harmovid.errors import FrameMissing
 from server.dashboard.site import FRAMES, TOKEN, Gated, Visitor, dashboard, settings, write_plate
 
-pytestmark = [pytest.mark.xdist_group("dashboard"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 

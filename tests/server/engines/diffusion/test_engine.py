@@ -34,7 +34,7 @@ from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.stages import pairs
 from harmovid_training.toy.codec import load_codec
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy_bundle"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FIRST = 1001
 BOX = (0, 0, 640, 480)
