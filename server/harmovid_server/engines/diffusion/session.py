@@ -14,6 +14,7 @@ costs the steps since its last checkpoint, or the decoding so far, and the frame
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
@@ -144,24 +145,44 @@ class DiffusionSession:
         )
 
     def _decoded(self, sampled: Float32) -> Iterator[Answer]:
-        """Yield the answers not given yet; decoding is causal, so it always starts with the first chunk."""
-        description = self._description
+        """Yield the answers not given yet; decoding is causal, so it always starts with the first chunk.
+
+        While fields of one chunk are fitted on the processor, the next one is decoded on the device. Both have ended
+        before an answer is given, because other jobs may use the networks then.
+        """
         given = np.concatenate(self._latents[COMPOSITE], axis=2)
-        streams = [Stream(self._networks, description, encode=False) for _ in range(2)]
-        done = start = 0
-        while start < sampled.shape[2]:
-            stop = start + description.latents[1 if start else 0]
+        streams = [Stream(self._networks, self._description, encode=False) for _ in range(2)]
+
+        def decode(chunk: slice) -> Tuple[Float32, Float32]:
             with explained(f"decoding frames of {self._size[1]}x{self._size[0]}"):
                 before, after = (
-                    stream.push(latents[:, :, start:stop])
-                    for stream, latents in zip(streams, (given, sampled))
+                    stream.push(latents[:, :, chunk]) for stream, latents in zip(streams, (given, sampled))
                 )
-            for place in range(min(before.shape[2], len(self._kept) - done)):
-                if done + place >= self._answered:
+            return before, after
+
+        done, chunks = 0, self._chunks(sampled.shape[2])
+        with ThreadPoolExecutor(1, "decode") as pool:
+            following = pool.submit(decode, chunks[0])
+            for place, _ in enumerate(chunks):
+                before, after = following.result()
+                if place + 1 < len(chunks):
+                    following = pool.submit(decode, chunks[place + 1])
+                stop = min(done + before.shape[2], len(self._kept))
+                answers = [
+                    self._answer(index, before[0, :, index - done], after[0, :, index - done])
+                    for index in range(max(done, self._answered), stop)
+                ]
+                done += before.shape[2]
+                wait([following])
+                for answer in answers:
                     self._answered += 1
-                    yield self._answer(done + place, before[0, :, place], after[0, :, place])
-            done += before.shape[2]
-            start = stop
+                    yield answer
+
+    def _chunks(self, total: int) -> List[slice]:
+        """Return which of `total` latents are decoded together."""
+        first, following = self._description.latents
+        starts = [0, *range(first, total, following)]
+        return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], total])]
 
     def _answer(self, index: int, before: Float32, after: Float32) -> Answer:
         """Return the answer for a frame from its decoded pictures `(3, H, W)`."""
