@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from fakes.exr_files import plate
 from fakes.frames import BOX, frame, plan
-from harmovid.errors import InputError, OptionError
+from harmovid.errors import FrameRefused, InputError, OptionError
 from harmovid.job import MATTE, EngineInfo, JobSpec, LayerInfo, OutputSpec
 from harmovid.pixels import exr
 from harmovid.pixels.field import Curve, LightingField
+from harmovid.pixels.field.exr_channels import read_grade
 from harmovid_server.codec.finish import finish
 from harmovid_server.codec.plan import Plan
+from harmovid_server.codec.preview import write_previews
+from harmovid_server.spool import preview_path
 
 BRIGHTER = LightingField((Curve.gain(1.0, 1.0, 1.0),))
+JOB = "0" * 32
 SMALL = np.random.default_rng(0).random((2, 4, 3), np.float32)
 LARGE = cv2.resize(SMALL, (8, 4), interpolation=cv2.INTER_LINEAR)
 
@@ -96,6 +100,29 @@ def test_a_foreground_is_laid_over_the_background(tmp_path, given) -> None:
         wanted = 0.5 * LARGE[:, 4:6, 0] + 0.5 * old[:, 4:6].astype(np.float32)
     fine = np.isfinite(old[:, 4:6].astype(np.float32)) & (np.abs(wanted) < 6e4)
     np.testing.assert_allclose(new[:, 4:6][fine], wanted[fine], rtol=2e-3, atol=1e-3)
+    with pytest.raises(FrameRefused, match="no attribute"):
+        read_grade(result)
+
+
+def test_previews_show_the_composite_before_and_the_picture_after(tmp_path) -> None:
+    """The dashboard's "before" is the sent foreground over its background, "after" the result."""
+    alpha = np.tile(np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float16), (4, 1))
+    red = {"R": alpha, "G": alpha * 0, "B": alpha * 0}
+    frames = {"fg": frame(A=alpha, **red), "bg": frame(R=0.0, G=0.0, B=1.0)}
+    chosen = plan(mode="proxy", layers=("fg", "bg"), target="fg", wants_matte=True)
+    green = np.zeros((2, 4, 3), np.float32)
+    green[..., 1] = 1
+    made = finish(frames, chosen, BRIGHTER, tmp_path / "7.exr", green)
+    (tmp_path / JOB).mkdir()
+    assert write_previews(tmp_path, 7, JOB, frames, chosen, made.relit)
+    before, after = (
+        cv2.imread(str(preview_path(tmp_path, JOB, 7, side))).astype(int) for side in ("before", "after")
+    )
+    wide = before.shape[1]
+    # OpenCV reads blue, green, red.
+    for picture, right in ((before, 2), (after, 1)):
+        assert picture[:, : wide // 4].mean(axis=(0, 1)).argmax() == 0
+        assert picture[:, -wide // 4 :].mean(axis=(0, 1)).argmax() == right
 
 
 def test_jobs_that_cannot_have_it_are_refused() -> None:

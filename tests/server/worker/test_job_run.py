@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from pathlib import Path
-from typing import Iterator, List
+from typing import Any, Iterator, List
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fakes.waiting import wait_until
 from fakes.worker_rig import JOB, Rig
 from harmovid.pixels import exr
 from harmovid_server import engines
+from harmovid_server.engines.base import ShotInfo
 from harmovid_server.worker import checkpoint, job_run
 from harmovid_server.worker.codec_pool import CodecPool
 from harmovid_server.worker.host import EngineHost, FairLock
@@ -71,6 +73,64 @@ def test_every_frame_is_pushed_in_order_and_answered_once(rig, engine) -> None:
     released = list(itertools.chain(*[message["frames"] for message in rig.said("release")]))
     assert sorted(released) == list(range(1, 11))
     assert engine.activations == 1
+
+
+class SlowEnding(MemoryEngine):
+    """Does its work at the end in parts, and answers then; keeps how many parts are done."""
+
+    info = dataclasses.replace(MemoryEngine.info, name="slow-ending")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Semaphore(0)
+        self.parts = 0
+
+    def start(self, shot: ShotInfo) -> Any:
+        """Open a session whose `finish` waits for the test before each part."""
+        session: Any = super().start(shot)
+        answers, state, restore = session.finish, session.state, session.restore
+        done = [0]
+
+        def finish() -> Iterator[Any]:
+            while done[0] < 3:
+                self.go_on.acquire()
+                self.parts += 1
+                done[0] += 1
+                yield None
+            yield from answers()
+
+        def take_up(kept: Any) -> None:
+            done[0] = kept["parts"]
+            restore(kept)
+
+        session.finish, session.restore = finish, take_up
+        session.state = lambda: {**state(), "parts": done[0]}
+        return session
+
+
+def test_long_work_at_the_end_is_kept_in_parts_and_can_be_stopped(tmp_path, pool) -> None:
+    """A checkpoint follows a part of the work, a stop ends the job after it, and the next attempt does the rest."""
+    engine, clock = SlowEnding(), itertools.count(0, 10)
+    rig = Rig(tmp_path, pool, EngineHost([engine]))
+    for number in (1, 2):
+        rig.write("plate", number, shade(number))
+    job = rig.start("1-2", engine="slow-ending", ready=(1, 2), now=lambda: float(next(clock)))
+    engine.go_on.release()
+    path = rig.folder / checkpoint.STATE
+    wait_until(lambda: (found := checkpoint.load(path, "slow-ending 1")) and found.state["parts"] == 1)
+    job.arrivals.stop()
+    engine.go_on.release()
+    rig.thread.join(60)
+    assert not rig.thread.is_alive()
+    assert rig.said("computed") == []
+    assert engine.parts <= 2
+    before, kept = engine.parts, checkpoint.load(path, "slow-ending 1").state["parts"]
+    for _ in range(3 - kept):
+        engine.go_on.release()
+    (first, second) = rig.run("1-2", engine="slow-ending", ready=(1, 2), options={"lag": 2})
+    assert engine.parts - before == 3 - kept
+    assert first["seconds"]["engine"] > 0
+    assert (first["frame"], second["frame"]) == (1, 2)
 
 
 def test_the_null_engine_returns_the_very_frames(tmp_path, pool) -> None:

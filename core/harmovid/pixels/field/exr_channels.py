@@ -87,7 +87,8 @@ def read_grade(frame: exr.ExrFrame, part: Optional[int] = None) -> LightingField
     text = frame.parts[frame.main if part is None else part].header.get(GRADE_ATTRIBUTE)
     if not isinstance(text, str):
         raise FrameRefused(
-            f"the frame has no attribute {GRADE_ATTRIBUTE}.", fix="It is not a HarmoVid result."
+            f"the frame has no attribute {GRADE_ATTRIBUTE}.",
+            fix="It is not a HarmoVid result, or one of the output proxy, which has no grade.",
         )
     return grade_from_json(text)
 
