@@ -25,11 +25,12 @@ from harmovid.job import MATTE, WEIGHTS_MB, EngineInfo, LayerInfo, Option, Prese
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine, ShotInfo
 from harmovid_server.engines.diffusion.answer import DETAILS, LOCAL, SHARP
-from harmovid_server.engines.diffusion.description import Description
+from harmovid_server.engines.diffusion.description import STEP, Description
 from harmovid_server.engines.diffusion.sampling import Controls
 from harmovid_server.engines.diffusion.session import DiffusionSession
 from harmovid_server.logs import about
 from harmovid_server.runtimes.base import ANY, Network, RuntimeSettings
+from harmovid_server.runtimes.onnx_step import open_step
 
 log = logging.getLogger("harmovid.worker")
 
@@ -75,6 +76,8 @@ class DiffusionEngine:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._networks = bundles.open_networks(self._folder, self._manifest, settings, threads)
         self.runtime = bundles.facts_of(self._networks)
+        step = open_step(self._networks["transformer"], settings)
+        self._networks.update({STEP: step} if step is not None else {})
 
     def close(self) -> None:
         """Unload the networks."""

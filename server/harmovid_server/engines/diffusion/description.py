@@ -21,6 +21,9 @@ CONDITIONS = {"deflicker": (COMPOSITE,), "harmonize": (COMPOSITE, BACKGROUND)}
 
 ACESCCT, SRGB = SPACES = ("acescct", "srgb")
 
+STEP = "step"
+"""Not of the bundle: the network of a linear sampler's step (`runtimes.onnx_step`), beside the bundle's roles."""
+
 CODEC_ROLES = ("encode_first", "encode_next", "decode_first", "decode_next")
 
 

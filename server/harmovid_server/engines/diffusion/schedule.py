@@ -11,7 +11,7 @@ the steps are computed here; tests compare them with the training package.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Protocol
+from typing import Any, Dict, List, Mapping, Protocol, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,21 @@ class Sampler(Protocol):
         """Restore what `state` returned after a step; the next one follows."""
 
 
-class _Memoryless:
-    """A sampler that keeps nothing between two steps."""
+class LinearSampler:
+    """A sampler whose step is a weighted sum of sample and prediction; it keeps nothing between two steps."""
+
+    def weights(self, index: int) -> Tuple[float, float]:
+        """Return the weights of sample and prediction in step `index`."""
+        raise NotImplementedError
+
+    def start(self, noise: Float32, composite: Float32) -> Float32:
+        """See `Sampler`: noise alone."""
+        return noise
+
+    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
+        """See `Sampler`."""
+        keep, gain = self.weights(index)
+        return np.asarray(np.float32(keep) * sample + np.float32(gain) * prediction, np.float32)
 
     def state(self) -> Dict[str, npt.NDArray[Any]]:
         """See `Sampler`."""
@@ -51,7 +64,7 @@ class _Memoryless:
         """See `Sampler`."""
 
 
-class DdimSampler(_Memoryless):
+class DdimSampler(LinearSampler):
     """Deterministic DDIM, for networks that predict v (Song et al. 2020; Salimans and Ho 2022).
 
     Args:
@@ -64,22 +77,18 @@ class DdimSampler(_Memoryless):
         self._signal = signal
         self._stride = TRAIN_STEPS // steps
 
-    def start(self, noise: Float32, composite: Float32) -> Float32:
-        """See `Sampler`: noise alone."""
-        return noise
-
-    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
-        """See `Sampler`."""
+    def weights(self, index: int) -> Tuple[float, float]:
+        """See `LinearSampler`."""
         time = int(self.times[index])
         before = time - self._stride
         here, there = self._signal[time], self._signal[before] if before >= 0 else 1.0
-        clean = np.float32(here**0.5) * sample - np.float32((1 - here) ** 0.5) * prediction
-        keep = ((1 - there) / (1 - here)) ** 0.5
-        moved = np.float32(keep) * sample + np.float32(there**0.5 - here**0.5 * keep) * clean
-        return np.asarray(moved, np.float32)
+        noise = ((1 - there) / (1 - here)) ** 0.5
+        clean = there**0.5 - here**0.5 * noise
+        # The clean latents are sqrt(here) * sample - sqrt(1 - here) * prediction.
+        return float(noise + clean * here**0.5), float(-clean * (1 - here) ** 0.5)
 
 
-class EulerSampler(_Memoryless):
+class EulerSampler(LinearSampler):
     """Euler steps along straight paths, for networks that predict a velocity (flow matching).
 
     Args:
@@ -92,16 +101,12 @@ class EulerSampler(_Memoryless):
         self.times = [float(time) for time in (sigmas * TRAIN_STEPS).astype(np.float32)]
         self._sigmas = [*sigmas.astype(np.float32), np.float32(0)]
 
-    def start(self, noise: Float32, composite: Float32) -> Float32:
-        """See `Sampler`: noise alone."""
-        return noise
-
-    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
-        """See `Sampler`."""
-        return np.asarray(sample + (self._sigmas[index + 1] - self._sigmas[index]) * prediction, np.float32)
+    def weights(self, index: int) -> Tuple[float, float]:
+        """See `LinearSampler`."""
+        return 1.0, float(self._sigmas[index + 1] - self._sigmas[index])
 
 
-class OneStepSampler(_Memoryless):
+class OneStepSampler(LinearSampler):
     """A one-step student: from the encoded composite to the answer, without noise.
 
     Args:
@@ -112,20 +117,18 @@ class OneStepSampler(_Memoryless):
         time = int(scheduler["one_step_time"])
         self.times = [float(time)]
         if scheduler["prediction"] == "flow":
-            self._signal, self._spread = 1.0, time / TRAIN_STEPS
+            self._weights = 1.0, -time / TRAIN_STEPS
         else:
             power = float(scheduler["alphas_cumprod"][time])
-            self._signal, self._spread = power**0.5, (1 - power) ** 0.5
+            self._weights = power**0.5, -((1 - power) ** 0.5)
 
     def start(self, noise: Float32, composite: Float32) -> Float32:
         """See `Sampler`: the composite; the noise is not used."""
         return composite
 
-    def step(self, index: int, prediction: Float32, sample: Float32) -> Float32:
-        """See `Sampler`."""
-        return np.asarray(
-            np.float32(self._signal) * sample - np.float32(self._spread) * prediction, np.float32
-        )
+    def weights(self, index: int) -> Tuple[float, float]:
+        """See `LinearSampler`."""
+        return self._weights
 
 
 def make_sampler(scheduler: Mapping[str, Any], name: str, steps: int, seed: int = 0) -> Sampler:

@@ -25,7 +25,7 @@ from harmovid.pixels.colour.model_space import ANCHOR_FRAMES
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.diffusion.answer import answer
 from harmovid_server.engines.diffusion.codec import Stream
-from harmovid_server.engines.diffusion.description import COMPOSITE, Description
+from harmovid_server.engines.diffusion.description import COMPOSITE, STEP, Description
 from harmovid_server.engines.diffusion.memory import explained
 from harmovid_server.engines.diffusion.pictures import (
     CLIPPED,
@@ -100,8 +100,9 @@ class DiffusionSession:
 
     def _new_sampling(self) -> Sampling:
         return Sampling(
-            self._networks["transformer"], self._description, self._text, self._controls, self._conditions()
-        )
+            self._networks["transformer"], self._description, self._text, self._controls, self._conditions(),
+            self._networks.get(STEP),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Free what the VAE's streams keep on the device."""

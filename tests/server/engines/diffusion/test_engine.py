@@ -21,7 +21,7 @@ from harmovid.pixels.colour.model_space import exposure_anchor
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.diffusion import memory
-from harmovid_server.engines.diffusion.description import Tile
+from harmovid_server.engines.diffusion.description import STEP, Tile
 from harmovid_server.engines.diffusion.session import DiffusionSession
 from harmovid_server.engines.diffusion.windows import spans
 from harmovid_server.runtimes.base import RuntimeSettings
@@ -187,10 +187,26 @@ def test_a_shot_goes_on_from_a_checkpoint(engine: Any) -> None:
         again.restore(fresh.state())
 
 
+def test_steps_on_the_device_give_what_steps_on_the_host_give(engine: Any) -> None:
+    """In one window latents stay on the device between steps; the answers are those of numpy's steps, to the bit."""
+    options, proxies = {"sampler": "ddim", "steps": 3, "window": 9}, frames(9)
+    there = start(engine, 9, **options)
+    for one in proxies:
+        list(there.push(one))
+    work = there.finish()
+    next(work)
+    assert not isinstance(there._sampling._timeline, np.ndarray)
+    answers = [one.field.to_bytes() for one in work if one]
+    here = start(engine, 9, **options)
+    here._networks = {role: network for role, network in here._networks.items() if role != STEP}
+    assert [one.field.to_bytes() for one in run(here, proxies)] == answers
+
+
 @pytest.mark.parametrize("sampler", ["ddim", "dpm"])
 def test_a_sampling_goes_on_from_any_step(engine: Any, sampler: str) -> None:
     """A session saved after any step, or before the first, samples the rest in another process's session to the bit."""
-    options = {"sampler": sampler, "steps": 3, "seed": 4}
+    # ddim in one window, so that its latents are on the device; dpm in several.
+    options = {"sampler": sampler, "steps": 3, "seed": 4, "window": 17 if sampler == "ddim" else 9}
     proxies = frames(12)
     whole = [one.field.to_bytes() for one in run(start(engine, 12, **options), proxies)]
     for steps in (1, 2, 3):
