@@ -37,7 +37,7 @@ SETTINGS = (
 )  # fmt: skip
 TRAINED = [*(word for one in SETTINGS for word in ("--set", one)), "--weights", "weights"]
 TINY = {
-    "index": ["--workers", "1"],
+    "index": ["--workers", "1", "--shortest", "9"],
     "stage1": ["--size", "48x64", "--ic-light-base", "base", "--ic-light-steps", "2", "--ic-light-prompt", "a"],
     "stage2": [*TRAINED, "--rewrite-steps", "2"],
     "stage3": TRAINED,

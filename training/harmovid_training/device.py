@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import PartialState
 
 PATIENCE = timedelta(hours=24)
@@ -21,6 +22,13 @@ def best_device() -> str:
         return "cpu"
     rank = os.environ.get("LOCAL_RANK")
     return f"cuda:{rank}" if rank is not None else "cuda"
+
+
+def inference_dtype(device: str) -> torch.dtype:
+    """Return the type in which networks run that are not trained: bfloat16 on a GPU, float32 on a CPU."""
+    import torch
+
+    return torch.float32 if device == "cpu" else torch.bfloat16
 
 
 def process_state() -> PartialState:

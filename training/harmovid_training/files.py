@@ -19,8 +19,15 @@ def save_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a safetensors file; folders are made."""
-    # Copies, because safetensors refuses tensors that share memory.
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    places = set()
+    for name, tensor in tensors.items():
+        given = tensor.detach().cpu().contiguous()
+        memory = given.untyped_storage()
+        # safetensors refuses tensors that share memory; others are written from where they are.
+        shared = memory.data_ptr() in places or memory.nbytes() != given.nbytes
+        places.add(memory.data_ptr())
+        whole[name] = given.clone() if shared else given
     with _in_place_of(path) as part:
         save_file(whole, part, dict(metadata or {}))
 

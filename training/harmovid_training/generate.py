@@ -1,9 +1,10 @@
 """Run a checkpoint on footage: `harmovid generate runs/harmovid --fg fg/ --bg bg/ --mask mask/ --out out/ --vae NAME`
 
-FG, BG and MASK are folders of EXRs or pictures, or videos, of one length; a deflicker network takes FG and MASK alone.
-The shot is processed in blocks; only its latents are held as a whole. The result is made as in the product: a lighting
-field per frame, applied to the input's own pixels (half-float EXR, scene-linear), or with `--pixels` the network's own
-picture.
+FG, BG and MASK are folders of EXRs or pictures, patterns such as `fg.####.exr`, or videos, of one length; their frames
+belong together in order, whatever their numbers. A deflicker network takes FG and MASK alone. The shot is processed in
+blocks; only its latents are held as a whole. The result is made as in the product: a lighting field per frame, applied
+to the input's own pixels (half-float EXR, scene-linear), or with `--pixels` the network's own picture. It has the
+foreground's frame numbers.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ from harmovid.cli.console import Console
 from harmovid.cli.parser import Parser
 from harmovid.errors import InputError
 from harmovid.pixels.apply.fast import apply_field
-from harmovid.pixels.colour.model_space import ANCHOR_FRAMES
 from harmovid.pixels.fitting.fit import fit_field
 from torch import Tensor
 from tqdm import tqdm
 
-from harmovid_training.clips.read import Source, count_frames, read_frames, write_exr
-from harmovid_training.device import best_device
+from harmovid_training.clips.read import (
+    Source,
+    count_frames,
+    frame_blocks,
+    is_video,
+    numbered_files,
+    write_exr,
+)
+from harmovid_training.device import best_device, inference_dtype
 from harmovid_training.inference.shot import BLOCK_FRAMES, Settings, Streams, run_shot
 from harmovid_training.models.checkpoint import load_checkpoint, read_config
 from harmovid_training.models.space import anchor_of, decode, encode
@@ -53,22 +60,17 @@ class Footage:
     count: int
     size: tuple[int, int] | None
 
-    def block(self, first: int, count: int) -> tuple[Float32, Float32, Float32]:
-        """Return composite, background and mask of some frames; without a background both are the foreground."""
-        given = read_frames(self.foreground, first, count, self.size)
-        mask = read_frames(self.mask, first, count, self.size)
-        if self.background is None:
-            return given, given, mask
-        behind = read_frames(self.background, first, count, self.size)
-        return composite(given, behind, mask), behind, mask
+    def blocks(self) -> Iterator[tuple[Float32, Float32, Float32]]:
+        """Yield composite, background and mask block by block; without a background both are the foreground."""
+        sources = [one for one in (self.foreground, self.mask, self.background) if one is not None]
+        read = (frame_blocks(one, self.count, BLOCK_FRAMES, self.size) for one in sources)
+        for given, mask, *behind in zip(*read):
+            yield (composite(given, behind[0], mask), behind[0], mask) if behind else (given, given, mask)
 
-    def blocks(self) -> Iterator[int]:
-        """Yield the first frames of blocks."""
-        return iter(range(0, self.count, BLOCK_FRAMES))
-
-    def length(self, first: int) -> int:
-        """Return how many frames the block that begins there has."""
-        return min(BLOCK_FRAMES, self.count - first)
+    def numbers(self) -> list[int]:
+        """Return the frame numbers of the result: the foreground's; frames of a video are counted from 0."""
+        path = self.foreground.path
+        return list(range(self.count) if is_video(path) else numbered_files(path))[: self.count]
 
 
 def run(words: Sequence[str], console: Console) -> int:
@@ -83,11 +85,11 @@ def run(words: Sequence[str], console: Console) -> int:
     if given.out.is_dir() and any(given.out.iterdir()) and not given.overwrite:
         raise InputError(f"{given.out} is not empty.", fix="Give another --out, or --overwrite.")
     device = best_device()
-    model = load_checkpoint(given.checkpoint, torch.float32 if device == "cpu" else torch.bfloat16).to(device)
+    model = load_checkpoint(given.checkpoint, inference_dtype(device)).to(device)
     sampler = given.sampler or ("one-step" if given.steps == 1 else model.schedule.samplers[0])
     settings = Settings(sampler, given.steps, given.seed, given.window)
     codec = codec_of(str(config["kind"]), given.vae)
-    anchor = anchor_of(footage.block(0, min(ANCHOR_FRAMES, footage.count))[0], model.space)
+    anchor = anchor_of(next(footage.blocks())[0], model.space)
     pictures = {
         name: partial(_stream, footage, number, anchor, model.space)
         for number, name in enumerate(("composite", "background"))
@@ -99,8 +101,9 @@ def run(words: Sequence[str], console: Console) -> int:
     made = run_shot(model, codec, streams, settings)
     given.out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=footage.count, desc="frames", disable=console.quiet, file=console.err) as bar:
-        for index, frame in enumerate(_answers(footage, made, anchor, model.space, given.pixels)):
-            write_exr(given.out / f"{index:05d}.exr", frame, half=True)
+        answers = _answers(footage, made, anchor, model.space, given.pixels)
+        for number, frame in zip(footage.numbers(), answers):
+            write_exr(given.out / f"{number:04d}.exr", frame, half=True)
             bar.update()
     console.text(str(given.out))
     return 0
@@ -153,9 +156,8 @@ def _footage(given: argparse.Namespace, conditioning: str) -> Footage:
 
 def _stream(footage: Footage, number: int, anchor: float, space: str) -> Iterator[Tensor]:
     """Yield blocks `(1, C, t, H, W)` of the composite (0), the background (1) or the mask (2)."""
-    for first in footage.blocks():
-        clip = footage.block(first, footage.length(first))[number]
-        shown = clip[..., None] if number == 2 else encode(clip, anchor, space)
+    for clips in footage.blocks():
+        shown = clips[number][..., None] if number == 2 else encode(clips[number], anchor, space)
         yield torch.from_numpy(np.ascontiguousarray(padded(shown, SIDE_PX).transpose(3, 0, 1, 2)))[None]
 
 
@@ -164,8 +166,7 @@ def _answers(
 ) -> Iterator[Float32]:
     """Yield the result's frames `(H, W, 3)`: the network's picture, or its change of light on the composite."""
     drawn = (frame for block in made for frame in block[0].float().cpu().permute(1, 2, 3, 0).numpy())
-    for first in footage.blocks():
-        before, _, mask = footage.block(first, footage.length(first))
+    for before, _, mask in footage.blocks():
         height, width = mask.shape[1:]
         for plate, matte in zip(before, mask):
             light = decode(np.ascontiguousarray(next(drawn)[:height, :width]), anchor, space)

@@ -6,6 +6,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from harmovid.errors import InputError
+from harmovid.pixels.colour.model_space import exposure_anchor
 from harmovid_training.clips.build import displayed, found_clips, indexed, main
 from harmovid_training.clips.index import read_index
 from harmovid_training.clips.read import read_frames, write_exr
@@ -43,10 +44,10 @@ def test_clips_are_found_with_their_mattes(footage, capsys):
     assert [(name, mask is not None) for name, _, mask in found_clips(footage)] == [
         ("both", True), ("film", True), ("plain", True),
     ]  # fmt: skip
-    assert main([str(footage), "--out", str(footage / "clips.jsonl"), "--licence", "CC0"]) == 0
+    common = ["--licence", "CC0", "--shortest", "3"]
+    assert main([str(footage), "--out", str(footage / "clips.jsonl"), *common]) == 0
     index = read_index(footage / "clips.jsonl")
-    alone = [str(footage), "--out", str(footage / "alone.jsonl"), "--licence", "CC0", "--workers", "1"]
-    assert main(alone) == 0
+    assert main([str(footage), "--out", str(footage / "alone.jsonl"), *common, "--workers", "1"]) == 0
     assert read_index(footage / "alone.jsonl").hash == index.hash
     assert [(clip.id, clip.frames, clip.licence) for clip in index.clips] == [
         ("both", 3, "CC0"), ("film", 3, "CC0"), ("plain", 3, "CC0"),
@@ -54,6 +55,8 @@ def test_clips_are_found_with_their_mattes(footage, capsys):
     assert read_frames(index.clips[2].sources["mask"], 0, 3).shape == (3, 16, 24)
     assert main([str(footage / "empty"), "--out", str(footage / "none.jsonl")]) == 1
     assert "holds no clips" in capsys.readouterr().err
+    assert main([str(footage), "--out", str(footage / "long.jsonl")]) == 1
+    assert "film has 3 of 81 frames" in (footage / "rejected.jsonl").read_text()
 
 
 def test_masks_are_found_once(tmp_path):
@@ -88,5 +91,6 @@ def test_masks_are_found_once(tmp_path):
 def test_frames_are_exposed_for_the_detector():
     """Pictures for the detector do not depend on exposure: a clip ten stops darker gives the same ones."""
     clip = np.exp2(np.random.default_rng(0).normal(-3, 1, (2, 8, 8, 3))).astype(np.float32)
-    assert np.abs(displayed(clip).astype(int) - displayed(clip / 1024).astype(int)).max() <= 1
-    assert 90 < np.median(displayed(clip)) < 150
+    first, second = (displayed(one, exposure_anchor(one)).astype(int) for one in (clip, clip / 1024))
+    assert np.abs(first - second).max() <= 1
+    assert 90 < np.median(first) < 150

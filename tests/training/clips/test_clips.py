@@ -13,7 +13,17 @@ from harmovid.pixels import exr
 from harmovid.pixels.colour.spaces import REC2020, convert_primaries
 from harmovid.pixels.colour.srgb import srgb_decode
 from harmovid_training.clips.index import Clip, Index, Windows, make_clip, read_index, write_index
-from harmovid_training.clips.read import Source, count_frames, covering, read_exr, read_frames, write_exr
+from harmovid_training.clips.read import (
+    Source,
+    count_frames,
+    covering,
+    frame_blocks,
+    frame_files,
+    numbered_files,
+    read_exr,
+    read_frames,
+    write_exr,
+)
 from harmovid_training.files import save_parquet
 
 
@@ -113,6 +123,52 @@ def test_video_frames_are_found_by_number(tmp_path):
     path.write_bytes(b"no video")
     with pytest.raises(FrameUnreadable, match="cannot be decoded"):
         read_frames(Source(path), 0, 1)
+    with pytest.raises(FrameUnreadable, match="cannot be decoded"):
+        count_frames(Source(path))
+
+
+def test_a_video_is_read_in_blocks(tmp_path):
+    """Blocks of four frames hold the same light as the whole clip; a stream that is dropped leaves no process."""
+    path = tmp_path / "clip.mp4"
+    writer = imageio_ffmpeg.write_frames(str(path), (32, 16))
+    writer.send(None)
+    for index in range(9):
+        writer.send(np.full((16, 32, 3), 20 * index + 10, np.uint8))
+    writer.close()
+    source = Source(path)
+    whole = read_frames(source, 0, 9, (8, 16))
+    blocks = list(frame_blocks(source, 9, 4, (8, 16)))
+    assert [len(block) for block in blocks] == [4, 4, 1]
+    assert np.array_equal(np.concatenate(blocks), whole)
+    stream = frame_blocks(source, 9, 4)
+    next(stream)
+    stream.close()
+    with pytest.raises(FrameMissing, match="has no frame 9"):
+        list(frame_blocks(source, 12, 4))
+
+
+def test_frames_are_in_the_order_of_their_numbers(folder, tmp_path):
+    """Frame 9 comes before frame 10 without padding; a pattern names one of two sequences, which a folder alone does
+    not; a frame missing in the middle is told by its number, every second frame is a clip."""
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for number in (9, 10, 11):
+        (folder / "real" / f"f.{992 + number}.exr").rename(loose / f"f.{number}.exr")
+    assert [path.name for path in frame_files(loose)] == ["f.9.exr", "f.10.exr", "f.11.exr"]
+    assert list(numbered_files(loose / "f.#.exr")) == [9, 10, 11]
+    (loose / "f.11.exr").rename(loose / "f.12.exr")
+    with pytest.raises(InputError, match=r"frame 11 of .* is missing"):
+        frame_files(loose)
+    (loose / "f.10.exr").unlink()
+    assert list(numbered_files(loose)) == [9, 12]
+    (loose / "depth.9.exr").touch()
+    with pytest.raises(InputError, match="more than one sequence"):
+        frame_files(loose)
+    assert list(numbered_files(loose / "f.#.exr")) == [9, 12]
+    (loose / "._f.9.exr").touch()
+    (loose / "depth.9.exr").rename(loose / "preview.png")
+    with pytest.raises(InputError, match="more than one sequence"):
+        frame_files(loose)
 
 
 def test_covering_scales_and_crops_about_the_middle():

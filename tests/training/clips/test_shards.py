@@ -47,12 +47,13 @@ def test_the_last_share_writes_the_whole(index):
 
 
 def test_a_share_comes_from_its_words_or_the_launcher(monkeypatch):
-    """`2/8` counts from one; without words the launcher's environment decides; nonsense is refused."""
+    """`2/8` counts from one; a launcher's processes divide the whole, or a machine's share; nonsense is refused."""
     assert Shard.parse("2/8") == Shard(1, 8)
     assert Shard.parse("") == Shard(0, 1)
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert Shard.parse("") == Shard(3, 4)
+    assert Shard.parse("2/8") == Shard(1 * 4 + 3, 8 * 4)  # eight machines of four GPUs
     for words in ("0/8", "9/8", "x"):
         with pytest.raises(OptionError, match="no share"):
             Shard.parse(words)

@@ -14,7 +14,8 @@ from harmovid.pixels.colour.srgb import srgb_encode
 from harmovid_training.models import space
 from harmovid_training.models.checkpoint import Card, fingerprint, load_checkpoint, save_checkpoint
 from harmovid_training.models.conditioning import DEFLICKER
-from harmovid_training.models.sizes import load
+from harmovid_training.models.sizes import load, make
+from harmovid_training.models.text import empty_prompt
 from harmovid_training.stages.run import codec_of
 from safetensors.torch import save_file
 from training.inference.tiny import tiny_model
@@ -64,6 +65,9 @@ def test_files_of_others_are_told(good, kept):
     save_file({"a": torch.zeros(1)}, good / "model.safetensors")
     with pytest.raises(InputError, match="do not fit its config"):
         load_checkpoint(good)
+    shutil.copy(good / "model.safetensors", good / "text.safetensors")
+    with pytest.raises(InputError, match="holds no prompt of ours"):
+        load_checkpoint(good)
     config = json.loads((good / "config.json").read_text())
     (good / "config.json").write_text(json.dumps({**config, "transformer": {"speed": 3}}))
     with pytest.raises(InputError, match="does not describe a network of ours"):
@@ -74,11 +78,18 @@ def test_files_of_others_are_told(good, kept):
 
 
 def test_public_weights_that_are_not_there_are_told(tmp_path):
-    """A folder without a transformer, and one without a VAE."""
-    with pytest.raises(InputError, match="cannot be loaded"):
+    """Folders without a transformer, without a scheduler, a VAE and a text encoder."""
+    with pytest.raises(InputError, match="cannot be loaded as a model of CogVideoX"):
         load("tiny-5b", str(tmp_path))
-    with pytest.raises(InputError, match="no VAE"):
+    make("tiny-5b").transformer.save_pretrained(tmp_path / "transformer")
+    with pytest.raises(InputError, match="cannot be loaded as a model of CogVideoX"):
+        load("tiny-5b", str(tmp_path))
+    with pytest.raises(InputError, match="cannot be loaded as a model with a VAE"):
         codec_of("cogvideox", str(tmp_path))
+    with pytest.raises(InputError, match="cannot be loaded as a model with a T5 text encoder"):
+        empty_prompt("cogvideox", tmp_path, 4, tmp_path)
+    with pytest.raises(InputError, match="cannot be loaded as a model of Wan"):
+        load("tiny-wan", str(tmp_path))
 
 
 def test_a_fingerprint_is_of_the_weights(good, kept):

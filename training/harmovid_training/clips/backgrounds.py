@@ -17,9 +17,10 @@ import numpy.typing as npt
 from harmovid.errors import InputError
 from harmovid.pixels.colour.srgb import srgb_decode
 
-from harmovid_training.clips.read import VIDEOS, Source, count_frames, read_frames
+from harmovid_training.clips.read import Source, count_frames, is_video, read_frames
 from harmovid_training.data.panorama import read_panorama, view
-from harmovid_training.device import best_device
+from harmovid_training.device import best_device, inference_dtype
+from harmovid_training.models.public import public_weights
 
 Float32 = npt.NDArray[np.float32]
 
@@ -96,9 +97,7 @@ class FolderBackgrounds:
 
     def __init__(self, folder: Path) -> None:
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        self._sources = [
-            Source(entry) for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEOS
-        ]
+        self._sources = [Source(entry) for entry in entries if entry.is_dir() or is_video(entry)]
         if not self._sources:
             raise InputError(
                 f"there is no background in {folder}.", fix="Put videos or folders of frames there."
@@ -131,13 +130,16 @@ class TextBackgrounds:
 
     @classmethod
     def from_pretrained(cls, source: str) -> TextBackgrounds:
-        """Load a public text-to-video model by name or folder."""
-        import torch
+        """Load a public text-to-video model by name or folder.
+
+        Raises:
+            InputError: there is no such model.
+        """
         from diffusers import DiffusionPipeline
 
         device = best_device()
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        return cls(DiffusionPipeline.from_pretrained(source, dtype=dtype).to(device))
+        with public_weights(source, "a text-to-video model"):
+            return cls(DiffusionPipeline.from_pretrained(source, dtype=inference_dtype(device)).to(device))
 
     def __call__(self, seed: int, frames: int, size: tuple[int, int]) -> Float32:
         """See `BackgroundProvider`; the model makes the nearest length and size that it supports, which is then cut.

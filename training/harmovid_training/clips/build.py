@@ -19,12 +19,20 @@ from typing import Callable, Iterator, Sequence
 
 import numpy as np
 from harmovid.errors import HarmoVidError, InputError
-from harmovid.pixels.colour.model_space import MID_GREY, exposure_anchor
+from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, MID_GREY, exposure_anchor
 from harmovid.pixels.colour.srgb import srgb_encode
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Float32, make_clip, read_index, write_index
-from harmovid_training.clips.read import STILLS, VIDEOS, Source, count_frames, read_frames, save_role
+from harmovid_training.clips.read import (
+    STILLS,
+    Source,
+    count_frames,
+    frame_blocks,
+    is_video,
+    read_frames,
+    save_role,
+)
 from harmovid_training.clips.shards import Rejected, Shard, each_or_rejected
 from harmovid_training.masks.providers import (
     PROMPT,
@@ -43,6 +51,10 @@ SEGMENTERS: dict[str, Callable[[], Sam2 | Sam2Package]] = {
 """The segmenters that track the detector's box: SAM 2 through transformers, or the `sam2` package."""
 
 
+SHORTEST = 81
+"""Frames of a training clip in most configurations."""
+
+
 def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:
     """Yield name, frames and mattes (None where there are none) of every clip of a folder, sorted by name.
 
@@ -56,7 +68,7 @@ def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:
             frames = real if real.is_dir() else entry
             if not any(file.suffix.lower() in (".exr", *STILLS) for file in frames.iterdir()):
                 continue
-        elif entry.suffix.lower() in VIDEOS:
+        elif is_video(entry):
             frames, mask = entry, entry.with_suffix(".mask")
         else:
             continue
@@ -68,21 +80,31 @@ def found_clips(footage: Path) -> Iterator[tuple[str, Path, Path | None]]:
         )
 
 
-def displayed(clip: Float32) -> Image8:
-    """Return scene-linear frames as a detector expects pictures, `(T, H, W, 3)` uint8, exposed by the clip's anchor."""
-    levelled = clip * np.float32(MID_GREY / exposure_anchor(clip))
+def displayed(clip: Float32, anchor: float) -> Image8:
+    """Return scene-linear frames as a detector expects pictures, `(T, H, W, 3)` uint8, with the anchor at mid grey."""
+    levelled = clip * np.float32(MID_GREY / anchor)
     return (np.clip(srgb_encode(np.clip(levelled, 0, 1)), 0, 1) * 255).round().astype(np.uint8)
 
 
 def indexed(
-    name: str, frames: Path, mask: Path | None, folder: Path, provider: MaskProvider | None, licence: str
+    name: str,
+    frames: Path,
+    mask: Path | None,
+    folder: Path,
+    provider: MaskProvider | None,
+    licence: str = "",
+    shortest: int = 1,
 ) -> Clip:
     """Return a clip's entry in the index; missing masks are made and written to `folder`/NAME, NAME being the clip's.
 
     Raises:
-        InputError: no mask and no provider, or the provider found nothing; the message names the clip.
+        InputError: fewer frames than `shortest`, no mask and no provider, or the provider found nothing; the message
+            names the clip.
     """
     real = Source(frames)
+    count = count_frames(real)
+    if count < shortest:
+        raise InputError(f"{name} has {count} of {shortest} frames.", fix="Give a smaller --shortest.")
     if mask is None:
         mask = folder / name
         if not mask.is_dir():
@@ -95,7 +117,10 @@ def _masks(name: str, real: Source, provider: MaskProvider | None) -> Float32:
     if provider is None:
         raise InputError(f"{name} has no mask.", fix="Put mattes beside it, or give --masks.")
     try:
-        return provider(displayed(read_frames(real, 0, count_frames(real))))[..., None]
+        count = count_frames(real)
+        anchor = exposure_anchor(read_frames(real, 0, min(ANCHOR_FRAMES, count)))
+        shown = [displayed(block, anchor) for block in frame_blocks(real, count, ANCHOR_FRAMES)]
+        return provider(np.concatenate(shown))[..., None]
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 
@@ -126,7 +151,13 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         rows = list(found_clips(given.footage))
         share = shard.of(rows)
-        make = partial(indexed, folder=given.out.parent / "masks", provider=provider, licence=given.licence)
+        make = partial(
+            indexed,
+            folder=given.out.parent / "masks",
+            provider=provider,
+            licence=given.licence,
+            shortest=given.shortest,
+        )
 
         def attempt(row: tuple[str, Path, Path | None]) -> tuple[list[Clip], list[Rejected]]:
             return each_or_rejected([row], lambda one: one[0], lambda one: make(*one))
@@ -145,7 +176,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except HarmoVidError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0 if clips else 1
+    return 0 if clips or shard.count > 1 else 1  # a share without clips must not end the others
 
 
 def _grammar() -> argparse.ArgumentParser:
@@ -157,6 +188,13 @@ def _grammar() -> argparse.ArgumentParser:
     parser.add_argument("--masks", choices=SEGMENTERS, help="make masks for clips that have none")
     parser.add_argument("--prompt", default=PROMPT, help="what to look for")
     parser.add_argument("--licence", default="", help="of the footage, as it goes into the model card")
+    parser.add_argument(
+        "--shortest",
+        type=int,
+        default=SHORTEST,
+        metavar="N",
+        help=f"leave out clips of fewer frames (default {SHORTEST}, what a training reads at once)",
+    )
     parser.add_argument("--shard", default="", help="process this share only, 1/8 to 8/8")
     parser.add_argument(
         "--test", type=int, default=0, metavar="N", help="keep N clips for testing (the paper: 200)"

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -21,9 +23,11 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 from harmovid.errors import FrameMissing, FrameUnreadable, InputError
+from harmovid.frames import FramePattern
 from harmovid.pixels import exr
 from harmovid.pixels.colour.spaces import REC709, Primaries, space_of
 from harmovid.pixels.colour.srgb import srgb_decode
+from harmovid.sequences import find
 
 Float32 = npt.NDArray[np.float32]
 
@@ -36,7 +40,7 @@ class Source:
     """Where a clip's frames are.
 
     Attributes:
-        path: a folder of EXRs or pictures in the order of their names, or a video file.
+        path: a folder of EXRs or pictures, a pattern such as `fg.####.exr`, or a video file.
         colorspace: OpenColorIO name for EXRs whose values are not linear light; empty for linear ones and for display
             pictures.
         matte: whether it is a mask: one channel, no colour.
@@ -48,25 +52,81 @@ class Source:
 
 
 def frame_files(path: Path) -> list[Path]:
-    """Return a folder's frames in the order of their names.
+    """Return a sequence's frames in order, see `numbered_files`."""
+    return list(numbered_files(path).values())
+
+
+def numbered_files(path: Path) -> dict[int, Path]:
+    """Return the frames of a sequence by number, in order: of a folder, or of a pattern such as `fg/fg.####.exr`.
+
+    A folder holds one sequence, or pictures without numbers, which are counted from 0 in the order of their names.
 
     Raises:
-        InputError: no such folder, or no file in it of a kind that can be read.
+        InputError: no frames that can be read, more than one sequence, or a frame missing in the middle.
     """
-    kinds = (".exr", *STILLS)
-    found = sorted(one for one in path.glob("*") if one.suffix.lower() in kinds) if path.is_dir() else []
-    if not found:
+    pattern = FramePattern.parse(str(path))
+    if not path.is_dir() and path.parent.is_dir() and not pattern.is_single and (files := pattern.files()):
+        return _complete(path, {number: path.with_name(name) for number, name in files.items()})
+    names = _pictures(path)
+    if not names:
         raise InputError(
-            f"{path} is no folder of frames.", fix=f"Give EXR, {', '.join(STILLS)} or a video file."
+            f"{path} is no folder of frames.",
+            fix=f"Give a folder of EXR or {', '.join(STILLS)}, a pattern such as fg.####.exr, or a video file.",
         )
-    return found
+    sequences = find(names)
+    if not sequences:
+        return {number: path / name for number, name in enumerate(sorted(names))}
+    if len(sequences) > 1 or len(next(iter(sequences.values()))) < len(names):
+        raise InputError(
+            f"{path} holds more than one sequence of frames: {', '.join(list(sequences)[:4])}.",
+            fix="Move the other pictures away, or name one sequence by its pattern.",
+        )
+    only = FramePattern.parse(str(path / next(iter(sequences))))
+    return _complete(path, {number: path / name for number, name in only.files().items()})
+
+
+def _pictures(path: Path) -> list[str]:
+    kinds = (".exr", *STILLS)
+    entries = path.glob("[!.]*") if path.is_dir() else ()
+    return [one.name for one in entries if one.suffix.lower() in kinds]
+
+
+def _complete(path: Path, files: dict[int, Path]) -> dict[int, Path]:
+    """Return the files in the order of their numbers.
+
+    Raises:
+        InputError: a frame is missing in the middle; every second frame, or every tenth, is complete.
+    """
+    numbers = sorted(files)
+    step = min((after - before for before, after in zip(numbers, numbers[1:])), default=1)
+    for before, after in zip(numbers, numbers[1:]):
+        if after - before != step:
+            raise InputError(
+                f"frame {before + step} of {path} is missing.", fix="Render it, or cut the clip before it."
+            )
+    return {number: files[number] for number in numbers}
 
 
 def count_frames(source: Source) -> int:
-    """Return how many frames a source has; a video is decoded once to count them, as its header may be wrong."""
-    if source.path.suffix.lower() in VIDEOS:
+    """Return how many frames a source has; a video is decoded once to count them, as its header may be wrong.
+
+    Raises:
+        FrameUnreadable: the video cannot be decoded.
+        InputError: see `numbered_files`.
+    """
+    if not is_video(source.path):
+        return len(frame_files(source.path))
+    if not source.path.is_file():
+        raise InputError(f"there is no video {source.path}.")
+    try:
         return int(imageio_ffmpeg.count_frames_and_secs(str(source.path))[0])
-    return len(frame_files(source.path))
+    except RuntimeError as error:
+        raise FrameUnreadable(f"{source.path} cannot be decoded: {str(error).strip()[-200:]}") from error
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a name is that of a video file."""
+    return path.suffix.lower() in VIDEOS
 
 
 def read_frames(
@@ -86,14 +146,36 @@ def read_frames(
         FrameMissing: the source has fewer frames.
         FrameError: a frame cannot be read; with its number.
     """
-    if source.path.suffix.lower() in VIDEOS:
-        made = [_still(frame, source) for frame in _video(source.path, first, count)]
-    else:
-        files = frame_files(source.path)[first : first + count]
-        made = [_read(path, source, primaries) for path in files]
+    made = [
+        frame if size is None else covering(frame, size) for frame in _frames(source, first, count, primaries)
+    ]
     if len(made) < count:
         raise FrameMissing(f"{source.path} has no frame {first + len(made)}.", frame=first + len(made))
-    return np.stack([frame if size is None else covering(frame, size) for frame in made])
+    return np.stack(made)
+
+
+def frame_blocks(
+    source: Source, count: int, block: int, size: tuple[int, int] | None = None
+) -> Iterator[Float32]:
+    """Yield the first `count` frames as `read_frames` gives them, at most `block` at a time; a video is decoded once.
+
+    Raises:
+        FrameMissing, FrameError: see `read_frames`.
+    """
+    frames = _frames(source, 0, count, REC709)
+    for first in range(0, count, block):
+        made = list(islice(frames, min(block, count - first)))
+        if len(made) < min(block, count - first):
+            raise FrameMissing(f"{source.path} has no frame {first + len(made)}.", frame=first + len(made))
+        yield np.stack([frame if size is None else covering(frame, size) for frame in made])
+
+
+def _frames(source: Source, first: int, count: int, primaries: Primaries) -> Iterator[Float32]:
+    if is_video(source.path):
+        yield from (_still(frame, source) for frame in _video(source.path, first, count))
+    else:
+        files = frame_files(source.path)[first : first + count]
+        yield from (_read(path, source, primaries) for path in files)
 
 
 def covering(frame: Float32, size: tuple[int, int]) -> Float32:
@@ -184,18 +266,25 @@ def _video(path: Path, first: int, count: int) -> Iterator[npt.NDArray[np.uint8]
     words = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path),
         "-vf", f"select=between(n\\,{first}\\,{first + count - 1})", "-fps_mode", "passthrough",
-        "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-",
+        "-frames:v", str(count), "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-",
     ]  # fmt: skip
-    done = subprocess.run(words, capture_output=True, check=False)
-    if done.returncode:
-        raise FrameUnreadable(
-            f"{path} cannot be decoded: {done.stderr.decode(errors='replace').strip()[-200:]}"
-        )
-    data, place = done.stdout, 0
-    while place < len(data):
-        _, size, _, _ = data[place : place + 64].split(b"\n", 3)
-        width, height = map(int, size.split())
-        place += len(b"P6\n") + len(size) + len(b"\n255\n")
-        pixels = np.frombuffer(data, np.uint8, width * height * 3, place)
-        place += pixels.nbytes
-        yield pixels.reshape(height, width, 3)
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told) as running,
+    ):
+        pipe: Any = running.stdout
+        try:
+            while pipe.readline():  # P6
+                width, height = map(int, pipe.readline().split())
+                pipe.readline()  # the largest value, 255
+                pixels = np.frombuffer(pipe.read(width * height * 3), np.uint8)
+                if len(pixels) == width * height * 3:
+                    yield pixels.reshape(height, width, 3)
+            failed = running.wait()
+        finally:
+            running.kill()  # where the caller wants no more frames
+        if failed:
+            told.seek(0)
+            raise FrameUnreadable(
+                f"{path} cannot be decoded: {told.read().decode(errors='replace').strip()[-200:]}"
+            )

@@ -42,17 +42,18 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Return the share that `3/8` names, counted from 1; an empty text reads the launcher's environment variables.
+        """Return the share that `3/8` names, counted from 1, or all; a launcher's processes divide it among themselves.
 
         Raises:
             OptionError: no such share.
         """
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if not text:
-            return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+            return cls(rank, world)
         first, _, second = text.partition("/")
         if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
             raise OptionError(f"there is no share {text!r}.", fix="Write it as 1/8 to 8/8.")
-        return cls(int(first) - 1, int(second))
+        return cls((int(first) - 1) * world + rank, int(second) * world)
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
         """Return this share of the items."""

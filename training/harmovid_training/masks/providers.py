@@ -1,7 +1,7 @@
 """Mask providers: one interface for the user's mattes and for a detector with video segmentation.
 
     provider = UserMattes(FramePattern.parse("matte.####.exr"))
-    provider = GroundedSam2.from_pretrained()                 # GroundingDINO + SAM 2 through transformers
+    provider = Grounded(GroundingDino.from_pretrained(), Sam2.from_pretrained())
     mask = provider(frames)                                   # (T, H, W) float32 in 0..1
 
 The paper takes Grounded-SAM-2 with the prompt "the main character (human)". A detector finds a box on the
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from harmovid.errors import InputError
 
 from harmovid_training.device import best_device
+from harmovid_training.models.public import public_weights
 
 Float32 = npt.NDArray[np.float32]
 Image8 = npt.NDArray[np.uint8]
@@ -24,6 +25,10 @@ Box = npt.NDArray[np.float32]
 
 PROMPT = "the main character (human)"
 """The paper's prompt, section 3.1."""
+
+MASKS = (
+    "Install what docs/training.md, section 1, names for masks, or give mattes; weights need a network once."
+)
 
 
 class MaskProvider(Protocol):
@@ -107,11 +112,16 @@ class GroundingDino:
     def from_pretrained(
         cls, source: str = "IDEA-Research/grounding-dino-base", prompt: str = PROMPT
     ) -> GroundingDino:
-        """Load public weights by name or folder; the processor needs torchvision (extra `masks`)."""
+        """Load public weights by name or folder; the processor needs torchvision.
+
+        Raises:
+            InputError: there is no such model, or torchvision is not installed.
+        """
         from transformers import AutoProcessor, GroundingDinoForObjectDetection
 
-        model = GroundingDinoForObjectDetection.from_pretrained(source).eval().to(best_device())
-        return cls(model, AutoProcessor.from_pretrained(source), prompt)
+        with public_weights(source, "GroundingDINO", MASKS):
+            model = GroundingDinoForObjectDetection.from_pretrained(source).eval().to(best_device())
+            return cls(model, AutoProcessor.from_pretrained(source), prompt)
 
     def __call__(self, frame: Image8) -> Box | None:
         """See `Detector`."""
@@ -142,11 +152,16 @@ class Sam2:
 
     @classmethod
     def from_pretrained(cls, source: str = "facebook/sam2.1-hiera-large") -> Sam2:
-        """Load public weights by name or folder; the processor needs torchvision (extra `masks`)."""
+        """Load public weights by name or folder; the processor needs torchvision.
+
+        Raises:
+            InputError: there is no such model, or torchvision is not installed.
+        """
         from transformers import Sam2VideoModel, Sam2VideoProcessor
 
-        model = Sam2VideoModel.from_pretrained(source).eval().to(best_device())
-        return cls(model, Sam2VideoProcessor.from_pretrained(source))
+        with public_weights(source, "SAM 2", MASKS):
+            model = Sam2VideoModel.from_pretrained(source).eval().to(best_device())
+            return cls(model, Sam2VideoProcessor.from_pretrained(source))
 
     def __call__(self, frames: Image8, index: int, box: Box) -> Float32:
         """See `Segmenter`."""
@@ -187,15 +202,12 @@ class Sam2Package:
         """Load public weights.
 
         Raises:
-            InputError: the package is not installed.
+            InputError: there is no such model, or the package is not installed.
         """
-        try:
+        with public_weights(source, "SAM 2 of the sam2 package", MASKS):
             from sam2.sam2_video_predictor import SAM2VideoPredictor
-        except ImportError as error:
-            raise InputError(
-                "the sam2 package is not installed.", fix="pip install 'harmovid[masks]'."
-            ) from error
-        return cls(SAM2VideoPredictor.from_pretrained(source, device=best_device()))
+
+            return cls(SAM2VideoPredictor.from_pretrained(source, device=best_device()))
 
     def __call__(self, frames: Image8, index: int, box: Box) -> Float32:
         """See `Segmenter`."""
@@ -217,8 +229,3 @@ class Sam2Package:
                 for number, _, logits in walk:
                     masks[number] = np.asarray((logits[0, 0] > 0).float().cpu())
         return masks
-
-
-def grounded_sam2(prompt: str = PROMPT) -> Grounded:
-    """Return the paper's mask provider with public weights through transformers."""
-    return Grounded(GroundingDino.from_pretrained(prompt=prompt), Sam2.from_pretrained())

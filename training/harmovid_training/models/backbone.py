@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 from harmovid.errors import InputError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harmovid_training.models.schedule import Schedule
@@ -103,20 +102,11 @@ def loaded(kind: Any, source: str | Path, dtype: torch.dtype, empty: bool) -> An
 
     Args:
         empty: without its weights, for a process that receives them from another one.
-
-    Raises:
-        InputError: the name or the folder holds no such model, or its files are damaged.
     """
-    try:
-        if empty:
-            with without_weights(empty):
-                return kind.from_config(kind.load_config(source, subfolder="transformer")).to(dtype)
-        return kind.from_pretrained(source, subfolder="transformer", torch_dtype=dtype)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(
-            f"{source} cannot be loaded as a {kind.__name__}: {' '.join(str(error).split())[:240]}",
-            fix="Give --weights a folder in diffusers' layout, or the model's name where there is a network.",
-        ) from error
+    if empty:
+        with without_weights(empty):
+            return kind.from_config(kind.load_config(source, subfolder="transformer")).to(dtype)
+    return kind.from_pretrained(source, subfolder="transformer", torch_dtype=dtype)
 
 
 class Backbone(nn.Module, ABC):

@@ -20,8 +20,7 @@ from typing import Any, Mapping
 import diffusers
 import torch
 from harmovid.errors import InputError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from harmovid_training.files import save_json, save_tensors, save_text
@@ -93,8 +92,10 @@ def load_checkpoint(
     """
     config = read_config(folder)
     try:
-        backbone = _backbone(config, dtype, empty)
-        text = _tensors(folder / "text.safetensors")["text"]
+        rank = int(config["lora_rank"])
+        # Without adapters all weights come from the file, so none are made before.
+        backbone = _backbone(config, dtype, empty or not rank)
+        text = _text(folder / "text.safetensors")
         model = ConditionedModel(backbone, CONDITIONINGS[config["conditioning"]], text)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(
@@ -103,13 +104,13 @@ def load_checkpoint(
     model.space = str(config.get("space", ACESCCT))
     if empty:
         return model.eval()
-    rank = int(config["lora_rank"])
     if rank:
         from harmovid_training.models.lora import add_lora
 
         add_lora(model, rank)
     try:
-        found = backbone.transformer.load_state_dict(_tensors(folder / "model.safetensors"), strict=False)
+        weights = _tensors(folder / "model.safetensors", dtype)
+        found = backbone.transformer.load_state_dict(weights, strict=False, assign=not rank)
     except RuntimeError as error:
         raise InputError(
             f"the weights of {folder} are of another network than its config.json: {_first_line(error)}",
@@ -155,14 +156,23 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file.
+def _text(path: Path) -> Tensor:
+    """Return the empty prompt's embedding."""
+    tensors = _tensors(path)
+    if "text" not in tensors:
+        raise InputError(f"{path} holds no prompt of ours.", fix="Copy the checkpoint again.")
+    return tensors["text"]
+
+
+def _tensors(path: Path, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Return the tensors of a file in a type, in memory of their own.
 
     Raises:
         InputError: it is missing, cut short or damaged.
     """
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name).to(dtype, copy=True) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise InputError(f"there is no {path}.", fix="Copy the whole checkpoint.") from error
     except (OSError, SafetensorError) as error:

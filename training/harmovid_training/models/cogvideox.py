@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from harmovid_training.models.attention import JointAttention
 from harmovid_training.models.backbone import Backbone, Geometry, loaded
+from harmovid_training.models.public import public_weights
 from harmovid_training.models.schedule import ONE_STEP_TIME, VSchedule
 from harmovid_training.models.widen import widened_conv, widened_linear
 
@@ -80,9 +81,10 @@ class CogVideoX(Backbone):
         Raises:
             InputError: the name or the folder holds no such model.
         """
-        transformer = loaded(CogVideoXTransformer3DModel, source, dtype, empty)
-        scheduler = CogVideoXDDIMScheduler.load_config(source, subfolder="scheduler")
-        vae = AutoencoderKLCogVideoX.load_config(source, subfolder="vae")
+        with public_weights(source, "a model of CogVideoX"):
+            transformer = loaded(CogVideoXTransformer3DModel, source, dtype, empty)
+            scheduler = CogVideoXDDIMScheduler.load_config(source, subfolder="scheduler")
+            vae = AutoencoderKLCogVideoX.load_config(source, subfolder="vae")
         known = {key: value for key, value in scheduler.items() if not key.startswith("_")}
         return cls(transformer, known, spatial=2 ** (len(vae["block_out_channels"]) - 1))
 

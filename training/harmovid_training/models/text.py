@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, T5EncoderModel, UMT5EncoderModel
 
 from harmovid_training.files import save_tensors
+from harmovid_training.models.public import public_weights
 
 PAD_ID, END_ID = 0, 1
 """Of T5 and UMT5 (their tokenizers' `pad_token_id` and `eos_token_id`)."""
@@ -48,6 +49,9 @@ def empty_prompt(
         source: name or folder that holds `text_encoder`.
         length: of the embedding, in tokens.
         cache: folder; one small safetensors file per model is kept there.
+
+    Raises:
+        InputError: there is no such backbone, or no text encoder in the source.
     """
     encoders = {"cogvideox": T5EncoderModel, "wan": UMT5EncoderModel}
     if kind not in encoders:
@@ -55,7 +59,8 @@ def empty_prompt(
     key = hashlib.sha256(f"{kind}\n{source}\n{length}".encode()).hexdigest()[:16]
     path = cache / f"empty-prompt-{kind}-{key}.safetensors"
     if not path.is_file():
-        encoder = encoders[kind].from_pretrained(source, subfolder="text_encoder", dtype=dtype)
+        with public_weights(source, "a model with a T5 text encoder"):
+            encoder = encoders[kind].from_pretrained(source, subfolder="text_encoder", dtype=dtype)
         save_tensors(
             path,
             {"text": encode_empty(encoder.eval(), length, masked=kind == "wan")},

@@ -18,6 +18,7 @@ from harmovid.errors import InputError
 from torch import Tensor, nn
 
 from harmovid_training.models.backbone import Backbone, Geometry, loaded
+from harmovid_training.models.public import public_weights
 from harmovid_training.models.schedule import FlowSchedule
 from harmovid_training.models.widen import widened_conv
 
@@ -74,16 +75,18 @@ class Wan(Backbone):
         Raises:
             InputError: Wan 2.2 14B, which has two transformers, or no such model there.
         """
-        index = diffusers.WanPipeline.load_config(source)
+        with public_weights(source, "a model of Wan"):
+            index = diffusers.WanPipeline.load_config(source)
         if index.get("boundary_ratio") is not None:
             raise InputError(
                 f"{source} is a pair of transformers for high and low noise.",
                 fix="Use Wan 2.1 (1.3B, 14B) or Wan 2.2 TI2V 5B.",
             )
-        transformer = loaded(WanTransformer3DModel, source, dtype, empty)
-        config = FlowMatchEulerDiscreteScheduler.load_config(source, subfolder="scheduler")
-        scheduler = getattr(diffusers, config["_class_name"])
-        vae = diffusers.AutoencoderKLWan.load_config(source, subfolder="vae")
+        with public_weights(source, "a model of Wan"):
+            transformer = loaded(WanTransformer3DModel, source, dtype, empty)
+            config = FlowMatchEulerDiscreteScheduler.load_config(source, subfolder="scheduler")
+            scheduler = getattr(diffusers, config["_class_name"])
+            vae = diffusers.AutoencoderKLWan.load_config(source, subfolder="vae")
         return cls(
             transformer,
             {key: value for key, value in config.items() if not key.startswith("_")},

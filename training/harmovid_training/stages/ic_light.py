@@ -21,7 +21,8 @@ import numpy.typing as npt
 from harmovid.errors import InputError
 from harmovid.pixels.colour.srgb import srgb_decode, srgb_encode
 
-from harmovid_training.device import best_device
+from harmovid_training.device import best_device, inference_dtype
+from harmovid_training.models.public import public_weights
 from harmovid_training.stages.pairs import padded
 
 Float32 = npt.NDArray[np.float32]
@@ -96,13 +97,12 @@ class IcLight:
 
         if not offset.is_file():
             raise InputError(f"there is no {offset}.", fix="Give iclight_sd15_fbc.safetensors.")
-        try:
+        with public_weights(base, "Stable Diffusion 1.5"):
             pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{base} is no Stable Diffusion 1.5: {error}") from error
         unet = pipeline.unet
         unet.conv_in = widened_conv(unet.conv_in, 12, 4)
-        own, change = unet.state_dict(), load_file(offset)
+        with public_weights(offset, "IC-Light's offset", "Fetch iclight_sd15_fbc.safetensors again."):
+            own, change = unet.state_dict(), load_file(offset)
         if set(change) != set(own):
             raise InputError(
                 f"{offset} does not fit Stable Diffusion 1.5's U-Net.", fix="Use iclight_sd15_fbc."
@@ -110,9 +110,7 @@ class IcLight:
         unet.load_state_dict({name: own[name] + change[name].to(own[name]) for name in own})
         pipeline.scheduler = DPMSolverMultistepScheduler(**SCHEDULER)
         device = best_device()
-        if device != "cpu":
-            pipeline = pipeline.to(torch.bfloat16)
-        return cls(pipeline.to(device), settings)
+        return cls(pipeline.to(device, inference_dtype(device)), settings)
 
     def __call__(self, foreground: Float32, background: Float32, mask: Float32) -> Float32:
         """See `FrameHarmonizer`; sides that are not multiples of 8 are padded, and the result is cropped."""

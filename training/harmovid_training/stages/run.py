@@ -19,12 +19,13 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.utils.tensorboard import SummaryWriter
 
 from harmovid_training.clips.index import Index, read_index
-from harmovid_training.device import best_device, process_state
+from harmovid_training.device import best_device, inference_dtype, process_state
 from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
+from harmovid_training.models.public import public_weights
 from harmovid_training.models.sizes import load, size_named
 from harmovid_training.models.text import empty_prompt
 from harmovid_training.stages import objectives
@@ -85,14 +86,12 @@ def codec_of(kind: str, source: str) -> Codec:
         InputError: the name or the folder holds no such VAE.
     """
     device = best_device()
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    try:
-        made: Codec = (WanCodec if kind == "wan" else CogVideoXCodec).from_pretrained(source, dtype)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{source} has no VAE that can be loaded: {' '.join(str(error).split())[:240]}",
-            fix="Give a folder in diffusers' layout with vae/, or the model's name.",
-        ) from error
+    with public_weights(
+        source, "a model with a VAE", "Give a folder in diffusers' layout, or the model's name."
+    ):
+        made: Codec = (WanCodec if kind == "wan" else CogVideoXCodec).from_pretrained(
+            source, inference_dtype(device)
+        )
     made.vae.to(device)
     return made
 
@@ -147,13 +146,14 @@ def run_training(
 def _teacher(folder: Path, config: TrainConfig) -> tuple[ConditionedModel, Settings]:
     if config.objective == "diffusion":
         raise InputError(f"{config.name} is no student.", fix="Use --teacher with --config student-latent.")
-    made = load_checkpoint(folder)
+    device = best_device()
+    made = load_checkpoint(folder, inference_dtype(device))
     if made.conditioning.name != config.conditioning:
         raise InputError(
             f"{folder} is a {made.conditioning.name} network, no teacher of {config.conditioning}."
         )
     settings = Settings(made.schedule.samplers[0], TEACHER_STEPS, config.seed, config.frames)
-    return made.to(best_device()), settings
+    return made.to(device), settings
 
 
 def objective_of(config: TrainConfig, codec: Codec) -> Objective:

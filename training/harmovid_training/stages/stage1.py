@@ -151,12 +151,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(given: argparse.Namespace, servers: Servers) -> int:
     index, shard = read_index(given.index), Shard.parse(given.shard)
-    _same_settings(given)
+    settings = _settings(given)
     remover: Remover = CommandRemoval(shlex.split(given.removal)) if given.removal else temporal_median
     tools = Tools(
         _backgrounds(given), _harmonizer(given, servers), remover, size_of(given.size), given.frames,
         given.batch if given.ic_light else 0,
     )  # fmt: skip
+    save_json(
+        given.out / SETTINGS, settings
+    )  # now, as a tool that is not there must not decide for the folder
     share = tqdm(shard.of(index.clips), desc="stage 1")
     clips, rejected = each_or_rejected(
         share, lambda clip: clip.id, lambda clip: make_synthetic(clip, given.out, tools)
@@ -164,23 +167,25 @@ def _run(given: argparse.Namespace, servers: Servers) -> int:
     for one in rejected:
         sys.stderr.write(f"{one.id} was left out: {one.reason}\n")
     shard.finish(given.out / "clips.jsonl", [clip.id for clip in index.clips], clips, rejected)
-    return 0 if clips or not shard.of(index.clips) else 1
+    return 0 if clips or shard.count > 1 else 1  # a share without clips must not end the others
 
 
-def _same_settings(given: argparse.Namespace) -> None:
+def _settings(given: argparse.Namespace) -> dict[str, str]:
+    """Return the settings that decide how clips look.
+
+    Raises:
+        InputError: the folder holds clips of other settings.
+    """
     free = ("index", "out", "shard", "batch")
     settings = {name: str(value) for name, value in vars(given).items() if name not in free}
     path = given.out / SETTINGS
-    if path.is_file():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name, value in settings.items() if kept.get(name) != value]
-        if other:
-            raise InputError(
-                f"the clips in {given.out} were made with another {', '.join(other)}.",
-                fix="Give another --out.",
-            )
-    else:
-        save_json(path, settings)
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else settings
+    other = [name for name, value in settings.items() if kept.get(name) != value]
+    if other:
+        raise InputError(
+            f"the clips in {given.out} were made with another {', '.join(other)}.", fix="Give another --out."
+        )
+    return settings
 
 
 def _backgrounds(given: argparse.Namespace) -> BackgroundProvider:

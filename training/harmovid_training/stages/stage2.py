@@ -16,14 +16,13 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-import torch
 from harmovid.errors import HarmoVidError
 from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Index, make_clip
 from harmovid_training.clips.read import Source, read_frames, save_role
 from harmovid_training.clips.shards import Shard, each_or_rejected
-from harmovid_training.device import best_device, process_state
+from harmovid_training.device import best_device, inference_dtype, process_state
 from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import fingerprint, load_checkpoint
 from harmovid_training.models.codec import Codec
@@ -66,7 +65,7 @@ def rewrite(index: Index, checkpoint: Path, source: str, out: Path, config: Trai
         steps: of the sampler; a student takes one.
     """
     device = best_device()
-    model = load_checkpoint(checkpoint, torch.float32 if device == "cpu" else torch.bfloat16).to(device)
+    model = load_checkpoint(checkpoint, inference_dtype(device)).to(device)
     settings = rewriting(model, config, steps)
     size = size_named(config.size)
     codec = codec_of(size.kind, source or size.source)

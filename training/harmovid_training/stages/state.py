@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import torch
 from harmovid.errors import InputError
@@ -43,27 +43,46 @@ def save_state(
     config: dict[str, Any], main: bool,
 ) -> None:  # fmt: skip
     """Write the state after `step` steps and remove all but the newest `KEEP` states. All processes must call this."""
-    weights: Any = get_model_state_dict(model, options=_WHOLE)
-    optimizing: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
-    average = {}
-    for name, value in ema.average.items() if ema else ():
-        gathered = whole(value)  # a collective call: all processes make it, only one keeps the result
-        if main:
-            average[name] = gathered
-    if not main:
-        return
     target = folder / f"step-{step:06d}"
     part = folder / f".step-{step:06d}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    save_tensors(part / "weights.safetensors", weights)
-    save_tensors(part / "optimizer.safetensors", _flat(optimizing["state"]))
-    if average:
-        save_tensors(part / "ema.safetensors", average)
+    if main:
+        shutil.rmtree(part, ignore_errors=True)
+    # One after the other, so that the host holds one of them at a time. Gathering is a call of all processes.
+    for name, gather in _parts(model, optimizer, ema, main).items():
+        tensors = gather()
+        if main and tensors:
+            save_tensors(part / f"{name}.safetensors", tensors)
+    if not main:
+        return
     save_json(part / "state.json", {"step": step, "config": config})
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
+
+
+def _parts(
+    model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None, main: bool
+) -> dict[str, Callable[[], dict[str, Tensor]]]:
+    """Return the functions that gather a state's files, by name; only the main process keeps what they gather."""
+
+    def weights() -> dict[str, Tensor]:
+        kept: Any = get_model_state_dict(model, options=_WHOLE)
+        return dict(kept)
+
+    def moments() -> dict[str, Tensor]:
+        kept: Any = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+        return _flat(kept["state"]) if main else {}
+
+    def average() -> dict[str, Tensor]:
+        kept = {}
+        for name, value in ema.average.items() if ema else ():
+            gathered = whole(value)
+            if main:
+                kept[name] = gathered
+        return kept
+
+    return {"weights": weights, "optimizer": moments, "ema": average}
 
 
 def load_state(
@@ -77,26 +96,28 @@ def load_state(
     states = sorted(folder.glob("step-*"))
     if not states:
         return 0
+    newest = states[-1]
     try:
-        kept = json.loads((states[-1] / "state.json").read_text(encoding="utf-8"))
+        kept = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+        step, trained = int(kept["step"]), dict(kept["config"])
+        free = {"save_every", "validate_every", "workers", "gpus"}
+        if not config.get("decay"):  # else the learning rate of every step depends on the last one's number
+            free.add("iterations")
+        other = [key for key, value in config.items() if key not in free and trained.get(key) != value]
+        if other:
+            raise InputError(
+                f"{newest} was trained with another {', '.join(other)}.",
+                fix="Give the run another name, or its own configuration back.",
+            )
         weights, moments, average = (
-            load_file(states[-1] / f"{name}.safetensors") if name != "ema" or ema else {}
+            load_file(newest / f"{name}.safetensors") if name != "ema" or ema else {}
             for name in ("weights", "optimizer", "ema")
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(
-            f"the state in {states[-1]} cannot be read: {error}.",
+            f"the state in {newest} cannot be read: {error}.",
             fix="Remove that folder; the run then goes on from the state before it.",
         ) from error
-    free = {"save_every", "validate_every", "workers", "gpus"}
-    if not config.get("decay"):  # else the learning rate of every step depends on the last one's number
-        free.add("iterations")
-    other = [key for key, value in config.items() if key not in free and kept["config"].get(key) != value]
-    if other:
-        raise InputError(
-            f"{states[-1]} was trained with another {', '.join(other)}.",
-            fix="Give the run another name, or its own configuration back.",
-        )
     set_model_state_dict(model, weights, options=_LOAD)
     # A gathered state would be on the main process only, but every process needs the parameter groups.
     current: Any = get_optimizer_state_dict(model, optimizer, options=_SPREAD)
@@ -104,7 +125,7 @@ def load_state(
     set_optimizer_state_dict(model, optimizer, current, options=_LOAD)
     if ema:
         ema.load(average)
-    return int(kept["step"])
+    return step
 
 
 def whole(value: Tensor) -> Tensor:

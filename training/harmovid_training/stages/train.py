@@ -16,6 +16,7 @@ from typing import Any, Callable, Sequence
 import torch
 from accelerate import Accelerator
 from harmovid.errors import InputError
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -62,7 +63,7 @@ def train(
     accelerator = Accelerator(
         mixed_precision=config.precision, gradient_accumulation_steps=1, cpu=not torch.cuda.is_available()
     )
-    refuse_first_fsdp(accelerator)
+    check_fsdp(accelerator)
     if config.batch % (config.accumulate * accelerator.num_processes):
         raise InputError(
             f"a batch of {config.batch} cannot be shared by {accelerator.num_processes} processes "
@@ -90,17 +91,29 @@ def train(
     return losses
 
 
-def refuse_first_fsdp(accelerator: Accelerator) -> None:
-    """Check that FSDP is not version 1, which flattens weights, so that they cannot be saved and averaged by name.
+def check_fsdp(accelerator: Accelerator) -> None:
+    """Refuse version 1 of FSDP, and set the number formats of version 2.
+
+    Version 1 flattens weights, so that they cannot be saved and averaged by name. In version 2 weights are gathered in
+    the run's precision and gradients added in float32. Inputs are not cast: bfloat16 has no number between 996 and
+    1000, and times and positions need more. Autocast casts the products, as in one process.
 
     Raises:
         InputError: it is version 1.
     """
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
-    if plugin is not None and plugin.fsdp_version == 1:
+    if plugin is None:
+        return
+    if plugin.fsdp_version == 1:
         raise InputError(
             "this configuration spreads weights with FSDP version 1.",
             fix="Set fsdp_version: 2, or start with: harmovid train --gpus 8 stage3 ...",
+        )
+    if plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(
+            param_dtype=plugin.mixed_precision_policy.param_dtype,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,
         )
 
 
@@ -119,10 +132,14 @@ class _Run:
             model.backbone.gradient_checkpointing()
         model.train()
         self._schedule = model.schedule
-        trained = [weight for weight in model.parameters() if weight.requires_grad]
-        optimizer = torch.optim.AdamW(trained, config.learning_rate, BETAS, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            _trained(model), config.learning_rate, BETAS, weight_decay=config.weight_decay
+        )
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self._plain: ConditionedModel = accelerator.unwrap_model(self.model)
+        # With FSDP, Accelerate finds the new weights by the addresses of the old ones. Where a process has no weights
+        # but waits for those of the first, all addresses are 0, and the optimizer would get the last weight only.
+        self.optimizer.param_groups[0]["params"] = _trained(self._plain)
         backbone = self._plain.backbone
         self._boost = (
             NewChannels(backbone, config.new_rate / config.learning_rate) if config.new_rate else None
@@ -189,10 +206,17 @@ class _Averaged:
 
     @torch.no_grad()
     def __exit__(self, *error: object) -> None:
+        for module in self._model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # after a forward pass without gradients the outermost weights are whole
         for name, weight in self._model.named_parameters():
             if name in self._kept:
                 weight.copy_(self._kept[name])
         self._model.train()
+
+
+def _trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def _moved(batch: LatentBatch, device: torch.device) -> LatentBatch:
