@@ -3,7 +3,8 @@
     python -m harmovid_training.toy.seeds --seeds 3 --out out/toy-seeds
 
 Each seed has a folder of its own and is skipped once it is done. A clip's value is its mean over the seeds, so that
-the intervals are over clips; the deviation between the means of the seeds is listed beside them.
+the intervals are over clips; the largest deviation between the means of the seeds is told below each table. At the end
+the bars are listed (`comparisons.py`), reached or not.
 """
 
 from __future__ import annotations
@@ -12,29 +13,28 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Sequence
 
 import numpy as np
 
 from harmovid_training.toy.__main__ import main as train
 from harmovid_training.toy.classical import COLUMNS
+from harmovid_training.toy.comparisons import Rows, bars_table
 from harmovid_training.toy.tables import Table
 
-Values = Mapping[str, Sequence[Sequence[float]]]
-"""Of one table: for each method a row of values per clip."""
 
-
-def merged(title: str, seeds: Sequence[Values]) -> str:
-    """Return a table of the means over seeds, and below it the deviation of the seeds' means, as Markdown."""
+def merged(title: str, seeds: Sequence[Rows]) -> str:
+    """Return a table of the means over seeds as Markdown, and below it the largest deviation between the means of the
+    seeds in each column."""
     rows: dict[str, list[tuple[float, ...]]] = {}
-    apart = []
+    apart = np.zeros(len(COLUMNS))
     for name in seeds[0]:
         every = np.array([seed[name] for seed in seeds])  # seeds, clips, columns
         rows[name] = [tuple(row) for row in every.mean(0).tolist()]
-        spread = every.mean(1).std(0, ddof=1) if len(seeds) > 1 else np.zeros(every.shape[-1])
-        apart.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in spread) + " |")
-    head = "| deviation between seeds | " + " | ".join(COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|"
-    return "\n".join([Table(title, rows).markdown(), head, *apart, ""])
+        if len(seeds) > 1:
+            apart = np.maximum(apart, every.mean(1).std(0, ddof=1))
+    told = ", ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, apart))
+    return f"{Table(title, rows).markdown()}\nLargest deviation between the means of {len(seeds)} seeds: {told}.\n"
 
 
 def main() -> int:
@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("out/toy-seeds"))
     given = parser.parse_args()
-    found: list[dict[str, Values]] = []
+    found: list[dict[str, Rows]] = []
     for seed in range(given.seeds):
         folder = given.out / f"seed-{seed}"
         if not (folder / "tables.json").is_file() and train(["--out", str(folder), "--seed", str(seed)]):
@@ -53,6 +53,7 @@ def main() -> int:
         found.append(json.loads((folder / "tables.json").read_text(encoding="utf-8")))
     for title in found[0]:
         sys.stdout.write(merged(title, [one[title] for one in found]) + "\n")
+    sys.stdout.write(f"### Bars\n\n{bars_table(found)}")
     return 0
 
 

@@ -23,6 +23,7 @@ from harmovid_training.inference.shot import Settings
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.stages import pairs
+from harmovid_training.toy import comparisons
 from harmovid_training.toy.cases import Case, look_case, lut_case, relit_case, stage_one_case
 from harmovid_training.toy.classical import COLUMNS, Measures
 from harmovid_training.toy.confidence import FULL, Confidence, Known, applied, change_of, fitted
@@ -32,8 +33,6 @@ from harmovid_training.toy.shots import CALIBRATION, HELD_OUT, RealShots, looked
 
 LOOK_FRAMES = 17
 """Frames of a clip of the one-look sets and of the confidence's."""
-
-FULL_ROW, NO_TWO, NO_THREE = "full", "without stage 2", "without stage 3: stage 1 + deflicker network"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ class Table:
 
     title: str
     rows: dict[str, list[tuple[float, ...]]]
-    compared: tuple[tuple[str, str], ...] = ()
 
     def markdown(self) -> str:
         """Return means with intervals, and below them paired differences, as Markdown."""
@@ -74,24 +72,21 @@ class Table:
         lines += [_line(name, np.array(values)) for name, values in self.rows.items()]
         lines += [
             _line(f"*{one} minus {other}*", np.array(self.rows[one]) - np.array(self.rows[other]))
-            for one, other in self.compared
+            for one, other in comparisons.compared(self.rows)
         ]
         return "\n".join(lines) + "\n"
 
 
 def _line(name: str, values: np.ndarray) -> str:
-    cells = (interval(column) for column in values.T)
-    told = (f"{mean:.3f} ({low:.3f}, {high:.3f})" for mean, low, high in cells)
+    told = []
+    for column, of_clips in zip(COLUMNS, values.T):
+        digits = 2 if column.startswith("PSNR") else 3
+        mean, low, high = (f"{value:.{digits}f}" for value in interval(of_clips))
+        told.append(f"{mean} ({low}, {high})")
     return f"| {name} | " + " | ".join(told) + " |"
 
 
-def compared(
-    title: str,
-    cases: Iterable[Case],
-    codec: Codec,
-    networks: Sequence[Row],
-    pairs_of: Sequence[tuple[str, str]] = (),
-) -> Table:
+def measured(title: str, cases: Iterable[Case], codec: Codec, networks: Sequence[Row]) -> Table:
     """Return the table of classical methods and networks."""
     rows: dict[str, list[tuple[float, ...]]] = {}
     for case in tqdm(cases, desc=title):
@@ -107,7 +102,7 @@ def compared(
                     believed = row.confidence if kind == "confident" else FULL
                     result = applied(case.given, change, believed, case.mask)
                 rows.setdefault(f"{row.name}, {kind}", []).append(measure(result))
-    return Table(title, rows, tuple(pairs_of))
+    return Table(title, rows)
 
 
 def table_two(toy: Toy) -> list[Table]:
@@ -117,10 +112,9 @@ def table_two(toy: Toy) -> list[Table]:
     seeds, frames = _held_out(toy), scale.test_frames
     luts = (lut_case(toy_shot(seed, frames), seed) for seed in seeds)
     steady = (stage_one_case(seed, frames, stage_one) for seed in seeds)
-    against = [(f"{row.name}, field", "no-op") for row in rows]
     return [
-        compared("Table 2 in small: per-frame LUT", luts, codec, rows, against),
-        compared("Table 2 in small: per-frame harmonization", steady, codec, rows, against),
+        measured(comparisons.LUTS, luts, codec, rows),
+        measured(comparisons.STAGE_ONE, steady, codec, rows),
     ]
 
 
@@ -131,20 +125,11 @@ def table_three(toy: Toy) -> list[Table]:
     once, many = _stages(toy)
     seeds = _held_out(toy)
     cases = (relit_case(seed, scale.test_frames, stage_one, codec) for seed in seeds)
-    tables = [
-        compared(
-            "Table 3 in small: what each stage gives",
-            cases,
-            codec,
-            [*once, *many],
-            [*_against(once), *_against(many)],
-        )
-    ]
-    for strong, name in ((True, "of at least a stop"), (False, "that is mild")):
+    tables = [measured(comparisons.STAGES, cases, codec, [*once, *many])]
+    for strong, title in ((True, comparisons.STRONG), (False, comparisons.MILD)):
         looks = (look_case(seed, min(LOOK_FRAMES, scale.test_frames), stage_one, strong) for seed in seeds)
         rows = [replace(row, shown=("field", "confident")) for row in once]
-        chosen = [*_against(once), (f"{once[-1].name}, confident", "composite as it is")]
-        tables.append(compared(f"One look {name}", looks, codec, rows, chosen))
+        tables.append(measured(title, looks, codec, rows))
     return tables
 
 
@@ -157,7 +142,7 @@ def table_steps(toy: Toy) -> list[Table]:
         Row(f"DDIM, {steps} steps", model, replace(scale.sampling, steps=steps))
         for steps in scale.compared_steps
     ]
-    return [compared("Steps", cases, codec, [*rows, Row("student, 1 step", toy.student(), scale.once)])]
+    return [measured("Steps", cases, codec, [*rows, Row("student, 1 step", toy.student(), scale.once)])]
 
 
 def tables_real(toy: Toy, clips: Index) -> list[Table]:
@@ -170,8 +155,8 @@ def tables_real(toy: Toy, clips: Index) -> list[Table]:
     luts = (lut_case(shot, seed) for seed, shot in enumerate(shots))
     looks = (_real_look(shot, seed, stage_one) for seed, shot in enumerate(shots))
     return [
-        compared("Real clips: per-frame LUT", luts, codec, _deflickers(toy)),
-        compared("Real clips: one LUT", looks, codec, [full]),
+        measured("Real clips: per-frame LUT", luts, codec, _deflickers(toy)),
+        measured("Real clips: one LUT", looks, codec, [full]),
     ]
 
 
@@ -196,21 +181,33 @@ def _stages(toy: Toy) -> tuple[list[Row], list[Row]]:
     scale = toy.scale
     shown = ("pixels", "field", "confident")
     once = [
-        Row(f"{NO_THREE}, one step", toy.deflicker_student(), scale.once, shown=shown, stage_two=True),
-        Row(f"{NO_TWO}, one step", toy.no_stage_two(), scale.once, shown=shown),
-        Row(f"{FULL_ROW}, one step", toy.student(), scale.once, shown=shown),
+        Row(
+            f"{comparisons.NO_THREE}, {comparisons.ONCE}",
+            toy.deflicker_student(),
+            scale.once,
+            shown=shown,
+            stage_two=True,
+        ),
+        Row(f"{comparisons.NO_TWO}, {comparisons.ONCE}", toy.no_stage_two(), scale.once, shown=shown),
+        Row(f"{comparisons.FULL}, {comparisons.ONCE}", toy.student(), scale.once, shown=shown),
     ]
     many = [
-        Row(f"{NO_THREE}, paper's loss", toy.deflicker(), scale.sampling, shown=shown[1:], stage_two=True),
-        Row(f"{NO_TWO}, paper's loss", toy.no_stage_two_many(), scale.sampling, shown=shown[1:]),
-        Row(f"{FULL_ROW}, paper's loss", toy.harmovid(), scale.sampling, shown=shown[1:]),
+        Row(
+            f"{comparisons.NO_THREE}, {comparisons.PAPERS}",
+            toy.deflicker(),
+            scale.sampling,
+            shown=shown[1:],
+            stage_two=True,
+        ),
+        Row(
+            f"{comparisons.NO_TWO}, {comparisons.PAPERS}",
+            toy.no_stage_two_many(),
+            scale.sampling,
+            shown=shown[1:],
+        ),
+        Row(f"{comparisons.FULL}, {comparisons.PAPERS}", toy.harmovid(), scale.sampling, shown=shown[1:]),
     ]
     return tuple([replace(row, confidence=confidence_of(toy, row)) for row in rows] for rows in (once, many))  # type: ignore[return-value]
-
-
-def _against(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Return the comparisons of the last row, the full recipe, with the others."""
-    return [(f"{rows[-1].name}, confident", f"{row.name}, confident") for row in rows[:-1]]
 
 
 def _real_look(shot: pairs.Shot, seed: int, stage_one: object) -> Case:
@@ -224,7 +221,7 @@ def _deflickers(toy: Toy) -> list[Row]:
     many, once = toy.scale.sampling, toy.scale.once
     return [
         Row(f"deflicker network, {many.steps} steps", toy.deflicker(), many),
-        Row("deflicker network, one step", toy.deflicker_student(), once),
+        Row(f"deflicker network, {comparisons.ONCE}", toy.deflicker_student(), once),
     ]
 
 
