@@ -190,6 +190,10 @@ def test_bad_sources_say_what_and_where(folder, tmp_path):
     (tmp_path / "broken" / "a.png").write_bytes(b"not a picture")
     with pytest.raises(FrameUnreadable, match=r"a\.png cannot be decoded"):
         read_frames(Source(tmp_path / "broken"), 0, 1)
+    cut = folder / "real" / "f.1002.exr"
+    cut.write_bytes(cut.read_bytes()[:500])
+    with pytest.raises(FrameUnreadable, match=r"f\.1002\.exr: .*cut off"):
+        read_frames(Source(folder / "real"), 0, 3)
     write_exr(tmp_path / "one.exr", np.ones((2, 2, 1), np.float32))
     assert read_exr(tmp_path / "one.exr").shape == (2, 2, 1)
 

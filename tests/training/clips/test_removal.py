@@ -72,7 +72,13 @@ def test_commands_that_fail_say_why(tmp_path):
     script = tmp_path / "copy.py"
     script.write_text(SCRIPT)
     with pytest.raises(InputError, match="is not there"):
-        CommandRemoval([str(Path("/nowhere/tool"))])(clip, mask)
+        CommandRemoval([str(Path("/nowhere/tool")), "{out}"])
+    with pytest.raises(
+        InputError, match=r"names a folder that it is not given: 'plate'\. Folders are {frames}"
+    ):
+        CommandRemoval([sys.executable, "{plate}", "{out}"])
+    with pytest.raises(InputError, match="names no folder"):
+        CommandRemoval([sys.executable])
     with pytest.raises(InputError, match="failed with"):
         CommandRemoval([sys.executable, "{frames}/nothing.py"])(clip, mask)
     with pytest.raises(InputError, match="did not write frame 00003"):

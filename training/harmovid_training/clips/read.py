@@ -22,7 +22,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
-from harmovid.errors import FrameMissing, FrameUnreadable, InputError
+from harmovid.errors import FrameError, FrameMissing, FrameUnreadable, InputError
 from harmovid.frames import FramePattern
 from harmovid.pixels import exr
 from harmovid.pixels.colour.spaces import REC709, Primaries, space_of
@@ -243,8 +243,11 @@ def _read(path: Path, source: Source, primaries: Primaries) -> Float32:
 
 
 def _displayed(path: Path) -> exr.ExrFrame:
-    frame = exr.read(path)
-    return exr.with_data_window(frame, frame.headers.main_header.display_window)
+    try:
+        frame = exr.read(path)
+        return exr.with_data_window(frame, frame.headers.main_header.display_window)
+    except FrameError as error:
+        raise type(error)(f"{path}: {error.message}", fix=error.fix) from error
 
 
 def _still(picture: npt.NDArray[Any], source: Source, bgr: bool = False) -> Float32:

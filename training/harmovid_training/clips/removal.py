@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from harmovid_training.clips.command import exchange
+from harmovid_training.clips.command import checked, exchange
 
 Float32 = npt.NDArray[np.float32]
 
@@ -73,11 +73,14 @@ def _filled(picture: Float32, weight: Float32) -> Float32:
 
 
 class CommandRemoval:
-    """An external inpainter: a command that reads `{frames}` and `{masks}`, folders of EXR, and writes EXR to
-    `{out}`."""
+    """An external inpainter: a command that reads `{frames}` and `{masks}`, folders of EXR, and writes EXR to `{out}`.
+
+    Raises:
+        InputError: there is no such program, or it names other folders.
+    """
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._command = list(command)
+        self._command = checked(command, ("frames", "masks"))
 
     def __call__(self, clip: Float32, mask: Float32) -> Float32:
         """See `Remover`; the command's changes outside the mask are discarded."""

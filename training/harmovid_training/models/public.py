@@ -31,6 +31,5 @@ def public_weights(source: str | Path, kind: str, fix: str = LAYOUT) -> Iterator
     try:
         yield
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(
-            f"{source} cannot be loaded as {kind}: {' '.join(str(error).split())[:240]}", fix=fix
-        ) from error
+        told = " ".join(str(error).split())[:240].rstrip(".")
+        raise InputError(f"{source} cannot be loaded as {kind}: {told}.", fix=fix) from error

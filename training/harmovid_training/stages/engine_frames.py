@@ -90,9 +90,13 @@ class EngineFrames:
     """A harmonizing engine run frame by frame: each frame is a job of its own, so that nothing is averaged over time.
 
     A `stages.frame_harmonizers.FrameHarmonizer`.
+
+    Raises:
+        EngineUnknown, InputError, Unreachable: see `Servers.info`.
     """
 
     def __init__(self, engine: str, servers: Servers) -> None:
+        servers.info(engine)
         self._engine, self._servers = engine, servers
 
     def __call__(self, foreground: Array, background: Array, mask: Array) -> Array:

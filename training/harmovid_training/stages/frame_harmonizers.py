@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from harmovid.errors import InputError
 
-from harmovid_training.clips.command import exchange
+from harmovid_training.clips.command import checked, exchange
 from harmovid_training.stages.pairs import composite
 
 Float32 = npt.NDArray[np.float32]
@@ -61,15 +61,23 @@ def harmonize_frames(
     return made
 
 
+FOLDERS = ("foreground", "background", "mask")
+"""What an external program reads."""
+
+
 class CommandHarmonizer:
     """An external program, started once per clip: it reads EXRs in the folders `{foreground}`, `{background}`, `{mask}`
-    and writes one EXR of the same name for each to `{out}`."""
+    and writes one EXR of the same name for each to `{out}`.
+
+    Raises:
+        InputError: there is no such program, or it names other folders.
+    """
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._command = list(command)
+        self._command = checked(command, FOLDERS)
 
     def __call__(self, foreground: Float32, background: Float32, mask: Float32) -> Float32:
         """See `FrameHarmonizer`."""
-        given = {"foreground": foreground, "background": background, "mask": mask[..., None]}
+        given = dict(zip(FOLDERS, (foreground, background, mask[..., None])))
         with tempfile.TemporaryDirectory() as folder:
             return exchange(self._command, Path(folder), given, len(foreground))

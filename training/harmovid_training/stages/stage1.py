@@ -157,9 +157,7 @@ def _run(given: argparse.Namespace, servers: Servers) -> int:
         _backgrounds(given), _harmonizer(given, servers), remover, size_of(given.size), given.frames,
         given.batch if given.ic_light else 0,
     )  # fmt: skip
-    save_json(
-        given.out / SETTINGS, settings
-    )  # now, as a tool that is not there must not decide for the folder
+    save_json(given.out / SETTINGS, settings)  # not before all tools are there
     share = tqdm(shard.of(index.clips), desc="stage 1")
     clips, rejected = each_or_rejected(
         share, lambda clip: clip.id, lambda clip: make_synthetic(clip, given.out, tools)
