@@ -159,4 +159,4 @@ def check_teachers(capsys: pytest.CaptureFixture[str]) -> None:
     assert do([*said, "--teacher", "runs/harmovid"]) == 1
     assert "is no student" in capsys.readouterr().err
     assert do([*said, *student, "--teacher", "runs/deflicker"]) == 1
-    assert "no teacher of harmovid" in capsys.readouterr().err
+    assert "is a deflicker network, and a harmovid network is needed" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from harmovid_training.clips.index import make_clip, read_index, write_index
 from harmovid_training.clips.read import Source, read_frames, write_exr
 from harmovid_training.masks.alpha import pseudo_alpha
+from harmovid_training.models.checkpoint import Card, save_checkpoint
 from harmovid_training.stages import stage1, stage2, stage3
 from harmovid_training.stages.batches import Encoded, PrefetchedBatches, step_indices
 from harmovid_training.stages.config import CONFIGS
@@ -147,12 +148,20 @@ def test_stage_1_runs_ic_light_before_text_to_video_backgrounds(short, tmp_path)
 
 
 def test_scripts_say_what_is_wrong(staged, tmp_path, capsys):
-    """The wrong network's configuration, an unknown setting and a missing role end with code 1 and a message."""
+    """The wrong network's configuration or checkpoint, an unknown setting and a wrong value end with code 1 and a
+    message."""
     common = ["--index", str(staged / "clips.jsonl"), "--out", str(tmp_path)]
     assert stage2.main([*common, "--config", "paper-harmovid"]) == 1
     assert "trains the harmovid network" in capsys.readouterr().err
     assert stage3.main([*common, "--set", "speed=9"]) == 1
     assert "no setting 'speed'" in capsys.readouterr().err
+    for setting in ("precision=fp8", "space=rgb", "iterations=many", "objective=best"):
+        assert stage2.main([*common, "--set", setting]) == 1
+        assert setting.partition("=")[0] in capsys.readouterr().err
+    save_checkpoint(tmp_path / "harmovid", tiny_model("tiny-5b"), Card({}))
+    for words in (["--start"], ["--rewrite-only"]):
+        assert stage2.main([*common, *words, str(tmp_path / "harmovid")]) == 1
+        assert "is a harmovid network, and a deflicker network is needed" in capsys.readouterr().err
     assert changed(CONFIGS["paper-harmovid"], ["iterations=7", "checkpointing=false"]).iterations == 7
 
 

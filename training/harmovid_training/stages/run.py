@@ -21,12 +21,13 @@ from torch.utils.tensorboard import SummaryWriter
 from harmovid_training.clips.index import Index, read_index
 from harmovid_training.device import best_device, inference_dtype, process_state
 from harmovid_training.inference.shot import Settings, run_clip
-from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
+from harmovid_training.models.checkpoint import Card, load_checkpoint, read_config, save_checkpoint
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
 from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.public import public_weights
 from harmovid_training.models.sizes import load, size_named
+from harmovid_training.models.space import CONTRACTS
 from harmovid_training.models.text import empty_prompt
 from harmovid_training.stages import objectives
 from harmovid_training.stages.batches import Encoded, PrefetchedBatches
@@ -63,7 +64,7 @@ def build(
     chosen = source or size.source
     empty = sent_weights() and not state.is_main_process
     if start is not None:
-        model = load_checkpoint(start, empty=empty)
+        model = network_of(start, config.conditioning, empty=empty)
     else:
         backbone = load(config.size, chosen, torch.float32, empty)
         with state.main_process_first():
@@ -71,6 +72,20 @@ def build(
         model = ConditionedModel(backbone, CONDITIONINGS[config.conditioning], text)
     model.space = config.space
     return model, codec_of(size.kind, chosen)
+
+
+def network_of(
+    folder: Path, conditioning: str, dtype: torch.dtype = torch.float32, empty: bool = False
+) -> ConditionedModel:
+    """Return the model of a checkpoint that must have this conditioning.
+
+    Raises:
+        InputError: see `load_checkpoint`, or it is the other network.
+    """
+    found = read_config(folder)["conditioning"]
+    if found != conditioning:
+        raise InputError(f"{folder} is a {found} network, and a {conditioning} network is needed.")
+    return load_checkpoint(folder, dtype, empty)
 
 
 def sent_weights() -> bool:
@@ -112,11 +127,11 @@ def run_training(
         teacher: checkpoint of ours whose samples are a student's targets; without one those of the pairs.
 
     Raises:
-        InputError: a teacher is given but the run is not a student's, or the teacher has another conditioning.
+        InputError: a teacher is given but the run is not a student's, or a checkpoint has another conditioning.
     """
     state = process_state()
+    samples = IndexSamples(index, config)  # before the weights, as it refuses clips
     model, codec = build(config, source, out / "cache", state, start)
-    samples = IndexSamples(index, config)
     encoded = Encoded(samples, codec, model.conditioning, model.geometry)
     rank, world = state.process_index, state.num_processes
     batches: Batches = PrefetchedBatches(
@@ -147,30 +162,18 @@ def _teacher(folder: Path, config: TrainConfig) -> tuple[ConditionedModel, Setti
     if config.objective == "diffusion":
         raise InputError(f"{config.name} is no student.", fix="Use --teacher with --config student-latent.")
     device = best_device()
-    made = load_checkpoint(folder, inference_dtype(device))
-    if made.conditioning.name != config.conditioning:
-        raise InputError(
-            f"{folder} is a {made.conditioning.name} network, no teacher of {config.conditioning}."
-        )
+    made = network_of(folder, config.conditioning, inference_dtype(device))
     settings = Settings(made.schedule.samplers[0], TEACHER_STEPS, config.seed, config.frames)
     return made.to(device), settings
 
 
 def objective_of(config: TrainConfig, codec: Codec) -> Objective:
-    """Return a configuration's loss.
-
-    Raises:
-        OptionError: no such objective.
-    """
+    """Return a configuration's loss."""
     known: dict[str, Objective] = {
         "diffusion": objectives.diffusion,
         "latent": objectives.latent_regression,
         "pixel": objectives.pixel_regression(codec, config.crop),
     }
-    if config.objective not in known:
-        raise OptionError(
-            f"there is no objective {config.objective!r}.", fix=f"Use one of: {', '.join(known)}."
-        )
     return known[config.objective]
 
 
@@ -244,11 +247,21 @@ def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> tupl
     return given, changed(CONFIGS[given.config], given.set), read_index(given.index)
 
 
+CHOICES = {
+    "precision": ("bf16", "no"),
+    "space": tuple(CONTRACTS),
+    "conditioning": tuple(CONDITIONINGS),
+    "objective": ("diffusion", "latent", "pixel"),
+    "steady": ("steady", "synthetic"),
+}
+"""The values of settings that are words."""
+
+
 def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     """Return a configuration with `name=value` settings changed.
 
     Raises:
-        OptionError: no such setting, or a value of another type.
+        OptionError: no such setting, or a value that it does not take.
     """
     kinds = {field.name: type(getattr(config, field.name)) for field in fields(config)}
     for setting in settings:
@@ -259,6 +272,8 @@ def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
             made = value.lower() in ("1", "true", "yes") if kinds[name] is bool else kinds[name](value)
         except ValueError as error:
             raise OptionError(f"{name} takes {kinds[name].__name__}, not {value!r}.") from error
+        if made not in CHOICES.get(name, (made,)):
+            raise OptionError(f"{name} is no {value!r}.", fix=f"Use one of: {', '.join(CHOICES[name])}.")
         values: dict[str, Any] = {name: made}
         config = replace(config, **values)
     return config

@@ -24,14 +24,14 @@ from harmovid_training.clips.read import Source, read_frames, save_role
 from harmovid_training.clips.shards import Shard, each_or_rejected
 from harmovid_training.device import best_device, inference_dtype, process_state
 from harmovid_training.inference.shot import Settings, run_clip
-from harmovid_training.models.checkpoint import fingerprint, load_checkpoint
+from harmovid_training.models.checkpoint import fingerprint
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import size_named
 from harmovid_training.stages import pairs
 from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.dataset import shot_of
-from harmovid_training.stages.run import codec_of, expect, grammar, parsed, run_training
+from harmovid_training.stages.run import codec_of, expect, grammar, network_of, parsed, run_training
 
 STEPS = 8
 """Sampler steps when clips are rewritten: 10,000 clips at 50 would take eight A100 a week and more (`stages.cost`)."""
@@ -65,7 +65,7 @@ def rewrite(index: Index, checkpoint: Path, source: str, out: Path, config: Trai
         steps: of the sampler; a student takes one.
     """
     device = best_device()
-    model = load_checkpoint(checkpoint, inference_dtype(device)).to(device)
+    model = network_of(checkpoint, config.conditioning, inference_dtype(device)).to(device)
     settings = rewriting(model, config, steps)
     size = size_named(config.size)
     codec = codec_of(size.kind, source or size.source)
