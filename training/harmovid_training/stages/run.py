@@ -127,11 +127,14 @@ def run_training(
         teacher: checkpoint of ours whose samples are a student's targets; without one those of the pairs.
 
     Raises:
-        InputError: a teacher is given but the run is not a student's, or a checkpoint has another conditioning.
+        InputError: a teacher is given but the run is not a student's, a checkpoint has another conditioning, or the
+            backbone does not take clips of this length or size.
     """
     state = process_state()
     samples = IndexSamples(index, config)  # before the weights, as it refuses clips
     model, codec = build(config, source, out / "cache", state, start)
+    model.geometry.latents(config.frames)
+    model.geometry.latent_size(config.height, config.width)
     encoded = Encoded(samples, codec, model.conditioning, model.geometry)
     rank, world = state.process_index, state.num_processes
     batches: Batches = PrefetchedBatches(
