@@ -20,7 +20,7 @@ def test_seeds_are_averaged_clip_by_clip() -> None:
     text = merged("Table 3", [one, other])
     assert "(2 clips)" in text
     assert "| full | 3.00 (2.00, 4.00) |" in text
-    assert "means of 2 seeds: PSNR 1.414," in text
+    assert "means of the 2 seeds: PSNR 1.414," in text
 
 
 def tables(seed: int, gain: float) -> dict[str, dict[str, list[list[float]]]]:

@@ -31,10 +31,12 @@ def merged(title: str, seeds: Sequence[Rows]) -> str:
     for name in seeds[0]:
         every = np.array([seed[name] for seed in seeds])  # seeds, clips, columns
         rows[name] = [tuple(row) for row in every.mean(0).tolist()]
-        if len(seeds) > 1:
-            apart = np.maximum(apart, every.mean(1).std(0, ddof=1))
+        apart = np.maximum(apart, every.mean(1).std(0, ddof=min(1, len(seeds) - 1)))
+    text = Table(title, rows).markdown()
+    if len(seeds) == 1:
+        return text
     told = ", ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, apart))
-    return f"{Table(title, rows).markdown()}\nLargest deviation between the means of {len(seeds)} seeds: {told}.\n"
+    return f"{text}\nLargest deviation between the means of the {len(seeds)} seeds: {told}.\n"
 
 
 def main() -> int:
