@@ -10,23 +10,18 @@ from typing import Iterator
 import cv2
 import numpy as np
 import pytest
-import torch
 from accelerate.state import AcceleratorState
-from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
 from harmovid.cli.console import Console
 from harmovid_evaluate import command as evaluate
 from harmovid_training import command
 from harmovid_training.clips.index import read_index
 from harmovid_training.clips.read import read_frames, write_exr
 from harmovid_training.models.checkpoint import load_checkpoint
-from harmovid_training.models.cogvideox import SCHEDULER
-from harmovid_training.models.sizes import make
 from harmovid_training.stages import run
 from harmovid_training.stages.grids import COLUMNS, GAP_PX
 from harmovid_training.toy.scenes import Scene, draw_light
-from training.inference.tiny import tiny_codec
+from training.inference.tiny import save_tiny_weights
 from training.stages.tiny_ic_light import tiny_ic_light
-from transformers import T5Config, T5EncoderModel
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 COUNT = 11
@@ -78,13 +73,7 @@ def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     write_exr(tmp_path / "hdri" / "sky.exr", sky)
     offset, _ = tiny_ic_light(tmp_path)
     offset.rename(tmp_path / "iclight_sd15_fbc.safetensors")
-    torch.manual_seed(0)
-    scheduler = CogVideoXDDIMScheduler.from_config(SCHEDULER)
-    CogVideoXPipeline(None, None, tiny_codec().vae, make("tiny-5b").transformer, scheduler).save_pretrained(
-        "weights"
-    )
-    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "vocab_size": 32}
-    T5EncoderModel(T5Config(**sizes)).save_pretrained("weights/text_encoder")
+    save_tiny_weights(Path("weights"))
     yield tmp_path
     AcceleratorState._reset_state(reset_partial_state=True)
 

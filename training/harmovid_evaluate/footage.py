@@ -146,4 +146,6 @@ def _digest(paths: List[Path]) -> str:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    return iter([path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file()))
+    if path.is_dir():
+        return iter(sorted(each for each in path.rglob("*") if each.is_file()))
+    return iter([path] if path.is_file() else frame_files(path))

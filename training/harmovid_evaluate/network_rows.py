@@ -18,7 +18,7 @@ import numpy as np
 from harmovid.errors import InputError
 from harmovid.pixels.apply.fast import apply_field
 from harmovid.pixels.fitting.fit import fit_field
-from harmovid_training.device import best_device
+from harmovid_training.device import best_device, inference_dtype
 from harmovid_training.metrics.degrade import Array
 from harmovid_training.stages.pairs import padded
 
@@ -98,7 +98,8 @@ class Network:
         if self._model is None or self._codec is None:
             from harmovid_training.models.checkpoint import load_checkpoint
 
-            self._model = load_checkpoint(self.folder).to(best_device())
+            device = best_device()
+            self._model = load_checkpoint(self.folder, inference_dtype(device)).to(device)
             self._codec = load_codec(self.vae, json.loads((self.folder / "config.json").read_text())["kind"])
         return self._model, self._codec
 

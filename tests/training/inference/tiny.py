@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan, CogVideoXDDIMScheduler, CogVideoXPipeline
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
@@ -37,6 +39,17 @@ def tiny_model(size: str = "tiny-2b", conditioning: Conditioning = HARMOVID) -> 
     made = ConditionedModel(backbone, conditioning, torch.randn(1, *backbone.text_shape)).eval()
     torch.nn.init.normal_(made.backbone.patch_embedding.weight, std=0.1)
     return made
+
+
+def save_tiny_weights(folder: Path) -> None:
+    """Write random weights of the size tiny-5b in the layout of the public models: what a training needs."""
+    torch.manual_seed(0)
+    scheduler = CogVideoXDDIMScheduler.from_config(SCHEDULER)
+    CogVideoXPipeline(None, None, tiny_codec().vae, make("tiny-5b").transformer, scheduler).save_pretrained(
+        folder
+    )
+    text = T5Config(d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=32)
+    T5EncoderModel(text).save_pretrained(folder / "text_encoder")
 
 
 def tiny_text_to_video() -> CogVideoXPipeline:

@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
 from harmovid.errors import InputError
 from harmovid_training.clips.index import make_clip, read_index, write_index
 from harmovid_training.clips.read import Source, save_role
 from harmovid_training.inference.shot import Settings, sample
 from harmovid_training.models.checkpoint import Card, load_checkpoint, save_checkpoint
-from harmovid_training.models.cogvideox import SCHEDULER
 from harmovid_training.models.conditioning import HARMOVID
 from harmovid_training.models.lora import add_lora
 from harmovid_training.models.model import ConditionedModel, diffusion_loss
@@ -31,8 +29,7 @@ from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.pairs import Sample
 from harmovid_training.stages.teacher import TeacherBatches
 from harmovid_training.stages.train import train
-from training.inference.tiny import tiny_codec, tiny_model
-from transformers import T5Config, T5EncoderModel
+from training.inference.tiny import save_tiny_weights, tiny_codec, tiny_model
 
 QUICK = TrainConfig(
     "quick", "tiny-5b", "harmovid", iterations=6, batch=2, frames=9, height=16, width=16, learning_rate=1e-3, warmup=2,
@@ -271,12 +268,7 @@ def stage_one_clips(folder: Path) -> Path:
             sources[role] = Source(place, matte=role == "mask")
         clips.append(make_clip(name, sources))
     write_index(folder / "clips.jsonl", clips)
-    torch.manual_seed(0)
-    scheduler = CogVideoXDDIMScheduler.from_config(SCHEDULER)
-    whole = CogVideoXPipeline(None, None, tiny_codec().vae, make("tiny-5b").transformer, scheduler)
-    whole.save_pretrained(folder / "weights")
-    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "vocab_size": 32}
-    T5EncoderModel(T5Config(**sizes)).save_pretrained(folder / "weights" / "text_encoder")
+    save_tiny_weights(folder / "weights")
     return folder / "clips.jsonl"
 
 

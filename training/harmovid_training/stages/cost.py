@@ -1,14 +1,15 @@
 """The cost of a configuration, from counts: `harmovid train cost paper-harmovid`
 
 One training step (loss, backward pass, AdamW) and one MultiDiffusion step of a long shot are run on the meta device,
-where tensors have shapes and no values (`stages.counts`). The VAE is not included.
+where tensors have shapes and no values (`stages.counts`). The VAE is not included, except for what the decoder keeps in
+a student's pixel stage.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 from harmovid_training.inference.shot import Settings
@@ -16,6 +17,7 @@ from harmovid_training.models.conditioning import CONDITIONINGS
 from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.counts import Counts, LongStep, count_multidiffusion, count_step
+from harmovid_training.stages.pixel_cost import pixel_stage_bytes
 from harmovid_training.stages.recipe_cost import HEADER as HEADER_OF_STEPS
 from harmovid_training.stages.recipe_cost import recipe
 
@@ -114,7 +116,22 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.write(HEADER)
     for name in names:
         sys.stdout.write(cost_of(CONFIGS[name]).row(name))
+    for name in names:
+        if CONFIGS[name].objective == "pixel":
+            sys.stdout.write("\n" + pixel_stage(name, CONFIGS[name]))
     return 0
+
+
+def pixel_stage(name: str, config: TrainConfig) -> str:
+    """Return a sentence on what the decoder of a student's pixel stage keeps for the backward pass."""
+    kept, whole = (
+        pixel_stage_bytes(one, recompute) / 2**30
+        for one, recompute in ((config, True), (replace(config, crop=0), False))
+    )
+    return (
+        f"{name}: for its backward pass the decoder keeps {kept:.1f} GiB a clip; "
+        f"without crop and recomputed chunks {whole:.0f} GiB.\n"
+    )
 
 
 if __name__ == "__main__":
