@@ -80,5 +80,5 @@ def test_other_weights_are_refused(weights, tmp_path):
         IcLight.from_pretrained(tmp_path / "wrong.safetensors", weights[1])
     with pytest.raises(InputError, match="there is no"):
         IcLight.from_pretrained(tmp_path / "none.safetensors", weights[1])
-    with pytest.raises(InputError, match="is no Stable Diffusion"):
+    with pytest.raises(InputError, match="cannot be loaded as Stable Diffusion"):
         IcLight.from_pretrained(weights[0], str(tmp_path / "nowhere"))

@@ -160,7 +160,7 @@ def test_scripts_say_what_is_wrong(staged, tmp_path, capsys):
         assert setting.partition("=")[0] in capsys.readouterr().err
     save_checkpoint(tmp_path / "harmovid", tiny_model("tiny-5b"), Card({}))
     for words in (["--start"], ["--rewrite-only"]):
-        assert stage2.main([*common, *words, str(tmp_path / "harmovid")]) == 1
+        assert stage2.main([*common, "--set", "frames=9", *words, str(tmp_path / "harmovid")]) == 1
         assert "is a harmovid network, and a deflicker network is needed" in capsys.readouterr().err
     assert changed(CONFIGS["paper-harmovid"], ["iterations=7", "checkpointing=false"]).iterations == 7
 

@@ -14,6 +14,7 @@ from harmovid_training.models.conditioning import DEFLICKER
 from harmovid_training.models.space import ACESCCT, SRGB
 from harmovid_training.stages import stage2
 from harmovid_training.stages.config import CONFIGS
+from harmovid_training.stages.run import source_of
 from training.inference.tiny import tiny_codec, tiny_model
 
 CONFIG = replace(CONFIGS["paper-deflicker"], size="tiny-5b", frames=9, height=16, width=16)
@@ -51,6 +52,15 @@ def test_another_networks_clips_are_not_reused(index, tmp_path, capsys):
     assert places[0] == places[1]
     assert len({place for place, _ in places}) == 3
     assert "lost was left out" in capsys.readouterr().err
+
+
+def test_a_checkpoint_brings_its_own_vae(tmp_path):
+    """Without `--weights` a checkpoint's base and kind are taken, not the configuration's: the VAEs of 2B and 5B have
+    latents of different scale."""
+    save_checkpoint(tmp_path, tiny_model("tiny-wan", DEFLICKER), Card({}, base_source="some/wan"))
+    assert source_of(CONFIG, "", tmp_path) == ("some/wan", "wan")
+    assert source_of(CONFIG, "given", tmp_path) == ("given", "wan")
+    assert source_of(CONFIGS["paper-deflicker"], "") == ("THUDM/CogVideoX-5b", "cogvideox")
 
 
 def test_a_students_configuration_rewrites_in_one_step():

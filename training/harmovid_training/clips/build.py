@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator, Sequence
@@ -21,7 +20,6 @@ import numpy as np
 from harmovid.errors import HarmoVidError, InputError
 from harmovid.pixels.colour.model_space import ANCHOR_FRAMES, MID_GREY, exposure_anchor
 from harmovid.pixels.colour.srgb import srgb_encode
-from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Float32, make_clip, read_index, write_index
 from harmovid_training.clips.read import (
@@ -33,7 +31,7 @@ from harmovid_training.clips.read import (
     read_frames,
     save_role,
 )
-from harmovid_training.clips.shards import Rejected, Shard, each_or_rejected
+from harmovid_training.clips.shards import Shard, each_or_rejected
 from harmovid_training.masks.providers import (
     PROMPT,
     Grounded,
@@ -150,7 +148,6 @@ def main(words: Sequence[str] | None = None) -> int:
             else None
         )
         rows = list(found_clips(given.footage))
-        share = shard.of(rows)
         make = partial(
             indexed,
             folder=given.out.parent / "masks",
@@ -159,18 +156,11 @@ def main(words: Sequence[str] | None = None) -> int:
             shortest=given.shortest,
         )
 
-        def attempt(row: tuple[str, Path, Path | None]) -> tuple[list[Clip], list[Rejected]]:
-            return each_or_rejected([row], lambda one: one[0], lambda one: make(*one))
-
         # Reading files and counting frames runs in parallel; a network on a GPU takes one clip at a time.
-        with ThreadPoolExecutor(1 if provider else max(given.workers, 1)) as pool:
-            found = list(tqdm(pool.map(attempt, share), desc="clips", total=len(share)))
-        clips, rejected = (
-            [clip for made, _ in found for clip in made],
-            [one for _, left in found for one in left],
+        workers = 1 if provider else given.workers
+        clips, rejected = each_or_rejected(
+            shard.of(rows), lambda row: row[0], lambda row: make(*row), "clips", workers
         )
-        for one in rejected:
-            sys.stderr.write(f"{one.id} was left out: {one.reason}\n")
         if shard.finish(given.out, [row[0] for row in rows], clips, rejected) and given.test:
             split(given.out, given.test)
     except HarmoVidError as error:

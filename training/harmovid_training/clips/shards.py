@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterable, Sequence, TypeVar
 
 from harmovid.errors import HarmoVidError, OptionError
+from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, read_index, write_index
 from harmovid_training.files import save_text
@@ -86,15 +89,31 @@ class Shard:
 
 
 def each_or_rejected(
-    items: Iterable[T], name: Callable[[T], str], make: Callable[[T], Clip]
+    items: Sequence[T], name: Callable[[T], str], make: Callable[[T], Clip], task: str = "", workers: int = 1
 ) -> tuple[list[Clip], list[Rejected]]:
-    """Return the results of `make` over the items, and the items for which it failed."""
-    clips, rejected = [], []
-    for item in items:
+    """Return the results of `make` over the items in their order, and the items for which it failed, which are told.
+
+    Args:
+        task: for the progress bar; there is none without it.
+        workers: threads that make clips side by side.
+    """
+
+    def attempt(item: T) -> Clip | Rejected:
         try:
-            clips.append(make(item))
+            return make(item)
         except (HarmoVidError, OSError) as error:
-            rejected.append(Rejected(name(item), str(error)))
+            return Rejected(name(item), str(error))
+
+    clips, rejected = [], []
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        # One worker is this thread: another one has the first GPU as its own, not this process's.
+        results = pool.map(attempt, items) if workers > 1 else map(attempt, items)
+        for made in tqdm(results, desc=task, total=len(items), disable=not task):
+            if isinstance(made, Rejected):
+                sys.stderr.write(f"{made.id} was left out: {made.reason}\n")
+                rejected.append(made)
+            else:
+                clips.append(made)
     return clips, rejected
 
 

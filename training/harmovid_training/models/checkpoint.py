@@ -3,7 +3,7 @@
 save_checkpoint(folder, model, weights, card)
 model = load_checkpoint(folder)
 
-config.json           adapter, transformer, scheduler, conditioning, LoRA rank, colour contract
+config.json           adapter, transformer, scheduler, conditioning, base model, LoRA rank, colour contract
 model.safetensors     the whole transformer, or with LoRA what was trained
 text.safetensors      the empty prompt's embedding
 README.md             the model card
@@ -45,7 +45,7 @@ class Card:
         data_hash: of the clip index or of the generator's settings.
         metrics: results by name; the name says what was measured on which data.
         base: the pretrained model and its licence; empty for a model trained from random weights.
-        base_source: name or folder of the base, needed to rebuild a model with LoRA.
+        base_source: name or folder of the base, whose VAE belongs to it; needed to rebuild a model with LoRA.
     """
 
     training: Mapping[str, Any]
@@ -209,6 +209,7 @@ def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, A
         "scheduler_class": scheduler_class,
         "scheduler": schedule.config,
         "lora_rank": rank,
+        "base": base,
         "base_source": base if rank else "",
         "space": model.space,
         "colour": CONTRACTS[model.space],

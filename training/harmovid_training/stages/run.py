@@ -54,24 +54,38 @@ def build(
     """Return the model, conditioned, and its VAE on this process's device; weights in float32, for mixed precision.
 
     Args:
-        source: name or folder of the public weights; empty takes the default of the size.
+        source: name or folder of the public weights, see `source_of`.
         cache: folder for the empty prompt's embedding.
         state: this process's rank and device. The first process encodes the prompt and, where FSDP shards the weights,
             is the only one that reads them.
         start: checkpoint of ours to start from.
     """
-    size = size_named(config.size)
-    chosen = source or size.source
+    chosen, kind = source_of(config, source, start)
     empty = sent_weights() and not state.is_main_process
     if start is not None:
         model = network_of(start, config.conditioning, empty=empty)
     else:
         backbone = load(config.size, chosen, torch.float32, empty)
         with state.main_process_first():
-            text = empty_prompt(size.kind, chosen, backbone.text_shape[0], cache)
+            text = empty_prompt(kind, chosen, backbone.text_shape[0], cache)
         model = ConditionedModel(backbone, CONDITIONINGS[config.conditioning], text)
     model.space = config.space
-    return model, codec_of(size.kind, chosen)
+    return model, codec_of(kind, chosen)
+
+
+def source_of(config: TrainConfig, source: str, checkpoint: Path | None = None) -> tuple[str, str]:
+    """Return name or folder of the public weights, and the backbone's kind.
+
+    A VAE's latents have a scale of their own: a run that starts from a checkpoint takes the VAE of its base.
+
+    Args:
+        source: as given; where it is empty, the checkpoint's base or that of the configuration's size.
+    """
+    size = size_named(config.size)
+    if checkpoint is None:
+        return source or size.source, size.kind
+    known = read_config(checkpoint)
+    return source or known.get("base") or size.source, str(known["kind"])
 
 
 def network_of(
@@ -149,8 +163,8 @@ def run_training(
         data=index.licences,
         data_hash=index.hash,
         metrics={**_tail(losses), **look.metrics},
-        base=source or size_named(config.size).source,
-        base_source=source or size_named(config.size).source,
+        base=source_of(config, source, start)[0],
+        base_source=source_of(config, source, start)[0],
     )
     weights: Any = get_model_state_dict(
         model.backbone.transformer, options=StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -16,11 +16,11 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Sequence
+from threading import Lock
+from typing import Any, Callable, Sequence
 
 import numpy as np
 from harmovid.errors import HarmoVidError, InputError
-from tqdm import tqdm
 
 from harmovid_training.clips.backgrounds import (
     BackgroundProvider,
@@ -125,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batch", type=int, default=16, help="frames that IC-Light takes at once (default 16)"
     )
+    parser.add_argument(
+        "--workers", type=int, default=4, help="clips made side by side, one on the GPU at a time (default 4)"
+    )
     parser.add_argument("--panoramas", type=Path, help="folder of HDRIs to look around in")
     parser.add_argument("--backgrounds", type=Path, help="folder of videos or folders of frames, instead")
     parser.add_argument(
@@ -153,17 +156,17 @@ def _run(given: argparse.Namespace, servers: Servers) -> int:
     index, shard = read_index(given.index), Shard.parse(given.shard)
     settings = _settings(given)
     remover: Remover = CommandRemoval(shlex.split(given.removal)) if given.removal else temporal_median
+    gpu = Lock()
     tools = Tools(
-        _backgrounds(given), _harmonizer(given, servers), remover, size_of(given.size), given.frames,
+        _locked(_backgrounds(given), gpu) if given.text_to_video else _backgrounds(given),
+        _locked(_harmonizer(given, servers), gpu), remover, size_of(given.size), given.frames,
         given.batch if given.ic_light else 0,
     )  # fmt: skip
     save_json(given.out / SETTINGS, settings)  # not before all tools are there
-    share = tqdm(shard.of(index.clips), desc="stage 1")
     clips, rejected = each_or_rejected(
-        share, lambda clip: clip.id, lambda clip: make_synthetic(clip, given.out, tools)
-    )
-    for one in rejected:
-        sys.stderr.write(f"{one.id} was left out: {one.reason}\n")
+        shard.of(index.clips), lambda clip: clip.id, lambda clip: make_synthetic(clip, given.out, tools), "stage 1",
+        given.workers,
+    )  # fmt: skip
     shard.finish(given.out / "clips.jsonl", [clip.id for clip in index.clips], clips, rejected)
     return 0 if clips or shard.count > 1 else 1  # a share without clips must not end the others
 
@@ -174,7 +177,7 @@ def _settings(given: argparse.Namespace) -> dict[str, str]:
     Raises:
         InputError: the folder holds clips of other settings.
     """
-    free = ("index", "out", "shard", "batch")
+    free = ("index", "out", "shard", "batch", "workers")
     settings = {name: str(value) for name, value in vars(given).items() if name not in free}
     path = given.out / SETTINGS
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else settings
@@ -192,6 +195,16 @@ def _backgrounds(given: argparse.Namespace) -> BackgroundProvider:
     if given.backgrounds:
         return FolderBackgrounds(given.backgrounds)
     return TextBackgrounds.from_pretrained(given.text_to_video)
+
+
+def _locked(call: Callable[..., Float32], lock: Lock) -> Callable[..., Float32]:
+    """Return the function so that one thread runs it at a time; the others make backgrounds, plates and files."""
+
+    def alone(*given: Any) -> Float32:
+        with lock:
+            return call(*given)
+
+    return alone
 
 
 def _harmonizer(given: argparse.Namespace, servers: Servers) -> FrameHarmonizer:

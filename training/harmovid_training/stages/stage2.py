@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Sequence
 
 from harmovid.errors import HarmoVidError
-from tqdm import tqdm
 
 from harmovid_training.clips.index import Clip, Index, make_clip
 from harmovid_training.clips.read import Source, read_frames, save_role
@@ -27,11 +26,18 @@ from harmovid_training.inference.shot import Settings, run_clip
 from harmovid_training.models.checkpoint import fingerprint
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
-from harmovid_training.models.sizes import size_named
 from harmovid_training.stages import pairs
 from harmovid_training.stages.config import TrainConfig
 from harmovid_training.stages.dataset import shot_of
-from harmovid_training.stages.run import codec_of, expect, grammar, network_of, parsed, run_training
+from harmovid_training.stages.run import (
+    codec_of,
+    expect,
+    grammar,
+    network_of,
+    parsed,
+    run_training,
+    source_of,
+)
 
 STEPS = 8
 """Sampler steps when clips are rewritten: 10,000 clips at 50 would take eight A100 a week and more (`stages.cost`)."""
@@ -67,17 +73,15 @@ def rewrite(index: Index, checkpoint: Path, source: str, out: Path, config: Trai
     device = best_device()
     model = network_of(checkpoint, config.conditioning, inference_dtype(device)).to(device)
     settings = rewriting(model, config, steps)
-    size = size_named(config.size)
-    codec = codec_of(size.kind, source or size.source)
+    base, kind = source_of(config, source, checkpoint)
+    codec = codec_of(kind, base)
     told = f"{fingerprint(checkpoint)} {settings} {config.height}x{config.width} {index.hash}"
     folder = out / "steady" / hashlib.sha256(told.encode()).hexdigest()[:12]
     shard = Shard.parse("")
     clips, rejected = each_or_rejected(
-        tqdm(shard.of(index.clips), desc="steady"), lambda clip: clip.id,
-        lambda clip: rewritten(clip, model, codec, folder, (config.height, config.width), settings),
+        shard.of(index.clips), lambda clip: clip.id,
+        lambda clip: rewritten(clip, model, codec, folder, (config.height, config.width), settings), "steady",
     )  # fmt: skip
-    for one in rejected:
-        sys.stderr.write(f"{one.id} was left out: {one.reason}\n")
     shard.finish(out / "clips.jsonl", [clip.id for clip in index.clips], clips, rejected)
 
 
