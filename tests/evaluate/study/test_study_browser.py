@@ -111,7 +111,7 @@ def test_a_participant_answers_stops_and_goes_on(
         page.locator("#next").click()
         expect(page.locator("#thanks")).to_be_visible()
         child.send_signal(signal.SIGINT)
-        assert child.wait(30) == exits.OK
+        assert child.wait(120) == exits.OK
     context.close()
     assert trouble == []
     held = read_study(out / "study" / "study.sqlite")
