@@ -14,7 +14,7 @@ in the same folder as `manifest.json`:
                                           "profile": {"min": [1, 3, 16, 16], "opt": [...], "max": [...]}}],
                               "outputs": [...], "data": {}, "plans": []}},
      "colour": {...}, "constants": {...}, "scheduler": {}, "precision": "float32",
-     "runtime": {"onnxruntime": "1.20"}, "licence": "Apache-2.0", "card": "card.md"}
+     "runtime": {"onnxruntime": "1.20"}, "licence": "Apache-2.0", "card": "card.md", "card_sha256": "..."}
 
 A size in `shape` is a number, or a name if the size is free. `profile` gives the smallest, usual and largest
 full shape of an input with free sizes. `data` are an ONNX file's external weights, `plans` the same network compiled
@@ -111,7 +111,7 @@ class Manifest:
         precision: of the ONNX files' weights.
         runtime: what can run it, with the lowest version.
         licence: of the weights, as an SPDX identifier or a sentence.
-        card: file name of the model card: data, purpose, limits.
+        card: file name of the model card: data, purpose, limits. card_sha256: of it; empty if not known.
     """
 
     name: str
@@ -124,6 +124,7 @@ class Manifest:
     runtime: Mapping[str, str]
     licence: str
     card: str
+    card_sha256: str = ""
     constants: Mapping[str, Any] = field(default_factory=dict)
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -143,7 +144,8 @@ def find(folder: PathLike) -> List[Path]:
     top = Path(folder)
     if (top / MANIFEST).is_file():
         return [top]
-    found = sorted(path.parent for path in top.glob(f"*/{MANIFEST}"))
+    # Hidden folders are bundles that are being written.
+    found = sorted(path.parent for path in top.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
     if not found:
         raise BundleError(
             f"{top} holds no engine bundle.",
@@ -188,7 +190,8 @@ def verify(folder: PathLike) -> Manifest:
         BundleError: as `read`, or naming the first file with another content.
     """
     manifest = read(folder)
-    for name, wanted in manifest.files():
+    card = [(manifest.card, manifest.card_sha256)] if manifest.card_sha256 else []
+    for name, wanted in [*manifest.files(), *card]:
         path = os.path.join(folder, name)
         if sha256(path) != wanted:
             raise BundleError(
@@ -205,7 +208,7 @@ def write(folder: PathLike, manifest: Manifest) -> Manifest:
         BundleError: a file is not there. OSError: the manifest cannot be written.
     """
     networks = {role: _hashed(folder, network) for role, network in manifest.networks.items()}
-    done = replace(manifest, networks=networks)
+    done = replace(manifest, networks=networks, card_sha256=sha256(os.path.join(folder, manifest.card)))
     text = json.dumps(asdict(done), indent=2, sort_keys=True) + "\n"
     write_whole(os.path.join(folder, MANIFEST), text.encode())
     return read(folder)
@@ -259,7 +262,7 @@ class _Fields:
 
     def text(self, name: str) -> str:
         value: str = self.take(name, str)
-        if not value:
+        if not value.strip():
             raise ValueError(f"{self._where}{name} is empty")
         return value
 
@@ -299,6 +302,7 @@ def _manifest(fields: _Fields) -> Manifest:
         runtime={name: str(version) for name, version in fields.map("runtime").items()},
         licence=fields.text("licence"),
         card=fields.file("card"),
+        card_sha256=fields.take("card_sha256", str, ""),
         constants=fields.map("constants", {}),
         scheduler=fields.map("scheduler", {}),
         schema=schema,

@@ -27,6 +27,7 @@ from harmovid_training.models.cogvideox import CogVideoX
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.toy.codec import load_codec
 
+from harmovid_export.folders import beside, check_replaceable, put
 from harmovid_export.graphs import Bounds, Graph, Shape, graphs_of, shapes_at
 from harmovid_export.onnx.build import build
 from harmovid_export.onnx.check import check
@@ -94,7 +95,7 @@ def load_vae(source: str, kind: str) -> Codec:
 def export_bundle(
     checkpoint: Path, vae: str, out: Path, request: Request, tell: Tell = lambda line: None
 ) -> Manifest:
-    """Write a bundle and return its manifest. An existing folder is replaced once the new one is complete.
+    """Write a bundle and return its manifest. An existing bundle is replaced once the new one is complete.
 
     Args:
         checkpoint: folder that training wrote.
@@ -103,7 +104,9 @@ def export_bundle(
 
     Raises:
         InputError: the checkpoint or VAE cannot be used, or a graph's results differ from torch's.
+        BundleError: `out` exists and is no bundle.
     """
+    check_replaceable(out)
     model = load_checkpoint(checkpoint)
     codec = load_vae(vae, "cogvideox" if isinstance(model.backbone, CogVideoX) else "wan")
     if (codec.spatial, codec.channels) != (model.geometry.spatial, model.geometry.channels):
@@ -112,16 +115,12 @@ def export_bundle(
             f"{model.geometry.channels} channels at 1/{model.geometry.spatial}.",
             fix="Name the VAE of the model that was trained.",
         )
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = beside(out)
     try:
         manifest = _written(model, codec, part, request, checkpoint / "README.md", tell)
-    except BaseException:
+        put(part, out)
+    finally:
         shutil.rmtree(part, ignore_errors=True)
-        raise
-    shutil.rmtree(out, ignore_errors=True)
-    part.replace(out)
     return manifest
 
 

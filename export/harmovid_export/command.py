@@ -190,7 +190,7 @@ def _range(profile: Any) -> str:
 
 def _verify(args: argparse.Namespace, console: Console) -> int:
     manifest = bundle.verify(args.bundle)
-    count = sum(1 for _ in manifest.files())
+    count = len({manifest.card, *(name for name, _ in manifest.files())})
     console.text(f"{args.bundle}: {manifest.name} {manifest.version}, {count} files as they should be")
     console.result({"ok": True, "files": count, **_summary(args.bundle, manifest)})
     return 0

@@ -8,6 +8,7 @@ Both directions check every hash. It needs the standard library only.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
@@ -19,7 +20,10 @@ from harmovid.bundle import MANIFEST, Manifest
 from harmovid.errors import BundleError
 from harmovid.storage.atomic import replacing
 
+from harmovid_export.folders import beside, check_free, put
+
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_COPY = "Copy the file again, whole, or pack the bundle again."
 
 
 def files_of(manifest: Manifest) -> List[str]:
@@ -28,54 +32,73 @@ def files_of(manifest: Manifest) -> List[str]:
 
 
 def pack(folder: Path, out: Path) -> Path:
-    """Write `NAME-VERSION.tar` into the folder `out` and return its path.
+    """Write `NAME-VERSION.tar` into the folder `out`, which is made if it is not there, and return its path.
+
+    Links in the bundle are packed as the files that they lead to.
 
     Raises:
-        BundleError: the bundle is incomplete, or its name or version cannot be part of a file name.
+        BundleError: the bundle is incomplete, a name in it cannot be that of a file everywhere, or the tar cannot be
+            written.
     """
     manifest = bundle.verify(folder)
     title = f"{manifest.name}-{manifest.version}"
-    if not _SAFE.match(title):
-        raise BundleError(
-            f"{title!r} cannot be a file's name.", fix="Change name or version in manifest.json."
-        )
+    for name in (title, manifest.name, *files_of(manifest)):
+        if not _SAFE.match(name):
+            raise BundleError(
+                f"{name!r} cannot be a file's name on every system.",
+                fix="Use letters, digits, '.', '_' and '-' in manifest.json and for its files.",
+            )
     path = out / f"{title}.tar"
-    with replacing(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
-        for name in files_of(manifest):
-            tar.add(folder / name, f"{manifest.name}/{name}", filter=_plain)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with (
+            replacing(path) as part,
+            tarfile.open(part, "w", format=tarfile.PAX_FORMAT, dereference=True) as tar,
+        ):
+            for name in files_of(manifest):
+                tar.add(folder / name, f"{manifest.name}/{name}", filter=_plain)
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be written: {error.strerror or error}.", fix="Name another folder with -o."
+        ) from error
     return path
 
 
 def unpack(path: Path, out: Path) -> Path:
-    """Unpack a bundle into a folder in `out` and return it; an existing one of the same name is replaced.
+    """Unpack a bundle into a folder in `out` and return it; an existing bundle of the same name is replaced.
 
     Raises:
-        BundleError: the file is not a packed bundle, has paths outside its folder, or is incomplete.
+        BundleError: the file is not a packed bundle, has paths outside its folder, links, or more data than it can
+            hold; the bundle is incomplete; a folder of its name is no bundle; or `out` cannot be written.
     """
-    part = out / f".{path.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = beside(out / path.name)
     try:
-        try:
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    _extract(tar, member, part)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise BundleError(f"{path} is no packed bundle: {error}.", fix="Copy it again, whole.") from error
-        manifest = bundle.verify(part)
-        extra = sorted({one.name for one in part.iterdir()} - set(files_of(manifest)))
-        if extra:
-            raise BundleError(
-                f"{path} holds {extra[0]}, which its manifest does not name.", fix="Pack it again."
-            )
-        if not _SAFE.match(manifest.name):
-            raise BundleError(f"{path}: {manifest.name!r} cannot be a folder's name.", fix="Pack it again.")
+        _extract(path, part)
+        manifest = _verified(path, part)
         folder = out / manifest.name
-        shutil.rmtree(folder, ignore_errors=True)
-        part.replace(folder)
+        put(part, folder)
         return folder
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _verified(path: Path, part: Path) -> Manifest:
+    """Return the manifest of what was unpacked; errors name the packed file instead of the temporary folder."""
+    try:
+        manifest = bundle.verify(part)
+    except BundleError as error:
+        text = error.message.replace(f"{part}{os.sep}", "")
+        raise BundleError(f"{path} is no whole bundle: {text}", fix=_COPY) from error
+    extra = sorted({one.name for one in part.iterdir()} - set(files_of(manifest)))
+    if extra:
+        raise BundleError(
+            f"{path} holds {extra[0]}, which its manifest does not name.", fix="Pack the bundle again."
+        )
+    if not _SAFE.match(manifest.name):
+        raise BundleError(
+            f"{path}: {manifest.name!r} cannot be a folder's name.", fix="Pack the bundle again."
+        )
+    return manifest
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -86,14 +109,36 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    parts = member.name.split("/")
-    if len(parts) != 2 or not all(_SAFE.match(part) for part in parts) or not member.isfile():
-        raise BundleError(
-            f"a packed bundle holds {member.name!r}, which no bundle has.", fix="Pack it again."
-        )
-    source = tar.extractfile(member)
-    if source is None:
-        raise BundleError(f"{member.name} cannot be read.", fix="Copy the file again, whole.")
-    with source, open(folder / parts[1], "wb") as target:
-        shutil.copyfileobj(source, target)
+def _extract(path: Path, folder: Path) -> None:
+    """Write all files of a packed bundle into a folder, after checking its whole table of contents."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            members = tar.getmembers()
+            _check_members(path, members)
+            check_free(folder, sum(member.size for member in members))
+            for member in members:
+                source = tar.extractfile(member)
+                if source is None:
+                    raise BundleError(f"{path}: {member.name} cannot be read.", fix=_COPY)
+                with source, open(folder / member.name.split("/")[1], "wb") as target:
+                    shutil.copyfileobj(source, target)
+    except (tarfile.TarError, EOFError) as error:
+        raise BundleError(f"{path} is no packed bundle: {error}.", fix=_COPY) from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be unpacked: {error.strerror or error}.", fix=_COPY) from error
+
+
+def _check_members(path: Path, members: List[tarfile.TarInfo]) -> None:
+    """Raise `BundleError` unless all members are plain files in one folder, each once, that fit into the file."""
+    seen = set()
+    for member in members:
+        parts = member.name.split("/")
+        plain = len(parts) == 2 and all(_SAFE.match(part) for part in parts)
+        if not plain or not member.isreg() or member.issparse() or member.name in seen:
+            what = " twice" if member.name in seen else ", which no bundle has"
+            raise BundleError(f"{path} holds {member.name!r}{what}.", fix="Pack the bundle again.")
+        seen.add(member.name)
+    if len({member.name.split("/")[0] for member in members}) != 1:
+        raise BundleError(f"{path} does not hold one folder.", fix="Pack the bundle again.")
+    if sum(member.size for member in members) > path.stat().st_size:
+        raise BundleError(f"{path} claims to hold more than it does.", fix=_COPY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -118,8 +119,10 @@ def test_a_profile_of_another_rank_is_told(folder: Path) -> None:
 
 
 def test_bundles_are_found_in_a_folder_or_below(folder: Path) -> None:
-    """A folder is a bundle itself or holds some; one without any is refused."""
+    """A folder is a bundle itself or holds some, hidden ones not counted; one without any is refused."""
     assert bundle.find(folder) == [folder]
+    assert bundle.find(folder.parent) == [folder]
+    shutil.copytree(folder, folder.parent / ".relight.1f2e")  # one that is being written
     assert bundle.find(folder.parent) == [folder]
     (folder / "empty").mkdir()
     with pytest.raises(BundleError, match="holds no engine bundle"):
