@@ -20,6 +20,8 @@ from harmovid import bundle
 from harmovid.bundle import Manifest, NetworkInfo, TensorInfo
 from harmovid.errors import InputError
 from harmovid.pixels.colour.model_space import CONTRACT
+from harmovid_training.device import best_device
+from harmovid_training.inference.shot import Settings
 from harmovid_training.models import space
 from harmovid_training.models.checkpoint import load_checkpoint
 from harmovid_training.models.codec import Codec, CogVideoXCodec, WanCodec
@@ -27,7 +29,9 @@ from harmovid_training.models.cogvideox import CogVideoX
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.toy.codec import load_codec
 
+from harmovid_export.calibrate import ranges
 from harmovid_export.folders import beside, check_replaceable, put
+from harmovid_export.footage import clip_of
 from harmovid_export.graphs import Bounds, Graph, Shape, graphs_of, shapes_at
 from harmovid_export.onnx.build import build
 from harmovid_export.onnx.check import check
@@ -35,6 +39,9 @@ from harmovid_export.onnx.check import check
 KIND = "diffusion"
 TASKS = {"harmovid": "harmonize", "deflicker": "deflicker"}
 """A checkpoint's conditioning to the task of the engine."""
+
+MEASURED_STEPS = 8
+"""Steps of the sampler when FP8's scales are measured; a student takes one."""
 
 RUNTIME = {"onnxruntime": "1.23"}
 """First version of ONNX Runtime that runs attention of opset 23."""
@@ -49,7 +56,9 @@ class Request:
     Attributes:
         name: of the engine; empty takes one from the conditioning. version: of the weights.
         licence: SPDX identifier or a sentence; required.
-        precision: of the weights: float32, float16 or bfloat16.
+        precision: of the weights: float32, float16, bfloat16, or float8, where the transformer's linear layers are FP8
+            and all else is bfloat16.
+        footage: folders of frames or videos on which FP8's scales are measured; float8 needs at least one.
         sampler, steps: defaults of the engine; empty and 0 take the schedule's first sampler and 50.
         window, overlap: in frames; 0 takes 81 and a quarter of the window.
         lines: height of the proxies; 0 takes the height of training.
@@ -62,6 +71,7 @@ class Request:
     name: str = ""
     version: str = "1"
     precision: str = "float32"
+    footage: Tuple[Path, ...] = ()
     sampler: str = ""
     steps: int = 0
     window: int = 0
@@ -107,7 +117,14 @@ def export_bundle(
         BundleError: `out` exists and is no bundle.
     """
     check_replaceable(out)
-    model = load_checkpoint(checkpoint)
+    if (request.precision == "float8") != bool(request.footage):
+        raise InputError(
+            "float8 needs footage to measure its scales on."
+            if not request.footage
+            else "footage is for float8 only.",
+            fix="Give both: --precision float8 --footage PLATES, some shots of the kind that will come.",
+        )
+    model = merged(load_checkpoint(checkpoint))
     codec = load_vae(vae, "cogvideox" if isinstance(model.backbone, CogVideoX) else "wan")
     if (codec.spatial, codec.channels) != (model.geometry.spatial, model.geometry.channels):
         raise InputError(
@@ -124,6 +141,15 @@ def export_bundle(
     return manifest
 
 
+def merged(model: ConditionedModel) -> ConditionedModel:
+    """Add the adapters of a LoRA checkpoint to the weights that they adapt, so that a graph has no more layers."""
+    transformer: Any = model.backbone.transformer
+    if getattr(transformer, "peft_config", None):
+        transformer.fuse_lora()
+        transformer.unload_lora()
+    return model
+
+
 def _written(
     model: ConditionedModel, codec: Codec, folder: Path, request: Request, card: Path, tell: Tell
 ) -> Manifest:
@@ -131,15 +157,44 @@ def _written(
     bounds = bounds_of(model, request)
     networks: Dict[str, NetworkInfo] = {"prompt": _prompt(model, folder)}
     meta = _meta(codec)
+    amax = measured(model, codec, bounds, request, tell) if request.precision == "float8" else {}
     for graph, shapes in zip(graphs_of(model, codec), graphs_of(model, meta)):
-        path = build(graph, folder, request.precision)
+        precision = precision_of(graph.role, request.precision)
+        path = build(graph, folder, precision, amax=amax)
         told = ""
         if request.check:
-            distances = check(graph, path, request.precision)
+            distances = check(graph, path, precision)
             told = f", {max(distances):.1e} from torch (relative L2)"
-        tell(f"{path.name}: {request.precision}{told}")
+        tell(f"{path.name}: {precision}{told}")
         networks[graph.role] = network_info(path, shapes, bounds)
     return bundle.write(folder, manifest_of(model, codec, networks, request))
+
+
+def precision_of(role: str, precision: str) -> str:
+    """Return the precision of one network of a bundle: FP8 is for the transformer only."""
+    return "bfloat16" if precision == "float8" and role != "transformer" else precision
+
+
+def measured(
+    model: ConditionedModel, codec: Codec, bounds: Bounds, request: Request, tell: Tell
+) -> Dict[str, float]:
+    """Return the ranges of the transformer's linear layers on the footage, measured on a GPU where there is one."""
+    device = best_device()
+    unit = model.geometry.spatial
+    size = bounds.opt.rows * unit, bounds.opt.columns * unit
+    window, overlap = _sizes(model, request)[1:]
+    sampler = scheduler_of(model, request)["sampler"]
+    settings = Settings(sampler, 1 if sampler == "one-step" else MEASURED_STEPS, 0, window, overlap)
+    clips = []
+    for source in request.footage:
+        clips.append(clip_of(source, window, size, model.space))
+        tell(f"{source}: {window} frames of {size[1]}x{size[0]} for FP8's scales")
+    try:
+        codec.vae.to(device)
+        return ranges(model.to(device), codec, clips, settings)
+    finally:
+        model.to("cpu")
+        codec.vae.to("cpu")
 
 
 def _meta(codec: Codec) -> Codec:

@@ -15,7 +15,7 @@ from harmovid.bundle import Manifest, NetworkInfo
 from harmovid.cli.console import Console
 from harmovid.cli.parser import Parser
 
-PRECISIONS = ("float32", "float16", "bfloat16")
+PRECISIONS = ("float32", "float16", "bfloat16", "float8")
 
 
 def run_export(words: Sequence[str], console: Console) -> int:
@@ -104,6 +104,10 @@ def _add_onnx(actions: Any) -> None:
         "--precision", choices=PRECISIONS, default="float32", help="of the weights (default float32)"
     )
     parser.add_argument(
+        "--footage", metavar="PLATES", type=Path, nargs="+", default=[],
+        help="folders of frames or videos to measure the scales of float8 on",
+    )  # fmt: skip
+    parser.add_argument(
         "--sampler", default="", help="ddim, dpm, unipc, euler or one-step (default: the schedule's)"
     )
     parser.add_argument("--steps", type=int, default=0, help="of the sampler (default 50; 1 for one-step)")
@@ -137,6 +141,17 @@ def _add_tensorrt(actions: Any) -> None:
     parser.add_argument(
         "--workspace", type=int, default=0, metavar="MB", help="GPU memory the builder may use"
     )
+    parser.add_argument(
+        "--refit", action="store_true", help="let weights be changed later; writes which one is which"
+    )
+    parser.add_argument(
+        "--footage",
+        metavar="PLATES",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folder of frames or video: plans are checked for finite results on it (default: a drawn clip)",
+    )
     _json(parser, _tensorrt)
 
 
@@ -144,9 +159,9 @@ def _onnx(args: argparse.Namespace, console: Console) -> int:
     from harmovid_export.bundle import Request, export_bundle
 
     request = Request(
-        licence=args.licence, name=args.name, version=args.version, precision=args.precision, sampler=args.sampler,
-        steps=args.steps, window=args.window, overlap=args.overlap, lines=args.lines, width=args.width,
-        trusted=args.trusted, check=args.check,
+        licence=args.licence, name=args.name, version=args.version, precision=args.precision,
+        footage=tuple(args.footage), sampler=args.sampler, steps=args.steps, window=args.window, overlap=args.overlap,
+        lines=args.lines, width=args.width, trusted=args.trusted, check=args.check,
     )  # fmt: skip
     manifest = export_bundle(args.checkpoint, args.vae, args.out, request, console.note)
     console.text(f"{args.out}: {manifest.name} {manifest.version}, {manifest.precision}")
@@ -158,9 +173,15 @@ def _tensorrt(args: argparse.Namespace, console: Console) -> int:
     from harmovid_export.tensorrt.plans import build_plans
 
     roles = tuple(role for role in args.networks.split(",") if role)
-    manifest, built = build_plans(args.bundle, args.library, args.gpu, roles, args.workspace, console.note)
+    manifest, built = build_plans(
+        args.bundle, args.library, args.gpu, roles, args.workspace, refit=args.refit, footage=args.footage,
+        tell=console.note,
+    )  # fmt: skip
     for one in built:
-        console.text(f"{one.file}: {one.seconds:.1f} s, {one.megabytes:.1f} MB, {one.checked}")
+        console.text(
+            f"{one.file}: {one.seconds:.1f} s, {one.megabytes:.1f} MB, "
+            f"{one.peak_megabytes:.0f} MB of memory, {one.checked}"
+        )
     console.result({"built": [one.__dict__ for one in built], **_summary(args.bundle, manifest)})
     return 0
 

@@ -24,8 +24,13 @@ from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from torch import Tensor, nn
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-"""Precision of the weights by the name that manifests use."""
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float8": torch.bfloat16,
+}
+"""Precision of the weights by the name that manifests use; in float8 of those that are not FP8 (`onnx/fp8.py`)."""
 
 Inputs = Dict[str, Tensor]
 
@@ -83,10 +88,20 @@ class Graph:
         return (*values[: self.plain], values[self.plain :])
 
     def in_precision(self, precision: str) -> nn.Module:
-        """Return a copy of the module with weights of this precision."""
-        if precision == "float32":
+        """Return a copy of the module with weights of this precision, or the module itself where it has it."""
+        dtype = DTYPES[precision]
+        weights = [*self.module.parameters(), *self.module.buffers()]
+        if all(one.dtype == dtype for one in weights if one.is_floating_point()):
             return self.module
-        return copy.deepcopy(self.module).to(DTYPES[precision])
+        # Copied weight by weight: a whole copy in float32 first would need three times the memory.
+        made: Dict[int, Any] = {}
+        for one in weights:
+            if one.is_floating_point():
+                held = one.detach().to(dtype)
+                made[id(one)] = (
+                    nn.Parameter(held, one.requires_grad) if isinstance(one, nn.Parameter) else held
+                )
+        return copy.deepcopy(self.module, made)
 
 
 def graphs_of(model: ConditionedModel, codec: Codec) -> List[Graph]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping, Optional
 
 import onnx_ir as ir
 import torch
 from torch import nn
 
 from harmovid_export.graphs import Graph, Shape
+from harmovid_export.onnx.fp8 import quantize
 from harmovid_export.onnx.names import KEY, dumped, name_map
 
-OPSETS = {"float32": 20, "float16": 23, "bfloat16": 23}
+OPSETS = {"float32": 20, "float16": 23, "bfloat16": 23, "float8": 23}
 """From 23 on attention is one operator; TensorRT runs it fused in half precision, but does not support it in
 float32."""
 
@@ -30,12 +31,16 @@ EXAMPLE = Shape(batch=2, latents=4, rows=4, columns=6, text=5)
 constant."""
 
 
-def build(graph: Graph, folder: Path, precision: str, external_bytes: int = EXTERNAL_BYTES) -> Path:
+def build(
+    graph: Graph, folder: Path, precision: str, external_bytes: int = EXTERNAL_BYTES,
+    amax: Optional[Mapping[str, float]] = None,
+) -> Path:  # fmt: skip
     """Write `ROLE.onnx` into a folder and return its path.
 
     Args:
-        precision: of the weights: float32, float16 or bfloat16.
+        precision: of the weights: float32, float16, bfloat16, or float8 (`fp8.py`; what is not FP8 is bfloat16).
         external_bytes: if all weights together are larger than this, they go into `ROLE.onnx.data`.
+        amax: for float8 the measured ranges, `calibrate.ranges`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     module = graph.in_precision(precision)
@@ -44,7 +49,10 @@ def build(graph: Graph, folder: Path, precision: str, external_bytes: int = EXTE
     _name_sizes(graph, model)
     _strip(model)
     arrays = ((name, _array(value)) for name, value in model.graph.initializers.items())
-    model.metadata_props[KEY] = dumped(name_map(arrays, module.state_dict(), graph.prefix))
+    names = name_map(arrays, module.state_dict(), graph.prefix)
+    model.metadata_props[KEY] = dumped(names)
+    if precision == "float8":
+        quantize(model, names, amax or {})
     path = folder / f"{graph.role}.onnx"
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values())
     program.save(str(path), external_data=size > external_bytes)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 import numpy.typing as npt
+import onnx
 import torch
 from torch import Tensor
 
@@ -52,6 +54,12 @@ def name_map(
 def dumped(names: NameMap) -> str:
     """Return a map as text for a file's metadata."""
     return json.dumps(names, sort_keys=True, separators=(",", ":"))
+
+
+def names_in(path: Path) -> NameMap:
+    """Return the map in a file's metadata; empty if it has none."""
+    model = onnx.load(str(path), load_external_data=False)
+    return dict(json.loads(next((one.value for one in model.metadata_props if one.key == KEY), "{}")))
 
 
 def _numpy(value: Tensor) -> npt.NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan, CogVideoXDDIMScheduler, CogVideoXPipeline
@@ -32,10 +33,16 @@ def tiny_codec(size: str = "tiny-2b") -> Codec:
     )  # fmt: skip
 
 
-def tiny_model(size: str = "tiny-2b", conditioning: Conditioning = HARMOVID) -> ConditionedModel:
-    """Return a conditioned model with random weights, the same each time; its conditions do count."""
+def tiny_model(
+    size: str = "tiny-2b", conditioning: Conditioning = HARMOVID, **changes: Any
+) -> ConditionedModel:
+    """Return a conditioned model with random weights, the same each time; its conditions do count.
+
+    Args:
+        changes: further entries of the transformer's configuration.
+    """
     torch.manual_seed(0)
-    backbone = make(size)
+    backbone = make(size, **changes)
     made = ConditionedModel(backbone, conditioning, torch.randn(1, *backbone.text_shape)).eval()
     torch.nn.init.normal_(made.backbone.patch_embedding.weight, std=0.1)
     return made
