@@ -12,11 +12,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_STAMP := .venv/.installed-demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TENSORRT_STAMP := .venv/.installed-tensorrt
 COMPILED := .venv/.compiled
 TOY_BUNDLES := out/toy-bundles
 DEMO_ARGS := $(if $(filter toy,$(ENGINE)),--bundles $(TOY_BUNDLES)) $(if $(PLATE),--plate $(PLATE)) $(if $(FG),--fg $(FG)) $(if $(BG),--bg $(BG)) $(if $(SERVER),--server $(SERVER))
 
-.PHONY: help demo test check format bench soak train-toy sbom clean
+.PHONY: help demo test test-tensorrt check format bench soak train-toy sbom clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -39,6 +40,11 @@ $(STAMP): pyproject.toml constraints.txt | .venv/bin/python
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(DEMO_STAMP)
 
+$(TENSORRT_STAMP): $(STAMP)
+	@echo "== Installing NVIDIA's TensorRT for RTX into .venv, once: downloads 95 MB, takes 234 MB of disk"
+	@$(INSTALL) -e '.[tensorrt]'
+	@touch $@
+
 # A small job per engine, so that no frame of the demo waits for the compiler.
 $(COMPILED): $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))
 	@echo "== Compiling the server's loops, once: up to a minute"
@@ -54,6 +60,9 @@ $(TOY_BUNDLES): $(STAMP)
 
 test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS="-k wire" narrows it, FRESH=1 draws new examples
 	$(if $(FRESH),HARMOVID_TEST_PROFILE=fresh )$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+test-tensorrt: $(TENSORRT_STAMP) ## build TensorRT plans with NVIDIA's builder, blocks of real width as well (no GPU needed; Linux, x86-64)
+	$(BIN)/python -m pytest tests/export/tensorrt $(ARGS)
 
 check: $(STAMP) ## lint, format check, types, import layers
 	$(BIN)/ruff check .

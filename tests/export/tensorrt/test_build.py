@@ -1,7 +1,7 @@
 """TensorRT plans with the real builder, which needs no GPU; and the errors where it is missing, crashes or gets bad
 input.
 
-The tests that build are skipped where no interpreter has `tensorrt_rtx`: `pip install tensorrt-rtx` (about 370 MB), or
+The tests that build are skipped where no interpreter has `tensorrt_rtx`: `make test-tensorrt` installs it (234 MB), or
 HARMOVID_TENSORRT_PYTHON names one.
 """
 
@@ -20,12 +20,13 @@ from fakes.toy_bundle import toy_bundle
 from harmovid import bundle
 from harmovid.bundle import NetworkInfo, TensorInfo
 from harmovid.errors import BundleError, InputError
+from harmovid_export.tensorrt import build as build_module
 from harmovid_export.tensorrt.build import PYTHON, build, library_named
 from harmovid_export.tensorrt.plans import build_plans
 from harmovid_server.runtimes.base import ANY, RuntimeUnavailableError, load
 
 HERE = bool(os.environ.get(PYTHON)) or importlib.util.find_spec("tensorrt_rtx") is not None
-builds = pytest.mark.skipif(not HERE, reason="no interpreter with tensorrt_rtx: pip install tensorrt-rtx")
+builds = pytest.mark.skipif(not HERE, reason="no interpreter with tensorrt_rtx: make test-tensorrt")
 PROFILE = {"min": (1, 4), "opt": (3, 4), "max": (8, 4)}
 
 
@@ -111,8 +112,12 @@ def test_a_missing_library_is_said(tmp_path, monkeypatch):
     with pytest.raises(BundleError, match="cannot be loaded") as caught:
         build(tmp_path, network(tmp_path), "product.plan", library="no_such_library")
     assert "pip install" in caught.value.fix
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="neither tensorrt nor tensorrt_rtx"):
+    monkeypatch.setattr(build_module, "LIBRARIES", ("no_such_library",))
+    with pytest.raises(InputError, match="neither tensorrt nor tensorrt_rtx") as caught:
+        library_named("auto")
+    assert "pip install" in caught.value.fix
+    monkeypatch.setenv(PYTHON, str(tmp_path / "python"))
+    with pytest.raises(InputError, match="names no Python"):
         library_named("auto")
 
 
