@@ -55,6 +55,8 @@ def distance(graph: Graph, run: Any, inputs: Inputs) -> float:
     wanted = graph.module(*graph.arguments(inputs))
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     found = run(inputs)
+    if len(found) != len(wanted):
+        return np.inf
     return max(relative(one, two.numpy()) for one, two in zip(found, wanted))
 
 
