@@ -13,7 +13,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import local
-from typing import Any, Dict, Optional, Tuple, cast
+from typing import Any, Optional, Tuple, cast
 
 import cv2
 import numpy as np
@@ -150,11 +150,12 @@ def _flow(first: Bytes, second: Bytes, start: Float32, finest: int) -> Float32:
             for each in (first, second, start)
         )
     # DIS keeps buffers, so there is one object per thread.
-    finders: Dict[int, Any] = _FINDERS.__dict__.setdefault("by_level", {})
-    if finest not in finders:
-        finders[finest] = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        finders[finest].setFinestScale(finest)
-    return cast(Float32, finders[finest].calc(first, second, start)[:height, :width])
+    if not hasattr(_FINDERS, "dis"):
+        _FINDERS.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    # Set every time: after a picture that is too small for its levels the object would keep other ones.
+    _FINDERS.dis.setFinestScale(finest)
+    _FINDERS.dis.setPatchSize(PATCH_PX)
+    return cast(Float32, _FINDERS.dis.calc(first, second, start)[:height, :width])
 
 
 def follow(

@@ -46,6 +46,19 @@ def test_a_pan_is_followed_whatever_the_light(gain_stops: float) -> None:
     assert not found.is_cut
 
 
+def test_motion_does_not_depend_on_what_was_seen_before() -> None:
+    """Tiny pictures before change nothing: OpenCV's search lowers its finest level for them, and would keep it."""
+    before = follow(view(6), view(0))
+    tiny = (0.18 * np.exp2(world()[:24, :32])).astype(np.float32)
+    coverage = {"coverage": np.ones(tiny.shape[:2], np.float32)}
+    small = extract_features(ProxyFrame(1, {"plate": tiny}, coverage, (0, 0, 32, 24)))
+    follow(small, small)
+    after = follow(view(6), view(0))
+
+    np.testing.assert_array_equal(after.forth, before.forth)
+    np.testing.assert_array_equal(after.back, before.back)
+
+
 def test_another_picture_is_a_cut() -> None:
     """The likeness of two textures is almost 0, that of a picture with itself 1."""
     assert follow(view(0), view(0, seed=5)).is_cut
