@@ -41,7 +41,7 @@ from support.harmonize_truth import relit_clips
 LINES, FRAMES, SEEDS, FIRST_SEED, COUNT = 240, 24, 8, 100, 18
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
 RENDERED = "rendered"
-KNOWN_LIGHT, SOURCE_PLATE = "ours, light known", "ours, source plate"
+KNOWN_LIGHT, SOURCE_PLATE, NORMALS = "ours, light known", "ours, source plate", "ours, normals"
 
 
 def main() -> None:
@@ -95,7 +95,10 @@ def _rendered(given: argparse.Namespace, contest: Contest) -> List[Row]:
     rows: List[Row] = []
     for relit in relit_clips(given.rendered, given.count, given.frames, given.lines):
         motion = Motion(view(relit.clip.frames)) if given.full else None
-        more = {KNOWN_LIGHT: relit.light, SOURCE_PLATE: {"source_plate": relit.source}}
+        more = {
+            KNOWN_LIGHT: relit.light, SOURCE_PLATE: {"source_plate": relit.source},
+            NORMALS: {"normals": relit.light["normals"]},
+        }  # fmt: skip
         rows.append(contest.compare(relit.clip, RENDERED, relit.composite, motion, more))
         print(f"  {relit.clip.name} done", flush=True)
     return rows

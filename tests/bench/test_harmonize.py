@@ -80,6 +80,7 @@ def test_rendered_truth_and_its_sheet(repo: Path, tmp_path: Path) -> None:
     assert math.isfinite(gains["ours, bold"])
     assert gains["ours, light known"] > gains["oracle gain"]
     assert math.isfinite(gains["ours, source plate"])
+    assert math.isfinite(gains["ours, normals"])
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape == (180, 2 * 4 * 240, 3)

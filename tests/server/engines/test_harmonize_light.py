@@ -126,8 +126,8 @@ def test_amounts_and_missing_normals(engine: Any) -> None:
 
 
 def test_one_panorama_alone_is_refused(engine: Any) -> None:
-    """With one panorama, or normals alone, the error names what is missing; a black panorama changes nothing."""
-    for layers in (("light_to",), ("light_from",), ("normals",)):
+    """With one panorama, with normals or without, the error names what is missing; a black panorama changes nothing."""
+    for layers in (("light_to",), ("light_from",), ("light_to", "normals")):
         with pytest.raises(OptionError, match="is not given"):
             start(engine, *layers)
     light = panorama((0, 1, 0))

@@ -142,7 +142,7 @@ class HarmonizeEngine:
         if self._network is None:
             raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
         given = shot.options
-        if {LIGHT_TO, LIGHT_FROM, NORMALS}.intersection(shot.layers):
+        if {LIGHT_TO, LIGHT_FROM}.intersection(shot.layers):
             return _known_light(shot)
         return HarmonizeSession(
             self._network, Controls(str(given["variant"]), *(float(given[name]) for name in SHARES)),

@@ -7,12 +7,15 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
-from harmovid.pixels.field import NULL, Curve, Float64, Grid, LightingField
+from harmovid.pixels.field import NULL, Curve, Float64, GainMap, Grid, LightingField
 
 from harmovid_server.engines.harmonize.network import Numbers
+from harmovid_server.engines.harmonize.shading import even, stops_of
 from harmovid_server.engines.harmonize.source import Comparison, share_of
 
 Array = npt.NDArray[Any]
+
+Box = Tuple[float, float, float, float]
 
 LITTLE_STOPS = 0.02
 """If the foreground's typical colours change by less than this, the answer is the null field."""
@@ -48,7 +51,7 @@ class Found:
         need: estimated mismatch in stops. error: estimated error of the exposure in stops, one standard deviation.
         colours: `(n, 3)` typical colours of the foreground, `log2(rgb / anchor)`.
         anchor: linear.
-        source: what the source plate says, if there is one.
+        source: what the source plate says, if there is one. shading: `(2,)` as `shading.Shading.slopes`, with normals.
     """
 
     coeffs: Float64
@@ -59,6 +62,17 @@ class Found:
     colours: Float64
     anchor: float
     source: Optional[Comparison] = None
+    shading: Optional[Float64] = None
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a frame's field applies: the subject's `box` and the `frame`, in plate pixels, and the subject's `sides`
+    (`shading.Shading`)."""
+
+    box: Box
+    frame: Tuple[int, int, int, int]
+    sides: Array
 
 
 def curve_terms(y: Float64) -> Float64:
@@ -74,41 +88,21 @@ def unscaled(coeffs: Array, unit_stops: float) -> Float64:
 
 
 def field_of(
-    found: Found, controls: Controls, numbers: Numbers, box: Tuple[float, float, float, float]
+    found: Found, controls: Controls, numbers: Numbers, where: Where
 ) -> Tuple[LightingField, Dict[str, object]]:
-    """Return the field of a frame with its subject in `box` (plate pixels), and the facts of the decision."""
-    confidence = found.confidences[controls.variant]
-    common = found.coeffs.mean(axis=0, keepdims=True)
-    coeffs = common * confidence[0] + (found.coeffs - common) * confidence[1]
-    grid = found.grid * confidence[2]
-    about_source: Dict[str, object] = {}
-    if found.source is not None:
-        share = share_of(found.source.pairs, float(found.source.map[-1]), controls.variant)
-        coeffs = (1 - share) * coeffs + share * _source_curve(found.source, found.anchor)
-        grid = grid * (1 - share)
-        about_source = {
-            "source_share": round(share, 3), "source_pairs": round(found.source.pairs, 1),
-            "source_spread_stops": round(float(found.source.map[-1]), 3),
-        }  # fmt: skip
+    """Return the field of a frame, and the facts of the decision."""
+    coeffs, grid, share = _believed(found, controls.variant)
     coeffs = _controlled(coeffs, found.colours, controls)
     terms = curve_terms(np.clip(found.colours, numbers.low, numbers.high))
     if controls.protect_skin or controls.protect_saturated:
         coeffs = protected(coeffs, found.colours, terms, controls)
     grid = grid * controls.direction
+    turned = np.zeros(2) if found.shading is None else even(found.shading, controls.variant)
+    turned = turned * ((1 - share) * controls.direction)
     stops = terms @ coeffs.T
-    size = float(np.sqrt((stops**2).mean()))
-    local = float(np.sqrt((grid**2).mean()))
-    facts: Dict[str, object] = {
-        "variant": controls.variant,
-        "confidence": round(float(confidence[0]), 3),
-        "wrong_stops": round(found.need, 3),
-        "error_stops": round(found.error, 3),
-        "exposure_stops": round(float(stops.mean()), 3),
-        "colour_stops": [round(float(v), 3) for v in stops.mean(axis=0) - stops.mean()],
-        "local_stops": round(local, 3),
-        **about_source,
-    }
-    if size < LITTLE_STOPS and local < LITTLE_STOPS:
+    local, side = float(np.sqrt((grid**2).mean())), float(np.abs(turned).max())
+    facts = _facts(found, controls.variant, stops, local, share, turned)
+    if max(float(np.sqrt((stops**2).mean())), local, side) < LITTLE_STOPS:
         return NULL, {
             "decision": "nothing",
             "reason": "the foreground fits the plate, as far as can be told",
@@ -117,8 +111,45 @@ def field_of(
     parts: List[Any] = [Curve(coeffs, found.anchor, numbers.low, numbers.high)]
     if local >= LITTLE_STOPS / 4:
         level = float(np.log2(found.anchor))
-        parts.append(Grid(grid.astype(np.float32), box, level + numbers.grid_low, level + numbers.grid_high))
+        parts.append(
+            Grid(grid.astype(np.float32), where.box, level + numbers.grid_low, level + numbers.grid_high)
+        )
+    if side >= LITTLE_STOPS:
+        parts.append(GainMap(stops_of(where.sides, turned), where.frame))
     return LightingField(tuple(parts)), {"decision": "harmonized", **facts}
+
+
+def _believed(found: Found, variant: str) -> Tuple[Float64, Array, float]:
+    """Return the curve's coefficients, the grid, and the source plate's share in them, before the amounts."""
+    confidence = found.confidences[variant]
+    common = found.coeffs.mean(axis=0, keepdims=True)
+    coeffs = common * confidence[0] + (found.coeffs - common) * confidence[1]
+    grid = found.grid * confidence[2]
+    if found.source is None:
+        return coeffs, grid, 0.0
+    share = share_of(found.source.pairs, float(found.source.map[-1]), variant)
+    return (1 - share) * coeffs + share * _source_curve(found.source, found.anchor), grid * (1 - share), share
+
+
+def _facts(
+    found: Found, variant: str, stops: Float64, local: float, share: float, turned: Float64
+) -> Dict[str, object]:
+    """Return the facts for the report; `stops` are the curve's at the foreground's typical colours."""
+    facts: Dict[str, object] = {
+        "variant": variant,
+        "confidence": round(float(found.confidences[variant][0]), 3),
+        "wrong_stops": round(found.need, 3),
+        "error_stops": round(found.error, 3),
+        "exposure_stops": round(float(stops.mean()), 3),
+        "colour_stops": [round(float(v), 3) for v in stops.mean(axis=0) - stops.mean()],
+        "local_stops": round(local, 3),
+    }
+    if found.shading is not None:
+        facts["shading_stops"] = [round(float(v), 3) for v in turned]
+    if found.source is not None:
+        facts["source_share"], facts["source_pairs"] = round(share, 3), round(found.source.pairs, 1)
+        facts["source_spread_stops"] = round(float(found.source.map[-1]), 3)
+    return facts
 
 
 def _source_curve(source: Comparison, anchor: float) -> Float64:

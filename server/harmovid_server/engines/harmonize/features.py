@@ -37,6 +37,7 @@ class FrameFeatures:
         window: `(4,)` x0, y0, x1, y1 of the picture as shares of the frame. box: `(4,)` the subject's, as shares of the
             picture.
         signature: of the whole frame, to detect cuts (`cuts.signature`).
+        sides, shading: from the normals (`shading.Shading`): `(h, w, 2)`; `(3,)` weight, then slopes; empty without.
         compared: `(14,)` the comparison with the source plate (`source.Comparison`): pairs, then map; `(0,)` without.
     """
 
@@ -49,6 +50,8 @@ class FrameFeatures:
     box: Float32
     signature: Float32
     compared: Float64 = field(default_factory=lambda: np.zeros(0))
+    sides: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    shading: Float64 = field(default_factory=lambda: np.zeros(0))
 
     @property
     def says_something(self) -> bool:

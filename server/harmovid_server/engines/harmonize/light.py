@@ -159,11 +159,15 @@ def _over_subject(
     unit = normals / np.maximum(length, UNIT)[..., None]
     stops = np.clip(np.log2(light_on(unit, to) / light_on(unit, source)), -STOPS_LIMIT, STOPS_LIMIT)
     over = np.asarray((stops * weight[..., None]).sum(axis=(0, 1)) / weight.sum(), np.float64)
-    carried = _blurred((stops - over) * weight[..., None])
+    return extended(stops, weight, over), over
+
+
+def extended(values: npt.NDArray[Any], weight: npt.NDArray[Any], mean: Float64) -> Float32:
+    """Return values `(h, w, n)` of the subject, continued beyond its edge, where `weight` ends, down to their mean."""
+    carried = _blurred((values - mean) * weight[..., None])
     reached = _blurred(weight)[..., None]
-    beyond = over + carried / np.maximum(reached, 1e-3)
-    filled = np.where(weight[..., None] > UNIT, stops, beyond)
-    return np.asarray(filled, np.float32), over
+    beyond = mean + carried / np.maximum(reached, 1e-3)
+    return np.asarray(np.where(weight[..., None] > UNIT, values, beyond), np.float32)
 
 
 def _blurred(plane: npt.NDArray[Any]) -> Float32:

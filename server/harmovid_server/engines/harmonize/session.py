@@ -8,7 +8,7 @@ At a cut the session starts again (`cuts.py`). Answers depend on the order of fr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Tuple, cast
+from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from harmovid.pixels.field import NULL
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.harmonize import cuts
-from harmovid_server.engines.harmonize.answer import Controls, Found, field_of, unscaled
+from harmovid_server.engines.harmonize.answer import Controls, Found, Where, field_of, unscaled
 from harmovid_server.engines.harmonize.features import FrameFeatures, extract_features
+from harmovid_server.engines.harmonize.light import NORMALS
 from harmovid_server.engines.harmonize.network import Network
+from harmovid_server.engines.harmonize.shading import measure_shading
 from harmovid_server.engines.harmonize.source import NOTHING_ALIKE, SOURCE_PLATE, Comparison, compare
 
 Array = npt.NDArray[Any]
@@ -30,7 +32,7 @@ COLOURS = 384
 """Number of typical colours of the foreground that are kept, for options and report."""
 BOX_SHARE = 0.5
 """How far the smoothed box of the subject moves towards each new one, because mattes vary a little."""
-WAITING = ("picture", "matte", "seen", "window", "box", "signature", "compared")
+WAITING = ("picture", "matte", "seen", "window", "box", "signature", "compared", "sides", "shading")
 """The fields of a waiting frame that are saved."""
 
 
@@ -71,6 +73,7 @@ class HarmonizeSession:
         self._anchor: Optional[float] = None
         self._memory: Optional[Memory] = None
         self._source: Optional[Memory] = None
+        self._shading: Optional[Memory] = None
         self._colours = np.zeros((0, 3))
         self._box: Optional[Array] = None
 
@@ -81,6 +84,9 @@ class HarmonizeSession:
         if SOURCE_PLATE in frame.images:
             told = compare(frame, self._network) if seen.says_something else NOTHING_ALIKE
             seen = replace(seen, compared=np.array([told.pairs, *told.map]))
+        if NORMALS in frame.images:
+            shaded = measure_shading(frame)
+            seen = replace(seen, sides=shaded.sides, shading=np.array([shaded.weight, *shaded.slopes]))
         owed = self._ended(seen)
         if self._anchor is not None:
             self._take(seen)
@@ -127,6 +133,8 @@ class HarmonizeSession:
         self._memory = self._taken(self._memory, trust, vector, local)
         if len(seen.compared):
             self._source = self._taken(self._source, float(seen.compared[0]), seen.compared[1:], NO_PLACES)
+        if len(seen.shading):
+            self._shading = self._taken(self._shading, float(seen.shading[0]), seen.shading[1:], NO_PLACES)
 
     def _taken(self, memory: Optional[Memory], trust: float, vector: Array, local: Array) -> Memory:
         """Return the memory with one frame more."""
@@ -151,8 +159,10 @@ class HarmonizeSession:
             unscaled(said.coeffs, numbers.unit_stops), np.transpose(said.grid, (2, 3, 1, 0)),
             dict(zip(numbers.variants, said.gate)), said.need, said.error, self._colours, self._anchor,
             None if self._source is None else Comparison.of(self._source.trust, self._source.vector),
+            self._shading.vector / self._shading.trust if self._shading and self._shading.trust else None,
         )  # fmt: skip
-        field, facts = field_of(found, self._controls, numbers, self._followed(seen))
+        where = Where(self._followed(seen), seen.frame, seen.sides)
+        field, facts = field_of(found, self._controls, numbers, where)
         return Answer(seen.number, field, {**facts, "frames_seen": memory.count, **self._cut_fact(seen)})
 
     def _cut_fact(self, seen: FrameFeatures) -> Dict[str, bool]:
@@ -177,11 +187,11 @@ class HarmonizeSession:
         if self._memory is not None:
             memory = self._memory
             state.update(trust=memory.trust, vector=memory.vector, local=memory.local, count=memory.count)
-        if self._source is not None:
-            source = self._source
-            state.update(
-                {"source.trust": source.trust, "source.map": source.vector, "source.count": source.count}
-            )
+        for name, held in (("source", self._source), ("shading", self._shading)):
+            if held is not None:
+                state.update(
+                    {f"{name}.trust": held.trust, f"{name}.vector": held.vector, f"{name}.count": held.count}
+                )
         if self._waiting:
             state["numbers"] = np.array([[seen.number, *seen.frame] for seen in self._waiting], np.int64)
             for name in WAITING:
@@ -199,11 +209,7 @@ class HarmonizeSession:
         self._memory = None
         if "trust" in held:
             self._memory = Memory(float(held["trust"]), held["vector"], held["local"], int(held["count"]))
-        self._source = None
-        if "source.trust" in held:
-            self._source = Memory(
-                float(held["source.trust"]), held["source.map"], NO_PLACES, int(held["source.count"])
-            )
+        self._source, self._shading = (_memory(held, name) for name in ("source", "shading"))
         self._waiting = []
         for i, (number, x0, y0, x1, y1) in enumerate(held.get("numbers", ())):
             parts = (held[f"waiting.{name}"][i] for name in WAITING)
@@ -211,6 +217,13 @@ class HarmonizeSession:
 
     def close(self) -> None:
         """Do nothing: the networks belong to the engine."""
+
+
+def _memory(held: Mapping[str, Any], name: str) -> Optional[Memory]:
+    """Return one of the memories without places from a saved state."""
+    if f"{name}.trust" not in held:
+        return None
+    return Memory(float(held[f"{name}.trust"]), held[f"{name}.vector"], NO_PLACES, int(held[f"{name}.count"]))
 
 
 def _typical(seen: List[FrameFeatures], anchor: float) -> npt.NDArray[np.float64]:
