@@ -2,7 +2,8 @@
 
 Frames are generated (`benchmark_frames`), sent through a private server of this machine, or through the named one, and
 written to a temporary folder. A first job of two frames loads the engine and has a column of its own; the second job is
-timed from its start until the last result is on the disk.
+timed from its start until the last result is on the disk. By default it is long enough for the engine to be as busy, and
+to hold as much in memory, as in the middle of a shot: an engine that looks ahead has its first answer only then.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from harmovid.job_files import JobFiles
 from harmovid.settings import Settings, load_settings
 
 WARM_FRAMES = 2
+FRAMES = 16
+"""Frames of the job that is timed, beside those that the engine sees before its first answer."""
 
 
 @dataclass
@@ -64,15 +67,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
         WireError: the named server cannot be reached.
     """
     settings = load_settings(args.server, args.key)
-    if args.frames < WARM_FRAMES:
+    if args.frames is not None and args.frames < WARM_FRAMES:
         raise InputError(f"--frames is {args.frames}.", fix=f"Take {WARM_FRAMES} or more.")
     rows: List[Row] = []
     with tempfile.TemporaryDirectory(prefix="harmovid-benchmark-") as scratch:
         for engine in _engines(settings, args.engine, console):
+            frames = args.frames or FRAMES + engine.lookahead_frames
             with _server(settings) as (client, memory):
                 for size in args.size or ["540p", "1080p"]:
                     console.note(f"{engine.name}, {size} ...")
-                    rows.append(_measure(client, engine, size, args.frames, Path(scratch), memory))
+                    rows.append(_measure(client, engine, size, frames, Path(scratch), memory))
     _tell(rows, settings, console)
     return exits.JOB_FAILED if any(row.error for row in rows) else exits.OK
 

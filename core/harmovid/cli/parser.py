@@ -286,8 +286,9 @@ def _add_server_commands(commands: Any) -> None:
         help=f"{', '.join(BENCHMARK_SIZES)} (default 540p and 1080p; may be repeated)",
     )  # fmt: skip
     benchmark.add_argument(
-        "--frames", type=int, default=16, metavar="N", help="frames of a job that is timed (default 16)"
-    )
+        "--frames", type=int, metavar="N",
+        help="frames of a job that is timed (default 16, and those that the engine looks ahead)",
+    )  # fmt: skip
     benchmark.add_argument("-q", "--quiet", action="store_true", help="no notes of what is being measured")
     status = commands.add_parser("status", help="show a job, or all of yours")
     status.add_argument("job", metavar="JOB", nargs="?", help="job id (or its beginning)")

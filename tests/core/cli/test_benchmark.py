@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.echo_worker import LOOKAHEAD
 from fakes.running import RunningServer
-from harmovid.cli import benchmark_frames, main, parser
+from harmovid.cli import benchmark, benchmark_frames, main, parser
 from harmovid.cli.machine import MemoryPeak
 from harmovid.engines import installed
 from harmovid.job import PANORAMA, EngineInfo, LayerInfo
@@ -58,6 +59,17 @@ def test_a_named_server_has_no_memory_to_tell(tmp_path: Path, capsys: pytest.Cap
     assert lines[1].split()[:4] == ["echo", "1", "540p", "2"]
     assert lines[1].split()[-2:] == ["-", "?"]
     assert any("the server may be another one" in line for line in lines)
+
+
+def test_an_engine_that_looks_ahead_gets_a_longer_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By default the frames that it sees before its first answer come on top, as in the middle of a shot."""
+    with RunningServer(tmp_path) as server:
+        words = ["benchmark", "--engine", "pool", "--engine", "echo", "--size", "540p", "--quiet", "--json"]
+        assert main([*words, "--server", server.endpoint]) == 0
+    rows = {row["engine"]: row["frames"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows == {"pool": benchmark.FRAMES + LOOKAHEAD, "echo": benchmark.FRAMES}
 
 
 def test_an_unknown_engine_and_too_few_frames_are_refused(
