@@ -25,11 +25,13 @@ $podman build ${BUILD_FLAGS:-} --format docker ${BASE:+--build-arg BASE=$BASE} -
 
 echo "== keys"
 harmovid keys new farm --folder "$work/etc"
-harmovid keys new anna --folder "$work/etc"
-harmovid keys authorize "$work/etc/anna.public" --folder "$work/etc"
-harmovid keys trust anna "$work/etc/farm.public" --folder "$work/etc"
+harmovid keys new anna --folder "$work/client"
+harmovid keys authorize "$work/client/anna.public" --folder "$work/etc"
+harmovid keys trust anna "$work/etc/farm.public" --folder "$work/client"
 cat > "$work/etc/server.toml" <<TOML
 bind = "0.0.0.0"
+port = $port
+data_port = $((port + 1))
 server_key = "/etc/harmovid/farm.secret"
 authorized_keys = "/etc/harmovid/authorized_keys"
 TOML
@@ -38,7 +40,7 @@ own 10001:10001 "$work/etc" "$work/etc/farm.secret"
 
 echo "== run"
 $podman run --detach --name "$container" --init --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
-  --publish "$port:5570" --publish "$((port + 1)):5571" --volume "$work/etc:/etc/harmovid:ro" ${RUN_FLAGS:-} $image
+  --publish "$port:$port" --publish "$((port + 1)):$((port + 1))" --volume "$work/etc:/etc/harmovid:ro" ${RUN_FLAGS:-} $image
 for _ in $(seq 120); do
   $podman logs "$container" 2>&1 | grep -q ' ready endpoint=' && break
   sleep 1
@@ -61,7 +63,7 @@ for frame, level in zip(range(1001, 1007), (0.2, 0.16, 0.2, 0.16, 0.2, 0.16)):
     channels = {name: (texture * level).astype(np.float16) for name in "RGB"}
     exr.write(exr.make_frame(exr.PartHeader.make(window, window), channels), folder / f"plate.{frame}.exr")
 PY
-harmovid deflicker "$work/plate/plate.####.exr" -o "$work/out/" --server "127.0.0.1:$port" --key "$work/etc/anna.secret"
+harmovid deflicker "$work/plate/plate.####.exr" -o "$work/out/" --server "127.0.0.1:$port" --key "$work/client/anna.secret"
 ls "$work/out"
 
 echo "== stop"

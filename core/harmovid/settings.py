@@ -97,7 +97,8 @@ def keys_folder(environ: Optional[Mapping[str, str]] = None) -> Path:
 def secret_file(text: str) -> Path:
     """Return the secret file that `--key` or the settings name: a path, or a pair in the user's key folder."""
     path = Path(text).expanduser()
-    if path.exists() or path.name != text:
+    # os.path.exists is False, and no error, for a path in a folder that may not be read.
+    if path.name != text or os.path.exists(path):
         return path
     return keys_folder() / (text + SECRET)
 

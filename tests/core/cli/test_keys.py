@@ -125,3 +125,12 @@ def test_an_existing_secret_is_never_replaced(home: Path) -> None:
 
     assert main(["keys", "new", "anna"]) == 5
     assert (home / "anna.secret").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["k" * 300, "/nowhere/" + "k" * 300, "/etc/passwd/key"])
+def test_a_key_that_cannot_be_looked_at_is_told(
+    home: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path that the system refuses to look at is an unusable key file, not a fault of the program."""
+    assert main(["engines", "--server", "127.0.0.1:9", "--key", name]) == exits.AUTH
+    assert "This is a fault in HarmoVid" not in capsys.readouterr().err
