@@ -2,8 +2,8 @@
 
 Frames are generated (`benchmark_frames`), sent through a private server of this machine, or through the named one, and
 written to a temporary folder. A first job of two frames loads the engine and has a column of its own; the second job is
-timed from its start until the last result is on the disk. By default it is long enough for the engine to be as busy, and
-to hold as much in memory, as in the middle of a shot: an engine that looks ahead has its first answer only then.
+timed from its start until the last result is on the disk. By default it is long enough for the engine to be as busy,
+and to hold as much in memory, as in the middle of a shot: an engine that looks ahead has its first answer only then.
 """
 
 from __future__ import annotations

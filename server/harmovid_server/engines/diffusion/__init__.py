@@ -11,15 +11,13 @@ overlapping windows, and returns a lighting field per frame, so the plate's own 
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
-from harmovid import bundle
 from harmovid.bundle import Manifest
-from harmovid.errors import BundleError, EngineFailed, OptionError
+from harmovid.errors import EngineFailed, OptionError
 from harmovid.job import MATTE, WEIGHTS_MB, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines import bundles
@@ -28,13 +26,9 @@ from harmovid_server.engines.diffusion.answer import DETAILS, LOCAL, SHARP
 from harmovid_server.engines.diffusion.description import STEP, Description
 from harmovid_server.engines.diffusion.sampling import Controls
 from harmovid_server.engines.diffusion.session import DiffusionSession
-from harmovid_server.logs import about
+from harmovid_server.engines.renewal import Renewal
 from harmovid_server.runtimes.base import ANY, Network, RuntimeSettings
 from harmovid_server.runtimes.onnx_step import open_step
-
-log = logging.getLogger("harmovid.worker")
-
-Signature = Tuple[Tuple[str, int, int], ...]
 
 WHOLE_SHOT = 1_000_000
 """Number of frames before the first answer: all frames of the shot."""
@@ -68,11 +62,12 @@ class DiffusionEngine:
         self.runtime: Mapping[str, str] = {}
         self._networks: Dict[str, Network] = {}
         self._settings = ANY
-        self._seen: Signature = ()
+        self._renewal = Renewal(folder)
 
     def activate(self, settings: RuntimeSettings) -> None:
         """Load the networks; raise `BundleError` if they are damaged or cannot run here."""
-        self._settings, self._seen = settings, _signature(self._folder)
+        self._settings = settings
+        self._renewal.note()
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._networks = bundles.open_networks(self._folder, self._manifest, settings, threads)
         self.runtime = bundles.facts_of(self._networks)
@@ -97,35 +92,11 @@ class DiffusionEngine:
         return DiffusionSession(self._networks, self._description, text, controls, shot.wants_pictures)
 
     def _reload(self) -> None:
-        """Load the new version of the bundle if its files have changed; keep the old one if that fails.
-
-        Running shots keep the networks that they began with.
-        """
-        seen = _signature(self._folder)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            manifest = bundle.read(self._folder)
-            if manifest.name != self.info.name:
-                raise BundleError(
-                    f"{self._folder} is another engine now, {manifest.name}.", fix="Restart the server."
-                )
-            fresh = DiffusionEngine(self._folder, manifest)
-            fresh.activate(self._settings)
-        except BundleError as error:
-            log.warning("old version serves on", extra=about(engine=self.info.name, error=str(error)))
-            return
-        log.info("new version", extra=about(engine=fresh.info.name, version=fresh.info.version))
-        self._manifest, self._description, self.info = manifest, fresh._description, fresh.info
-        self.proxy_lines, self._networks, self.runtime = fresh.proxy_lines, fresh._networks, fresh.runtime
-
-
-def _signature(folder: Path) -> Signature:
-    """Return names, sizes and times of the files in a folder, to detect changes."""
-    with os.scandir(folder) as entries:
-        found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries]
-    return tuple(sorted(found))
+        """Take over the new version of the bundle if its files have changed."""
+        fresh = self._renewal.fresh(self.info.name, DiffusionEngine, self._settings)
+        if fresh is not None:
+            self._manifest, self._description, self.info = fresh._manifest, fresh._description, fresh.info
+            self.proxy_lines, self._networks, self.runtime = fresh.proxy_lines, fresh._networks, fresh.runtime
 
 
 def _controls(options: Mapping[str, Any], description: Description) -> Controls:

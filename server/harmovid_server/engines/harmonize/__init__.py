@@ -28,7 +28,8 @@ from harmovid_server.engines.harmonize.light import (
 from harmovid_server.engines.harmonize.network import FOLDER, Network, check
 from harmovid_server.engines.harmonize.session import LOOKAHEAD_FRAMES, HarmonizeSession
 from harmovid_server.engines.harmonize.source import SOURCE_PLATE
-from harmovid_server.runtimes.base import RuntimeSettings
+from harmovid_server.engines.renewal import Renewal
+from harmovid_server.runtimes.base import ANY, RuntimeSettings
 
 REFERENCE = "reference_frame"
 PROXY_LINES = 288
@@ -120,9 +121,15 @@ class HarmonizeEngine:
         self.runtime: Mapping[str, str] = {}
         self._folder = folder
         self._network: Optional[Network] = None
+        self._settings = ANY
+        # The one that ships is part of the program, and changes only with it.
+        self._renewal = Renewal(folder) if folder != FOLDER else None
 
     def activate(self, settings: RuntimeSettings) -> None:
         """Load the networks; raise `BundleError` if they are damaged or cannot run here."""
+        self._settings = settings
+        if self._renewal is not None:
+            self._renewal.note()
         self._network = Network(self._folder, settings)
         self.runtime = self._network.facts
 
@@ -141,6 +148,7 @@ class HarmonizeEngine:
         """
         if self._network is None:
             raise EngineFailed("harmonize was started before it was activated.", fix="Report this as a bug.")
+        self._reload()
         given = shot.options
         if {LIGHT_TO, LIGHT_FROM}.intersection(shot.layers):
             return _known_light(shot)
@@ -148,6 +156,14 @@ class HarmonizeEngine:
             self._network, Controls(str(given["variant"]), *(float(given[name]) for name in SHARES)),
             int(given["smoothing"]), _reference(shot),
         )  # fmt: skip
+
+    def _reload(self) -> None:
+        """Take over the new version of the bundle if its files have changed."""
+        fresh = (
+            self._renewal.fresh(self.info.name, HarmonizeEngine, self._settings) if self._renewal else None
+        )
+        if fresh is not None:
+            self.info, self._network, self.runtime = fresh.info, fresh._network, fresh.runtime
 
 
 def _known_light(shot: ShotInfo) -> ShotSession:
