@@ -82,7 +82,7 @@ class FilePlan:
             roots: local folders that the server mounts under a root name, the longest first.
             exr_layers: the layer, part or view that is the picture, of all images or by layer; else the beauty.
             matte_channels: the channel that is the matte, of all mattes or by layer; else by name and content.
-            context: what the engine shall see beside the frames.
+            context: the additional frames that the engine sees.
 
         Raises:
             InputError: a required input is missing, or one that the engine does not take; a matte with a colour space;

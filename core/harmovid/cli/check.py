@@ -196,7 +196,7 @@ def _own_picture(found: Findings, engine: EngineInfo, args: argparse.Namespace) 
 
 
 def _existing(found: Findings, plan: FilePlan, overwrite: bool) -> None:
-    """Tell of results that are there already; only a journal beside them can make them this job's own."""
+    """Report existing results; they can belong to this job only if there is a journal in their folder."""
     existing = plan.existing()
     if not existing or overwrite:
         return

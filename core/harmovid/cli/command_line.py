@@ -1,10 +1,10 @@
-"""From a job's specification back to the command that makes it, for whoever has to run it once more.
+"""From a job's specification back to the command line that makes the job, to run it once more.
 
     shlex.join(words(spec, engine))
 
-The server never learns where files lie, so the inputs and the folder of the results are named in capitals: PLATE,
-OUTPUT. Run with the same files, the command is the same job, and makes only what is missing. Not told are handles,
-which a specification names frame by frame: by default the engine asks for as many as it needs.
+The server does not know the paths of files, so the inputs and the folder of the results are placeholders in capitals:
+PLATE, OUTPUT. With the same files the command is the same job, and makes only what is missing. Handles are left out,
+because a specification names them frame by frame: by default the engine asks for as many as it needs.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def words(spec: JobSpec, engine: EngineInfo) -> List[str]:
 
 
 def _flags(task: str, engine: EngineInfo) -> Dict[str, str]:
-    """Return the flags of a job command by what they set, as its parser has them."""
+    """Return the flags of a job command by the name of the argument that they set."""
     commands = next(a for a in parser.build(engine)._actions if isinstance(a, argparse._SubParsersAction))
     actions = commands.choices[task]._actions
     return {action.dest: action.option_strings[-1] for action in actions if action.option_strings}
 
 
 def _is_default_label(spec: JobSpec) -> bool:
-    """Return whether a label is what a job gets that is given none: the engine's name and that of the results."""
+    """Return whether a label is the default one, made of the engine's and the results' names."""
     name = spec.label[len(spec.engine) + 1 :]
     return spec.label.startswith(f"{spec.engine} ") and name.endswith(EXTENSION) and "/" not in name
 

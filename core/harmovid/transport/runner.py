@@ -172,7 +172,7 @@ class Runner:
                 with self._open() as connection:
                     self._converse(connection)
             except (WireError, JobError) as error:
-                # A session that was accepted starts patience anew.
+                # After a session that was accepted, `patience_s` starts again.
                 if self._accepted_now:
                     lost_at, delay_s = self._server.clock(), wire.RECONNECT_FIRST_S
                 self._check_patience(error, lost_at)

@@ -174,7 +174,7 @@ class Job:
             frame.report = None
 
     def around_open(self) -> List[int]:
-        """Return the frames without an open result that that an engine with a state sees if the job begins anew."""
+        """Return the frames without an open result that an engine with a state sees if the job begins anew."""
         numbers = self.all_numbers
         last = max((i for i, number in enumerate(numbers) if self._is_open(number)), default=-1)
         ahead = numbers[: last + 1 + self.lookahead]

@@ -1,8 +1,7 @@
-"""A film's frames as EXR files that hold its codes, every frame once, each file whole or not at all.
+"""A film's frames as EXR files with its code values, every frame once, each file written atomically.
 
-The files are half floats up to 10 bits (a half tells codes of 10 bits apart) and 32-bit floats beyond. They have the
-film's own time of change, and decoding twice gives the same bytes: a job on them is the same job after they were made
-anew.
+Pixels are half floats for up to 10 bits (all codes stay distinct) and 32-bit floats beyond. The files get the film's
+own modification time, and decoding twice gives the same bytes, so a job on them is the same job after another decoding.
 """
 
 from __future__ import annotations
