@@ -42,6 +42,9 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=33)
     parser.add_argument("--overlap", type=int, default=8)
     given = parser.parse_args()
+    if not given.bundle.is_dir():
+        print(f"{given.bundle} is not there: python -m harmovid_export.toy makes the toy's bundles")
+        return
     engine = open_engine(given.bundle)
     proxies = shot_proxies(engine, given.frames)
     borders = border_changes(engine, given.frames, given.window, given.overlap)

@@ -104,6 +104,9 @@ def main() -> None:
         columns = ("decode", "inference", "encode", "wall", "/ slowest", "/ bound", "/ sum")
         print(f"{'engine':>14} " + " ".join(f"{name:>9}" for name in columns))
         for engine in given.engines:
+            if engine not in SHIPPED and not Path(given.bundles).is_dir():
+                print(f"{given.bundles} is not there: python -m harmovid_export.toy makes the toy's bundles")
+                continue
             row = measure(Path(scratch), engine, given.frames, given.processes, given.bundles)
             rows.append(row)
             times = [*row["stages_s"].values(), row["wall_s"]]
