@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler
 from harmovid.errors import OptionError
-from harmovid_export.bundle import Request, positions_of, scheduler_of
+from harmovid_export.bundle import Request, positions_of, presets_of, scheduler_of
 from harmovid_server.engines.diffusion import windows
 from harmovid_server.engines.diffusion.noise import normal, seeded_noise
 from harmovid_server.engines.diffusion.positions import positions
@@ -102,6 +102,21 @@ def test_a_sampler_goes_on_from_its_state(sampler: str, stop: int) -> None:
             second.restore(first.state())
         again = (second if index >= stop else first).step(index, predictions[index], again)
     np.testing.assert_array_equal(again, timeline)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm", "euler", "unipc"])
+def test_presets_name_sampler_and_steps(sampler: str) -> None:
+    """`draft` and `final` are the exported sampler with a quarter of its steps and with all; a student has none."""
+    model, request = model_with(sampler), Request("", sampler=sampler, steps=20)
+    presets = presets_of(model, request)
+    assert presets == {
+        "draft": {"sampler": sampler, "steps": 5},
+        "final": {"sampler": sampler, "steps": 20},
+    }
+    for values in presets.values():
+        made = make_sampler(scheduler_of(model, request), values["sampler"], values["steps"])
+        assert len(made.times) == values["steps"]
+    assert presets_of(model, Request("", sampler="one-step")) == {}
 
 
 def test_a_solver_that_is_not_served_is_left_out() -> None:
