@@ -93,8 +93,8 @@ class Network(Protocol):
         """Compute all outputs, by name.
 
         Args:
-            inputs: every input by name: an array, or a value kept by an earlier call. An array that cannot be
-                written to may be kept on the device, if the next call has the same.
+            inputs: every input by name: an array, or a value kept by an earlier call. An array that
+                cannot be written to and owns its memory may be kept on the device, if the next call has the same.
             keep: outputs to leave on the device; they are returned as values that only networks of the same runtime
                 and device accept.
         """

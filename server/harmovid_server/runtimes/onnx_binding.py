@@ -5,8 +5,8 @@
     buffers = FixedBuffers(session, outputs, "cuda", 0)
     arrays = buffers.run(inputs)                                   # CUDA graphs need the same addresses in every call
 
-Arrays that cannot be written to (`array.flags.writeable`) are copied to the device once, not in each call: what is the
-same in all steps of a sampler.
+Arrays that cannot be written to and own their memory are copied to the device once, not in each call: what is the same
+in all steps of a sampler.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class Binding:
         for name, value in inputs.items():
             if not isinstance(value, np.ndarray):
                 binding.bind_ortvalue_input(name, value)
-            elif value.flags.writeable:
-                binding.bind_cpu_input(name, np.ascontiguousarray(value))
-            else:
+            elif is_constant(value):
                 binding.bind_ortvalue_input(name, self._resident.value(name, value))
+            else:
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
         for name in self._outputs:
             kept = name in keep
             binding.bind_output(name, self._device if kept else "cpu", self._number if kept else 0)
@@ -133,12 +133,20 @@ class _Set:
 
     def run(self, session: Any, inputs: Mapping[str, Array]) -> Dict[str, Array]:
         for name, value in inputs.items():
-            if value.flags.writeable or self._last.get(name) is not value:
+            if self._last.get(name) is not value:
                 self._inputs[name].update_inplace(np.ascontiguousarray(value))
+            if is_constant(value):
                 self._last[name] = value
+            else:
+                self._last.pop(name, None)
         session.run_with_iobinding(self._binding, self._options)
         # `numpy` of a value on the CPU is the buffer itself, which the next call overwrites.
         return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
+
+
+def is_constant(array: Array) -> bool:
+    """Return whether nobody can change an array: it is no view of memory that others may write to, either."""
+    return not array.flags.writeable and array.flags.owndata
 
 
 def run_options(graph: str) -> Any:

@@ -76,6 +76,12 @@ def test_read_only_arrays_are_copied_to_the_device_once(doubling: Path) -> None:
         assert resident._held["x"][0] is x
     value = resident.value("x", constant)
     assert resident.value("x", constant) is value
+    shared = np.float32([[1, 1, 1], [2, 2, 2]])
+    view = shared[:1]
+    view.setflags(write=False)
+    for _ in range(2):
+        shared += 1
+        np.testing.assert_array_equal(network({"x": view}, keep=["twice"])["half"], shared[:1] / 2)
     changing = np.float32([[7, 8, 9]])
     for _ in range(2):
         changing += 1

@@ -67,9 +67,9 @@ class Sampling:
         self._step = step
         self._placed: Dict[Tuple[int, ...], Dict[str, npt.NDArray[Any]]] = {}
         self._padding = description.front_padding(conditions.shape[2])
-        self._conditions = _constant(
-            np.concatenate([conditions[:, :, :1]] * self._padding + [conditions], axis=2)
-        )
+        # A new array, which nobody writes to.
+        self._conditions = np.concatenate([conditions[:, :, :1]] * self._padding + [conditions], axis=2)
+        self._conditions.setflags(write=False)
         # Half of a window that is longer than the shot would be no smaller.
         self._first_window = min(controls.window, (conditions.shape[2] - 1) * description.temporal + 1)
         self._begin(self._first_window)
