@@ -43,7 +43,7 @@ def scale_of(amax: float, dtype: Any) -> float:
 def quantized(values: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
     """Return values as E4M3 numbers of this scale; larger ones saturate."""
     scaled = np.clip(values.astype(np.float32) / np.float32(scale), -LARGEST, LARGEST)
-    return scaled.astype(ml_dtypes.float8_e4m3fn)
+    return np.asarray(scaled.astype(ml_dtypes.float8_e4m3fn))
 
 
 def quantize(model: Any, names: NameMap, amax: Mapping[str, float]) -> int:
@@ -58,7 +58,7 @@ def quantize(model: Any, names: NameMap, amax: Mapping[str, float]) -> int:
         ValueError: the graph has no such layer, or one without a range.
     """
     layers = {name: layer for name, several in names.items() for layer in _layers(several)}
-    pairs: Dict[str, ir.Value] = {}
+    pairs: Dict[str, Any] = {}
     count = 0
     for node in list(model.graph):
         if node.op_type != "MatMul" or node.inputs[1].name not in layers:
@@ -84,19 +84,19 @@ def _layers(several: list[str]) -> list[str]:
     return [name for name in bare if LAYERS.fullmatch(name)][:1]
 
 
-def _activation(model: Any, before: Any, given: ir.Value, scale: float, dtype: Any) -> ir.Value:
+def _activation(model: Any, before: Any, given: Any, scale: float, dtype: Any) -> Any:
     """Insert a quantisation and its inverse in front of a node; return the result."""
     size, zero = _constants(model, given.name, scale, dtype)
     there = ir.node("QuantizeLinear", [given, size, zero])
     there.outputs[0].name = f"{given.name}.fp8"
-    back = ir.node("DequantizeLinear", [there.outputs[0], size, zero])
+    back: Any = ir.node("DequantizeLinear", [there.outputs[0], size, zero])
     back.outputs[0].name = f"{given.name}.dequantized"
     back.outputs[0].dtype, back.outputs[0].shape = given.dtype, given.shape
     model.graph.insert_before(before, [there, back])
     return back.outputs[0]
 
 
-def _weight(model: Any, before: Any, weight: ir.Value, dtype: Any) -> ir.Value:
+def _weight(model: Any, before: Any, weight: Any, dtype: Any) -> ir.Value:
     """Store a weight in FP8 and insert its dequantisation in front of a node; return the result."""
     values = weight.const_value.numpy()
     scale = scale_of(float(np.abs(values.astype(np.float32)).max()), dtype)

@@ -36,9 +36,9 @@ def clip_for(manifest: Manifest, footage: Sequence[Path]) -> Proxies | None:
     if "codec" not in manifest.constants:
         return None
     count = sum(manifest.constants["codec"]["frames"])
-    size = _usual(manifest.networks["encode_first"], "pictures")[-2:]
+    high, wide = _usual(manifest.networks["encode_first"], "pictures")[-2:]
     space = manifest.constants["space"]
-    return clip_of(footage[0], count, size, space) if footage else drawn(count, size, space)
+    return clip_of(footage[0], count, (high, wide), space) if footage else drawn(count, (high, wide), space)
 
 
 def check(
@@ -190,7 +190,8 @@ def _usual_output(manifest: Manifest, way: str, place: str) -> tuple[int, ...]:
 def _covered(mask: Array, unit: int) -> Array:
     """Return a mask `(H, W)` at the size of latents."""
     high, wide = mask.shape
-    return mask.reshape(high // unit, unit, wide // unit, unit).mean(axis=(1, 3), dtype=np.float32)
+    cells = mask.reshape(high // unit, unit, wide // unit, unit)
+    return np.asarray(cells.mean(axis=(1, 3), dtype=np.float32))
 
 
 def _filled(latents: Array, shape: Sequence[int]) -> Array:

@@ -223,7 +223,7 @@ class Log:
         outer = self
         worse = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
-        class Logger(trt.ILogger):
+        class Logger(trt.ILogger):  # type: ignore[misc]
             """Writes every line."""
 
             def __init__(self) -> None:
@@ -302,7 +302,7 @@ def watch(trt: Any, config: Any) -> None:
         """Reports the builder's progress."""
 
         def __init__(self) -> None:
-            base.__init__(self)
+            super().__init__()
             self._totals: Dict[str, int] = {}
             self._said = 0.0
 
