@@ -32,8 +32,8 @@ def bench(repo: Path, size: str, precision: str) -> Dict[str, Any]:
     ("size", "precision", "type", "millions"),
     [
         ("cogvideox-2b", "float16", "HALF", 67),
-        ("cogvideox-5b", "bfloat16", "BF16", 156),
-        ("cogvideox-1.5-5b", "bfloat16", "BF16", 157),
+        ("cogvideox-5b", "bfloat16", "BF16", 150),
+        ("cogvideox-1.5-5b", "bfloat16", "BF16", 151),
         ("cogvideox-2b", "float8", "FP8", 67),
     ],
 )
