@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from fakes.benches import run_bench
 from harmovid_evaluate.clips import synthetic_clip
 from harmovid_training.metrics.quality import view
@@ -16,7 +18,7 @@ from harmovid_training.metrics.quality import view
 
 def test_quick_runs_everything_on_numbers(repo: Path) -> None:
     """--quick needs no footage: every method has a number, the engine beats no-op, and a steady clip is unchanged."""
-    tests = ("exposure", "curves-fg", "steady", "speed")
+    tests = ("exposure", "curves-fg", "quick", "steady", "speed")
     lines, found = run_bench(repo, "deflicker", "--quick", "--tests", *tests)
 
     assert [row["test"] for row in found["rows"]] == ["exposure", "curves-fg"]
@@ -27,6 +29,8 @@ def test_quick_runs_everything_on_numbers(repo: Path) -> None:
         assert any(row["test"] in line and f"{numbers['HarmoVid']:.2f}" in line for line in lines)
     steady = next(row for row in found["others"] if row["test"] == "steady")
     assert steady["numbers"]["HarmoVid"] == {"stops": 0.0, "identical": 1.0}
+    quick = next(row for row in found["others"] if row["what"] == "synthetic, exposure")["numbers"]
+    assert quick["quick"]["psnr_g"] > quick["no-op"]["psnr_g"] + 3
     assert found["speed"]["ours_ms"] > 0
 
 
@@ -63,6 +67,28 @@ def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
     assert film["light held"]["local_stops"] < film["no-op"]["local_stops"] / 2
     assert {"mean/std", "midway"} < set(film)
     assert any("light held" in line and "followed" in line for line in lines)
+
+
+def test_results_are_kept_for_the_code_that_made_them(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result is computed once; another key or other sources compute anew, and no folder keeps nothing."""
+    monkeypatch.syspath_prepend(str(repo / "bench"))
+    cache = import_module("support.results_cache")
+    source = tmp_path / "code.py"
+    source.write_text("one = 1\n")
+    made: list[int] = []
+
+    def compute() -> dict[str, int]:
+        made.append(1)
+        return {"number": len(made)}
+
+    kept = cache.ResultsCache(tmp_path / "kept", cache.sources(tmp_path))
+    assert [kept.result({"seed": seed}, compute)["number"] for seed in (1, 1, 2)] == [1, 1, 2]
+    source.write_text("one = 2\n")
+    changed = cache.ResultsCache(tmp_path / "kept", cache.sources(tmp_path))
+    assert changed.result({"seed": 1}, compute) == {"number": 3}
+    assert cache.ResultsCache(None).result({"seed": 1}, compute) == {"number": 4}
 
 
 def test_help_names_the_tests(repo: Path) -> None:
