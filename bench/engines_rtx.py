@@ -22,7 +22,7 @@ import torch
 from harmovid.bundle import NetworkInfo
 from harmovid.errors import HarmoVidError
 from harmovid_export.bundle import network_info
-from harmovid_export.graphs import DTYPES, Bounds, Graph, Shape, transformer_graph
+from harmovid_export.graphs import DTYPES, Bounds, Shape, transformer_graph
 from harmovid_export.onnx.build import build as build_onnx
 from harmovid_export.onnx.fp8 import LAYERS
 from harmovid_export.tensorrt.build import build, library_named
@@ -31,31 +31,37 @@ from harmovid_training.models.conditioning import HARMOVID
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.models.sizes import make
 
-TEXT = 226
-BOUNDS = Bounds(Shape(1, 2, 8, 8, TEXT), Shape(1, 21, 60, 90, TEXT), Shape(1, 21, 60, 90, TEXT))
+TEXT, LATENTS = 226, 21
 DEVIATION = 0.02
 """Of the random weights."""
 
 
-def random_graph(size: str, layers: int, precision: str) -> Graph:
-    """Return a transformer's graph whose weights are random and in their final type from the start."""
+def bounds_of(model: ConditionedModel) -> Bounds:
+    """Return the sizes to build for: version 1.5 takes latents in pairs, so one more."""
+    usual = Shape(1, LATENTS + model.geometry.front_padding(LATENTS), 60, 90, TEXT)
+    return Bounds(Shape(1, 2, 8, 8, TEXT), usual, usual)
+
+
+def random_model(size: str, layers: int, precision: str) -> ConditionedModel:
+    """Return a model whose weights are random and in their final type from the start."""
     backbone = make(size, device="meta", num_layers=layers).to(DTYPES[precision])
     model = ConditionedModel(backbone, HARMOVID, torch.zeros(1, *backbone.text_shape)).to(DTYPES[precision])
     model.to_empty(device="cpu")
     with torch.no_grad():
         for weight in model.parameters():
             weight.normal_(0, DEVIATION)
-    return transformer_graph(model.eval())
+    return model.eval()
 
 
 def exported(size: str, layers: int, precision: str, folder: Path) -> tuple[NetworkInfo, dict[str, float]]:
     """Export a transformer; return what a manifest says of it, and what the export took."""
-    graph = random_graph(size, layers, precision)
+    model = random_model(size, layers, precision)
+    graph = transformer_graph(model)
     names = [name.removeprefix("backbone.transformer.") for name, _ in graph.module.named_modules()]
     started = time.monotonic()
     path = build_onnx(graph, folder, precision, amax=dict.fromkeys(filter(LAYERS.fullmatch, names), 8.0))
     seconds = time.monotonic() - started
-    return network_info(path, graph, BOUNDS), {
+    return network_info(path, graph, bounds_of(model)), {
         "parameters": sum(weight.numel() for weight in graph.module.parameters()),
         "onnx_mb": round(sum(one.stat().st_size for one in folder.iterdir()) / 2**20),
         "export_s": round(seconds, 1), "export_peak_mb": round(peak_kb() / 1024),
