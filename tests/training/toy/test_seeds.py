@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from harmovid_training.toy import comparisons
 from harmovid_training.toy.classical import COLUMNS
-from harmovid_training.toy.comparisons import GIVEN, MILD, NO_OP, STAGES, bars, bars_table, compared
-from harmovid_training.toy.seeds import main, merged
+from harmovid_training.toy.comparisons import GIVEN, MILD, NO_OP, STAGES, STEPS, bars, bars_table, compared
+from harmovid_training.toy.seeds import finished, main, merged
 
 
 def test_seeds_are_averaged_clip_by_clip() -> None:
@@ -63,7 +63,11 @@ def test_finished_seeds_are_read_and_not_trained(tmp_path, monkeypatch, capsys) 
     """Two folders with tables give the merged tables and the bars at once; a seed that is missing would be trained."""
     for seed in range(2):
         (tmp_path / f"seed-{seed}").mkdir()
-        (tmp_path / f"seed-{seed}" / "tables.json").write_text(json.dumps(tables(seed, 0.4)))
+        made = tables(seed, 0.4)
+        (tmp_path / f"seed-{seed}" / "tables.json").write_text(json.dumps(made))
+        assert not finished(tmp_path / f"seed-{seed}")  # a run that was stopped before its last table
+        made[STEPS] = {"student, 1 step, field": [[0.0] * len(COLUMNS)] * 8}
+        (tmp_path / f"seed-{seed}" / "tables.json").write_text(json.dumps(made))
     monkeypatch.setattr(sys, "argv", ["seeds", "--seeds", "2", "--out", str(tmp_path)])
     assert main() == 0
     text = capsys.readouterr().out

@@ -20,6 +20,9 @@ LUTS = "Table 2 in small: per-frame LUT"
 STAGE_ONE = "Table 2 in small: per-frame harmonization"
 STAGES = "Table 3 in small: what each stage gives"
 STRONG, MILD = "One look of at least a stop", "One look that is mild"
+STEPS = "Steps"
+TITLES = (LUTS, STAGE_ONE, STAGES, STRONG, MILD, STEPS)
+"""Of all tables of rendered clips; a run writes them in this order."""
 
 FULL, NO_TWO, NO_THREE = "full", "without stage 2", "without stage 3: stage 1 + deflicker network"
 ONCE, PAPERS = "one step", "paper's loss"

@@ -19,7 +19,7 @@ import numpy as np
 
 from harmovid_training.toy.__main__ import main as train
 from harmovid_training.toy.classical import COLUMNS
-from harmovid_training.toy.comparisons import Rows, bars_table
+from harmovid_training.toy.comparisons import TITLES, Rows, bars_table
 from harmovid_training.toy.tables import Table
 
 
@@ -39,6 +39,12 @@ def merged(title: str, seeds: Sequence[Rows]) -> str:
     return f"{text}\nLargest deviation between the means of the {len(seeds)} seeds: {told}.\n"
 
 
+def finished(folder: Path) -> bool:
+    """Return whether a seed's folder has all tables; they are written one after the other."""
+    path = folder / "tables.json"
+    return path.is_file() and set(TITLES) <= set(json.loads(path.read_text(encoding="utf-8")))
+
+
 def main() -> int:
     """Train the missing networks and print the merged tables."""
     parser = argparse.ArgumentParser(
@@ -50,7 +56,7 @@ def main() -> int:
     found: list[dict[str, Rows]] = []
     for seed in range(given.seeds):
         folder = given.out / f"seed-{seed}"
-        if not (folder / "tables.json").is_file() and train(["--out", str(folder), "--seed", str(seed)]):
+        if not finished(folder) and train(["--out", str(folder), "--seed", str(seed)]):
             return 1
         found.append(json.loads((folder / "tables.json").read_text(encoding="utf-8")))
     for title in found[0]:

@@ -142,7 +142,9 @@ def table_steps(toy: Toy) -> list[Table]:
         Row(f"DDIM, {steps} steps", model, replace(scale.sampling, steps=steps))
         for steps in scale.compared_steps
     ]
-    return [measured("Steps", cases, codec, [*rows, Row("student, 1 step", toy.student(), scale.once)])]
+    return [
+        measured(comparisons.STEPS, cases, codec, [*rows, Row("student, 1 step", toy.student(), scale.once)])
+    ]
 
 
 def tables_real(toy: Toy, clips: Index) -> list[Table]:
