@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 import torch
 from harmovid.errors import InputError
-from torch import Tensor, nn
+from torch import nn
 
 Conv = TypeVar("Conv", nn.Conv2d, nn.Conv3d)
 
@@ -56,14 +56,6 @@ def widened_linear(layer: nn.Linear, channels: int, keep: int, patch_values: int
         if layer.bias is not None:
             made.bias.copy_(layer.bias)
     return made
-
-
-def zero_padded(latents: Tensor, channels: int) -> Tensor:
-    """Return `(B, C, ...)` latents with zero channels appended up to `channels`."""
-    missing = channels - latents.shape[1]
-    if missing == 0:
-        return latents
-    return torch.cat([latents, latents.new_zeros(latents.shape[0], missing, *latents.shape[2:])], dim=1)
 
 
 def _check(present: int, channels: int, keep: int) -> None:
