@@ -130,3 +130,14 @@ def test_a_restored_session_answers_the_same_bits(engine: Any) -> None:
         second.restore(first.state())
         answers += run(second, frames[cut:])
         assert [a.field.to_bytes() for a in answers] == [a.field.to_bytes() for a in whole]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 5)])
+def test_tiny_frames_have_no_shading(size: tuple[int, int]) -> None:
+    """A subject of a few pixels is not measured; its map has half the proxy's size, rounded up."""
+    picture = np.full((*size, 3), 0.5, np.float32)
+    images = {"fg": picture, "bg": picture, "normals": picture}
+    shading = measure_shading(ProxyFrame(1, images, {"matte": np.ones(size, np.float32)}, (0, 0, 9, 9)))
+
+    assert shading.weight == 0.0
+    assert shading.sides.shape == (-(-size[0] // 2), -(-size[1] // 2), 2)

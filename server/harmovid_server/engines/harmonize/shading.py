@@ -56,7 +56,7 @@ def measure_shading(frame: ProxyFrame) -> Shading:
     normals = frame.images[NORMALS]
     length = np.sqrt(np.einsum("hwc,hwc->hw", normals, normals))
     matte = np.where(length > UNIT, frame.mattes["matte"], np.float32(0))
-    size = (matte.shape[1] // 2, matte.shape[0] // 2)
+    size = (-(-matte.shape[1] // 2), -(-matte.shape[0] // 2))
     rows, columns = np.nonzero(matte > UNIT)
     if len(rows) < ENOUGH_PX:
         return Shading(np.zeros((size[1], size[0], 2), np.float32), 0.0, np.zeros(2))
