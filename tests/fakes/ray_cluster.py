@@ -136,6 +136,8 @@ def main(folder: str, actors: int) -> None:
         "num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False, "temp_dir": folder,
         "_system_config": QUICK,
     }  # fmt: skip
+    # Ray notes the address there, and fails where no Ray has ever run on the machine.
+    Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()), "ray").mkdir(exist_ok=True)
     cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes: Dict[str, Any] = {}
     say({"address": cluster.address})
