@@ -62,7 +62,7 @@ test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS
 	$(if $(FRESH),HARMOVID_TEST_PROFILE=fresh )$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 test-tensorrt: $(TENSORRT_STAMP) ## build TensorRT plans with NVIDIA's builder, blocks of real width as well (no GPU needed; Linux, x86-64)
-	$(BIN)/python -m pytest tests/export/tensorrt $(ARGS)
+	HARMOVID_WIDTHS=all $(BIN)/python -m pytest tests/export/tensorrt $(ARGS)
 
 check: $(STAMP) ## lint, format check, types, import layers
 	$(BIN)/ruff check .
