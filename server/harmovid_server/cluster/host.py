@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence
 
-from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
+from harmovid.errors import EngineFailed, HarmoVidError
 from harmovid.job import EngineInfo
 
 from harmovid_server.cluster.messages import answers_of, new_session, pack_frame, pack_shot
 from harmovid_server.engines.base import Answer, Described, ProxyFrame, ShotInfo, ShotSession, State
 from harmovid_server.logs import current_job
-from harmovid_server.worker.host import EngineLostError
+from harmovid_server.worker.host import EngineLostError, named
 
 LOOK_S = 0.25
 """Seconds between two attempts of a waiting job to get an actor."""
@@ -156,12 +156,7 @@ class ClusterHost:
 
     def engine(self, name: str) -> JobsEngine:
         """Return an engine for one job; raise `EngineUnknown`."""
-        if name not in self._engines:
-            raise EngineUnknown(
-                f"there is no engine {name!r} in this worker.",
-                fix="There are " + ", ".join(self._engines) + ".",
-            )
-        return JobsEngine(self._engines[name])
+        return JobsEngine(named(self._engines, name))
 
     def start(self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool]) -> ShotSession:
         """Open a session in the actor with the fewest sessions; wait if there is no actor."""

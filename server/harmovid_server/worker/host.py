@@ -17,7 +17,20 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Callable, ContextManager, Deque, Dict, Iterable, Iterator, List, Optional, Protocol, Set
+from typing import (
+    Callable,
+    ContextManager,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Set,
+    TypeVar,
+)
 
 from harmovid.errors import EngineFailed, EngineUnknown, HarmoVidError
 from harmovid.job import EngineInfo
@@ -30,6 +43,18 @@ log = logging.getLogger("harmovid.worker")
 
 IDLE_S = 600.0
 """An engine that no job has used for this long frees its networks and memory; the next job loads it again."""
+
+
+T = TypeVar("T")
+
+
+def named(engines: Mapping[str, T], name: str) -> T:
+    """Return an engine by name; raise `EngineUnknown`, which names those that there are."""
+    if name not in engines:
+        raise EngineUnknown(
+            f"there is no engine {name!r} in this worker.", fix="There are " + ", ".join(engines) + "."
+        )
+    return engines[name]
 
 
 class EngineLostError(Exception):
@@ -148,12 +173,7 @@ class EngineHost:
 
     def engine(self, name: str) -> Engine:
         """Return an engine; raise `EngineUnknown`."""
-        if name not in self._engines:
-            raise EngineUnknown(
-                f"there is no engine {name!r} in this worker.",
-                fix="There are " + ", ".join(self._engines) + ".",
-            )
-        return self._engines[name]
+        return named(self._engines, name)
 
     def start(
         self, engine: Described, shot: ShotInfo, stopped: Callable[[], bool] = lambda: False

@@ -8,6 +8,7 @@ from typing import Any, List
 import cv2
 import numpy as np
 import pytest
+from fakes.sessions import run, run_restored
 from harmovid.errors import EngineFailed, OptionError
 from harmovid.pixels.apply.tiles import field_stops
 from harmovid.pixels.field import Curve, Grid
@@ -54,11 +55,6 @@ def frame(number: int, fg_stops: float = 1.5, bg_stops: float = -1.0, area: int 
         {"matte": matte, "coverage": np.ones((96, 128), np.float32)},
         BOX,
     )
-
-
-def run(session: HarmonizeSession, frames: List[ProxyFrame]) -> List[Answer]:
-    """Push all frames and finish."""
-    return [*(answer for one in frames for answer in session.push(one)), *session.finish()]
 
 
 def stops(answer: Answer, shown: ProxyFrame) -> np.ndarray:
@@ -163,10 +159,7 @@ def test_a_restored_session_knows_of_the_cut(engine: Any) -> None:
     frames = [frame(n) for n in NUMBERS[:5]] + [other_scene(n) for n in NUMBERS[5:9]]
     whole = run(start(engine), frames)
     for at in (5, 7):
-        first, second = start(engine), start(engine)
-        answers = [answer for one in frames[:at] for answer in first.push(one)]
-        second.restore(first.state())
-        answers += run(second, frames[at:])
+        answers = run_restored(lambda: start(engine), frames, at)
         assert all(same(a, b) and a.report == b.report for a, b in zip(whole, answers))
 
 

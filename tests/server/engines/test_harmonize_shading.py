@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 import pytest
+from fakes.sessions import run, run_restored
 from harmovid.pixels.apply.tiles import field_stops
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
@@ -49,11 +50,6 @@ def start(engine: Any, **options: Any) -> Any:
     """Return a session with normals."""
     layers = ("fg", "bg", "matte", "normals")
     return engine.start(ShotInfo(NUMBERS, engine.info.check_options(options), layers))
-
-
-def run(session: Any, frames: List[ProxyFrame]) -> List[Answer]:
-    """Push all frames and finish."""
-    return [*(answer for one in frames for answer in session.push(one)), *session.finish()]
 
 
 def side(answer: Answer) -> float:
@@ -125,10 +121,7 @@ def test_a_restored_session_answers_the_same_bits(engine: Any) -> None:
     frames = [ball(number, across=0.5 + i / 40) for i, number in enumerate(NUMBERS[:20])]
     whole = run(start(engine), frames)
     for cut in (4, 19):
-        first, second = start(engine), start(engine)
-        answers = [answer for one in frames[:cut] for answer in first.push(one)]
-        second.restore(first.state())
-        answers += run(second, frames[cut:])
+        answers = run_restored(lambda: start(engine), frames, cut)
         assert [a.field.to_bytes() for a in answers] == [a.field.to_bytes() for a in whole]
 
 

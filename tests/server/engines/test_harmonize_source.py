@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from fakes.sessions import run, run_restored
 from harmovid.errors import OptionError
 from harmovid.pixels.apply.tiles import field_stops
 from harmovid_server.engines import load
@@ -50,11 +51,6 @@ def start(engine: Any, *more: str, **options: Any) -> Any:
     """Return a session with a source plate."""
     layers = ("fg", "bg", "matte", "source_plate", *more)
     return engine.start(ShotInfo(NUMBERS, engine.info.check_options(options), layers))
-
-
-def run(session: Any, frames: List[ProxyFrame]) -> List[Answer]:
-    """Push all frames and finish."""
-    return [*(answer for one in frames for answer in session.push(one)), *session.finish()]
 
 
 def mean_stops(answer: Answer, shown: ProxyFrame) -> np.ndarray:
@@ -126,10 +122,7 @@ def test_a_restored_session_answers_the_same_bits(engine: Any) -> None:
     ]
     whole = run(start(engine), frames)
     for cut in (3, 18):
-        first, second = start(engine), start(engine)
-        answers = [answer for one in frames[:cut] for answer in first.push(one)]
-        second.restore(first.state())
-        answers += run(second, frames[cut:])
+        answers = run_restored(lambda: start(engine), frames, cut)
         assert [a.field.to_bytes() for a in answers] == [a.field.to_bytes() for a in whole]
         assert [a.report for a in answers] == [a.report for a in whole]
 
