@@ -1,4 +1,4 @@
-"""Processes of this machine as Linux shows them in /proc: descendants and resident memory."""
+"""Processes of this machine as Linux shows them in /proc: descendants, memory, processor time."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ def resident_bytes(pid: int) -> int:
     """
     page = os.sysconf("SC_PAGE_SIZE")
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * page
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds (proc(5), stat, utime and stime).
+
+    Raises:
+        OSError: there is no such process.
+    """
+    # The second field is the program's name in brackets, which may hold spaces and brackets.
+    words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")

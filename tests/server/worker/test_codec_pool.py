@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Iterator
@@ -73,6 +74,29 @@ def test_a_slow_task_is_ended_and_refused() -> None:
         with pytest.raises(FrameRefused, match="1 s"):
             pool.submit(JOB, {"task": "sleep", "seconds": 600, "frame": 7}).result(120)
         assert not pool.failure
+    finally:
+        pool.close()
+
+
+def test_a_task_that_waits_for_a_processor_is_not_ended(tmp_path: Path) -> None:
+    """The limit counts the child's processor time, so on a busy machine no frame is lost."""
+    pool = CodecPool(1, command=FAKE, timeout_s=2.0)
+    try:
+        held = pool.submit(JOB, {"task": "wait", "for": str(tmp_path / "go on")})
+        wait_until(held.running)
+        time.sleep(3.0)
+        (tmp_path / "go on").touch()
+        assert held.result(60)
+    finally:
+        pool.close()
+
+
+def test_a_task_that_computes_for_ever_is_ended() -> None:
+    """A child that only computes is ended by its processor time, long before the limit on the clock."""
+    pool = CodecPool(1, command=FAKE, timeout_s=0.5)
+    try:
+        with pytest.raises(FrameRefused, match="0.5 s of processor time"):
+            pool.submit(JOB, {"task": "compute", "frame": 7}).result(120)
     finally:
         pool.close()
 
