@@ -32,7 +32,7 @@ from harmovid.job import (
 from harmovid.storage.checksums import crc32
 from harmovid.storage.claims import Claim
 from harmovid.storage.files import DirectorySink, DirectorySource
-from harmovid.storage.journal import Journal, job_digest, journal_path
+from harmovid.storage.journal import Journal, entries_of, job_digest, journal_path
 from harmovid.transport.wire import LABEL_BYTES, clip_text
 
 
@@ -177,6 +177,11 @@ class JobFiles:
         """The path of the journal, which is kept beside the results while the job runs."""
         return journal_path(self.plan.out.folder, self._digest)
 
+    def recorded(self) -> FrameRange:
+        """Return the frames whose results an interrupted run of this job has written, as far as they are unchanged."""
+        entries = entries_of(self.journal_path).items()
+        return FrameRange(n for n, entry in entries if entry.is_still(self.plan.out.path(n)))
+
     def _strangers(self, frames: FrameRange) -> FrameRange:
         """Return the frames whose existing results do not belong to the caller."""
         own = self._own
@@ -237,13 +242,12 @@ class JobFiles:
                         f"{self._label(layer)}: {len(names)} files are {what} their padding, sign or letters do not "
                         f"fit {self.plan.layers[layer].text}: {shown}."
                     )
-        existing = self.plan.existing()
-        strangers = self._strangers(existing)
-        resuming = os.path.exists(self.journal_path)
-        if strangers and not self._overwrite and not resuming:
+        replaced = FrameRange(set(self.plan.existing()).difference(self.recorded()))
+        strangers = self._strangers(replaced)
+        if strangers and not self._overwrite:
             raise self._in_the_way(strangers)
-        if existing and (self._overwrite or not resuming):
-            said.append(f"{len(existing)} results are there already and will be replaced: frames {existing}.")
+        if replaced:
+            said.append(f"{len(replaced)} results are there already and will be replaced: frames {replaced}.")
         return said
 
     def _twins(self) -> List[str]:

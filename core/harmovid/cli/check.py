@@ -251,13 +251,13 @@ def _prepared(
             found.problems.append(error)
     else:
         found.notes += job.warnings
-        if found.waits_for_journal:
-            there = job.plan.existing()
+        there = job.recorded()
+        if there:
             rest = set(job.frames).difference(there)
-            makes = f"frames {FrameRange(rest)}" if rest else "none"
+            left = f"frames {FrameRange(rest)} are left to make" if rest else "nothing is left to make"
             found.notes.append(
-                f"{len(there)} results of this job are there, frames {there}: it makes {makes}, and those whose inputs "
-                "have changed"
+                f"{len(there)} results of an interrupted run of this job are there, frames {there}; {left}. "
+                "Results whose inputs have changed are made again"
             )
 
 

@@ -188,7 +188,15 @@ def test_results_of_the_job_itself_are_told(
 
     assert code == 0
     (said,) = [note for note in answer["notes"] if "results" in note]
-    assert said.startswith("5 results of this job are there, frames 1-2,4-6: it makes frames 3")
+    assert said.startswith("5 results of an interrupted run of this job are there, frames 1-2,4-6; frames 3 are left")
+
+    # Another job has replaced one of them since: the run would refuse it, so the check does too.
+    (plate.parent / "out" / "p.0002.exr").write_bytes(b"another job's")
+    assert main([*line, "-q"]) == 6
+    code, answer = check(capsys, *line)
+    assert code == 1
+    assert codes(answer) == [(None, "output")]
+    assert check(capsys, *line, "--overwrite")[0] == 0
 
 
 def test_mapped_inputs_are_told_as_the_servers_own(
