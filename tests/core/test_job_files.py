@@ -222,3 +222,20 @@ def test_results_whose_inputs_changed_are_not_in_the_way(plate: Path, server: Re
     out = plate.parents[1] / "out"
     assert sorted(path.name for path in out.iterdir()) == [f"p.000{n}.exr" for n in range(1, 7)]
     assert (out / "p.0004.exr").read_bytes() == fourth.read_bytes()
+
+
+def test_an_input_that_changes_between_its_reading_and_its_result_is_made_again(plate: Path) -> None:
+    """The journal keeps what was read, not what lay there when the result came, which is of the older picture."""
+    first = prepare(plate, PLAIN, frames="1-2")
+    first.sink.begin(first.spec.job_id)
+    for frame in (1, 2):
+        data = first.source.read("plate", frame)
+        if frame == 2:
+            plate.with_name("p.0002.exr").write_bytes(tiny_exr(value=0.9) + b"rendered anew")
+        first.sink.write(frame, data, {})
+    first.sink.finish("")
+
+    again = prepare(plate, PLAIN, frames="1-2")
+    assert list(again.sink.begin(again.spec.job_id)) == [1]
+    again.sink.finish("")
+    assert again.warnings == ("the inputs of 1 results have changed: frames 2 are made again.",)

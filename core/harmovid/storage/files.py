@@ -111,6 +111,7 @@ class DirectorySource:
     def __init__(self, patterns: Mapping[str, FramePattern]) -> None:
         self.patterns = dict(patterns)
         self._listed: Dict[str, Tuple[float, Dict[int, str]]] = {}
+        self._read: Dict[Tuple[str, int], str] = {}  # size and time of files as they were read
 
     def read(self, layer: str, frame: int) -> bytes:
         """Return the frame's file.
@@ -125,6 +126,8 @@ class DirectorySource:
         """
         pattern = self.patterns[layer]
         path = self.path(layer, frame)
+        # Before it is opened: a file that is replaced meanwhile must count as changed, not as read.
+        self._read[layer, frame] = _size_and_time(path)
         try:
             with open(path, "rb") as file:
                 data = file.read()
@@ -158,16 +161,27 @@ class DirectorySource:
         crc = 0
         for layer, pattern in sorted(self.patterns.items()):
             for frame in (0,) if pattern.is_single else frames:
-                path = os.path.abspath(self.path(layer, frame))
-                line = f"{layer} {path} {_size_and_time(path) or 'missing'}\n"
-                crc = crc32(line.encode("utf-8", "surrogateescape"), crc)
+                crc = self._add(crc, layer, frame, _size_and_time(self.path(layer, frame)))
         return crc
 
     def fingerprint_of(self, frame: int) -> int:
-        """Return the same for one frame; `journal.UNKNOWN` if one of its files is missing."""
-        if all(_size_and_time(self.path(layer, frame)) for layer in self.patterns):
-            return self.fingerprint([frame])
-        return UNKNOWN
+        """Return the same for one frame; `journal.UNKNOWN` if one of its files is missing.
+
+        Files that have been read count as they were then: a result belongs to what was sent for it, not to what has
+        replaced it since.
+        """
+        crc = 0
+        for layer in sorted(self.patterns):
+            told = self._read.get((layer, frame)) or _size_and_time(self.path(layer, frame))
+            if not told:
+                return UNKNOWN
+            crc = self._add(crc, layer, frame, told)
+        return crc
+
+    def _add(self, crc: int, layer: str, frame: int, size_and_time: str) -> int:
+        """Return the CRC-32 `crc` continued by one file."""
+        line = f"{layer} {os.path.abspath(self.path(layer, frame))} {size_and_time or 'missing'}\n"
+        return crc32(line.encode("utf-8", "surrogateescape"), crc)
 
     def _missing(self, pattern: FramePattern, layer: str, frame: int) -> FrameMissing:
         files = {} if pattern.is_single else self._existing(pattern)
