@@ -213,7 +213,7 @@ class Client:
         try:
             return [EngineInfo.from_dict(engine) for engine in answer["engines"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ProtocolError(f"the server describes an engine wrongly: {error!r}.") from error
+            raise ProtocolError(f"the server's description of an engine is invalid: {error!r}.") from error
 
     def status(self, job_id: Optional[str] = None) -> List[JobStatus]:
         """Return one job or all of this user's jobs, the newest first; with an administrator's key those of all users.
@@ -280,7 +280,7 @@ class Client:
                 for row in rows
             ]
         except (KeyError, TypeError, ValueError) as error:
-            raise ProtocolError(f"the server describes a worker wrongly: {error!r}.") from error
+            raise ProtocolError(f"the server's description of a worker is invalid: {error!r}.") from error
 
     def cancel(self, job_id: str) -> Progress:
         """Cancel a job and return its state. A job that has ended stays unchanged.
@@ -440,4 +440,4 @@ def _frame_status(row: Mapping[str, Any]) -> FrameStatus:
             row.get("previews") is True,
         )
     except (KeyError, TypeError, ValueError) as wrong:
-        raise ProtocolError(f"the server describes a frame wrongly: {wrong!r}.") from wrong
+        raise ProtocolError(f"the server's record of a frame is invalid: {wrong!r}.") from wrong

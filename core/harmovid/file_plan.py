@@ -23,7 +23,7 @@ OTHER_EXTENSIONS = (
     ".mp4", ".mxf", ".pic", ".png", ".psd", ".rat", ".rgb", ".sgi", ".sxr", ".tga", ".tif", ".tiff", ".tx", ".webm",
     ".webp",
 )  # fmt: skip
-"""Extensions of pictures and films: an output of that name is a slip, and not a folder."""
+"""Extensions of pictures and films: an output with one of these is a mistake, not the name of a folder."""
 LISTED = 5
 Roots = Sequence[Tuple[Path, str]]
 Choice = Union[str, Mapping[str, str]]
@@ -122,7 +122,7 @@ class FilePlan:
         return self.layers[self.leader].found()
 
     def beside(self, reach: int) -> FrameRange:
-        """Return the frames on disk, within `reach` of those of the job, that the engine does not see."""
+        """Return the frames on disk, at most `reach` frames from those of the job, that the engine does not see."""
         seen = set(self.seen)
         return FrameRange(n for n in near(self.sequence(), self.frames, reach) if n not in seen)
 

@@ -182,7 +182,7 @@ class JobFiles:
         entries = entries_of(self.journal_path).items()
         return FrameRange(n for n, entry in entries if entry.is_still(self.plan.out.path(n)))
 
-    def _strangers(self, frames: FrameRange) -> FrameRange:
+    def _foreign(self, frames: FrameRange) -> FrameRange:
         """Return the frames whose existing results do not belong to the caller."""
         own = self._own
         return FrameRange(n for n in frames if os.path.abspath(self.plan.out.path(n)) not in own)
@@ -226,7 +226,7 @@ class JobFiles:
             )
         said += [
             f"{self._label(layer)}: these are the files of {self._label(BACKGROUND)}."
-            for layer in self._twins()
+            for layer in self._copies_of_background()
         ]
         handles = self.engine.handles_for(self._spec.options)
         if self.plan.beside(handles):
@@ -243,15 +243,15 @@ class JobFiles:
                         f"fit {self.plan.layers[layer].text}: {shown}."
                     )
         replaced = FrameRange(set(self.plan.existing()).difference(self.recorded()))
-        strangers = self._strangers(replaced)
-        if strangers and not self._overwrite:
-            raise self._in_the_way(strangers)
+        foreign = self._foreign(replaced)
+        if foreign and not self._overwrite:
+            raise self._in_the_way(foreign)
         if replaced:
             said.append(f"{len(replaced)} results are there already and will be replaced: frames {replaced}.")
         return said
 
-    def _twins(self) -> List[str]:
-        """Return the optional images that are the same pictures as the background: most likely a slip."""
+    def _copies_of_background(self) -> List[str]:
+        """Return the optional images that are the same pictures as the background: most likely a mistake."""
         if BACKGROUND not in self.plan.layers:
             return []
         images = (each.name for each in self.engine.layers if each.kind == IMAGE and not each.required)
@@ -266,8 +266,8 @@ class JobFiles:
 
     def _replaceable(self) -> FrameRange:
         existing = self.plan.existing()
-        strangers = self._strangers(existing)
-        return FrameRange(frame for frame in existing if frame not in strangers)
+        foreign = self._foreign(existing)
+        return FrameRange(frame for frame in existing if frame not in foreign)
 
     def _label(self, layer: str) -> str:
         return next(info.label for info in self.engine.layers if info.name == layer)
@@ -286,7 +286,7 @@ class JobFiles:
             said = f"the inputs of {len(changed)} results have changed: frames {changed} are made again."
             self.warnings = (*self.warnings, said)
         own = {*written, *journal.outdated}
-        foreign = self._strangers(FrameRange(frame for frame in plan.existing() if frame not in own))
+        foreign = self._foreign(FrameRange(frame for frame in plan.existing() if frame not in own))
         if not foreign or self._overwrite:
             return journal
         if is_new:

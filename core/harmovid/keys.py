@@ -9,7 +9,7 @@
     save_public(folder / "anna.public", pair)
     AuthorizedKeys("authorized_keys").add("anna", pair.public)
     trust_server(folder / "anna.secret", load_public("server.public").public)
-    Client("tcp://render01:7411", keys=load_secret(folder / "anna.secret"))
+    Client("tcp://render01:5570", keys=load_secret(folder / "anna.secret"))
 
 Secret and public files are JSON. Keys are Z85 text of 40 characters, as libzmq prints them. A secret file
 that group or others can read is refused, as in ssh (POSIX only; Windows protects the user's folder).

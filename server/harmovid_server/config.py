@@ -153,7 +153,7 @@ class Config:
         str,
         "The Ray cluster, HOST:PORT; auto is the one that this machine belongs to. The server never starts a cluster.",
     )
-    ray_actors: int = _setting(1, int, "Engine actors per worker; jobs are shared out among them.", "actors")
+    ray_actors: int = _setting(1, int, "Engine actors per worker; jobs are distributed among them.", "actors")
     ray_gpus: float = _setting(
         0.0, float, "GPUs that each engine actor reserves; actors with 0.5 share one by two.", "GPUs"
     )

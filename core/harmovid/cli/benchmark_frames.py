@@ -30,7 +30,7 @@ def write_inputs(engine: EngineInfo, size: str, frames: int, folder: Path) -> Di
         InputError: the pixel libraries are not installed, or an input cannot be generated.
     """
     if missing := missing_inputs(engine):
-        raise InputError(f"no frames can be made up for {', '.join(missing)}.", fix="Leave the engine out.")
+        raise InputError(f"no frames can be generated for {', '.join(missing)}.", fix="Leave the engine out.")
     cut_out = any(layer.name == FOREGROUND_MATTE for layer in engine.layers)
     patterns = {}
     for layer in engine.layers:

@@ -43,7 +43,8 @@ LISTED_PROBLEMS = 10
 class Findings:
     """Everything the check has found.
 
-    `problems` are those that no layer owns; `waits_for_journal` says that results are there which may be this job's.
+    `problems` are those that belong to no layer; `waits_for_journal` says that there are results which may be this
+    job's.
     """
 
     plan: Optional[FilePlan] = None
@@ -126,7 +127,7 @@ def _files(found: Findings, plan: FilePlan, engine: EngineInfo, args: argparse.N
     found.notes += [f"{facts.layer}: {remark}" for facts in found.layers for remark in facts.remarks]
     if rules is None:
         found.notes.append(
-            "windows, channels and colour are not checked: harmovid[server] is not installed here"
+            "windows, channels and colour are not checked: harmovid[pixels] is not installed here"
         )
 
 
@@ -243,7 +244,7 @@ def _prepared(
         job = prepare(args, engine, settings)
     except OutputError as error:
         if found.waits_for_journal and not known:
-            found.notes.append(f"{error.message} If they are of this job, interrupted, it goes on.")
+            found.notes.append(f"{error.message} If an interrupted run of this job wrote them, it continues.")
         elif not any(isinstance(p, OutputError) for p in found.problems):
             found.problems.append(error)
     except HarmoVidError as error:

@@ -48,7 +48,7 @@ def client_packages(_: Settings) -> Iterator[Finding]:
 def client_settings(found: Settings) -> Iterator[Finding]:
     """Yield the settings in force and where they are kept."""
     path = settings.config_file()
-    where = str(path) if path.exists() else f"no {path}, defaults hold"
+    where = str(path) if path.exists() else f"no {path}: defaults are used"
     yield Finding(
         "settings", OK, f"{where}; server {found.server or 'none (a private one is started per job)'}"
     )
@@ -57,7 +57,7 @@ def client_settings(found: Settings) -> Iterator[Finding]:
             yield Finding("shared storage", OK, f"{folder} is the server's root {name}")
         else:
             yield Finding(
-                "shared storage", WARN, f"{folder} is not mounted here", "Mount it, or drop its mapping."
+                "shared storage", WARN, f"{folder} is not mounted here", "Mount it, or remove its mapping."
             )
 
 

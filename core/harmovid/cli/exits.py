@@ -21,7 +21,7 @@ MEANINGS = {
     JOB_FAILED: "the job failed, or a check found something wrong",
     USAGE: "the command line or an input cannot be used as given",
     FRAMES_FAILED: "some frames failed; the others are written",
-    UNREACHABLE: "no server could be reached, or it takes no jobs now; try again later",
+    UNREACHABLE: "no server could be reached, or it takes no jobs at present; try again later",
     AUTH: "the server refuses the key, or the key file cannot be used",
     OUTPUT: "results cannot be written",
     CANCELLED: "cancelled",

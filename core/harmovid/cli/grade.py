@@ -55,7 +55,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     worst = max(losses.values(), default=0.0)
     console.text(f"{len(fields)} grade{'s' if len(fields) > 1 else ''} written to {args.out}")
     if worst > NOTICEABLE_STOPS:
-        console.note(f"warning: a {kind} cannot say all of it; the worst colour is off by {worst:.3f} stops")
+        console.note(
+            f"warning: a {kind} file cannot hold the whole correction; the largest error is {worst:.3f} stops"
+        )
     console.result(ok_result(out=args.out, files=targets, grades=len(fields), max_residual_stops=losses))
     return exits.OK
 

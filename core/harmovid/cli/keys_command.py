@@ -108,7 +108,7 @@ def _authorize(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
     listing.add(key.name, key.public, args.admin)
     console.text(f"{key.name} may connect; listed in {listing.path}")
     if args.admin:
-        console.text(f"{key.name} sees the jobs of all, and may cancel and retry them")
+        console.text(f"{key.name} sees the jobs of all users, and may cancel and retry them")
     return {
         "name": key.name,
         "public": key.public,

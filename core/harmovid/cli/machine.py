@@ -81,7 +81,7 @@ class MemoryPeak:
             self._most = {}
 
     def peak(self) -> Dict[str, int]:
-        """Return bytes by kind of process, of the sample with the largest sum; pages that are shared count in each."""
+        """Return bytes by kind of process, of the sample with the largest sum; shared pages count for each process."""
         self._sample()
         with self._lock:
             return dict(self._most)

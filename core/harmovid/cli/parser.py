@@ -277,7 +277,9 @@ def _add_server_commands(commands: Any) -> None:
     engines = commands.add_parser("engines", help="list the engines and their options")
     presets = commands.add_parser("presets", help="list the presets of the engines")
     presets.add_argument("engine", metavar="ENGINE", nargs="?", help="an engine or a task (default all)")
-    benchmark = commands.add_parser("benchmark", help="measure what this machine does, per engine and size")
+    benchmark = commands.add_parser(
+        "benchmark", help="measure the speed of this machine, per engine and size"
+    )
     benchmark.add_argument(
         "--engine", action="append", default=[], metavar="E", help="an engine (default all; may be repeated)"
     )
@@ -310,9 +312,9 @@ def _add_keys(commands: Any) -> None:
     authorize = actions.add_parser("authorize", help="admit a client by its public key")
     authorize.add_argument("file", metavar="FILE", help="the client's public key file")
     authorize.add_argument(
-        "--admin", action="store_true", help="it may see, cancel and retry the jobs of all"
+        "--admin", action="store_true", help="it may see, cancel and retry the jobs of all users"
     )
-    limit = actions.add_parser("limit", help="say what a client may have on the server at once")
+    limit = actions.add_parser("limit", help="limit what a client may have on the server at once")
     limit.add_argument("name", metavar="NAME")
     limit.add_argument(
         "limits",

@@ -36,7 +36,7 @@ def write_previews(folder: str, job: JobFiles, rows: Sequence[FrameCurve]) -> Tu
         OutputError: a picture cannot be written.
     """
     if not has_pixel_libraries():
-        return [], "Previews need the pixel libraries: pip install 'harmovid[server]'."
+        return [], "Previews need the pixel libraries: pip install 'harmovid[pixels]'."
     if job.plan.colorspace:
         # Otherwise stored values are not linear light, and their ratio cannot be shown in stops.
         return [], "There are no previews of plates in a colour space that the job names."

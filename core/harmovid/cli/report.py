@@ -20,8 +20,8 @@ from harmovid.storage import atomic
 
 # Counts in a frame's report that the user should know, and their wording.
 WARNINGS = {
-    "nan": "pixels that are not numbers (NaN), left as they came",
-    "inf": "infinite pixels, left as they came",
+    "nan": "pixels that are not numbers (NaN), left unchanged",
+    "inf": "infinite pixels, left unchanged",
     "clamped_values": "values too large for their pixel type, clamped",
     "added_light_pixels": "pixels of light with alpha 0, added to the background "
     "(is the foreground premultiplied? otherwise --unpremultiplied)",

@@ -26,4 +26,4 @@ _OTHERS = (
 
 def other_kind(head: bytes) -> str:
     """Return the type of a file that is not an EXR by its first `HEAD_BYTES` bytes, e.g. "a PNG"."""
-    return next((name for magic, name in _OTHERS if head.startswith(magic)), "no image file we know")
+    return next((name for magic, name in _OTHERS if head.startswith(magic)), "no known type of image")

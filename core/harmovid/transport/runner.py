@@ -199,7 +199,7 @@ class Runner:
         if self._server.clock() - lost_at > self._server.patience_s:
             raise Unreachable(
                 f"the server is lost for {self._server.patience_s:.0f} s: {error.message}",
-                fix="The job waits on the server: run the same command again to go on.",
+                fix="The job stays on the server: run the same command again to continue it.",
             ) from error
 
     def _pause(self, seconds: float) -> None:

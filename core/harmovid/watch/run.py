@@ -124,7 +124,7 @@ class JobRun:
 
     def _run_to_end(self) -> Mapping[int, HarmoVidError]:
         """Run all steps, keep `status` up to date, and return the errors of single frames."""
-        self._refuse_strangers_film()
+        self._refuse_foreign_film()
         job = self._ready.job or self._decoded()
         self.status = replace(
             self.status,
@@ -185,7 +185,7 @@ class JobRun:
         job.warnings = (*films.remarks, *job.warnings)
         return job
 
-    def _refuse_strangers_film(self) -> None:
+    def _refuse_foreign_film(self) -> None:
         """Raise `OutputError` if the film of the results would replace a file that is not this job's."""
         path = self._ready.said.film
         if not path or not os.path.exists(path) or self._ready.said.overwrite:

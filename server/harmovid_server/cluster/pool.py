@@ -99,8 +99,8 @@ class RayActor:
             raise EngineLostError(f"{self.machine}: {reason}") from error
 
 
-class _Seat:
-    """A place for an actor and its successors: `actor` is None until the next one is due."""
+class _Slot:
+    """A slot for an actor and its successors: `actor` is None until the next one is due."""
 
     def __init__(self) -> None:
         self.actor: Optional[RayActor] = None
@@ -140,9 +140,9 @@ class ActorPool:
         }  # fmt: skip
         self._arguments = (config.engines, config.engine_folders, settings)
         self._lock = threading.Lock()
-        self._seats = [_Seat() for _ in range(config.ray_actors)]
+        self._slots = [_Slot() for _ in range(config.ray_actors)]
         with self._lock:
-            self._tend()
+            self._update()
 
     def take(self) -> Optional[RayActor]:
         """Return the running actor with the fewest sessions, and count one more; None if a job has to wait for one.
@@ -152,10 +152,10 @@ class ActorPool:
         """
         while True:
             with self._lock:
-                self._tend()
+                self._update()
                 now_s = time.monotonic()
                 actor = min(self._ready(), key=lambda each: each.sessions, default=None)
-                if actor is None or (actor.sessions and any(seat.coming(now_s) for seat in self._seats)):
+                if actor is None or (actor.sessions and any(slot.coming(now_s) for slot in self._slots)):
                     return None
                 actor.sessions += 1
             # An actor that has died while idle must not count as a crash of this job.
@@ -174,54 +174,54 @@ class ActorPool:
             return self._ready()
 
     def _ready(self) -> List[RayActor]:
-        return [seat.actor for seat in self._seats if seat.actor is not None and seat.actor.about]
+        return [slot.actor for slot in self._slots if slot.actor is not None and slot.actor.about]
 
     def lose(self, actor: RayActor, reason: str) -> None:
         """Remove and kill an actor, also one that only cannot be reached: it might come back with old sessions."""
         with self._lock:
-            for seat in self._seats:
-                if seat.actor is actor:
-                    self._empty(seat, reason)
+            for slot in self._slots:
+                if slot.actor is actor:
+                    self._empty(slot, reason)
 
     def close(self) -> None:
         """End all actors, and leave the cluster."""
         with self._lock:
-            self._seats.clear()
+            self._slots.clear()
         ray.shutdown()
 
-    def _tend(self) -> None:
+    def _update(self) -> None:
         """Start the actors that are due, and check which of the started ones are running."""
-        for seat in self._seats:
-            if seat.actor is None and time.monotonic() >= seat.due_s:
-                seat.actor = RayActor(self, self._remote.remote(*self._arguments), self._config)
-            if seat.actor is not None and seat.actor.about is None:
-                self._welcome(seat, seat.actor)
+        for slot in self._slots:
+            if slot.actor is None and time.monotonic() >= slot.due_s:
+                slot.actor = RayActor(self, self._remote.remote(*self._arguments), self._config)
+            if slot.actor is not None and slot.actor.about is None:
+                self._check_started(slot, slot.actor)
 
-    def _welcome(self, seat: _Seat, actor: RayActor) -> None:
+    def _check_started(self, slot: _Slot, actor: RayActor) -> None:
         done, _ = ray.wait([actor.hello], timeout=0)
         if not done:
             return
         try:
             said: Dict[str, str] = ray.get(actor.hello)
         except RayError as error:
-            self._empty(seat, first_line(error))
+            self._empty(slot, first_line(error))
             return
         if said["version"] != __version__:
             text = f"{said['machine']} has HarmoVid {said['version']} installed, this server is {__version__}"
-            self._empty(seat, text)
+            self._empty(slot, text)
             return
         actor.about = said
         log.info("engine actor ready", extra=about(machine=said["machine"], engine_pid=said["pid"]))
 
-    def _empty(self, seat: _Seat, reason: str) -> None:
-        """Remove the actor of a seat; the next one is due at once, or after `BACK_OFF_S` if actors do not start."""
-        actor, seat.actor = seat.actor, None
+    def _empty(self, slot: _Slot, reason: str) -> None:
+        """Remove the actor of a slot; the next one is due at once, or after `BACK_OFF_S` if actors do not start."""
+        actor, slot.actor = slot.actor, None
         if actor is None:
             return
         self.problem = reason
         # The loss of an actor that was running does not mean that the next one cannot start.
-        seat.failures = 0 if actor.about else seat.failures + 1
-        seat.due_s = time.monotonic() + BACK_OFF_S[min(seat.failures, len(BACK_OFF_S) - 1)]
+        slot.failures = 0 if actor.about else slot.failures + 1
+        slot.due_s = time.monotonic() + BACK_OFF_S[min(slot.failures, len(BACK_OFF_S) - 1)]
         log.warning("engine actor lost", extra=about(machine=actor.machine, reason=reason))
         with suppress(RayError):
             ray.kill(actor.handle)

@@ -44,7 +44,7 @@ NUMBER = re.compile("-?[0-9]{1,9}")
 """What addresses may name: anything else is no job and no frame."""
 
 WRONG_TOKEN_S = 1.0
-"""How long a wrong token waits for its answer: guessing takes time."""
+"""Delay of the answer to a wrong token, so that guessing is slow."""
 
 
 class Pages:
@@ -95,7 +95,7 @@ class Pages:
         command = "" if row.connected or not row.missing else views.command(status, self._source.engines())
         return self._page(
             request, "job.html", job=row, page=views.page(frames, _first(request)), command=command,
-            # The plot is made by us of numbers and escaped words.
+            # Our own SVG, of numbers and escaped text.
             curves=Markup(views.curves_svg(course)) if course else "",  # noqa: S704
         )  # fmt: skip
 
@@ -144,7 +144,7 @@ class Pages:
         return await self._act(request, self._source.retry)
 
     async def _act(self, request: Request, act: Callable[[str], None]) -> Response:
-        """Do something to a job where the form is one of ours, then show the job."""
+        """Run an action on a job if the form's token is valid, then show the job."""
         if not await self._form_fits(request):
             return PlainTextResponse("This form is too old. Load the page again.", HTTPStatus.FORBIDDEN)
         job_id = _job(request)
@@ -156,7 +156,7 @@ class Pages:
         return self._page(request, "login.html", wrong=False)
 
     async def login(self, request: Request) -> Response:
-        """Take the token and give a session for it."""
+        """Check the token and start a session."""
         session = self._gate.login((await form(request)).get("token", "").strip())
         if not session:
             await asyncio.sleep(WRONG_TOKEN_S)
@@ -180,7 +180,7 @@ def _job(request: Request) -> str:
     """Return the job's id in the address.
 
     Raises:
-        JobUnknown: it is none.
+        JobUnknown: the address holds none.
     """
     text = str(request.path_params["job"])
     if not JOB_ID.fullmatch(text):
@@ -192,7 +192,7 @@ def _number(request: Request) -> int:
     """Return the frame's number in the address, which may be negative.
 
     Raises:
-        JobUnknown: it is none.
+        JobUnknown: the address holds none.
     """
     text = str(request.path_params["frame"])
     if not NUMBER.fullmatch(text):

@@ -57,7 +57,7 @@ def run(words: Sequence[str], console: Console) -> int:
     """Serve the dashboard; return the exit code.
 
     Raises:
-        InputError: flags that do not go together, no server named. KeyFileError: a token file that is no good.
+        InputError: flags that exclude or need each other, or no server named. KeyFileError: an invalid token file.
     """
     args = parser().parse_args(list(words))
     settings = load_settings(args.server, args.key)
@@ -67,14 +67,17 @@ def run(words: Sequence[str], console: Console) -> int:
     local = args.bind in LOOPBACK
     if not local and not token:
         raise InputError(
-            f"on {args.bind} other machines could come in without a token.", fix="Give --token-file FILE."
+            f"on {args.bind} other machines could see the dashboard without a token.",
+            fix="Give --token-file FILE.",
         )
     if bool(args.tls_certificate) != bool(args.tls_key):
-        raise InputError("certificate and key belong together.", fix="Give --tls-certificate and --tls-key.")
+        raise InputError(
+            "only one of certificate and key is given.", fix="Give --tls-certificate and --tls-key."
+        )
     secure = bool(args.tls_certificate)
     if not local and not secure:
         console.note(
-            "Without TLS the token can be read on its way: use --tls-certificate, or a proxy with TLS."
+            "Without TLS others can read the token on the network: use --tls-certificate, or a proxy with TLS."
         )
     with bound(args.bind, args.port) as listener, connect(settings) as client:
         app = create(Source(client), Gate(token, local, secure), settings.server)

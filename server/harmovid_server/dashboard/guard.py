@@ -26,10 +26,10 @@ COOKIE = "harmovid_session"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN_PATHS = ("/login", "/static/dashboard.css", "/static/icon.svg")
 SESSIONS = 1000
-"""Logins that are remembered; one more and the oldest are asked again."""
+"""Number of logins that are remembered; with one more, the oldest has to log in again."""
 
 BODY_BYTES = 4096
-"""A form's size at most."""
+"""Largest size of a form."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -52,11 +52,11 @@ class Gate:
         """Take the token.
 
         Args:
-            token: what the login form wants; "" where everybody who reaches the port may come in.
+            token: what the login form asks for; "" lets in everybody who reaches the port.
             local: only this machine reaches the port.
             secure: the port speaks TLS, so cookies are for TLS only.
         """
-        # A session's cookie does not travel to a strange name; without one the names are all that there is to check.
+        # Browsers send a cookie to its own host name only; without a token the host name is all that can be checked.
         self.local, self.secure = local and not token, secure
         self._token = token
         self._secret = secrets.token_bytes(32)

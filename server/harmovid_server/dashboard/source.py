@@ -25,7 +25,7 @@ PREVIEWS_BYTES = 32 << 20
 """Previews kept, so that a page that is loaded again asks for none of them."""
 
 PREVIEWS_S = 60.0
-"""How long: then the server is asked again, and refuses them where the key may no longer see the job."""
+"""How long they are kept: then the server is asked again, and refuses if the key may no longer see the job."""
 
 HISTORIES = 16
 """Jobs whose frames are kept, so that only new ones are asked for."""
@@ -50,7 +50,7 @@ class Source:
             return self._client.status()
 
     def job(self, job_id: str) -> JobStatus:
-        """Return one job; raise `JobUnknown` for one that there is not or that the key may not see."""
+        """Return one job; raise `JobUnknown` if it does not exist or the key may not see it."""
         with self._turn:
             found = self._client.status(job_id)
         if not found:

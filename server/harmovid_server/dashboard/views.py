@@ -65,7 +65,7 @@ def job_row(status: JobStatus) -> JobRow:
         message=now.message,
         active=now.state in ACTIVE_STATES,
         position=now.queue_position,
-        # An older server does not tell; a job that waits for nobody would end by itself.
+        # An older server does not say; then the client is taken to be connected, or the job would end by itself.
         connected=now.state in ACTIVE_STATES and status.connected is not False,
         missing=now.total - now.delivered,
     )
@@ -88,7 +88,7 @@ def age(seconds: float) -> str:
 
 
 def curves(frames: Iterable[FrameStatus]) -> List[FrameCurve]:
-    """Return the course of a deflickered shot; empty where no frame tells levels."""
+    """Return the curves of a deflickered shot; empty if no report has levels."""
     known = list(frames)
     reports = {one.frame: one.report for one in known if one.report}
     failures: Dict[int, HarmoVidError] = {one.frame: from_wire(one.error) for one in known if one.error}
@@ -97,12 +97,12 @@ def curves(frames: Iterable[FrameStatus]) -> List[FrameCurve]:
 
 
 def curves_svg(rows: Sequence[FrameCurve]) -> str:
-    """Return the plot of the course as SVG text, every word in it escaped."""
+    """Return the plot of the curves as SVG, all text in it escaped."""
     return svg_text(rows)
 
 
 def runtime(told: Mapping[str, Any]) -> str:
-    """Return what computes an engine, in one line."""
+    """Return in one line what an engine runs on."""
     if not told:
         return ""
     text = f"{told.get('device', '?')}: {told.get('runtime', '?')}, {told.get('precision', '?')}"
@@ -139,7 +139,7 @@ class Page:
 
 
 def page(frames: Sequence[FrameStatus], first: int) -> Page:
-    """Return the frames from place `first` on, as many as one page shows."""
+    """Return the frames from index `first` on, as many as one page shows."""
     first = max(0, min(first, max(len(frames) - 1, 0)))
     shown = list(frames[first : first + FRAMES_PER_PAGE])
     after = first + FRAMES_PER_PAGE

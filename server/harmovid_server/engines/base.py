@@ -50,7 +50,7 @@ class ShotInfo:
 
     Attributes:
         wants_pictures: answers have to hold the network's own picture (`Answer.picture`); only engines whose
-            description has `pictures` are asked for them.
+            `EngineInfo.picture_lines` is above 0 are asked for them.
     """
 
     frames: Tuple[int, ...]

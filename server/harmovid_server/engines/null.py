@@ -17,9 +17,9 @@ INFO = EngineInfo(
     name="null",
     version="1",
     task="any",
-    summary="Changes nothing; for checking the way there and back.",
+    summary="Changes nothing; for testing the transfer of frames.",
     target="plate",
-    layers=(LayerInfo("plate", True, "The frames to send there and back.", label="Plate"),),
+    layers=(LayerInfo("plate", True, "The frames to send and to get back.", label="Plate"),),
 )
 
 # The picture is not used, so this is the smallest possible proxy.

@@ -35,7 +35,7 @@ _HEAD = 6
 
 
 class ZapAuthenticator:
-    """Answers libzmq's questions, and reads the list again when the file has changed."""
+    """Answers libzmq's requests, and reads the list again when the file has changed."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], path: str) -> None:
         """Bind the handler and read the list.
@@ -60,7 +60,7 @@ class ZapAuthenticator:
         return refused
 
     def answer(self) -> None:
-        """Answer every question that is waiting."""
+        """Answer every request that is waiting."""
         while True:
             try:
                 parts = self.socket.recv_multipart(flags=zmq.DONTWAIT)
@@ -97,7 +97,7 @@ class ZapAuthenticator:
     def reload_if_changed(self, force: bool = False) -> bool:
         """Read the list again if the file is another one than last time; True if it was read.
 
-        A list that cannot be read leaves the last good one in force: nobody is let in or shut out by a slip.
+        If the list cannot be read, the last good one stays in force, so that a typing error admits or excludes nobody.
         """
         if not self._list.read_if_changed(force):
             return False

@@ -81,7 +81,7 @@ class LinkDispatcher:
         self.prefetcher.expire()
 
     def lost(self, name: str) -> None:
-        """A child process is dead."""
+        """Handle the end of a child process."""
         state = self.state
         if name in state.workers:
             placement.worker_lost(state, name)
@@ -125,7 +125,7 @@ class LinkDispatcher:
         log.info("child ready", extra=about(child=name))
 
     def _activated(self, name: str, message: Message) -> None:
-        """An engine is loaded, or has taken a new version: its description says so, and what it runs on."""
+        """Store the description of an engine that was loaded or has a new version: it says what the engine runs on."""
         slot = self.state.workers.get(name)
         info = EngineInfo.from_dict(message["engine"])
         if slot is not None and info.name in slot.engines:
@@ -161,7 +161,7 @@ class LinkDispatcher:
             self.state.fail_frame(job, message["frame"], message["error"])
 
     def _receive_failed(self, _name: str, message: Message) -> None:
-        """An input could not be stored: larger than thought, or the disk is full. It is asked for again."""
+        """Request an input again that could not be stored: it is larger than expected, or the disk is full."""
         job = self._asked(message)
         if job is None:
             return
@@ -191,13 +191,13 @@ class LinkDispatcher:
             self.state.tally.count(names.ERRORS, "session", code, by=count)
 
     def _result_lost(self, _name: str, message: Message) -> None:
-        """A result cannot be read any more (somebody has been at the spool): have it made once more."""
+        """Have a result made again that cannot be read any more (something else has changed the spool)."""
         job = self._asked(message)
         if job is not None and job.frames[message["frame"]].state == COMPUTED:
             self.state.want_again(job, message["frame"])
             placement.restart(self.state, job)
 
-    # From workers. A message of an attempt that is over is dropped: that worker no longer speaks for the job.
+    # From workers. A message of an earlier attempt is dropped: that worker no longer runs the job.
 
     def _of_worker(self, name: str, message: Message) -> Optional[Job]:
         job = self.state.jobs.get(message["job"])
@@ -227,7 +227,7 @@ class LinkDispatcher:
                 self.state.release_if_done(job, number)
 
     def _show(self, name: str, message: Message) -> None:
-        """The worker says which frames its engine has to see although nobody waits for their results."""
+        """Store which frames the worker's engine has to see although they get no result now."""
         if job := self._of_worker(name, message):
             self.state.show(job, [number for number in message["frames"] if number in job.all_numbers])
 
@@ -254,7 +254,7 @@ class LinkDispatcher:
             self.state.end(job, FAILED, from_wire(message["error"]))
 
     def _engine_lost(self, name: str, message: Message) -> None:
-        """What ran a job's engine elsewhere is gone; the worker itself lives on."""
+        """Handle the loss of the actor that ran a job's engine; the worker itself goes on."""
         if job := self._of_worker(name, message):
             self.state.workers[name].jobs.discard(job.id)
             placement.engine_lost(self.state, job)

@@ -27,7 +27,7 @@ def problems(state: ServerState) -> List[str]:
     spool = state.spool
     found = []
     if not state.workers or not state.engines:
-        found.append("no engine is there yet")
+        found.append("no engine is ready yet")
     if state.front is None:
         found.append("the front is not open")
     if min(spool.budget_bytes - spool.used_bytes, spool.disk_free_bytes()) <= 0:

@@ -84,12 +84,12 @@ class ServerState:
         return len(self._outbox)
 
     def send(self, child: Optional[str], op: str, at: Optional[int] = None, **fields: Any) -> None:
-        """Queue one link message; for a child that is not there it is dropped: it hears the state when it returns."""
+        """Queue one link message. Without the child it is dropped: the next one gets the state when it starts."""
         if child is not None:
             self._outbox.insert(len(self._outbox) if at is None else at, (child, op, fields))
 
     def push(self, job: Job, kind: str, body: Body) -> None:
-        """Send a job's client a message that is no answer."""
+        """Send a job's client a message that does not answer a request."""
         if job.session is not None:
             self.send(self.front, "push", session=job.session, type=kind, body=body)
 
@@ -272,7 +272,7 @@ class ServerState:
         job.dirty = True
 
     def receive(self, job: Job, layer: str, number: int, size: int, crc: int) -> None:
-        """An input is whole in the spool; it is requested again if it has been deleted since."""
+        """Record that an input is complete in the spool; it is requested again if it has been deleted since."""
         frame = job.frames[number]
         path = input_path(self.spool.folder, job.id, layer, number)
         if not job.wants(number):
@@ -308,7 +308,7 @@ class ServerState:
     def compute(
         self, job: Job, number: int, size: int, crc: int, report: Body, preview_bytes: int = 0
     ) -> None:
-        """A result is whole in the spool, and `preview_bytes` of pictures are in the history."""
+        """Record that a result is complete in the spool, and `preview_bytes` of pictures in the history."""
         path = output_path(self.spool.folder, job.id, number)
         if job.frames[number].state not in (WANT, RECEIVED):
             # A restarted worker may do again what was done: the copy that the client has counts.
@@ -339,7 +339,7 @@ class ServerState:
         frame.since_s = now
 
     def ack(self, job: Job, number: int) -> None:
-        """The client has a result safely on its disk."""
+        """Record that the client has a result safely on its disk."""
         if job.frames[number].state != COMPUTED:
             return
         self._step(job, number, "delivered", "deliver")
@@ -355,7 +355,7 @@ class ServerState:
         self.moved(job)
 
     def want_again(self, job: Job, number: int) -> None:
-        """A finished frame has to be computed again: its result is lost, or it failed and gets another try."""
+        """Have a finished frame computed again: its result is lost, or it failed and is tried once more."""
         job.set_state(number, WANT)
         frame = job.frames[number]
         frame.error = None
@@ -364,7 +364,7 @@ class ServerState:
         self.store.put_frame(job.id, number, frame.record())
 
     def fail_frame(self, job: Job, number: int, error: Body, by_worker: bool = False) -> None:
-        """One frame has failed; its neighbours go on."""
+        """Record that one frame has failed; its neighbours are not affected."""
         if number in job.to_show:
             self.cannot_show(job, number)
         if job.frames[number].state not in (WANT, RECEIVED, COMPUTED):

@@ -51,7 +51,7 @@ class Collector(PrometheusCollector):
 
 def _counter(metric: Metric, series: Series) -> CounterMetricFamily:
     family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-    # What has not happened yet is 0 where nothing has to be known to say so.
+    # A counter without labels is 0 before its first event; with labels, their values are not known yet.
     for labels, value in series or ([((), 0.0)] if not metric.labels else []):
         family.add_metric(labels, value)
     return family

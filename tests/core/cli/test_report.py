@@ -23,7 +23,7 @@ def test_warnings_sum_up_counts_and_reasons() -> None:
     )
 
     assert outcome.warnings() == [
-        "7 pixels that are not numbers (NaN), left as they came (frames 1-2)",
+        "7 pixels that are not numbers (NaN), left unchanged (frames 1-2)",
         "written as zip instead of dwaa (frames 1)",
         "unchanged: no flicker found (frames 2-3)",
     ]

@@ -86,7 +86,7 @@ BAD_FILES: Dict[str, Any] = {
     "a renamed DPX": (b"SDPX" + bytes(50), FrameUnreadable, "a DPX"),
     "zeros": (bytes(4096), FrameUnreadable, "filled with zeros"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", FrameUnreadable, "Git LFS pointer"),
-    "words": (b"hello world, no picture", FrameUnreadable, "no image file we know"),
+    "words": (b"hello world, no picture", FrameUnreadable, "no known type of image"),
     "five bytes": (tiny_exr()[:5], FrameUnreadable, "cut off"),
     "deep": (_flags(0x800), FrameRefused, "deep EXR"),
     "deep multi-part": (_flags(0x1800), FrameRefused, "deep EXR"),

@@ -127,7 +127,7 @@ def test_ready_needs_engine_front_room_and_no_drain(tmp_path: Path) -> None:
     assert problems(rig.state) == ["the front is not open"]
     rig.hear("front.2", "hello", role="front")
     rig.kill(WORKER)
-    assert problems(rig.state) == ["no engine is there yet"]
+    assert problems(rig.state) == ["no engine is ready yet"]
     rig.hello("worker-0.2")
     job = rig.submit("anna", "1-3")
     rig.state.spool.add(rig.state.spool.folder / job / "in" / "plate.1.exr", 5000)

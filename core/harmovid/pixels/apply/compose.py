@@ -79,7 +79,9 @@ def compose(foreground: Layer, background: Layer, matte: Plane, *, premultiplied
         InputError: channels and matte do not match in number or shape.
     """
     if len(foreground.planes) != len(background.planes):
-        raise InputError(f"{len(foreground.planes)} channels do not go over {len(background.planes)}.")
+        raise InputError(
+            f"the foreground has {len(foreground.planes)} channels, the background {len(background.planes)}."
+        )
     x0, y0, x1, y1 = foreground.window
     if matte.shape != (y1 - y0, x1 - x0):
         raise InputError(

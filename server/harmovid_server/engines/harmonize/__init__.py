@@ -84,7 +84,7 @@ INFO = EngineInfo(
     ),
     options=(
         Option("variant", "choice", "expected",
-               "How far the answer dares to go: cautious changes and harms least, bold goes all the way.",
+               "How strong the change is: cautious changes and harms least, bold changes most.",
                "Variant", "Amounts", choices=VARIANTS),
         _amount("exposure", "Exposure", "brightness"),
         _amount("colour", "Colour", "colour"),

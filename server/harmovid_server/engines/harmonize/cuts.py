@@ -20,9 +20,9 @@ COLUMNS, ROWS = 16, 12
 QUANTILES = np.linspace(0.05, 0.95, 10)
 DARKEST = 2.0**-8
 """Light is clamped to at least this share of the frame's mean, so that noise in black does not count."""
-ALIEN, PER_STOP = 0.05, 0.75
-"""Two frames belong to different shots if the correlation of their layouts is below `ALIEN` plus `PER_STOP` for each
-stop of difference between their colours. On the four clips of docs/harmonize.md neighbouring frames stay above by
+LEAST_ALIKE, PER_STOP = 0.05, 0.75
+"""Two frames belong to different shots if the correlation of their layouts is below `LEAST_ALIKE` plus `PER_STOP` for
+each stop of difference between their colours. On the four clips of docs/harmonize.md neighbouring frames stay above by
 0.4."""
 
 
@@ -43,7 +43,7 @@ def is_cut(before: Float32, now: Float32) -> bool:
     cells = ROWS * COLUMNS
     alike = _correlation(before[:cells], now[:cells])
     apart = float(np.abs(before[cells:] - now[cells:]).mean())
-    return alike < ALIEN + PER_STOP * apart
+    return alike < LEAST_ALIKE + PER_STOP * apart
 
 
 def _correlation(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:

@@ -271,7 +271,7 @@ def test_a_reference_that_is_no_frame_is_refused(frame: Any) -> None:
         session(3, reference_frame=frame)
 
 
-def test_still_takes_motion_for_misfits() -> None:
+def test_still_treats_motion_as_outliers() -> None:
     """With motion still a locked-off shot is corrected as well as by following."""
     truth = textured(30, pan_px=0)
     bad = flickered(truth)
