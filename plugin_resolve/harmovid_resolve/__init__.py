@@ -3,8 +3,7 @@
     from harmovid_resolve import session, batch
     found = session.session_of(session.find(globals()))       # in a script that Resolve started
 
-What runs in Resolve's own Python (3.9 and newer) is the standard library alone; jobs run in a client process with an
-environment of its own (`contract`). Modules are named after what they hold: `session`, `clip`, `source`, `colour` (what
-the user means), `render`, `restore`, `readback` (what is done in the project, and undone), `batch` (one clip after the
-other).
+The part that runs in Resolve's own Python (3.9 and newer) uses the standard library only; jobs run in a client process
+with its own environment (`contract`). `session`, `clip`, `source` and `colour` find out what to work on; `render`,
+`restore` and `readback` change the project and undo changes; `batch` processes one clip after the other.
 """

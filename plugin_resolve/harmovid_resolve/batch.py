@@ -1,11 +1,11 @@
-"""Clips one after the other: frames out of Resolve, through the client process, and back.
+"""Processes clips one after the other: frames out of Resolve, through the client process, and back.
 
     batch = Batch(session, client, task, said=print)
     outcomes = batch.run()              # batch.cancel() from a button stops it
     print(summary(outcomes))
 
-A clip that fails does not stop the next one. Nothing goes back into the project before every frame is on the disk and
-whole; a version that lacks frames is kept, and `resume` makes what is missing and returns it.
+A clip that fails does not stop the next one. Nothing is brought back into the project before every frame is complete on
+the disk; a version that lacks frames is kept, and `resume` makes the missing ones and brings it back.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ READY = "ready"
 
 @dataclass(frozen=True)
 class Said:
-    """One word on how it goes, for a panel.
+    """A progress message for a panel.
 
     Attributes:
         text: a sentence.
-        clip: number of the clip from 1, `clips` how many there are.
+        clip: number of the clip, from 1. clips: how many there are.
         done, total: frames.
     """
 
@@ -55,15 +55,15 @@ class Said:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one clip.
+    """The result of one clip.
 
     Attributes:
         clip: its name.
-        state: one of `contract.STATES`; `ready` of a look, `skipped` of what is no clip to work on.
+        state: one of `contract.STATES`; `ready` from `Batch.look`; `skipped` for an item that is no clip to process.
         text: a sentence.
-        folder: the version's; empty where none was made.
-        frames: how many were made.
-        warnings: sentences on what is not as it should be.
+        folder: the version's folder; empty if none was made.
+        frames: number of results.
+        warnings: sentences about what the user should check.
     """
 
     clip: str
@@ -75,7 +75,7 @@ class Outcome:
 
 
 class Client(Protocol):
-    """What a batch needs of `client.ClientProcess`."""
+    """The interface of `client.ClientProcess` that a batch uses."""
 
     def request(self, op: str, **fields: Any) -> Iterator[Dict[str, Any]]:
         """Send a request and yield its events."""
@@ -83,14 +83,14 @@ class Client(Protocol):
 
 @dataclass
 class Batch:
-    """Clips that a task means, worked on one after the other.
+    """The clips of a task, processed one after the other.
 
     Attributes:
         session: the Resolve with the project.
         client: the client process.
-        task: what is asked for.
-        said: is told how it goes.
-        wait: waits for so many seconds.
+        task: what the user asked for.
+        said: called with progress messages.
+        wait: sleeps for a number of seconds.
     """
 
     session: Session
@@ -103,14 +103,14 @@ class Batch:
     _readback: Optional[Readback] = None
 
     def cancel(self) -> None:
-        """Stop as soon as possible: the clip that is worked on, and those that wait."""
+        """Stop as soon as possible: the current clip and those that wait."""
         self._stop = True
 
     def run(self) -> List[Outcome]:
-        """Work on all clips and return what became of each; what was skipped comes last.
+        """Process all clips and return their outcomes; skipped items come last.
 
         Raises:
-            HostError: the task cannot be done, or means no clip.
+            HostError: the task is invalid, or selects no clip.
         """
         clips, skipped = select(self.session, self.task.checked())
         self._readback = Readback(self.session)
@@ -121,10 +121,10 @@ class Batch:
         return outcomes + _left_out(skipped)
 
     def look(self) -> List[Outcome]:
-        """Return what a run would do with each clip, without doing it: `ready`, or `failed` with the reason.
+        """Return for each clip whether `run` could process it, without doing it: `ready`, or `failed` with the reason.
 
         Raises:
-            HostError: the task cannot be done, or means no clip.
+            HostError: the task is invalid, or selects no clip.
         """
         clips, skipped = select(self.session, self.task.checked())
         found = []
@@ -137,10 +137,10 @@ class Batch:
         return found + _left_out(skipped)
 
     def resume(self, folder: str) -> Outcome:
-        """Make the frames that a version lacks, and bring it back into the project; the task is the version's own.
+        """Make the frames that a version lacks, and bring it back into the project, with the version's own task.
 
         Args:
-            folder: the version's folder, as an `Outcome` or the history names it.
+            folder: the version's folder, as in an `Outcome` or in the history.
 
         Raises:
             HostError: the record cannot be read, or its clip is not in the project any more.
@@ -158,12 +158,12 @@ class Batch:
         return self._ended(run, run.go)
 
     def _ended(self, run: OneClip, work: Callable[[], Outcome]) -> Outcome:
-        """Do a clip's work; whatever happens to it is its outcome."""
+        """Run `work` and return its outcome, also if it raises an error."""
         try:
             return work()
         except HostError as error:
             return run.ended(STOPPED if error.code == CANCELLED else "failed", str(error))
-        except Exception as error:  # a fault of ours in one clip must not lose the others
+        except Exception as error:  # a bug that one clip triggers must not lose the others
             traceback.print_exc()
             return run.ended("failed", f"something went wrong: {error!r}.")
 
@@ -173,17 +173,17 @@ class Batch:
         return self._stop
 
     def tell(self, words: str, done: int = 0, total: int = 0) -> None:
-        """Say how it goes."""
+        """Report progress."""
         self.said(Said(words, *self._at, done, total))
 
     def readback(self) -> Readback:
-        """Return what brings results back; clips that go to a track share it."""
+        """Return the batch's `Readback`; clips that go to a new track share it."""
         self._readback = self._readback or Readback(self.session)
         return self._readback
 
 
 class OneClip:
-    """One clip of a batch on its way."""
+    """One clip of a batch that is being processed."""
 
     def __init__(self, batch: Batch, clip: Clip) -> None:
         self._batch, self._clip, self._task = batch, clip, batch.task
@@ -192,10 +192,10 @@ class OneClip:
         self._warnings: List[str] = []
 
     def go(self) -> Outcome:
-        """Make the frames and bring them back.
+        """Make the results and bring them back.
 
         Raises:
-            HostError: it cannot be done.
+            HostError: it failed.
         """
         batch, clip, task = self._batch, self._clip, self._task
         if batch.cancelled:
@@ -222,10 +222,10 @@ class OneClip:
         return self.finish(request, plan.wanted, not plan.files)
 
     def finish(self, request: RunRequest, wanted: Tuple[int, int], rendered: bool) -> Outcome:
-        """Have the client run a request, look at the results, and bring them back.
+        """Have the client process run a request, check that all results exist, and bring them back.
 
         Raises:
-            HostError: the run failed or was cancelled, or the results cannot go back.
+            HostError: the run failed or was cancelled, or the results cannot be brought back.
         """
         report = self._run(request)
         missing = self._missing(request, wanted)
@@ -234,39 +234,40 @@ class OneClip:
         return self._back(request, wanted, rendered, report)
 
     def _missing(self, request: RunRequest, wanted: Tuple[int, int]) -> List[int]:
-        """Return the frames that have no whole result; a CDL has no frames."""
+        """Return the frames without a complete result; a CDL has no frames."""
         return versions.missing(request.out, *wanted) if self._task.output != "cdl" else []
 
     def _back(
         self, request: RunRequest, wanted: Tuple[int, int], rendered: bool, report: Mapping[str, Any]
     ) -> Outcome:
-        """Bring back what is whole on the disk."""
+        """Bring the complete results back."""
         self._warnings += self._returned(request, wanted, rendered, report)
         versions.drop_inputs(self._folder)
         return self.ended(RETURNED, f"{wanted[1] - wanted[0] + 1} frames, {_where(self._task)}.")
 
     def resume(self, folder: str, record: Record) -> Outcome:
-        """Go on with a version that lacks frames, or that only did not get back into the project.
+        """Continue a version that lacks frames, or whose results were not brought back into the project.
 
-        The same request is made again, so that the engine sees the whole shot. An interrupted run goes on where it
-        stopped; of one that ended, all frames are made again.
+        The same request is sent again, so that the engine sees the whole shot. An interrupted run continues where it
+        stopped;
+        if the run had ended, all frames are made again.
 
         Raises:
-            HostError: it cannot be done, or there is nothing to do.
+            HostError: it failed, or there is nothing to do.
         """
         wanted = _span(record.wanted)
         rendered = os.path.isdir(versions.input_folder(folder))
         request = RunRequest.from_dict({**record.request, "overwrite": True})
         complete = self._task.output != "cdl" and not self._missing(request, wanted)
         if complete and record.state == RETURNED:
-            raise HostError(f"{record.version} of {record.clip} is whole and back already.")
+            raise HostError(f"{record.version} of {record.clip} is complete and in the project already.")
         self._folder, self._record = folder, record
         if complete:
             return self._back(request, wanted, rendered, {})
         return self.finish(request, wanted, rendered)
 
     def ended(self, state: str, words: str) -> Outcome:
-        """Note how it ended and return it."""
+        """Save the final state in the record and return the outcome."""
         frames = 0
         if self._record is not None:
             try:
@@ -295,7 +296,7 @@ class OneClip:
         )  # fmt: skip
 
     def _run(self, request: RunRequest) -> Mapping[str, Any]:
-        """Have the client run a request and return its report.
+        """Have the client process run a request and return its report.
 
         Raises:
             HostError: it failed or was cancelled.
@@ -305,7 +306,7 @@ class OneClip:
             kind = event.get("event")
             if kind == WARNING:
                 words = str(event.get("text", ""))
-                # What was assumed of the colour was said with the plan.
+                # Assumptions about the colour are in the plan's warnings already.
                 if words != request.colour.get("guess"):
                     self._warnings.append(words)
             elif kind in (QUEUED, PROGRESS, FRAME):
@@ -324,12 +325,12 @@ class OneClip:
                 asked = True
                 for _ in batch.client.request("cancel", job=request.job):
                     pass
-        raise HostError("the client process ended without a word.", fix="Try again.", code="client")
+        raise HostError("the client process ended without a message.", fix="Try again.", code="client")
 
     def _returned(
         self, request: RunRequest, wanted: Tuple[int, int], rendered: bool, report: Mapping[str, Any]
     ) -> List[str]:
-        """Bring what was made back into the project and return sentences on what is not as it should be."""
+        """Bring the results back into the project and return warnings."""
         batch, task, version = self._batch, self._task, os.path.basename(self._folder)
         batch.tell(f"{self._clip.name}: back into the project")
         if task.output == "cdl":
@@ -346,7 +347,7 @@ class OneClip:
 def rerun(
     session: Session, client: Client, folder: str, said: Callable[[Said], None] = lambda said: None
 ) -> Outcome:
-    """Make the frames that a version lacks and bring it back: `Batch.resume` where nobody can stop it.
+    """Make the frames that a version lacks and bring it back: `Batch.resume` without a way to cancel.
 
     Raises:
         HostError: the record cannot be read, or its clip is not in the project any more.
@@ -355,7 +356,7 @@ def rerun(
 
 
 def summary(outcomes: List[Outcome]) -> str:
-    """Return what became of a batch as lines of text, the troubles first."""
+    """Return the outcomes of a batch as lines of text, failures first."""
     good = [one for one in outcomes if one.state == RETURNED]
     asked = [one for one in outcomes if one.state != SKIPPED]
     lines = [f"{len(good)} of {len(asked)} clips are back."]
@@ -366,7 +367,7 @@ def summary(outcomes: List[Outcome]) -> str:
 
 
 def _clip_again(session: Session, record: Record) -> Clip:
-    """Return the clip of a record from the timeline that it lies on."""
+    """Return the clip of a record, from its timeline in the project."""
     for index in range(1, whole(session.project, "GetTimelineCount") + 1):
         timeline = act(session.project, "GetTimelineByIndex", index)
         if text(timeline, "GetUniqueId") != record.timeline:
@@ -383,7 +384,7 @@ def _left_out(skipped: List[Tuple[str, str, bool]]) -> List[Outcome]:
 
 
 def _span(said: str) -> Tuple[int, int]:
-    """Return first and last frame of a text like 1001-1024."""
+    """Return the first and last frame in a text like 1001-1024."""
     match = re.fullmatch(r"(-?\d+)-(-?\d+)", said)
     if match is None:
         raise HostError(f"the record names the frames {said!r}.", fix="Start it anew.")

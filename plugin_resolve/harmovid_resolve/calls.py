@@ -1,11 +1,11 @@
-"""Calls of Resolve's scripting interface, checked: what it answers silently becomes an error that names the call.
+"""Calls of Resolve's scripting interface, checked: an answer that means failure becomes an error that names the call.
 
     timeline = act(pool, "CreateEmptyTimeline", "plates")      # None, False or empty: HostError
-    tracks = number(timeline, "GetTrackCount", "video")        # False is no number, though Python takes it for 0
-    if has(timeline, "GetSelectedClips"): ...                  # `hasattr` is true of everything
+    tracks = number(timeline, "GetTrackCount", "video")        # False is refused, although Python takes it for 0
+    if has(timeline, "GetSelectedClips"): ...                  # `hasattr` is true for every name
 
-Resolve answers False or None where it does not do something, and says nothing else. So every question says what kind of
-answer it takes.
+Resolve answers False or None if it does not do something, without any other message. So every function here states
+which type of answer it accepts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from harmovid_resolve.errors import HostError
 __all__ = ["act", "flag", "has", "listed", "maybe", "number", "settled", "table", "tell", "text", "whole"]
 
 TRIES = 4
-"""What may fail once is read and written so often."""
+"""How often a setting is read and written, because Resolve may refuse it once."""
 
 
 def has(thing: Any, method: str) -> bool:
-    """Return whether an object of Resolve has a method: `hasattr` says yes to every name."""
+    """Return whether an object of Resolve has a method; `hasattr` is true for every name."""
     return thing is not None and method in dir(thing)
 
 
 def act(thing: Any, method: str, *values: Any, **named: Any) -> Any:
-    """Do something, or get an object, and return the answer.
+    """Call a method that does something or returns an object, and return its answer.
 
     Raises:
-        HostError: Resolve answered None, False or nothing in a list or text, or raised.
+        HostError: Resolve answered None, False, or an empty list or text, or raised an exception.
     """
     answer = _called(thing, method, values, named)
     if answer is None or answer is False or answer in ("", [], {}):
@@ -38,10 +38,10 @@ def act(thing: Any, method: str, *values: Any, **named: Any) -> Any:
 
 
 def number(thing: Any, method: str, *values: Any) -> float:
-    """Ask for a number and return it.
+    """Return the number that a method answers.
 
     Raises:
-        HostError: Resolve answered none, or raised.
+        HostError: the answer is no number, or Resolve raised an exception.
     """
     answer = _called(thing, method, values, {})
     if isinstance(answer, bool) or not isinstance(answer, (int, float)):
@@ -50,19 +50,19 @@ def number(thing: Any, method: str, *values: Any) -> float:
 
 
 def whole(thing: Any, method: str, *values: Any) -> int:
-    """Ask for a whole number, which may come as a float, and return it.
+    """Return the whole number that a method answers, perhaps as a float.
 
     Raises:
-        HostError: Resolve answered none, or raised.
+        HostError: the answer is no whole number, or Resolve raised an exception.
     """
     return round(number(thing, method, *values))
 
 
 def text(thing: Any, method: str, *values: Any) -> str:
-    """Ask for a text and return it; it may be empty.
+    """Return the text that a method answers; it may be empty.
 
     Raises:
-        HostError: Resolve answered none, or raised.
+        HostError: the answer is no text, or Resolve raised an exception.
     """
     answer = _called(thing, method, values, {})
     if not isinstance(answer, str):
@@ -71,10 +71,10 @@ def text(thing: Any, method: str, *values: Any) -> str:
 
 
 def flag(thing: Any, method: str, *values: Any) -> bool:
-    """Ask for yes or no and return it.
+    """Return the yes or no that a method answers.
 
     Raises:
-        HostError: Resolve answered neither, or raised.
+        HostError: the answer is neither, or Resolve raised an exception.
     """
     answer = _called(thing, method, values, {})
     if not isinstance(answer, (bool, int)):
@@ -83,10 +83,10 @@ def flag(thing: Any, method: str, *values: Any) -> bool:
 
 
 def table(thing: Any, method: str, *values: Any) -> Dict[Any, Any]:
-    """Ask for a dict and return it; it may be empty.
+    """Return the dict that a method answers; it may be empty.
 
     Raises:
-        HostError: Resolve answered none, or raised.
+        HostError: the answer is no dict, or Resolve raised an exception.
     """
     answer = _called(thing, method, values, {})
     if not isinstance(answer, dict):
@@ -95,10 +95,10 @@ def table(thing: Any, method: str, *values: Any) -> Dict[Any, Any]:
 
 
 def listed(thing: Any, method: str, *values: Any) -> List[Any]:
-    """Ask for a list and return it; of dicts with numbers as keys, as old versions answer, the values.
+    """Return the list that a method answers; the values of a dict with numbers as keys, as old versions answer.
 
     Raises:
-        HostError: Resolve answered no list, or raised.
+        HostError: the answer is no list, or Resolve raised an exception.
     """
     answer = _called(thing, method, values, {})
     if isinstance(answer, dict):
@@ -109,27 +109,27 @@ def listed(thing: Any, method: str, *values: Any) -> List[Any]:
 
 
 def maybe(thing: Any, method: str, *values: Any) -> Any:
-    """Ask for what need not be there and return it, or None; asked again where there seems to be none.
+    """Return an optional object, or None; after None the call is repeated.
 
     Raises:
-        HostError: Resolve raised, or has no such method.
+        HostError: Resolve raised an exception, or has no such method.
     """
     return _called(thing, method, values, {}) or _called(thing, method, values, {}) or None
 
 
 def tell(thing: Any, method: str, *values: Any) -> Any:
-    """Call something whose answer may be anything.
+    """Call a method and return its answer unchecked.
 
     Raises:
-        HostError: Resolve raised, or has no such method.
+        HostError: Resolve raised an exception, or has no such method.
     """
     return _called(thing, method, values, {})
 
 
 def settled(read: Callable[[], Any], write: Callable[[], Any], wanted: Any) -> bool:
-    """Bring a value to what is wanted and return whether it is there: read, written, read again, a few times.
+    """Set a value and return whether Resolve has kept it: read, written and read again, a few times.
 
-    For what matters little: Resolve takes some values with True and drops them, others it refuses once.
+    For settings that are not essential: Resolve answers True to some values and ignores them, and refuses others once.
     """
     for _ in range(TRIES):
         try:
@@ -148,12 +148,12 @@ def _called(thing: Any, method: str, values: Any, named: Any) -> Any:
         )
     try:
         return getattr(thing, method)(*values, **named)
-    except Exception as error:  # whatever the bridge raises, it is a call that failed
+    except Exception as error:  # Resolve's bridge may raise any error
         raise _refused(method, str(error) or type(error).__name__) from error
 
 
 def _refused(method: str, why: str) -> HostError:
     return HostError(
         f"Resolve refused {method}: {why}.",
-        fix="Close what waits for an answer in Resolve's window, then try again.",
+        fix="Close dialogs that are open in Resolve, then try again.",
     )

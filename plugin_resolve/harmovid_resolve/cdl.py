@@ -1,9 +1,9 @@
-"""The overall part of a result as a CDL on the clip: a colour version of its own, no pixels.
+"""The overall part of a result as a CDL on the clip: a new colour version, no pixels.
 
-warnings = apply(session, clip, report, version)
+    warnings = apply(session, clip, report, version)
 
-The correction goes into the clip's first node, where it has to lie: under the grade. That node has to be empty, because
-a script can neither add a node nor read a CDL back.
+The correction must lie under the grade, so it goes into the clip's first node. That node has to be empty, because a
+script can neither add a node nor read a CDL back.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ LOCAL, FIRST_NODE = 0, 1
 
 
 def check(clip: Clip, task: Task) -> None:
-    """Look whether a CDL could be put on a clip, before anything is made.
+    """Check whether a CDL could be set on a clip, before anything is made.
 
     Raises:
         HostError: it could not.
     """
     if task.source == "graded":
         raise HostError(
-            "a CDL lies under the grade, and would be measured above it.",
-            fix="Choose the clip's own pixels, or let frames come back.",
+            "a CDL is applied under the grade, but graded pixels would be measured.",
+            fix="Choose the clip's own pixels, or choose the output frames.",
         )
     _refuse_full_node(clip)
 
 
 def apply(session: Session, clip: Clip, report: Mapping[str, Any], version: str) -> List[str]:
-    """Put the CDL of a run's report on a clip, in a new colour version, and return sentences on what to look at.
+    """Set the CDL of a run's report on a clip, in a new colour version, and return what the user should check.
 
     Args:
-        session: the Resolve with the project; not asked here.
-        clip: gets the version; the one that was loaded stays among its versions.
+        session: the Resolve with the project; not used.
+        clip: gets the version; the one that was loaded remains in the clip's list.
         report: of a run with the output `cdl`.
-        version: its name.
+        version: the new version's name.
 
     Raises:
-        HostError: it cannot be put there; the clip is as it was.
+        HostError: it cannot be set; the clip is unchanged.
     """
     values = cdl_map(report)
     _refuse_full_node(clip)
@@ -68,7 +68,7 @@ def apply(session: Session, clip: Clip, report: Mapping[str, Any], version: str)
 
 
 def cdl_map(report: Mapping[str, Any]) -> Dict[str, str]:
-    """Return the CDL of a report as Resolve takes it: every value is text.
+    """Return the CDL of a report in Resolve's form: every value is text.
 
     Raises:
         HostError: the report has none.
@@ -85,16 +85,16 @@ def cdl_map(report: Mapping[str, Any]) -> Dict[str, str]:
 
 
 def _refuse_full_node(clip: Clip) -> None:
-    """Raise `HostError` unless the first node is known to be empty: a CDL takes the place of what is in it."""
+    """Raise `HostError` unless the first node is known to be empty, because a CDL replaces its content."""
     graph = tell(clip.item, "GetNodeGraph") if has(clip.item, "GetNodeGraph") else None
     tools = tell(graph, "GetToolsInNode", FIRST_NODE) if has(graph, "GetToolsInNode") else None
     if not isinstance(tools, (list, tuple, dict)):
         raise HostError(
             "this Resolve does not tell whether the clip's first node is empty, and a CDL would replace what is in it.",
-            fix="Let frames come back instead.",
+            fix="Choose the output frames instead.",
         )
     if tools:
         raise HostError(
             f"{clip.name} has a grade in its first node, which a CDL would replace.",
-            fix="Add an empty serial node before the first one, then start again; or let frames come back.",
+            fix="Add an empty serial node before the first one, then start again; or choose the output frames.",
         )

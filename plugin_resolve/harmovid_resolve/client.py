@@ -1,13 +1,13 @@
-"""The client process: started by the script in Resolve, asked with lines of JSON, and ended with it.
+"""The client process: started by the script in Resolve, controlled by lines of JSON, ended with the script.
 
     with ClientProcess("/opt/harmovid/bin/python") as client:
         for event in client.request("run", **request.to_dict()):
             print(event["event"], event.get("text", ""))
 
-`contract` says what may be asked and what comes back. The process runs in an environment of its own: what Resolve sets
-for its own Python (PYTHONHOME, library paths, Qt plugins) is taken out, or that other Python would load Resolve's
-files. It ends when its standard input does: with this process, however this process ends. Whatever happens to it,
-`request` raises nothing: the last event says what went wrong.
+`contract` lists the requests and events. The process has its own environment: variables that Resolve sets for its own
+Python (PYTHONHOME, library paths, Qt plugins) are removed, since the other Python would load Resolve's files. It ends
+when its standard input is closed, so it never outlives this process. `request` raises nothing: if the process fails,
+the last event says why.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ FOREIGN_NAMES = (
 
 LAST_WORDS = 5
 STOP_S = 15.0
-"""How long the process may take to end by itself: it stops a private server."""
+"""How long the process may take to end by itself; it may have to stop a private server."""
 
 FIX = "Run `harmovid doctor` in a terminal; then close the window and start HarmoVid again."
 
 
 def clean_environment(environ: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
-    """Return an environment without what Resolve sets for its own Python and libraries."""
+    """Return an environment without the variables that Resolve sets for its own Python and libraries."""
     given = os.environ if environ is None else environ
     return {
         name: value
@@ -54,14 +54,14 @@ def clean_environment(environ: Optional[Mapping[str, str]] = None) -> Dict[str, 
 
 
 class LineProcess:
-    """A process that speaks lines of JSON. Lines that arrive are given to `on_line` in a thread of their own.
+    """A process that exchanges lines of JSON. Received lines are passed to `on_line` in a separate thread.
 
     Attributes:
         process: the process, None before `start`.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Remember the command, as an argument list."""
+        """Store the command, an argument list."""
         self._command = list(command)
         self.process: Optional[subprocess.Popen[bytes]] = None
         self._words: Deque[str] = deque(maxlen=LAST_WORDS)
@@ -70,7 +70,7 @@ class LineProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
@@ -95,10 +95,10 @@ class LineProcess:
             thread.start()
 
     def on_line(self, line: Mapping[str, Any]) -> None:
-        """A line has arrived."""
+        """Handle a received line."""
 
     def on_broken(self, why: str) -> None:
-        """The process has ended, or said something that is no JSON; called once."""
+        """Handle the end of the process, or a line that is no JSON; called once."""
 
     def send(self, line: Mapping[str, Any]) -> bool:
         """Send a line; return whether it could be sent."""
@@ -129,7 +129,7 @@ class LineProcess:
                 thread.join(STOP_S)
 
     def _close_input(self) -> None:
-        """Let go of the standard input of the process there was; what it did not take is lost."""
+        """Close the standard input of the last process; data that it has not read is lost."""
         if self.process is not None and self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -139,11 +139,11 @@ class LineProcess:
         try:
             with stream:
                 why = self._lines(stream) or self._ended()
-        finally:  # whatever went wrong here, nobody may wait for ever
+        finally:  # after any error, so that no request waits for ever
             self.on_broken(why)
 
     def _lines(self, stream: IO[bytes]) -> str:
-        """Give on the lines until they end; return what is wrong with the last one, "" for nothing."""
+        """Pass lines to `on_line` until the stream ends; return what is wrong with the last one, "" for nothing."""
         for raw in stream:
             try:
                 line = json.loads(raw)
@@ -155,7 +155,7 @@ class LineProcess:
         return ""
 
     def _ended(self) -> str:
-        """Return why the process ended, with its last words."""
+        """Return why the process ended, with its last messages."""
         if self.process is None:
             return "it was not started"
         code = self.process.wait()
@@ -172,10 +172,10 @@ class LineProcess:
 
 
 class ClientProcess(LineProcess):
-    """The client process. Requests may be sent from several threads; each has its own events."""
+    """The client process. Several threads may send requests; each request has its own events."""
 
     def __init__(self, python: str) -> None:
-        """Remember the interpreter, a Python with `harmovid` in it; the first request starts the process."""
+        """Store the interpreter, a Python with `harmovid` installed; the first request starts the process."""
         super().__init__([python, "-m", MODULE])
         self._python = python
         self._lock = threading.Lock()
@@ -190,9 +190,9 @@ class ClientProcess(LineProcess):
         self.close()
 
     def request(self, op: str, **fields: Any) -> Iterator[Dict[str, Any]]:
-        """Send a request and yield its events, the last one last. The request is sent when the first is asked for.
+        """Yield the events of a request, which is sent when the first one is asked for.
 
-        Every request ends with one event of `contract.ENDS`; whatever goes wrong is a `failed`.
+        Every request ends with one event of `contract.ENDS`; any error becomes the event `failed`.
         """
         events: queue.SimpleQueue[Dict[str, Any]] = queue.SimpleQueue()
         number, problem = self._begin(events)
@@ -211,7 +211,7 @@ class ClientProcess(LineProcess):
             self._open.pop(number, None)
 
     def _begin(self, events: queue.SimpleQueue[Dict[str, Any]]) -> Any:
-        """Start the process where it does not run, and return the request's number, or a `failed` event."""
+        """Start the process if it does not run; return the request's number and, if that failed, a `failed` event."""
         if not self._sound:
             self._settle()
         with self._lock:
@@ -231,7 +231,7 @@ class ClientProcess(LineProcess):
             return self._last, None
 
     def _settle(self) -> None:
-        """Wait until the reader of a process that has ended has told its requests so."""
+        """Wait until the reader of an ended process has passed that on to its requests."""
         for thread in list(self._threads):
             thread.join(STOP_S)
 
@@ -242,7 +242,7 @@ class ClientProcess(LineProcess):
             process.wait()
 
     def on_line(self, line: Mapping[str, Any]) -> None:
-        """Give an event to its request; what belongs to none is dropped."""
+        """Pass an event to its request; events of unknown requests are dropped."""
         event = {name: value for name, value in line.items() if name != "id"}
         number = line.get("id")
         with self._lock:
@@ -259,7 +259,7 @@ class ClientProcess(LineProcess):
             events.put(_failed(f"the client process is gone: {why}.", FIX))
 
     def close(self) -> None:
-        """End the process, and with it everything that it does; requests that are open end as failed."""
+        """End the process and everything that it does; open requests end with `failed`."""
         with self._lock:
             self._closed = True
         super().close()

@@ -1,10 +1,10 @@
-"""The clips that the user means: which timeline items, which source frames they show, how many more there are.
+"""The clips of a task: which timeline items, which source frames they show, how many more frames the source has.
 
-    clips, skipped = select(session, task)      # what is no clip is left out with a sentence
-    first, last = wanted(clips[0], task)        # true source frames: 1001 stays 1001
+    clips, skipped = select(session, task)      # items that are no clips are left out, with a reason
+    first, last = wanted(clips[0], task)        # the source's own frame numbers: 1001 stays 1001
 
-Only clips that show their source frame by frame can come back as they went. A clip that is retimed, or that has another
-frame rate than its timeline, is refused.
+Only clips that show their source frame by frame can be replaced by a result. A retimed clip, or one with another frame
+rate than its timeline, is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 SELECTION_SINCE = "21.0.4"
 SAME_RATE = 0.005
-"""Frames a second by which two rates may differ in their last written digit: 23.976 and 24000/1001."""
+"""Tolerance for two rates that are printed with different digits, in frames per second: 23.976 and 24000/1001."""
 
 _BRACKET = re.compile(r"\[(\d+)-(\d+)\]")
 
@@ -43,18 +43,19 @@ Numbers = Tuple[int, int]
 
 @dataclass(frozen=True)
 class Clip:
-    """A video item of a timeline with a media pool clip behind it.
+    """A video item of a timeline with a media pool clip.
 
     Attributes:
         item, media, timeline: objects of Resolve.
         name, id: the item's.
         track: number of its video track.
-        start, count: first frame on the timeline, and frames there.
-        first: number of the first source frame it shows, as the files are numbered; of films from the film's start.
-        left, right: source frames before and after those.
-        path: the file, or the sequence with its numbers in brackets; empty for what has none.
+        start, count: first frame on the timeline, and number of frames.
+        first: number of the first source frame that it shows, as in the files' names; for video files counted from the
+            start.
+        left, right: number of source frames before and after those.
+        path: the file, or the sequence with its numbers in brackets; empty if there is none.
         kind: the media pool's type of it: `Video`, `Still`, `Timeline`, ...
-        fps: frames a second, of source and timeline.
+        fps: frames per second, of source and timeline.
         resolution: width and height of the source in pixels.
     """
 
@@ -81,7 +82,7 @@ class Clip:
 
     @property
     def end(self) -> int:
-        """Frame of the timeline after its last."""
+        """The frame of the timeline after its last one."""
         return self.start + self.count
 
     def at(self, record: int) -> int:
@@ -90,12 +91,13 @@ class Clip:
 
 
 def select(session: Session, task: Task) -> Tuple[List[Clip], List[Tuple[str, str, bool]]]:
-    """Return the clips that a task means, in the order of the timeline, and what is left out.
+    """Return the clips of a task in the order of the timeline, and the items that are left out.
 
-    Of each item that is left out: its name, the reason, and whether it is none to work on (or Resolve refused to tell).
+    Each of those has its name, the reason, and whether it is no clip to process (otherwise Resolve refused to describe
+    it).
 
     Raises:
-        HostError: there is none.
+        HostError: there is no clip.
     """
     timeline = session.timeline()
     clips: List[Clip] = []
@@ -118,7 +120,7 @@ def clip_of(timeline: Any, item: Any) -> Clip:
     """Return an item as a clip.
 
     Raises:
-        HostError: it is a title, generator, transition or still, is retimed, or has another frame rate; it says which.
+        HostError: a title, generator, transition or still; retimed; or another frame rate than the timeline's.
     """
     name = text(item, "GetName") or "an item without a name"
     media = maybe(item, "GetMediaPoolItem")
@@ -135,7 +137,7 @@ def clip_of(timeline: Any, item: Any) -> Clip:
         raise HostError(f"{name} is a still: skipped.", fix="Work on clips of several frames.", code=SKIPPED)
     _refuse_retimed(item, name, count, rate, last - first + 1)
     left = whole(item, "GetLeftOffset")
-    # Some versions tell the source's out point here, not what is left after it.
+    # Some versions return the source's out point here, not the number of frames after it.
     right = min(whole(item, "GetRightOffset"), last - (first + left + count - 1))
     return Clip(
         item, media, timeline, name, text(item, "GetUniqueId"), track, start, count, first + left,
@@ -145,10 +147,10 @@ def clip_of(timeline: Any, item: Any) -> Clip:
 
 
 def wanted(clip: Clip, task: Task) -> Numbers:
-    """Return the source frames to make: all of the clip, or those between the timeline's marks.
+    """Return the source frames to process: the whole clip, or those between the timeline's marks.
 
     Raises:
-        HostError: there are no marks, or none of the clip lies between them.
+        HostError: there are no marks, or the clip is outside them.
     """
     if task.range == "clip":
         return clip.first, clip.last
@@ -162,7 +164,7 @@ def wanted(clip: Clip, task: Task) -> Numbers:
 
 
 def with_handles(clip: Clip, frames: Numbers, handles: int) -> Numbers:
-    """Return frames with as many handles on both sides as the source has."""
+    """Return frames with up to `handles` more on either side, as far as the source has them."""
     first, last = frames
     return (
         first - min(handles, clip.left + first - clip.first),
@@ -171,9 +173,10 @@ def with_handles(clip: Clip, frames: Numbers, handles: int) -> Numbers:
 
 
 def marks(timeline: Any) -> Numbers:
-    """Return the frames of the timeline that its in and out marks name.
+    """Return the frames of the timeline's in and out marks.
 
-    Resolve counts marks set by hand from the timeline's start, and hands marks of scripts back as they were given.
+    Resolve counts marks that were set by hand from the timeline's start, and returns those set by scripts as they were
+    given.
 
     Raises:
         HostError: one of them is not set, or this Resolve does not tell.
@@ -191,10 +194,10 @@ def marks(timeline: Any) -> Numbers:
 
 
 def below(session: Session, clip: Clip, frames: Numbers) -> Clip:
-    """Return the clip under another one on the next lower track that is switched on, for a span of its frames.
+    """Return the clip that covers a span of frames on the nearest lower track that is switched on.
 
     Raises:
-        HostError: nothing is there, or it does not reach over the whole span.
+        HostError: there is none, or it does not cover the whole span.
     """
     first, last = (clip.start + number - clip.first for number in frames)
     for track in range(clip.track - 1, 0, -1):
@@ -243,7 +246,9 @@ def _video_items(timeline: Any) -> Iterator[Tuple[int, Any]]:
 
 
 def _track_of(timeline: Any, item: Any) -> int:
-    """Return the number of the video track that an item is on; 0 for none. Before 19.0 all items are gone through."""
+    """Return the number of the video track that an item is on; 0 for none. Before Resolve 19.0 every
+    item is compared.
+    """
     if has(item, "GetTrackTypeAndIndex"):
         kind, index = (*listed(item, "GetTrackTypeAndIndex"), "", 0)[:2]
         return int(index) if kind == "video" else 0
@@ -252,7 +257,7 @@ def _track_of(timeline: Any, item: Any) -> int:
 
 
 def _without_media(timeline: Any, item: Any, track: int) -> str:
-    """Say what an item without a media pool clip is: a transition lies over a cut, others have their place alone."""
+    """Return what an item without a media pool clip is: a transition overlaps others, a title or generator does not."""
     start, end = whole(item, "GetStart"), whole(item, "GetEnd")
     own = text(item, "GetUniqueId")
     others = [
@@ -283,7 +288,7 @@ def _rate(value: Any) -> Optional[float]:
 
 
 def _refuse_retimed(item: Any, name: str, count: int, rate: float, frames: int) -> None:
-    """Refuse a clip that shows other than one source frame after the other: Resolve does not tell a clip's speed.
+    """Refuse a clip that does not show its source frame by frame; Resolve does not tell a clip's speed.
 
     Raises:
         HostError: it spans more or fewer source frames than frames of the timeline.
@@ -303,7 +308,7 @@ def _refuse_retimed(item: Any, name: str, count: int, rate: float, frames: int) 
 
 
 def properties(media: Any) -> Dict[str, str]:
-    """Return all clip properties of a media pool clip as text.
+    """Return all properties of a media pool clip as text.
 
     Raises:
         HostError: Resolve does not tell.
@@ -312,7 +317,7 @@ def properties(media: Any) -> Dict[str, str]:
 
 
 def numbers_of(told: Mapping[str, str]) -> Numbers:
-    """Return the numbers of a media pool clip's first and last frame: of a sequence those of its files.
+    """Return the numbers of a media pool clip's first and last frame; for a sequence, those in the files' names.
 
     Args:
         told: the clip's properties.

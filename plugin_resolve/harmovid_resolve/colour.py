@@ -1,10 +1,11 @@
-"""Which colour space the pixels are in that go to the server, from what project and clip say of themselves.
+"""The colour space of the pixels that are sent, from the settings of the project and the clip.
 
-    colour = of_file(session, clip, task)           # files read where they lie
+    colour = of_file(session, clip, task)           # files read directly
     colour = of_render(session, clip, task)         # frames that Resolve renders
 
-No setting of the project is changed: that would change how its grades look. Names become those of OpenColorIO's ACES
-configurations, which the server has. What neither project nor user says is refused, and never guessed in silence.
+No setting of the project is changed, because that would change its grades. Names are translated to those of
+OpenColorIO's ACES configurations, which the server has. If neither project nor user states the space, the clip is
+refused; nothing is guessed silently.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def of_file(session: Session, clip: Clip, task: Task) -> Colour:
     """Return the colour of a clip's own files.
 
     Raises:
-        HostError: the clip's input space is none that the server knows.
+        HostError: the server does not know the clip's input colour space.
     """
     settings, own = session.settings(), properties(clip.media)
     found = _read(settings, own)
@@ -119,7 +120,7 @@ def of_render(session: Session, clip: Clip, task: Task) -> Colour:
     """Return the colour of frames that Resolve renders of a clip: the project's output space.
 
     Raises:
-        HostError: the project says no space that the server knows, or renders images for a display.
+        HostError: the server does not know the project's output space, or the project renders images for a display.
     """
     settings = _settings(session, clip, task)
     found = _read(settings, properties(clip.media))
@@ -147,7 +148,7 @@ def of_render(session: Session, clip: Clip, task: Task) -> Colour:
 
 
 def tags(session: Session, clip: Clip, task: Task) -> Dict[str, str]:
-    """Return the clip properties that tell Resolve what frames that it rendered are in when they come back."""
+    """Return the clip properties that tell Resolve the colour space of results made of rendered frames."""
     settings = _settings(session, clip, task)
     if settings.get("colorScienceMode") not in MANAGED:
         return {}
@@ -156,7 +157,7 @@ def tags(session: Session, clip: Clip, task: Task) -> Dict[str, str]:
 
 
 def _settings(session: Session, clip: Clip, task: Task) -> Dict[str, str]:
-    """Return the settings that a render follows: graded frames those of the clip's timeline where it has its own."""
+    """Return the settings that a render uses: for graded frames those of the clip's timeline, if it has its own."""
     found = session.settings()
     if task.source != "graded":
         return found
@@ -194,9 +195,7 @@ def _separate(settings: Mapping[str, str]) -> bool:
 
 def _known(name: str, found: object) -> str:
     if not isinstance(found, str):
-        raise HostError(
-            f"the colour space {name or 'without a name'} is none that the server knows.", fix=_TELL
-        )
+        raise HostError(f"the server does not know the colour space {name or 'without a name'}.", fix=_TELL)
     return found
 
 

@@ -4,10 +4,10 @@
     text = comp_text(Look(first_file, count, strength, luma, chroma, space))
 
 The field's pictures hold stops in R, G, B. The tool computes `light * 2 ** (strength * (chroma * stops + (luma -
-chroma) * brightness of stops))`; codes that are no light are decoded and encoded by formulas, and taken to the
-primaries in which the field was made (`working`). Strength, luma and chroma are numbers of the tool: turning them needs
-no server. Names of tools and inputs are Fusion's own; public compositions show the same form, but no real Fusion has
-read this one.
+chroma) * brightness of stops))`. Pixels that are not linear light are decoded and encoded by formulas, and converted to
+the primaries in which the field was made (`working`). Strength, luma and chroma are numbers of the tool, so changing
+them needs no server. Names of tools and inputs are Fusion's own, in the form of published compositions; no real Fusion
+has read one of these.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ LUMA = "0.2126*r2+0.7152*g2+0.0722*b2"
 
 @dataclass(frozen=True)
 class Look:
-    """What a composition is made of.
+    """The values of a composition.
 
     Attributes:
-        first_file: the field's file of the clip's first frame; the others follow by number.
-        count: how many frames.
-        strength, luma, chroma: the numbers that the tool starts with.
-        space: OpenColorIO name of the codes that Fusion sees; "" is linear light.
+        first_file: the field's file for the clip's first frame; the others follow by number.
+        count: number of frames.
+        strength, luma, chroma: start values of the tool.
+        space: OpenColorIO name of the space of the pixels in Fusion; "" is linear light.
         primaries: of the light that the field changes.
     """
 
@@ -56,15 +56,15 @@ class Look:
 
 
 def check(clip: Clip, task: Task) -> None:
-    """Look whether a composition could be made of a clip, before anything is made.
+    """Check whether a composition could be made for a clip, before anything is made.
 
     Raises:
-        HostError: it would be wrong, or hide something.
+        HostError: it would give wrong pixels, or hide a composition.
     """
     if task.source == "graded":
         raise HostError(
-            "a Fusion composition lies under the grade, and the field would be made above it.",
-            fix="Choose the clip's own pixels, or let frames come back.",
+            "a Fusion composition is applied under the grade, but graded pixels would be measured.",
+            fix="Choose the clip's own pixels, or choose the output frames.",
         )
     if task.range != "clip":
         raise HostError("a Fusion composition is for the whole clip.", fix="Choose the range `clip`.")
@@ -72,12 +72,12 @@ def check(clip: Clip, task: Task) -> None:
     if others:
         raise HostError(
             f"{clip.name} has a Fusion composition {others[0]}, which would be hidden.",
-            fix="Let frames come back instead.",
+            fix="Choose the output frames instead.",
         )
 
 
 def check_colour(colour: Colour) -> None:
-    """Look whether there are formulas for what Fusion sees of a clip.
+    """Check whether there are formulas for the colour space that Fusion sees of a clip.
 
     Raises:
         HostError: there are none.
@@ -88,18 +88,18 @@ def check_colour(colour: Colour) -> None:
 def apply(
     session: Session, clip: Clip, pattern: str, numbers: Numbers, task: Task, version: str
 ) -> List[str]:
-    """Make the composition of a clip from a field, and return sentences on what is assumed.
+    """Make the composition of a clip from a field, and return sentences about what is assumed.
 
     Args:
         session: the Resolve with the project.
-        clip: whose composition it is.
+        clip: gets the composition.
         pattern: of the field's EXR files.
         numbers: first and last frame.
-        task: strength, luma, chroma; how the pixels were sent.
-        version: its name.
+        task: strength, luma, chroma, and how the pixels were sent.
+        version: the composition's name.
 
     Raises:
-        HostError: it cannot be made; the clip is as it was.
+        HostError: it cannot be made; the clip is unchanged.
     """
     look = _checked(session, clip, pattern, numbers, task)
     path = os.path.join(os.path.dirname(pattern), f"{NAME}_{version}.comp")
@@ -122,10 +122,10 @@ def apply(
 
 
 def _checked(session: Session, clip: Clip, pattern: str, numbers: Numbers, task: Task) -> Look:
-    """Return what the composition is made of.
+    """Return the values of the composition.
 
     Raises:
-        HostError: it would be wrong, or hide something.
+        HostError: it would give wrong pixels, or hide a composition.
     """
     if numbers != (clip.first, clip.first + clip.count - 1):
         raise HostError(
@@ -135,7 +135,7 @@ def _checked(session: Session, clip: Clip, pattern: str, numbers: Numbers, task:
     found = Inputs(session).plan(clip, task).colour
     space = space_of_grade(found)
     first = path_of(pattern, numbers[0])
-    # Linear frames without a name have the primaries of their files on both sides.
+    # Linear frames without a named space have their file's primaries, both in the field and in Fusion.
     primaries = FILE if not space else _primaries_of(first)
     return Look(first, clip.count, task.strength, task.luma, task.chroma, space, primaries)
 
@@ -145,10 +145,10 @@ def _names(clip: Clip) -> List[str]:
 
 
 def _show(clip: Clip, before: List[str], name: str) -> None:
-    """Name the composition that came and show it.
+    """Name the imported composition and show it.
 
     Raises:
-        HostError: none came, or it is empty: Resolve says nothing of a file that it cannot read.
+        HostError: none was imported, or it is empty: Resolve reports no error for a file that it cannot read.
     """
     came = [each for each in _names(clip) if each not in before]
     if not came:
@@ -157,7 +157,7 @@ def _show(clip: Clip, before: List[str], name: str) -> None:
         )
     made = act(clip.item, "GetFusionCompByName", came[0])
     if tell(made, "FindTool", TOOL) is None:
-        raise HostError("Resolve could not read the composition.", fix="Let frames come back instead.")
+        raise HostError("Resolve could not read the composition.", fix="Choose the output frames instead.")
     if name not in before:
         act(clip.item, "RenameFusionCompByName", came[0], name)
         came = [name]
@@ -165,7 +165,7 @@ def _show(clip: Clip, before: List[str], name: str) -> None:
 
 
 def _take_out(clip: Clip, before: List[str]) -> None:
-    """Delete what came, and show what was shown; what Resolve refuses now cannot be helped."""
+    """Delete the imported composition and show the earlier one; errors of Resolve are ignored here."""
     for name in _names(clip):
         if name not in before:
             tell(clip.item, "DeleteFusionCompByName", name)
@@ -174,11 +174,11 @@ def _take_out(clip: Clip, before: List[str]) -> None:
 
 
 def expressions(space: str, primaries: Primaries = FILE) -> Dict[str, str]:
-    """Return the Custom Tool's expressions: Image1 is the clip, Image2 the field, n1 to n3 strength, luma, chroma.
+    """Return the Custom Tool's expressions: Image1 is the clip, Image2 the field, n1 to n3 are strength, luma, chroma.
 
     Args:
-        space: OpenColorIO name of the clip's codes.
-        primaries: of the light that the field changes; `FILE` where they are the codes' own.
+        space: OpenColorIO name of the clip's colour space in Fusion.
+        primaries: of the light that the field changes; `FILE` if they are the clip's own.
 
     Raises:
         HostError: there are no formulas for that space.
@@ -197,7 +197,7 @@ def expressions(space: str, primaries: Primaries = FILE) -> Dict[str, str]:
 
 
 def _mixed(weights: Sequence[float], values: Sequence[str]) -> str:
-    """Return a weighed sum as an expression; one value alone where the others have no weight."""
+    """Return a weighted sum as an expression; values without weight are left out."""
     parts = [
         value if weight == 1 else f"{weight:.9g}*{value}" for weight, value in zip(weights, values) if weight
     ]
@@ -205,7 +205,7 @@ def _mixed(weights: Sequence[float], values: Sequence[str]) -> str:
 
 
 def _primaries_of(path: str) -> Primaries:
-    """Return the primaries that a field's file states, `FILE` where it states none."""
+    """Return the primaries that a field's file states, `FILE` if it states none."""
     try:
         with open(path, "rb") as file:
             found = exr_file.header_of(file).get("chromaticities")
@@ -215,10 +215,10 @@ def _primaries_of(path: str) -> Primaries:
 
 
 def comp_text(look: Look) -> str:
-    """Return the composition as Fusion writes one.
+    """Return the composition in Fusion's text format.
 
     Raises:
-        HostError: there are no formulas for its space.
+        HostError: there are no formulas for its colour space.
     """
     last = look.count - 1
     numbers = {"NumberIn1": look.strength, "NumberIn2": look.luma, "NumberIn3": look.chroma}
@@ -268,7 +268,7 @@ def comp_text(look: Look) -> str:
 
 
 def _value(value: Any) -> str:
-    """Return a number or a text as a Lua table has it."""
+    """Return a number or a text as a Lua value."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"{value:.9g}"

@@ -1,8 +1,8 @@
-"""What the part in Resolve and the client process say to each other: tasks, requests and events, as plain JSON.
+"""Messages between the part in Resolve and the client process: tasks, requests and events, as plain JSON.
 
-Two programs, one language. What runs in Resolve's own Python is the standard library alone: it finds clips, has Resolve
-write frames, and brings results back. The client process has an environment of its own with `harmovid` in it: it talks
-to the server. `client.ClientProcess` starts it and speaks lines of JSON over its standard input and output:
+The part in Resolve's own Python uses the standard library only: it finds clips, has Resolve write frames, and brings
+results back. The client process has its own environment with `harmovid` installed, and talks to the server.
+`client.ClientProcess` starts it; both exchange lines of JSON over its standard input and output:
 
     to the client      {"id": 3, "op": "run", "engine": "deflicker", "inputs": {...}, ...}
     from the client    {"id": 3, "event": "progress", "done": 4, "total": 24, "text": "24 frames sent"}
@@ -22,27 +22,28 @@ to the server. `client.ClientProcess` starts it and speaks lines of JSON over it
 |---|---|
 | `described` | `engines`: list of `EngineInfo.to_dict()` |
 | `queued` | `text`: where in the queue |
-| `progress` | `done`, `total` (frames), `text`. While a `run` goes on one comes every half second |
+| `progress` | `done`, `total` (frames), `text`. Sent every half second while a `run` goes on |
 | `frame` | `frame`, `path`: this result is on the disk |
-| `warning` | `text`: a sentence, with the frame where there is one |
-| `done` | `report` (dict), `missing_frames` (text like `1005,1009-1010`, empty when all are there) |
-| `failed` | `error`, `fix` (sentences), `code` (of `harmovid.errors`, or `client` where the process itself broke) |
+| `warning` | `text`: a sentence, with the frame if it is about one |
+| `done` | `report` (dict), `missing_frames` (text like `1005,1009-1010`, empty if none is missing) |
+| `failed` | `error`, `fix` (sentences), `code` (of `harmovid.errors`, or `client` if the process itself failed) |
 
-Every request ends with exactly one `done`, `described` or `failed`. A process that dies, or a line that is no JSON,
-ends it with `failed {code: "client"}`; `request` itself raises nothing. `cancel` is sent while the `run` is still read
-(its iterator goes on to its end); `close()` ends the process and with it all that it does.
+Every request ends with exactly one `done`, `described` or `failed`. If the process dies or sends a line that is no
+JSON, that is `failed {code: "client"}`; `request` itself raises nothing. `cancel` is sent while the events of the `run`
+are still being read (they go on to the end); `close()` ends the process and everything that it does.
 
-The report of a `run` holds `frames` (frame text to what engine and pixels said of it) and, for the output `cdl`, `cdl`:
-`{"slope": [r, g, b], "offset": [r, g, b], "power": [r, g, b], "saturation": s}` in the space of the pixels sent.
+The report of a `run` holds `frames` (frame number as text to the report of engine and pixels) and, for the output
+`cdl`, `cdl`: `{"slope": [r, g, b], "offset": [r, g, b], "power": [r, g, b], "saturation": s}` in the colour space of
+the pixels that were sent.
 
-Three kinds of output come back in three ways:
+Three kinds of output are brought back in three ways:
 
 - `result`: an EXR sequence; `readback` brings it into the project.
-- `cdl`: no pixels; `harmovid_resolve.cdl.apply(session, clip, report, version)` puts it on the clip.
+- `cdl`: no pixels; `harmovid_resolve.cdl.apply(session, clip, report, version)` sets it on the clip.
 - `field`: an EXR sequence of `harmovid.R/G/B`; `harmovid_resolve.comp.apply(session, clip, pattern, numbers, task,
   version)` makes a Fusion composition of it.
 
-Both return a list of warnings, raise `HostError`, and leave the clip as it was when they raise: `batch` calls them.
+Both functions return a list of warnings; if they raise `HostError`, the clip is unchanged. `batch` calls them.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ _T = TypeVar("_T", bound="_Plain")
 
 @dataclass(frozen=True)
 class _Plain:
-    """A dataclass that is plain JSON outside."""
+    """A dataclass that is sent as plain JSON."""
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data."""
@@ -87,10 +88,10 @@ class _Plain:
 
     @classmethod
     def from_dict(cls: Type[_T], data: Mapping[str, Any]) -> _T:
-        """Rebuild from plain data; what a newer version adds is left out.
+        """Rebuild from plain data; fields that only a newer version knows are ignored.
 
         Raises:
-            HostError: a value is of another kind than it should be.
+            HostError: a value has the wrong type.
         """
         known = {one.name for one in fields(cls)}
         try:
@@ -101,24 +102,24 @@ class _Plain:
 
 @dataclass(frozen=True)
 class Task(_Plain):
-    """What the user asked for, as the panel holds it; one for all clips of a batch.
+    """What the user asked for in the panel; the same for all clips of a batch.
 
     Attributes:
         engine: the engine's name, as the server describes it.
-        options: the engine's options by name; those left out have the engine's defaults.
-        layers: engine layer to where it comes from, `clip` or `below` (what lies under the clip on the next lower
-            track). The first is the one that is relit, and comes from the clip.
+        options: the engine's options by name; others have the engine's defaults.
+        layers: engine layer to its source, `clip` or `below` (the clip on the nearest lower track). The first layer is
+            the one that is relit, and its source is the clip.
         strength, luma, chroma: how much of the change, of its brightness, of its colour; 0 to 2.
         output: one of `OUTPUTS`.
         handles: frames before and after the range that the engine sees too, as far as the source has them.
-        range: the whole clip, or what lies between the timeline's marks.
+        range: the whole clip, or the part between the timeline's marks.
         selection: which clips: under the playhead, selected (Resolve 21.0.4), or those of `clip_colour`.
         clip_colour: the clip colour as Resolve names it, `Orange`.
-        source: the clip's own pixels, or what its grade makes of them.
+        source: the clip's own pixels, or its graded pixels.
         way: as a take on the clip, on a new top track, or only into the media pool.
-        folder: where results go; a folder per clip and in it one per version is made there.
+        folder: for the results, with a folder per clip and in it one per version.
         version: name of the version; empty: the next of v001, v002, ...
-        colour_space: OpenColorIO name of the pixels; empty: the project's settings say it (`colour.py`).
+        colour_space: OpenColorIO name of the pixels' space; empty: from the project's settings (`colour.py`).
         server: address of the server; empty: the user's settings.
     """
 
@@ -141,10 +142,10 @@ class Task(_Plain):
     server: str = ""
 
     def checked(self) -> Task:
-        """Return the task itself when Resolve's part can do it.
+        """Return the task itself after checking everything that the part in Resolve can check.
 
         Raises:
-            HostError: a value is none that can be chosen; the message names it.
+            HostError: a value is invalid; the message names it.
         """
         for name, known in (
             ("output", OUTPUTS),
@@ -179,13 +180,13 @@ class Task(_Plain):
 
 @dataclass(frozen=True)
 class Colour(_Plain):
-    """What the pixels sent are in, and how the project came to that.
+    """The colour space of the pixels that are sent, and which settings it follows from.
 
     Attributes:
-        space: OpenColorIO name for the server; empty: the EXR files say it themselves.
+        space: OpenColorIO name for the server; empty if the EXR files state it themselves.
         science: the project's `colorScienceMode`.
-        timeline, output, input: the project's and the clip's spaces, as Resolve names them.
-        guess: a sentence where something was assumed; empty where it was not.
+        timeline, output, input: the spaces of the project and the clip, by Resolve's names.
+        guess: a sentence about what was assumed; empty if nothing was.
     """
 
     space: str = ""
@@ -198,18 +199,18 @@ class Colour(_Plain):
 
 @dataclass(frozen=True)
 class RunRequest(_Plain):
-    """The fields of the op `run`, and of `check`.
+    """The fields of the requests `run` and `check`.
 
     Attributes:
         engine, options, strength, luma, chroma, output, server: as in `Task`.
         inputs: engine layer to the pattern of its EXR files, with `####` for the number; the first is relit.
-        out: pattern of the results, in a folder that is there.
+        out: pattern of the results, in an existing folder.
         frames: frames to make, as text: `1001-1024`.
-        context: handles around them, as text, that the engine sees too; of them no results are made.
+        context: handles around them, as text: the engine sees them too, and they get no results.
         colour: `Colour.to_dict()`, of all inputs.
-        overwrite: results that are there already are replaced.
-        job: a name of ours for the run; `cancel` names it.
-        label: what the server's list of jobs shows.
+        overwrite: whether existing results are replaced.
+        job: our own name of the run; `cancel` names it.
+        label: the job's name in the server's list.
     """
 
     engine: str
@@ -231,17 +232,17 @@ class RunRequest(_Plain):
 
 @dataclass(frozen=True)
 class Record(_Plain):
-    """What is known of one version, in the file `RECORD` beside its results; the history shows these.
+    """The record of one version, in the file `RECORD` beside its results; the history shows these.
 
     Attributes:
-        clip: the clip's name; `item` the timeline item's id, `timeline` that of its timeline.
-        version: the version's name, and its folder's.
+        clip: the clip's name. item: the timeline item's id. timeline: the id of its timeline.
+        version: the name of the version and of its folder.
         task: `Task.to_dict()`.
         request: `RunRequest.to_dict()`.
-        wanted: frames that go back into the project, as text.
+        wanted: the frames that are brought back into the project, as text.
         started: local time, `2026-11-29 14:05`.
         state: one of `STATES`.
-        message: the last word on it.
+        message: the last message about it.
     """
 
     clip: str

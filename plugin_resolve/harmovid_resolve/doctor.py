@@ -1,4 +1,4 @@
-"""What `harmovid doctor` says of DaVinci Resolve: whether the plugin is in its menu, and which Python it will find."""
+"""Checks of `harmovid doctor` for DaVinci Resolve: is the plugin installed, and which Python will Resolve use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAYS = {
 
 
 def plugin(_: Settings) -> Iterator[Finding]:
-    """Yield whether the plugin is installed, and whether what it names is still there."""
+    """Yield whether the plugin is installed, and whether the files that it names still exist."""
     found = [
         scripts
         for scripts in (places.user_scripts(), places.all_users_scripts())
@@ -67,7 +67,7 @@ def _settings(scripts: Path) -> Dict[str, Any]:
 
 
 def python_of_resolve(_: Settings) -> Iterator[Finding]:
-    """Yield which Python Resolve will run the door with; nothing where there is neither Resolve nor a plugin."""
+    """Yield which Python Resolve will use for the menu script; nothing if there is neither Resolve nor the plugin."""
     scripts = (places.user_scripts(), places.all_users_scripts())
     if not places.is_here() and not any(install.manifest(each) for each in scripts):
         return
@@ -75,7 +75,7 @@ def python_of_resolve(_: Settings) -> Iterator[Finding]:
 
 
 def judged(found: places.FoundPython, system: str) -> Finding:
-    """Return the line on a Python that was found."""
+    """Return the finding for a Python that was found."""
     name, fix = "Resolve's Python", WAYS.get(system, "Install the system's python3 package.")
     if not found.path:
         return Finding(name, FAIL, found.how, fix)

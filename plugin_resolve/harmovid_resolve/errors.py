@@ -1,7 +1,7 @@
-"""The one error of Resolve's part: what went wrong and what to do about it.
+"""The error class of the part in Resolve: what went wrong and what to do about it.
 
-Resolve's own Python has no `harmovid`, so this stands beside the tree of `harmovid.errors`. It has the same parts: what
-the client process reports arrives with that tree's codes.
+Resolve's own Python has no `harmovid`, so this class exists beside the tree of `harmovid.errors`. It has the same
+fields; errors from the client process have the codes of that tree.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class HostError(Exception):
 
     Args:
         message: what went wrong, with the values that disagree.
-        fix: what the reader can do about it; may be empty.
-        code: `host` for what Resolve refused or was asked wrongly; otherwise a code of `harmovid.errors`.
+        fix: what the user can do about it; may be empty.
+        code: `host` for an error of Resolve or of a request to it; otherwise a code of `harmovid.errors`.
     """
 
     def __init__(self, message: str, *, fix: str = "", code: str = "host") -> None:

@@ -1,7 +1,7 @@
-"""Whether an EXR file is whole, without decoding it: its header, its table of chunks, and where the last one ends.
+"""Whether an EXR file is complete, without decoding it: its header, its chunk table, and where the last chunk ends.
 
-A host says that it has written a frame before the frame is on the disk, and a full disk leaves files that begin well.
-Read by the published layout (openexr.com, "OpenEXR File Layout"), with the standard library alone.
+A host may report a frame as written before it is on the disk, and a full disk leaves files with a good beginning. The
+layout is that of "OpenEXR File Layout" (openexr.com). Standard library only.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _Header = Dict[str, Tuple[str, bytes]]
 
 
 def problem(path: str) -> str:
-    """Return what is wrong with an EXR file, as words after its name; empty where it is whole.
+    """Return what is wrong with an EXR file, as words that follow its name; empty if it is complete.
 
-    Of tiled files and files of several parts only header and size are looked at.
+    Of tiled files and files of several parts only header and size are checked.
     """
     try:
         with open(path, "rb") as file:
@@ -40,7 +40,7 @@ def problem(path: str) -> str:
 
 
 def header_of(file: BinaryIO) -> _Header:
-    """Read the attributes of a scanline file's header, name to type and bytes; the table of chunks comes next.
+    """Read the attributes of a scanline file's header, name to type and bytes; the chunk table follows in the file.
 
     Raises:
         ValueError: it is no EXR file of one scanline part, or is cut off.

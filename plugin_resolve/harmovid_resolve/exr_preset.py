@@ -1,7 +1,7 @@
-"""The render preset for EXR frames: what the scripting interface cannot set, a preset file can.
+"""The render preset for EXR frames: a preset file can set what the scripting interface cannot.
 
 32-bit float, full range, no sizing of the clip, no subtitles, no audio. The elements are those of presets that Resolve
-20 exports; which of them a version needs is not known, so every frame is looked at, whatever the preset says.
+20 exports. It is not known which of them a version needs, so every rendered frame is checked.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def write(folder: str, name: str, prefix: str, first: int, size: Tuple[int, int]
     """Write a preset file and return its path; Resolve names the preset after the file.
 
     Args:
-        folder: an own folder, there already.
+        folder: an existing private folder.
         name: the preset's name.
-        prefix: what the frames' names begin with.
+        prefix: beginning of the frames' names.
         first: number of the first frame.
         size: width and height of the frames in pixels.
     """

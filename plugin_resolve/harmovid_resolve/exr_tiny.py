@@ -1,10 +1,10 @@
-"""Small EXR files with the standard library alone, for the self-test on a seat: written plain, read as Resolve writes.
+"""Small EXR files with the standard library only, for the self-test inside Resolve: written uncompressed.
 
     write("/tmp/p.1001.exr", rows)              # rows of (r, g, b)
     red = read("/tmp/p.1001.exr")["R"]          # rows of floats
 
-Read are scanline files with half and float channels, uncompressed or with ZIP or ZIPS. By the published layout
-(openexr.com, "OpenEXR File Layout"); for pictures of a few hundred pixels.
+`read` takes scanline files with half and float channels, uncompressed or with ZIP or ZIPS, as Resolve writes them. The
+layout is that of "OpenEXR File Layout" (openexr.com); for pictures of a few hundred pixels.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read(path: str) -> Dict[str, Rows]:
     """Return each channel's rows.
 
     Raises:
-        ValueError: it is cut off, or of a kind that is not read here.
+        ValueError: it is cut off, or of an unsupported kind.
         OSError: it cannot be read.
     """
     with open(path, "rb") as file:
@@ -83,7 +83,7 @@ def read(path: str) -> Dict[str, Rows]:
 
 
 def _channels(value: bytes) -> List[Tuple[str, int]]:
-    """Return names and types of the channels, in the order of the file."""
+    """Return the names and types of the channels, in the file's order."""
     found, at = [], 0
     while value[at : at + 1] not in (b"", b"\0"):
         end = value.index(b"\0", at)
@@ -96,7 +96,7 @@ def _channels(value: bytes) -> List[Tuple[str, int]]:
 
 
 def _unpacked(data: bytes, size: int) -> bytes:
-    """Return a chunk's bytes: what is not smaller packed is stored as it is."""
+    """Return a chunk's bytes; a chunk that compression does not make smaller is stored uncompressed."""
     if len(data) == size:
         return data
     try:
@@ -115,7 +115,7 @@ def _unpacked(data: bytes, size: int) -> bytes:
 def _spread(
     data: bytes, channels: List[Tuple[str, int]], width: int, lines: range, found: Dict[str, Rows]
 ) -> None:
-    """Put the values of a chunk into the rows of each channel."""
+    """Add the values of a chunk to the rows of each channel."""
     at = 0
     for line in lines:
         for name, kind in channels:

@@ -1,9 +1,9 @@
-"""What was made: the versions under a folder with their records, and a line per finished run beside the results.
+"""The versions under a folder with their records, and a list of finished runs in the output folder.
 
     versions("/shots/out")              # the records of `contract.RECORD`, the newest first
     note("/shots/out/clip/v003", {...}) # a line in history.jsonl of the output folder
 
-Standard library alone: the panel in Resolve's Python reads it, the client process writes it.
+Standard library only: the panel in Resolve's Python reads it, the client process writes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["LOG", "lines", "note", "versions"]
 
 LOG = "history.jsonl"
 DEEPEST = 3
-"""Output folder, clip, version: records lie no deeper."""
+"""Output folder, clip, version: the depth to which folders are searched for records."""
 
 
 def versions(folder: str) -> List[Dict[str, Any]]:
@@ -60,7 +60,7 @@ def _entries(place: str) -> List[os.DirEntry[str]]:
 
 
 def _record(path: str) -> Any:
-    """Return a record, or None where there is none that can be read."""
+    """Return the record in a folder, or None if there is none or it cannot be read."""
     try:
         with open(path, encoding="utf-8") as file:
             return Record.from_dict(json.load(file))
@@ -69,10 +69,12 @@ def _record(path: str) -> Any:
 
 
 def note(version: str, line: Mapping[str, Any]) -> None:
-    """Add a line to the list of runs beside a version's results, with the time; a full disk loses the line only."""
+    """Add a line with the time to the list of runs of a version's output folder; if the disk is full, only the line is
+    lost.
+    """
     text = json.dumps({"time": time.strftime("%Y-%m-%d %H:%M:%S"), **line}) + "\n"
     try:
-        # One write of one line: two processes never mix theirs.
+        # One write call per line, so that lines of two processes never mix.
         descriptor = os.open(os.path.join(version, LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             os.write(descriptor, text.encode("utf-8"))
@@ -83,7 +85,7 @@ def note(version: str, line: Mapping[str, Any]) -> None:
 
 
 def lines(version: str) -> List[Dict[str, Any]]:
-    """Return the list of runs of a version, the oldest first; a line that was cut off is left out."""
+    """Return the list of runs of a version, the oldest first; an incomplete line is left out."""
     try:
         with open(os.path.join(version, LOG), encoding="utf-8") as file:
             texts = file.read().splitlines()

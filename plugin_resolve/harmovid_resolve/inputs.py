@@ -1,4 +1,4 @@
-"""The frames that a run of one clip needs, layer by layer: read where they lie, or rendered by Resolve.
+"""The frames that one clip's run needs, layer by layer: existing files, or rendered by Resolve.
 
 plan = Inputs(session).plan(clip, task)             # nothing is done yet; plan.said() for the user
 made = Inputs(session).make(plan, render, folder)   # made["plate"] is a pattern of EXR files
@@ -23,15 +23,15 @@ __all__ = ["Inputs", "Plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """How the frames of a clip will be got.
+    """How the frames of a clip will be supplied.
 
     Attributes:
-        clip, task: what is asked for.
-        layers: layer to the clip that it comes from.
-        wanted: frames that go back; `frames` those with handles.
-        files: pattern of the clip's own files; empty where Resolve renders.
-        colour: what the pixels are in.
-        warnings: sentences on what is assumed or left out.
+        clip, task: what the user asked for.
+        layers: layer to its clip.
+        wanted: frames that are brought back. frames: those with handles.
+        files: pattern of the clip's own files; empty if Resolve renders them.
+        colour: of the pixels.
+        warnings: sentences about what is assumed or left out.
     """
 
     clip: Clip
@@ -51,7 +51,7 @@ class Plan:
         return f"frames {self.wanted[0]}-{self.wanted[1]} with {handles}, {got}, in {space}."
 
     def context(self) -> str:
-        """Return the handles as text: of them no results are made."""
+        """Return the handles as text; they get no results."""
         parts = ((self.frames[0], self.wanted[0] - 1), (self.wanted[1] + 1, self.frames[1]))
         return ",".join(f"{first}-{last}" for first, last in parts if first <= last)
 
@@ -67,10 +67,10 @@ class Inputs:
         self._session = session
 
     def plan(self, clip: Clip, task: Task) -> Plan:
-        """Return how the frames of a clip will be got; files that are read are looked at, nothing is made.
+        """Return how the frames of a clip will be supplied, after checking existing files; nothing is made.
 
         Raises:
-            HostError: they cannot be got, or the result could not come back as the task says.
+            HostError: they cannot be supplied, or the result could not be brought back as the task says.
         """
         readback.check(clip, task)
         frames, graded = wanted(clip, task), task.source == "graded"
@@ -90,10 +90,10 @@ class Inputs:
         return Plan(clip, task, layers, frames, span, own or "", found, warnings + said)
 
     def make(self, plan: Plan, render: Render, folder: str) -> Dict[str, str]:
-        """Return layer to the pattern of its EXR files; rendered ones lie in the folder.
+        """Return layer to the pattern of its EXR files, rendered into the folder where necessary.
 
         Raises:
-            HostError: they cannot be rendered; the project is as it was.
+            HostError: they cannot be rendered; the project is unchanged.
         """
         if plan.files:
             return dict.fromkeys(plan.layers, plan.files)
@@ -116,7 +116,7 @@ class Inputs:
 
 
 def _under(clip: Clip, other: Clip, frames: Numbers) -> Numbers:
-    """Return the source frames of another clip that lie under frames of a clip."""
+    """Return the source frames of another clip that lie under the given frames of a clip."""
     shift = other.first - other.start + clip.start - clip.first
     return frames[0] + shift, frames[1] + shift
 
@@ -132,7 +132,7 @@ def _span(clip: Clip, frames: Numbers, layers: Dict[str, Clip], handles: int) ->
 
 
 def _on_handles(frames: Numbers, span: Numbers, graded: bool, handles: int) -> Tuple[str, ...]:
-    """Say how many handles there are where they are fewer than asked for."""
+    """Return a warning if there are fewer handles than asked for."""
     before, after = frames[0] - span[0], span[1] - frames[1]
     if graded and handles:
         return ("graded frames have no handles: the grade ends where the clip does.",)

@@ -1,16 +1,16 @@
-"""`harmovid plugin install resolve` and `uninstall`: a script in Resolve's menu, a folder of ours beside its scripts.
+"""`harmovid plugin install resolve` and `uninstall`: a script in Resolve's menu, and a folder beside Resolve's scripts.
 
     harmovid plugin install resolve [--all-users] [--scripts-dir DIR] [--python PYTHON]
     harmovid plugin uninstall resolve [--all-users] [--scripts-dir DIR]
 
-    Fusion/Scripts/Utility/HarmoVid.py      the door: standard library only, names the settings file
-    Fusion/HarmoVid/settings.json           which Python runs our client process
+    Fusion/Scripts/Utility/HarmoVid.py      the menu script ("door" in the code); standard library only
+    Fusion/HarmoVid/settings.json           which Python runs the client process
     Fusion/HarmoVid/python/                 the part that runs in Resolve's Python, standard library only
     Fusion/HarmoVid/installed.json          what was made, for uninstalling
 
-Nothing else of the user's is touched. A script of that name that was there is kept and comes back; a door that was
-edited is kept beside as HarmoVid.py.edited. Installing twice changes nothing; uninstalling leaves the folder as it was,
-to the byte.
+The user's other files are not changed. An existing script of that name is kept and restored later; an edited menu
+script is kept as HarmoVid.py.edited. Installing twice has no further effect; uninstalling leaves the folder exactly as
+it was.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ ASK_S = 60.0
 
 
 def run(action: str, words: Sequence[str], console: Any) -> int:
-    """Do what `harmovid plugin ACTION resolve WORDS` asks for; return the exit code.
+    """Run `harmovid plugin ACTION resolve WORDS`; return the exit code.
 
     Args:
         action: "install" or "uninstall".
-        words: what stands behind the host's name.
-        console: takes text and the machine-readable answer.
+        words: the arguments after the host's name.
+        console: for text and JSON output.
 
     Raises:
-        InputError, OutputError: it cannot be done; nothing is left half done.
+        InputError, OutputError: it failed; no partial change is left.
     """
     args = _grammar(action).parse_args(list(words))
     usual = places.all_users_scripts() if args.all_users else places.user_scripts()
@@ -67,7 +67,7 @@ def run(action: str, words: Sequence[str], console: Any) -> int:
         was_there, left = uninstall(scripts)
         console.text(f"HarmoVid is {'removed from' if was_there else 'not installed in'} {scripts}")
         for path in left:
-            console.text(f"kept, because somebody has changed it: {path}")
+            console.text(f"kept, because it was edited: {path}")
         console.result(
             {"ok": True, "folder": str(scripts), "removed": was_there, "kept": [str(path) for path in left]}
         )
@@ -78,7 +78,7 @@ def run(action: str, words: Sequence[str], console: Any) -> int:
     with _readable_by_all() if args.all_users else contextlib.nullcontext():
         install(scripts, python)
     console.text(
-        f"HarmoVid is installed in {scripts}. Start Resolve anew; look at Workspace > Scripts > HarmoVid."
+        f"HarmoVid is installed in {scripts}. Restart Resolve and choose Workspace > Scripts > HarmoVid."
     )
     console.text(f"Jobs run in {python}. `harmovid doctor` says which Python Resolve will find.")
     console.result({"ok": True, "folder": str(scripts), "python": python})
@@ -87,7 +87,7 @@ def run(action: str, words: Sequence[str], console: Any) -> int:
 
 @contextlib.contextmanager
 def _readable_by_all() -> Iterator[None]:
-    """Make what is written readable for everybody, whatever the umask of the administrator's shell."""
+    """Make the written files readable for all users, whatever the umask of the administrator's shell."""
     before = os.umask(0o022)
     try:
         yield
@@ -112,7 +112,7 @@ def _grammar(action: str) -> argparse.ArgumentParser:
 
 
 def check_python(python: str) -> None:
-    """Raise `InputError` unless an interpreter has HarmoVid and its Resolve part."""
+    """Raise `InputError` unless an interpreter has HarmoVid with its Resolve plugin installed."""
     words = [python, "-c", f"import harmovid, harmovid_resolve.serve_client; print({DATA!r})"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=ASK_S, check=False)
@@ -127,12 +127,12 @@ def check_python(python: str) -> None:
 
 
 def data_folder(scripts: Path) -> Path:
-    """Return our own folder for a folder of scripts: beside it, where Resolve looks for no scripts."""
+    """Return our folder for a folder of scripts: beside it, where Resolve does not look for scripts."""
     return scripts.parent / DATA
 
 
 def door_text(settings: Path) -> str:
-    """Return the door for a settings file: a script that runs where `__file__` is not defined."""
+    """Return the text of the menu script for a settings file; it works where `__file__` is not defined."""
     text = (Path(__file__).parent / "scripts" / DOOR).read_text(encoding="utf-8")
     if PLACEHOLDER not in text:
         raise OutputError("the door has no place for the settings file.", fix="Reinstall harmovid.")
@@ -140,14 +140,14 @@ def door_text(settings: Path) -> str:
 
 
 def install(scripts: Path, python: str) -> None:
-    """Put the plugin into a folder of scripts, replacing an earlier one.
+    """Install the plugin into a folder of scripts, replacing an earlier one.
 
     Args:
-        scripts: Resolve's folder Fusion/Scripts; made when missing.
+        scripts: Resolve's folder Fusion/Scripts; made if it is missing.
         python: the interpreter of the client process.
 
     Raises:
-        InputError: somebody else's folder is in the way. OutputError: it cannot be written.
+        InputError: a folder or file of that name exists that is not ours. OutputError: it cannot be written.
     """
     data, door = data_folder(scripts), scripts / MENU / DOOR
     told = manifest(scripts)
@@ -160,12 +160,12 @@ def install(scripts: Path, python: str) -> None:
         settings = {"python": python, "package": str(data / PACKAGE)}
         write_whole(str(data / SETTINGS), _json(settings))
         text = door_text(data / SETTINGS).encode("utf-8")
-        # Before the door: whatever is there from now on is known to be ours.
+        # Before the menu script, so that an interrupted installation is recognised as ours.
         noted = {"made": made, "kept": kept, "door": hashlib.sha256(text).hexdigest(), "python": python}
         write_whole(str(data / MANIFEST), _json(noted))
         write_whole(str(door), text)
     except OSError as error:
-        if "door" not in told:  # the first installation: nothing of it stays, and the door is as it was
+        if "door" not in told:  # the first installation: remove all of it, and restore what was there
             with contextlib.suppress(OSError):
                 _clear(data, manifest(scripts).get("made", []))
         raise OutputError(
@@ -174,7 +174,7 @@ def install(scripts: Path, python: str) -> None:
 
 
 def _refuse_strangers(data: Path, door: Path, told: Dict[str, Any]) -> None:
-    """Raise `InputError` where something that is not ours is in the way, before anything is made."""
+    """Raise `InputError` if a file or folder that is not ours is in the way, before anything is made."""
     strange = None
     if (os.path.lexists(data) and not data.is_dir()) or (data.is_dir() and not told and os.listdir(data)):
         strange = data
@@ -187,9 +187,9 @@ def _refuse_strangers(data: Path, door: Path, told: Dict[str, Any]) -> None:
 
 
 def manifest(scripts: Path) -> Dict[str, Any]:
-    """Return what is known of an installation, {} where there is none.
+    """Return the manifest of an installation, {} if there is none.
 
-    Where the note of it is damaged or gone, it is what can be told from the rest: the door and our folder.
+    If it is damaged or gone, it is rebuilt from the menu script and our folder.
     """
     data = data_folder(scripts)
     try:
@@ -200,17 +200,17 @@ def manifest(scripts: Path) -> Dict[str, Any]:
 
 
 def _rebuilt(data: Path) -> Dict[str, Any]:
-    """Return a manifest for a folder that is ours by its content; {} for any other."""
+    """Return a manifest for a folder with our content; {} for any other."""
     if not (data / PACKAGE / Path(__file__).parent.name).is_dir():
         return {}
-    # A door that is not this version's counts as edited, and is kept beside.
+    # A menu script that is not this version's counts as edited, and is kept.
     text = door_text(data / SETTINGS).encode("utf-8")
     kept = os.path.lexists(data / KEPT / DOOR)
     return {"made": [str(data)], "kept": kept, "door": hashlib.sha256(text).hexdigest()}
 
 
 def uninstall(scripts: Path) -> Any:
-    """Take the plugin out; return whether it was there, and the paths of what stays because somebody has changed it.
+    """Remove the plugin; return whether it was installed, and the paths of files that stay because they were edited.
 
     Raises:
         OutputError: something cannot be removed.
@@ -220,7 +220,7 @@ def uninstall(scripts: Path) -> Any:
     if not told:
         return False, []
     try:
-        # Without "door" in the manifest an installation was cut short, and what is there is the user's own.
+        # Without "door" in the manifest the installation was interrupted, and the script there is the user's own.
         if "door" in told and _digest(door) == told["door"]:
             door.unlink()
         elif "door" in told and os.path.lexists(door):
@@ -236,43 +236,45 @@ def uninstall(scripts: Path) -> Any:
 
 
 def _clear(data: Path, made: Sequence[str]) -> None:
-    """Remove what is in our folder, and those of the folders that we made that are empty."""
+    """Remove our files, and those of the folders we made that are empty then."""
     for name in (PACKAGE, KEPT):
         shutil.rmtree(data / name, ignore_errors=True)
     for name in (SETTINGS, MANIFEST):
         (data / name).unlink(missing_ok=True)
     for folder in sorted(map(Path, made), key=lambda path: len(path.parts), reverse=True):
-        with contextlib.suppress(OSError):  # not empty: somebody else uses it now
+        with contextlib.suppress(OSError):  # not empty: other programs use it now
             folder.rmdir()
 
 
 def _make_folders(folder: Path) -> List[str]:
-    """Make a folder and what is above it; return those that were missing."""
+    """Make a folder with its parents; return those that were missing."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return [str(path) for path in missing]
 
 
 def _keep(door: Path, data: Path, told: Dict[str, Any]) -> bool:
-    """Put a script of the door's name that is not ours where it is safe; return whether it comes back in the end."""
+    """Move an existing script of the menu script's name that is not ours to a safe place; return whether it will be
+    restored.
+    """
     if not os.path.lexists(door) or ("door" in told and _digest(door) == told["door"]):
         return False
     if "door" in told:
         _aside(door)
         return False
     (data / KEPT).mkdir(exist_ok=True)
-    shutil.copy2(door, data / KEPT / DOOR, follow_symlinks=False)  # a link comes back as a link
+    shutil.copy2(door, data / KEPT / DOOR, follow_symlinks=False)  # a link stays a link
     return True
 
 
 def _aside(door: Path) -> Path:
-    """Rename an edited door so that Resolve does not list it, and return its new place."""
+    """Rename an edited menu script so that Resolve does not list it, and return its new path."""
     for number in range(1, 1000):
         place = door.with_name(f"{DOOR}.edited" + ("" if number == 1 else str(number)))
         if not place.exists():
             os.replace(door, place)
             return place
-    raise OutputError(f"there are too many edited doors beside {door}.", fix="Remove some.")
+    raise OutputError(f"there are too many edited copies of {door}.", fix="Remove some.")
 
 
 def _digest(path: Path) -> Optional[str]:
@@ -288,13 +290,13 @@ def _modules() -> List[Path]:
 
 
 def is_current(scripts: Path) -> bool:
-    """Return whether the part that runs in Resolve is the one of this HarmoVid, byte for byte."""
+    """Return whether the installed part in Resolve is that of this HarmoVid, byte for byte."""
     folder = data_folder(scripts) / PACKAGE / Path(__file__).parent.name
     return all(_digest(folder / path.name) == _digest(path) for path in _modules())
 
 
 def _write_package(data: Path) -> None:
-    """Put the modules that run in Resolve's Python into our folder, in place of earlier ones."""
+    """Write the modules that run in Resolve's Python into our folder, in place of earlier ones."""
     source, target = Path(__file__).parent, data / PACKAGE
     with tempfile.TemporaryDirectory(prefix=".harmovid-", dir=data) as work:
         fresh = Path(work) / PACKAGE / source.name

@@ -1,10 +1,10 @@
-"""The panel without a window: what is set, what goes on, what the buttons do. Whoever draws it asks for its rows.
+"""The panel as data, without a window: settings, progress, and the actions of its buttons. A window draws its rows.
 
     panel = Panel(session, client)
     panel.rows(); panel.set("strength", 0.8); panel.press("start"); panel.poll()
 
-Everything that takes time, and every call of Resolve, is done by one worker thread, one thing after the other; what it
-says arrives with `poll`, which the window calls several times a second. No call here raises or waits.
+Everything that takes time, and every call of Resolve, is done by one worker thread, one task after the other. Its
+messages are applied by `poll`, which the window calls several times a second. No method here raises or waits.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Work = Callable[[], None]
 
 
 class Panel:
-    """What a window shows and does.
+    """The state and the actions of a window.
 
     Attributes:
-        values: the task's fields, options under `rows.OPTION` + name, and what else can be set.
-        busy: whether the worker is at something.
+        values: the task's fields, engine options under `rows.OPTION` + name, and the other settings.
+        busy: whether the worker is doing something.
     """
 
     def __init__(
         self, session: Session, client: batches.Client, values: Optional[Dict[str, Any]] = None
     ) -> None:
-        """Take the Resolve and the client process; asks the server for its engines."""
+        """Take the Resolve and the client process; ask the server for its engines."""
         self._session, self._client = session, client
         self.values: Dict[str, Any] = {
             **Task().to_dict(),
@@ -59,11 +59,11 @@ class Panel:
         self.busy = False
         self._work: queue.SimpleQueue[Optional[Work]] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Work] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._toil, daemon=True)
+        self._thread = threading.Thread(target=self._run_worker, daemon=True)
         self._thread.start()
         self._do(self._connect)
 
-    # What a window calls.
+    # Called by the window.
 
     def rows(self) -> List[Row]:
         """Return everything to show."""
@@ -91,7 +91,7 @@ class Panel:
         ]  # fmt: skip
 
     def set(self, name: str, value: Any) -> None:
-        """Set a row; a preset sets options, and an option that is set is no preset any more."""
+        """Set a row. Setting a preset sets its options; setting an option deselects the preset."""
         self.values[name] = value
         if name == "preset":
             self._take_preset(str(value))
@@ -121,7 +121,7 @@ class Panel:
             self._do(action)
 
     def poll(self) -> bool:
-        """Take in what the worker has said; return whether there was anything."""
+        """Apply the worker's messages; return whether there were any."""
         heard = False
         for news in iter(self._next, None):
             news()
@@ -129,14 +129,14 @@ class Panel:
         return heard
 
     def close(self) -> None:
-        """Stop what goes on and end the worker; the client process is its owner's."""
+        """Stop running work and end the worker; the client process belongs to the caller."""
         if self._batch is not None:
             self._batch.cancel()
         self._work.put(None)
 
     @property
     def in_project(self) -> bool:
-        """Whether a batch is at work in the project, which has to be left as it was."""
+        """Whether a batch is running, which has to restore the project before Resolve may be left."""
         return self._batch is not None
 
     def wait(self, timeout_s: float) -> bool:
@@ -156,22 +156,22 @@ class Panel:
         self.busy = True
         self._work.put(work)
 
-    def _toil(self) -> None:
+    def _run_worker(self) -> None:
         for work in iter(self._work.get, None):
             try:
                 work()
             except HostError as error:
                 self._say(str(error))
-            except Exception as error:  # the worker's door: the panel must go on
+            except Exception as error:  # the worker's outermost level: the panel must go on
                 traceback.print_exc()
                 self._say(f"Something went wrong: {error!r}.")
-            self._news.put(self._rested)
+            self._news.put(self._update_busy)
 
-    def _rested(self) -> None:
+    def _update_busy(self) -> None:
         self.busy = not self._work.empty()
 
     def _tell(self, **changes: Any) -> None:
-        """Have the window's thread set attributes."""
+        """Have the window's thread set attributes of this object."""
 
         def take() -> None:
             for name, value in changes.items():
@@ -183,7 +183,7 @@ class Panel:
         self._tell(_line=text)
 
     def _heard(self, said: Said) -> None:
-        """Pass on how a batch goes."""
+        """Pass on the progress of a batch."""
         share = said.done / said.total if said.total else 0.0
         if said.clips:
             share = (said.clip - 1 + share) / said.clips
@@ -191,7 +191,7 @@ class Panel:
         count = f" ({said.done} of {said.total})" if said.total else ""
         self._tell(_line=f"{where}{said.text}{count}", _share=share)
 
-    # What the worker does.
+    # The worker's tasks.
 
     def _connect(self) -> None:
         for event in self._client.request("engines", server=str(self.values["server"])):
@@ -226,7 +226,7 @@ class Panel:
 
     def _start(self) -> None:
         task = self._task()
-        select(self._session, task)  # what cannot be done is said before a folder is made
+        select(self._session, task)  # raises before a folder is made
         try:
             os.makedirs(task.folder, exist_ok=True)
         except OSError as error:
@@ -267,7 +267,7 @@ class Panel:
         self._tell(_versions=found, _history=lines or ["Nothing was made in this folder yet."])
 
     def _test_seat(self) -> None:
-        """Run the self-test, whose report is for us."""
+        """Run the self-test, whose report the user sends to us."""
         folder = str(self.values["folder"])
         if not os.path.isdir(folder):
             raise HostError(f"there is no folder {folder}.", fix="Choose an output folder for the report.")
@@ -276,7 +276,7 @@ class Panel:
         self._say(f"The report is {path}. Please send it to us.")
 
     def _show_stills(self) -> None:
-        """Show the stills that the client process left beside a version's results."""
+        """Show the stills that the client process has written beside a version's results."""
         folder = str(self._version()["folder"])
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         pair = [
@@ -288,7 +288,7 @@ class Panel:
         before, after = (os.path.join(folder, name) for name in pair)
         self._tell(_stills=(before, after), _line=f"{pair[0]} and {pair[1]} in {folder}.")
 
-    # Small things.
+    # Helpers.
 
     def _names(self) -> Iterator[str]:
         return (f"{one['clip']} {one['version']}" for one in self._versions)
@@ -299,7 +299,7 @@ class Panel:
         return str(chosen) if chosen in names else (names[0] if names else "")
 
     def _version(self) -> Dict[str, Any]:
-        """Return the record of the version that is chosen."""
+        """Return the record of the selected version."""
         chosen = self._chosen()
         for one in self._versions:
             if f"{one['clip']} {one['version']}" == chosen:
@@ -317,7 +317,9 @@ class Panel:
 
 
 def _usual_folder(session: Session) -> str:
-    """Return a folder in the first place of Resolve's media storage, the only places it renders into; else at home."""
+    """Return a folder in Resolve's first media storage location, since it renders into those only; else in the home
+    folder.
+    """
     try:
         found = listed(act(session.resolve, "GetMediaStorage"), "GetMountedVolumeList")
     except HostError:

@@ -1,7 +1,7 @@
-"""Where DaVinci Resolve keeps scripts, and which Python it will find, on each system.
+"""Where DaVinci Resolve keeps scripts, and which Python it will use, on each operating system.
 
-Sources: Blackmagic's scripting README 20.3.2 (folders); field reports of the Pythons that were found and missed, which
-docs/resolve.md repeats. No real Resolve was asked.
+Sources: Blackmagic's scripting README 20.3.2 (folders); users' reports of which Pythons were found, which
+docs/resolve.md repeats. Not tested with a real Resolve.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["OLDEST_PYTHON", "FoundPython", "all_users_scripts", "find_python", "
 
 OLDEST_PYTHON = (3, 9)
 NEW_PYTHON = (3, 13)
-"""From here on Resolve before 20.3 was seen to answer None."""
+"""With these Pythons, Resolve before 20.3 was reported to answer None."""
 ASK_S = 10.0
 
 MAC_DEFAULT = "/usr/local/bin/python3"
 LINUX_OWN = "/opt/resolve/ResolvePython"
-"""Resolve 21.1 brings a Python of its own there."""
+"""Resolve 21.1 includes its own Python there."""
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -51,7 +51,7 @@ def all_users_scripts(system: str = sys.platform, environ: Optional[Mapping[str,
 
 
 def is_here(system: str = sys.platform, environ: Optional[Mapping[str, str]] = None) -> bool:
-    """Return whether this machine or this user has a DaVinci Resolve: its folders are there."""
+    """Return whether this machine or this user has DaVinci Resolve: whether its folders exist."""
     folders = (user_scripts(system, environ).parents[1], all_users_scripts(system, environ).parents[1])
     return any(folder.is_dir() for folder in folders)
 
@@ -61,9 +61,9 @@ class FoundPython:
     """The Python that Resolve is expected to use.
 
     Attributes:
-        path: its interpreter, or folder on Windows; "" where none is found.
-        how: by which rule, as the end of a sentence.
-        version: major and minor, (0, 0) where it cannot be asked.
+        path: its interpreter, or folder on Windows; "" if none is found.
+        how: the rule by which it was found, as the end of a sentence.
+        version: major and minor, (0, 0) if it cannot be determined.
     """
 
     path: str
@@ -74,11 +74,11 @@ class FoundPython:
 def find_python(
     system: str = sys.platform, environ: Optional[Mapping[str, str]] = None, run: Run = subprocess.run
 ) -> FoundPython:
-    """Return which Python Resolve will find.
+    """Return which Python Resolve will use.
 
     Args:
         system: as `sys.platform`.
-        environ: the environment that Resolve is started in.
+        environ: the environment in which Resolve is started.
         run: runs a command.
     """
     env = os.environ if environ is None else environ
@@ -111,7 +111,7 @@ def _on_windows(environ: Mapping[str, str], run: Run) -> Tuple[str, str]:
 
 
 def _from_registry() -> str:
-    """Return the folder of the newest Python that is installed for all users, as the registry has it."""
+    """Return the folder of the newest Python in the registry that is installed for all users."""
     try:
         import winreg
     except ImportError:
@@ -145,7 +145,7 @@ def _version(path: str, run: Run) -> Tuple[int, int]:
 
 
 def _said(command: list[str], run: Run) -> str:
-    """Return what a command prints, "" where it cannot be run or fails."""
+    """Return what a command prints, "" if it cannot be run or fails."""
     try:
         done = run(command, capture_output=True, text=True, timeout=ASK_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

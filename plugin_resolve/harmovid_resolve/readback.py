@@ -1,9 +1,9 @@
-"""Results back into the project: as a take on the clip, on a new top track, or into the media pool alone.
+"""Brings results into the project: as a take on the clip, on a new top track, or only into the media pool.
 
     done = Readback(session).bring(clip, task, Result(pattern, (1001, 1024), "v001", job, rendered=False))
 
-A result of the clip's own pixels gets the clip's grade; a result of graded pixels already has it, and gets none. What
-fails is undone as a whole. Each answer of Resolve is compared with what is there afterwards.
+A result made of the clip's own pixels gets the clip's grade; a result made of graded pixels gets none. If a step fails,
+all steps are undone. After each call of Resolve the project itself is checked, not only the call's answer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BIN, MARKER_COLOUR = "HarmoVid", "Mint"
 LOCAL = 0
 
 COPIED = ("Input Color Space", "Input Gamma", "Data Level", "Alpha mode", "PAR")
-"""Clip properties that a result of a clip's own files has from its source."""
+"""Clip properties that a result made of the clip's own files takes over from the clip."""
 
 SIZING = (
     "Pan", "Tilt", "ZoomX", "ZoomY", "ZoomGang", "RotationAngle", "AnchorPointX", "AnchorPointY", "Pitch", "Yaw",
@@ -47,9 +47,9 @@ class Result:
     """Results on the disk.
 
     Attributes:
-        pattern: of the EXR files; `frames` are the numbers that go back.
-        version: the version's name; `job` our name of the run.
-        rendered: Resolve rendered what they were made of.
+        pattern: of the EXR files. frames: first and last number to bring back.
+        version: the version's name. job: our own name of the run.
+        rendered: whether they were made of frames that Resolve rendered.
     """
 
     pattern: str
@@ -60,7 +60,7 @@ class Result:
 
 
 def check(clip: Clip, task: Task) -> None:
-    """Look whether a result could come back as the task says, before anything is made.
+    """Check whether a result could be brought back as the task says, before anything is made.
 
     Raises:
         HostError: it could not.
@@ -96,7 +96,7 @@ def check(clip: Clip, task: Task) -> None:
 
 
 class Readback:
-    """Returns for one batch; the clips of a batch that go to a track share it.
+    """Brings back the results of one batch; clips that go to a new track share it.
 
     Args:
         session: the Resolve with the project.
@@ -107,14 +107,14 @@ class Readback:
         self._track = 0
 
     def bring(self, clip: Clip, task: Task, result: Result) -> List[str]:
-        """Bring results into the project and return sentences on what is not as it should be.
+        """Bring results into the project and return warnings.
 
         Raises:
-            HostError: it failed; the project is as it was.
+            HostError: it failed; the project is unchanged.
         """
         view = Kept([aspect(self._session) for aspect in (CurrentTimeline, Folder, Playhead, Page)])
         try:
-            # Takes are told and tracks are filled of the open timeline alone.
+            # Resolve reads takes and fills tracks in the open timeline only.
             if text(self._session.timeline(), "GetUniqueId") != text(clip.timeline, "GetUniqueId"):
                 act(self._session.project, "SetCurrentTimeline", clip.timeline)
             warnings = self._brought(clip, task, result)
@@ -124,10 +124,10 @@ class Readback:
         return warnings + view.put_back()
 
     def _brought(self, clip: Clip, task: Task, result: Result) -> List[str]:
-        """Bring results into the project and return sentences on what is not as it should be.
+        """Bring results into the project and return warnings.
 
         Raises:
-            HostError: it failed; but for what the user looks at, the project is as it was.
+            HostError: it failed; the project is unchanged, except for the open page and timeline.
         """
         bin_ = Bin(self._session, BIN)
         track = self._free_track(clip, result.frames) if task.way == "track" else 0
@@ -146,7 +146,7 @@ class Readback:
         return warnings
 
     def _aspects(self, clip: Clip, task: Task, bin_: Bin, track: int) -> List[Aspect]:
-        """Everything that a return changes, in the order in which it is put back."""
+        """Return everything that bringing back changes, in the order in which it is restored."""
         one = self._session
         item: List[Aspect] = []
         if task.way == "take":
@@ -157,7 +157,7 @@ class Readback:
         return [*item, BinClips(one, bin_), bin_]
 
     def _free_track(self, clip: Clip, frames: Numbers) -> int:
-        """Return the batch's track where it is free over the frames, else 0: a new one is made then."""
+        """Return the batch's track if it is free over these frames, else 0: then a new one is made."""
         first, last = (clip.start + number - clip.first for number in frames)
         if not self._track or self._track > whole(clip.timeline, "GetTrackCount", "video"):
             return 0
@@ -172,7 +172,7 @@ class Readback:
         act(session.pool, "SetCurrentFolder", folder)
         first, last = result.frames
         info = {"FilePath": printf(result.pattern), "StartIndex": first, "EndIndex": last}
-        # Resolve takes a single frame by its path alone, and need not tell its number.
+        # Resolve imports a single frame by its path only, and may not return its number.
         single = first == last
         made = act(session.pool, "ImportMedia", [path_of(result.pattern, first) if single else info])
         told = [numbers_of(properties(one)) for one in made]
@@ -191,7 +191,7 @@ class Readback:
         return media
 
     def _tag(self, clip: Clip, task: Task, media: Any, result: Result, warnings: List[str]) -> None:
-        """Tell Resolve what the pixels are in."""
+        """Set the clip properties that tell Resolve how to read the pixels."""
         wanted = colour.tags(self._session, clip, task) if result.rendered else {}
         if not result.rendered:
             own = properties(clip.media)
@@ -209,7 +209,7 @@ class Readback:
     def _placed(
         self, clip: Clip, task: Task, media: Any, result: Result, track: int, warnings: List[str]
     ) -> Any:
-        """Put the media pool clip where the task says and return what holds it."""
+        """Place the media pool clip as the task says, and return the item that holds it."""
         if task.way == "take":
             if task.source == "graded":
                 _ungraded_version(clip.item, f"HarmoVid {result.version}")
@@ -222,7 +222,7 @@ class Readback:
     def _on_track(
         self, clip: Clip, task: Task, media: Any, result: Result, track: int, warnings: List[str]
     ) -> Any:
-        """Append the result over the clip on a track of its own, with the clip's grade and sizing."""
+        """Append the result above the clip on a separate track, with the clip's grade and sizing."""
         session = self._session
         first, last = result.frames
         at, count = clip.start + first - clip.first, last - first + 1
@@ -263,7 +263,7 @@ class Readback:
 
 
 def _ungraded_version(item: Any, name: str) -> None:
-    """Give a clip a colour version without a grade; the one that is loaded stays in the clip's list."""
+    """Give a clip a colour version without a grade; the version that was loaded remains in the clip's list."""
     taken = listed(item, "GetVersionNameList", LOCAL)
     name = next(one for one in (name, *(f"{name} {number}" for number in range(2, 999))) if one not in taken)
     act(item, "AddVersion", name, LOCAL)
@@ -274,7 +274,7 @@ def _ungraded_version(item: Any, name: str) -> None:
 
 
 def _add_take(clip: Clip, media: Any) -> None:
-    """Add a take of the whole media pool clip and select it."""
+    """Add the whole media pool clip as a take and select it."""
     before = whole(clip.item, "GetTakesCount")
     act(clip.item, "AddTake", media)
     count = whole(clip.item, "GetTakesCount")
@@ -288,9 +288,9 @@ def _add_take(clip: Clip, media: Any) -> None:
 
 
 def _found(timeline: Any, track: int, start: int, count: int) -> Any:
-    """Return the item of a track that begins at a frame and has so many; None where there is none.
+    """Return the item of a track that begins at a frame and has this many frames; None if there is none.
 
-    What AppendToTimeline returns is not asked: it hands out items that are not there.
+    The answer of AppendToTimeline is not used, because it contains items that do not exist.
     """
     for item in listed(timeline, "GetItemListInTrack", "video", track):
         if (whole(item, "GetStart"), whole(item, "GetDuration")) == (start, count):
@@ -311,7 +311,7 @@ def _copy_grade(clip: Clip, new: Any) -> None:
 
 
 def _copy_sizing(item: Any, new: Any, warnings: List[str]) -> None:
-    """Copy what differs of position, crop and opacity."""
+    """Copy position, crop and opacity, as far as they differ."""
     values, own = table(item, "GetProperty"), table(new, "GetProperty")
     for name in SIZING:
         if name not in values or values[name] == own.get(name):
@@ -325,14 +325,14 @@ def _copy_sizing(item: Any, new: Any, warnings: List[str]) -> None:
 
 
 def _shows_through(clip: Clip) -> bool:
-    """Return whether a clip is not opaque, so that it would be seen through its own result on a track above it."""
+    """Return whether a clip is not opaque, so that it would be visible through its own result on a track above it."""
     shown = table(clip.item, "GetProperty")
     alpha = properties(clip.media).get("Alpha mode", "").lower() not in ("", "none", "ignore")
     return alpha or float(shown.get("Opacity", 100)) < 100 or bool(shown.get("CompositeMode", 0))
 
 
 def _mark(holder: Any, task: Task, result: Result, warnings: List[str]) -> None:
-    """Add a marker that tells where the result came from; what follows reads it, not the user."""
+    """Add a marker that states where the result came from, for programs."""
     told = {"harmovid": result.job, "version": result.version, "folder": os.path.dirname(result.pattern)}
     data = json.dumps(told, sort_keys=True)
     name, note = f"HarmoVid {result.version}", f"{task.engine}, frames {result.frames[0]}-{result.frames[1]}"

@@ -1,10 +1,11 @@
-"""Having Resolve write a clip's frames as EXR, one render at a time, without a trace in the project.
+"""Has Resolve write a clip's frames as EXR, one render at a time, and leaves the project unchanged.
 
     pattern = Render(session).run(clip, "plate", (1001, 1024), graded=False, folder="/shots/in")
 
-The clip's own pixels come from a temporary timeline that holds the clip alone. What its grade makes of them comes from
-a duplicate of the user's timeline in which the other tracks are off. The user's own timeline is not touched. What
-Resolve says of a render is not believed: files are counted, looked at, and given their true numbers.
+The clip's own pixels come from a temporary timeline that holds only the clip. Its graded pixels come from a duplicate
+of
+the user's timeline in which the other tracks are off. The user's own timeline is not touched. Resolve's report of a
+render is not trusted: files are counted, checked, and renamed to the source's frame numbers.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from harmovid_resolve.source import checked, path_of
 __all__ = ["CODECS", "POLL_S", "STALL_S", "Render", "check_storage"]
 
 CODECS = ("RGBFloatZIP", "RGBFloatPIZ", "RGBFloat", "RGBHalfZIP", "RGBHalfPIZ", "RGBHalf")
-"""Codec ids of EXR in the order they are tried: all keep what they are given, the last ones at half precision."""
+"""Ids of EXR codecs in the order in which they are tried: all are lossless, the last ones in half precision."""
 
 POLL_S = 0.25
 STALL_S = 600.0
-"""A render that neither writes a file nor gets on for so long is ended."""
+"""A render without progress and without a new file for this long is stopped."""
 
 STOP_S = 30.0
 NOT_PUT_BACK = (
@@ -50,9 +51,9 @@ class Render:
 
     Args:
         session: the Resolve with the project.
-        wait: waits for so many seconds.
-        cancelled: tells whether the user wants to stop.
-        said: is given a sentence now and then.
+        wait: sleeps for a number of seconds.
+        cancelled: returns whether the user wants to stop.
+        said: called with progress messages.
     """
 
     def __init__(
@@ -78,14 +79,14 @@ class Render:
         """Render frames of a clip and return the pattern of the files, `<folder>/<layer>.####.exr`.
 
         Args:
-            clip: the clip; `frames` are numbers of its source.
+            clip: the clip. frames: first and last source frame.
             layer: the files' name.
-            graded: with its grade, which its own timeline gives.
-            folder: an empty folder, which is made.
-            first: the number that the first file gets; by default its true one.
+            graded: whether to render with the grade, in the clip's own timeline.
+            folder: an empty folder, made if it is missing.
+            first: number of the first file; by default the source's own.
 
         Raises:
-            HostError: Resolve refused something, or the files are not what they should be; the project is as it was.
+            HostError: Resolve refused something, or the files are not as expected; the project is unchanged.
         """
         session = self._session
         if flag(session.project, "IsRenderingInProgress"):
@@ -110,7 +111,7 @@ class Render:
             shutil.rmtree(raw, ignore_errors=True)
 
     def _aspects(self) -> List[Aspect]:
-        """Everything that a render changes, in the order in which it is put back."""
+        """Return everything that a render changes, in the order in which it is restored."""
         one = self._session
         deliver: List[Aspect] = [Deliver(one, _name("Deliver"))] if self._with_presets() else []
         presets: List[Aspect] = [Presets(one)] if self._with_presets() else []
@@ -120,13 +121,13 @@ class Render:
         ]  # fmt: skip
 
     def _with_presets(self) -> bool:
-        """Return whether presets can be made and taken away again: from 19.1 on."""
+        """Return whether this Resolve can save and delete presets: from 19.1 on."""
         return has(self._session.project, "DeleteRenderPreset") and has(
             self._session.resolve, "ImportRenderPreset"
         )
 
     def _ungraded(self, clip: Clip, frames: Numbers) -> Optional[Numbers]:
-        """Open a new timeline that holds the frames of the clip alone; all of it is rendered."""
+        """Open a new timeline that holds only the clip's frames; all of it is rendered."""
         session = self._session
         timeline = act(session.pool, "CreateEmptyTimeline", _name("timeline"))
         act(session.project, "SetCurrentTimeline", timeline)
@@ -178,7 +179,7 @@ class Render:
         return first, last
 
     def _deliver(self, clip: Clip, layer: str, frames: Numbers, marked: Optional[Numbers], raw: str) -> None:
-        """Render what the open timeline holds into a folder."""
+        """Render the open timeline into a folder."""
         session, project = self._session, self._session.project
         size = clip.resolution if all(clip.resolution) else (1920, 1080)
         if self._with_presets():
@@ -189,7 +190,7 @@ class Render:
                     "ImportRenderPreset",
                     exr_preset.write(place, name, layer, frames[0], size),
                 )
-            # The text says that the import loads it, too; where it does not, this does.
+            # According to the documentation the import loads it as well; this is for versions that do not.
             tell(project, "LoadRenderPreset", name)
         else:
             self._warn(NOT_PUT_BACK)
@@ -198,9 +199,9 @@ class Render:
         span: Dict[str, Any] = {"SelectAllFrames": True}
         if marked is not None:
             span = {"SelectAllFrames": False, "MarkIn": marked[0], "MarkOut": marked[1]}
-        # One key that a version does not know rejects all that come with it: what matters goes alone.
+        # If one key is unknown, Resolve rejects the whole dict, so the essential ones are set separately.
         act(project, "SetRenderSettings", span)
-        # A name that ends in a letter or a digit runs into the number.
+        # Resolve appends the frame number without a separator.
         act(project, "SetRenderSettings", {"TargetDir": raw, "CustomName": f"{layer}_"})
         act(project, "SetRenderSettings", {"ExportVideo": True, "ExportAudio": False})
         if all(clip.resolution):
@@ -212,10 +213,10 @@ class Render:
         self._watch(str(job), clip.name, raw, frames[1] - frames[0] + 1)
 
     def _codec(self) -> None:
-        """Choose the first codec of EXR that there is and that Resolve takes; half is said.
+        """Choose the first EXR codec that Resolve offers and accepts; warn if it has half precision.
 
         Raises:
-            HostError: there is none that keeps the picture.
+            HostError: there is no lossless one.
         """
         project = self._session.project
         ids = list(table(project, "GetRenderCodecs", "exr").values())
@@ -234,10 +235,10 @@ class Render:
             self.warnings.append(sentence)
 
     def _watch(self, job: str, name: str, raw: str, count: int) -> None:
-        """Wait until Resolve has ended a render.
+        """Wait until Resolve has finished a render.
 
         Raises:
-            HostError: it failed, stands still, or the user wants to stop.
+            HostError: it failed, makes no progress, or the user wants to stop.
         """
         seen, idle, quiet = (-1, -1), 0.0, 0
         while True:
@@ -264,9 +265,9 @@ class Render:
 
 
 def check_storage(session: Session, folder: str) -> None:
-    """Look whether Resolve renders into a folder at all: it does so in the places of its Media Storage alone.
+    """Check whether Resolve renders into a folder: it does so only in its Media Storage locations.
 
-    Elsewhere no job comes, and a window may open that makes every later call fail.
+    For other folders no job is made, and a window may open that makes every later call fail.
 
     Raises:
         HostError: the folder is in none of them.
@@ -285,7 +286,7 @@ def _comparable(folder: str) -> str:
 
 
 class Rendering(Aspect):
-    """Whether Resolve renders: a render that goes on is ended."""
+    """Whether Resolve is rendering; a running render is stopped."""
 
     name = "the render"
 
@@ -293,11 +294,11 @@ class Rendering(Aspect):
         self._project, self._wait = session.project, wait
 
     def read(self) -> Any:
-        """Return whether it does."""
+        """Return whether it is."""
         return flag(self._project, "IsRenderingInProgress")
 
     def change(self, before: Any, now: Any) -> None:
-        """Stop it, and wait until it has stopped."""
+        """Stop the render, and wait until it has stopped."""
         tell(self._project, "StopRendering")
         for _ in range(int(STOP_S / POLL_S)):
             if not tell(self._project, "IsRenderingInProgress"):
@@ -306,10 +307,10 @@ class Rendering(Aspect):
 
 
 def reset_timeline_grade(timeline: Any) -> None:
-    """Take the grade of the whole timeline off a duplicate: the user's own timeline puts it on again.
+    """Remove the grade of the whole timeline from a duplicate, because the user's own timeline applies it again.
 
     Raises:
-        HostError: there is one, and this Resolve cannot take it off.
+        HostError: there is one, and this Resolve cannot remove it.
     """
     graph = maybe(timeline, "GetNodeGraph") if has(timeline, "GetNodeGraph") else None
     if graph is None or not has(graph, "GetToolsInNode"):
@@ -319,7 +320,7 @@ def reset_timeline_grade(timeline: Any) -> None:
 
 
 def _set_size(timeline: Any, clip: Clip) -> None:
-    """Give a temporary timeline the clip's own size, so that nothing is scaled.
+    """Set a temporary timeline to the clip's size, so that nothing is scaled.
 
     Raises:
         HostError: it keeps another size.
@@ -348,10 +349,10 @@ def _size(timeline: Any, keys: Tuple[str, str]) -> Tuple[int, int]:
 
 
 def _collected(raw: str, folder: str, layer: str, frames: Numbers, first: int) -> str:
-    """Give the rendered files their true numbers and return their pattern.
+    """Rename the rendered files to their final numbers and return their pattern.
 
     Raises:
-        HostError: other files are there than should be, or one is not whole.
+        HostError: there are other files than expected, or one is incomplete.
         OSError: they cannot be renamed.
     """
     found = sorted(
@@ -372,5 +373,5 @@ def _collected(raw: str, folder: str, layer: str, frames: Numbers, first: int) -
 
 
 def _name(what: str) -> str:
-    """Return a name that nothing in the project has."""
+    """Return a name that is not used in the project."""
     return f"HarmoVid {what} {uuid.uuid4().hex[:8]}"

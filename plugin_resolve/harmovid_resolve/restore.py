@@ -1,4 +1,4 @@
-"""What a step changes in the project, remembered before it and put back after it.
+"""Everything that a step changes in the project: read before it and restored after it.
 
     kept = Kept([Jobs(session), Presets(session), Page(session)])       # read now
     try:
@@ -6,9 +6,9 @@
     finally:
         problems = kept.put_back()                                      # compared, changed, compared again
 
-Nothing rests on what a call answered: each aspect is read before and after, and what differs is undone. So a call that
-Resolve answers with False after having done it is undone, too. A call that fails while putting back is tried again.
-The aspects are in `restore_project`, `restore_deliver` and `restore_clip`.
+The answers of calls are not trusted: each aspect is read before and after, and differences are undone, also those of a
+call to which Resolve answered False. A call that fails while restoring is repeated. The aspects are in
+`restore_project`, `restore_deliver` and `restore_clip`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from harmovid_resolve.session import Session
 __all__ = ["Aspect", "Kept", "OfSession"]
 
 TRIES = 4
-"""Each aspect is read and changed so often before it is given up."""
+"""How often an aspect is read and changed before it is reported as not restored."""
 
 
 class Aspect:
-    """One thing of a project that can be read and put back."""
+    """One part of a project's state that can be read and restored."""
 
     name = ""
 
     def read(self) -> Any:
-        """Return it now, as something that can be compared.
+        """Return its present state, as a value that can be compared.
 
         Raises:
             HostError: Resolve does not tell.
@@ -38,10 +38,10 @@ class Aspect:
         raise NotImplementedError
 
     def change(self, before: Any, now: Any) -> None:
-        """Bring it from `now` to `before`, by one or several calls.
+        """Change it from `now` to `before`, by one or several calls.
 
         Raises:
-            HostError: a call failed; the ones before it were made.
+            HostError: a call failed; the calls before it have had their effect.
         """
         raise NotImplementedError
 
@@ -58,10 +58,10 @@ class OfSession(Aspect):
 
 
 class Kept:
-    """Aspects as they were when this was made; they are put back in the order given.
+    """The state of some aspects when this object was made; they are restored in the given order.
 
     Raises:
-        HostError: one cannot be read; those read before it are put back.
+        HostError: one cannot be read; those that were read are restored.
     """
 
     def __init__(self, aspects: Sequence[Aspect]) -> None:
@@ -74,10 +74,10 @@ class Kept:
             raise
 
     def put_back(self) -> List[str]:
-        """Put everything back and return a sentence for each aspect that could not be."""
+        """Restore everything and return a sentence for each aspect that could not be restored."""
         for aspect, before in self._before:
             _put_back(aspect, before)
-        # Putting one thing back may have moved another: a deleted timeline changes what is open.
+        # Restoring one aspect may have changed another: deleting a timeline opens another one.
         return [problem for problem in (_put_back(*pair) for pair in self._before) if problem]
 
 

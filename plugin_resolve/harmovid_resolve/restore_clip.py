@@ -1,4 +1,4 @@
-"""Parts of a clip and its timeline that are put back: takes, colour versions, tracks and what is on them."""
+"""Aspects of a clip and its timeline: takes, colour versions, tracks and their items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Grade", "Items", "Takes", "Tracks"]
 
 
 class Takes(Aspect):
-    """The takes of a timeline item and which is selected."""
+    """The takes of a timeline item, and the selected one."""
 
     name = "the takes of the clip"
 
@@ -20,11 +20,11 @@ class Takes(Aspect):
         self._item = item
 
     def read(self) -> Any:
-        """Return how many there are, and the number of the selected one."""
+        """Return their number, and the number of the selected one."""
         return whole(self._item, "GetTakesCount"), whole(self._item, "GetSelectedTakeIndex")
 
     def change(self, before: Any, now: Any) -> None:
-        """Select the old one and delete those that came; where there were none, end the take selector."""
+        """Select the earlier one and delete the new ones; if there were none, end the take selector."""
         count, selected = before
         if now[0] and now[1] != max(selected, 1):
             act(self._item, "SelectTakeByIndex", max(selected, 1))
@@ -35,7 +35,7 @@ class Takes(Aspect):
 
 
 class Tracks(Aspect):
-    """How many video tracks a timeline has: those on top that came are deleted with what is on them."""
+    """The number of video tracks of a timeline; new ones at the top are deleted with their items."""
 
     name = "the video tracks"
 
@@ -43,17 +43,17 @@ class Tracks(Aspect):
         self._timeline = timeline
 
     def read(self) -> Any:
-        """Return how many there are."""
+        """Return their number."""
         return whole(self._timeline, "GetTrackCount", "video")
 
     def change(self, before: Any, now: Any) -> None:
-        """Delete what is new, from the top."""
+        """Delete the new ones, from the top."""
         for track in range(now, before, -1):
             act(self._timeline, "DeleteTrack", "video", track)
 
 
 class Items(OfSession):
-    """The items on a track: those that came are deleted, on the Edit page, where alone that works."""
+    """The items on a track; new ones are deleted, on the Edit page, the only page where that works."""
 
     name = "the clips on the track"
 
@@ -62,7 +62,7 @@ class Items(OfSession):
         self._timeline, self._track = timeline, track
 
     def read(self) -> Any:
-        """Return their ids; none where the track is not there."""
+        """Return their ids; none if the track does not exist."""
         return sorted(text(item, "GetUniqueId") for item in self._items())
 
     def _items(self) -> List[Any]:
@@ -71,7 +71,7 @@ class Items(OfSession):
         return listed(self._timeline, "GetItemListInTrack", "video", self._track)
 
     def change(self, before: Any, now: Any) -> None:
-        """Delete what is new."""
+        """Delete the new ones."""
         act(self.session.resolve, "OpenPage", "edit")
         new = [item for item in self._items() if text(item, "GetUniqueId") not in before]
         if new:
@@ -79,7 +79,7 @@ class Items(OfSession):
 
 
 class Grade(Aspect):
-    """The colour versions of a timeline item and which is loaded; those that came are deleted."""
+    """The colour versions of a timeline item, and the loaded one; new ones are deleted."""
 
     name = "the colour versions of the clip"
     LOCAL = 0
@@ -94,7 +94,7 @@ class Grade(Aspect):
         return current.get("versionName", ""), int(current.get("versionType", 0)), sorted(map(str, names))
 
     def change(self, before: Any, now: Any) -> None:
-        """Load the old one and delete those that came."""
+        """Load the earlier one and delete the new ones."""
         name, kind, names = before
         if now[:2] != (name, kind):
             act(self._item, "LoadVersionByName", name, kind)

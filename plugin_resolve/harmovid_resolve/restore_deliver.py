@@ -1,4 +1,4 @@
-"""Parts of the Deliver page that are put back: queue, presets, and settings that Resolve does not tell."""
+"""Aspects of the Deliver page: queue, presets, and settings that Resolve does not tell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Deliver", "Format", "Jobs", "Mode", "Presets"]
 
 
 class Jobs(OfSession):
-    """The render queue: jobs that came are deleted."""
+    """The render queue; new jobs are deleted."""
 
     name = "the render queue"
 
@@ -21,14 +21,14 @@ class Jobs(OfSession):
         return [str(job.get("JobId", "")) for job in listed(self.session.project, "GetRenderJobList")]
 
     def change(self, before: Any, now: Any) -> None:
-        """Delete what is new."""
+        """Delete the new ones."""
         for job in now:
             if job not in before:
                 act(self.session.project, "DeleteRenderJob", job)
 
 
 class Presets(OfSession):
-    """The render presets: those that came are deleted."""
+    """The render presets; new ones are deleted."""
 
     name = "the list of render presets (ours are named HarmoVid)"
 
@@ -37,7 +37,7 @@ class Presets(OfSession):
         return sorted(map(_preset_name, listed(self.session.project, "GetRenderPresetList")))
 
     def change(self, before: Any, now: Any) -> None:
-        """Delete what is new."""
+        """Delete the new ones."""
         for name in now:
             if name not in before:
                 act(self.session.project, "DeleteRenderPreset", name)
@@ -59,7 +59,7 @@ class Format(OfSession):
 
 
 class Mode(OfSession):
-    """Single clip or individual clips; asking for it turns to the Deliver page."""
+    """Single clip or individual clips; reading it switches to the Deliver page."""
 
     name = "the render mode"
 
@@ -73,9 +73,9 @@ class Mode(OfSession):
 
 
 class Deliver(OfSession):
-    """All settings of the Deliver page. Resolve tells none of them: they are saved as a preset and loaded from it.
+    """All settings of the Deliver page. Resolve tells none of them, so they are saved as a preset and loaded from it.
 
-    Stands before `Presets` in a list, so that the preset goes when it has been loaded.
+    Must come before `Presets` in a list, so that the preset is deleted after it was loaded.
     """
 
     name = "the settings of the Deliver page"
@@ -86,7 +86,7 @@ class Deliver(OfSession):
         self._loaded: Optional[bool] = None
 
     def read(self) -> Any:
-        """Save the settings when first asked; after that tell whether they have been loaded again."""
+        """Save the settings in the first call; later, return whether they have been loaded again."""
         if self._loaded is None:
             act(self.session.project, "SaveAsNewRenderPreset", self._preset)
             self._loaded = False

@@ -1,4 +1,4 @@
-"""Parts of a project that are put back: what the user looks at, timelines and bins."""
+"""Aspects of a project: the page and timeline that the user sees, timelines and bins."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PAGE_S, PAGE_POLL_S = 2.0, 0.05
 
 
 class Page(OfSession):
-    """The page that the user looks at; several calls of the Deliver page turn to it. Stands last in a list.
+    """The page that the user sees; several calls of the Deliver page switch to it. Must come last in a list.
 
-    For a moment after a turn Resolve names the page before: so it is opened in any case, and waited for.
+    For a moment after a switch Resolve still names the page before, so the page is always opened, and waited for.
     """
 
     name = "the page"
@@ -27,7 +27,7 @@ class Page(OfSession):
         self._opened: Optional[bool] = None
 
     def read(self) -> Any:
-        """Return its name, None where Resolve has no window; once remembered, "" until it was opened again."""
+        """Return its name, None if Resolve has no window; after the first call "" until the page was opened again."""
         if self._opened is False:
             return ""
         page = maybe(self.session.resolve, "GetCurrentPage")
@@ -45,7 +45,7 @@ class Page(OfSession):
 
 
 class CurrentTimeline(OfSession):
-    """Which timeline is open."""
+    """The open timeline."""
 
     name = "the open timeline"
 
@@ -61,7 +61,7 @@ class CurrentTimeline(OfSession):
 
 
 class Timelines(OfSession):
-    """Which timelines there are: those that came are deleted."""
+    """The timelines; new ones are deleted."""
 
     name = "the list of timelines (ours are named HarmoVid)"
 
@@ -70,14 +70,14 @@ class Timelines(OfSession):
         return sorted(text(timeline, "GetUniqueId") for timeline in _timelines(self.session))
 
     def change(self, before: Any, now: Any) -> None:
-        """Delete what is new."""
+        """Delete the new ones."""
         new = [one for one in _timelines(self.session) if text(one, "GetUniqueId") not in before]
         if new:
             act(self.session.pool, "DeleteTimelines", new)
 
 
 class Folder(OfSession):
-    """Which bin of the media pool is open."""
+    """The open bin of the media pool."""
 
     name = "the open bin"
 
@@ -97,7 +97,7 @@ class Folder(OfSession):
 
 
 class Playhead(OfSession):
-    """Where the playhead of the open timeline is."""
+    """The position of the playhead in the open timeline."""
 
     name = "the playhead"
 
@@ -112,7 +112,7 @@ class Playhead(OfSession):
 
 
 class Bin(OfSession):
-    """A bin under the media pool's root: when it came, it is deleted."""
+    """A bin under the media pool's root; it is deleted if it is new."""
 
     def __init__(self, session: Session, title: str) -> None:
         super().__init__(session)
@@ -120,7 +120,7 @@ class Bin(OfSession):
         self.name = f"the bin {title}"
 
     def read(self) -> Any:
-        """Return whether it is there."""
+        """Return whether it exists."""
         return self.folder() is not None
 
     def folder(self) -> Any:
@@ -138,7 +138,7 @@ class Bin(OfSession):
 
 
 class BinClips(OfSession):
-    """The clips in a bin: those that came are deleted. Stands before `Bin` in a list."""
+    """The clips in a bin; new ones are deleted. Must come before `Bin` in a list."""
 
     def __init__(self, session: Session, bin_: Bin) -> None:
         super().__init__(session)
@@ -155,7 +155,7 @@ class BinClips(OfSession):
         return listed(folder, "GetClipList") if folder is not None else []
 
     def change(self, before: Any, now: Any) -> None:
-        """Delete what is new."""
+        """Delete the new ones."""
         new = [clip for clip in self.clips() if text(clip, "GetUniqueId") not in before]
         if new:
             act(self.session.pool, "DeleteClips", new)

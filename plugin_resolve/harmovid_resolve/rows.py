@@ -1,9 +1,10 @@
-"""What a panel shows, as plain data: rows by page, made from the server's description of the engine and from the task.
+"""The content of the panel as plain data: rows by page, made from the server's description of the engine and from the
+task.
 
     for row in rows(values, engines): print(row.page, row.label, row.value)
 
-Nothing of an engine is known here but what it says of itself (`EngineInfo.to_dict`), so a new engine needs nothing new.
-Whoever draws them (`ui_manager` in Resolve, `window` outside) knows the kinds of rows and nothing else.
+Everything about an engine comes from its description (`EngineInfo.to_dict`), so a new engine needs no change here.
+`ui_manager` (in Resolve) and `window` (outside) draw the rows; they know the kinds of rows and nothing else.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class Row:
     """One row.
 
     Attributes:
-        page: of `PAGES`.
+        page: one of `PAGES`.
         kind: "heading", "choice", "float", "int", "bool", "text", "folder", "button", "line" (text to read), "list"
             (lines to read), "progress" (0 to 1), "pictures" (paths of stills, before and after).
-        name: under which it is set or pressed; unique.
-        label, help, unit: to show.
-        value: of a choice one of `choices`.
+        name: by which it is set or pressed; unique.
+        label, help, unit: shown to the user.
+        value: for a choice one of `choices`.
         minimum, maximum: bounds of a number, or None.
-        choices, labels: values of a choice, and what is shown for each.
+        choices, labels: values of a choice, and their texts.
         enabled: whether it can be used now.
     """
 
@@ -77,7 +78,7 @@ class Row:
 
 
 def rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> List[Row]:
-    """Return what can be set, page by page.
+    """Return all settings, page by page.
 
     Args:
         values: the fields of `Task`, engine options under `OPTION` + name, and `preset`.
@@ -88,14 +89,14 @@ def rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> Lis
 
 
 def default_engine(engines: Sequence[Mapping[str, Any]], task: str = "deflicker") -> str:
-    """Return the name of the engine to begin with: the default one of a task, else the first."""
+    """Return the name of the engine that is selected first: the default one of a task, else the first."""
     own = [engine for engine in engines if engine.get("task") == task]
     chosen = [engine for engine in own if engine.get("default")] or own or list(engines)
     return str(chosen[0]["name"]) if chosen else task
 
 
 def task_of(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> Task:
-    """Return the task that the values stand for; what an engine does not have is left out."""
+    """Return the task for the values; options that the engine does not have are left out."""
     engine = _engine(engines, str(values["engine"]))
     fields = {
         name: values[name]
@@ -107,7 +108,7 @@ def task_of(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> 
 
 
 def option_values(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
-    """Return the engine's options that differ from its defaults, typed; a frame that is none is left out."""
+    """Return the engine's options that differ from its defaults, typed; frame options without a value are left out."""
     found: Dict[str, Any] = {}
     for option in (engine or {}).get("options", ()):
         value = values.get(OPTION + option["name"], option.get("default"))
@@ -126,7 +127,7 @@ def _frame(value: Any) -> Optional[int]:
 
 
 def _layers(engine: Optional[Mapping[str, Any]]) -> Dict[str, str]:
-    """Return where the engine's inputs come from: its target from the clip, other pictures that it needs from below."""
+    """Return the sources of the engine's inputs: the clip for its target, `below` for other pictures that it needs."""
     layers = (engine or {}).get("layers", ())
     target = str((engine or {}).get("target", "plate"))
     needed = [each["name"] for each in layers if each.get("required") and each["name"] != target]

@@ -1,9 +1,9 @@
-"""What a real Resolve answers, as a report to send us: no test of ours has ever asked one.
+"""Self-test inside a real Resolve, which writes a report to send to us; our own tests use a stand-in only.
 
     path = run(globals(), "/tmp")          # in a script that Resolve started; a timeline must be open
 
-It makes a bin, a small EXR sequence and a timeline, sends the clip through every way of return with a client that
-copies frames, compares pixels, and takes all of it out again. Use a project that may be thrown away all the same.
+It makes a bin, a small EXR sequence and a timeline, sends the clip and brings it back in every way with a client that
+copies frames, compares pixels, and removes everything again. Nevertheless, use a project that you can lose.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Copies(Client):
 
 
 def pixel(frame: int, x: int, y: int) -> Tuple[float, float, float]:
-    """Return what a frame of the sequence holds at a pixel: its number, its place, and what is below 0 or above 1."""
+    """Return the value of a frame of the sequence at a pixel: it contains the frame's number, the position, and values
+    below 0 or above 1.
+    """
     return (frame - FIRST) / 16, x / 64 + y / 1024, -0.25 if (x + y) % 7 else 12.5
 
 
@@ -92,11 +94,11 @@ def run(injected: Mapping[str, Any], folder: str, wait: Callable[[float], None] 
 
     Args:
         injected: the globals of the script.
-        folder: where the report is written; in Resolve's media storage, because Resolve renders into it.
-        wait: waits for so many seconds.
+        folder: for the report; in Resolve's media storage, because Resolve renders into it.
+        wait: sleeps for a number of seconds.
 
     Raises:
-        HostError: no Resolve that can be used, or no open timeline.
+        HostError: there is no usable Resolve, or no open timeline.
         OSError: the report cannot be written.
     """
     session = session_of(find(injected))
@@ -118,12 +120,12 @@ def run(injected: Mapping[str, Any], folder: str, wait: Callable[[float], None] 
 
 
 class Seat:
-    """The small project that the checks use, made by the first of them and taken out by `kept.put_back()`.
+    """The small project of the checks: made by the first of them and removed by `kept.put_back()`.
 
     Args:
         session: the Resolve with an open timeline.
-        place: a folder that goes afterwards.
-        wait: waits for so many seconds.
+        place: a folder that is removed afterwards.
+        wait: sleeps for a number of seconds.
     """
 
     def __init__(self, session: Session, place: str, wait: Callable[[float], None]) -> None:
@@ -152,7 +154,7 @@ class Seat:
         return found
 
     def _methods(self) -> Dict[str, List[str]]:
-        """Say which methods are missing; that is no failure."""
+        """Return which methods are missing; that is not a failure."""
         timeline = self.session.timeline()
         item = tell(timeline, "GetCurrentVideoItem")
         things = {
@@ -223,7 +225,7 @@ class Seat:
         return {"off by": off, "colour managed": managed, "warnings": made.warnings}
 
     def _returned(self, way: str, source: str) -> Dict[str, Any]:
-        """Send the clip one way and back."""
+        """Send the clip and bring the result back in one way."""
         tell(self.timeline, "SetCurrentTimecode", text(self.timeline, "GetStartTimecode"))
         before = len(listed(self.timeline, "GetItemListInTrack", "video", 1))
         task = Task(
@@ -240,7 +242,7 @@ class Seat:
         return {"text": outcome.text, "warnings": list(outcome.warnings)}
 
     def _away(self, way: str) -> None:
-        """Take the result off the timeline, so that the next way finds the clip alone."""
+        """Remove the result from the timeline, so that the next check finds only the clip."""
         if way == "track":
             act(self.timeline, "DeleteTrack", "video", whole(self.timeline, "GetTrackCount", "video"))
         if way == "take":
@@ -265,7 +267,7 @@ def _checked(check: Callable[[], Any]) -> Dict[str, Any]:
         return {"result": PASSED, "found": check()}
     except HostError as error:
         return {"result": FAILED, "found": str(error)}
-    except Exception:  # the report is what this is for
+    except Exception:  # the report contains the error
         return {"result": FAILED, "found": traceback.format_exc()}
 
 

@@ -1,10 +1,11 @@
-"""The client process itself: requests of the part in Resolve, done through HarmoVid's host API, in a Python of its own.
+"""The client process: does the requests of the part in Resolve through HarmoVid's host API, in its own Python.
 
     python -m harmovid_resolve.serve_client
 
-Reads a request a line from standard input, writes an event a line to standard output (`contract`). It ends when
-standard input does, and cancels what it runs then; a private server ends with it. Nothing else is ever written to
-standard output: what prints goes to standard error, whose last words the part in Resolve shows when it breaks.
+It reads a request per line from standard input and writes an event per line to standard output (`contract`). It ends
+when standard input is closed, and then cancels its jobs and stops a private server. Nothing else is ever written to
+standard output; text that libraries print goes to standard error, whose last lines the part in Resolve shows if the
+process fails.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from harmovid_resolve.serve_run import Run
 
 BROKEN = "client"
 TELL_S = 0.5
-"""The contract's: while a run goes on an event comes at least so often."""
+"""Longest time between two events of a run (`contract`)."""
 
 Say = Callable[..., None]
 
 
 class Servers:
-    """The clients in use, by the address that was asked for; "" is the user's settings, or a private server."""
+    """The clients in use, by the requested address; "" is the server in the user's settings, or a private one."""
 
     def __init__(self) -> None:
         self._clients: Dict[str, Client] = {}
@@ -59,7 +60,7 @@ class Servers:
             return self._clients[address]
 
     def close(self) -> None:
-        """Cancel what runs, and stop a private server."""
+        """Cancel all jobs, and stop a private server."""
         with self._lock:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
@@ -67,7 +68,7 @@ class Servers:
 
 
 class Serving:
-    """Answers requests, each in a thread of its own, so that one can cancel another."""
+    """Answers requests, each in its own thread, so that one can cancel another."""
 
     def __init__(self, out: IO[str]) -> None:
         """Take the stream that events are written to."""
@@ -84,7 +85,7 @@ class Serving:
         }
 
     def serve(self, lines: Iterable[bytes]) -> None:
-        """Answer the requests of a stream until it ends; then cancel what runs and close."""
+        """Answer the requests of a stream until it ends; then cancel all jobs and close."""
         for raw in lines:
             try:
                 line = json.loads(raw)
@@ -100,7 +101,7 @@ class Serving:
         self._servers.close()
 
     def _answer(self, number: int, op: str, fields: Mapping[str, Any]) -> None:
-        """Answer one request; whatever goes wrong is its last event."""
+        """Answer one request; any error becomes its last event."""
 
         def say(event: str, **values: Any) -> None:
             with self._writing:
@@ -118,8 +119,8 @@ class Serving:
         except HostError as error:
             say(FAILED, error=error.message, fix=error.fix, code=error.code)
         except BrokenPipeError:
-            pass  # nobody listens any more: standard input ends as well
-        except Exception as error:  # a fault of ours must end this request, and not the process
+            pass  # the reader is gone: standard input ends as well
+        except Exception as error:  # a bug must end this request only, not the process
             traceback.print_exc()
             say(FAILED, error=f"something went wrong: {error!r}.", fix="Run `harmovid doctor`.", code=BROKEN)
 
@@ -184,7 +185,7 @@ def _progress(handle: JobHandle) -> Dict[str, Any]:
 
 
 def _sentence(error: HarmoVidError) -> str:
-    """Return what went wrong without the fix, which travels apart."""
+    """Return an error's message without the fix, which is sent separately."""
     text = str(error)
     return text[: -len(error.fix)].strip() if error.fix and text.endswith(error.fix) else text
 
@@ -192,7 +193,7 @@ def _sentence(error: HarmoVidError) -> str:
 def main(streams: Tuple[IO[bytes], IO[str]] = (sys.stdin.buffer, sys.stdout)) -> int:
     """Serve standard input until it ends."""
     given, out = streams
-    # What a library prints must not get between the events.
+    # Text that libraries print must not get between the events.
     sys.stdout = sys.stderr
     Serving(out).serve(iter(given.readline, b""))
     return 0

@@ -1,7 +1,7 @@
-"""What the client process does with pixels itself: the change weighed anew, the field as a picture, a CDL, stills.
+"""Pixel processing of the client process: luma and chroma of a change, the field as a picture, a CDL, stills.
 
-Needs `harmovid.pixels`; imported only where a run asks for one of these. Pictures are `(H, W, 3)` float32 in the space
-of the frames that were sent; everything is computed in scene-linear light and taken back.
+Needs `harmovid.pixels`; imported only if a run asks for one of these. Pictures are `(H, W, 3)` float32 in the space of
+the frames that were sent; everything is computed in scene-linear light and converted back.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ STILL_LINES = 540
 """Stills are reduced by whole factors to about this height."""
 
 LEVELS_STOPS = np.linspace(-7.0, 5.0, 25)
-"""Levels of grey and of tints, about middle grey, to which a CDL is fitted: what cameras see of a scene."""
+"""Levels of grey and of tints around middle grey to which a CDL is fitted: about the range of a camera."""
 TINT_STOPS = 0.75
 MIDDLE_GREY = 0.18
 CHECKED_PERCENT, SAME_RATIO = 95.0, 0.01
 """So much of a picture has to be as near as that: halves round, and highlights may be cut off."""
 NOTICEABLE_STOPS = 0.05
-"""As `harmovid grade`: about the least change an eye notices."""
+"""As in `harmovid grade`: about the smallest visible change."""
 
 
 def weighed(stops: Float32, strength: float, luma: float, chroma: float) -> Float32:
-    """Return stops `(..., 3)` with their common part (brightness) and the rest (colour) weighed apart."""
+    """Return stops `(..., 3)` with their common part (brightness) and the rest (colour) scaled separately."""
     common = (stops @ np.array(LUMA, np.float32))[..., None]
     return np.asarray(strength * (chroma * stops + (luma - chroma) * common), np.float32)
 
 
 def write_look(plate: str, whole: str, out: str, space_name: str, request: RunRequest) -> None:
-    """Write a result anew from its plate and its field: strength, luma and chroma as the request says.
+    """Write a result from its plate and its field, with the request's strength, luma and chroma.
 
-    Where the weighed change is 0 the plate's own bits come back.
+    Pixels whose scaled change is 0 are bit-identical to the plate's.
 
     Args:
         plate: the frame that was sent.
         whole: the server's result of it, with the field.
-        out: where the result goes, without the field.
-        space_name: OpenColorIO name of the frame's colours; empty: linear, as the file says.
-        request: the numbers.
+        out: path of the result, which gets no field.
+        space_name: OpenColorIO name of the frame's colour space; empty for linear, as stated in the file.
+        request: for the three factors.
 
     Raises:
-        FrameError: a file cannot be read, or the two do not fit. OutputError: it cannot be written.
+        FrameError: a file cannot be read, or the two do not match. OutputError: it cannot be written.
     """
     frame, answer = exr.read(plate), exr.read(whole)
     stops = weighed(read_stops(answer), request.strength, request.luma, request.chroma)
@@ -80,7 +80,7 @@ def write_look(plate: str, whole: str, out: str, space_name: str, request: RunRe
 
 
 def _relit(stored: Float32, stops: Float32, space: Space, alpha: Any) -> Float32:
-    """Return stored colours times 2 to the stops in linear light; untouched where all stops are 0."""
+    """Return stored colours multiplied by 2 to the stops in linear light; unchanged where all stops are 0."""
     if space.linear:
         return apply_stops(stored, stops)[0]
     cover = (
@@ -94,9 +94,9 @@ def _relit(stored: Float32, stops: Float32, space: Space, alpha: Any) -> Float32
 
 
 def write_field(whole: str, out: str, space_name: str) -> None:
-    """Write a result's field as a picture of its own: R, G, B are stops, float32.
+    """Write a result's field as a separate picture: R, G, B are stops, float32.
 
-    The file states the primaries of the light that the field changes, so that whoever applies it can go there.
+    The file states the primaries of the light that the field changes, which programs need in order to apply it.
 
     Raises:
         FrameError: there is no field in the file. OutputError: it cannot be written.
@@ -113,11 +113,11 @@ def write_field(whole: str, out: str, space_name: str) -> None:
 
 
 def check_space(plate: str, whole: str, space_name: str) -> None:
-    """Raise `ColourError` where the server reads the colours of a frame by another configuration than this machine.
+    """Raise `ColourError` if the server converts a frame's colours by another configuration than this machine.
 
     Args:
         plate, whole: a frame that was sent, and the server's result of it at full strength, with the field.
-        space_name: OpenColorIO name of their colours.
+        space_name: OpenColorIO name of their colour space.
 
     Raises:
         ColourError: plate and field do not give the result. FrameError: one of them cannot be read.
@@ -139,13 +139,14 @@ def check_space(plate: str, whole: str, space_name: str) -> None:
 def cdl(paths: List[str], sent: str, seen: str, request: RunRequest) -> Tuple[Dict[str, Any], List[str]]:
     """Return one CDL for the overall part of the fields of a shot, and warnings.
 
-    It is fitted to the mean of the frames' corrections, per channel `code * slope + offset`; power, saturation are 1.
+    It is fitted to the mean of the frames' corrections, per channel `code * slope + offset`; power and saturation are
+    1.
     overall.cdl, and overall.cube of the middle frame, are written beside the results.
 
     Args:
         paths: results with fields.
-        sent: OpenColorIO name of the frames' colours; empty: linear, as the files say.
-        seen: that of the codes that the CDL will work on; empty: the same as was sent.
+        sent: OpenColorIO name of the frames' colour space; empty for linear, as stated in the files.
+        seen: that of the pixels to which the CDL will be applied; empty if it is the same.
         request: strength, luma and chroma.
 
     Raises:
@@ -174,15 +175,13 @@ def cdl(paths: List[str], sent: str, seen: str, request: RunRequest) -> Tuple[Di
             "take the result instead."
         )
     if off > NOTICEABLE_STOPS:
-        warnings.append(
-            f"a CDL cannot say all of the correction: the worst colour is off by {off:.2f} stops."
-        )
+        warnings.append(f"a CDL cannot hold the whole correction: its largest error is {off:.2f} stops.")
     found = {"slope": slope.tolist(), "offset": offset.tolist(), "power": [1.0, 1.0, 1.0], "saturation": 1.0}
     return {**found, "space": seen or sent, "off_stops": off, "spread_stops": spread}, warnings
 
 
 def _write_grades(out: str, middle: str, space: Space, grade: Cdl) -> None:
-    """Write overall.cdl, and overall.cube of one frame, beside the results: for other programs."""
+    """Write overall.cdl, and overall.cube of one frame, beside the results, for other programs."""
     folder = Path(out).parent
     write_cdl(folder / "overall.cdl", grade, folder.name)
     write_cube(folder / "overall.cube", read_grade(exr.read(middle)), primaries=space.primaries)
@@ -193,16 +192,16 @@ def _triple(values: Float64) -> Tuple[float, float, float]:
 
 
 def _colours() -> Float32:
-    """Return grey and tints `(n, 3)` at levels about middle grey, linear."""
+    """Return grey and tinted colours `(n, 3)` at levels around middle grey, linear."""
     tints = np.vstack([np.zeros(3), TINT_STOPS * np.eye(3), -TINT_STOPS * np.eye(3)])
     stops = LEVELS_STOPS[:, None, None] + tints[None]
     return np.asarray(MIDDLE_GREY * np.exp2(stops).reshape(-1, 3), np.float32)
 
 
 def _lines(codes: Float64, wanted: Float64) -> Tuple[Float64, Float64]:
-    """Return slope and offset per channel that take codes to the wanted ones, with the least relative error.
+    """Return slope and offset per channel that map `codes` to `wanted` with the least relative error.
 
-    A slope alone or an offset alone is kept where it is as good: it says what the correction is.
+    A slope alone or an offset alone is preferred if it is as good, because it is easier to understand.
     """
     slopes, offsets = np.ones(3), np.zeros(3)
     for channel in range(3):
@@ -220,13 +219,13 @@ def _lines(codes: Float64, wanted: Float64) -> Tuple[Float64, Float64]:
 
 
 def stills(paths: Tuple[str, str], frame: int, folder: str, space_name: str) -> Tuple[str, str]:
-    """Write a frame before and after as pictures to look at (PNG, sRGB), and return their paths.
+    """Write a frame before and after as pictures for viewing (PNG, sRGB), and return their paths.
 
     Args:
         paths: the EXR files before and after.
         frame: its number.
-        folder: is there; gets before.1001.png and after.1001.png.
-        space_name: OpenColorIO name of their colours; empty: as the files say.
+        folder: an existing folder, for before.1001.png and after.1001.png.
+        space_name: OpenColorIO name of their colour space; empty for linear, as stated in the files.
 
     Raises:
         FrameError: one cannot be read. OutputError: one cannot be written.

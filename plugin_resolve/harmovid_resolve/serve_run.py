@@ -1,12 +1,12 @@
-"""One run of the client process: a job of the server, and what is made of its results here.
+"""One run of the client process: a job on the server, and further processing of its results on this machine.
 
     run = Run(client, engine, request)
     handle = run.start(on_frame)
     report, missing, warnings = run.finish(handle, on_progress)
 
-A plain result comes from the server as it is. Where brightness and colour of the change are weighed apart, or where the
-field or a CDL is wanted, the server is asked for the whole change with its lighting field, into a folder beside the
-results; the rest is done here, on the frames' own pixels (`serve_pixels`), and that folder goes.
+A plain result is the server's own. If brightness and colour of the change are scaled separately, or if the field or a
+CDL is wanted, the server computes the full change with its lighting field in a folder beside the results; the rest is
+done here, on the frames' own pixels (`serve_pixels`), and that folder is removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harmovid_resolve.contract import Colour, RunRequest
 from harmovid_resolve.working import space_of_grade
 
 WHOLE = "whole"
-"""The folder beside the results with the server's own answer."""
+"""Name of the folder beside the results for the server's own results."""
 
 OnFrame = Callable[[int, str], None]
 OnProgress = Callable[[int, int, str], None]
@@ -34,15 +34,15 @@ class Run:
     """One run.
 
     Attributes:
-        request: what was asked for.
-        warnings: sentences to see before it starts.
+        request: the request.
+        warnings: sentences for the user before the start.
     """
 
     def __init__(self, client: Client, engine: EngineInfo, request: RunRequest) -> None:
         """Check everything that can be checked before the server is asked.
 
         Raises:
-            InputError, OutputError: see `JobFiles.prepare`; a folder of the results that is not there.
+            InputError, OutputError: see `JobFiles.prepare`; or the results' folder does not exist.
         """
         self._client, self._engine, self.request = client, engine, request
         self.colour = Colour.from_dict(request.colour)
@@ -87,7 +87,7 @@ class Run:
         """Start the job; `on_frame` is called when a result is on the disk.
 
         Raises:
-            OutputError: results are there already, or cannot be written. JobCancelled: it was cancelled before.
+            OutputError: results exist already, or cannot be written. JobCancelled: it was cancelled before.
         """
         self._on_frame = on_frame
         pattern = self._job.plan.out
@@ -108,7 +108,7 @@ class Run:
             self._handle.cancel()
 
     def finish(self, handle: JobHandle, on_progress: OnProgress) -> Tuple[Dict[str, Any], str, List[str]]:
-        """Wait for the job's end, do what is left, and return the report, the missing frames and warnings.
+        """Wait for the job's end, process its results, and return the report, the missing frames and warnings.
 
         Raises:
             HarmoVidError: the job failed or was cancelled, or a result cannot be used or written.
@@ -129,7 +129,7 @@ class Run:
         return report, str(failed), warnings
 
     def _steps(self, frames: List[int], report: Dict[str, Any], on_progress: OnProgress) -> List[str]:
-        """Make of the server's whole answer what was asked for; return sentences about it."""
+        """Make the requested output from the server's results; return warnings."""
         from harmovid_resolve import serve_pixels
 
         request, space = self.request, self.colour.space
@@ -156,7 +156,7 @@ class Run:
         return []
 
     def _stills(self, frame: int, report: Dict[str, Any]) -> List[str]:
-        """Leave a frame before and after as pictures beside the results; return why there are none."""
+        """Write a frame before and after as pictures beside the results; return a warning if that failed."""
         try:
             from harmovid_resolve import serve_pixels
 
@@ -171,7 +171,7 @@ class Run:
         return []
 
     def line(self, state: str, missing: str) -> Dict[str, Any]:
-        """Return what the list of jobs keeps of it."""
+        """Return the entry for the list of runs."""
         request = self.request
         return {
             "job": request.job, "label": request.label, "engine": f"{self._engine.name} {self._engine.version}",
@@ -182,7 +182,7 @@ class Run:
 
 
 def _check_installed() -> None:
-    """Raise `InputError` where this Python lacks what works on pixels."""
+    """Raise `InputError` if this Python lacks the pixel libraries."""
     try:
         from harmovid_resolve import serve_pixels  # noqa: F401 (only to find out)
     except ImportError as error:

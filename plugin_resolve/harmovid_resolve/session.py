@@ -1,10 +1,10 @@
-"""The Resolve that runs this script: found, recognised, and refused in one sentence where it cannot be used.
+"""Finds the Resolve that runs this script, and refuses one that cannot be used, with one sentence.
 
     session = session_of(find(globals()))
-    session.timeline()          # what the user looks at
+    session.timeline()          # the open timeline
 
-Edition and version are looked at before anything else: a call that the free edition lacks opens a window there that
-makes every later call fail.
+Edition and version are checked before anything else: a call that the free edition lacks opens a window there that makes
+every later call fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WITHOUT_PLUGIN = (
     "Without it: export frames, run `harmovid watch FOLDER` on their folder, import what appears there."
 )
 
-# Where Blackmagic's own description of the interface says that the library lies.
+# Paths of the library according to Blackmagic's scripting documentation.
 _LIBRARIES = {
     "darwin": "/Applications/DaVinci Resolve/DaVinci Resolve.app/Contents/Libraries/Fusion/fusionscript.so",
     "win32": r"C:\Program Files\Blackmagic Design\DaVinci Resolve\fusionscript.dll",
@@ -41,8 +41,8 @@ class Session:
 
     Attributes:
         resolve, project, pool: objects of Resolve.
-        product, version: what it calls itself, and its version's numbers.
-        project_name: the name as it is now.
+        product, version: its name, and its version as numbers.
+        project_name: the project's present name.
     """
 
     resolve: Any
@@ -53,10 +53,10 @@ class Session:
     project_name: str
 
     def timeline(self) -> Any:
-        """Return the timeline that is open.
+        """Return the open timeline.
 
         Raises:
-            HostError: none is.
+            HostError: none is open.
         """
         timeline = maybe(self.project, "GetCurrentTimeline")
         if timeline is None:
@@ -73,7 +73,7 @@ class Session:
 
     @property
     def version_text(self) -> str:
-        """The version as people write it."""
+        """The version as text."""
         return ".".join(map(str, self.version))
 
 
@@ -81,7 +81,7 @@ def find(injected: Mapping[str, Any]) -> Any:
     """Return the Resolve object: a global of the script, or else from Blackmagic's library.
 
     Args:
-        injected: the globals of the script that Resolve started; `resolve`, `app` and `bmd` are there.
+        injected: the globals of the script that Resolve started, with `resolve`, `app` and `bmd`.
 
     Raises:
         HostError: no Resolve answers.
@@ -92,7 +92,7 @@ def find(injected: Mapping[str, Any]) -> Any:
         (injected.get("bmd"), "scriptapp", ("Resolve",)),
         (None if found else _library(), "scriptapp", ("Resolve",)),
     ):
-        # Fusion's objects leave methods out of `dir`: here only a call tells.
+        # `dir` does not list all methods of Fusion's objects, so the method is called.
         getter = getattr(holder, method, None)
         if not found and callable(getter):
             found = getter(*values)
@@ -108,7 +108,7 @@ def session_of(resolve: Any) -> Session:
     """Return the session of a Resolve that can be used.
 
     Raises:
-        HostError: the free edition, a version before 18.5, or no open project.
+        HostError: it is the free edition, older than 18.5, or has no open project.
     """
     product = str(tell(resolve, "GetProductName") or "")
     version = _version(resolve)
@@ -122,7 +122,7 @@ def session_of(resolve: Any) -> Session:
 
 
 def _version(resolve: Any) -> Tuple[int, ...]:
-    """Return the numbers of the version; of what cannot be read none."""
+    """Return the version as numbers; empty if it cannot be read."""
     fields = tell(resolve, "GetVersion")
     if isinstance(fields, dict):
         fields = [fields[key] for key in sorted(fields)]
@@ -135,7 +135,7 @@ def _version(resolve: Any) -> Tuple[int, ...]:
 
 
 def _library(environ: Optional[Dict[str, str]] = None) -> Any:
-    """Return Blackmagic's module `fusionscript`, or None where it is not."""
+    """Return Blackmagic's module `fusionscript`, or None if it is not installed."""
     given = os.environ if environ is None else environ
     path = given.get("RESOLVE_SCRIPT_LIB", "") or _LIBRARIES.get(sys.platform, "")
     if not os.path.isfile(path):

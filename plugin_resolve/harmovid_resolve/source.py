@@ -1,4 +1,4 @@
-"""The frames of a clip that already is an EXR sequence: they are read where they lie, and Resolve renders nothing.
+"""Frames of a clip that is an EXR sequence already: they are read directly, without a render.
 
 pattern = direct(clip, (1001, 1024))        # None: Resolve has to render it
 """
@@ -16,15 +16,16 @@ from harmovid_resolve.errors import HostError
 __all__ = ["checked", "direct", "path_of", "pattern_of", "printf"]
 
 SHOWN = 5
-"""As many frames are named in a sentence."""
+"""Number of frames that a message names."""
 
 _BRACKET = re.compile(r"\[(\d+)-\d+\](?=[^\[\]]*$)")
 
 
 def direct(clip: Clip, frames: Numbers) -> Optional[str]:
-    """Return the pattern of a clip's own files, or None where they cannot be taken as they are.
+    """Return the pattern of a clip's own files, or None if they cannot be used directly.
 
-    They are taken when the clip is a numbered EXR sequence without an input LUT: what Resolve reads is what is in them.
+    They are used if the clip is a numbered EXR sequence without an input LUT: then Resolve shows what the files
+    contain.
 
     Raises:
         HostError: a file of the sequence is missing or damaged.
@@ -55,17 +56,17 @@ def path_of(pattern: str, number: int) -> str:
 
 
 def printf(pattern: str) -> str:
-    """Return a pattern as Resolve takes it for an import: `p.%04d.exr`."""
+    """Return a pattern in Resolve's form for an import: `p.%04d.exr`."""
     cut = len(pattern) - len(os.path.basename(pattern))
     name = pattern[cut:].replace("%", "%%")
     return pattern[:cut] + re.sub(r"#+", lambda found: f"%0{len(found.group())}d", name, count=1)
 
 
 def checked(pattern: str, frames: Numbers) -> int:
-    """Look at every file of a range and return how many bytes they have.
+    """Check every file of a range and return their total size in bytes.
 
     Raises:
-        HostError: files are missing or not whole; the first ones are named.
+        HostError: files are missing or incomplete; the first ones are named.
     """
     found: List[str] = []
     size = 0

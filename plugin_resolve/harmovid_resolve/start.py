@@ -1,6 +1,6 @@
-"""What the door in Resolve's menu starts: the right Resolve, the client process, and the panel where it can be drawn.
+"""The start of the plugin from Resolve's menu: checks Resolve, starts the client process, and opens the panel.
 
-run(globals(), settings)            # never raises; what is missing is said in one sentence
+run(globals(), settings)            # never raises; problems are printed in one sentence
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["run"]
 Say = Callable[[str], None]
 LOCK = "open.lock"
 END_S = 60.0
-"""How long the worker may take to leave Resolve as it was when the window is closed in the middle of a render."""
+"""How long the worker may take to restore the project if the window is closed during a render."""
 
 
 def run(injected: Mapping[str, Any], settings: Mapping[str, Any], say: Say = print) -> None:
@@ -30,13 +30,13 @@ def run(injected: Mapping[str, Any], settings: Mapping[str, Any], say: Say = pri
     Args:
         injected: the globals of the script that Resolve started.
         settings: of the settings file that the installation wrote; `python` is the client's interpreter.
-        say: takes a sentence for Resolve's console.
+        say: prints a sentence on Resolve's console.
     """
     try:
         _run(injected, settings)
     except HostError as error:
         say(f"HarmoVid: {error}")
-    except Exception as error:  # the door: nothing may be raised into Resolve
+    except Exception as error:  # nothing may be raised into Resolve
         traceback.print_exc()
         say(f"HarmoVid: something went wrong: {error!r}. Run `harmovid doctor` in a terminal.")
 
@@ -60,13 +60,13 @@ def _run(injected: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         finally:
             panel.close()
             if not panel.in_project:
-                client.close()  # a question that is still open ends with it
+                client.close()  # ends open requests
             panel.wait(END_S)
 
 
 @contextlib.contextmanager
 def _only_one(folder: str) -> Iterator[None]:
-    """Hold a lock while the panel is open: two would render at once, and Resolve does one thing at a time.
+    """Hold a lock while the panel is open: two panels would render at once, and Resolve does one thing at a time.
 
     Raises:
         HostError: another one is open.
@@ -85,7 +85,7 @@ def _only_one(folder: str) -> Iterator[None]:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock a file for this process, or raise OSError at once; the lock goes with the process."""
+    """Lock a file for this process, or raise OSError at once; the lock ends with the process."""
     if sys.platform == "win32":
         import msvcrt
 

@@ -1,9 +1,10 @@
-"""The panel drawn with Fusion's UIManager, inside Resolve (Studio; the free edition lost it with 19.1).
+"""The panel drawn with Fusion's UIManager, inside Resolve Studio (the free edition has none since 19.1).
 
     draw(fusion, bmd, panel)            # returns when the window is closed
 
-Elements are those that Blackmagic's text lists. A tab bar shows one page at a time. The window is built anew when other
-rows have to be shown (another engine, advanced options); otherwise values are written where they differ.
+The elements are those in Blackmagic's documentation. A tab bar shows one page at a time. The window is rebuilt when
+other
+rows have to be shown (another engine, advanced options); otherwise only changed values are written.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ SLIDER, BROWSE = "slider", "browse"
 LABEL_SHARE, FIELD_SHARE = 1, 3
 SIZE = (100, 100, 760, 620)
 BAR = 30
-"""Signs of the progress bar: UIManager has none of its own."""
+"""Characters of the progress bar, because UIManager has no such element."""
 
 
 def manager_of(fusion: Any) -> Any:
-    """Return the UIManager, or None where this Resolve has none."""
+    """Return the UIManager, or None if this Resolve has none."""
     try:
         return fusion.UIManager if fusion is not None else None
-    except Exception:  # whatever the bridge raises, there is none
+    except Exception:  # Resolve's bridge may raise any error
         return None
 
 
@@ -39,7 +40,7 @@ def draw(fusion: Any, bmd: Any, panel: Panel) -> None:
 
 
 def id_of(name: str, part: str = "") -> str:
-    """Return the ID of a row's element: letters and underscores, because a dot may mean something in one."""
+    """Return the id of a row's element: letters and underscores only, because UIManager may interpret dots."""
     return (f"{name}.{part}" if part else name).replace(".", "_").replace(" ", "_")
 
 
@@ -53,7 +54,7 @@ class Drawing:
     """One panel on one UIManager."""
 
     def __init__(self, fusion: Any, bmd: Any, panel: Panel) -> None:
-        """Take them; `run` shows the window."""
+        """Take the UIManager and the panel; `run` shows the window."""
         self._fusion, self._ui, self._panel = fusion, fusion.UIManager, panel
         self._dispatcher = bmd.UIDispatcher(self._ui)
         self._window: Any = None
@@ -63,7 +64,7 @@ class Drawing:
         self._filling, self._page, self._count = False, 0, 0
 
     def run(self) -> None:
-        """Show the window, serve it until it is closed."""
+        """Show the window and handle its events until it is closed."""
         timer = self._ui.Timer({"ID": "HarmoVidPoll", "Interval": POLL_MS, "SingleShot": False})
         self._dispatcher.On.Timeout = lambda event: self._tick()
         self._show()
@@ -80,7 +81,7 @@ class Drawing:
             self._show()
 
     def _show(self) -> None:
-        """Bring the window up to date; build it anew where its rows are others."""
+        """Update the window; rebuild it if its rows have changed."""
         found = self._panel.rows()
         shape = tuple((row.name, row.kind, row.label, row.minimum, row.maximum) for row in found)
         if shape != self._shape:
@@ -111,7 +112,7 @@ class Drawing:
             old.Hide()
 
     def _lines(self, page: str, found: List[Row]) -> List[Any]:
-        """Return the elements of a page: a line per row, buttons beside each other."""
+        """Return the elements of a page: a line per row, with buttons side by side."""
         lines: List[Any] = []
         buttons: List[Any] = []
         for row in (each for each in found if each.page == page):
@@ -161,10 +162,10 @@ class Drawing:
             return [ui.LineEdit(wide), ui.Button({"ID": id_of(row.name, BROWSE), "Text": "...", "Weight": 0})]
         return [ui.LineEdit(wide)]
 
-    # Values in.
+    # Values of the rows to the elements.
 
     def _fill(self, found: List[Row]) -> None:
-        """Write what differs; handlers that this calls are not the user's."""
+        """Write changed values; events that this causes are not the user's."""
         self._filling = True
         try:
             for row in found:
@@ -197,7 +198,7 @@ class Drawing:
             if item.Text != text:
                 item.Text = text
 
-    # What the user does.
+    # Actions of the user.
 
     def _listen(self, window: str, found: List[Row]) -> None:
         on = self._window.On
@@ -250,7 +251,7 @@ class Drawing:
             self._panel.set(name, choices[index])
 
     def _typed(self, row: Row) -> None:
-        """Take what is typed; half a number is left alone until it is one."""
+        """Take typed text; an unfinished number is ignored until it is one."""
         text = str(self._items[id_of(row.name)].Text)
         if row.kind in ("text", "folder"):
             self._panel.set(row.name, text)

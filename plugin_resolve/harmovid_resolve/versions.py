@@ -1,7 +1,7 @@
-"""Where results lie: a folder per clip, in it one per version, and beside the results what is known of them.
+"""The folders of results: one per clip, in it one per version, with a record beside the results.
 
-<folder>/<clip>/v003/harmovid.json           the record: what was asked for, and how far it came
-<folder>/<clip>/v003/in/plate.1001.exr       frames that Resolve rendered; removed when all is done
+<folder>/<clip>/v003/harmovid.json           the record: the task, the request and the state
+<folder>/<clip>/v003/in/plate.1001.exr       frames that Resolve rendered; removed at the end
 <folder>/<clip>/v003/<clip>_v003.1001.exr    the results
 """
 
@@ -30,21 +30,23 @@ _NUMBERED = re.compile(r"\.?\[\d+-\d+\]|\.\w{2,4}$")
 
 
 def safe_name(name: str) -> str:
-    """Return a clip's name as a file name: without extension and numbers, and with nothing that a system refuses."""
+    """Return a clip's name as a file name: without extension and numbers, and without characters that an operating
+    system refuses.
+    """
     plain = _NUMBERED.sub("", name)
     return _NOT_SAFE.sub("_", plain).strip("._")[:LONGEST_NAME] or "clip"
 
 
 def new_version(folder: str, clip: str, wanted: str) -> str:
-    """Make the folder of a version and return it; two at once get two.
+    """Make the folder of a new version and return it. Simultaneous calls get different folders.
 
     Args:
-        folder: the output folder, which the user named.
+        folder: the output folder that the user named.
         clip: the clip's name.
         wanted: the version's name; empty: the next of v001, v002, ...
 
     Raises:
-        HostError: it cannot be made, or a version of that name is there.
+        HostError: it cannot be made, or a version of that name exists.
     """
     place = os.path.join(os.path.abspath(folder), safe_name(clip))
     names: Iterable[str] = (
@@ -77,17 +79,17 @@ def input_folder(version: str) -> str:
 
 
 def drop_inputs(version: str) -> None:
-    """Remove the rendered frames of a version; what cannot be removed stays."""
+    """Remove the rendered frames of a version; errors are ignored."""
     shutil.rmtree(input_folder(version), ignore_errors=True)
 
 
 def missing(pattern: str, first: int, last: int) -> List[int]:
-    """Return the frames of a range that have no whole result."""
+    """Return the frames of a range without a complete result."""
     return [number for number in range(first, last + 1) if exr_file.problem(path_of(pattern, number))]
 
 
 def save(version: str, record: Record, **changes: Any) -> Record:
-    """Return a record with changes, written to its version's folder, whole or not at all.
+    """Return a record with changes, written atomically into its version's folder.
 
     Raises:
         HostError: it cannot be written.

@@ -1,8 +1,8 @@
-"""The panel as a window of its own, for a Resolve without UIManager: rows come in, what the user does goes out.
+"""The panel as a separate window, for a Resolve without UIManager: it receives rows and sends the user's actions.
 
     python -m harmovid_resolve.window       # started by `harmovid_resolve.window_process`, in the client's own Python
 
-Qt, because it can be tested without a screen and looks the same everywhere; `pip install 'harmovid[window]'` brings it.
+It uses Qt, which can be tested without a screen and looks the same everywhere: `pip install 'harmovid[window]'`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ QPushButton:disabled { color: #6a6a70; } QTabBar::tab { background: #222227; pad
 QTabBar::tab:selected { background: #3a3a42; } QProgressBar { border: 1px solid #16161a; text-align: center; }
 QProgressBar::chunk { background: #b5462f; }
 """
-"""Colours near Resolve's own, so that the window beside it does not glare."""
+"""Colours similar to Resolve's own."""
 
 Do = Callable[[Mapping[str, Any]], None]
 
 
 class Window(QtWidgets.QWidget):
-    """Draws rows. `do` is told what the user does."""
+    """Draws rows. `do` is called with the user's actions."""
 
     def __init__(self, do: Do) -> None:
         """Make an empty window."""
@@ -51,7 +51,7 @@ class Window(QtWidgets.QWidget):
         QtWidgets.QVBoxLayout(self).addWidget(self.tabs)
 
     def show_rows(self, found: List[Row]) -> None:
-        """Bring the window up to date; its pages are built anew where the rows are others."""
+        """Update the window; its pages are rebuilt if the rows have changed."""
         shape = tuple((row.name, row.kind, row.label, row.minimum, row.maximum) for row in found)
         self._filling = True
         if shape != self._shape:
@@ -120,7 +120,7 @@ class Window(QtWidgets.QWidget):
         return made
 
     def _write(self, field: Any, row: Row) -> None:
-        """Write a row's value where it differs, so that what is being typed stays."""
+        """Write a changed value of a row, so that text which is being typed stays."""
         value = row.value
         if row.kind in ("line", "text", "folder"):
             if field.text() != str(value):
@@ -139,7 +139,7 @@ class Window(QtWidgets.QWidget):
         elif row.kind == "pictures":
             field.setText("".join(f'<img src="{path}" width="{STILL_PX}"> ' for path in value if path))
 
-    # What the user does.
+    # Actions of the user.
 
     def _set(self, name: str, value: Any) -> None:
         if not self._filling:
@@ -155,7 +155,7 @@ class Window(QtWidgets.QWidget):
 
 
 class _Folder(QtWidgets.QWidget):
-    """A line for a folder, with a button that opens a dialog."""
+    """A text field for a folder, with a button that opens a dialog."""
 
     textEdited = QtCore.Signal(str)  # noqa: N815 (as QLineEdit's)
 
@@ -212,7 +212,7 @@ def _reading() -> QtWidgets.QPlainTextEdit:
 
 
 def _bound(field: Any, row: Row) -> None:
-    """Set a number's bounds; one without any takes what 32 bits hold."""
+    """Set a number's bounds; without bounds it accepts 32-bit numbers."""
     low = row.minimum if row.minimum is not None else -(2**31)
     high = row.maximum if row.maximum is not None else 2**31 - 1
     if row.kind == "int":
@@ -224,7 +224,7 @@ def _bound(field: Any, row: Row) -> None:
 
 
 class _Lines(QtCore.QObject):
-    """Rows that arrive on standard input, brought into the window's thread; `ended` when there will be no more."""
+    """Passes rows from standard input to the window's thread; emits `ended` at the end of the stream."""
 
     arrived = QtCore.Signal(object)
     ended = QtCore.Signal()
@@ -237,7 +237,7 @@ class _Lines(QtCore.QObject):
 
 
 def main() -> int:
-    """Show the window until it is closed, or until standard input ends."""
+    """Show the window until it is closed, or until standard input is."""
     application = QtWidgets.QApplication(sys.argv[:1])
 
     def do(what: Mapping[str, Any]) -> None:

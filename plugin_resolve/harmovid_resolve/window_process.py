@@ -2,8 +2,8 @@
 
     show(python, panel)                 # returns when the window is closed
 
-Rows go to that process as lines of JSON, what the user does comes back: {"do": "set", "name": ..., "value": ...},
-{"do": "press", "name": ...}. The window is `harmovid_resolve.window`, in the client's own Python.
+Rows are sent to that process as lines of JSON; it sends back the user's actions: {"do": "set", "name": ..., "value":
+...}, {"do": "press", "name": ...}. The window is `harmovid_resolve.window`, in the client's own Python.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ POLL_S = 0.2
 
 
 class WindowProcess(LineProcess):
-    """The process with the window. `heard` gives what the user did; the last thing is `{"do": "close"}`."""
+    """The process with the window. `heard` gives the user's actions; the last one is `{"do": "close"}`."""
 
     def __init__(self, python: str) -> None:
-        """Remember the interpreter, one with PySide6."""
+        """Store the interpreter, one with PySide6."""
         super().__init__([python, "-m", MODULE])
         self.heard: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
 
     def on_line(self, line: Mapping[str, Any]) -> None:
-        """Keep what the user did."""
+        """Queue the user's action."""
         self.heard.put(line)
 
     def on_broken(self, why: str) -> None:
-        """The window is gone."""
+        """Queue the end of the window."""
         self.heard.put({"do": "close", "why": why})
 
 
 def show(python: str, panel: Panel) -> None:
-    """Show the panel in a window until that is closed.
+    """Show the panel in a window until it is closed.
 
     Raises:
         HostError: no window can be opened.
@@ -64,7 +64,7 @@ def show(python: str, panel: Panel) -> None:
 
 
 class Closed(Exception):
-    """The window is gone: closed by the user where it was `opened`, and otherwise for the reason `why`."""
+    """The window is gone: closed by the user if it was `opened`, otherwise for the reason `why`."""
 
     def __init__(self, opened: bool, why: str) -> None:
         super().__init__(why)
@@ -72,10 +72,10 @@ class Closed(Exception):
 
 
 def _serve(window: WindowProcess, panel: Panel) -> None:
-    """Send rows where they have changed, and do what the user does.
+    """Send changed rows and do the user's actions.
 
     Raises:
-        Closed: in the end.
+        Closed: at the end.
     """
     told: List[Dict[str, Any]] = []
     opened = False
@@ -96,7 +96,7 @@ def _serve(window: WindowProcess, panel: Panel) -> None:
 
 
 def _do(panel: Panel, line: Mapping[str, Any]) -> None:
-    """Do what the user did. The window's first word is that it is there."""
+    """Do one action of the user. The window's first message says that it is open."""
     if line.get("do") == "set":
         panel.set(str(line.get("name", "")), line.get("value"))
     elif line.get("do") == "press":

@@ -1,13 +1,13 @@
-"""In which space a clip's pixels are where Fusion and the grade see them, and the formulas of such spaces.
+"""The colour space of a clip's pixels in Fusion and under the grade, and the formulas of such spaces.
 
     name = space_of_grade(colour)       # OpenColorIO name; the pixels' own in a project without colour management
-    curve = curve_of(name)              # its primaries, and how its codes are decoded and encoded, as expressions
+    curve = curve_of(name)              # its primaries, and the expressions that decode and encode it
     matrix(curve.primaries, others)     # from its light to that of other primaries
 
 Sources: IEC 61966-2-1 (sRGB), Rec. ITU-R BT.709-6 and BT.2020-2, SMPTE EG 432-1 (P3) and ST 2065-1 (AP0), AMPAS
 S-2014-004 (AP1) and S-2016-001 (ACEScct), Blackmagic Design, "DaVinci Resolve 17 Wide Gamut Intermediate" (2021);
-adaptation by Bradford, as harmovid.pixels does. Expressions are those of Fusion's Custom Tool, with `{0}` for the
-value; `ln` is the natural logarithm.
+Bradford adaptation, as in harmovid.pixels. Expressions are those of Fusion's Custom Tool, with `{0}` for the value;
+`ln` is the natural logarithm.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ SAME = 1e-5
 
 @dataclass(frozen=True)
 class Curve:
-    """How codes become light and light codes.
+    """Conversion of one colour space to linear light and back.
 
     Attributes:
-        primaries: red, green, blue and white, as x and y each; `FILE` for the files' own.
-        decode, encode: expressions of one channel; both `LINEAR` where codes are light.
-        cones: by which whites are adapted on the way to other primaries.
+        primaries: red, green, blue and white, as x and y each; `FILE` for the file's own.
+        decode, encode: expressions for one channel; both `LINEAR` if the space is linear.
+        cones: the cone response by which whites are adapted to other primaries.
     """
 
     primaries: Primaries
@@ -86,9 +86,9 @@ def _intermediate() -> Curve:
 
 
 def _with_linear_toe(exponent: float, offset: float) -> Curve:
-    """Return a power with a linear piece at black that joins it smoothly, as OpenColorIO computes it (moncurve).
+    """Return a power curve with a smoothly joined linear piece near black, as OpenColorIO computes it (moncurve).
 
-    The standards print the joint and the slope rounded.
+    The standards print the break point and the slope rounded.
     """
     code = offset / (exponent - 1)
     light = (offset * exponent / ((exponent - 1) * (1 + offset))) ** exponent
@@ -121,7 +121,7 @@ CURVES: Dict[str, Curve] = {
 
 
 def curve_of(space: str) -> Curve:
-    """Return the formulas of a space.
+    """Return the formulas of a colour space.
 
     Raises:
         HostError: there are none here.
@@ -129,18 +129,20 @@ def curve_of(space: str) -> Curve:
     if space not in CURVES:
         raise HostError(
             f"there is no formula for {space} in a Fusion composition.",
-            fix="Let frames come back instead, or work in one of: " + ", ".join(filter(None, CURVES)) + ".",
+            fix="Choose the output frames instead, or work in one of: "
+            + ", ".join(filter(None, CURVES))
+            + ".",
         )
     return CURVES[space]
 
 
 def space_of_grade(colour: Colour) -> str:
-    """Return the OpenColorIO name of the space in which Fusion and the grade see a clip; "" is linear light.
+    """Return the OpenColorIO name of the colour space in which Fusion and the grade see a clip; "" is linear light.
 
-    Without colour management that is what the file holds; with it, the project's timeline space.
+    Without colour management that is the file's own; with it, the project's timeline space.
 
     Raises:
-        HostError: the project's timeline space is none that the server knows.
+        HostError: the server does not know the project's timeline space.
     """
     if colour.science in ACES:
         return "ACEScct" if colour.science == "acescct" else "ACEScc"
@@ -149,16 +151,16 @@ def space_of_grade(colour: Colour) -> str:
     name = COMBINED.get(colour.timeline.strip().lower(), "")
     if not name:
         raise HostError(
-            f"the timeline's colour space {colour.timeline or 'without a name'} is none that the server knows.",
-            fix="Let frames come back instead.",
+            f"the server does not know the timeline's colour space {colour.timeline or 'without a name'}.",
+            fix="Choose the output frames instead.",
         )
     return name
 
 
 def matrix(source: Primaries, target: Primaries, cones: Matrix = BRADFORD) -> Matrix:
-    """Return what takes linear light of some primaries to that of others; whites are adapted.
+    """Return the matrix from linear light in some primaries to that in others; whites are adapted.
 
-    The identity where both are the same, or one is `FILE`.
+    It is the identity if both are the same, or one is `FILE`.
     """
     if not source or not target or all(abs(a - b) < SAME for a, b in zip(source, target)):
         return IDENTITY

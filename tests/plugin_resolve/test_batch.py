@@ -143,7 +143,7 @@ def test_what_the_client_is_asked(film: Film) -> None:
     [
         ({"event": "failed", "error": "nobody answers.", "fix": "Start it.", "code": "unreachable"},
          "nobody answers. Start it."),
-        ({"event": "nonsense"}, "the client process ended without a word. Try again."),
+        ({"event": "nonsense"}, "the client process ended without a message. Try again."),
     ],
 )  # fmt: skip
 def test_what_the_client_reports_reaches_the_user(film: Film, event: dict, said: str) -> None:
@@ -198,7 +198,7 @@ def test_what_only_did_not_get_back_is_not_made_again(film: Film) -> None:
     assert (again.state, client.requests) == ("returned", [])
     assert len(film.shown()) == 1
     twice = rerun(film.session(), client, outcome.folder)
-    assert twice.text == "v001 of plate.[1001-1010].exr is whole and back already."
+    assert twice.text == "v001 of plate.[1001-1010].exr is complete and in the project already."
     assert len(film.shown()) == 1
 
 

@@ -98,11 +98,11 @@ def test_a_mapped_output_is_said(film: Film) -> None:
         (
             colour.of_render,
             {**RCM, "colorSpaceOutput": "Rec.2020 ST2084 1000 nits"},
-            "none that the server knows",
+            "the server does not know",
         ),
         (colour.of_render, {**RCM, "colorSpaceOutput": "Linear"}, "colour space Linear is none"),
         (colour.of_render, {**ACES, "colorAcesODT": "Rec.709"}, "renders images for a display"),
-        (colour.of_file, {**RCM, "colorSpaceInput": "REDcolor4/REDlogFilm"}, "none that the server knows"),
+        (colour.of_file, {**RCM, "colorSpaceInput": "REDcolor4/REDlogFilm"}, "the server does not know"),
         (colour.of_file, {**SPLIT, "colorSpaceInputGamma": "Cineon Film Log"}, "Cineon Film Log"),
     ],
 )

@@ -225,7 +225,7 @@ def test_which_space_the_grade_sees() -> None:
     assert working.space_of_grade(Colour("x", "acescct")) == "ACEScct"
     managed = Colour("x", "davinciYRGBColorManagedv2", "DaVinci WG/Intermediate")
     assert working.space_of_grade(managed) == "davinci_intermediate_widegamut"
-    with pytest.raises(HostError, match="none that the server knows"):
+    with pytest.raises(HostError, match="the server does not know"):
         working.space_of_grade(Colour("x", "davinciYRGBColorManagedv2", "Something"))
 
 

@@ -4,7 +4,7 @@ SETTINGS = ""  # the installation writes the path of its settings file here
 
 
 def start(given: dict) -> None:
-    """Open HarmoVid; whatever is missing is said in one sentence, and nothing is raised into Resolve."""
+    """Open HarmoVid; problems are printed in one sentence, and nothing is raised into Resolve."""
     try:
         import json
         import sys
