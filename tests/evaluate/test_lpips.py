@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from harmovid_evaluate.lpips import ALEX, VGG, Layout, Lpips
-from harmovid_training.metrics.weights import NotAtHand
+from harmovid_training.metrics.weights import MetricUnavailable
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.torch import save_file
 
@@ -112,17 +112,17 @@ def test_every_published_layout_is_read(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     """No file, a file that is no state dict, features alone, and another network each say what to bring."""
-    with pytest.raises(NotAtHand, match="no weights at"):
+    with pytest.raises(MetricUnavailable, match="no weights at"):
         Lpips.from_files((tmp_path / "none.pth",))
     (tmp_path / "text.pth").write_text("not weights")
-    with pytest.raises(NotAtHand, match="cannot be read"):
+    with pytest.raises(MetricUnavailable, match="cannot be read"):
         Lpips.from_files((tmp_path / "text.pth",))
     tensors = random_weights(ALEX)
-    with pytest.raises(NotAtHand, match="no linear layer 0"):
+    with pytest.raises(MetricUnavailable, match="no linear layer 0"):
         Lpips({name: value for name, value in tensors.items() if "lin" not in name})
-    with pytest.raises(NotAtHand, match="no AlexNet"):
+    with pytest.raises(MetricUnavailable, match="no AlexNet"):
         Lpips({"conv1.weight": torch.zeros(8, 3, 7, 7)})
-    with pytest.raises(NotAtHand, match="not whole"):
+    with pytest.raises(MetricUnavailable, match="not whole"):
         Lpips({name: value for name, value in tensors.items() if name != "features.6.bias"})
 
 
@@ -134,6 +134,6 @@ def test_code_in_a_weights_file_is_refused(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "harmed",))
 
     torch.save({"features.0.weight": Harm()}, tmp_path / "bad.pth")
-    with pytest.raises(NotAtHand, match="cannot be read"):
+    with pytest.raises(MetricUnavailable, match="cannot be read"):
         Lpips.from_files((tmp_path / "bad.pth",))
     assert not (tmp_path / "harmed").exists()

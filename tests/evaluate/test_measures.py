@@ -14,7 +14,7 @@ from harmovid_evaluate.measures import MEASURES, Judged, Result, clip_measure, l
 from harmovid_training.metrics.degrade import DEGRADATIONS, LUMA
 from harmovid_training.metrics.flows import FlowDistance, Raft, dis_flow
 from harmovid_training.metrics.quality import view
-from harmovid_training.metrics.weights import NotAtHand
+from harmovid_training.metrics.weights import MetricUnavailable
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPConfig, CLIPModel
 
@@ -120,7 +120,7 @@ def test_raft_without_torchvision_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     """A torchvision that is missing is named as what is missing, and nothing else takes its place."""
     torch.save({"feature_encoder.weight": torch.zeros(1)}, tmp_path / "raft.pth")
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(NotAtHand, match="torchvision"):
+    with pytest.raises(MetricUnavailable, match="torchvision"):
         Raft.from_file(tmp_path / "raft.pth")
     extras = load_extras(raft=tmp_path / "raft.pth")
     assert extras.measures == ()

@@ -100,7 +100,7 @@ def test_a_mapped_output_is_said(film: Film) -> None:
             {**RCM, "colorSpaceOutput": "Rec.2020 ST2084 1000 nits"},
             "the server does not know",
         ),
-        (colour.of_render, {**RCM, "colorSpaceOutput": "Linear"}, "colour space Linear is none"),
+        (colour.of_render, {**RCM, "colorSpaceOutput": "Linear"}, "the colour space Linear"),
         (colour.of_render, {**ACES, "colorAcesODT": "Rec.709"}, "renders images for a display"),
         (colour.of_file, {**RCM, "colorSpaceInput": "REDcolor4/REDlogFilm"}, "the server does not know"),
         (colour.of_file, {**SPLIT, "colorSpaceInputGamma": "Cineon Film Log"}, "Cineon Film Log"),

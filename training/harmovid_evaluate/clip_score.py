@@ -15,7 +15,7 @@ from typing import Any, List
 import numpy as np
 from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import Array
-from harmovid_training.metrics.weights import NotAtHand
+from harmovid_training.metrics.weights import MetricUnavailable
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -41,14 +41,14 @@ class ClipScore:
         """Return the metric with weights by name or from a local folder.
 
         Raises:
-            NotAtHand: transformers cannot load them.
+            MetricUnavailable: transformers cannot load them.
         """
         try:
             from transformers import CLIPModel
 
             return cls(CLIPModel.from_pretrained(source), source)
         except (ImportError, OSError, ValueError, RuntimeError) as error:
-            raise NotAtHand(
+            raise MetricUnavailable(
                 f"CLIP score: {source} cannot be loaded: {str(error).splitlines()[0][:160]}",
                 fix="Name a CLIP model of the hub (with a network), or a local folder of one, with --clip.",
             ) from error

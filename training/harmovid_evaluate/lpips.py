@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 import numpy as np
 from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import Array
-from harmovid_training.metrics.weights import NotAtHand, fingerprint, read_tensors
+from harmovid_training.metrics.weights import MetricUnavailable, fingerprint, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,7 @@ class Lpips:
         identity: of the weights, stored with results.
 
     Raises:
-        NotAtHand: tensors are missing or fit no known network.
+        MetricUnavailable: tensors are missing or fit no known network.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], identity: str = "") -> None:
@@ -84,7 +84,7 @@ class Lpips:
         first = features.get((0, "weight"))
         fitting = [each for each in (ALEX, VGG) if first is not None and first.shape[-1] == each.kernel]
         if not fitting:
-            raise NotAtHand(
+            raise MetricUnavailable(
                 "LPIPS: no AlexNet or VGG-16 features among the weights.",
                 fix="Give torchvision's alexnet-owt-7be5be79.pth (or vgg16-397923af.pth) with --lpips.",
             )
@@ -100,11 +100,13 @@ class Lpips:
     def _check(self) -> None:
         wanted = [number for number, _, _ in self.layout.convolutions]
         if any((number, kind) not in self._features for number in wanted for kind in ("weight", "bias")):
-            raise NotAtHand(f"LPIPS: the {self.layout.name} weights are not whole.", fix="Fetch them again.")
+            raise MetricUnavailable(
+                f"LPIPS: the {self.layout.name} weights are incomplete.", fix="Fetch them again."
+            )
         for layer, number in enumerate(self.layout.taps):
             weight = self._linear.get(layer)
             if weight is None or len(weight) != len(self._features[number, "bias"]):
-                raise NotAtHand(
+                raise MetricUnavailable(
                     f"LPIPS: no linear layer {layer} that fits {self.layout.name}.",
                     fix="Give the published alex.pth or vgg.pth (v0.1) as well, with another --lpips.",
                 )

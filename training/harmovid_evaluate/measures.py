@@ -20,7 +20,7 @@ from harmovid_training.metrics.flows import FlowDistance, Raft, dis_flow
 from harmovid_training.metrics.quality import Judge, view
 from harmovid_training.metrics.structure import Motion, ssim
 from harmovid_training.metrics.traces import foreground_level, roughness
-from harmovid_training.metrics.weights import NotAtHand, named_files
+from harmovid_training.metrics.weights import MetricUnavailable, named_files
 
 from harmovid_evaluate.boundary import seam
 from harmovid_evaluate.clip_score import ClipScore
@@ -105,7 +105,7 @@ class Judged:
     def raft(self) -> FlowDistance:
         """The reference's RAFT flow."""
         if self._raft is None:
-            raise ValueError("RAFT is not at hand")
+            raise ValueError("RAFT is not available")
         return FlowDistance(self._raft, view(self._reference))
 
 
@@ -220,7 +220,7 @@ def load_extras(lpips: Sequence[str] = (), clip: str = "", raft: str = "") -> Ex
             return
         try:
             load()
-        except NotAtHand as error:
+        except MetricUnavailable as error:
             missing.append(f"{name} was left out. {error}")
 
     def of_lpips() -> None:

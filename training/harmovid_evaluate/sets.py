@@ -1,7 +1,7 @@
-"""What a deflicker must not do, and what it must do beyond flicker of the whole frame: the protocols of the bench.
+"""Test protocols of the deflicker bench: what must not change (fades, steady clips, cuts), and local flicker.
 
 Each takes the deflicker as a callable (`methods.Run`) and clean light, makes its input, and returns numbers in stops.
-Nothing here knows which deflicker it is.
+Nothing here depends on a particular deflicker.
 
     fade_error(run, clip.frames)      # {"mean_stops": ..., "worst_stops": ...}
 """
@@ -56,7 +56,7 @@ def _level_change(result: Array, source: Array, mask: Optional[Array]) -> float:
 
 
 def false_change(run: Run, frames: Array, mask: Optional[Array] = None) -> Dict[str, float]:
-    """Return what becomes of a clip that does not flicker: the RMS change in stops, and the share of equal pixels."""
+    """Return how a clip without flicker is changed: the RMS change in stops, and the share of equal pixels."""
     result = run(frames, mask)
     same = float((result == frames).all(-1).mean())
     return {"stops": stops_rmse(result, frames, mask), "identical": same}

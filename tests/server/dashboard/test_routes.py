@@ -308,7 +308,7 @@ def test_a_server_that_is_away_is_told(site: Site) -> None:
         ([], exits.USAGE, "no server is named"),
         (["--server", "x", "--bind", "192.0.2.1"], exits.USAGE, "without a token"),
         (["--server", "x", "--token-file", "TOKEN"], exits.AUTH, "characters"),
-        (["--server", "x", "--tls-key", "k"], exits.USAGE, "belong together"),
+        (["--server", "x", "--tls-key", "k"], exits.USAGE, "one of certificate and key"),
         (["--server", "x", "--port", "99999"], exits.USAGE, "cannot be served"),
         (["--server", "x", "--token-file", "/nowhere"], exits.AUTH, "cannot be read"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harmovid_training.metrics.weights import NotAtHand, named_files, read_tensors
+from harmovid_training.metrics.weights import MetricUnavailable, named_files, read_tensors
 
 
 def test_published_weights_are_found_by_name(tmp_path, monkeypatch):
@@ -17,7 +17,7 @@ def test_published_weights_are_found_by_name(tmp_path, monkeypatch):
     there.touch()
     assert named_files("raft-large") == (there,)
     assert named_files("my/own.pth") == (Path("my/own.pth"),)
-    with pytest.raises(NotAtHand, match="raft_small") as told:
+    with pytest.raises(MetricUnavailable, match="raft_small") as told:
         named_files("raft-small")
     assert "https://" in told.value.fix
 
@@ -26,5 +26,5 @@ def test_damaged_weights_are_told(tmp_path):
     """A file that is no state dict ends in a sentence that names it, whatever its reader stumbles over."""
     for name in ("a.pth", "a.safetensors"):
         (tmp_path / name).write_bytes(b"no weights at all")
-        with pytest.raises(NotAtHand, match="cannot be read as weights"):
+        with pytest.raises(MetricUnavailable, match="cannot be read as weights"):
             read_tensors((tmp_path / name,))

@@ -1,1 +1,1 @@
-"""What an evaluation shows: plots (SVG), contact sheets (PNG), and one page with wipes that needs nothing else."""
+"""The report of an evaluation: plots (SVG), contact sheets (PNG), and one self-contained page with wipes."""

@@ -1,1 +1,3 @@
-"""The blind preference study (the paper's user study): its plan, its store, the local server, and the summary."""
+"""The blind preference study (the paper's user study): its plan, its stored answers, the local server,
+and the summary.
+"""

@@ -1,4 +1,4 @@
-"""`harmovid evaluate study` and `study-summary`: films for the browser, the server, and what came out."""
+"""`harmovid evaluate study` and `study-summary`: films for the browser, the server, and the results."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def summary_of(out: Path) -> summary.Summary:
 
 
 def study_section(out: Path) -> str:
-    """Return the study's section of the page, or nothing where nobody has answered."""
+    """Return the study's section of the page, or nothing if nobody has answered."""
     if not (out / DATABASE).is_file():
         return ""
     found = summary_of(out)

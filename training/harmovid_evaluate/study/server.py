@@ -59,7 +59,7 @@ BEFORE = "before"
 
 
 class Refused(Exception):
-    """A request that cannot be answered: status and words."""
+    """A request that is refused, with the HTTP status and the reason."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._guarded(self._post)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: who looks at what is nobody's business."""
+        """Log nothing, because requests show who looks at what."""
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _check_host(self) -> None:
-        """Refuse names that a strange page may have pointed at this machine (DNS rebinding)."""
+        """Refuse host names by which another page may have reached this machine (DNS rebinding)."""
         host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         if self.server.local_only and host not in LOOPBACK:
             raise Refused(HTTPStatus.FORBIDDEN, "this server answers to its own address only")

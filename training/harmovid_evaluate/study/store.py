@@ -1,10 +1,10 @@
-"""The study's answers: one SQLite file, in WAL mode, every answer on disk before the participant hears of it.
+"""The study's answers: one SQLite file, in WAL mode; an answer is on disk before the participant gets its confirmation.
 
     store = Store(path, study)
     person = store.begin()
     store.answer(person, "lut/dancer", {"temporal": ["..."]})
 
-A file belongs to one study; another one's is refused. Each call opens its own connection, so any thread may call.
+A file belongs to one study; that of another one is refused. Each call opens its own connection, so any thread may call.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS answers (
 
 @dataclass(frozen=True)
 class Participant:
-    """Somebody who takes part: a number that decides the order, and a secret that is the way back."""
+    """A participant: a number that determines the order, and a secret token by which the participant can return."""
 
     number: int
     token: str
@@ -118,7 +118,7 @@ class Store:
                 raise
 
     def finish(self, person: Participant) -> None:
-        """Note that everything is answered."""
+        """Record that a participant has answered everything."""
         with self._open() as database:
             database.execute(
                 "UPDATE participants SET finished = ? WHERE number = ? AND finished IS NULL",

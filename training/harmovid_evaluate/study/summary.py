@@ -1,7 +1,10 @@
-"""What a study says: how often each method was chosen per question, with two 95 % intervals.
+"""The results of a study: how often each method was chosen per question, with two 95 % intervals.
 
-Wilson's interval takes every judgement as independent. Those of one participant are not, so the second is a bootstrap
-over participants: who took part is drawn anew, with all their answers. Where the two differ, believe the wider one.
+Wilson's interval assumes that all judgements are independent. Those of one participant are not, so the second interval
+is
+a bootstrap over participants: participants are drawn at random, each with all their answers. If the two differ, the
+wider
+one is the safer one.
 """
 
 from __future__ import annotations

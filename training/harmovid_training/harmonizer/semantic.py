@@ -1,7 +1,9 @@
-"""The semantic branch: what the places of a picture are, and how such things are lit on the plate.
+"""The semantic branch: the content of each place of a picture, and how similar things on the plate are lit.
 
-Features of a network trained on ImageNet (`backbone.py`) say what a place is: skin, road, leaves, sky. Each place of
-the foreground attends to similar places of the plate and reads how their colour differs from its own; each place then
+Features of a network trained on ImageNet (`backbone.py`) describe what a place shows: skin, road, leaves, sky. Each
+place
+of the foreground attends to similar places of the plate and reads how their colour differs from its own; each place
+then
 predicts the change for the whole foreground, with a learned weight.
 """
 
@@ -21,7 +23,7 @@ from harmovid_training.harmonizer.layers import init_small, perceptron, weighted
 WIDTH = 128
 HEADS, KEY = 4, 24
 EVIDENCE, VOTES = 96, 4
-"""Numbers that a place says, and ways to weigh places against each other."""
+"""Size of a place's prediction, and number of learned weightings of the places."""
 DROPOUT = 0.1
 LIMIT = 6.0
 """Deviations at which standardised features are clipped."""

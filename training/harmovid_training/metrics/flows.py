@@ -18,7 +18,7 @@ import numpy as np
 
 from harmovid_training.device import best_device
 from harmovid_training.metrics.degrade import LUMA, Array
-from harmovid_training.metrics.weights import NotAtHand, fingerprint, read_tensors
+from harmovid_training.metrics.weights import MetricUnavailable, fingerprint, read_tensors
 
 Flow = Callable[[Array, Array], Array]
 """From two views `(H, W, 3)` to `(H, W, 2)`: where each pixel of the first goes to, in pixels (x, y)."""
@@ -74,14 +74,14 @@ class Raft:
         """Return torchvision's RAFT (large, or small by its weights) with weights from a local file.
 
         Raises:
-            NotAtHand: torchvision is not installed or broken, or the weights do not fit.
+            MetricUnavailable: torchvision is not installed or broken, or the weights do not fit.
         """
         weights = read_tensors((path,))
         try:
             # A torchvision that was built for another torch fails at import with a RuntimeError.
             from torchvision.models.optical_flow import raft_large, raft_small
         except (ImportError, RuntimeError, OSError) as error:
-            raise NotAtHand(
+            raise MetricUnavailable(
                 f"RAFT: torchvision cannot be imported: {str(error).splitlines()[0][:120]}",
                 fix="Install the torchvision that belongs to this torch; --raft then takes its weights.",
             ) from error
@@ -90,7 +90,7 @@ class Raft:
             if set(network.state_dict()) == set(weights):
                 network.load_state_dict(weights)
                 return cls(network, f"{make.__name__} {fingerprint((path,))}")
-        raise NotAtHand(
+        raise MetricUnavailable(
             f"RAFT: {path} does not fit torchvision's raft_large or raft_small.",
             fix="Give a file such as raft_large_C_T_SKHT_V2-ff5fadd5.pth.",
         )

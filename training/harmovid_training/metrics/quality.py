@@ -1,8 +1,9 @@
-"""How close a result is to the truth: PSNR in view space, the same after one colour transform, stops, and detail.
+"""Distance of a result from the truth: PSNR in view space, the same after one colour transform, stops, and detail.
 
-Clips are `(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` float32 in 0..1 (None: the whole frame). "View
-space" is the sRGB curve (IEC 61966-2-1) of a softly clipped linear value, so that errors in highlights count as much as
-a viewer sees of them.
+Clips are `(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` float32 in 0..1 (None: the whole frame). "View space"
+is
+the sRGB curve (IEC 61966-2-1) of a softly clipped linear value, so that errors in highlights count as much as a viewer
+sees of them.
 
     judge = Judge(truth, mask)          # what depends on the truth alone is computed once
     judge.psnr(result), judge.psnr_g(result)

@@ -1,7 +1,7 @@
-"""How unsteady a clip is over time: the roughness of its level, of the levels of tiles, and errors of its rows.
+"""Steadiness of a clip over time: the roughness of its level, of the levels of tiles, and errors of its rows.
 
 A trace is a level in stops (mean log2 light) over time. Its **roughness** is the root mean square of the second
-difference divided by sqrt(6): white flicker of deviation s reads as s, a linear fade, however strong, as 0. Clips are
+difference divided by sqrt(6): white flicker of deviation s gives s, a linear fade of any strength gives 0. Clips are
 `(T, H, W, 3)` float32 scene-linear, masks `(T, H, W)` float32 in 0..1 (None: the whole frame).
 """
 

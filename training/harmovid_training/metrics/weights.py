@@ -2,7 +2,7 @@
 
     tensors = read_tensors((Path("alexnet-owt-7be5be79.pth"), Path("alex.pth")))
 
-Files are safetensors, or PyTorch state dicts read with `weights_only`. Missing weights raise `NotAtHand`, whose text
+Files are safetensors, or PyTorch state dicts read with `weights_only`. Missing weights raise `MetricUnavailable`, whose text
 goes into the table; that metric is then left out and not replaced by another.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 20
 
 
-class NotAtHand(InputError):
+class MetricUnavailable(InputError):
     """A metric cannot be computed here; the message says what is missing, the fix how to get it."""
 
 
@@ -38,7 +38,7 @@ def named_files(name: str) -> tuple[Path, ...]:
     """Return the files of weights that are given by name (`KNOWN`); any other text is taken as a path.
 
     Raises:
-        NotAtHand: a known name whose files are not on this machine.
+        MetricUnavailable: a known name whose files are not on this machine.
     """
     return tuple(_on_this_machine(file) for file in KNOWN[name]) if name in KNOWN else (Path(name),)
 
@@ -55,7 +55,7 @@ def _on_this_machine(file: str) -> Path:
         path = Path(torch.hub.get_dir()) / "checkpoints" / file
         fix = f"Fetch https://download.pytorch.org/models/{file} to {path}, or give its path."
     if not path.is_file():
-        raise NotAtHand(f"there is no {file} on this machine.", fix=fix)
+        raise MetricUnavailable(f"there is no {file} on this machine.", fix=fix)
     return path
 
 
@@ -63,7 +63,7 @@ def read_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:
     """Return all tensors of the files by their names; where a name appears twice the last one is used.
 
     Raises:
-        NotAtHand: a file is missing or holds no plain tensors.
+        MetricUnavailable: a file is missing or holds no plain tensors.
     """
     import torch
     from safetensors.torch import load_file
@@ -71,14 +71,16 @@ def read_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:
     found: Dict[str, Tensor] = {}
     for path in files:
         if not path.is_file():
-            raise NotAtHand(f"there are no weights at {path}.", fix="Name the file with its whole path.")
+            raise MetricUnavailable(
+                f"there are no weights at {path}.", fix="Name the file with its whole path."
+            )
         try:
             if path.suffix == ".safetensors":
                 given = load_file(path)
             else:
                 given = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file may raise anything in its reader
-            raise NotAtHand(
+            raise MetricUnavailable(
                 f"{path} cannot be read as weights: {str(error).splitlines()[0][:120]}",
                 fix="Give a safetensors file or a state dict of plain tensors.",
             ) from error
