@@ -2,8 +2,8 @@
 
     tensors = read_tensors((Path("alexnet-owt-7be5be79.pth"), Path("alex.pth")))
 
-Files are safetensors, or PyTorch state dicts read with `weights_only`. Missing weights raise `MetricUnavailable`, whose text
-goes into the table; that metric is then left out and not replaced by another.
+Files are safetensors, or PyTorch state dicts read with `weights_only`. Missing weights raise `MetricUnavailable`, whose
+text goes into the table; that metric is then left out and not replaced by another.
 """
 
 from __future__ import annotations
