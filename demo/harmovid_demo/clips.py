@@ -34,7 +34,7 @@ INDEX = "clips.jsonl"
 def write_clips(folder: Path, count: int, width: int, frames: int) -> Path:
     """Render `count` clips into `folder` and return the index; existing clips are kept.
 
-    Errors:
+    Raises:
         InputError: a shot that cannot be rendered. OutputError: a file cannot be written.
     """
     lines = []

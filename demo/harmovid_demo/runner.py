@@ -51,7 +51,7 @@ class Demo:
     def own_shot(self, shot: Shot) -> list[Comparison]:
         """Render the project's shot, deflicker and harmonize it, and compare with the truth.
 
-        Errors:
+        Raises:
             JobError: a command failed; its own message has been printed.
             Unreachable: the server does not answer.
         """
@@ -79,7 +79,7 @@ class Demo:
     def user_frames(self, plate: str, fg: str, bg: str) -> list[Comparison]:
         """Deflicker the user's `plate` and harmonize `fg` over `bg`, whichever are given; no truth.
 
-        Errors: as for `own_shot`.
+        Raises: as for `own_shot`.
         """
         jobs = {
             task: inputs for task, inputs in (("deflicker", [plate]), ("harmonize", [fg, bg])) if all(inputs)

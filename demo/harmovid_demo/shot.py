@@ -56,7 +56,7 @@ FIGURE_GRAIN, PLATE_GRAIN, COAT_SEED, STREET_SEED, FLICKER_SEED = range(5)
 class Shot:
     """What is rendered: the display window in pixels, the frame range, and the seed of everything random.
 
-    Errors:
+    Raises:
         InputError: smaller than `SMALLEST_WIDTH`, or no frames.
     """
 
@@ -217,7 +217,7 @@ def generate(
         shot: what to render.
         progress: called with (frames done, frames) after every frame; not called for an existing shot.
 
-    Errors:
+    Raises:
         OutputError: a file cannot be written.
     """
     files = ShotFiles(folder, shot)

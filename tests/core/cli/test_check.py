@@ -188,7 +188,9 @@ def test_results_of_the_job_itself_are_told(
 
     assert code == 0
     (said,) = [note for note in answer["notes"] if "results" in note]
-    assert said.startswith("5 results of an interrupted run of this job are there, frames 1-2,4-6; frames 3 are left")
+    assert said.startswith(
+        "5 results of an interrupted run of this job are there, frames 1-2,4-6; frames 3 are left"
+    )
 
     # Another job has replaced one of them since: the run would refuse it, so the check does too.
     (plate.parent / "out" / "p.0002.exr").write_bytes(b"another job's")

@@ -95,7 +95,7 @@ def test_a_task_that_computes_for_ever_is_ended() -> None:
     """A child that only computes is ended by its processor time, long before the limit on the clock."""
     pool = CodecPool(1, command=FAKE, timeout_s=0.5)
     try:
-        with pytest.raises(FrameRefused, match="0.5 s of processor time"):
+        with pytest.raises(FrameRefused, match=r"0\.5 s of processor time"):
             pool.submit(JOB, {"task": "compute", "frame": 7}).result(120)
     finally:
         pool.close()
