@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from harmovid.cli import exits
 
-CANCELLING = "\ncancelling; results that are there stay (Ctrl-C again leaves at once)\n"
+CANCELLING = "\ncancelling; results that exist stay (Ctrl-C again ends this at once)\n"
 
 
 class CancelOnInterrupt:

@@ -17,7 +17,7 @@ OUTPUT = 6
 CANCELLED = 130
 
 MEANINGS = {
-    OK: "everything asked for is there",
+    OK: "everything that was asked for is done",
     JOB_FAILED: "the job failed, or a check found something wrong",
     USAGE: "the command line or an input cannot be used as given",
     FRAMES_FAILED: "some frames failed; the others are written",

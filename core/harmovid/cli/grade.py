@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         from harmovid.pixels.fitting import grade  # noqa: F401 (only to find out)
     except ImportError as error:
         raise InputError(
-            f"{error.name} is not installed.", fix="Run: pip install 'harmovid[server]'"
+            f"{error.name} is not installed.", fix="Run: pip install 'harmovid[pixels]'"
         ) from error
     out = FramePattern.parse(args.out)
     kind = os.path.splitext(args.out)[1].lower()

@@ -216,7 +216,7 @@ def _job_flags(parser: argparse.ArgumentParser, dry: bool) -> None:
     )  # fmt: skip
     parser.add_argument("--engine", metavar="E", help="engine by name (default the server's for this task)")
     parser.add_argument(
-        "--colorspace", action="append", default=[], metavar="[LAYER=]NAME",
+        "--colorspace", action="append", default=[], metavar="[INPUT=]NAME",
         help="OpenColorIO space of all images or of one input (default scene-linear as the file says)",
     )  # fmt: skip
     parser.add_argument(
@@ -251,9 +251,7 @@ def _job_flags(parser: argparse.ArgumentParser, dry: bool) -> None:
     )
     _connection(parser)
     if not dry:
-        parser.add_argument(
-            "--report", metavar="FILE.json", help="write everything that is known of every frame"
-        )
+        parser.add_argument("--report", metavar="FILE.json", help="write the report of every frame")
         parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
     _talk(parser, events=not dry)
 
