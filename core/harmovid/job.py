@@ -341,7 +341,10 @@ class OutputSpec:
         if self.mode not in OUTPUT_MODES:
             raise OptionError(f"output is {self.mode!r}.", fix="It must be fg, comp or proxy.")
         if not 0.0 <= self.strength <= 2.0:
-            raise OptionError(f"strength is {self.strength!r}.", fix="It must be from 0 to 2.")
+            raise OptionError(
+                f"strength is {self.strength!r}.",
+                fix="It must be from 0 to 2 (--strength; --amount of the deflicker).",
+            )
         if self.mode == PROXY and (self.strength != 1.0 or self.field_layers):
             raise OptionError(
                 "the output proxy is the network's own picture, which has neither strength nor field.",

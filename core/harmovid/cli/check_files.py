@@ -244,6 +244,6 @@ def header_lines(header: Dict[str, Any]) -> List[str]:
     return [
         f"format {header['format']}, data window {data}{aspect}, {header['compression']}{extra}",
         "channels " + "; ".join(f"{', '.join(names)} ({kind})" for kind, names in by_type.items()),
-        f"taken {', '.join(header['taken'])}{where}",
+        f"used {', '.join(header['taken'])}{where}",
         f"primaries {header['primaries']}",
     ]

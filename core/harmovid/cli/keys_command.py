@@ -91,7 +91,7 @@ def _list(args: argparse.Namespace, console: Console) -> Dict[str, Any]:
     rows = [
         [c["name"], c["public"], keys.ADMIN if c["admin"] else "", _limits_text(c["limits"])] for c in clients
     ]
-    for line in table(rows, ["LET IN", "PUBLIC", "", "LIMITS"]):
+    for line in table(rows, ["ADMITTED", "PUBLIC", "", "LIMITS"]):
         console.text(line)
     return {"folder": str(folder), "pairs": pairs, "authorized_file": listing.path, "authorized": clients}
 

@@ -426,9 +426,11 @@ class ServerState:
         if job.counts[ACKED]:
             self.end(job, DONE)
             return
-        first = job.frames[job.numbers[0]].error or {}
+        number = job.numbers[0]
+        first = job.frames[number].error or {}
+        where = f"{number} of {first['layer']}" if first.get("layer") else str(number)
         error = EngineFailed(
-            f"every frame failed; the first one: {first.get('message', 'unknown')}",
+            f"every frame failed; the first one, {where}: {first.get('message', 'unknown')}",
             fix=str(first.get("fix", "")),
         )
         self.end(job, FAILED, error)

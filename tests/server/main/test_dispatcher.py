@@ -104,15 +104,14 @@ def test_one_bad_frame_fails_alone(rig: DispatcherRig) -> None:
 
 
 def test_a_job_without_any_result_has_failed(rig: DispatcherRig) -> None:
-    """When every frame fails, the job is FAILED and says why."""
+    """When every frame fails, the job is FAILED and says why, and at which file."""
     job = rig.submit(frames="1-2")
     for frame in (1, 2):
-        error = FrameMissing("no such file.").to_wire()
+        error = FrameMissing("no such file.", frame=frame, layer="plate").to_wire()
         rig.hear(FRONT, "source_failed", job=job, layer="plate", frame=frame, error=error)
     assert rig.job_state(job) == "FAILED"
     state = rig.said("push", type="STATE")[-1]["body"]
-    assert "every frame failed" in state["error"]["message"]
-    assert "no such file" in state["error"]["message"]
+    assert state["error"]["message"] == "every frame failed; the first one, 1 of plate: no such file."
 
 
 def test_users_take_turns_not_jobs(rig: DispatcherRig) -> None:
