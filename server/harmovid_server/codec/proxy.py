@@ -28,6 +28,9 @@ Float32 = npt.NDArray[np.float32]
 ALPHA_FLOOR = 1e-4
 """Below this mean alpha a proxy pixel gets no colour, because the quotient would be noise."""
 
+MATTE_ABOVE = 1.5
+"""A matte with a proxy pixel above this is noted: filters overshoot by less, a matte of 8 bits has 255."""
+
 
 @dataclass
 class Measured:
@@ -74,7 +77,9 @@ def _measure_target(frames: Frames, plan: Plan, display: Box, result: Measured) 
     result.images[plan.target] = small.means if alpha is None else _unassociated(small.means)
     result.mattes["coverage"] = small.coverage
     if picture.matte is not None:
-        result.mattes[FOREGROUND_MATTE] = _reduced(picture.matte, picture.window, display, plan.lines)
+        name = FOREGROUND_MATTE if FOREGROUND_MATTE in frames else f"the alpha of {plan.target}"
+        reduced = _reduced(name, picture.matte, picture.window, display, plan.lines, result)
+        result.mattes[FOREGROUND_MATTE] = reduced
         _note_solid(FOREGROUND_MATTE, picture.matte, result)
     result.facts.update(display=list(display), data=list(picture.window), nan=small.nan, inf=small.inf)
 
@@ -113,7 +118,7 @@ def _measure_matte(
     _note_solid(name, plane, result)
     if name not in result.mattes:  # the foreground's matte has been measured in the foreground's window
         window = frames[name].parts[found.part].header.data_window
-        result.mattes[name] = _reduced(plane, window, display, plan.lines)
+        result.mattes[name] = _reduced(name, plane, window, display, plan.lines, result)
 
 
 def _note_solid(name: str, plane: Plane, result: Measured) -> None:
@@ -122,8 +127,14 @@ def _note_solid(name: str, plane: Plane, result: Measured) -> None:
         result.facts["solid"][name] = colour
 
 
-def _reduced(plane: Plane, window: Box, display: Box, lines: int) -> Float32:
-    """Return a matte at proxy size, 0..1; uncovered pixels and NaN count as 0."""
+def _reduced(name: str, plane: Plane, window: Box, display: Box, lines: int, result: Measured) -> Float32:
+    """Return a matte at proxy size, 0..1; uncovered pixels and NaN count as 0. Note what is no matte's value."""
     small = area_means([plane], window, display, proxy_size(display, lines))
+    if small.nan:
+        result.facts["notes"].append(f"{name}: it has pixels that are not numbers (NaN), which count as 0")
+    if small.means.max(initial=0) > MATTE_ABOVE:
+        result.facts["notes"].append(
+            f"{name}: it has values far above 1, but a matte goes from 0 to 1 (divide one of 8 bits by 255)"
+        )
     clipped: Float32 = np.clip(small.means[..., 0] * small.coverage, 0.0, 1.0)
     return clipped
