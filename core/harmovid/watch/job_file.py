@@ -164,10 +164,10 @@ class JobFile:
         known = {*KEYS, *layers, *(SPACE_OF + layer for layer in engine.layers_of(IMAGE))}
         for word in self.words:
             if word not in known:
-                raise InputError(
-                    f"{self.path.name} has an unknown word {word!r} under [job].",
-                    fix="It takes " + ", ".join([*layers, *KEYS]) + ".",
-                )
+                fix = "It takes " + ", ".join([*layers, *KEYS]) + "."
+                if word in [option.name for option in engine.options]:
+                    fix = "It is an option of the engine: write it under [options]."
+                raise InputError(f"{self.path.name} has an unknown key {word!r} under [job].", fix=fix)
         return {layer: self._at(self.words[layer]) for layer in layers if self.words.get(layer)}
 
     def fingerprint(self, engine: EngineInfo) -> int:

@@ -108,7 +108,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "error", "said"),
     [
-        ("framse = 1", InputError, "unknown word 'framse'"),
+        ("framse = 1", InputError, "unknown key 'framse'"),
         ("strength = much", InputError, "strength in shot.job is 'much'"),
         ("field = perhaps", InputError, "field in shot.job is 'perhaps'"),
         ("\n[options]\nstops = lots", InputError, "stops in shot.job is 'lots'"),
@@ -122,6 +122,15 @@ def test_unusable_words_are_refused(tmp_path: Path, line: str, error: type[Input
 
     with pytest.raises(error, match=said):
         JobFile.read(path).prepare(ENGINE)
+
+
+def test_an_option_under_job_is_told_where_it_belongs(tmp_path: Path) -> None:
+    """An engine's option in the wrong section is refused, and the fix names the right one."""
+    path = write(tmp_path, "[job]\nengine = gain\nplate = plate/\nstops = 1\n")
+
+    with pytest.raises(InputError, match="unknown key 'stops'") as caught:
+        JobFile.read(path).prepare(ENGINE)
+    assert "[options]" in caught.value.fix
 
 
 def test_every_word_is_on_the_page(repo: Path) -> None:

@@ -177,12 +177,13 @@ def test_a_matte_drawn_in_colour_is_measured_and_told() -> None:
 def test_a_mattes_odd_values_are_told() -> None:
     """A matte of 8 bits that was never divided, and NaN in a matte, are noted; a filter's overshoot is not."""
     plate, drawn = frame(R=0.5, G=0.5, B=0.5), np.zeros((4, 8), np.float16)
+    masked = plan(layers=("plate", "mask"))
     drawn[:, 4:] = 255
-    (bits,) = measure({"plate": plate, "mask": frame(A=drawn)}, plan(layers=("plate", "mask"))).facts["notes"]
+    (bits,) = measure({"plate": plate, "mask": frame(A=drawn)}, masked).facts["notes"]
     assert "mask: it has values far above 1" in bits
     drawn[:, 4:] = 1.1
     drawn[0, 0] = np.nan
-    (holes,) = measure({"plate": plate, "mask": frame(A=drawn)}, plan(layers=("plate", "mask"))).facts["notes"]
+    (holes,) = measure({"plate": plate, "mask": frame(A=drawn)}, masked).facts["notes"]
     assert "mask: it has pixels that are not numbers (NaN)" in holes
     alpha = {"fg": frame(R=1.0, G=1.0, B=1.0, A=255.0)}
     (own,) = measure(alpha, plan(layers=("fg",), target="fg", wants_matte=True)).facts["notes"]
