@@ -14,7 +14,7 @@ from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
 from harmovid.context import Context, near
 from harmovid.errors import InputError, OutputError, PatternError
 from harmovid.frames import FramePattern, FrameRange, sequences_in
-from harmovid.job import IMAGE, MATTE, LayerInfo
+from harmovid.job import IMAGE, MATTE, PANORAMA, VECTORS, LayerInfo
 from harmovid.sequences import NUMBER_AT_END
 
 EXTENSION = ".exr"
@@ -95,6 +95,7 @@ class FilePlan:
         layers = {name: input_pattern(text) for name, text in given.items()}
         images = [info.name for info in infos if info.kind == IMAGE and info.name in layers]
         mattes = [info.name for info in infos if info.kind == MATTE and info.name in layers]
+        others = [info.name for info in infos if info.kind in (PANORAMA, VECTORS) and info.name in layers]
         leader = _leader(layers, images)
         numbers = _frames(frames, layers, layers[leader])
         results = _output(out, next(iter(layers.values())), numbers)
@@ -106,7 +107,7 @@ class FilePlan:
             numbers,
             spaces,
             _shared(layers, roots),
-            _chosen(exr_layers, images, "image", "a layer"),
+            _chosen(exr_layers, images, "image", "a layer", others),
             _chosen(matte_channels, mattes, "matte", "a channel"),
             context.frames(numbers, _seen(layers, leader) if context.handles else FrameRange()),
             leader,
@@ -312,8 +313,12 @@ def _colorspace(given: Colorspace, infos: Sequence[LayerInfo], images: Sequence[
     return {layer: name for layer, name in given.items() if name}
 
 
-def _chosen(given: Choice, layers: Sequence[str], kind: str, what: str) -> Dict[str, str]:
+def _chosen(
+    given: Choice, layers: Sequence[str], kind: str, what: str, others: Sequence[str] = ()
+) -> Dict[str, str]:
     """Return what was chosen for each input of a kind; one text is for all of them, "" means no choice.
+
+    `others` are inputs of which something can be chosen too, but only by name.
 
     Raises:
         InputError: an input that is none of that kind, or not given.
@@ -325,7 +330,7 @@ def _chosen(given: Choice, layers: Sequence[str], kind: str, what: str) -> Dict[
             )
         return dict.fromkeys(layers, given) if given else {}
     for layer in given:
-        if layer not in layers:
+        if layer not in (*layers, *others):
             raise InputError(
                 f"there is no {kind} {layer!r} to choose {what} of.",
                 fix="There are " + ", ".join(layers) + "." if layers else f"Give the {kind}, or no choice.",

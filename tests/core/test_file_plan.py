@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from harmovid.errors import InputError, OutputError, PatternError
 from harmovid.file_plan import FilePlan
-from harmovid.job import MATTE, LayerInfo
+from harmovid.job import MATTE, VECTORS, LayerInfo
 
 DEFLICKER = (LayerInfo("plate", True, ""), LayerInfo("mask", False, "", MATTE))
 HARMONIZE = (
     LayerInfo("fg", True, ""), LayerInfo("bg", True, ""), LayerInfo("matte", False, "", MATTE),
+    LayerInfo("normals", False, "", VECTORS),
 )  # fmt: skip
 
 
@@ -223,3 +224,10 @@ def test_layers_and_channels_are_chosen_for_all_or_one(shot: Path) -> None:
     for more in ({"matte_channels": "R"}, {"matte_channels": {"bg": "R"}}, {"exr_layers": {"matte": "x"}}):
         with pytest.raises(InputError, match="to choose a"):
             plan(inputs, shot / "out", **more)
+
+
+def test_the_layer_of_normals_is_chosen_by_name_only(shot: Path) -> None:
+    """Normals are no image: one name for all images leaves them alone, their own choice is kept."""
+    inputs = dict.fromkeys(("fg", "bg", "normals"), shot / "fg" / "fg.####.exr")
+    assert set(plan(inputs, shot / "out", exr_layers="left").exr_layers) == {"fg", "bg"}
+    assert plan(inputs, shot / "out", exr_layers={"normals": "N"}).exr_layers == {"normals": "N"}

@@ -8,7 +8,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Sequence
 
 from harmovid.cli.parser import LAYER_PREFIX, OPTION_PREFIX
 from harmovid.errors import InputError
-from harmovid.job import IMAGE, MATTE, EngineInfo
+from harmovid.job import IMAGE, MATTE, PANORAMA, VECTORS, EngineInfo
 from harmovid.job_files import JobFiles
 from harmovid.settings import Settings
 
@@ -76,12 +76,15 @@ def colorspace_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str
 
 
 def exr_layers_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str]:
-    """Return the layer of each image that one is chosen of; `LAYER` alone means all images that are given.
+    """Return the layer of each input that one is chosen of; `LAYER` alone means all images that are given.
+
+    A panorama's or normals' layer is chosen by `INPUT=LAYER` alone.
 
     Raises:
-        InputError: a text that cannot be read, or an input that is no image.
+        InputError: a text that cannot be read, or a matte.
     """
-    return _by_input("--layer", args.layer, engine.layers_of(IMAGE), layers_of(args))
+    others = (*engine.layers_of(PANORAMA), *engine.layers_of(VECTORS))
+    return _by_input("--layer", args.layer, engine.layers_of(IMAGE), layers_of(args), others)
 
 
 def matte_channels_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str, str]:
@@ -97,9 +100,10 @@ def matte_channels_of(args: argparse.Namespace, engine: EngineInfo) -> Dict[str,
 
 
 def _by_input(
-    flag: str, texts: Sequence[str], inputs: Sequence[str], given: Container[str]
+    flag: str, texts: Sequence[str], inputs: Sequence[str], given: Container[str], others: Sequence[str] = ()
 ) -> Dict[str, str]:
-    """Return the values of a flag that is written `VALUE`, for all inputs that are given, or `INPUT=VALUE`.
+    """Return the values of a flag that is written `VALUE`, for all `inputs` that are given, or `INPUT=VALUE`, also for
+    `others`.
 
     Raises:
         InputError: a text that cannot be read.
@@ -108,7 +112,7 @@ def _by_input(
     single: Dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if equals and name in inputs and value:
+        if equals and name in (*inputs, *others) and value:
             single[name] = value
         elif text and not equals:
             everywhere.update((each, text) for each in inputs if each in given)
@@ -116,7 +120,7 @@ def _by_input(
             what = {"--colorspace": "NAME", "--layer": "LAYER"}.get(flag, "CHANNEL")
             raise InputError(
                 f"{flag} {text!r} cannot be read.",
-                fix=f"Write {what} or " + " or ".join(f"{each}={what}" for each in inputs) + ".",
+                fix=f"Write {what} or " + " or ".join(f"{each}={what}" for each in (*inputs, *others)) + ".",
             )
     return {**everywhere, **single}
 

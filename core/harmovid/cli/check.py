@@ -29,7 +29,7 @@ from harmovid.context import Context
 from harmovid.errors import HarmoVidError, OutputError
 from harmovid.file_plan import FilePlan
 from harmovid.frames import FrameRange
-from harmovid.job import FOREGROUND_MATTE, MATTE, PANORAMA, PROXY, TARGET, EngineInfo, OutputSpec
+from harmovid.job import FOREGROUND_MATTE, MATTE, PANORAMA, PROXY, TARGET, VECTORS, EngineInfo, OutputSpec
 from harmovid.settings import Settings
 from harmovid.storage.journal import has_journals
 
@@ -140,6 +140,7 @@ def _rules(plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> Any:
         wants_matte=any(layer.name == FOREGROUND_MATTE for layer in engine.layers),
         mattes=engine.layers_of(MATTE),
         panoramas=engine.layers_of(PANORAMA),
+        vectors=engine.layers_of(VECTORS),
         premultiplied=args.premultiplied,
         comp=getattr(args, "mode", TARGET) != TARGET,
         exr_layers=plan.exr_layers,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Mapping, Sequence, Tuple
 
 from harmovid.errors import ColourError, FrameError, FrameMismatch, FrameRefused
-from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, PANORAMA, TARGET, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, FOREGROUND_MATTE, MATTE, PANORAMA, TARGET, VECTORS, EngineInfo, JobSpec
 from harmovid.pixels import exr
 from harmovid.pixels.apply.compose import union
 from harmovid.pixels.colour.primaries import file_primaries
@@ -51,6 +51,7 @@ class FrameRules:
         wants_matte: the engine works on a foreground: its matte is the input "matte", else the target's alpha.
         mattes: the inputs of which one channel is taken, 0 to 1; all others are images.
         panoramas: the inputs that are panoramas, whose format may differ.
+        vectors: the inputs that are no colours, such as normals: channels x, y and z.
         premultiplied: as in `OutputSpec`.
         comp: the result is something else than the changed target (`OutputSpec.mode`).
         exr_layers: image input to the layer, part or view that is its picture; default the beauty.
@@ -62,6 +63,7 @@ class FrameRules:
     wants_matte: bool = False
     mattes: Tuple[str, ...] = ()
     panoramas: Tuple[str, ...] = ()
+    vectors: Tuple[str, ...] = ()
     premultiplied: bool = True
     comp: bool = False
     exr_layers: Mapping[str, str] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class FrameRules:
             wants_matte=any(layer.name == FOREGROUND_MATTE for layer in info.layers),
             mattes=info.layers_of(MATTE),
             panoramas=info.layers_of(PANORAMA),
+            vectors=info.layers_of(VECTORS),
             premultiplied=spec.output.premultiplied,
             comp=spec.output.mode != TARGET,
             exr_layers=dict(spec.exr_layers),
@@ -84,12 +87,13 @@ class FrameRules:
         )
 
     def layer(self, header: exr.ExrHeader, name: str) -> exr.Layer:
-        """Return the channels of an image input's picture.
+        """Return the channels of an image input's picture, or of its vectors.
 
         Raises:
             FrameRefused: the file has no such layer.
         """
-        return exr.find_layer(header, self.exr_layers.get(name, ""))
+        find = exr.find_vectors if name in self.vectors else exr.find_layer
+        return find(header, self.exr_layers.get(name, ""))
 
     def companions(self, header: exr.ExrHeader) -> Dict[str, exr.Layer]:
         """Return the other views of the target that get the same correction, by their names.
@@ -159,7 +163,7 @@ class FrameRules:
             raise FrameRefused(
                 "it has no alpha, and no matte was given.", fix="Give a matte, or write the alpha."
             )
-        if name not in self.colorspace:
+        if name not in self.vectors and name not in self.colorspace:
             file_primaries(part.chromaticities)
         chosen.remarks += self._remarks(name, header, layer)
         return part

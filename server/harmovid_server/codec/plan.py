@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import BACKGROUND, COMP, FOREGROUND_MATTE, PROXY, TARGET, VECTORS, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, COMP, FOREGROUND_MATTE, PROXY, TARGET, EngineInfo, JobSpec
 from harmovid.pixels.inputs import FrameRules
 
 
@@ -78,7 +78,7 @@ class Plan:
             wants_matte=rules.wants_matte,
             mattes=rules.mattes,
             panoramas=rules.panoramas,
-            vectors=info.layers_of(VECTORS),
+            vectors=rules.vectors,
             lines=lines,
             premultiplied=output.premultiplied,
             mode=output.mode,
@@ -98,6 +98,7 @@ class Plan:
             wants_matte=self.wants_matte,
             mattes=self.mattes,
             panoramas=self.panoramas,
+            vectors=self.vectors,
             premultiplied=self.premultiplied,
             comp=self.mode != TARGET,
             exr_layers=self.exr_layers,

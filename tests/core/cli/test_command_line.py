@@ -29,10 +29,10 @@ CASES: dict[str, dict[str, Any]] = {
         "field": True,
     },
     "harmonize": {
-        "layers": ("fg", "bg"),
+        "layers": ("fg", "bg", "normals"),
         "output": "comp",
         "premultiplied": False,
-        "exr_layers": {"fg": "beauty"},
+        "exr_layers": {"fg": "beauty", "normals": "N"},
         "label": "sh010 'night' comp",
     },
 }

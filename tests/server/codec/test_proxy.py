@@ -214,3 +214,12 @@ def test_vectors_are_no_colour() -> None:
     converted = measure({"fg": target, "normals": normals}, plan(**names))
     assert kept.images["normals"][0, 0].tolist() == [0.5, -0.25, 1.0]
     assert converted.images["normals"][0, 0].tolist() != [0.5, -0.25, 1.0]
+
+
+def test_normals_in_the_foregrounds_own_file_are_not_its_colours() -> None:
+    """Of a file with R, G, B, A and N.x, N.y, N.z the vectors are the normals, and the target is the picture."""
+    both = frame(**{"R": 3.0, "G": 2.0, "B": 1.0, "A": 1.0, "N.x": 0.5, "N.y": -0.25, "N.z": 1.0})
+    names = {"layers": ("fg", "normals"), "target": "fg", "wants_matte": True}
+    small = measure({"fg": both, "normals": both}, plan(**names, vectors=("normals",)))
+    assert small.images["fg"][0, 0].tolist() == [3.0, 2.0, 1.0]
+    assert small.images["normals"][0, 0].tolist() == [0.5, -0.25, 1.0]

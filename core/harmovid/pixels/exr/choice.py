@@ -23,6 +23,9 @@ SPOKEN_VIEWS = frozenset({"left", "right"})
 PICTURE_ROLES = (0, 1, 2)
 """Red, green and blue."""
 
+NORMALS_NAMES = frozenset({"n", "normal", "normals"})
+"""Names that programs give to a layer of normals, in lower case."""
+
 _ROLES = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2, "a": 3, "alpha": 3}
 
 
@@ -38,6 +41,16 @@ def colour_layers(part: PartHeader) -> Dict[str, Dict[int, str]]:
             if role not in roles or last == "RGBA"[role]:
                 roles[role] = name
     return found
+
+
+def vector_layers(part: PartHeader) -> Dict[str, Tuple[str, str, str]]:
+    """Return for each layer prefix with channels x, y and z, of either case, their names."""
+    found: Dict[str, Dict[str, str]] = {}
+    for name in part.channels:
+        prefix, dot, last = name.rpartition(".")
+        if dot and last.lower() in ("x", "y", "z"):
+            found.setdefault(prefix, {})[last.lower()] = name
+    return {prefix: (axes["x"], axes["y"], axes["z"]) for prefix, axes in found.items() if len(axes) == 3}
 
 
 def is_picture(roles: Dict[int, str]) -> bool:

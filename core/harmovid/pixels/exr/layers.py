@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from harmovid.errors import FrameRefused, InputError
-from harmovid.pixels.exr.choice import BEAUTY_NAMES, beauty_prefix, colour_layers, is_picture, main_part
+from harmovid.pixels.exr.choice import (
+    BEAUTY_NAMES,
+    NORMALS_NAMES,
+    beauty_prefix,
+    colour_layers,
+    is_picture,
+    main_part,
+    vector_layers,
+)
 from harmovid.pixels.exr.frame import ExrFrame, ExrPart, Pixels
 from harmovid.pixels.exr.header import Box, Channel, PartHeader, box_attribute, channels_attribute
 from harmovid.pixels.exr.parse import ExrHeader
@@ -32,11 +40,11 @@ _FLOAT_INF = np.uint32(0x7F800000)
 
 @dataclass(frozen=True)
 class Layer:
-    """Where a layer's colours are.
+    """Where a layer's colours or vectors are.
 
     Attributes:
         part: index of the part.
-        rgb: full names of its red, green and blue channels.
+        rgb: full names of its red, green and blue channels, or x, y and z.
         alpha: full name of its alpha channel, or None.
     """
 
@@ -92,6 +100,45 @@ def find_layer(header: ExrHeader, layer: str = "") -> Layer:
     wanted = f"layer {layer!r}" if layer else "channels R, G, B"
     fix = "Choose one of its layers by name (--layer)." if layer_names(header) else "Write it as R, G, B."
     raise FrameRefused(f"The file has no {wanted}. Its colour layers: {known}.", fix=fix)
+
+
+def find_vectors(header: ExrHeader, layer: str = "") -> Layer:
+    """Find the channels of vectors such as normals: x, y and z of a layer, or red, green and blue.
+
+    Args:
+        header: of the whole file.
+        layer: the name of a layer; case is ignored if nothing matches exactly. Empty is the only layer with x, y and z,
+            or the only one of them that is called N, normal or normals; without any it is the beauty.
+
+    Raises:
+        FrameRefused: the file has no such layer, or several could be meant.
+    """
+    found = [
+        Layer(index, channels)
+        for index, part in enumerate(header.parts)
+        for channels in vector_layers(part).values()
+    ]
+    names = [_vectors_name(each) for each in found]
+    if layer:
+        for form in (str, str.lower):
+            for each, name in zip(found, names):
+                if form(name) == form(layer):
+                    return each
+        return find_layer(header, layer)
+    called = [each for each, name in zip(found, names) if name.rpartition(".")[2].lower() in NORMALS_NAMES]
+    for meant in (found, called):
+        if len(meant) == 1:
+            return meant[0]
+    if found:
+        raise FrameRefused(
+            f"The file has several layers with x, y and z: {', '.join(names)}.",
+            fix="Choose one by name (--layer).",
+        )
+    return find_layer(header)
+
+
+def _vectors_name(layer: Layer) -> str:
+    return layer.rgb[0].rpartition(".")[0]
 
 
 def layer_at(header: ExrHeader, part: int, prefix: str) -> Layer:

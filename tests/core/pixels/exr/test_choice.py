@@ -112,3 +112,29 @@ def test_the_same_picture_of_another_view_is_told_from_other_pictures(parts: lis
     """Of several pictures of a view the one named as the chosen one is meant; another picture is not alike."""
     (view,) = exr.other_views(parts, 0, "")
     assert (view.part, view.prefix, view.alike) == found
+
+
+@pytest.mark.parametrize(
+    ("parts", "layer", "found"),
+    [
+        ([part(channels="R G B A N.x N.y N.z")], "", "N.x N.y N.z"),
+        ([part(channels="R G B A N.X N.Y N.Z P.X P.Y P.Z")], "", "N.X N.Y N.Z"),
+        ([part(channels="R G B A N.X N.Y N.Z P.X P.Y P.Z")], "p", "P.X P.Y P.Z"),
+        (
+            [part("rgba"), part("aov", channels="Normals.x Normals.y Normals.z")],
+            "",
+            "Normals.x Normals.y Normals.z",
+        ),
+        ([part(channels="R G B A N.R N.G N.B")], "N", "N.R N.G N.B"),
+        ([part(channels="R G B Z")], "", "R G B"),
+    ],
+)
+def test_vectors_are_found_beside_a_picture(parts: list, layer: str, found: str) -> None:
+    """Channels x, y, z go before the file's picture; of several such layers the normals are taken; R, G, B is last."""
+    assert exr.find_vectors(header(*parts), layer).rgb == tuple(found.split())
+
+
+def test_vectors_that_could_be_either_of_two_are_refused() -> None:
+    """Two layers with x, y, z of which none is called normals have to be chosen from; the error lists them."""
+    with pytest.raises(FrameRefused, match=r"P, motion.*\(--layer\)"):
+        exr.find_vectors(header(part(channels="R G B P.x P.y P.z motion.x motion.y motion.z")))
