@@ -25,10 +25,11 @@ from torch import Tensor, nn
 PARTS = ("encoder", "head")
 FOLDED = ".0.weight_bias"
 """How the exporter names the bias that a folded normalisation leaves with its convolution."""
-NEW = ("head.gate", "head.errors", "encoder.semantic", "encoder.facts", "encoder.plain_facts")
-"""Parameters that version 3 lacks or has in another form: untrained if the file lacks them. The confidence always
-is."""
 GATE = "head.gate"
+"""The confidence, which is fitted anew after each training."""
+WEIGHT, BIAS, COUNTER = ".weight", ".bias", ".num_batches_tracked"
+STRIDES = ("stride8", "stride16", "stride32")
+"""The encoder's inputs that the semantic branch standardises, in the order of its numbers."""
 
 
 def reopen(folder: Path) -> Harmonizer:
@@ -59,24 +60,51 @@ def _read(folder: Path, model: Harmonizer) -> Tuple[Dict[str, Tensor], Dict[str,
         path = folder / f"{part}.onnx"
         if not path.is_file():
             raise InputError(f"{path} is not there.", fix="Name the folder of encoder.onnx and head.onnx.")
-        held = {one.name: one for one in onnx.load(str(path)).graph.initializer}
+        graph = onnx.load(str(path)).graph
+        held = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
+        held.update(_renamed(graph, held))
         for name in (key[len(part) + 1 :] for key in state if key.startswith(f"{part}.")):
             key = f"{part}.{name}"
             if name in held and not key.startswith(GATE):
-                state[key] = torch.from_numpy(numpy_helper.to_array(held[name]).copy())
-            elif name.endswith(".weight") and not key.startswith(NEW):
+                state[key] = held[name].reshape(state[key].shape)
+            elif not key.startswith(GATE) and not name.endswith(COUNTER):
                 missing.add(key)
-        for name, one in held.items():
-            if name.endswith(FOLDED):
-                folded[f"{part}.{name[: -len(FOLDED)]}.1"] = torch.from_numpy(
-                    numpy_helper.to_array(one).copy()
-                )
-    absent = sorted(key for key in missing if key[: -len(".weight")] not in folded)
+        folded.update(
+            {f"{part}.{name[: -len(FOLDED)]}.1": one for name, one in held.items() if name.endswith(FOLDED)}
+        )
+    absent = sorted(key for key in missing if key.rpartition(".")[0] not in folded)
     if absent:
         raise InputError(
             f"{folder} holds another network: {', '.join(absent[:3])} is not in it.", fix="Export it again."
         )
     return state, folded
+
+
+def _renamed(graph: onnx.GraphProto, held: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Return by their names in torch the weights that the exporter stored under other names.
+
+    It transposes the weight of a linear layer on more than two dimensions, stores equal biases once, and folds the
+    shape of the standardisation into its numbers.
+    """
+    made_by = {node.output[0]: node for node in graph.node}
+    users: Dict[str, List[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    found: Dict[str, Tensor] = {}
+    for node in graph.node:
+        if node.op_type == "Gemm" and node.input[1].endswith(WEIGHT) and len(node.input) == 3:
+            found[node.input[1][: -len(WEIGHT)] + BIAS] = held[node.input[2]]
+        elif node.op_type == "Add":
+            for bias, product in (node.input, node.input[::-1]):
+                made = made_by.get(product)
+                if bias.endswith(BIAS) and made is not None and made.op_type == "MatMul":
+                    found[bias[: -len(BIAS)] + WEIGHT] = held[made.input[1]].T.contiguous()
+    for number, features in enumerate(STRIDES):
+        for centred in (node for node in users.get(features, []) if node.op_type == "Sub"):
+            found[f"semantic.mean{number}"] = held[centred.input[1]]
+            found[f"semantic.spread{number}"] = held[users[centred.output[0]][0].input[1]]
+    return found
 
 
 def main(words: Optional[List[str]] = None) -> int:
