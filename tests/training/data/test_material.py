@@ -67,6 +67,32 @@ def test_a_folder_becomes_a_cache_and_comes_back(tmp_path: Path) -> None:
         cache.build_scenes(tmp_path / "hdri")
 
 
+def test_a_cache_is_refused_before_any_work_and_continued_after_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder without models/ is refused before anything is written; files that are there already are kept."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    (tmp_path / "hdri").mkdir()
+    (photos / "one.png").touch()
+    (tmp_path / "hdri" / "place.hdr").touch()
+
+    assert main(["cache", str(tmp_path), str(out)]) == 1
+    assert "models/ beside hdri/ and photos/" in capsys.readouterr().err
+    assert not out.exists()
+
+    (tmp_path / "models" / "makehuman").mkdir(parents=True)
+    (tmp_path / "models" / "gltf").mkdir()
+    (tmp_path / "models" / "gltf" / "box.glb").touch()
+    out.mkdir()
+    for name in ("scenes.npz", "subjects.npz"):
+        (out / name).write_bytes(b"made earlier")
+
+    assert main(["cache", str(tmp_path), str(out)]) == 0
+    assert capsys.readouterr().out.count("is kept") == 2
+    assert (out / "scenes.npz").read_bytes() == b"made earlier"
+
+
 def test_a_mask_beside_a_photo_is_its_first_matte(tmp_path: Path) -> None:
     """A drawn mask is taken before a predicted one, as the subject, and neither counts as a photo."""
     for folder in ("photos", "hdri"):

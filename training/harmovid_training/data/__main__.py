@@ -72,10 +72,21 @@ def _check(folder: Path) -> int:
 
 
 def _cache(folder: Path, out: Path, workers: int) -> int:
+    """Make both files; one that is there already is kept. All folders are looked at before the work starts."""
+    cache.pictures_in(folder)
+    figures.models_in(folder / "models")
     out.mkdir(parents=True, exist_ok=True)
-    cache.save(out / SCENES, cache.build_scenes(folder, workers=workers))
-    figures.save_subjects(out / SUBJECTS, figures.build_subjects(folder / "models"))
+    if _missing(out / SUBJECTS):
+        figures.save_subjects(out / SUBJECTS, figures.build_subjects(folder / "models"))
+    if _missing(out / SCENES):
+        cache.save(out / SCENES, cache.build_scenes(folder, workers=workers))
     return 0
+
+
+def _missing(path: Path) -> bool:
+    if path.is_file():
+        sys.stdout.write(f"{path} is kept. Delete it to have it made again.\n")
+    return not path.is_file()
 
 
 if __name__ == "__main__":

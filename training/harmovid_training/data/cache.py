@@ -88,14 +88,8 @@ class Scenes:
     gains: npt.NDArray[np.float32]
 
 
-def build_scenes(folder: Path, seed: int = 1, workers: int = 1) -> Scenes:
-    """Return the cache of `folder/photos` and `folder/hdri`, made by `workers` processes.
-
-    The result does not depend on the number of processes.
-
-    Raises:
-        InputError: there is nothing to read.
-    """
+def pictures_in(folder: Path) -> Tuple[List[Path], List[Path]]:
+    """Return the photos and the panoramas of `folder`; `InputError` where either are missing."""
     photos = sorted(
         p for p in (folder / "photos").rglob("*")
         if p.suffix.lower() in PHOTO_TYPES and not p.name.endswith(MASKS)
@@ -105,6 +99,18 @@ def build_scenes(folder: Path, seed: int = 1, workers: int = 1) -> Scenes:
         raise InputError(
             f"{folder} has no photos or no panoramas.", fix="docs/data.md lists what belongs there."
         )
+    return photos, panoramas
+
+
+def build_scenes(folder: Path, seed: int = 1, workers: int = 1) -> Scenes:
+    """Return the cache of `folder/photos` and `folder/hdri`, made by `workers` processes.
+
+    The result does not depend on the number of processes.
+
+    Raises:
+        InputError: there is nothing to read.
+    """
+    photos, panoramas = pictures_in(folder)
     rows: List[_Row] = []
     names = [p.parent.name for p in photos]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -67,16 +67,22 @@ class Subjects:
         return torch.from_numpy(cv2.warpAffine(shown, place, (width, height), flags=cv2.INTER_AREA))
 
 
+def models_in(folder: Path) -> Tuple[List[Path], Path]:
+    """Return the objects of `folder` and the folder of its figures; `InputError` where either is missing."""
+    objects, figures = sorted((folder / "gltf").glob("*.glb")), folder / "makehuman"
+    if not objects or not figures.is_dir():
+        raise InputError(
+            f"{folder} has no gltf or makehuman folder.",
+            fix="Put models/ beside hdri/ and photos/ (a link will do); docs/data.md lists what belongs there.",
+        )
+    return objects, figures
+
+
 def build_subjects(folder: Path, seed: int = 3) -> Subjects:
     """Return views of all subjects of `folder`; `InputError` where there are none."""
     rng = np.random.default_rng(seed)
     drawn: List[Tuple[Any, ...]] = []
-    objects = sorted((folder / "gltf").glob("*.glb"))
-    figures = folder / "makehuman"
-    if not objects or not figures.is_dir():
-        raise InputError(
-            f"{folder} has no gltf or makehuman folder.", fix="docs/data.md lists what belongs there."
-        )
+    objects, figures = models_in(folder)
     for names in tqdm(FIGURES, desc="figures"):
         body, clothes, hair = (read_obj(figures / name) if name else None for name in names)
         for view in range(FIGURE_VIEWS):
