@@ -26,10 +26,21 @@ from harmovid_demo.compare import Comparison, compare_foregrounds, compare_plate
 from harmovid_demo.jit import on_compiling
 from harmovid_demo.server import harmovid, running_server
 from harmovid_demo.sheet import draw_pairs, draw_sheet, save_png
-from harmovid_demo.shot import Shot, generate
+from harmovid_demo.shot import LIGHTS, Shot, generate
 from harmovid_demo.wipe import write_wipe
 
 OURS = "HarmoVid"
+KNOWN, KNOWN_LIGHT = "light known", "harmonize-light"
+"""Label and folder of the answer that is computed from the panoramas of both lights and the figure's normals."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A command of the demo: its task, its inputs, and further words."""
+
+    task: str
+    inputs: list[str]
+    words: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -61,14 +72,25 @@ class Demo:
         with self._timed("render the shot"), on_compiling(_say_compiling):
             files = generate(self.out / "shot", shot, _render_bar)
         flicker, fg, plate = (files.pattern(name) for name in ("flicker", "fg", "plate"))
-        results = self._run({"deflicker": [flicker], "harmonize": [fg, plate]})
+        jobs = {"deflicker": _Job("deflicker", [flicker]), "harmonize": _Job("harmonize", [fg, plate])}
+        if not self._engine("harmonize"):
+            stage, street = (str(files.light(name)) for name in LIGHTS)
+            words = ["--light-from", stage, "--light-to", street, "--normals", fg]
+            jobs[KNOWN_LIGHT] = _Job("harmonize", [fg, plate], words)
+        results = self._run(jobs)
         with self._timed("measure"):
             plates = {
                 "flickering": flicker,
                 OURS: results["deflicker"],
                 "truth": files.pattern("truth_comp"),
             }
-            figure = {"as composited": fg, OURS: results["harmonize"], "truth": files.pattern("truth_fg")}
+            known = {KNOWN: results[KNOWN_LIGHT]} if KNOWN_LIGHT in results else {}
+            figure = {
+                "as composited": fg,
+                OURS: results["harmonize"],
+                **known,
+                "truth": files.pattern("truth_fg"),
+            }
             comparisons = [
                 compare_plates("Deflicker", shot.frames, plates, has_truth=True),
                 compare_foregrounds("Harmonize", shot.frames, figure, plate, has_truth=True),
@@ -82,14 +104,16 @@ class Demo:
         Raises: as for `own_shot`.
         """
         jobs = {
-            task: inputs for task, inputs in (("deflicker", [plate]), ("harmonize", [fg, bg])) if all(inputs)
+            task: _Job(task, inputs)
+            for task, inputs in (("deflicker", [plate]), ("harmonize", [fg, bg]))
+            if all(inputs)
         }
-        frames = {task: list(FramePattern.parse(inputs[0]).expand()) for task, inputs in jobs.items()}
+        frames = {task: list(FramePattern.parse(job.inputs[0]).expand()) for task, job in jobs.items()}
         results = self._run(jobs)
         comparisons = []
         with self._timed("measure"):
-            for task, inputs in jobs.items():
-                versions = {"before": inputs[0], OURS: results[task]}
+            for task, job in jobs.items():
+                versions = {"before": job.inputs[0], OURS: results[task]}
                 title = task.capitalize()
                 if task == "deflicker":
                     comparisons.append(compare_plates(title, frames[task], versions, has_truth=False))
@@ -100,8 +124,8 @@ class Demo:
         self._show(comparisons, results)
         return comparisons
 
-    def _run(self, jobs: dict[str, list[str]]) -> dict[str, str]:
-        """Run each task's command against the server and return the patterns of the results."""
+    def _run(self, jobs: dict[str, _Job]) -> dict[str, str]:
+        """Run the jobs against the server and return the patterns of their results, by the jobs' names."""
         results = {}
         with contextlib.ExitStack() as stack:
             address = self.server
@@ -109,24 +133,28 @@ class Demo:
                 with self._timed("start the server"):
                     address = stack.enter_context(running_server(self.out, self.bundles))
             _say(f"Server: {address}")
-            for task, inputs in jobs.items():
-                with self._timed(task):
-                    results[task] = self._job(task, inputs, address)
+            for name, job in jobs.items():
+                with self._timed(name):
+                    results[name] = self._job(name, job, address)
         return results
 
-    def _job(self, task: str, inputs: list[str], address: str) -> str:
+    def _engine(self, task: str) -> str | None:
+        """Return the engine of `bundles` that takes the task; None if it is the one that ships."""
+        return _engines(self.bundles).get(task) if self.bundles else None
+
+    def _job(self, name: str, job: _Job, address: str) -> str:
         """Run one command, its progress on the terminal, and return the pattern of its results."""
-        folder = self.out / task
+        folder = self.out / name
         folder.mkdir(parents=True, exist_ok=True)
-        result = str(folder / Path(inputs[0]).name)
+        result = str(folder / Path(job.inputs[0]).name)
         report = str(folder) + ".json"
-        words = [task, *inputs, "-o", result, "--server", address, "--overwrite", "--report", report]
-        engine = _engines(self.bundles).get(task) if self.bundles else None
-        words += ["--engine", engine] if engine else []
+        words = [job.task, *job.inputs, "-o", result, "--server", address, "--overwrite", "--report", report]
+        engine = self._engine(job.task)
+        words += [*job.words, *(["--engine", engine] if engine else [])]
         _say("\n$ " + shlex.join(["harmovid", *words]))
         code = subprocess.run(harmovid(*words), check=False).returncode
         if code:
-            raise JobError(f"harmovid {task} ended with code {code}.", fix="Its own message is above.")
+            raise JobError(f"harmovid {job.task} ended with code {code}.", fix="Its own message is above.")
         return result
 
     def _show(self, comparisons: list[Comparison], places: dict[str, str]) -> None:

@@ -159,7 +159,7 @@ def _ambient(sky: Floats, ny: float, channel: int) -> float:
 
 
 @kernel
-def _panel(light: Floats, dx: float, dy: float, dz: float) -> float:
+def panel(light: Floats, dx: float, dy: float, dz: float) -> float:
     """Reflection of a rectangular light panel in a mirror direction: 1 inside, a soft edge, 0 outside."""
     along = dx * light[0] + dy * light[1] + dz * light[2]
     if along <= 0.0:
@@ -189,7 +189,7 @@ def _lamp(
     )
     power = 2.0 ** (2.0 + 8.0 * paint[4])
     rough = half**power * (power + 8.0) / 25.0 * max(cosine, 0.0) * (1.0 - 0.8 * paint[4])
-    seen = _panel(light, mirror[0], mirror[1], mirror[2]) * paint[4] * paint[4] * 5.0
+    seen = panel(light, mirror[0], mirror[1], mirror[2]) * paint[4] * paint[4] * 5.0
     # Eyes keep their catchlight: lids and brow are too close for the soft shadow approximation.
     seen *= max(lit, 0.8) if paint[4] > 0.9 else lit
     gloss = fresnel * (rough * lit + PANEL_SHEEN * seen / (light[6] * light[7] + 0.06))

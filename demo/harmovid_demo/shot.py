@@ -11,6 +11,7 @@
 | truth_fg | the figure under light B: the same matte and AOVs, the relit truth |
 | truth_comp | truth_fg over plate: also the clean truth of the flicker |
 | flicker | truth_comp with flicker |
+| light_a, light_b | one file each: the panorama of either light |
 
 All channels are half float except Z (float) and id (uint); Rec.709 primaries, timecode, an attribute for the content.
 """
@@ -37,13 +38,15 @@ from harmovid_demo.flicker import flicker_at
 from harmovid_demo.fur import Coat
 from harmovid_demo.grain import add_grain, noise_field
 from harmovid_demo.jit import Image
+from harmovid_demo.panoramas import panoramas
 from harmovid_demo.street_maps import StreetMaps, make_maps
 
 SEQUENCES = ("fg", "plate", "comp", "truth_fg", "truth_comp", "flicker")
+LIGHTS = ("light_a", "light_b")
 MANIFEST = "shot.json"
 GENERATOR = (
-    "camera", "creature", "figure", "flicker", "fur", "grain", "lights", "shading", "shot", "solids",
-    "street", "street_maps",
+    "camera", "creature", "figure", "flicker", "fur", "grain", "lights", "panoramas", "shading", "shot",
+    "solids", "street", "street_maps",
 )  # fmt: skip
 REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # Rec. ITU-R BT.709, D65
 OVERSCAN = 30  # the plate reaches beyond the format by one thirtieth of it on each side
@@ -103,6 +106,10 @@ class ShotFiles:
     def path(self, sequence: str, frame: int) -> Path:
         """Return one frame's file."""
         return self.folder / f"{sequence}.{frame:04d}.exr"
+
+    def light(self, name: str) -> Path:
+        """Return the panorama of a light, one of `LIGHTS`."""
+        return self.folder / f"{name}.exr"
 
 
 def generator_version() -> str:
@@ -202,9 +209,8 @@ def _made(folder: Path, manifest: Mapping[str, object], files: ShotFiles) -> boo
         there = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         return False
-    return there == manifest and all(
-        files.path(name, frame).exists() for name in SEQUENCES for frame in files.shot.frames
-    )
+    paths = [files.path(name, frame) for name in SEQUENCES for frame in files.shot.frames]
+    return there == manifest and all(path.exists() for path in (*paths, *map(files.light, LIGHTS)))
 
 
 def generate(
@@ -226,6 +232,10 @@ def generate(
         return files
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
+    for name, picture in zip(LIGHTS, panoramas()):
+        height, width = picture.shape[:2]
+        header = exr.PartHeader.make((0, 0, width, height), (0, 0, width, height), "zip")
+        exr.write(exr.make_frame(header, _rgb(picture)), files.light(name))
     coat = fur.make_coat(pose(0.0), shot.width, shot.seed + COAT_SEED)
     maps = make_maps(shot.seed + STREET_SEED)
 

@@ -38,6 +38,7 @@ def test_everything_is_written(run, files):
     for frame in files.shot.frames:
         assert (run / "deflicker" / f"flicker.{frame}.exr").is_file()
         assert (run / "harmonize" / f"fg.{frame}.exr").is_file()
+        assert (run / "harmonize-light" / f"fg.{frame}.exr").is_file()
 
 
 def test_flicker_falls(run):
@@ -46,6 +47,14 @@ def test_flicker_falls(run):
     before, after = report["flickering"], report["HarmoVid"]
     assert after["flicker_stops"] < 0.25 * before["flicker_stops"]
     assert after["steady_error_stops"] < before["steady_error_stops"]
+
+
+def test_known_light_turns_the_figure(run):
+    """With both panoramas and the normals the figure is far nearer to the truth, and no steady gain comes as near."""
+    report = json.loads((run / "report.json").read_text())["harmonize"]
+    before, known = report["as composited"], report["light known"]
+    assert known["error_stops"] < 0.7 * before["error_stops"]
+    assert known["error_stops"] < 0.8 * before["steady_error_stops"]
 
 
 def test_the_figure_is_relit_and_the_rest_left_alone(run, files):
