@@ -301,6 +301,18 @@ def check_idempotency(address: str, engine: str) -> None:
         peer.ask("CANCEL", {"job": spec["job_id"]})
 
 
+def check_taken_over_before_a_frame(address: str, engine: str) -> None:
+    """5, SUBMIT: a client that was killed after NEED and sends the job anew without RESUME is asked again."""
+    spec = {"job_id": secrets.token_hex(16), "engine": engine, "frames": "-2-5", "layers": ["plate"]}
+    with Peer(address).attach() as killed:
+        assert killed.ask("SUBMIT", {"spec": spec}).type == "ACCEPT"
+        killed.expect("NEED")
+    with Peer(address).attach() as peer:
+        assert peer.ask("SUBMIT", {"spec": spec}).type == "ACCEPT"
+        assert sorted(peer.serve(str(spec["job_id"]))) == list(FRAMES)
+        assert peer.final(str(spec["job_id"]))["state"] == "DONE"
+
+
 def check_damaged_input(address: str, engine: str) -> None:
     """5, Inputs: a damaged chunk is FRAME_BAD, and the file may be sent again without another NEED."""
     with Peer(address).attach() as peer:

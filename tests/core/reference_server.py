@@ -279,6 +279,8 @@ class ReferenceServer(threading.Thread):
         except errors.HarmoVidError as error:
             self._reject(session, message, error)
             return
+        if job.session != token:  # what an earlier session was asked for is void
+            job.asked = set(job.results) | set(job.failed) | job.acked
         job.session = token
         self._tell(session, "ACCEPT", job.progress(), message.ref)
         if job.state == QUEUED:
