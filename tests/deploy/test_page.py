@@ -52,7 +52,7 @@ def test_nothing_speaks_to_another_machine(watched: dict[str, Any]) -> None:
 
 def test_a_packet_to_another_machine_would_have_been_seen(watched: dict[str, Any]) -> None:
     """Two packets that were sent on purpose, IPv4 and IPv6, are found by the same watching."""
-    ends = {end for pair in watched["control"] for end in pair}
+    ends = {end for packet in watched["control"] for end in packet}
     assert CONTROL[0] in ends
     assert ends & {CONTROL[1], OWN_IPV6}
 

@@ -35,11 +35,16 @@ def ends(kind: int, data: bytes) -> tuple[str, str] | None:
     return None
 
 
+def text(data: bytes) -> str:
+    """Return the printable bytes of a packet: of a name lookup it shows the name."""
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
+
+
 class Watch:
-    """Collects the ends of packets that leave loopback's own addresses."""
+    """Collects the packets that leave loopback's own addresses: source, destination and what can be read in them."""
 
     def __init__(self) -> None:
-        self.foreign: set[tuple[str, str]] = set()
+        self.foreign: set[tuple[str, str, str]] = set()
         self.seen = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
@@ -51,7 +56,7 @@ class Watch:
     def _run(self) -> None:
         while True:
             try:
-                data, address = self._socket.recvfrom(64)
+                data, address = self._socket.recvfrom(256)
             except TimeoutError:
                 if self._stop.is_set():
                     return
@@ -59,7 +64,7 @@ class Watch:
             self.seen += 1
             found = ends(address[1], data)
             if found and not all(ipaddress.ip_address(end).is_loopback for end in found):
-                self.foreign.add(found)
+                self.foreign.add((*found, text(data)))
 
     def close(self) -> None:
         """Take in what is still on its way, and stop."""
