@@ -1,8 +1,8 @@
-# HarmoVid's doors: `make demo` shows it working, `make test` proves it, `make check` keeps it clean.
-# All use one virtual environment (.venv), made when missing from nothing but Python 3.11+ and the package index. The
-# demo installs only what the server needs and what it draws with; tests and training add the rest when first asked for.
+# `make demo` shows HarmoVid at work, `make test` runs the tests, `make check` the linters and the type checker.
+# All use one virtual environment (.venv). If it is missing, it is made from Python 3.11+ and the package index alone.
+# The demo installs only the server and what draws pictures; `make test` and the like install the rest when first run.
 
-# The first interpreter that really runs and is new enough (a pyenv shim may exist and yet refuse).
+# The first interpreter that really runs and is new enough (a pyenv shim may exist and still fail).
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -36,7 +36,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | .venv/bin/python
 $(STAMP): pyproject.toml constraints.txt | .venv/bin/python
 	@echo "== Installing into .venv what tests, training and export need, once: downloads about 0.7 GB, takes about 2.9 GB"
 	@echo "   of disk, where the package index offers torch for the CPU (2.13.0+cpu); else torch brings CUDA: 3 GB and 6.4 GB."
-	@echo "   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test   asks for the small one."
+	@echo "   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test   chooses the small one."
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(DEMO_STAMP)
 
@@ -45,23 +45,23 @@ $(TENSORRT_STAMP): $(STAMP)
 	@$(INSTALL) -e '.[tensorrt]'
 	@touch $@
 
-# A small job per engine, so that no frame of the demo waits for the compiler.
+# A small job for each engine, so that no frame of the demo waits for the compiler.
 $(COMPILED): $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))
 	@echo "== Compiling the server's loops, once: up to a minute"
 	@$(BIN)/harmovid benchmark --engine deflicker --engine harmonize --size 540p --frames 2 --quiet > /dev/null
 	@touch $@
 
-demo: $(COMPILED) $(if $(filter toy,$(ENGINE)),$(TOY_BUNDLES)) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own; ENGINE=toy takes diffusion models trained here)
+demo: $(COMPILED) $(if $(filter toy,$(ENGINE)),$(TOY_BUNDLES)) ## render a shot, deflicker and harmonize it through a real server (PLATE=plate.####.exr for your own; ENGINE=toy uses diffusion models trained here)
 	$(BIN)/python -m harmovid_demo --out out/demo $(DEMO_ARGS)
 
-# The toy's one-step models as engine bundles; trained first where `make train-toy` has not run.
+# The toy's one-step models as engine bundles; they are trained first if `make train-toy` has not run.
 $(TOY_BUNDLES): $(STAMP)
 	$(BIN)/python -m harmovid_export.toy --toy out/toy --out $@
 
 test: $(STAMP) ## run every test (real sockets, real EXRs, real processes); ARGS="-k wire" narrows it, FRESH=1 draws new examples
 	$(if $(FRESH),HARMOVID_TEST_PROFILE=fresh )$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
-test-tensorrt: $(TENSORRT_STAMP) ## build TensorRT plans with NVIDIA's builder, blocks of real width as well (no GPU needed; Linux, x86-64)
+test-tensorrt: $(TENSORRT_STAMP) ## build TensorRT plans with NVIDIA's builder, also blocks of real width (no GPU needed; Linux, x86-64)
 	HARMOVID_WIDTHS=all $(BIN)/python -m pytest tests/export/tensorrt $(ARGS)
 
 check: $(STAMP) ## lint, format check, types, import layers
@@ -70,22 +70,22 @@ check: $(STAMP) ## lint, format check, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## put the code into the house's form
+format: $(STAMP) ## format the code and apply ruff's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP) ## run the benchmarks, one after the other (minutes; on an otherwise idle machine)
 	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
-soak: $(STAMP) ## a server under mixed clients, kills, slow readers, damaged frames and garbage: nothing lost, memory flat (MINUTES=2)
+soak: $(STAMP) ## a server under mixed clients, kills, slow readers, damaged frames and garbage: nothing lost, memory constant (MINUTES=2)
 	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),2)
 
-train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 takes as many times the scenes and steps)
+train-toy: $(STAMP) ## the paper's whole recipe at toy size, from nothing to tables (CLIPS=, TEST_CLIPS= add indexes of real clips; TIMES=4 uses four times as many scenes and steps)
 	$(BIN)/python -m harmovid_training.toy --out out/toy $(if $(CLIPS),--clips $(CLIPS)) $(if $(TEST_CLIPS),--test-clips $(TEST_CLIPS)) $(if $(TIMES),--times $(TIMES))
 
-sbom: $(STAMP) ## write out/sbom.json, what a server is made of (CycloneDX), and check that the packages fit together
+sbom: $(STAMP) ## write out/sbom.json, the components of a server (CycloneDX), and check that the packages' versions agree
 	$(BIN)/python deploy/sbom.py $(or $(EXTRAS),server metrics dashboard) --out out/sbom.json
 	$(BIN)/python -m pip check
 
-clean: ## remove what make made
+clean: ## remove everything that make has made
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,8 +1,8 @@
-"""Each call of Resolve's interface fails once, in each way: what becomes of the run and of the project.
+"""Make each call of Resolve's interface fail once, in each way, and report how run and project end.
 
     python bench/resolve_failures.py [--write docs/resolve-failures.md] [--json FILE]
 
-The Resolve is the tests' stand-in (`tests/fakes/resolve_host`). Returns 1 when a project was neither as before nor as
+The Resolve is the tests' stand-in (`tests/fakes/resolve_host`). Returns 1 if a project was neither as before nor as
 after a run without failure.
 """
 
@@ -23,25 +23,25 @@ HEAD = """# When a call of Resolve fails
 
 Written by `python bench/resolve_failures.py --write docs/resolve-failures.md`; not by hand.
 
-Resolve's scripting interface says False or None where it does not do something. So every call that the plugin makes
-in a run was made to fail, one in each run, in four ways: it does nothing and answers False; it does nothing and
-answers None; it raises; it does its work and answers False all the same. After each run the whole project is compared
-with before (`tests/fakes/resolve_host/snapshot.py`): page, settings, timelines with tracks, items, takes, versions,
-grades and markers, media pool, Deliver page, presets, queue.
+Resolve's scripting interface returns False or None when a call fails. So every call that the plugin makes in a run was
+made to fail, one in each run, in four ways: it does nothing and returns False; it does nothing and returns None; it
+raises; it does its work and still returns False. After each run the whole project is compared with its state before
+(`tests/fakes/resolve_host/snapshot.py`): page, settings, timelines with tracks, items, takes, versions, grades and
+markers, media pool, Deliver page, presets, queue.
 
-**The Resolve is a stand-in; no real one has been asked.** A run ends in one of two ways: **as before** (it failed with
-a sentence, and nothing in the project differs), or **returned** (the call was made again or does not matter, and the
-project is as after a run without failure).
+**The Resolve is a stand-in; no real one has been tried.** A run ends in one of two ways: **as before** (it failed with
+an error message, and nothing in the project differs), or **returned** (the call was repeated or does not matter, and
+the project is as after a run without failure).
 
-Not known of a real one: whether a saved preset holds folder and name of the Deliver page, too; the stand-in takes
-it that it does. Before Resolve 19.1 presets cannot be deleted: there the settings of the Deliver page are not put back,
+Not known of a real Resolve: whether a saved preset also holds folder and name of the Deliver page; the stand-in assumes
+that it does. Before Resolve 19.1 presets cannot be deleted: there the settings of the Deliver page are not restored,
 and the run says so.
 
 """
 
 
 def main() -> int:
-    """Run it, print the tally, and return 1 when a project was left in between."""
+    """Run all routes, print the counts, and return 1 if a project was left in between."""
     grammar = argparse.ArgumentParser(description="Failures of single calls of Resolve's interface.")
     grammar.add_argument("--write", metavar="FILE", help="write the page with the table")
     grammar.add_argument("--json", metavar="FILE", help="write every run")

@@ -122,7 +122,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         Lpips({name: value for name, value in tensors.items() if "lin" not in name})
     with pytest.raises(MetricUnavailable, match="no AlexNet"):
         Lpips({"conv1.weight": torch.zeros(8, 3, 7, 7)})
-    with pytest.raises(MetricUnavailable, match="not whole"):
+    with pytest.raises(MetricUnavailable, match="are incomplete"):
         Lpips({name: value for name, value in tensors.items() if name != "features.6.bias"})
 
 

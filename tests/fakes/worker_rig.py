@@ -1,4 +1,4 @@
-"""Main's side of a worker's job, for tests without sockets: a spool folder with real EXRs, and strict checks of its messages.
+"""Main's side of a worker's job, for tests without sockets: a spool with real EXRs, and strict checks of its messages.
 
 rig = Rig(tmp_path, pool, host)
 rig.write("plate", 1001, frame)

@@ -129,7 +129,7 @@ def test_a_second_version_replaces_the_first_in_view(film: Film, client: ClientP
     ("prepare", "changes", "what"),
     [
         (lambda film: film.host.wrap(film.item).AddFusionComp(), {}, "would be hidden"),
-        (lambda film: None, {"source": "graded"}, "lies under the grade"),
+        (lambda film: None, {"source": "graded"}, "applied under the grade"),
         (lambda film: None, {"range": "in_out"}, "is for the whole clip"),
         (lambda film: None, {"colour_space": "arri_logc4"}, "no formula for arri_logc4"),
     ],
