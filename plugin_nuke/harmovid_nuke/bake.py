@@ -149,6 +149,6 @@ def _lut_file(group: Any, record: Record) -> str:
     words = [settings.python, "-m", "harmovid.cli", "grade", source, "-o", target, "--overwrite"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=LUT_S, check=False)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it ended without a message"])[-1]
         raise HarmoVidError(f"the LUT cannot be made: {last}", fix="Look whether this frame has a result.")
     return f"{target} is the LUT of frame {frame}: ACEScct in and out."

@@ -101,13 +101,13 @@ def install(folder: str, abis: Sequence[str], wheelhouse: Optional[str] = None) 
         wheelhouse: a folder of wheels; without one they are downloaded.
 
     Raises:
-        InputError: a wheel is missing, or a folder of that name exists that is not ours.
+        InputError: a wheel is missing, or a folder of that name exists that is not HarmoVid's.
         OutputError: it cannot be written.
     """
     target = os.path.join(folder, FOLDER)
     if os.path.exists(target) and not os.path.exists(os.path.join(target, MANIFEST)):
         raise InputError(
-            f"{target} is there already and is not ours.", fix="Move it away, or name another --nuke-dir."
+            f"{target} exists already and is not HarmoVid's.", fix="Move it away, or name another --nuke-dir."
         )
     made = not os.path.isdir(folder)
     try:

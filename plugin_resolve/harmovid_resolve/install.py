@@ -147,11 +147,11 @@ def install(scripts: Path, python: str) -> None:
         python: the interpreter of the client process.
 
     Raises:
-        InputError: a folder or file of that name exists that is not ours. OutputError: it cannot be written.
+        InputError: a folder or file of that name exists that is not HarmoVid's. OutputError: it cannot be written.
     """
     data, door = data_folder(scripts), scripts / MENU / DOOR
     told = manifest(scripts)
-    _refuse_strangers(data, door, told)
+    _refuse_foreign(data, door, told)
     try:
         made = [*told.get("made", []), *_make_folders(door.parent), *_make_folders(data)]
         write_whole(str(data / MANIFEST), _json({**told, "made": made}))
@@ -173,7 +173,7 @@ def install(scripts: Path, python: str) -> None:
         ) from error
 
 
-def _refuse_strangers(data: Path, door: Path, told: Dict[str, Any]) -> None:
+def _refuse_foreign(data: Path, door: Path, told: Dict[str, Any]) -> None:
     """Raise `InputError` if a file or folder that is not ours is in the way, before anything is made."""
     strange = None
     if (os.path.lexists(data) and not data.is_dir()) or (data.is_dir() and not told and os.listdir(data)):
@@ -182,7 +182,8 @@ def _refuse_strangers(data: Path, door: Path, told: Dict[str, Any]) -> None:
         strange = door
     if strange is not None:
         raise InputError(
-            f"{strange} is there already and is not ours.", fix="Move it away, or name another --scripts-dir."
+            f"{strange} exists already and is not HarmoVid's.",
+            fix="Move it away, or name another --scripts-dir.",
         )
 
 

@@ -1,4 +1,4 @@
-"""`bench/clients.py` runs for a newcomer in seconds, and its numbers fit each other."""
+"""`bench/clients.py` --quick runs in seconds, and its numbers are consistent."""
 
 from __future__ import annotations
 

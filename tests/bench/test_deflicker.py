@@ -72,7 +72,7 @@ def test_footage_is_read_from_folders(repo: Path, tmp_path: Path) -> None:
 def test_results_are_kept_for_the_code_that_made_them(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A result is computed once; another key or other sources compute anew, and no folder keeps nothing."""
+    """A result is computed once; another key or other sources are computed again; without a folder nothing is kept."""
     monkeypatch.syspath_prepend(str(repo / "bench"))
     cache = import_module("support.results_cache")
     source = tmp_path / "code.py"

@@ -1,4 +1,4 @@
-"""`bench/scale_simulation.py`: its queues obey arithmetic, its constants are the server's, the page has its tables."""
+"""`bench/scale_simulation.py`: queues give the expected rates, constants are the server's, the page has its tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def simulation(repo: Path) -> ModuleType:
 
 
 def test_the_page_has_what_the_script_prints(repo: Path) -> None:
-    """Every line of its tables for ten clients stands in docs/scale.md; the same numbers come every time."""
+    """docs/scale.md has every line of its tables for ten clients; the numbers are the same every time."""
     command = [sys.executable, str(repo / "bench" / "scale_simulation.py"), "--clients", "10"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     page = (repo / "docs" / "scale.md").read_text("utf-8").splitlines()
@@ -37,7 +37,7 @@ def test_the_page_has_what_the_script_prints(repo: Path) -> None:
 
 
 def test_alone_a_shot_takes_what_its_line_takes(simulation: ModuleType) -> None:
-    """A client who is alone is held by the slower of the line and what the engine does."""
+    """A single client is limited by the slower of network line and engine."""
     times = simulation.Times("any", 0.01, 0.0, 0.1, 0.2, 25e6, 1e6)
     plan = simulation.Plan(0, line=25e6, server_line=1e12, shot=100)
     assert simulation.alone_s(plan, times) == pytest.approx(100, rel=0.02)

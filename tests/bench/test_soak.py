@@ -1,4 +1,4 @@
-"""`bench/soak.py` runs for a newcomer in seconds, and what it looks for it finds."""
+"""`bench/soak.py` --quick runs in seconds and finds the faults that it looks for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fakes.benches import run_bench
 
 @pytest.mark.fault
 def test_a_few_seconds_of_mixed_clients_lose_nothing(repo: Path) -> None:
-    """Every job of --quick is right, garbage was sent, and memory is told by process for each part."""
+    """Every job of --quick is right, garbage was sent, and memory is reported by process for each part."""
     lines, found = run_bench(repo, "soak", "--quick", "--parts", "2")
 
     assert sum(found["jobs"].values()) >= 2

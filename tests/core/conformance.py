@@ -199,7 +199,7 @@ def check_versions(address: str, engine: str) -> None:
         assert (answer.type, answer.body["version"]) == ("WELCOME", 1)
 
 
-def check_strangers(address: str, engine: str) -> None:
+def check_without_session(address: str, engine: str) -> None:
     """5, Session: without HELLO there is no answer but ERROR `session`, on either socket."""
     with Peer(address) as peer:
         peer.control.send_multipart(wire.encode("ENGINES", ref=5))

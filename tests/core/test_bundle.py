@@ -56,7 +56,7 @@ def test_a_bundle_comes_back_as_written(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES[:3])
-def test_another_file_is_told(folder: Path, name: str) -> None:
+def test_another_file_is_reported(folder: Path, name: str) -> None:
     """A network, its external weights or a plan with one byte changed is refused by name; `read` alone takes it."""
     data = bytearray((folder / name).read_bytes())
     data[0] ^= 1
@@ -69,7 +69,7 @@ def test_another_file_is_told(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_told(folder: Path, name: str) -> None:
+def test_a_missing_file_is_reported(folder: Path, name: str) -> None:
     """A file that the manifest names and the folder does not hold is refused before anything is loaded."""
     (folder / name).unlink()
 
@@ -100,7 +100,7 @@ def _set(*path: str, value: Any) -> Callable[[Dict[str, Any]], None]:
         (_set("colour", value=None), "colour is None"),
     ],
 )
-def test_a_malformed_manifest_is_told(
+def test_a_malformed_manifest_is_reported(
     folder: Path, edit: Callable[[Dict[str, Any]], None], said: str
 ) -> None:
     """A field that is missing, of another kind, or a path out of the folder is refused, naming the field."""
@@ -110,7 +110,7 @@ def test_a_malformed_manifest_is_told(
         bundle.read(folder)
 
 
-def test_a_profile_of_another_rank_is_told(folder: Path) -> None:
+def test_a_profile_of_another_rank_is_reported(folder: Path) -> None:
     """A profile's shapes have as many sizes as the tensor."""
     change(folder, lambda data: data["networks"]["net"]["inputs"][0]["profile"].update(max=[1, 3]))
 
@@ -131,7 +131,7 @@ def test_bundles_are_found_in_a_folder_or_below(folder: Path) -> None:
         bundle.read(folder / "empty")
 
 
-def test_text_that_is_no_json_is_told(folder: Path) -> None:
+def test_text_that_is_no_json_is_reported(folder: Path) -> None:
     """A manifest that is no JSON, or no map, or far too large, is refused."""
     for text in ("{", "[]", " " * (bundle.MANIFEST_BYTES + 1)):
         (folder / MANIFEST).write_text(text)

@@ -47,7 +47,7 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def test_every_frame_comes_back_as_the_engine_made_it(server: ReferenceServer) -> None:
-    """All results are the bytes the server sent, progress is told, and the sink learns of the end."""
+    """All results are the bytes the server sent, progress is reported, and the sink is told of the end."""
     sink, told, results = MemorySink(), [], []
     job = spec()
     result = Client(server.address).run(

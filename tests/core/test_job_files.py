@@ -89,7 +89,7 @@ def test_what_cannot_be_used_is_refused_with_a_fix(plate: Path, more: dict, erro
 
 
 def test_gaps_and_results_that_will_go_are_warnings(plate: Path) -> None:
-    """Frames without a file are told with the layer's label, results with their frames."""
+    """Frames without a file are reported with the layer's label, results with their frames."""
     out = plate.parents[1] / "out"
     out.mkdir()
     (out / "p.0003.exr").write_bytes(b"mine")
@@ -173,7 +173,7 @@ def test_handles_and_context_are_told_to_the_server(plate: Path) -> None:
     assert job.spec.context == "4"
 
 
-def test_a_part_without_its_neighbours_is_told(plate: Path) -> None:
+def test_a_part_without_its_neighbours_is_reported(plate: Path) -> None:
     """Without handles a warning says which sequence it belongs to and how many it wants; by default it has them."""
     (said,) = prepare(plate, REMEMBERS, frames="1-3", handles=0).warnings
     assert "frames 1-3 are part of a longer sequence, 1-6" in said

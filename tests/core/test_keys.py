@@ -1,4 +1,4 @@
-"""Key files: secrets stay secret, and every mishap is told with the fix."""
+"""Key files: secrets stay secret, and every error is reported with its fix."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_names_that_are_no_file_names_are_refused(name: str) -> None:
         ("\ufffd" * (1 << 20), "too large"),
     ],
 )
-def test_damaged_files_are_told(secret: Path, text: str, fix: str) -> None:
+def test_damaged_files_are_reported(secret: Path, text: str, fix: str) -> None:
     """Whatever is in the file, the answer is a KeyFileError that names it."""
     secret.write_text(text, encoding="utf-8")
     with pytest.raises(KeyFileError, match=fix) as caught:
@@ -105,7 +105,7 @@ def test_damaged_files_are_told(secret: Path, text: str, fix: str) -> None:
     assert str(secret) in str(caught.value)
 
 
-def test_halves_that_do_not_belong_together_are_told(secret: Path) -> None:
+def test_halves_that_do_not_belong_together_are_reported(secret: Path) -> None:
     """A file glued from two pairs is refused."""
     body = json.loads(secret.read_text())
     body["secret"] = keys.new_pair("other").secret
@@ -114,7 +114,7 @@ def test_halves_that_do_not_belong_together_are_told(secret: Path) -> None:
         keys.load_secret(secret)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     """The message says how to make one."""
     with pytest.raises(KeyFileError, match="harmovid keys new"):
         keys.load_secret(tmp_path / "nobody.secret")
@@ -136,7 +136,7 @@ def test_the_list_of_authorized_keys(tmp_path: Path) -> None:
     assert path.read_text().startswith("# the roto department\n")
 
 
-def test_mistakes_with_authorized_keys_are_told(tmp_path: Path) -> None:
+def test_mistakes_with_authorized_keys_are_reported(tmp_path: Path) -> None:
     """Nobody is listed twice or under a malformed key, and a broken line is named, not skipped."""
     path = tmp_path / "authorized_keys"
     listed = keys.AuthorizedKeys(path)
@@ -155,7 +155,7 @@ def test_mistakes_with_authorized_keys_are_told(tmp_path: Path) -> None:
 
 
 def test_the_public_half_is_named_as_such(secret: Path, tmp_path: Path) -> None:
-    """Who shows the .public file for a key is told that it is the half to give away, and which to name instead."""
+    """If the .public file is given as the key, the error says that it is the public half, and which to name instead."""
     public = tmp_path / "anna.public"
     keys.save_public(public, keys.load_secret(secret))
     renamed = tmp_path / "renamed.secret"
@@ -197,7 +197,7 @@ def test_limits_stand_behind_a_key(tmp_path: Path) -> None:
         "jobs=1 jobs=2",
     ],
 )
-def test_limits_that_cannot_be_read_are_told(tmp_path: Path, word: str) -> None:
+def test_limits_that_cannot_be_read_are_reported(tmp_path: Path, word: str) -> None:
     """By the command before anything is written, and with the line's number where they stand in the list."""
     listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
     public = keys.new_pair("anna").public
@@ -210,8 +210,8 @@ def test_limits_that_cannot_be_read_are_told(tmp_path: Path, word: str) -> None:
         listed.load()
 
 
-def test_a_limit_of_nobody_is_told(tmp_path: Path) -> None:
-    """A name that is not listed gets no limit, and the names that are there are said."""
+def test_a_limit_of_nobody_is_reported(tmp_path: Path) -> None:
+    """A name that is not listed gets no limit, and the error lists the names that are there."""
     listed = keys.AuthorizedKeys(tmp_path / "authorized_keys")
     listed.add("anna", keys.new_pair("anna").public)
     with pytest.raises(InputError, match="It lists anna"):

@@ -66,7 +66,7 @@ def test_no_file_is_no_error(tmp_path: Path) -> None:
         ("[cluster]\na = b\n", r"\[cluster\]"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, text: str, named: str) -> None:
+def test_a_file_that_cannot_be_used_is_reported(tmp_path: Path, text: str, named: str) -> None:
     """Malformed files and misspelt names raise InputError naming what is wrong."""
     path = tmp_path / "client.ini"
     path.write_text(text, "utf-8")
@@ -82,7 +82,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["show", "=show", "/mnt/show="])
-def test_a_mapping_without_both_sides_is_told(text: str) -> None:
+def test_a_mapping_without_both_sides_is_reported(text: str) -> None:
     """`--map` needs a folder and a root name."""
     with pytest.raises(InputError, match="--map"):
         settings.load_settings(maps=[text], environ={"XDG_CONFIG_HOME": "/nonexistent"})

@@ -6,7 +6,7 @@ import numba
 from harmovid_demo.jit import on_compiling
 
 
-def test_compiling_is_told_once():
+def test_compiling_is_reported_once():
     """The first compilation within the block calls back, later ones do not; a compiled kernel never does."""
     told = []
     kernels = [numba.njit(lambda x: x + 1), numba.njit(lambda x: x + 2)]

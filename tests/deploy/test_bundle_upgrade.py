@@ -1,4 +1,4 @@
-"""A bundle is replaced, and put back, while the server runs: docs/deploy.md, "Upgrading an engine bundle"."""
+"""A bundle is replaced, and rolled back, while the server runs: docs/deploy.md, "Upgrade and roll back"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Grafana board asks only for metrics and labels that the server shows, and for all of them."""
+"""The Grafana dashboard uses only metrics and labels that the server has, and all metrics."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def sample_names() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def test_every_name_on_the_board_is_a_sample_of_the_server() -> None:
+def test_every_name_on_the_dashboard_is_a_sample_of_the_server() -> None:
     """Panels and variables use existing metrics only."""
     texts = [*EXPRESSIONS, *(one.get("definition", "") for one in BOARD["templating"]["list"])]
     asked = {name for text in texts for name in WORD.findall(text)}
     assert asked <= set(sample_names())
 
 
-def test_every_metric_is_on_the_board() -> None:
+def test_every_metric_is_on_the_dashboard() -> None:
     """Every metric is shown in a panel."""
     asked = {name for text in EXPRESSIONS for name in WORD.findall(text)}
     for metric in METRICS:
         assert any(name.startswith(metric.name) for name in asked), metric.name
 
 
-def test_labels_on_the_board_are_the_metrics_own() -> None:
+def test_labels_on_the_dashboard_are_the_metrics_own() -> None:
     """Grouping and filters use labels that the metric has; `instance` is Prometheus' own."""
     for text in EXPRESSIONS:
         labels = set(re.findall(r"(\w+)=~?\"", text))

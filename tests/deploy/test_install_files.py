@@ -1,4 +1,4 @@
-"""Container file and rez package: what can be held without their tools. deploy/try_container.sh runs the container."""
+"""Container file and rez package, checked without their tools. deploy/try_container.sh runs the container."""
 
 from __future__ import annotations
 

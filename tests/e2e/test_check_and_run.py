@@ -144,7 +144,7 @@ def run(paths: dict[str, Path], wanted: dict[str, Any], out: Path) -> list[str]:
 @settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(jobs())
 def test_what_the_check_lets_through_the_run_takes(job: tuple[dict[str, bytes], dict[str, Any]]) -> None:
-    """Headers of every kind, drawn: the check finds a problem where the run fails, and only there."""
+    """For random headers of every kind: the check finds a problem if the run fails, and only then."""
     data, wanted = job
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{name}.exr" for name in data}

@@ -263,7 +263,7 @@ def test_shared_storage_is_read_by_the_server(
 
 
 def test_keys_from_first_to_last(shot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Keys made by the CLI let a client in; a stranger, no key at all, and a removed client are exit code 5."""
+    """Keys made by the CLI let a client in; an unknown key, no key at all, and a removed client are exit code 5."""
     keys = tmp_path / "config" / "harmovid" / "keys"
     for words in (["new", "farm"], ["new", "anna"], ["new", "eve"], ["authorize", keys / "anna.public"]):
         assert harmovid(capsys, "keys", *words)[0] == 0

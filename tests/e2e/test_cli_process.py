@@ -199,7 +199,7 @@ def test_a_terminal_shows_a_bar_even_when_it_claims_no_width(server: RunningServ
     assert "frame/s" in text
 
 
-def test_an_engine_option_out_of_range_is_told_before_anything_is_sent(
+def test_an_engine_option_out_of_range_is_reported_before_anything_is_sent(
     server: RunningServer, plate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The engine's own range decides, and the message names option and range."""

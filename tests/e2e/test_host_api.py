@@ -161,7 +161,7 @@ def _this_python() -> str:
     ("python", "error", "said"),
     [("/no/python", InputError, "cannot be run"), ("false", Unreachable, "ended with")],
 )
-def test_an_interpreter_that_cannot_serve_is_told(python: str, error: Any, said: str) -> None:
+def test_an_interpreter_that_cannot_serve_is_reported(python: str, error: Any, said: str) -> None:
     """A path that is no program, and a program that is no Python with the server, are errors with a fix."""
     with connect(Settings(python=python)) as client, pytest.raises(error, match=said) as caught:
         client.engines()

@@ -122,7 +122,7 @@ def test_chunks_with_handles_are_the_whole(
     check_same_results(out, whole, FRAMES)
 
 
-def test_a_chunk_without_handles_is_told(
+def test_a_chunk_without_handles_is_reported(
     server: RunningServer, shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`check`, the run and its report say that the part belongs to more, and what to do; not of a whole sequence."""

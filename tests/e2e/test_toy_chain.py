@@ -131,7 +131,7 @@ def expected(task: str, toy: Toy, served: Path, folder: Path) -> Dict[int, Path]
 def test_the_servers_frames_are_those_of_the_torch_pipeline(
     task: str, toys: Any, served: Path, tmp_path: Path
 ) -> None:
-    """Every frame of the demo's shot is the torch pipeline's up to half-float rounding, and no copy of its input."""
+    """Every frame of the demo's shot is the torch pipeline's up to half-float rounding, and not a copy of its input."""
     files, sequence = files_of(served), next(iter(JOBS[task][1].values()))
     for frame, path in expected(task, toys[task], served, tmp_path).items():
         sent = exr.read(files.path(sequence, frame))

@@ -42,7 +42,7 @@ def test_folders_that_hold_a_clip_are_found(tmp_path: Path) -> None:
         clips.load_clip(tmp_path / "notes", 6, 3)
 
 
-def test_a_missing_mask_is_told(tmp_path: Path) -> None:
+def test_a_missing_mask_is_reported(tmp_path: Path) -> None:
     """A clip whose masks are fewer than its frames is refused with both numbers."""
     write_clip(tmp_path / "c")
     (tmp_path / "c" / "masks" / "00004.png").unlink()

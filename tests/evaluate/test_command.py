@@ -80,7 +80,7 @@ def test_the_harmonized_set_is_made_by_our_engine_or_by_ic_light(
         (["--set", "unknown"], "invalid choice"),
     ],
 )
-def test_what_cannot_be_done_is_told(
+def test_what_cannot_be_done_is_reported(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

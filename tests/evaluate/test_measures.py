@@ -172,7 +172,7 @@ def test_weights_that_were_not_named_are_left_out_by_name() -> None:
     assert all("--" in line for line in extras.missing)
 
 
-def test_a_clip_model_that_is_nowhere_is_told(tmp_path: Path) -> None:
+def test_a_clip_model_that_is_nowhere_is_reported(tmp_path: Path) -> None:
     """A folder without a model leaves the score out with the reason."""
     extras = load_extras(clip=str(tmp_path / "nothing"))
     assert extras.measures == ()

@@ -66,7 +66,7 @@ def test_ffmpegs_filters_calm_a_flickering_still(each: ffmpeg.Filter) -> None:
 
 
 @needs_ffmpeg
-def test_a_filter_that_does_not_exist_is_told() -> None:
+def test_a_filter_that_does_not_exist_is_reported() -> None:
     """The error contains ffmpeg's own message."""
     with pytest.raises(RuntimeError, match="nosuch"):
         ffmpeg.run_filter(synthetic_clip(2, 32).frames, ffmpeg.Filter("nosuch", "gbrp16le"))

@@ -1,4 +1,4 @@
-"""The evaluation's page in a real browser: it fetches nothing, plays, wipes by keys, mouse, touch, in true colours."""
+"""The evaluation's page in a real browser: no requests; playing; wipes by keys, mouse and touch; correct colours."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_command_is_never_read_by_a_shell(tmp_path: Path, case: Case) -> None:
         ((sys.executable, "{video}", "{out}"), "unknown place"),
     ],
 )
-def test_a_command_that_fails_is_told(case: Case, words: tuple[str, ...], says: str) -> None:
+def test_a_command_that_fails_is_reported(case: Case, words: tuple[str, ...], says: str) -> None:
     """A failing command, missing results, a missing program and an unknown placeholder each have their own error."""
     with pytest.raises(InputError, match=says):
         Command("Mine", words).run(case)
@@ -155,7 +155,7 @@ def test_a_checkpoint_is_two_rows(tmp_path: Path, conditioning) -> None:
     assert load_codec(str(tmp_path / "vae"), "cogvideox").spatial == tiny_codec().spatial
 
 
-def test_a_folder_that_is_no_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_checkpoint_is_reported(tmp_path: Path) -> None:
     """No folder, and a configuration of something else, are refused."""
     network = Network(tmp_path / "none", "", Settings())
     with pytest.raises(InputError, match="no checkpoint"):

@@ -82,7 +82,7 @@ def test_a_given_harmonizer_is_used_frame_by_frame() -> None:
     assert np.allclose(found.composite[found.mask == 1], 0.5)
 
 
-def test_what_a_clip_lacks_is_said() -> None:
+def test_what_a_clip_lacks_is_reported() -> None:
     """A clip without mask, background, other light or other background is refused with that reason."""
     bare, makers = material(), Makers()
     with pytest.raises(NotThisClip, match="mask"):

@@ -116,7 +116,7 @@ def test_the_shipped_bundle_is_what_its_manifest_says() -> None:
     assert bundle.verify(FOLDER).name == "harmonize"
 
 
-def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No weights, no backbone and no card are errors with a fix."""
     with pytest.raises(InputError, match="Train first"):
         load_weights(tmp_path / "none.pt")

@@ -143,7 +143,7 @@ BAD: Dict[str, Tuple[Change, str]] = {
 def test_a_bad_file_is_refused_in_a_sentence_and_leaves_nothing(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
-    """Whatever is wrong with a packed bundle is said with the file's own name; no file of it is left."""
+    """Whatever is wrong with a packed bundle is reported with the file's name; no file of it is left."""
     change, match = BAD[name]
     path = changed(pack(folder, tmp_path), change)
     with pytest.raises(BundleError, match=match) as caught:
@@ -200,7 +200,7 @@ def test_what_is_no_bundle_is_never_replaced(folder: Path, tmp_path: Path) -> No
         (lambda path: path.write_bytes(bytes(10240)), "does not hold one folder"),
     ],
 )
-def test_what_is_no_tar_is_told(tmp_path: Path, make: Callable[[Path], Any], match: str) -> None:
+def test_what_is_no_tar_is_reported(tmp_path: Path, make: Callable[[Path], Any], match: str) -> None:
     """A missing, foreign, compressed or empty file is an error with a fix, and nothing is left."""
     make(tmp_path / "file.tar")
     with pytest.raises(BundleError, match=match) as caught:
@@ -209,7 +209,7 @@ def test_what_is_no_tar_is_told(tmp_path: Path, make: Callable[[Path], Any], mat
     assert not list((tmp_path / "server").iterdir())
 
 
-def test_places_that_cannot_be_written_are_told(folder: Path, tmp_path: Path) -> None:
+def test_places_that_cannot_be_written_are_reported(folder: Path, tmp_path: Path) -> None:
     """A file where the folder should be is an error of one sentence for both commands."""
     path = pack(folder, tmp_path / "new")
     (tmp_path / "taken").write_text("")

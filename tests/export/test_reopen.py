@@ -41,7 +41,7 @@ def test_reopened_weights_answer_as_shipped() -> None:
     torch.testing.assert_close(answer.gate, torch.ones_like(answer.gate))
 
 
-def test_no_files_are_told(tmp_path: Path) -> None:
+def test_no_files_are_reported(tmp_path: Path) -> None:
     """A folder without the graphs is an error with a fix."""
     with pytest.raises(InputError, match=r"encoder\.onnx"):
         reopen(tmp_path)

@@ -122,12 +122,12 @@ def test_a_damaged_note_of_the_installation_stops_nothing(tmp_path: Path, wheelh
         assert contents(folder) == before
 
 
-def test_a_strangers_folder_is_not_touched(tmp_path: Path, wheelhouse: Path) -> None:
+def test_a_foreign_folder_is_not_touched(tmp_path: Path, wheelhouse: Path) -> None:
     """A folder named harmovid that we did not write stops the installation, and stays."""
     (tmp_path / "nuke" / "harmovid").mkdir(parents=True)
     (tmp_path / "nuke" / "harmovid" / "precious").write_text("x")
     found = contents(tmp_path / "nuke")
-    with pytest.raises(InputError, match="is not ours"):
+    with pytest.raises(InputError, match="is not HarmoVid's"):
         install.install(str(tmp_path / "nuke"), ["cp39-linux_x86_64"], str(wheelhouse))
     assert contents(tmp_path / "nuke") == found
 

@@ -17,7 +17,7 @@ from harmovid_nuke import menus, private, selftest, threads
 DOORS = Path(menus.__file__).parent / "doors"
 
 
-def test_the_doors_open_in_an_interactive_nuke(host: Host) -> None:
+def test_menu_and_toolbar_are_made_in_an_interactive_nuke(host: Host) -> None:
     """init.py and menu.py make the toolbar and the menu; a node is made by its command."""
     runpy.run_path(str(DOORS / "init.py"))
     runpy.run_path(str(DOORS / "menu.py"))

@@ -66,7 +66,7 @@ def test_a_clip_that_fails_on_a_shared_track_is_taken_off_it(film: Film) -> None
 
 
 def test_a_look_does_nothing(three: Film) -> None:
-    """Each clip is told what would become of it; neither project nor disk differs."""
+    """For each clip it reports what would be done; neither project nor disk is changed."""
     before, client = snapshot(three.host), CopyClient()
     found = three.batch(client, way="track", **ORANGE).look()
     assert [one.state for one in found] == ["ready", "failed", "ready"]

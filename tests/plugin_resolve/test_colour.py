@@ -1,4 +1,4 @@
-"""The colour space that the server is told comes from the project and the clip; what nobody says is refused."""
+"""The colour space sent to the server comes from project and clip; if neither states one, the task is refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_files_have_the_clips_space(film: Film, settings: dict, clip: dict, spac
     assert (found.space, found.guess, found.science) == (space, "", settings["colorScienceMode"])
 
 
-def test_what_is_assumed_of_files_is_said(film: Film) -> None:
+def test_what_is_assumed_of_files_is_reported(film: Film) -> None:
     """EXR files of a project without colour management are taken as they say; without an ACES transform as ACES."""
     found = of(film, colour.of_file, {}, {})
     assert found.space == ""
@@ -84,7 +84,7 @@ def test_rendered_frames_have_the_output_space(film: Film, settings: dict, space
     assert (found.space, found.guess) == (space, "")
 
 
-def test_a_mapped_output_is_said(film: Film) -> None:
+def test_a_mapped_output_is_reported(film: Film) -> None:
     """With an output DRT the clip's own highlights are mapped in the frames: that is said; of graded ones it is so."""
     settings = {**RCM, "colorSpaceOutput": "Rec.709 Gamma 2.4", "outputDRT": "DaVinci"}
     assert "highlights are mapped" in of(film, colour.of_render, settings, {}).guess

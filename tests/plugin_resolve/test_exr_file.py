@@ -1,4 +1,4 @@
-"""Whether an EXR file is whole is told from its header and its table, for every compression, without decoding."""
+"""Header and chunk table show whether an EXR file is complete, for every compression, without decoding."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_whole_file_has_no_problem_and_a_cut_one_has(name: str, tmp_path: Path
 
 
 def test_other_files_are_named(tmp_path: Path) -> None:
-    """What is missing, empty, no EXR, or has chunks that were never written, is said so."""
+    """A file that is missing, empty, not an EXR, or has chunks that were never written is reported as such."""
     path = tmp_path / "a.exr"
     assert exr_file.problem(str(path)) == "is not there"
     path.write_bytes(b"")

@@ -186,7 +186,7 @@ def test_the_same_thing_is_a_new_object_each_time() -> None:
 
 
 def test_names_of_the_application() -> None:
-    """Edition and version are told as the real one tells them."""
+    """Edition and version are reported as by a real Resolve."""
     assert Host(version=(21, 0, 4, 5)).resolve().GetVersionString() == "21.0.4.0005"
     assert Host(version=(20, 3)).resolve().GetVersion() == [20, 3, 0, 0, ""]
     assert Host(studio=False).resolve().GetProductName() == "DaVinci Resolve"

@@ -75,7 +75,7 @@ def test_a_loader_gives_a_picture_a_frame(item: Any, tmp_path: Path) -> None:
         shown(item, 1)
 
 
-def test_a_loader_reads_the_channels_it_is_told(item: Any, tmp_path: Path) -> None:
+def test_a_loader_reads_the_channels_it_is_reported(item: Any, tmp_path: Path) -> None:
     """A layer of another name is read by the names of its channels, where Resolve heeds them."""
     import OpenEXR
 
@@ -134,7 +134,7 @@ def test_misuse_is_refused(item: Any) -> None:
     assert title.AddFusionComp() is None
 
 
-def test_a_loader_reads_the_first_layer_whatever_it_is_told(item: Any, tmp_path: Path) -> None:
+def test_a_loader_reads_the_first_layer_whatever_it_is_reported(item: Any, tmp_path: Path) -> None:
     """As measured: of a file with two layers the one without a name, of a file with one that."""
     import OpenEXR
 
@@ -193,7 +193,7 @@ FUSION = """Composition {
 
 
 def test_a_comp_in_fusions_own_form(item: Any, tmp_path: Path) -> None:
-    """It is read as text that Fusion writes; what cannot be read is an empty comp, and nothing is said."""
+    """It is read as text that Fusion writes; text that cannot be read gives an empty comp without an error."""
     scene.write_sequence(tmp_path, {1: np.full(SHAPE, 3.0)}, "field", half=False)
     path = tmp_path / "mine.comp"
     path.write_text(FUSION.replace("FILE", str(tmp_path / "field.0001.exr")), encoding="utf-8")

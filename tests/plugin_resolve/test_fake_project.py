@@ -268,7 +268,7 @@ def test_stills_need_the_gallery_and_thumbnails_the_color_page(tmp_path: Path) -
     assert album.DeleteStills(album.GetStills())
 
 
-def test_what_the_stand_in_does_not_play_is_said(tmp_path: Path) -> None:
+def test_what_the_stand_in_does_not_play_is_reported(tmp_path: Path) -> None:
     """A published method without a body here is an error and a violation, never a silent None."""
     host = film(tmp_path)
     with pytest.raises(NotImplementedError, match="Stabilize"):

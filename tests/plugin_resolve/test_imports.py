@@ -35,10 +35,10 @@ def test_only_the_standard_library(path: Path) -> None:
     names |= {node.module or "" for node in froms}
     used = {f"{node.module}.{alias.name}" for node in froms for alias in node.names} | names
 
-    strangers = {
+    foreign = {
         name for name in names if name.split(".")[0] not in {*sys.stdlib_module_names, "harmovid_resolve"}
     }
-    assert strangers == set()
+    assert foreign == set()
     assert not {f"harmovid_resolve.{Path(name).stem}" for name in OWN_PYTHON} & used
 
 

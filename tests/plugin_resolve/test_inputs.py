@@ -31,7 +31,7 @@ def test_a_plan_says_what_will_be_done(film: Film) -> None:
     assert difference(before, snapshot(film.host)) == []
 
 
-def test_fewer_handles_than_asked_for_are_said(film: Film) -> None:
+def test_fewer_handles_than_asked_for_are_reported(film: Film) -> None:
     """With what there is; graded frames have none."""
     found = plan(film, handles=5)
     assert found.frames == (1001, 1010)

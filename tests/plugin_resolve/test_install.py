@@ -102,29 +102,27 @@ def test_an_edited_door_is_kept_aside(tmp_path: Path) -> None:
     assert door.with_name("HarmoVid.py.edited2").read_text() == "# second edit"
 
 
-def test_a_strangers_folder_is_not_touched(tmp_path: Path) -> None:
+def test_a_foreign_folder_is_not_touched(tmp_path: Path) -> None:
     """A folder of our name that we did not write stops the installation, and nothing is made."""
     scripts = scripts_of(tmp_path)
     (tmp_path / "Fusion" / "HarmoVid").mkdir()
     (tmp_path / "Fusion" / "HarmoVid" / "precious").write_text("x")
     before = contents(tmp_path)
-    with pytest.raises(InputError, match="is not ours"):
+    with pytest.raises(InputError, match="is not HarmoVid's"):
         install.install(scripts, sys.executable)
 
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["HarmoVid", "Scripts/Utility/HarmoVid.py/deep"])
-def test_a_strangers_file_or_folder_in_the_way_stops_before_anything_is_made(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_foreign_file_or_folder_in_the_way_stops_before_anything_is_made(tmp_path: Path, name: str) -> None:
     """A file where our folder belongs, or a folder where the door belongs, is named; nothing is left half done."""
     scripts = scripts_of(tmp_path)
     strange = tmp_path / "Fusion" / name
     strange.parent.mkdir(exist_ok=True)
     strange.write_text("x")
     before = contents(tmp_path)
-    with pytest.raises(InputError, match="is not ours"):
+    with pytest.raises(InputError, match="is not HarmoVid's"):
         install.install(scripts, sys.executable)
 
     assert contents(tmp_path) == before

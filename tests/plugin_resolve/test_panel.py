@@ -198,7 +198,7 @@ def test_missing_frames_are_made_again(film: Film, tmp_path: Path) -> None:
 def test_what_is_wrong_is_a_sentence(
     film: Film, panel: Panel, change: Callable[[Panel, Film], Any], what: str
 ) -> None:
-    """A task that cannot be done is told in the line, and the panel goes on."""
+    """A task that cannot be done is reported in the status line, and the panel stays open."""
     change(panel, film)
     panel.press("start")
     settled(panel)

@@ -159,7 +159,7 @@ def test_what_resolve_drops_is_said(film: Film) -> None:
 
 
 def test_a_fusion_composition_does_not_come_along(film: Film) -> None:
-    """A result on a track lacks the clip's composition, and that is said."""
+    """A result on a track lacks the clip's composition, and a warning says so."""
     film.host.wrap(film.item).AddFusionComp()
     (warning,) = run(film, way="track")
     assert "Fusion composition of plate" in warning

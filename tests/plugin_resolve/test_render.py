@@ -205,7 +205,7 @@ def test_one_render_at_a_time(film: Film) -> None:
 
 
 def test_no_codec_without_loss_is_refused(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lossy codecs are never taken; half is, and it is said."""
+    """Lossy codecs are never used; half float is, with a warning."""
     from fakes.resolve_host import formats
 
     monkeypatch.setitem(formats.CODECS, "exr", {"RGB half (DWAA)": "RGBHalfDWAA"})

@@ -74,7 +74,7 @@ def test_the_window_is_built_anew_for_another_engine(film: Film, tmp_path: Path)
     assert panel.wait(60.0)
 
 
-def test_a_free_edition_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_free_edition_is_reported_in_one_sentence(tmp_path: Path) -> None:
     """The door's start refuses it before anything else, with the way by files, and raises nothing."""
     from fakes.resolve_host.host import Host
 

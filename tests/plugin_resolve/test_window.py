@@ -37,8 +37,8 @@ def test_the_picture_of_the_page_is_drawn(drawn: Dict[str, Any]) -> None:
     assert (drawn["folder"] / "resolve-window.png").stat().st_size > 20_000
 
 
-def test_a_window_process_that_cannot_open_is_said(film: Film, tmp_path: Path) -> None:
-    """Without a Python, or with one that has no Qt, the reason and the fix are told; the panel is closed."""
+def test_a_window_process_that_cannot_open_is_reported(film: Film, tmp_path: Path) -> None:
+    """Without a Python, or with one that has no Qt, the reason and the fix are reported; the panel is closed."""
     for python, what in (("/nowhere/python", "cannot be started"), ("/bin/false", "no window can be opened")):
         panel = Panel(film.session(), PanelClient(), {"folder": str(tmp_path)})
         with pytest.raises(HostError, match=what):

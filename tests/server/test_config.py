@@ -78,7 +78,7 @@ def test_toml_lists_booleans_and_sizes_have_their_natural_form(tmp_path: Path) -
     ],
 )
 def test_a_bad_setting_is_named(arguments: list[str], environ: dict[str, str], names: str) -> None:
-    """Whoever wrote a bad value is told where it stands."""
+    """The error for a bad value says where it was set."""
     with pytest.raises(InputError, match=re.escape(names)):
         load(arguments, environ)
 

@@ -84,7 +84,7 @@ def test_room_never_reaches_into_the_disks_last_bytes(tmp_path: Path) -> None:
     assert spool.room_bytes() < disk.f_bavail * disk.f_frsize
 
 
-def test_sweep_removes_strangers_and_unfinished_files(spool: Spool) -> None:
+def test_sweep_removes_unknown_and_unfinished_files(spool: Spool) -> None:
     """At start only known jobs stay, and in them only whole files."""
     spool.make_job(OTHER)
     whole = input_path(spool.folder, JOB, "plate", 1)

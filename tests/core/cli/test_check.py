@@ -39,7 +39,7 @@ def codes(answer: dict[str, Any]) -> list[tuple[Any, str]]:
 def test_a_sound_line_is_ready(
     server: ReferenceServer, plate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Sound inputs give exit code 0, the header's facts and the space needed, and no job and no folder are made."""
+    """Good inputs give exit code 0, the header's facts and the space needed, and no job and no folder are made."""
     out = plate.parent / "out"
     code, answer = check(
         capsys, "deflicker", plate, "-o", out, "--engine", "null", "--server", server.address

@@ -50,7 +50,7 @@ def prepared(folder: Path, engine: EngineInfo, layers: tuple[str, ...], **more: 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_command_is_the_job_again(name: str, tmp_path: Path) -> None:
-    """With the places of the files put in, the words parse to the very specification, whatever was chosen."""
+    """With the file names filled in, the arguments parse to the same specification, whatever was chosen."""
     engine, case = ENGINES[name], CASES[name]
     spec = prepared(tmp_path, engine, **case)
     line = words(spec, engine)
@@ -78,7 +78,7 @@ def test_no_option_is_forgotten() -> None:
 
 
 def test_a_label_of_ones_own_says_nothing_of_the_results(tmp_path: Path) -> None:
-    """Only the label that a job gets by itself names its results; another one is told as a label."""
+    """Only the label that a job gets by itself names its results; another one is written as a label."""
     engine = ENGINES["null"]
     plain = prepared(tmp_path / "a", engine, ("plate",))
     assert "OUTPUT/plate.#.exr" in words(plain, engine)

@@ -38,7 +38,7 @@ def rows() -> list[curves.FrameCurve]:
 
 
 def test_rows_hold_what_was_said_and_no_more() -> None:
-    """Rows have levels, cuts, reasons and numbers; failed and unknown frames are marked."""
+    """Rows have levels, cuts, reasons and figures; failed and unknown frames are marked."""
     found = rows()
 
     assert [row.decision for row in found] == ["corrected"] * 5 + ["nothing", "failed", "unknown"]

@@ -146,7 +146,7 @@ def test_previews_are_of_the_frames_changed_most() -> None:
     assert previews.chosen([row(1, 0.5, "failed")]) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_the_job(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_before_the_job(tmp_path: Path) -> None:
     """A file in the folder's place is an output error that names the flag."""
     (tmp_path / "d").write_text("mine", "utf-8")
 

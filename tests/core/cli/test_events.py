@@ -46,7 +46,7 @@ def deflicker(
     return code, [json.loads(line) for line in printed.out.splitlines()], printed.err
 
 
-def test_every_frame_is_told_once_and_the_end_is_the_answer(
+def test_every_frame_is_reported_once_and_the_end_is_the_answer(
     plate: Path, server: ReferenceServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """queued comes first, then one event per frame with its file, done last; nothing else is on stdout."""
@@ -150,7 +150,7 @@ def test_a_pause_that_cannot_be_waited_is_refused(
     assert "--every is" in capsys.readouterr().err
 
 
-def test_a_job_file_that_cannot_run_is_told_once(
+def test_a_job_file_that_cannot_run_is_reported_once(
     tmp_path: Path, server: ReferenceServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """However often the folder is looked at, a job without inputs is one event "failed" with its reason."""

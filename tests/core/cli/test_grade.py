@@ -80,7 +80,7 @@ def test_json_says_what_was_written_and_what_is_lost(
     ("out", "code", "said"),
     [("g.cdl", 2, "3 results"), ("g.txt", 2, ".cube"), ("none/g.ccc", 6, "cannot be written")],
 )
-def test_what_does_not_fit_is_told(
+def test_what_does_not_fit_is_reported(
     results: Path, tmp_path: Path, out: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Many grades for one .cdl, unknown kinds and missing folders end with an error and its fix."""

@@ -48,7 +48,9 @@ def test_the_installer_reads_its_own_words(action: str) -> None:
         (["repair", "x"], "repair"),
     ],
 )
-def test_what_is_not_there_is_told(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_there_is_reported(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An unknown host, a plugin that cannot be loaded and an unknown action are usage errors that name them."""
     assert main(["plugin", *words]) == exits.USAGE
 

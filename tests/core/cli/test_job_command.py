@@ -201,7 +201,7 @@ def test_nobody_there_is_exit_code_4(deflicker: Command) -> None:
         (["--key", "nokey"], 5, "nokey"),
     ],
 )
-def test_what_cannot_be_used_is_told_as_json(
+def test_what_cannot_be_used_is_reported_as_json(
     deflicker: Command, words: list[str], code: int, named: str
 ) -> None:
     """Usage errors are one JSON object as well, with the word that is wrong and the documented exit code."""

@@ -107,7 +107,7 @@ def test_the_servers_own_list_can_lie_elsewhere(
 
 
 @pytest.mark.parametrize("words", [["new", "../anna"], ["show", "none"], ["authorize", "none.public"]])
-def test_what_cannot_be_done_is_told_in_one_line_and_a_fix(
+def test_what_cannot_be_done_is_reported_in_one_line_and_a_fix(
     home: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bad names and missing files end with exit code 5, an error and a fix, and no traceback."""
@@ -128,7 +128,7 @@ def test_an_existing_secret_is_never_replaced(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["k" * 300, "/nowhere/" + "k" * 300, "/etc/passwd/key"])
-def test_a_key_that_cannot_be_looked_at_is_told(
+def test_a_key_that_cannot_be_looked_at_is_reported(
     home: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A path that the system refuses to look at is an unusable key file, not a fault of the program."""

@@ -35,7 +35,7 @@ def test_json_errors_are_the_wires_own(capsys: pytest.CaptureFixture[str]) -> No
     assert printed.err == ""
 
 
-def test_a_fault_of_ours_is_told_as_one(
+def test_a_fault_of_ours_is_reported_as_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Any other exception ends with exit code 1 and asks the user for a bug report, without a traceback."""

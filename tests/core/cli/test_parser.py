@@ -1,4 +1,4 @@
-"""The grammar: what is required, what complains and how, and flags that come from an engine's description."""
+"""The argument parser: what is required, its errors, and flags that come from an engine's description."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_preset_stands_under_the_options_that_are_given() -> None:
 
 
 def test_colour_spaces_for_all_and_for_one() -> None:
-    """NAME holds for every image that is given, LAYER=NAME wins for its own; mattes and strangers are refused."""
+    """NAME holds for every image that is given, LAYER=NAME wins for its own; mattes and unknown names are refused."""
     words = (
         *DEFLICKER,
         "--mask",

@@ -35,7 +35,7 @@ def test_the_table_writes_options_as_flags(capsys: pytest.CaptureFixture[str]) -
     assert any(" --exposure 0.5 " in line for line in lines)
 
 
-def test_an_unknown_engine_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_engine_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A name that no engine has ends with exit code 2 and lists those there are."""
     assert main(["presets", "magic"]) == 2
     assert "deflicker" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def test_warnings_sum_up_counts_and_reasons() -> None:
     ]
 
 
-def test_what_was_left_alone_or_chosen_is_told_once() -> None:
+def test_what_was_left_alone_or_chosen_is_reported_once() -> None:
     """Notes of frames are grouped; a matte of one colour is reported only if it is so in every frame."""
     outcome = report.Outcome(total=3, remarks=["2 files are left out"])
     note = "plate: the view right gets the same correction"

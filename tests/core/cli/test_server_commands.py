@@ -78,7 +78,7 @@ def test_cancel_stops_a_running_job(server: ReferenceServer, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("command", ["status", "cancel"])
-def test_a_job_that_is_none_of_ours_is_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_that_is_none_of_ours_is_reported(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An id that matches no job of ours ends with exit code 2 and says where to look."""
     assert main([command, "feed"]) == 2
     assert "harmovid status" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_the_scale_is_written_below() -> None:
     assert ink[-30:].any()
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """A missing folder is an output error, and nothing is left behind."""
     with pytest.raises(OutputError, match=r"p\.png cannot be written"):
         preview.write_stops(str(tmp_path / "none" / "p.png"), np.zeros((4, 4), np.float32))

@@ -111,7 +111,7 @@ def test_tiled_long_named_and_multi_part_files_pass(plates: Path, bits: int) -> 
     assert source(plates).read("plate", 2) == _flags(bits)
 
 
-def test_a_folder_named_like_a_frame_is_told(plates: Path) -> None:
+def test_a_folder_named_like_a_frame_is_reported(plates: Path) -> None:
     """What cannot be opened is unreadable, not a crash."""
     (plates / "p.0009.exr").mkdir()
     with pytest.raises(FrameUnreadable, match="cannot be read"):
@@ -119,7 +119,7 @@ def test_a_folder_named_like_a_frame_is_told(plates: Path) -> None:
 
 
 @NOT_ROOT
-def test_a_file_without_permission_is_told(plates: Path) -> None:
+def test_a_file_without_permission_is_reported(plates: Path) -> None:
     """The message says to look at the permissions."""
     (plates / "p.0002.exr").chmod(0)
     with pytest.raises(FrameUnreadable, match="permissions"):
@@ -165,7 +165,7 @@ def test_one_name_for_many_frames_is_refused(tmp_path: Path) -> None:
         (errno.EIO, "Check the storage"),
     ],
 )
-def test_failed_writes_are_told_with_the_fix(number: int, fix: str) -> None:
+def test_failed_writes_are_reported_with_the_fix(number: int, fix: str) -> None:
     """Each cause has its own advice, and all say that the job can go on."""
     error = output_error(OSError(number, os.strerror(number)), "out/p.0001.exr", 3 << 20, 1)
     assert fix in str(error)
@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p.0001.exr": b"old"}
 
 
-def test_a_folder_that_vanished_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_vanished_is_reported(tmp_path: Path) -> None:
     """The user may have moved it; that is an OutputError too."""
     sink = DirectorySink(pattern(tmp_path / "out"), FRAMES)
     (tmp_path / "out").rmdir()
@@ -202,7 +202,7 @@ def test_a_folder_that_vanished_is_told(tmp_path: Path) -> None:
         sink.write(1, b"x", {})
 
 
-def test_an_output_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_an_output_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     """It is found out before anything is sent."""
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(OutputError):

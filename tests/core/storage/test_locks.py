@@ -22,7 +22,7 @@ def test_a_file_has_one_holder_at_a_time(tmp_path: Path) -> None:
         assert Path(path).is_file()
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     """A lock that cannot be made is an error."""
     with pytest.raises(OutputError, match="cannot be written"):
         LockedFile.take(str(tmp_path / "none" / "lock"), "taken")

@@ -71,7 +71,7 @@ def test_a_listed_key_is_let_in(guarded: Tuple[ReferenceServer, KeyPair, KeyPair
     assert len(sink.results) == 20
 
 
-def test_a_key_that_is_not_listed_is_told(guarded: Tuple[ReferenceServer, KeyPair, KeyPair]) -> None:
+def test_a_key_that_is_not_listed_is_reported(guarded: Tuple[ReferenceServer, KeyPair, KeyPair]) -> None:
     """AuthError, and what to do about it."""
     server, anna, _ = guarded
     pair = new_pair("eve")
@@ -79,7 +79,7 @@ def test_a_key_that_is_not_listed_is_told(guarded: Tuple[ReferenceServer, KeyPai
     assert "refuses our key" in raised(Client(server.address, stranger).ping, AuthError)
 
 
-def test_another_server_than_the_trusted_one_is_told(
+def test_another_server_than_the_trusted_one_is_reported(
     guarded: Tuple[ReferenceServer, KeyPair, KeyPair],
 ) -> None:
     """A server with another key is not talked to."""
@@ -148,7 +148,7 @@ def test_somebody_else_listens() -> None:
         raised(Client(address, timeout_s=0.5).ping, Unreachable)
 
 
-def test_a_hung_server_is_told(server: ReferenceServer) -> None:
+def test_a_hung_server_is_reported(server: ReferenceServer) -> None:
     """A server that accepts the connection but says nothing is Unreachable after the timeout."""
     server.faults.mute = True
     message = raised(Client(server.address, timeout_s=0.5).ping, Unreachable)

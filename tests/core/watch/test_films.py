@@ -95,7 +95,7 @@ def test_the_server_is_told_the_films_space(tmp_path: Path, client: Client, serv
         ("colorspace = Gama 2.4 Encoded Rec.709\n", "no colour space 'Gama 2.4 Encoded Rec.709'"),
     ],
 )
-def test_what_cannot_be_meant_is_told_before_anything_is_decoded(
+def test_what_cannot_be_meant_is_reported_before_anything_is_decoded(
     tmp_path: Path, client: Client, words: str, what: str
 ) -> None:
     """A film without a colour space, and words that cannot be used, block the job with a sentence and a fix."""
@@ -116,7 +116,9 @@ def test_the_colour_spaces_of_a_server_elsewhere_are_its_own(tmp_path: Path, cli
     assert state_of(job) == states.DONE
 
 
-def test_a_film_whose_form_does_not_fit_is_told_before_it_is_decoded(tmp_path: Path, client: Client) -> None:
+def test_a_film_whose_form_does_not_fit_is_reported_before_it_is_decoded(
+    tmp_path: Path, client: Client
+) -> None:
     """An .mp4 has even sides: known from the film's head, not found at the end of the work."""
     job = drop_film(tmp_path, SPACE + "film = flat.mp4\n", width=33)
     looked(tmp_path, client)
@@ -190,7 +192,7 @@ def test_a_changed_film_replaces_its_own_results_only(tmp_path: Path, client: Cl
     assert (tmp_path / "flat.mkv").read_bytes() == b"the editor's own"
 
 
-def test_a_strangers_folder_is_not_touched(tmp_path: Path, client: Client) -> None:
+def test_a_foreign_folder_is_not_touched(tmp_path: Path, client: Client) -> None:
     """A folder of the decoded frames' name that is not ours stops the job, and keeps what is in it."""
     job = drop_film(tmp_path)
     (tmp_path / "shot.in").mkdir()
@@ -211,6 +213,6 @@ def test_frames_are_kept_where_asked(tmp_path: Path, client: Client) -> None:
     assert journals(tmp_path / "shot.out") == []
 
 
-def test_both_rooms_know_the_same_films() -> None:
+def test_both_packages_know_the_same_films() -> None:
     """The names that the watcher takes for films are those that are read."""
     assert set(films.EXTENSIONS) == set(DEMUXERS)

@@ -44,7 +44,7 @@ def journals(folder: Path) -> list[str]:
     return [path.name for path in folder.glob(".harmovid-*.journal")]
 
 
-def test_a_job_found_running_replaces_no_strangers_result(tmp_path: Path, client: Client) -> None:
+def test_a_job_found_running_replaces_no_foreign_result(tmp_path: Path, client: Client) -> None:
     """A status of "running" does not allow replacing files that are not in this job's journal."""
     job = drop(tmp_path)
     looked(tmp_path, client)

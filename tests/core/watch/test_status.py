@@ -47,7 +47,7 @@ def test_the_reason_of_an_error_is_kept(tmp_path: Path) -> None:
     assert (status.state, status.error, status.fix) == (states.FAILED, "no.", "Do so.")
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """A status that cannot be kept is an error, not silence."""
     with pytest.raises(OutputError, match="cannot be written"):
         Status(states.DONE).save(tmp_path / "none" / "a.job")

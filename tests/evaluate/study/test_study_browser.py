@@ -134,7 +134,7 @@ def summary_is_told(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Preference study" in (out / "study" / "summary.md").read_text(encoding="utf-8")
 
 
-def test_what_cannot_be_studied_is_told(
+def test_what_cannot_be_studied_is_reported(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No evaluation, no such method, and no study yet are usage errors that say what to do."""

@@ -106,7 +106,7 @@ def test_a_gpu_that_the_library_does_not_know_is_refused(tmp_path):
         build(tmp_path, network(tmp_path), "product.plan", library="tensorrt_rtx", gpu="sm90")
 
 
-def test_a_missing_library_is_said(tmp_path, monkeypatch):
+def test_a_missing_library_is_reported(tmp_path, monkeypatch):
     """Without the library the error says what to install."""
     monkeypatch.delenv(PYTHON, raising=False)
     with pytest.raises(BundleError, match="cannot be loaded") as caught:

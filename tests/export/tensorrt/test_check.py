@@ -96,7 +96,7 @@ def test_networks_of_another_kind_run_by_themselves() -> None:
     assert set(told.values()) == {"finite"}
 
 
-def test_footage_that_is_none_is_told(toy: Path, tmp_path: Path) -> None:
+def test_footage_that_is_none_is_reported(toy: Path, tmp_path: Path) -> None:
     """An empty folder is an error before anything is built."""
     with pytest.raises(InputError, match="no folder of frames"):
         clip_for(bundle.read(toy), [tmp_path])

@@ -79,7 +79,7 @@ def test_the_refit_map_names_the_checkpoints_weights(tmp_path):
 
 
 def test_progress_and_log(tmp_path):
-    """Phases of several steps are told; the log has the request, the library's lines and what went to stderr."""
+    """Phases of several steps are reported; the log has the request, the library's lines and what went to stderr."""
     lines: list[str] = []
     built(tmp_path, tell=lines.append)
     assert lines == ["product.onnx: Building engine 0/2"]

@@ -92,7 +92,7 @@ def test_a_job_waits_for_an_actor_and_hears_what_it_runs_on() -> None:
     assert (actor.posted, actor.sessions) == (["close"], 0)
 
 
-def test_news_is_told_once() -> None:
+def test_news_is_reported_once() -> None:
     """A second actor with the same description is not reported again."""
     made = host(FakePool(FakeActor(), FakeActor(), FakeActor(version="2")))
     told: List[EngineInfo] = []

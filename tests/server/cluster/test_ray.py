@@ -153,7 +153,7 @@ def test_nodes_killed_at_random_cost_no_frame_and_double_none(server, local, clu
     assert tally.attempts > JOBS_AT_ONCE * tally.rounds  # some job was hit
 
 
-def test_no_cluster_is_said_with_its_address(environ, tmp_path: Path) -> None:
+def test_no_cluster_is_reported_with_its_address(environ, tmp_path: Path) -> None:
     """An address at which nothing listens: the worker ends at once, and the log says why."""
     server = RunningServer(
         tmp_path, "--backend", "ray", "--ray-address", "127.0.0.1:1", echo=False, environ=environ

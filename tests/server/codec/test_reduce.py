@@ -1,4 +1,4 @@
-"""Area averages: exact on known pictures, blind to odd pixels, the two twins agreeing."""
+"""Area averages: exact on known pictures, unaffected by odd pixels; both implementations agree."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_proxies_keep_the_shape_and_are_never_enlarged() -> None:
     half=st.booleans(),
     odd=st.booleans(),
 )
-def test_the_twins_agree(*, seed, shape, offset, display, size, half, odd) -> None:
+def test_both_implementations_agree(*, seed, shape, offset, display, size, half, odd) -> None:
     """Compiled and plain loops give the same means and coverage for any windows, sizes and pixel types."""
     rng = np.random.default_rng(seed)
     planes = [rng.gamma(1, 1, shape).astype(np.float16 if half else np.float32) for _ in range(2)]

@@ -294,7 +294,7 @@ def test_with_a_token_everything_needs_a_login(site: Site, tmp_path: Path) -> No
         assert visitor.ask("/")[0] == 303
 
 
-def test_a_server_that_is_away_is_told(site: Site) -> None:
+def test_a_server_that_is_away_is_reported(site: Site) -> None:
     """An unreachable server is a page with the reason, not a traceback."""
     with dashboard("127.0.0.1:9", None) as address:
         status, text, _ = Visitor(address).ask("/")

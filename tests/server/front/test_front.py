@@ -128,7 +128,7 @@ def test_a_frame_that_outgrows_its_promise_is_sent_twice_and_arrives(peer: Peer)
     assert len(peer.results) == 12
 
 
-def test_a_missing_source_is_told_as_a_failed_frame(peer: Peer) -> None:
+def test_a_missing_source_is_reported_as_a_failed_frame(peer: Peer) -> None:
     """SOURCE_FAILED comes back as FRAME_FAILED with the client's own error."""
     peer.submit(job := spec("1"))
     peer.wait(lambda m: m.type == "NEED")

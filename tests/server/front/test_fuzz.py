@@ -136,7 +136,7 @@ def drawn(draw: st.DrawFn, types: Dict[str, Dict[str, Any]]) -> Parts:
 
 
 class Sender:
-    """A peer that misbehaves on both sockets, as a client or as a stranger."""
+    """A peer that misbehaves on both sockets, with or without a session."""
 
     def __init__(self, server: RunningServer, seed: int) -> None:
         self.server = server

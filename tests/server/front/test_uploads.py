@@ -94,7 +94,7 @@ def test_a_full_disk_is_known_before_a_byte_has_travelled(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == []
 
 
-def test_a_failure_is_told_once(tmp_path: Path) -> None:
+def test_a_failure_is_reported_once(tmp_path: Path) -> None:
     """A report that is due at the end of an ignored file is sent then, and only once."""
     upload = Upload(KEY, 10, 0, None)
     told: list[str] = []

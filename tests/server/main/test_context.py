@@ -237,7 +237,7 @@ def test_a_client_that_comes_back_is_asked_for_context_again(rig: DispatcherRig)
 
 
 def test_context_outlives_the_server(rig: DispatcherRig) -> None:
-    """After kill -9 what is in the spool is told to the new worker at once, and only the rest is asked for."""
+    """After kill -9 the new worker learns at once what is in the spool, and only the rest is requested."""
     job = rig.submit(frames="4-5", context="1-3")
     show(rig, job, [1, 2, 3])
     for frame in (1, 2):

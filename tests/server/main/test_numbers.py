@@ -63,7 +63,7 @@ def test_a_job_is_counted_once_from_end_to_end(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_measured_is_kept_by_stage(tmp_path: Path) -> None:
-    """Seconds that come with a result are told by stage and engine."""
+    """Seconds that come with a result are counted by stage and engine."""
     rig = DispatcherRig(tmp_path)
     job = rig.submit("anna", "1-2")
     rig.upload_asked()
@@ -77,7 +77,7 @@ def test_what_a_worker_measured_is_kept_by_stage(tmp_path: Path) -> None:
 
 
 def test_errors_are_counted_by_what_failed_and_code(tmp_path: Path) -> None:
-    """A failed frame, a failed job and a refused request are told apart."""
+    """A failed frame, a failed job and a refused request are counted separately."""
     rig = DispatcherRig(tmp_path)
     job = rig.submit("anna", "1-2")
     rig.upload_asked()
@@ -120,7 +120,7 @@ def test_gauges_say_what_is_there_now(tmp_path: Path) -> None:
 
 
 def test_ready_needs_engine_front_room_and_no_drain(tmp_path: Path) -> None:
-    """Each of the four makes the server not ready, and the reason is said; otherwise it is ready."""
+    """Each of the four makes the server not ready, with the reason; otherwise it is ready."""
     rig = DispatcherRig(tmp_path, spool_bytes=5000, workers=1)
     assert problems(rig.state) == []
     rig.kill("front.1")

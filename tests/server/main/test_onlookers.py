@@ -1,4 +1,4 @@
-"""Who sees what: FRAMES, PREVIEW, WORKERS and STATUS for owners, strangers and administrators."""
+"""Who sees what: FRAMES, PREVIEW, WORKERS and STATUS for owners, other users and administrators."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_what_the_earlier_attempt_still_says_changes_nothing(rig: DispatcherRig)
 
 
 def test_it_may_fail_again_and_be_retried_again(rig: DispatcherRig) -> None:
-    """Each failure is told to the client, each retry is counted and noted; without failed frames nothing happens."""
+    """Each failure is reported to the client, each retry is counted and logged; without failed frames none is."""
     job = with_failed_frame(rig)
     rig.request("anna", "RETRY", {"job": job})
     rig.hear(FRONT, "source_failed", job=job, layer="plate", frame=2, error=GONE)

@@ -54,7 +54,7 @@ def test_a_name_is_not_an_address_to_bind(tmp_path: Path) -> None:
         check_exposure(Config(bind="localhost"))
 
 
-def test_keys_that_cannot_be_used_are_told_before_anything_starts(tmp_path: Path) -> None:
+def test_keys_that_cannot_be_used_are_reported_before_anything_starts(tmp_path: Path) -> None:
     """A missing key file, or a key without a list, ends the start."""
     save_secret(tmp_path / "server.secret", new_pair("server"))
     with pytest.raises(KeyFileError):
@@ -109,7 +109,7 @@ def test_with_keys_only_listed_clients_are_served(tmp_path: Path) -> None:
     assert anna.public not in log, "a user is named by a part of the key only"
 
 
-def test_a_wrong_key_is_told(tmp_path: Path) -> None:
+def test_a_wrong_key_is_reported(tmp_path: Path) -> None:
     """The product's own client turns a refused key into AuthError, and not into an unreachable server."""
     from harmovid.client import Client
     from harmovid.errors import AuthError
@@ -310,7 +310,7 @@ def test_log_lines_are_json_when_wanted(tmp_path: Path) -> None:
     assert next(line for line in lines if line["event"] == "frame failed")["frame"] == 3
 
 
-def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where NOTIFY_SOCKET is set, readiness is sent there; elsewhere nothing happens."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:

@@ -116,7 +116,7 @@ def test_room_in_the_spool_is_limited(tmp_path: Path) -> None:
     assert keys.rig.upload_asked(), "room that came free is used"
 
 
-def test_too_little_room_is_told_with_the_limit(tmp_path: Path) -> None:
+def test_too_little_room_is_reported_with_the_limit(tmp_path: Path) -> None:
     """A limit below what one frame takes ends the job, and the message names the limit and the way to change it."""
     keys = Keys(tmp_path, full_s=5.0)
     keys.list.limit("anna", ["bytes=100"])

@@ -129,7 +129,7 @@ def test_a_device_that_was_named_is_not_replaced(doubling: Path) -> None:
         load(doubling, RuntimeSettings(device="cuda:1"))
 
 
-def test_a_file_that_is_no_network_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_network_is_reported(tmp_path: Path) -> None:
     """Text with the suffix .onnx, and a suffix that no runtime takes, are refused by name."""
     for name in ("text.onnx", "text.txt"):
         (tmp_path / name).write_text("no network")

@@ -22,7 +22,7 @@ JOBS = 50
 
 
 def test_an_engine_is_loaded_once_and_told() -> None:
-    """The first job activates the engine, what it runs on is told then, and `close` undoes it."""
+    """The first job activates the engine, what it runs on is reported then, and `close` undoes it."""
     engine = MemoryEngine()
     host = EngineHost([engine], RuntimeSettings(device="cpu"))
     told: List[EngineInfo] = []

@@ -155,7 +155,7 @@ def test_a_frame_is_waited_for_and_nothing_is_skipped(rig, engine) -> None:
 
 
 def test_bad_frames_are_one_error_each_and_neighbours_go_on(rig, engine) -> None:
-    """Damaged, missing, wrong-size and absent frames are never pushed; each is told once, the rest is
+    """Damaged, missing, wrong-size and absent frames are never pushed; each is reported once, the rest is
     computed.
     """
     rig.put("plate", 2, b"")
@@ -208,7 +208,7 @@ def test_an_engine_that_breaks_fails_its_job_only(rig, option, says) -> None:
 
 
 def test_a_stopped_job_goes_quietly(rig, engine) -> None:
-    """After stop nothing more is said, and the thread ends while frames are still missing."""
+    """After stop nothing more is sent, and the thread ends while frames are still missing."""
     job = rig.start("1-10", engine="memory", ready=[1, 2])
     wait_until(lambda: engine.pushed == [1, 2])
     job.arrivals.stop()
@@ -248,7 +248,7 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_result_that_main_has_missed_is_told_again(rig, monkeypatch, damaged) -> None:
-    """A result made while main took the job away is told in the next attempt; a damaged one is made again."""
+    """A result made while main took the job away is reported in the next attempt; a damaged one is made again."""
     monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
     first = rig.start("1-10", engine="memory", ready=range(1, 7), options={"lag": 0})
     rig.wait("release", 2)
@@ -429,7 +429,7 @@ def test_nan_is_counted_in_the_report(rig) -> None:
 
 
 def test_an_unknown_colour_space_fails_the_job_once(rig) -> None:
-    """A colour space that nobody knows is said once, for the job, not for every frame."""
+    """An unknown colour space is reported once, for the job, not for every frame."""
     rig.start("1-10", ready=range(1, 11), colorspace={"plate": "NoSuchSpace"})
     (message,) = rig.wait("job_failed")
     assert message["error"]["code"] == "colour"

@@ -149,7 +149,7 @@ def test_a_video_is_read_in_blocks(tmp_path):
 
 def test_frames_are_in_the_order_of_their_numbers(folder, tmp_path):
     """Frame 9 comes before frame 10 without padding; a pattern names one of two sequences, which a folder alone does
-    not; a frame missing in the middle is told by its number, every second frame is a clip."""
+    not; a frame missing in the middle is reported by its number, every second frame is a clip."""
     loose = tmp_path / "loose"
     loose.mkdir()
     for number in (9, 10, 11):

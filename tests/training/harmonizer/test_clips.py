@@ -59,7 +59,7 @@ def test_what_is_read_is_what_was_measured() -> None:
     assert torch.equal(kind, batch.kind)
 
 
-def test_no_clips_are_told() -> None:
+def test_no_clips_are_reported() -> None:
     """A folder without shards is an error with a fix."""
     with pytest.raises(InputError, match="no clips"):
         Clips([])

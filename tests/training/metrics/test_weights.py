@@ -22,7 +22,7 @@ def test_published_weights_are_found_by_name(tmp_path, monkeypatch):
     assert "https://" in told.value.fix
 
 
-def test_damaged_weights_are_told(tmp_path):
+def test_damaged_weights_are_reported(tmp_path):
     """A file that is no state dict ends in a sentence that names it, whatever its reader stumbles over."""
     for name in ("a.pth", "a.safetensors"):
         (tmp_path / name).write_bytes(b"no weights at all")

@@ -41,7 +41,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_cut_files_are_told(good):
+def test_cut_files_are_reported(good):
     """Weights, prompt and configuration cut in half, and a file that is missing."""
     cut(good / "model.safetensors")
     with pytest.raises(InputError, match=r"model\.safetensors is cut short or damaged"):
@@ -57,7 +57,7 @@ def test_cut_files_are_told(good):
         load_checkpoint(good)
 
 
-def test_files_of_others_are_told(good, kept):
+def test_files_of_others_are_reported(good, kept):
     """Another network's weights, weights of something else, another program's configuration, and an unknown kind."""
     shutil.copy(kept / "other" / "model.safetensors", good)
     with pytest.raises(InputError, match="are of another network"):
@@ -77,7 +77,7 @@ def test_files_of_others_are_told(good, kept):
         load_checkpoint(good)
 
 
-def test_public_weights_that_are_not_there_are_told(tmp_path):
+def test_public_weights_that_are_not_there_are_reported(tmp_path):
     """Folders without a transformer, without a scheduler, a VAE and a text encoder."""
     with pytest.raises(InputError, match="cannot be loaded as a model of CogVideoX"):
         load("tiny-5b", str(tmp_path))

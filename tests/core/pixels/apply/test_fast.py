@@ -1,4 +1,4 @@
-"""The fast twin against the slow one, its approximations against numpy, and life without numba."""
+"""The fast implementation against the reference, its approximations against numpy, and the behaviour without numba."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harmovid.pixels.apply.kernels_numpy import PARITY_STOPS, NumpyKernels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-numba = pytest.importorskip("numba", reason="the fast twin needs numba")
+numba = pytest.importorskip("numba", reason="the fast implementation needs numba")
 loops = pytest.importorskip("harmovid.pixels.apply.kernels_numba")
 
 
 @settings(max_examples=60, deadline=None)
 @given(lighting.seeds, lighting.kinds, lighting.sizes, lighting.dtypes, st.booleans())
-def test_twins_agree_on_stops(seed, kinds, size, dtype, premultiplied):
-    """Both twins give the same stops within PARITY_STOPS, for every kind of field and pixel."""
+def test_implementations_agree_on_stops(seed, kinds, size, dtype, premultiplied):
+    """Both implementations give the same stops within PARITY_STOPS, for every kind of field and pixel."""
     rgb = lighting.picture(seed, *size, dtype)
     rng = np.random.default_rng(seed)
     alpha = np.round(rng.uniform(-0.1, 1.1, size), 2).astype(np.float32)
@@ -36,8 +36,8 @@ def test_twins_agree_on_stops(seed, kinds, size, dtype, premultiplied):
 
 @settings(max_examples=30, deadline=None)
 @given(lighting.seeds, lighting.kinds, lighting.dtypes)
-def test_twins_agree_on_pixels_and_counts(seed, kinds, dtype):
-    """Both twins give the same pixels within the tolerance and one rounding, and the same counts."""
+def test_implementations_agree_on_pixels_and_counts(seed, kinds, dtype):
+    """Both implementations give the same pixels within the tolerance and one rounding, and the same counts."""
     rgb = lighting.picture(seed, 12, 9, dtype)
     field = lighting.field(seed, kinds)
     slow, slow_report = tiles.apply_field(rgb, field, origin=(0, 0))

@@ -16,7 +16,7 @@ from harmovid.pixels.field import NULL, Curve, GainMap, Grid, LightingField
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TWINS = [pytest.param(NumpyKernels(), id="numpy"), pytest.param(best_kernels(), id="numba")]
+IMPLEMENTATIONS = [pytest.param(NumpyKernels(), id="numpy"), pytest.param(best_kernels(), id="numba")]
 ROUNDING = {np.float16: 2.0**-10, np.float32: 2.0**-20}
 """Relative tolerance of a result: one rounding of the pixel type, with room for the fast exp2 in float32."""
 
@@ -27,7 +27,7 @@ def half_stop(strength: float = 1.0) -> LightingField:
     return LightingField(parts).scaled(strength)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @settings(max_examples=25, deadline=None)
 @given(lighting.seeds, lighting.kinds, lighting.sizes, lighting.dtypes)
 def test_where_the_mask_is_zero_bits_are_kept(kernels, seed, kinds, size, dtype):
@@ -42,7 +42,7 @@ def test_where_the_mask_is_zero_bits_are_kept(kernels, seed, kinds, size, dtype)
     assert report.changed_pixels <= np.count_nonzero(~keep)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @settings(max_examples=20, deadline=None)
 @given(lighting.seeds, lighting.kinds, lighting.dtypes)
 def test_nothing_to_do_keeps_every_bit(kernels, seed, kinds, dtype):
@@ -66,7 +66,7 @@ def test_nothing_to_do_keeps_every_bit(kernels, seed, kinds, dtype):
         assert out is not rgb
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_nan_payloads_and_signed_zeros_survive(kernels, dtype):
     """Every NaN, infinity and -0.0 that a half or float can hold is returned to the bit."""
@@ -79,7 +79,7 @@ def test_nan_payloads_and_signed_zeros_survive(kernels, dtype):
     assert (bits(out) == bits(rgb)).all()
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_gain_is_a_gain(kernels, dtype):
     """Half a stop multiplies by sqrt 2: values above 1, below 0 and denormals alike."""
@@ -92,7 +92,7 @@ def test_a_gain_is_a_gain(kernels, dtype):
     assert report.clamped_values == 0
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_overflow_is_clamped_and_counted(kernels):
     """What half cannot hold becomes 65504 with its sign, is counted, and never infinite."""
     rgb = np.array([[[60000, -60000, 1]]], np.float16)
@@ -105,7 +105,7 @@ def test_overflow_is_clamped_and_counted(kernels):
     assert report.clamped_values == 3
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @settings(max_examples=20, deadline=None)
 @given(lighting.seeds, lighting.kinds, lighting.kinds)
 def test_composition_is_one_after_the_other(kernels, seed, first, second):
@@ -118,7 +118,7 @@ def test_composition_is_one_after_the_other(kernels, seed, first, second):
     assert np.abs(np.log2(both / step)).max() < 1e-4
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @settings(max_examples=20, deadline=None)
 @given(lighting.seeds, lighting.kinds, st.floats(0, 2))
 def test_strength_is_fading_and_masking(kernels, seed, kinds, strength):
@@ -134,7 +134,7 @@ def test_strength_is_fading_and_masking(kernels, seed, kinds, strength):
         assert np.allclose(stops, full * strength, atol=2e-5)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @settings(max_examples=20, deadline=None)
 @given(lighting.seeds, lighting.kinds)
 def test_premultiplied_is_unassociated_times_alpha(kernels, seed, kinds):
@@ -151,7 +151,7 @@ def test_premultiplied_is_unassociated_times_alpha(kernels, seed, kinds):
     assert np.allclose(joint[1:], (straight * alpha[..., None])[1:], rtol=1e-4)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 @settings(max_examples=15, deadline=None)
 @given(lighting.seeds, lighting.kinds, lighting.dtypes, st.booleans())
 def test_written_stops_give_the_same_bits(kernels, seed, kinds, dtype, masked):
@@ -166,7 +166,7 @@ def test_written_stops_give_the_same_bits(kernels, seed, kinds, dtype, masked):
     assert (bits(out) == bits(want)).all()
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_planes_and_strides_do_not_matter(kernels):
     """Three planes, an interleaved array, reversed rows and mixed pixel types give the same values."""
     rgb = np.nan_to_num(lighting.picture(5, 13, 17, np.float16), posinf=1, neginf=-1)
@@ -183,7 +183,7 @@ def test_planes_and_strides_do_not_matter(kernels):
     assert (mixed[0].astype(np.float16) == want[..., 0]).mean() > 0.95
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_tiles_do_not_show(kernels):
     """A crop with its origin gets the same pixels as the whole: place comes from plate coordinates alone."""
     height, width = 90, TILE_PIXELS // 40
@@ -196,7 +196,7 @@ def test_tiles_do_not_show(kernels):
     assert (bits(crop) == bits(whole[37:61, 100:333])).all()
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_samples_sit_at_cell_centres(kernels):
     """A two-sample map reads its samples a quarter in, their mean in the middle, and is clamped outside."""
     field = LightingField((GainMap(np.array([[[0.0] * 3, [1.0] * 3]]), (0, 0, 8, 1)),))
@@ -206,7 +206,7 @@ def test_samples_sit_at_cell_centres(kernels):
     assert np.allclose(stops[16:], 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_beyond_the_range_follows_its_end(kernels):
     """A curve's gain is constant above `high` and below `low`, and black gets that of `low`."""
     coeffs = np.zeros((3, 10))
@@ -217,7 +217,7 @@ def test_beyond_the_range_follows_its_end(kernels):
     assert np.allclose(stops, [-2, -2, -2, -2, 0, 1, 1, 1], atol=1e-5)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_unfitting_pictures_are_refused(kernels):
     """Wrong shapes, pixel types and premultiplied colour without alpha raise InputError."""
     rgb = np.ones((4, 4, 3), np.float32)
@@ -235,7 +235,7 @@ def test_unfitting_pictures_are_refused(kernels):
         apply_stops(rgb, np.zeros((4, 3, 3), np.float32), kernels=kernels)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
 def test_memory_stays_within_the_stated_bound(kernels):
     """An 8K wide picture is relit with at most WORKING_BYTES beyond input and output."""
     rgb = np.full((96, 8192, 3), 0.5, np.float16)

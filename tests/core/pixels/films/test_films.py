@@ -108,7 +108,7 @@ def test_the_frames_say_what_the_film_said(tmp_path: Path) -> None:
     assert os.stat(pattern.path(7)).st_mtime_ns == source.stat().st_mtime_ns
 
 
-def test_what_is_not_said_is_told(tmp_path: Path) -> None:
+def test_what_is_not_said_is_reported(tmp_path: Path) -> None:
     """A small film without tags is read by BT.601 in the narrow range, and that is remarked; a word wins over it."""
     source = film(tmp_path / "a.mkv", numbers(), tags="")
 

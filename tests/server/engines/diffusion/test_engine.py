@@ -451,7 +451,7 @@ def test_too_little_memory_for_the_vae_says_so(engine: Any, tmp_path: Path) -> N
     ],
 )
 def test_texts_that_mean_memory(text: str, is_memory: bool) -> None:
-    """Messages of ONNX Runtime, CUDA and cuBLAS are told from other errors, which are raised as they are."""
+    """Out-of-memory messages of ONNX Runtime, CUDA and cuBLAS are recognised; other errors are raised unchanged."""
     error = RuntimeError(text)
     assert memory.is_out_of_memory(error) == is_memory
     if is_memory:
