@@ -28,7 +28,7 @@ def tiny_codec(size: str = "tiny-2b") -> Codec:
     return CogVideoXCodec(
         AutoencoderKLCogVideoX(
             down_block_types=("CogVideoXDownBlock3D",) * 3, up_block_types=("CogVideoXUpBlock3D",) * 3,
-            block_out_channels=(4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
+            block_out_channels=(4, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=2,
         )
     )  # fmt: skip
 

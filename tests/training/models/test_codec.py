@@ -24,7 +24,7 @@ def cog_vae() -> AutoencoderKLCogVideoX:
     torch.manual_seed(0)
     return AutoencoderKLCogVideoX(
         down_block_types=("CogVideoXDownBlock3D",) * 3, up_block_types=("CogVideoXUpBlock3D",) * 3,
-        block_out_channels=(8, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=2,
+        block_out_channels=(4, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=2,
         sample_height=32, sample_width=32,
     ).eval()  # fmt: skip
 

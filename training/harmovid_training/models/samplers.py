@@ -5,8 +5,9 @@
     for index, time in enumerate(sampler.times):
         x = sampler.step(index, predict(x, time), x)
 
-The numbers are diffusers' own: each class wraps its scheduler. A sampler keeps the history of one sampling and is used
-once.
+The numbers are diffusers' own: each class wraps its scheduler. Only for some numbers of steps, such as 61, rounding
+gives CogVideoX's schedulers one time too many, -1, which would undo the sampling; it is left out. A sampler keeps the
+history of one sampling and is used once.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class DdimSampler:
     def __init__(self, scheduler: CogVideoXDDIMScheduler, steps: int) -> None:
         scheduler.set_timesteps(steps)
         self.scheduler = scheduler
-        self.times: Tensor = scheduler.timesteps
+        self.times: Tensor = scheduler.timesteps[:steps]
 
     def start(self, noise: Tensor, composite: Tensor) -> Tensor:
         """See `Sampler`."""
@@ -56,7 +57,7 @@ class DpmSampler:
     def __init__(self, scheduler: CogVideoXDPMScheduler, steps: int) -> None:
         scheduler.set_timesteps(steps)
         self.scheduler = scheduler
-        self.times: Tensor = scheduler.timesteps
+        self.times: Tensor = scheduler.timesteps[:steps]
         self.generator: torch.Generator | None = None
         self._before: Tensor | None = None
 
