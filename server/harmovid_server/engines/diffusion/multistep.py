@@ -23,7 +23,8 @@ TRAIN_STEPS = 1000
 
 def trailing_times(steps: int) -> List[float]:
     """Return `steps` timesteps, evenly spaced, starting at the last one ("trailing")."""
-    return [float(time) for time in np.round(np.arange(TRAIN_STEPS, 0, -TRAIN_STEPS / steps)) - 1]
+    # Rounding gives the range one time too many for some numbers of steps, such as 61: -1, which would be the noisiest.
+    return [float(time) for time in np.round(np.arange(TRAIN_STEPS, 0, -TRAIN_STEPS / steps))[:steps] - 1]
 
 
 class DpmSampler:

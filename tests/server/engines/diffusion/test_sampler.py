@@ -11,6 +11,7 @@ from diffusers import UniPCMultistepScheduler
 from harmovid.errors import OptionError
 from harmovid_export.bundle import Request, positions_of, presets_of, scheduler_of
 from harmovid_server.engines.diffusion import windows
+from harmovid_server.engines.diffusion.multistep import trailing_times
 from harmovid_server.engines.diffusion.noise import normal, seeded_noise
 from harmovid_server.engines.diffusion.positions import positions
 from harmovid_server.engines.diffusion.schedule import make_sampler
@@ -49,13 +50,14 @@ def theirs_of(model: ConditionedModel, sampler: str, steps: int) -> Any:
     return made
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 7, 30])
+@pytest.mark.parametrize("steps", [1, 2, 4, 7, 30, 61])
 @pytest.mark.parametrize("sampler", ["ddim", "dpm", "euler", "unipc"])
 def test_steps_are_those_of_training(sampler: str, steps: int) -> None:
     """Times agree within rounding, and the result of each step for any prediction within a relative 1e-5."""
     model = model_with(sampler)
     theirs = theirs_of(model, sampler, steps)
     ours = make_sampler(scheduler_of(model, Request("")), sampler, steps, seed=5)
+    assert len(ours.times) == len(theirs.times) == steps
     np.testing.assert_allclose(ours.times, theirs.times.numpy(), rtol=1e-6)
     generator = torch.Generator().manual_seed(steps)
     noise = torch.randn(SHAPE, generator=generator)
@@ -65,6 +67,16 @@ def test_steps_are_those_of_training(sampler: str, steps: int) -> None:
         wanted = theirs.step(index, prediction, wanted)
         found = ours.step(index, prediction.numpy(), found)
         assert np.linalg.norm(found - wanted.numpy()) < 1e-5 * np.linalg.norm(wanted.numpy())
+
+
+def test_every_number_of_steps_has_as_many_times() -> None:
+    """Times fall from 999 and none is below 0, whatever rounding does: that would be the noisiest one again."""
+    for steps in range(1, 1001):
+        times = np.array(trailing_times(steps))
+        assert len(times) == steps
+        assert times[0] == 999
+        assert times[-1] >= 0
+        assert (np.diff(times) < 0).all()
 
 
 @pytest.mark.parametrize("order", [1, 3])
