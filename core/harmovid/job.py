@@ -30,6 +30,8 @@ TARGET, COMP, PROXY = OUTPUT_MODES = ("fg", "comp", "proxy")
 IMAGE, MATTE, PANORAMA, VECTORS = "image", "matte", "panorama", "vectors"
 # Key of `EngineInfo.limits`: memory that an engine's weights take on its device, without that of a step.
 WEIGHTS_MB = "weights_mb"
+# `EngineInfo.lookahead_frames` of an engine that answers nothing before it has seen the last frame.
+WHOLE_SHOT = 1_000_000
 # Names of the layers that a composite needs: the background, and the foreground's matte.
 BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
 

@@ -8,8 +8,8 @@ It sends an empty message once its rights are limited (`__main__.py`), then runs
 | finish | job, frame, plan, paths, target, history; [field, network's picture] | size, crc, report, preview_bytes |
 | forget | job | nothing |
 
-or `{"error": ...}`. Previews are written if `history` is not "". Measured frames are kept until they are finished, as
-far as there is space.
+or `{"error": ...}`. Previews are written if `history` is not "". Measured frames are kept until they are finished, if
+the plan says so and as far as there is space.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Codec:
         plan = Plan.from_dict(body["plan"])
         frames = load(_paths(body), plan)
         small = measure(frames, plan)
-        self._cache.put((body["job"], body["frame"]), {name: frames[name] for name in plan.finish_layers})
+        if plan.keeps_decoded:
+            self._cache.put((body["job"], body["frame"]), {name: frames[name] for name in plan.finish_layers})
         answer = {"images": list(small.images), "mattes": list(small.mattes), "facts": small.facts}
         return answer, [*small.images.values(), *small.mattes.values()]
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from harmovid.errors import InputError
-from harmovid.job import BACKGROUND, COMP, FOREGROUND_MATTE, PROXY, TARGET, EngineInfo, JobSpec
+from harmovid.job import BACKGROUND, COMP, FOREGROUND_MATTE, PROXY, TARGET, WHOLE_SHOT, EngineInfo, JobSpec
 from harmovid.pixels.inputs import FrameRules
 
 
@@ -34,6 +34,8 @@ class Plan:
         premultiplied, mode, strength, field_layers: as in `OutputSpec`.
         colorspace, exr_layers, matte_channels: as in `JobSpec`.
         engine: name and version, written into the results.
+        keeps_decoded: a measured frame stays decoded until it is finished. Not where the engine answers at the end of
+            the shot: their number would grow with its length, and only the first ones would fit.
     """
 
     layers: Tuple[str, ...]
@@ -51,6 +53,7 @@ class Plan:
     exr_layers: Mapping[str, str] = field(default_factory=dict)
     matte_channels: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
+    keeps_decoded: bool = True
 
     @classmethod
     def of(cls, spec: JobSpec, info: EngineInfo, lines: int) -> Plan:
@@ -88,6 +91,7 @@ class Plan:
             exr_layers=rules.exr_layers,
             matte_channels=rules.matte_channels,
             engine=title(info),
+            keeps_decoded=info.lookahead_frames < WHOLE_SHOT,
         )
 
     @property

@@ -43,7 +43,7 @@ class ProxyStage:
         is_own: whether `display` is from a frame of the job. If it is from a context frame, the job's first frame may
             replace it.
         has_changed: whether the frame that was taken last has replaced it.
-        children: by frame, the codec child that made its proxy, until the frame is finished.
+        children: by frame, the codec child that may have it decoded, until the frame is finished.
         facts: by frame, its `ODD_FACTS`, until it is finished.
         seconds: by frame, the duration of its stages ("proxy", "engine"), until it is finished.
     """
@@ -100,7 +100,8 @@ class ProxyStage:
                 raise
             self._context.fail_frame(number, error)
             return None
-        self.children[number] = reply.child
+        if self._context.plan.keeps_decoded:
+            self.children[number] = reply.child
         self.seconds[number] = {"proxy": reply.seconds}
         odd = {name: reply.body["facts"][name] for name in ODD_FACTS if reply.body["facts"][name]}
         if odd:

@@ -69,6 +69,23 @@ def test_a_forgotten_frame_is_decoded_again(pool, tmp_path) -> None:
         ask(pool, body("finish", source, target=str(tmp_path / "1.exr")), [FIELD])
 
 
+def test_frames_that_wait_for_the_end_of_a_shot_are_not_held(tmp_path) -> None:
+    """If the engine answers at the end of a shot, a frame is decoded again to be finished; the result is the same."""
+    source, kept, again = (tmp_path / name for name in ("in.exr", "kept.exr", "again.exr"))
+    exr.write(plate(1), source)
+    codec = Codec()
+    for target, keeps in ((kept, True), (again, False)):
+        task = body("proxy", source, target=str(target))
+        task["plan"]["keeps_decoded"] = keeps
+        codec.do(task, [])
+        done, _ = codec.do({**task, "task": "finish"}, [FIELD])
+        assert done["size"] == target.stat().st_size
+    assert kept.read_bytes() == again.read_bytes()
+    codec.do(task, [])
+    source.unlink()
+    assert "error" in codec.do({**task, "task": "finish"}, [FIELD])[0]
+
+
 WHOLE = exr.write(plate(2))
 CUT = WHOLE[: len(WHOLE) // 2]
 FLIPPED = bytes(WHOLE[:-200]) + bytes([WHOLE[-200] ^ 1]) + bytes(WHOLE[-199:])

@@ -18,7 +18,7 @@ from typing import Any, Dict, Mapping, Tuple
 import numpy as np
 from harmovid.bundle import Manifest
 from harmovid.errors import EngineFailed, OptionError
-from harmovid.job import MATTE, WEIGHTS_MB, EngineInfo, LayerInfo, Option, Preset
+from harmovid.job import MATTE, WEIGHTS_MB, WHOLE_SHOT, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine, ShotInfo
@@ -29,9 +29,6 @@ from harmovid_server.engines.diffusion.session import DiffusionSession
 from harmovid_server.engines.renewal import Renewal
 from harmovid_server.runtimes.base import ANY, Network, RuntimeSettings
 from harmovid_server.runtimes.onnx_step import open_step
-
-WHOLE_SHOT = 1_000_000
-"""Number of frames before the first answer: all frames of the shot."""
 
 MOST_FRAMES = 100_000
 """Largest value of the option; a window longer than the shot is one window."""
