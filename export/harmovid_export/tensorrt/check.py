@@ -105,9 +105,8 @@ class _Run:
             )
             placed = positions(numbers["positions"], *shape[2:])
             for time in TIMES:
-                self._call(
-                    "transformer", {"latents": together, "times": np.array([time], np.float32), **placed}
-                )
+                times = np.array([time], np.float32)
+                self._call("transformer", {"latents": together, "times": times, "text": text, **placed})
         self._chunks("decode", "latents", "pictures", latents["composite"])
 
     def _chunks(self, way: str, given: str, made: str, values: Array) -> Array:

@@ -202,6 +202,31 @@ def test_steps_on_the_device_give_what_steps_on_the_host_give(engine: Any) -> No
     assert [one.field.to_bytes() for one in run(here, proxies)] == answers
 
 
+def test_a_long_shots_latents_are_on_the_host_and_windows_of_them_on_the_device(engine: Any) -> None:
+    """In several windows the whole timeline is an array after every step; the transformer never gets more than a
+    window."""
+    sizes = []
+
+    class Watched(Short):
+        def __call__(self, inputs: Any, keep: Any = ()) -> Any:
+            sizes.append(inputs["latents"].shape[2])
+            return self._network(inputs, keep)
+
+    session = start(engine, 65, sampler="ddim", steps=2, window=17, overlap=4)
+    with TemporaryDirectory() as folder:
+        watched = Watched(engine._networks["transformer"], 0, Path(folder))
+    session._networks = {**session._networks, "transformer": watched}
+    for one in frames(65):
+        list(session.push(one))
+    work = session.finish()
+    for _ in range(2):
+        assert next(work) is None
+        assert isinstance(session._sampling._timeline, np.ndarray)
+        assert session._sampling._timeline.shape[2] == 17
+    assert sizes == [5] * len(spans(17, 5, 1)) * 2
+    assert len([one for one in work if one]) == 65
+
+
 @pytest.mark.parametrize("sampler", ["ddim", "dpm"])
 def test_a_sampling_goes_on_from_any_step(engine: Any, sampler: str) -> None:
     """A session saved after any step, or before the first, samples the rest in another process's session to the bit."""
