@@ -102,7 +102,7 @@ def open_networks(
     opened: Dict[str, Network] = {}
     try:
         for role, info in manifest.networks.items():
-            opened[role] = _open(folder, info, settings, threads)
+            opened[role] = _open(folder, info, manifest.precision, settings, threads)
             _check_tensors(folder / info.file, info.inputs, opened[role].inputs)
             _check_tensors(folder / info.file, info.outputs, opened[role].outputs)
     except BaseException:
@@ -110,6 +110,12 @@ def open_networks(
             network.close()
         raise
     return opened
+
+
+def weights_mb(folder: Path, manifest: Manifest) -> int:
+    """Return the memory of all weights on the device, without that of a step."""
+    files = {name for network in manifest.networks.values() for name in (network.file, *network.data)}
+    return -(-sum((folder / name).stat().st_size for name in files) // (1 << 20))
 
 
 def facts_of(networks: Mapping[str, Network]) -> Facts:
@@ -137,17 +143,29 @@ def _numbers(version: str) -> Tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.split("+", maxsplit=1)[0])[:3])
 
 
-def _open(folder: Path, info: NetworkInfo, settings: RuntimeSettings, threads: int) -> Network:
-    """Load a network from the first compiled plan that runs here, else from ONNX; log the plans that do not run."""
+def _open(
+    folder: Path, info: NetworkInfo, precision: str, settings: RuntimeSettings, threads: int
+) -> Network:
+    """Load a network from the first compiled plan that runs here, else from ONNX, and note the plans that do not run.
+
+    Its facts have the manifest's precision, as a network of half precision may have inputs of single precision.
+
+    Args:
+        precision: of the ONNX file's weights.
+    """
     profiles = {one.name: one.profile for one in info.inputs if one.profile}
     passed: List[str] = []
-    plans = [plan.file for plan in info.plans] if settings.device != "cpu" else []
-    for name in [*plans, info.file]:
+    plans = [(plan.file, plan.precision) for plan in info.plans] if settings.device != "cpu" else []
+    for name, held in [*plans, (info.file, precision)]:
         try:
             network = load(folder / name, settings, threads=threads, profiles=profiles)
         except RuntimeUnavailableError as error:
             passed.append(str(error))
         else:
+            if (
+                network.facts["precision"] != settings.precision
+            ):  # else it was converted to what was asked for
+                network.facts["precision"] = held
             network.facts["reason"] = MIX.join([*passed, *filter(None, [network.facts["reason"]])])
             return network
     raise BundleError(

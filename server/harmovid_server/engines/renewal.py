@@ -1,7 +1,7 @@
 """A bundle whose files change while its engine serves: the next shot gets the new version, without a restart.
 
     renewal = Renewal(folder)
-    renewal.note()                                     # when the engine is loaded
+    manifest = renewal.read(name)                          # when the engine is loaded
     fresh = renewal.fresh(name, from_bundle, settings)     # when a shot starts: an engine that is loaded, or None
 
 Shots that run keep the networks that they began with. A version that cannot be used is logged and changes nothing.
@@ -35,9 +35,23 @@ class Renewal:
         self._folder = folder
         self._seen: Signature = ()
 
-    def note(self) -> None:
-        """Note that the engine has the files that are there now."""
+    def read(self, name: str) -> Manifest:
+        """Return the manifest that is there now, and note that the engine has these files.
+
+        Args:
+            name: of the engine; the manifest must have the same.
+
+        Raises:
+            BundleError: the bundle is damaged, or that of another engine.
+        """
+        # First, so that files that change from here on are seen as new by the next shot.
         self._seen = _signature(self._folder)
+        manifest = bundle.read(self._folder)
+        if manifest.name != name:
+            raise BundleError(
+                f"{self._folder} is another engine now, {manifest.name}.", fix="Restart the server."
+            )
+        return manifest
 
     def fresh(
         self, name: str, make: Callable[[Path, Manifest], Made], settings: RuntimeSettings
@@ -45,23 +59,17 @@ class Renewal:
         """Return the engine of the new version, activated, if the files have changed since they were last looked at.
 
         Args:
-            name: of the engine that serves; the new version must have the same.
+            name: of the engine that serves.
             make: makes an engine from a bundle.
             settings: of the runtimes.
 
         Returns:
             None if nothing has changed, or if the new version cannot be used.
         """
-        seen = _signature(self._folder)
-        if seen == self._seen:
+        if _signature(self._folder) == self._seen:
             return None
-        self._seen = seen
         try:
-            manifest = bundle.read(self._folder)
-            if manifest.name != name:
-                raise BundleError(
-                    f"{self._folder} is another engine now, {manifest.name}.", fix="Restart the server."
-                )
+            manifest = self.read(name)
             fresh = make(self._folder, manifest)
             fresh.activate(settings)
         except BundleError as error:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict
 import pytest
 from harmovid import bundle
 from harmovid.errors import BundleError, EngineUnknown
+from harmovid.job import WEIGHTS_MB
 from harmovid_server import engines
 from harmovid_server.engines import bundles
 from harmovid_server.engines.harmonize.network import FOLDER
@@ -44,6 +45,8 @@ def test_a_bundle_folder_is_one_more_engine(copy: Path) -> None:
     assert list(infos)[:4] == list(engines.OURS)
     assert infos["relight"].layers == infos["harmonize"].layers
     assert not infos["relight"].default
+    size = sum(path.stat().st_size for path in copy.glob("*.onnx*"))
+    assert infos["relight"].limits[WEIGHTS_MB] == -(-size // (1 << 20)) > 0
     (engine,) = engines.load(["relight"], [str(copy)])
     assert engine.runtime == {}
     engine.activate(ANY)
@@ -110,6 +113,16 @@ def test_another_network_or_runtime_is_refused_when_loaded(
     with pytest.raises(BundleError, match=said) as found:
         engine.activate(ANY)
     assert found.value.fix
+    engine.close()
+
+
+def test_the_precision_is_that_of_the_weights(copy: Path) -> None:
+    """A network of half precision may have inputs of single precision, so the manifest says what is reported."""
+    edit(copy, lambda data: data.update(precision="float16"))
+    engine = bundles.create(copy)
+    engine.activate(ANY)
+
+    assert engine.runtime["precision"] == "float16"
     engine.close()
 
 

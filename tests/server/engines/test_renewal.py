@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from harmovid.errors import BundleError
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.engines.harmonize import create
@@ -56,6 +57,23 @@ def test_a_harmonizer_takes_a_new_version_with_the_next_shot(
     for session in sessions:
         session.close()
     engine.close()
+
+
+def test_a_version_that_came_before_the_engine_was_loaded_is_the_one_that_is_described(
+    tmp_path: Path,
+) -> None:
+    """The files may change between the server's start and the first job, or while an idle engine is unloaded."""
+    served = tmp_path / "served"
+    point(served, put(tmp_path, "1"))
+    engine = bundles.create(served)
+    for version in ("2", "3"):
+        point(served, put(tmp_path, version))
+        engine.activate(CPU)
+        assert engine.info.version == version
+        engine.close()
+    point(served, put(tmp_path, "4", name="day"))
+    with pytest.raises(BundleError, match="another engine now, day"):
+        engine.activate(CPU)
 
 
 def test_the_harmonizer_that_ships_changes_only_with_the_program() -> None:

@@ -52,19 +52,24 @@ class DiffusionEngine:
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._folder, self._manifest = folder, manifest
-        self._description = Description.of(folder, manifest)
-        self.info = _info(folder, manifest, self._description)
-        self.proxy_lines = self._description.lines
+        self._folder = folder
+        self._describe(manifest)
         self.runtime: Mapping[str, str] = {}
         self._networks: Dict[str, Network] = {}
         self._settings = ANY
         self._renewal = Renewal(folder)
 
+    def _describe(self, manifest: Manifest) -> None:
+        """Be the engine of a manifest."""
+        self._manifest = manifest
+        self._description = Description.of(self._folder, manifest)
+        self.info = _info(self._folder, manifest, self._description)
+        self.proxy_lines = self._description.lines
+
     def activate(self, settings: RuntimeSettings) -> None:
         """Load the networks; raise `BundleError` if they are damaged or cannot run here."""
         self._settings = settings
-        self._renewal.note()
+        self._describe(self._renewal.read(self.info.name))
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._networks = bundles.open_networks(self._folder, self._manifest, settings, threads)
         self.runtime = bundles.facts_of(self._networks)
@@ -130,7 +135,7 @@ def _info(folder: Path, manifest: Manifest, description: Description) -> EngineI
         options=_options(description),
         lookahead_frames=WHOLE_SHOT,
         handle_frames=description.window,
-        limits={WEIGHTS_MB: _weights_mb(folder, manifest)},
+        limits={WEIGHTS_MB: bundles.weights_mb(folder, manifest)},
         picture_lines=description.lines,
         presets=tuple(
             Preset(name, name.capitalize(), _preset_help(values), dict(values))
@@ -160,12 +165,6 @@ def _options(description: Description) -> Tuple[Option, ...]:
 
 def _preset_help(values: Mapping[str, Any]) -> str:
     return "Sets " + ", ".join(f"{name} to {value}" for name, value in values.items()) + "."
-
-
-def _weights_mb(folder: Path, manifest: Manifest) -> int:
-    """Return the memory of all weights on the device, without that of a step."""
-    files = {name for network in manifest.networks.values() for name in (network.file, *network.data)}
-    return -(-sum((folder / name).stat().st_size for name in files) // (1 << 20))
 
 
 def from_bundle(folder: Path, manifest: Manifest) -> Engine:

@@ -13,7 +13,7 @@ from typing import Mapping, Optional
 
 from harmovid.bundle import Manifest
 from harmovid.errors import EngineFailed, OptionError
-from harmovid.job import MATTE, PANORAMA, VECTORS, EngineInfo, LayerInfo, Option, Preset
+from harmovid.job import MATTE, PANORAMA, VECTORS, WEIGHTS_MB, EngineInfo, LayerInfo, Option, Preset
 
 from harmovid_server.engines import bundles
 from harmovid_server.engines.base import Engine, ShotInfo, ShotSession
@@ -117,7 +117,7 @@ class HarmonizeEngine:
     proxy_lines = PROXY_LINES
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.info = replace(INFO, name=manifest.name, version=manifest.version)
+        self.info = _info(folder, manifest)
         self.runtime: Mapping[str, str] = {}
         self._folder = folder
         self._network: Optional[Network] = None
@@ -129,7 +129,7 @@ class HarmonizeEngine:
         """Load the networks; raise `BundleError` if they are damaged or cannot run here."""
         self._settings = settings
         if self._renewal is not None:
-            self._renewal.note()
+            self.info = _info(self._folder, self._renewal.read(self.info.name))
         self._network = Network(self._folder, settings)
         self.runtime = self._network.facts
 
@@ -164,6 +164,11 @@ class HarmonizeEngine:
         )
         if fresh is not None:
             self.info, self._network, self.runtime = fresh.info, fresh._network, fresh.runtime
+
+
+def _info(folder: Path, manifest: Manifest) -> EngineInfo:
+    weights_mb = bundles.weights_mb(folder, manifest)
+    return replace(INFO, name=manifest.name, version=manifest.version, limits={WEIGHTS_MB: weights_mb})
 
 
 def _known_light(shot: ShotInfo) -> ShotSession:

@@ -360,6 +360,23 @@ def test_a_new_version_is_taken_and_a_damaged_one_is_not(toy: Any, tmp_path: Pat
     engine.close()
 
 
+def test_a_version_that_came_before_the_engine_was_loaded_is_the_one_that_is_described(
+    toy: Any, tmp_path: Path
+) -> None:
+    """Networks and description are of one version, also if the files change between the server's start and a job."""
+    folder = tmp_path / "models"
+    shutil.copytree(toy.bundle, folder)
+    engine = bundles.create(folder)
+    held = json.loads((folder / "manifest.json").read_text())
+    window = engine.info.handle_frames + 8
+    constants = {**held["constants"], "window": window}
+    (folder / "manifest.json").write_text(json.dumps({**held, "version": "2", "constants": constants}))
+    engine.activate(RuntimeSettings(device="cpu"))
+    assert engine.info.version == "2"
+    assert engine.info.handle_frames == window
+    engine.close()
+
+
 def test_an_idle_engine_is_unloaded_and_loaded_again(toy: Any) -> None:
     """Ten minutes after its last shot the host frees its networks; the next shot loads them and is answered alike."""
     now_s = [0.0]
