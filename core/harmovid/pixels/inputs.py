@@ -23,6 +23,9 @@ from harmovid.pixels.exr.choice import beauty_prefix, is_named_beauty
 from harmovid.pixels.exr.layers import layer_at
 from harmovid.pixels.exr.mattes import check_full, is_full
 
+PANORAMA_TOLERANCE = 0.02
+"""Relative difference from twice as wide as high that a panorama may have: one row or column too many."""
+
 ASPECT_TOLERANCE = 1e-3
 """Pixel aspects with at most this relative difference count as equal, because programs round them differently."""
 
@@ -203,7 +206,7 @@ class FrameRules:
             FrameMismatch: it has another one.
         """
         if name in self.panoramas:
-            return ()
+            return _check_panorama(part)
         if part.display_window != target.display_window:
             raise FrameMismatch(
                 f"its display window is {size_text(part.display_window)}, that of {self.target} "
@@ -230,6 +233,21 @@ class FrameRules:
                 fix="Write it at full size, or crop the foreground.",
                 layer=BACKGROUND,
             )
+
+
+def _check_panorama(part: exr.PartHeader) -> Tuple[str, ...]:
+    """Refuse a file that cannot be a whole panorama in latitude and longitude; return no remark.
+
+    Raises:
+        FrameMismatch: it is not twice as wide as high.
+    """
+    x0, y0, x1, y1 = part.display_window
+    if not math.isclose((x1 - x0) * part.pixel_aspect, 2 * (y1 - y0), rel_tol=PANORAMA_TOLERANCE):
+        raise FrameMismatch(
+            f"its format is {size_text(part.display_window)}, but a panorama is twice as wide as high.",
+            fix="Give the whole panorama, unwrapped to latitude and longitude.",
+        )
+    return ()
 
 
 def _prefix(layer: exr.Layer) -> str:

@@ -28,6 +28,12 @@ Float32 = npt.NDArray[np.float32]
 ALPHA_FLOOR = 1e-4
 """Below this mean alpha a proxy pixel gets no colour, because the quotient would be noise."""
 
+LENGTHS = (0.9, 1.1)
+"""Normals have the length 1; if most of a file's vectors are outside of this, it is noted."""
+
+SHORT = 0.1
+"""Shorter vectors are no surface."""
+
 MATTE_ABOVE = 1.5
 """A matte with a proxy pixel above this is noted: filters overshoot by less, a matte of 8 bits has 255."""
 
@@ -99,9 +105,21 @@ def _measure_image(name: str, frames: Frames, plan: Plan, display: Box, result: 
     space, target = space_in(frames, plan, name), space_in(frames, plan, plan.target)
     rgb = planes if name in plan.vectors else linear_planes(planes, space, None, target)
     means = area_means(rgb, window, display, proxy_size(display, plan.lines)).means
-    if space.linear and name not in plan.vectors:
+    if name in plan.vectors:
+        _note_lengths(name, means, result)
+    elif space.linear:
         means = convert_primaries(means, space.primaries, target.primaries)
     result.images[name] = means
+
+
+def _note_lengths(name: str, vectors: Float32, result: Measured) -> None:
+    """Note vectors `(h, w, 3)` that are no normals: a picture, or normals that are encoded from 0 to 1."""
+    lengths = np.sqrt(np.einsum("hwc,hwc->hw", vectors, vectors))
+    lengths = lengths[lengths > SHORT]
+    if lengths.size and np.mean((lengths > LENGTHS[0]) & (lengths < LENGTHS[1])) < 0.5:
+        result.facts["notes"].append(
+            f"{name}: most of its vectors do not have the length 1; normals go from -1 to 1 and are no colours"
+        )
 
 
 def _measure_matte(

@@ -92,7 +92,7 @@ def test_layers_of_different_formats_are_told(plate: Path, capsys: pytest.Captur
 def test_a_panorama_may_have_another_format(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Panoramas of other sizes than the foreground's are no problem, as in the run."""
     for name, width in (("bg", 8), ("to", 64), ("from", 32)):
-        (plate.parent / f"{name}.exr").write_bytes(tiny_exr(width=width))
+        (plate.parent / f"{name}.exr").write_bytes(tiny_exr(width=width, height=width // 2))
     lights = ("--light-to", plate.parent / "to.exr", "--light-from", plate.parent / "from.exr")
 
     code, answer = check(

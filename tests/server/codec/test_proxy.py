@@ -190,6 +190,21 @@ def test_a_mattes_odd_values_are_told() -> None:
     assert "the alpha of fg: it has values far above 1" in own
 
 
+@pytest.mark.parametrize(("encoded", "notes"), [(False, 0), (True, 1)])
+def test_normals_that_are_none_are_told(encoded: bool, notes: int) -> None:
+    """Normals encoded from 0 to 1, as pictures hold them, are noted; unit vectors and empty pixels are not."""
+    up, right = np.linspace(-0.6, 0.6, 8, dtype=np.float32), np.zeros((4, 8), np.float32)
+    axes = {"N.x": right + up, "N.y": right, "N.z": right + np.sqrt(1 - up**2)}
+    if encoded:
+        axes = {channel: plane / 2 + np.float32(0.5) for channel, plane in axes.items()}
+    else:
+        axes = {channel: plane * np.float32([[0], [1], [1], [1]]) for channel, plane in axes.items()}
+    frames = {"fg": frame(R=1.0, G=1.0, B=1.0, A=1.0), "normals": frame(R=0.2, G=0.2, B=0.2, **axes)}
+    layers = plan(layers=("fg", "normals"), target="fg", wants_matte=True, vectors=("normals",))
+    told = [note for note in measure(frames, layers).facts["notes"] if "length 1" in note]
+    assert len(told) == notes
+
+
 def test_a_panorama_keeps_its_own_format() -> None:
     """Light around a place is measured in its own format, twice as wide as high, whatever the target's is."""
     frames = {
@@ -202,6 +217,18 @@ def test_a_panorama_keeps_its_own_format() -> None:
     assert small.images["light_to"][1, 3].tolist() == [3, 2, 1]
     with pytest.raises(FrameMismatch, match="16 x 8"):
         measure(frames, plan(**names))
+
+
+def test_a_picture_that_is_no_panorama_is_refused() -> None:
+    """A plate given as a panorama would be taken for the light of a whole place, and give a wrong answer in silence."""
+    frames = {
+        "fg": frame(R=1.0, G=1.0, B=1.0, A=1.0),
+        "light_to": frame((0, 0, 16, 9), (0, 0, 16, 9), R=3.0, G=2.0, B=1.0),
+    }
+    names = {"layers": ("fg", "light_to"), "target": "fg", "wants_matte": True}
+    with pytest.raises(FrameMismatch, match="twice as wide as high") as caught:
+        measure(frames, plan(**names, panoramas=("light_to",)))
+    assert caught.value.layer == "light_to"
 
 
 def test_vectors_are_no_colour() -> None:

@@ -108,7 +108,8 @@ def find_vectors(header: ExrHeader, layer: str = "") -> Layer:
     Args:
         header: of the whole file.
         layer: the name of a layer; case is ignored if nothing matches exactly. Empty is the only layer with x, y and z,
-            or the only one of them that is called N, normal or normals; without any it is the beauty.
+            or the only one of them that is called N, normal or normals. Without any it is the only layer with red,
+            green and blue that is called so, else the beauty.
 
     Raises:
         FrameRefused: the file has no such layer, or several could be meant.
@@ -134,7 +135,8 @@ def find_vectors(header: ExrHeader, layer: str = "") -> Layer:
             f"The file has several layers with x, y and z: {', '.join(names)}.",
             fix="Choose one by name (--layer).",
         )
-    return find_layer(header)
+    coloured = [name for name in layer_names(header) if name.rpartition(".")[2].lower() in NORMALS_NAMES]
+    return find_layer(header, coloured[0] if len(coloured) == 1 else "")
 
 
 def _vectors_name(layer: Layer) -> str:

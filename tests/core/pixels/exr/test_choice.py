@@ -126,6 +126,11 @@ def test_the_same_picture_of_another_view_is_told_from_other_pictures(parts: lis
             "Normals.x Normals.y Normals.z",
         ),
         ([part(channels="R G B A N.R N.G N.B")], "N", "N.R N.G N.B"),
+        (
+            [part(channels="R G B normals.red normals.green normals.blue")],
+            "",
+            "normals.red normals.green normals.blue",
+        ),
         ([part(channels="R G B Z")], "", "R G B"),
     ],
 )
