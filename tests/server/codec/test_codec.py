@@ -13,10 +13,12 @@ import pytest
 from fakes.exr_files import claim, deep, luminance_chroma, plate, same_pixels
 from fakes.frames import plan
 from harmovid.errors import FrameError, FrameMissing, FrameRefused, FrameUnreadable
+from harmovid.job import WHOLE_SHOT, EngineInfo, JobSpec, LayerInfo
 from harmovid.pixels import exr
 from harmovid.pixels.field import NULL
 from harmovid_server.codec.codec import Codec
 from harmovid_server.codec.frame_cache import FrameCache
+from harmovid_server.codec.plan import Plan
 from harmovid_server.codec.sandbox import OPEN_FILES
 from harmovid_server.worker.codec_pool import CodecPool
 
@@ -67,6 +69,15 @@ def test_a_forgotten_frame_is_decoded_again(pool, tmp_path) -> None:
     source.unlink()
     with pytest.raises(FrameMissing):
         ask(pool, body("finish", source, target=str(tmp_path / "1.exr")), [FIELD])
+
+
+@pytest.mark.parametrize(("ahead", "keeps"), [(0, True), (88, True), (WHOLE_SHOT, False)])
+def test_decoded_frames_are_kept_for_engines_that_answer_before_the_end(ahead: int, keeps: bool) -> None:
+    """What waits for an answer is bounded then; else it would grow with the shot."""
+    info = EngineInfo(
+        "e", "1", "deflicker", "E.", "plate", (LayerInfo("plate", True, "P."),), lookahead_frames=ahead
+    )
+    assert Plan.of(JobSpec(JOB, "e", "1", ("plate",)), info, 48).keeps_decoded == keeps
 
 
 def test_frames_that_wait_for_the_end_of_a_shot_are_not_held(tmp_path) -> None:
