@@ -4,6 +4,7 @@ Frames are generated (`benchmark_frames`), sent through a private server of this
 written to a temporary folder. A first job of two frames loads the engine and has a column of its own; the second job is
 timed from its start until the last result is on the disk. By default it is long enough for the engine to be as busy,
 and to hold as much in memory, as in the middle of a shot: an engine that looks ahead has its first answer only then.
+One that sees the whole shot before it answers has a shot of its handles, a window of the network, and `FRAMES` more.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from harmovid.client import Client, connect
 from harmovid.embedded import EmbeddedServer
 from harmovid.engines import choose
 from harmovid.errors import HarmoVidError, InputError
-from harmovid.job import EngineInfo
+from harmovid.job import WHOLE_SHOT, EngineInfo
 from harmovid.job_files import JobFiles
 from harmovid.settings import Settings, load_settings
 
@@ -72,13 +73,19 @@ def run(args: argparse.Namespace, console: Console) -> int:
     rows: List[Row] = []
     with tempfile.TemporaryDirectory(prefix="harmovid-benchmark-") as scratch:
         for engine in _engines(settings, args.engine, console):
-            frames = args.frames or FRAMES + engine.lookahead_frames
+            frames = args.frames or frames_for(engine)
             with _server(settings) as (client, memory):
                 for size in args.size or ["540p", "1080p"]:
                     console.note(f"{engine.name}, {size} ...")
                     rows.append(_measure(client, engine, size, frames, Path(scratch), memory))
     _tell(rows, settings, console)
     return exits.JOB_FAILED if any(row.error for row in rows) else exits.OK
+
+
+def frames_for(engine: EngineInfo) -> int:
+    """Return how many frames the job has by default."""
+    whole = engine.lookahead_frames >= WHOLE_SHOT
+    return FRAMES + (engine.handle_frames if whole else engine.lookahead_frames)
 
 
 def _engines(settings: Settings, names: List[str], console: Console) -> List[EngineInfo]:

@@ -14,7 +14,7 @@ from fakes.running import RunningServer
 from harmovid.cli import benchmark, benchmark_frames, main, parser
 from harmovid.cli.machine import MemoryPeak
 from harmovid.engines import installed
-from harmovid.job import PANORAMA, EngineInfo, LayerInfo
+from harmovid.job import PANORAMA, WHOLE_SHOT, EngineInfo, LayerInfo
 from harmovid.pixels import exr
 from harmovid.processes import family
 
@@ -70,6 +70,15 @@ def test_an_engine_that_looks_ahead_gets_a_longer_job(
         assert main([*words, "--server", server.endpoint]) == 0
     rows = {row["engine"]: row["frames"] for row in json.loads(capsys.readouterr().out)["rows"]}
     assert rows == {"pool": benchmark.FRAMES + LOOKAHEAD, "echo": benchmark.FRAMES}
+
+
+def test_an_engine_that_sees_the_whole_shot_gets_a_window_more() -> None:
+    """A diffusion model looks ahead to the end, however far that is: its job is a little longer than one window."""
+    layers = (LayerInfo("plate", True, "P."),)
+    info = EngineInfo(
+        "e", "1", "deflicker", "E.", "plate", layers, lookahead_frames=WHOLE_SHOT, handle_frames=81
+    )
+    assert benchmark.frames_for(info) == benchmark.FRAMES + 81
 
 
 def test_an_unknown_engine_and_too_few_frames_are_refused(
