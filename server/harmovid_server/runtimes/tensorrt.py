@@ -51,10 +51,15 @@ class Cuda:
             self._library = ctypes.CDLL(name)
         except OSError as error:
             raise RuntimeUnavailableError(f"CUDA's runtime library cannot be loaded: {error}.") from error
+        self._device = device
         try:
-            self._do("cudaSetDevice", ctypes.c_int(device))
+            self.use()
         except RuntimeError as error:
             raise RuntimeUnavailableError(f"GPU {device} cannot be used: {error}.") from error
+
+    def use(self) -> None:
+        """Make the GPU that of the calling thread: CUDA keeps it for each thread, and each job has one of its own."""
+        self._do("cudaSetDevice", ctypes.c_int(self._device))
 
     def _do(self, call: str, *arguments: Any) -> None:
         code = getattr(self._library, call)(*arguments)
@@ -93,6 +98,7 @@ class DeviceArray:
     def __init__(self, cuda: Cuda, shape: Tuple[int, ...], kind: str) -> None:
         self.shape, self.kind = shape, kind
         self._cuda = cuda
+        self.address = 0  # what is freed if there is no memory
         self.address = cuda.allocate(int(np.prod(shape, dtype=np.int64)) * _BYTES[kind])
 
     def __del__(self) -> None:
@@ -132,6 +138,7 @@ class TensorrtNetwork:
         """Compute all outputs; those in `keep` stay on the device."""
         if self._context is None:
             raise RuntimeError("this network has been closed")
+        self._cuda.use()
         held: List[DeviceArray] = []
         for name in self.inputs:
             held.append(self._given(name, inputs[name]))
