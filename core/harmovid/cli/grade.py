@@ -1,6 +1,6 @@
 """`harmovid grade`: export the global part of lighting fields, read from the results, as CDL, 3D LUT or Nuke node.
 
-Needs the pixel libraries, but no server: a result made with `--field` carries the curves in its header.
+Needs the pixel libraries, but no server: results carry the curves in their headers.
 """
 
 from __future__ import annotations
@@ -99,7 +99,11 @@ def _field(path: str, frame: int) -> Tuple[LightingField, Any]:
     except FrameError as error:
         error.frame = frame
         raise
-    raise FrameRefused(f"{path} carries no lighting field.", fix="Make the result with --field.", frame=frame)
+    raise FrameRefused(
+        f"{path} carries no lighting field.",
+        fix="Name a result of deflicker or harmonize; the output proxy has none.",
+        frame=frame,
+    )
 
 
 def _write(

@@ -89,15 +89,15 @@ def test_what_does_not_fit_is_reported(
     assert said in capsys.readouterr().err
 
 
-def test_a_result_without_a_field_names_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A plate that carries no field is exit code 2 and says to use --field."""
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plate, which carries no field, is exit code 2; the error names its frame and what to give instead."""
     picture = {name: np.zeros((2, 2), np.float16) for name in "RGB"}
     exr.write(exr.make_frame(exr.PartHeader.make((0, 0, 2, 2)), picture), tmp_path / "p.7.exr")
 
     assert grade(tmp_path / "p.7.exr", "-o", tmp_path / "g.ccc") == 2
     printed = capsys.readouterr().err
     assert "frame 7" in printed
-    assert "--field" in printed
+    assert "a result of deflicker or harmonize" in printed
 
 
 def test_an_existing_grade_stays_without_overwrite(results: Path, tmp_path: Path) -> None:
