@@ -1,11 +1,11 @@
-"""Do clients share a server fairly, and how long does a job take when 1, 4 or 16 of them are at work?
+"""Measure whether clients share a server fairly, and how long a job takes with 1, 4 or 16 active clients.
 
     python bench/clients.py [--clients 1 4 16] [--seconds 20] [--engine null] [--quick]
 
-Each client is a user with a key of its own, and sends one job of ten frames after the other. Told per number of
-clients: frames a second of all together, how far the client with the most and the one with the fewest frames are from
-the mean, and how long a job took from its start until its last result was on the disk. The shares must be within 20 %
-of the mean.
+Each client is a user with its own key, and sends one job of ten frames after the other. For each number of clients it
+prints the frames per second of all together, how far the client with the most and the one with the fewest frames are
+from the mean, and how long a job took from its start until its last result was on the disk. The shares must be within
+20 % of the mean.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Artist(threading.Thread):
                 self._times.wait()
                 while not self._times.over:
                     self._job(client, engine)
-        except Exception as error:  # told by the main thread
+        except Exception as error:  # reported by the main thread
             self.error = error
 
     def _job(self, client: Client, engine: Any) -> None:

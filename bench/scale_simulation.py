@@ -1,13 +1,13 @@
-"""What many clients over the internet need of how many servers: a simulation, and the tables of docs/scale.md.
+"""Simulate many clients over the internet and several servers; write the tables of docs/scale.md.
 
     python bench/scale_simulation.py [--clients 10 100 1000] [--write docs/scale.md]
 
 Frames move one by one through queues: the client's line, the server's line, its front process (one core), its codec
 processes, an engine actor, and back. The service times are those of `bench/scale_times.json`, measured by
 `bench/scale_times.py` on one machine; everything in `Plan` is assumed. Each client sends a shot to any of the servers,
-waits, and sends the next one. Same seed, same tables.
+waits, and sends the next one. The same seed gives the same tables.
 
-`--write` puts the tables between the marks of the page.
+`--write` puts the tables between the markers of the page.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SESSIONS = 64
 """The default of the setting `sessions`."""
 
 GOOD = 2.0
-"""A shot should take no longer than this, as a multiple of what it takes a client who is alone."""
+"""A shot should take no longer than this, as a multiple of the time for a single client."""
 
 DIFFUSION_S = 2.0
 """GPU seconds per frame of a video diffusion engine: assumed. None has been measured."""
@@ -162,13 +162,13 @@ class World:
         self._events: List[Tuple[float, int, Callable[[], None]]] = []
 
     def at(self, when_s: float, what: Callable[[], None]) -> None:
-        """Have something happen."""
+        """Schedule an event."""
         heapq.heappush(self._events, (when_s, next(self._order), what))
 
     def run(self) -> Outcome:
-        """Let time pass; shots that are not done in the end are counted apart."""
+        """Run the simulation; unfinished shots are counted separately."""
         for _ in range(self.plan.clients):
-            # As if it had always been so: everybody is somewhere in a pause.
+            # Start in a steady state: every client is somewhere in a pause.
             self.at(self._chance.uniform(0, self.plan.pause_s), lambda: Shot(self).begin())
         while self._events and self._events[0][0] <= self.plan.time_s:
             self.now_s, _, what = heapq.heappop(self._events)
@@ -181,11 +181,11 @@ class World:
         return found
 
     def any_server(self) -> Server:
-        """Return a server by chance: nobody shares the load out among servers."""
+        """Return a random server: the load is not balanced among servers."""
         return self._chance.choice(self.servers)
 
     def pause_s(self) -> float:
-        """Return how long a client waits with its next shot."""
+        """Return how long a client waits before its next shot, in seconds."""
         return self._chance.expovariate(1 / self.plan.pause_s)
 
 

@@ -1,20 +1,20 @@
-"""Does a server stay right, and its memory flat, under mixed clients for a long time?
+"""Check that a server under mixed clients stays correct, and its memory constant, for a long time.
 
     make soak [MINUTES=10]                                             # as continuous integration runs it
     python bench/soak.py [--minutes 2 | --hours 8] [--clients 6] [--seed N] [--settings --codecs 1 ...]
 
-One server with keys, and clients side by side, each one job after the other: steady ones, ones that are killed with
-kill -9 again and again and go on, slow readers, ones with damaged frames, ones that are killed and never come back;
-besides them a peer that sends garbage. Every result is compared with what was sent. Resident memory of each kind of
-process is sampled once a second, and told by parts of the time (quarters, or `--parts`).
+One server with keys, and clients in parallel, each running one job after the other: steady ones, ones that are killed
+with kill -9 again and again and resume, slow readers, ones with damaged frames, ones that are killed and never come
+back; and a peer that sends garbage. Every result is compared with what was sent. Resident memory of each kind of
+process is sampled once a second, and printed for parts of the time (quarters, or `--parts`).
 
-Ends with 1 where a frame is lost, doubled or corrupt, a good frame failed, or memory grew: from the first third of the
-time after warming up to the last third by more than `GROWTH_MIB`. A slow or busy machine changes none of that. It only
-does less: the server is warm after a number of jobs, not after a time, and with too few jobs after that nothing is said
-of memory.
+The exit code is 1 if a frame is lost, duplicated or corrupt, a good frame failed, or memory grew: from the first third
+of the time after warming up to the last third by more than `GROWTH_MIB`. A slow or busy machine does not change this;
+it only does fewer jobs: the server counts as warm after a number of jobs, not after a time, and if too few follow,
+memory is not judged.
 
-The environment is the server's own, so that `MALLOC_ARENA_MAX=1 python bench/soak.py` tells what the allocator's arenas
-have to do with it.
+The server inherits the environment, so `MALLOC_ARENA_MAX=1 python bench/soak.py` shows the effect of the allocator's
+arenas.
 """
 
 from __future__ import annotations
@@ -180,7 +180,11 @@ class Load:
 
 
 def _failed(process: subprocess.Popen[bytes], out: bytes, err: bytes) -> Dict[int, str]:
-    """Return the failed frames that a client told; raise `RuntimeError` where it broke."""
+    """Return the failed frames that a client reported.
+
+    Raises:
+        RuntimeError: the client ended with an error.
+    """
     if process.returncode:
         raise RuntimeError(err.decode("utf-8", "replace")[-2000:])
     return {int(frame): code for frame, code in json.loads(out).items()}
@@ -220,7 +224,9 @@ def main() -> int:
     parser.add_argument("--hours", type=float, help="in place of --minutes")
     parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--parts", type=int, default=4, help="parts of the time that memory is told by")
+    parser.add_argument(
+        "--parts", type=int, default=4, help="number of parts of the time for which memory is printed"
+    )
     parser.add_argument("--scratch", help="folder for frames (default: a temporary one)")
     parser.add_argument("--quick", action="store_true", help="a few seconds: does it run at all?")
     parser.add_argument(

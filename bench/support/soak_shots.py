@@ -1,4 +1,4 @@
-"""Shots for `bench/soak.py`: frames that tell themselves apart, some of them damaged; and looking at what came back."""
+"""Shots for `bench/soak.py`: frames that can be identified, some of them damaged; and the check of the results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Shot:
 
 
 def write_shot(folder: Path, frames: int, engine: str, bad: int, dice: random.Random) -> Shot:
-    """Write the frames 1 to `frames`, `bad` of them damaged; alpha of each tells its number."""
+    """Write the frames 1 to `frames`, `bad` of them damaged; the alpha of each encodes its number."""
     folder.mkdir()
     (folder / "out").mkdir()
     shot = Shot(folder, frames, engine, set(dice.sample(range(1, frames + 1), bad)))

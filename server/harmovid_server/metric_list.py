@@ -1,7 +1,7 @@
-"""Every number that a server shows to Prometheus: its name, kind and labels. Nothing else may be counted or shown.
+"""Every metric that a server exports to Prometheus: its name, kind and labels. Nothing else may be counted or exported.
 
-Main counts (`harmovid_server.main.tally`), the metrics process shows (`harmovid_server.metrics`); docs/server.md and
-the board `deploy/grafana.json` are compared with this list by tests.
+Main counts (`harmovid_server.main.tally`), the metrics process exports (`harmovid_server.metrics`). Tests compare
+docs/server.md and the Grafana dashboard `deploy/grafana.json` with this list.
 """
 
 from __future__ import annotations

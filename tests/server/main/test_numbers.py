@@ -166,7 +166,7 @@ def samples(text: str) -> Dict[str, Dict[Tuple[str, ...], float]]:
 
 
 def test_a_real_server_shows_a_real_job(tmp_path: Path) -> None:
-    """After one job with the real worker every metric of the board has a sample, and the numbers are the job's.
+    """After one job with the real worker every metric of the dashboard has a sample, and the numbers are the job's.
 
     Killing the metrics process harms nobody: it comes back, and has forgotten nothing.
     """
@@ -207,14 +207,14 @@ def test_a_real_server_shows_a_real_job(tmp_path: Path) -> None:
         again = samples(get(port, "/metrics")[1])
         assert again["harmovid_processes_lost_total"] == {("metrics",): 1}
         assert again["harmovid_frames_total"] == found["harmovid_frames_total"]
-        check_board(again)
+        check_grafana(again)
         assert server.process is not None
         server.process.terminate()
         assert server.process.wait(60) == 0
 
 
-def check_board(found: Dict[str, Any]) -> None:
-    """Every metric that the board asks for is one that this server has just shown (GPU memory needs a GPU)."""
+def check_grafana(found: Dict[str, Any]) -> None:
+    """Every metric on the Grafana dashboard is one that this server has just shown (GPU memory needs a GPU)."""
     board = json.loads((REPO / "deploy" / "grafana.json").read_text(encoding="utf-8"))
     expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked = {name for text in expressions for name in re.findall(r"\bharmovid_\w+", text)}

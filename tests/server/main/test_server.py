@@ -232,12 +232,12 @@ def test_a_suspended_main_does_not_count_its_own_pause_as_its_childrens_silence(
         child.kill()
 
 
-@pytest.mark.parametrize("seat", ["front", "worker-0"])
-def test_a_hung_child_is_replaced(server: RunningServer, seat: str) -> None:
-    """A child that misses three beats is killed, another one takes its seat, and jobs run again."""
-    hung = server.child(seat)
+@pytest.mark.parametrize("name", ["front", "worker-0"])
+def test_a_hung_child_is_replaced(server: RunningServer, name: str) -> None:
+    """A child that misses three beats is killed, another one takes its name, and jobs run again."""
+    hung = server.child(name)
     os.kill(hung, signal.SIGSTOP)
-    wait_until(lambda: server.child(seat) != hung)
+    wait_until(lambda: server.child(name) != hung)
     assert "reason=silent" in server.log
     with Peer(server.endpoint).start() as peer:
         peer.submit(job := spec("1-5"))
