@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from fakes.nuke_driver import harmonize
 from fakes.nuke_host import qt
 from fakes.nuke_host.api import Undo
 from fakes.nuke_host.host import Host, install
+from fakes.running import RunningServer
 
 install()
 
@@ -46,3 +48,16 @@ def _running(gui: bool, binding: str, folder: Path, monkeypatch: pytest.MonkeyPa
 def nuke(host: Host) -> Any:
     """Return the module `nuke` of the interactive host."""
     return host.module
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Run one server for the module."""
+    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
+        yield running
+
+
+@pytest.fixture
+def shot(host: Host, nuke: Any, tmp_path: Path, server: RunningServer) -> Any:
+    """Return a saved script's Harmonize node with fg and bg connected, and its server named."""
+    return harmonize(nuke, tmp_path, server.endpoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 import pytest
@@ -17,19 +17,6 @@ from harmovid_nuke import record
 
 HALF = 1e-3
 """One rounding to half."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
-
-
-@pytest.fixture
-def shot(host: Host, nuke: Any, tmp_path: Path, server: RunningServer) -> Any:
-    """Return a saved script's Harmonize node with fg and bg connected, and its server named."""
-    return harmonize(nuke, tmp_path, server.endpoint)
 
 
 def test_send_brings_the_light_into_the_node(host: Host, shot: Any) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from fakes import nuke_shots as shots
@@ -17,19 +17,6 @@ from fakes.running import RunningServer
 from harmovid.keys import AuthorizedKeys, new_pair, save_secret, trust_server
 from harmovid.storage import atomic
 from harmovid_nuke import jobs, node, record, status
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
-
-
-@pytest.fixture
-def shot(host: Host, nuke: Any, tmp_path: Path, server: RunningServer) -> Any:
-    """Return a Harmonize node with its inputs and its server."""
-    return harmonize(nuke, tmp_path, server.endpoint)
 
 
 def passes(group: Any) -> bool:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from fakes.nuke_driver import FIRST, LAST, harmonize, sent
@@ -18,13 +18,6 @@ from harmovid_nuke import install, vendor, wheels
 
 PYTHONS = {"3.9": "cp39", "3.10": "cp310", "3.11": "cp311"}
 IN_PYTHON = Path(__file__).parents[1] / "fakes" / "nuke_in_python.py"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from fakes import nuke_shots as shots
@@ -18,13 +18,6 @@ from fakes.running import RunningServer
 from harmovid_nuke import farm, jobs, node, record, submit
 
 COMMAND = Path(__file__).parents[1] / "fakes" / "nuke_command.py"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
 
 
 def test_a_whole_job_in_a_terminal(terminal: Host, tmp_path: Path, server: RunningServer, capfd: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,20 +17,6 @@ from fakes.nuke_host.images import RGB, picture
 from fakes.running import RunningServer
 from harmovid.job import EngineInfo, LayerInfo, Option, Preset
 from harmovid_nuke import node, readback, record
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
-
-
-@pytest.fixture
-def shot(host: Host, nuke: Any, tmp_path: Path, server: RunningServer) -> Any:
-    """Return a Harmonize node with its inputs and its server."""
-    return harmonize(nuke, tmp_path, server.endpoint)
-
 
 ENGINE = EngineInfo(
     name="harmonize", version="1", task="harmonize", summary="", target="fg",

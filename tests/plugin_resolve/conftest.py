@@ -7,6 +7,14 @@ from typing import Iterator
 
 import pytest
 from fakes.resolve_runs import Film
+from fakes.running import RunningServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Run one server for the module."""
+    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
+        yield running
 
 
 @pytest.fixture

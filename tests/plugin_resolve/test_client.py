@@ -22,13 +22,6 @@ WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the pattern of a flickering shot."""
     return shots.write_plate(tmp_path_factory.mktemp("plate"))

@@ -24,13 +24,6 @@ from harmovid_resolve.errors import HostError
 WHOLE = {"way": "track", "colour_space": "ACEScg"}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
-
-
 @pytest.fixture
 def client(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClientProcess]:
     """Yield a real client process of that server."""

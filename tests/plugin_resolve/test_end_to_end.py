@@ -37,13 +37,6 @@ class Seat:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Run one server for the module."""
-    with RunningServer(tmp_path_factory.mktemp("server"), "--codecs", "1", echo=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def client() -> Iterator[ClientProcess]:
     """Run one client process for the module."""
     with ClientProcess(sys.executable) as process:
