@@ -290,7 +290,7 @@ def _print(found: Findings, choice: Choice, console: Console) -> None:
     if count:
         console.text(f"\n{count} problem{'s' if count > 1 else ''}")
     else:
-        console.text("\nready: nothing would be refused as far as can be told")
+        console.text("\nready: no problem was found")
 
 
 def _answer(found: Findings, choice: Choice, code: int) -> Dict[str, Any]:

@@ -49,7 +49,7 @@ def svg_text(rows: Sequence[FrameCurve]) -> str:
     body = [head, title, f'<rect width="{WIDTH}" height="{height}" fill="white"/>']
     known = any(row.measured or row.corrected for row in rows)
     body += (
-        _legend() if known else [_label(LEFT, 24, "The engine has told no levels of these frames.", "start")]
+        _legend() if known else [_label(LEFT, 24, "The engine reported no levels for these frames.", "start")]
     )
     if rows:
         axis = _Axis(rows)

@@ -179,7 +179,7 @@ def _add_engine(job: argparse.ArgumentParser, engine: EngineInfo) -> None:
             "--preset",
             choices=names,
             metavar="P",
-            help=f"named option values, under those that are given. {told}",
+            help=f"a named set of option values; options that are given override it. {told}",
         )
     _add_options(job, engine)
 

@@ -32,7 +32,7 @@ def write_all(out: Path, report: Report, study: str = "", tell: Callable[[str], 
 
     Args:
         study: the preference study's table as HTML, where there is one.
-        tell: is told what is being made.
+        tell: called with the name of what is being made.
     """
     shown: List[Shown] = []
     for one_set in report["sets"]:
