@@ -123,7 +123,7 @@ def _add_onnx(actions: Any) -> None:
 
 
 def _add_tensorrt(actions: Any) -> None:
-    text = "build TensorRT plans for the graphs of a bundle, each in a process of its own"
+    text = "build TensorRT plans for the graphs of a bundle, each in a separate process"
     parser = actions.add_parser("tensorrt", help=text, description=text)
     parser.add_argument(
         "bundle", metavar="BUNDLE", type=Path, help="folder that `harmovid export onnx` wrote"
@@ -142,7 +142,9 @@ def _add_tensorrt(actions: Any) -> None:
         "--workspace", type=int, default=0, metavar="MB", help="GPU memory the builder may use"
     )
     parser.add_argument(
-        "--refit", action="store_true", help="let weights be changed later; writes which one is which"
+        "--refit",
+        action="store_true",
+        help="weights can be changed later without a build; writes a map of their names",
     )
     parser.add_argument(
         "--footage",
@@ -150,7 +152,7 @@ def _add_tensorrt(actions: Any) -> None:
         type=Path,
         nargs="+",
         default=[],
-        help="folder of frames or video: plans are checked for finite results on it (default: a drawn clip)",
+        help="folder of frames or video: plans are checked for finite results on it (default: a generated clip)",
     )
     _json(parser, _tensorrt)
 

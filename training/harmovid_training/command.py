@@ -42,11 +42,20 @@ def train(words: Sequence[str], console: Console) -> int:
     Raises:
         InputError: no such step.
     """
-    parser = Parser(prog="harmovid train", description=__doc__)
+    parser = Parser(
+        prog="harmovid train",
+        description="Run a step of training (docs/training.md). `harmovid train STEP --help` lists its flags.",
+    )
     parser.add_argument(
         "--gpus", type=int, default=1, metavar="N", help="processes, one GPU each (default 1)"
     )
-    parser.add_argument("step", choices=list(STEPS), metavar="STEP", help=", ".join(STEPS))
+    parser.add_argument(
+        "step",
+        choices=list(STEPS),
+        metavar="STEP",
+        help="index: footage to a clip index; stage1, stage2, stage3: the stages; rendered: clips with rendered truth; "
+        "cost: what the stages cost; toy: the whole recipe at toy size",
+    )
     # Split by hand: argparse would also take our own flags from the words after the step's name.
     place = next((number for number, word in enumerate(words) if word in STEPS), len(words))
     given = parser.parse_args(list(words[: place + 1]))

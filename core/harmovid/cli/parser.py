@@ -410,15 +410,15 @@ def _option_help(option: Option) -> str:
     if option.minimum is not None or option.maximum is not None:
         parts.append(f"{_bound(option.minimum)} to {_bound(option.maximum)}")
     parts.append(f"default {default_text(option)}")
-    unit = f" {option.unit}" if option.unit else ""
+    unit = f" {option.unit}" if option.unit and option.default not in (None, "") else ""
     return f"{_sentence(option.help)} ({', '.join(parts)}{unit})".replace("%%", "%").replace("%", "%%")
 
 
 def default_text(option: Option) -> str:
-    """Return an option's default as text."""
+    """Return an option's default as text; "none" if it is None or empty."""
     if option.kind == "bool":
         return "on" if option.default else "off"
-    return "none" if option.default is None else str(option.default)
+    return "none" if option.default in (None, "") else str(option.default)
 
 
 def _bound(value: Optional[float]) -> str:
