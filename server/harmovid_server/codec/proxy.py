@@ -96,8 +96,11 @@ def _unassociated(means: Float32) -> Float32:
     The quotient of the two means is the mean of the colours weighted by alpha, so it is stable even if alpha is
     small in single pixels.
     """
-    alpha = means[..., 3:]
-    return np.divide(means[..., :3], alpha, out=np.zeros_like(means[..., :3]), where=alpha > ALPHA_FLOOR)
+    alpha = np.ascontiguousarray(means[..., 3])
+    shown = alpha > ALPHA_FLOOR
+    divisor = np.where(shown, alpha, np.float32(1))
+    colours = [np.where(shown, means[..., channel] / divisor, np.float32(0)) for channel in range(3)]
+    return np.stack(colours, axis=-1)
 
 
 def _measure_image(name: str, frames: Frames, plan: Plan, display: Box, result: Measured) -> None:

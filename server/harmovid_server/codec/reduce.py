@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Optional, Protocol, Sequence, Tuple
+from typing import Any, List, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -130,8 +130,9 @@ def area_means(
         areas, _ = loops.area_sums(good.astype(np.float32), None, rows, columns)
         sums, _ = _all_sums(planes, good, rows, columns, loops)
     per_area = np.divide(1, areas, out=np.zeros_like(areas), where=areas > 0)
-    sums *= per_area[..., None]
-    return Reduced(sums, np.clip(areas / np.float32(row_shares * column_shares), 0, 1), nan, inf)
+    # Plane by plane: numpy is slow where the last axis is as short as a pixel.
+    means = np.stack([plane * per_area for plane in sums], axis=-1)
+    return Reduced(means, np.clip(areas / np.float32(row_shares * column_shares), 0, 1), nan, inf)
 
 
 def _all_sums(
@@ -140,10 +141,10 @@ def _all_sums(
     rows: Float64,
     columns: Float64,
     loops: Kernels,
-) -> Tuple[Float32, bool]:
-    """Return the planes' sums `(h, w, planes)` and whether all values are finite."""
+) -> Tuple[List[Float32], bool]:
+    """Return each plane's sums `(h, w)` and whether all values are finite."""
     results = [loops.area_sums(plane, good, rows, columns) for plane in planes]
-    return np.stack([sums for sums, _ in results], axis=-1), all(finite for _, finite in results)
+    return [sums for sums, _ in results], all(finite for _, finite in results)
 
 
 def _edges(start: int, stop: int, first: int, last: int, cells: int) -> Tuple[Float64, float]:

@@ -15,6 +15,8 @@ from harmovid.pixels.field import Curve, Grid
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.harmonize import LOOKAHEAD_FRAMES, VARIANTS
+from harmovid_server.engines.harmonize.cuts import QUANTILES, quantiles
+from harmovid_server.engines.harmonize.features import halved
 from harmovid_server.engines.harmonize.network import FOLDER
 from harmovid_server.engines.harmonize.session import HarmonizeSession
 from harmovid_server.runtimes.base import RuntimeSettings
@@ -309,3 +311,26 @@ def test_a_missing_matte_is_told(engine: Any) -> None:
     (fresh,) = load(["harmonize"])
     with pytest.raises(EngineFailed, match="activated"):
         fresh.start(ShotInfo(NUMBERS, fresh.info.check_options({}), ("fg", "bg")))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000, 147_456])
+def test_quantiles_are_those_of_numpy(count: int) -> None:
+    """A frame's quantiles equal `np.quantile` to the last bit: normal values, few levels, flat, far apart, sorted."""
+    values = np.random.default_rng(count).normal(size=count)
+    for each in (
+        values,
+        values.round(1),
+        values * 0,
+        np.where(values < 0, -20, values * 30),
+        np.sort(values),
+    ):
+        kept = each.astype(np.float32)
+        assert (quantiles(kept) == np.quantile(kept, QUANTILES)).all()
+
+
+@pytest.mark.parametrize("shape", [(144, 192), (144, 192, 3), (2, 2, 3)])
+def test_half_size_is_the_mean_of_four(shape: Any) -> None:
+    """A halved plane holds the means of 2 x 2 pixels."""
+    plane = np.random.default_rng(0).random(shape, np.float32)
+    means = plane.reshape(shape[0] // 2, 2, shape[1] // 2, 2, *shape[2:]).mean(axis=(1, 3))
+    assert np.allclose(halved(plane), means, rtol=1e-6, atol=0)
