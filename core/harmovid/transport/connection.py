@@ -16,12 +16,12 @@ import errno
 import os
 import re
 import socket
+import struct
 import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 import harmovid
 from harmovid.errors import (
@@ -47,6 +47,9 @@ _BATCH = 16
 # How often `stopped` is checked while waiting for the server.
 _TICK_MS = 50
 GOODBYE_MS = 200
+# First frame of a monitor's message: event and value (zmq_socket_monitor(3)). The parser in `zmq.utils.monitor` imports
+# asyncio, which takes a fifth of a command's start.
+_EVENT = struct.Struct("=Hi")
 _NO_ANSWER = "Is the server running there (harmovid serve), and does a firewall let the port through?"
 _KEYS_DIFFER = "Use a key that the server lists, and the server's own public key (harmovid keys)."
 
@@ -179,8 +182,7 @@ class Channel:
             Unreachable: nobody listens, or the connection broke.
         """
         while self.monitor.poll(0):
-            happened = recv_monitor_message(self.monitor)
-            event, value = happened["event"], happened["value"]
+            event, value = _EVENT.unpack(self.monitor.recv_multipart()[0])
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise AuthError(f"the server at {self.endpoint} refuses our key.", fix=_KEYS_DIFFER)
             if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
