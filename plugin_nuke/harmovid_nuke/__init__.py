@@ -4,8 +4,8 @@
     group = node.create("harmonize")        # in Nuke; everything else is done with the group's buttons
 
 It runs in the host's own Python (3.9 to 3.13), with the standard library and `harmovid` alone. Modules: `nk` and
-`graph` (the script text and the Group's inside), `knobs` and `node` (the Group from outside), `render`, `jobs`,
-`readback` and `status` (one send from start to end), `panel`, `bake`, `farm`, `selftest`, `install`.
+`graph` (the script text and the Group's inside), `knobs`, `inputs` and `node` (the Group from outside), `render`,
+`jobs`, `readback` and `status` (one send from start to end), `panel`, `bake`, `farm`, `selftest`, `install`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import sys
 
 __all__ = ["OLDEST_PYTHON", "SCHEMA", "python_problem"]
 
-SCHEMA = "1"
-"""Version of a saved Group's knobs; a newer Group is opened but not changed."""
+SCHEMA = "2"
+"""Version of a saved Group; a newer one is opened but not changed, an older one is upgraded by its next send.
+
+2: inputs from the engine's description; a foreground without alpha is changed where its matte is.
+"""
 
 OLDEST_PYTHON = (3, 9)
 

@@ -14,7 +14,7 @@ import nuke
 from harmovid.errors import HarmoVidError, InputError
 from harmovid.frames import FrameRange
 
-from harmovid_nuke import bake, connecting, farm, jobs, node, plan, readback, status, threads
+from harmovid_nuke import bake, connecting, farm, inputs, jobs, node, plan, readback, status, threads
 from harmovid_nuke.knobs import OPTION
 from harmovid_nuke.record import RUNNING
 
@@ -124,6 +124,8 @@ def changed(group: Any, name: str) -> None:
     if name == OPTION + "preset":
         node.apply_preset(group, str(group[name].value()))
     else:
+        if not node.is_newer(group):
+            inputs.refresh_choices(group)
         node.check(group)
 
 

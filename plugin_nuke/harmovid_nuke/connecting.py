@@ -1,4 +1,4 @@
-"""Request a server's engines from a worker thread, so that Nuke does not wait for the network."""
+"""Request the description of a server's engine from a worker thread, so that Nuke does not wait for the network."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ import nuke
 from harmovid.errors import HarmoVidError
 from harmovid.job import EngineInfo
 
+from harmovid_nuke import engine_cache, inputs, private, status, threads
 from harmovid_nuke import node as nodes
-from harmovid_nuke import private, status, threads
 
 
-def connect(group: Any) -> threading.Thread:
-    """Request the engines of a node's server and rebuild the node's options; return the worker thread, for
-    `nuke -t`."""
-    name = str(group["engine"].value()).strip() or str(group["harmovid_kind"].value())
+def connect(group: Any, quiet: bool = False) -> threading.Thread:
+    """Request the engine of a node's server and rebuild the node's options and inputs; return the worker thread.
+
+    In `nuke -t` this waits until it is done.
+
+    Args:
+        group: the node.
+        quiet: say nothing if the server cannot be reached: nobody has asked for it.
+    """
+    name = str(group["engine"].value()).strip() or inputs.kind_of(group)
     settings = private.settings_of(str(group["server"].value()), str(group["key"].value()))
     worker = threading.Thread(
-        target=_ask, args=(group.fullName(), settings, name), name="harmovid-connect", daemon=True
+        target=_ask, args=(group.fullName(), settings, name, quiet), name="harmovid-connect", daemon=True
     )
-    status.tell(group, "Asking the server ...")
+    if not quiet:
+        status.tell(group, "Asking the server ...")
     worker.start()
     if not nuke.GUI:
         threads.serve(lambda: not worker.is_alive())
     return worker
 
 
-def _ask(node: str, settings: Any, name: str) -> None:
+def _ask(node: str, settings: Any, name: str, quiet: bool) -> None:
     try:
         with private.connected(settings) as client:
             begun = time.monotonic()
             engine = client.engine(name)
+            engine_cache.keep(name, engine)
             threads.later(_answered, node, engine, settings.server, time.monotonic() - begun)
     except HarmoVidError as error:
-        threads.later(_refused, node, error)
+        if not quiet:
+            threads.later(_refused, node, error)
     except Exception as error:  # the thread's outermost level
         traceback.print_exc()
         threads.later(_refused, node, error)
@@ -70,5 +79,5 @@ def described(engine: EngineInfo, server: str, seconds: float) -> str:
 def _refused(node: str, error: BaseException) -> None:
     group = nodes.find(node, missing_ok=True)
     if group is not None:
-        # Without a server the options are not changed.
+        # Without a server options and inputs stay as they are.
         group["server_info"].setValue(status.failed(group, error))

@@ -61,7 +61,7 @@ def inside(kind: str) -> List[NkNode]:
         NkNode("Expression", _field_knobs(), inputs=[RESULT]),
         NkNode("Blur", _blur_knobs(), inputs=["Field"]),
         NkNode("Copy", _copy_knobs(), inputs=["Soften", matte]),
-        NkNode("MergeExpression", _apply_knobs(), inputs=[main, "Matte"]),
+        NkNode("MergeExpression", _apply_knobs(kind), inputs=[main, "Matte"]),
         NkNode("Assert", _check_knobs(), inputs=["Apply"]),
         NkNode("Output", {"name": OUTPUT, "xpos": "0", "ypos": "500"}, inputs=["Check"]),
     ]
@@ -114,16 +114,22 @@ def _copy_knobs() -> Dict[str, str]:
     return {**knobs, "name": "Matte", "xpos": "440", "ypos": "260"}
 
 
-def _apply_knobs() -> Dict[str, str]:
-    limit = f"(parent.limit_by == {LIMIT_MATTE} ? Amask.a : parent.limit_by == {LIMIT_ALPHA} ? Ba : 1)"
+def _weights(kind: str) -> Dict[str, str]:
+    """Return the expressions that say how much a pixel is changed, as plain text."""
+    # A foreground without alpha is where its matte is: elsewhere the field is 0.
+    own = "(parent.has_alpha ? Ba : 1)" if kind == "harmonize" else "Ba"
+    limit = f"(parent.limit_by == {LIMIT_MATTE} ? Amask.a : parent.limit_by == {LIMIT_ALPHA} ? {own} : 1)"
     edge = f"parent.matte_edge > 0 ? min(1, {limit} / parent.matte_edge) : 1"
     # The two variables do not use each other, as their order of evaluation is not documented.
-    knobs = {
-        "temp_name0": "wgt",
-        "temp_expr0": word(f"Aa > 0 && {limit} > 0 ? ({edge}) : 0"),
-        "temp_name1": "dif",
-        "temp_expr1": word(f"Aa > 0 ? (parent.luma - parent.chroma) * ({LUMA}) / Aa : 0"),
+    return {
+        "temp_expr0": f"Aa > 0 && {limit} > 0 ? ({edge}) : 0",
+        "temp_expr1": f"Aa > 0 ? (parent.luma - parent.chroma) * ({LUMA}) / Aa : 0",
     }
+
+
+def _apply_knobs(kind: str) -> Dict[str, str]:
+    weights = {name: word(text) for name, text in _weights(kind).items()}
+    knobs = {"temp_name0": "wgt", "temp_name1": "dif", **weights}
     for index, (_, letter) in enumerate(_CHANNELS):
         stops = f"parent.chroma * A{letter} / Aa + dif"
         edited = f"parent.correction.{letter} - parent.measured.{letter}"
@@ -145,3 +151,8 @@ def _check_knobs() -> Dict[str, str]:
         "xpos": "0",
         "ypos": "420",
     }
+
+
+def upgraded(kind: str) -> Dict[str, Dict[str, str]]:
+    """Return what inner nodes of an older Group need: inner name to knob to text."""
+    return {"Apply": _weights(kind)}

@@ -22,8 +22,19 @@ from harmovid import JobFiles
 from harmovid.errors import HarmoVidError, InputError, JobCancelled
 from harmovid.frames import FrameRange
 
+from harmovid_nuke import (
+    engine_cache,
+    inputs,
+    plan,
+    private,
+    readback,
+    record,
+    render,
+    result_curve,
+    status,
+    threads,
+)
 from harmovid_nuke import node as nodes
-from harmovid_nuke import plan, private, readback, record, render, result_curve, status, threads
 from harmovid_nuke.partial import PartialJob
 from harmovid_nuke.record import Record
 
@@ -173,6 +184,7 @@ def _work(run: Run) -> None:
     try:
         with private.connected(run.settings) as client:
             run.engine = client.engine(run.record.engine)
+            engine_cache.keep(run.record.kind, run.engine)
             run.record = threads.Ask(_in_main, run).wait()
             _jobs(run, client)
     except HarmoVidError as error:
@@ -196,15 +208,26 @@ def _in_main(run: Run) -> Record:
     group = nodes.find(run.node)
     nodes.take_engine(group, run.engine)
     if run.new:
-        run.record = plan.placed(run.record)
+        nodes.upgrade(group)
+        # The engine may take other inputs than it did when the node was connected last.
+        run.record = plan.placed(plan.with_inputs(group, run.record))
+        run.problems = _doubts(group, run.engine)
     else:
         run.record = run.record.save(state=record.RUNNING, message="")
     group["job_data"].setValue(nodes.packed(run.record))
     status.tell(group, "Rendering the inputs ...", status.BUSY)
-    run.problems = render.render(group, run.record)
+    run.problems += render.render(group, run.record, run.engine)
     readback.history(group, run.record)
     status.tell(group, "Sending ...", status.BUSY)
     return run.record
+
+
+def _doubts(group: Any, engine: Any) -> List[str]:
+    """Return sentences on connections that are most likely not meant."""
+    found = inputs.connected(group)
+    said = [f"The engine {engine.name} does not use the input {name}." for name in found.unused]
+    same = inputs.same_as_background(group, found, engine.layers)
+    return said + [f"{name} is the same node as the background." for name in same]
 
 
 def _jobs(run: Run, client: Any) -> None:
@@ -244,11 +267,12 @@ def _job(run: Run, client: Any, view: str, bar: Bar) -> None:
 def _prepared(run: Run, client: Any, view: str) -> Any:
     # In the engine's order and not the record's, because another order would be another job.
     known = [layer.name for layer in run.engine.layers]
-    inputs = {layer: run.record.input(layer, view) for layer in sorted(run.record.layers, key=known.index)}
+    wanted = sorted(run.record.inputs, key=lambda name: known.index(name) if name in known else len(known))
+    files = {layer: run.record.sent(layer, view) for layer in wanted}
     options = {name: value for name, value in run.record.options.items() if value is not None}
     job = JobFiles.prepare(
         run.engine,
-        inputs,
+        files,
         run.record.result(view),
         frames=run.record.wanted,
         context=run.record.frames,
@@ -339,6 +363,8 @@ def _finish(run: Run) -> None:
 
 def _show_end(group: Any, run: Run) -> None:
     present = readback.show(group, run.record)
+    if not run.new:  # files of the same names have other frames now, which Nuke does not notice
+        readback.reload(group)
     readback.curves(group, run.record)
     readback.history(group, run.record)
     review = readback.summary(group, run.record, run.failures)

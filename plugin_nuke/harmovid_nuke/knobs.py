@@ -2,7 +2,8 @@
 
     for knob in own_knobs("harmonize"): knob.lines()      # as script text
     knob.make(nuke)                                       # as Nuke's own object
-    for knob in engine_knobs(info): ...
+    for knob in engine_knobs(info): ...                   # its options
+    input_knob(layer)                                     # one of its further inputs
 
 All state of a node is text in knobs, so it is saved with the script. Structured values are JSON in base64, because Nuke
 evaluates brackets in text.
@@ -16,13 +17,18 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from harmovid.job import EngineInfo, Option
+from harmovid.job import PANORAMA, VECTORS, EngineInfo, LayerInfo, Option
 
 from harmovid_nuke import SCHEMA
 from harmovid_nuke.nk import number, word
 
 OPTION = "o_"
 """Prefix of the knobs' names for engine options."""
+INPUT = "in_"
+"""Prefix of the knobs' names for the engine's inputs that the node has no pipe for from the start."""
+INPUTS_TAB, INPUT_NUMBERS = "inputs_tab", "input_numbers"
+NO_CHANNELS = "none"
+"""Choice of an input that comes from other channels of the main one: it is not sent."""
 
 TITLES = {"harmonize": "Harmonize", "deflicker": "Deflicker"}
 KIND_IDS = {
@@ -279,6 +285,11 @@ def engine_knobs(engine: EngineInfo) -> List[Knob]:
     return knobs
 
 
+def is_of_engine(name: str) -> bool:
+    """Return whether a knob of this name was made from an engine's description."""
+    return name.startswith((OPTION, INPUT, "group_")) or name in (INPUTS_TAB, INPUT_NUMBERS)
+
+
 def _plain(text: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in text)
 
@@ -293,6 +304,23 @@ def _option_knob(option: Option) -> Knob:
         return Knob("choice", name, label, option.default, option.help, choices=tuple(option.choices))
     low, high = option.minimum, option.maximum
     return Knob(option.kind, name, label, option.default, option.help, low, high)
+
+
+def input_knob(layer: LayerInfo, choices: Sequence[str] = ()) -> Knob:
+    """Return the knob of an input: a choice of channels, a file, or a line that names the pipe.
+
+    Args:
+        layer: the engine's layer.
+        choices: the channels that can be chosen.
+    """
+    name = INPUT + layer.name
+    if layer.kind == VECTORS:
+        told = f"{layer.help} Which channels of the main input they are."
+        return Knob("choice", name, layer.label, NO_CHANNELS, told, choices=tuple(choices))
+    if layer.kind == PANORAMA:
+        told = f"{layer.help} Any file that Nuke reads; read with its default colour space. Empty: none."
+        return Knob("file", name, layer.label, "", told)
+    return Knob("text", name, f"{layer.label}: input {layer.name}", help=layer.help)
 
 
 def option_values(engine: EngineInfo, read: Dict[str, Any]) -> Dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Callable
 import nuke
 from harmovid.errors import HarmoVidError
 
-from harmovid_nuke import buttons, node, private, status, threads
+from harmovid_nuke import buttons, connecting, node, private, status, threads
 from harmovid_nuke.knobs import TITLES
 
 NAME = "HarmoVid"
@@ -32,7 +32,15 @@ def install() -> None:
 
 
 def _maker(kind: str) -> Callable[[], Any]:
-    return lambda: node.create(kind)
+    return lambda: make_node(kind)
+
+
+def make_node(kind: str) -> Any:
+    """Make a node and, where a server is named or runs, ask it in the background for the node's inputs and options."""
+    group = node.create(kind)
+    if private.settings_of("", "").server or private.running():
+        connecting.connect(group, quiet=True)
+    return group
 
 
 def _guarded(call: Callable[[], Any]) -> Callable[[], None]:

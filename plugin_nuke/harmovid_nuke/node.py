@@ -16,7 +16,8 @@ import nuke
 from harmovid.errors import InputError
 from harmovid.job import EngineInfo
 
-from harmovid_nuke import SCHEMA, knobs, readback, status, template
+from harmovid_nuke import SCHEMA, engine_cache, inputs, knobs, readback, status, template
+from harmovid_nuke.graph import INPUTS, upgraded
 from harmovid_nuke.knobs import OPTION, pack, unpack
 from harmovid_nuke.record import Record, load
 
@@ -33,12 +34,15 @@ def create(kind: str) -> Any:
     try:
         group = _paste(template.text(kind))
         # Nuke lists the selection in reverse order.
-        for index, one in enumerate(reversed(selected[: group.maxInputs()])):
+        for index, one in enumerate(reversed(selected[: len(INPUTS[kind])])):
             group.setInput(index, one)
         if selected:
             group.setXYpos(selected[0].xpos(), selected[0].ypos() + 80)
         if group.input(0) is not None:
             reset_range(group)
+        last = engine_cache.load(kind)
+        if last is not None:
+            take_engine(group, last)
     finally:
         nuke.Undo.end()
     return group
@@ -95,22 +99,36 @@ def packed(record: Record) -> str:
 
 
 def take_engine(group: Any, engine: EngineInfo) -> None:
-    """Set the options of an engine on a node; options that it had before keep their values."""
+    """Give a node the options and the further inputs of an engine; what it had before keeps values and connections."""
     if is_newer(group):
         return
     data = pack(engine.to_dict())
-    if group["engine_data"].value() == data:
+    if group["engine_data"].value() == data and inputs.is_fitted(group, engine):
         return
-    before = {knob.name(): knob for knob in group.allKnobs() if knob.name().startswith((OPTION, "group_"))}
+    made = [*knobs.engine_knobs(engine), *inputs.input_knobs(group, engine)]
+    before = {knob.name(): knob for knob in group.allKnobs() if knobs.is_of_engine(knob.name())}
     kept = {name: knob.toScript() for name, knob in before.items() if hasattr(knob, "toScript")}
     for knob in before.values():
         group.removeKnob(knob)
-    for spec in knobs.engine_knobs(engine):
-        made = spec.make(nuke)
-        group.addKnob(made)
+    for spec in made:
+        knob = spec.make(nuke)
+        group.addKnob(knob)
         if spec.name in kept:
-            _restore(made, kept[spec.name])
+            _restore(knob, kept[spec.name])
+    with readback.quietly():
+        inputs.add_pipes(group, engine)
     group["engine_data"].setValue(data)
+
+
+def upgrade(group: Any) -> None:
+    """Give a node of an older plugin what a new result needs: the expressions of the nodes inside."""
+    if is_newer(group) or str(group["harmovid_schema"].value()) == SCHEMA:
+        return
+    with readback.quietly():
+        for name, values in upgraded(inputs.kind_of(group)).items():
+            for knob, text in values.items():
+                group.node(name)[knob].setValue(text)
+        group["harmovid_schema"].setValue(SCHEMA)
 
 
 def _restore(knob: Any, text: str) -> None:
@@ -144,6 +162,8 @@ def reset_range(group: Any) -> None:
     if group.input(0) is None:
         raise InputError("nothing is connected.", fix="Connect the input first.")
     found, root = group.upstreamFrameRange(0), nuke.root()
+    if found is None:
+        raise InputError("the input does not tell its range.", fix="Set the frames by hand.")
     first = max(int(found.first()), int(root["first_frame"].value()))
     last = min(int(found.last()), int(root["last_frame"].value()))
     if last < first:
@@ -168,7 +188,7 @@ def check(group: Any) -> bool:
     record = record_of(group)
     if record is None or not group["has_result"].value():
         return True
-    now = status.fingerprint(group, record.layers.values())
+    now = _fingerprint(group, record)
     stale = bool(record.upstream and now and now != record.upstream)
     if stale != bool(group["stale"].value()):
         group["stale"].setValue(stale)
@@ -179,3 +199,12 @@ def check(group: Any) -> bool:
             status.OLD,
         )
     return not stale
+
+
+def _fingerprint(group: Any, record: Record) -> str:
+    """Return the fingerprint of what a record was made of, as it is now; empty if it cannot be computed."""
+    try:
+        found = inputs.connected(group)
+    except InputError:
+        return "something is not connected"
+    return status.fingerprint(group, record.layers.values(), status.with_times(found))

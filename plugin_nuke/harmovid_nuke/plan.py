@@ -8,26 +8,20 @@ from __future__ import annotations
 import datetime
 import os
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import nuke
 from harmovid.errors import InputError
 from harmovid.frames import FrameRange
-from harmovid.job import EngineInfo
+from harmovid.job import FOREGROUND_MATTE, EngineInfo
 
-from harmovid_nuke import knobs, render, status
-from harmovid_nuke.graph import INPUTS
-from harmovid_nuke.knobs import unpack
+from harmovid_nuke import inputs, knobs, render, status
+from harmovid_nuke.inputs import engine_of
 from harmovid_nuke.record import Record, new_version
 
-SCOPE_PRESET = "harmovid_preset"
+__all__ = ["engine_of", "folder_of", "make", "placed", "values_of", "with_inputs"]
 
-LAYERS: Dict[str, Tuple[Tuple[str, Tuple[int, ...]], ...]] = {
-    "harmonize": (("fg", (0,)), ("bg", (1,)), ("matte", (2,))),
-    # The matte limits the result live, in the node; the server gets the separate mask for measuring, or else the matte.
-    "deflicker": (("plate", (0,)), ("measure_mask", (1, 2))),
-}
-"""Engine layer to the inputs that may fill it, the first that is connected."""
+SCOPE_PRESET = "harmovid_preset"
 
 
 def values_of(group: Any) -> Dict[str, Any]:
@@ -37,12 +31,6 @@ def values_of(group: Any) -> Dict[str, Any]:
     ]
     options = [name for name in group.knobs() if name.startswith(knobs.OPTION)]
     return {name: group[name].value() for name in (*own, *options)}
-
-
-def engine_of(group: Any) -> Optional[EngineInfo]:
-    """Return the engine description stored in the node, or None if it has never been connected."""
-    data = unpack(group["engine_data"].value())
-    return EngineInfo.from_dict(data) if isinstance(data, dict) else None
 
 
 def folder_of(group: Any) -> str:
@@ -70,13 +58,12 @@ def make(group: Any) -> Record:
     Raises:
         InputError: something is missing or cannot be used; the fix says what to do.
     """
-    kind, values = str(group["harmovid_kind"].value()), values_of(group)
-    wanted, frames = _frames(values)
-    layers = _layers(group, kind)
+    kind, values = inputs.kind_of(group), values_of(group)
+    wanted, frames = _frames(group, values)
     engine = engine_of(group)
     if engine is not None:
         values.update(_of_the_scope(engine))
-    return Record(
+    record = Record(
         folder=folder_of(group),
         node=group.fullName(),
         kind=kind,
@@ -84,17 +71,38 @@ def make(group: Any) -> Record:
         wanted=str(wanted),
         frames=str(frames),
         views=_views(str(values["views"])),
-        layers=layers,
         options=knobs.option_values(engine, values) if engine is not None else {},
-        has_alpha=render.has_alpha(group, 0),
         datatype=str(values["datatype"]),
         compression=str(values["compression"]),
         keep_inputs=bool(values["keep_inputs"]),
         server=str(values["server"]),
         key=str(values["key"]),
         label=_label(group),
-        upstream=status.fingerprint(group, layers.values()),
         started=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+    )
+    return with_inputs(group, record)
+
+
+def with_inputs(group: Any, record: Record) -> Record:
+    """Return the record with what is connected now, by the description that the node has now.
+
+    Raises:
+        InputError: a required input is missing, or cannot be used.
+    """
+    engine, found = engine_of(group), inputs.connected(group)
+    works_on_foreground = (
+        record.kind == "harmonize"
+        if engine is None
+        else any(layer.name == FOREGROUND_MATTE for layer in engine.layers)
+    )
+    return replace(
+        record,
+        layers=found.layers,
+        channels=found.channels,
+        files=found.files,
+        # Other engines change a plate everywhere, whatever is in its alpha.
+        has_alpha=works_on_foreground and render.has_alpha(group, inputs.MAIN),
+        upstream=status.fingerprint(group, found.layers.values(), status.with_times(found)),
     )
 
 
@@ -125,35 +133,22 @@ def _of_the_scope(engine: EngineInfo) -> Dict[str, Any]:
     return {knobs.OPTION + key: "" if value is None else value for key, value in values.items()}
 
 
-def _frames(values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:
-    """Return the requested frames, and the same with handles."""
+def _frames(group: Any, values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:
+    """Return the requested frames, and the same with the handles that there are.
+
+    A Read repeats its first and last frame beyond its range, and an engine would take that for the shot standing still.
+    """
     first, last, handles = int(values["first"]), int(values["last"]), max(int(values["handles"]), 0)
     if values["send_what"] == "current frame":
         first = last = nuke.frame()
     if last < first:
         raise InputError(f"the range {first} to {last} runs backwards.", fix="Press Reset.")
-    return FrameRange(range(first, last + 1)), FrameRange(range(first - handles, last + handles + 1))
-
-
-def _layers(group: Any, kind: str) -> Dict[str, int]:
-    """Return the layers to send, with the numbers of their inputs.
-
-    Raises:
-        InputError: a required input is not connected.
-    """
-    engine = engine_of(group)
-    known = {layer.name: layer for layer in engine.layers} if engine is not None else None
-    found: Dict[str, int] = {}
-    for layer, candidates in LAYERS[kind]:
-        connected = [index for index in candidates if group.input(index) is not None]
-        if known is not None and layer not in known:
-            continue
-        if connected:
-            found[layer] = connected[0]
-        elif candidates[0] < (2 if kind == "harmonize" else 1):
-            name = INPUTS[kind][candidates[0]]
-            raise InputError(f"the input {name} is not connected.", fix="Connect it, then send again.")
-    return found
+    before, after = first - handles, last + handles
+    upstream = group.upstreamFrameRange(inputs.MAIN) if handles and group.input(inputs.MAIN) else None
+    if upstream is not None:
+        before = max(before, min(first, int(upstream.first())))
+        after = min(after, max(last, int(upstream.last())))
+    return FrameRange(range(first, last + 1)), FrameRange(range(before, after + 1))
 
 
 def _views(text: str) -> Tuple[str, ...]:

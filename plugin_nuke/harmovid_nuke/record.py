@@ -41,9 +41,11 @@ class Record:
         node: the node's full name; `kind` is its kind.
         wanted: the frames that the artist requested, as text; `frames` are those with handles.
         views: the views sent; "" stands for a view without a folder of its own.
-        layers: number of the node's input for each layer of the engine.
+        layers: number of the node's input for each layer of the engine that comes from one.
+        channels: for layers that are other channels of their input, the name of Nuke's layer.
+        files: for layers that come from a file, its name; with a frame number in it if it is a sequence.
         options: the engine's options.
-        has_alpha: whether the relit input has an alpha channel, which then limits the result.
+        has_alpha: whether the relit input is a foreground with an alpha channel, which then limits the result.
         datatype, compression: of the frames sent.
         upstream: fingerprint of what was sent (`status.fingerprint`).
         state: one of the constants above.
@@ -58,6 +60,8 @@ class Record:
     frames: str
     views: Tuple[str, ...] = ("",)
     layers: Dict[str, int] = field(default_factory=dict)
+    channels: Dict[str, str] = field(default_factory=dict)
+    files: Dict[str, str] = field(default_factory=dict)
     options: Dict[str, Any] = field(default_factory=dict)
     has_alpha: bool = True
     datatype: str = "16 bit half"
@@ -84,6 +88,25 @@ class Record:
     def input(self, layer: str, view: str) -> str:
         """Return the pattern of the frames sent of a layer."""
         return "/".join([self.folder, INPUTS, *([view] if view else []), f"{layer}.%04d.exr"])
+
+    def still(self, layer: str) -> bool:
+        """Return whether a layer is one picture for all frames."""
+        return layer in self.files and not any(mark in self.files[layer] for mark in "%#")
+
+    def sent(self, layer: str, view: str) -> str:
+        """Return the pattern of the frames sent of a layer, or the file if it is one picture for all frames."""
+        pattern = self.input(layer, view)
+        return FramePattern.parse(pattern).path(self.frames_of(layer)[0]) if self.still(layer) else pattern
+
+    def frames_of(self, layer: str) -> FrameRange:
+        """Return the frames that are sent of a layer: the first one alone of what is one picture for all frames."""
+        frames = FrameRange.parse(self.frames)
+        return FrameRange([frames[0]]) if self.still(layer) else frames
+
+    @property
+    def inputs(self) -> Tuple[str, ...]:
+        """The layers that are sent."""
+        return (*self.layers, *self.files)
 
     @property
     def shown(self) -> str:

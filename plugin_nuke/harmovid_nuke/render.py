@@ -1,6 +1,6 @@
 """Render the inputs of a node to EXR files, without any lasting change to the script.
 
-    has_alpha, problems = render(group, record)
+    problems = render(group, record, engine)
 
 The frames are in Nuke's working space (`raw`): without colour space conversion or clamping, with the bounding box as
 data window. Only the main thread may call this.
@@ -15,11 +15,12 @@ from typing import Any, Iterator, List, Sequence, Tuple
 import nuke
 from harmovid.errors import InputError, JobCancelled
 from harmovid.frames import FramePattern, FrameRange
+from harmovid.job import EngineInfo
 
+from harmovid_nuke import pictures
+from harmovid_nuke.channels import ALPHA
 from harmovid_nuke.record import Record
 
-ALPHA = "rgba.alpha"
-_MATTES = ("matte", "mask", "measure_mask")
 _STOPPED = "cancel"
 """In the text of the error that Nuke raises when the artist stops a render, in whatever case."""
 
@@ -56,47 +57,22 @@ def has_alpha(group: Any, index: int) -> bool:
     return upstream is not None and ALPHA in upstream.channels()
 
 
-def render(group: Any, record: Record) -> List[str]:
+def render(group: Any, record: Record, engine: EngineInfo) -> List[str]:
     """Render the missing frames of a record, and return the errors of single frames.
 
     Raises:
-        InputError: an input cannot be rendered at all, or lacks an alpha channel that is needed.
+        InputError: an input cannot be rendered at all, or is not what the engine needs.
         JobCancelled: the artist stopped the render.
     """
     problems: List[str] = []
     with undisturbed():
-        for layer, index in record.layers.items():
-            problems += _layer(group, record, layer, index)
+        pictures.check_formats(group, record, engine)
+        for layer in record.inputs:
+            problems += _layer(group, record, layer, engine)
     return problems
 
 
-def channels_of(group: Any, record: Record, layer: str, index: int) -> str:
-    """Return the channels of an input to send, as the value of a Write's knob.
-
-    A missing alpha would be written as 0, and nothing would be relit.
-
-    Raises:
-        InputError: a matte has no alpha channel.
-    """
-    if layer not in _MATTES:
-        return "rgba" if has_alpha(group, index) else "rgb"
-    if not has_alpha(group, index):
-        name = group.node(_input_name(group, index)).name()
-        raise InputError(
-            f"the input {name} has no alpha channel.",
-            fix="Put the matte into its alpha, with a Shuffle node.",
-        )
-    return "alpha"
-
-
-def _input_name(group: Any, index: int) -> str:
-    found = [
-        one.name() for one in group.nodes() if one.Class() == "Input" and int(one["number"].value()) == index
-    ]
-    return str(found[0])
-
-
-def _layer(group: Any, record: Record, layer: str, index: int) -> List[str]:
+def _layer(group: Any, record: Record, layer: str, engine: EngineInfo) -> List[str]:
     missing = [view for view in record.views if _to_render(record, layer, view)]
     if not missing:
         return []
@@ -104,10 +80,10 @@ def _layer(group: Any, record: Record, layer: str, index: int) -> List[str]:
     for view in record.views:
         os.makedirs(os.path.dirname(record.input(layer, view)), exist_ok=True)
     frames = FrameRange(frame for view in missing for frame in _to_render(record, layer, view))
-    channels = channels_of(group, record, layer, index)
-    problem = _write(group, index, pattern, channels, record, frames)
+    with pictures.opened(group, record, layer, engine) as picture:
+        problem = _write(picture, pattern, record, frames)
     left = FrameRange(frame for view in missing for frame in _to_render(record, layer, view))
-    if len(left) == len(FrameRange.parse(record.frames)):
+    if len(left) == len(record.frames_of(layer)):
         reason = problem or "Nuke wrote no frame"
         raise InputError(
             f"the input {layer} cannot be rendered: {reason}.", fix="Look at the nodes above it."
@@ -117,20 +93,20 @@ def _layer(group: Any, record: Record, layer: str, index: int) -> List[str]:
 
 def _to_render(record: Record, layer: str, view: str) -> FrameRange:
     found = set(FramePattern.parse(record.input(layer, view)).existing())
-    return FrameRange(frame for frame in FrameRange.parse(record.frames) if frame not in found)
+    return FrameRange(frame for frame in record.frames_of(layer) if frame not in found)
 
 
-def _write(group: Any, index: int, pattern: str, channels: str, record: Record, frames: FrameRange) -> str:
+def _write(picture: pictures.Picture, pattern: str, record: Record, frames: FrameRange) -> str:
     """Render frames of an input through a temporary Write; return Nuke's message about frames that failed.
 
     Raises:
         JobCancelled: the artist stopped it.
     """
-    with group.parent():
+    with picture.parent:
         write = nuke.nodes.Write()
     try:
-        _set_up(write, pattern, channels, record)
-        write.setInput(0, group.input(index))
+        _set_up(write, pattern, picture, record)
+        write.setInput(0, picture.node)
         views = list(record.views) if record.views != ("",) else [nuke.views()[0]]
         for first, last in _runs(frames):
             nuke.execute(write, first, last, 1, views, True)
@@ -143,16 +119,20 @@ def _write(group: Any, index: int, pattern: str, channels: str, record: Record, 
     return ""
 
 
-def _set_up(write: Any, pattern: str, channels: str, record: Record) -> None:
-    """Set the Write's knobs: the file type first, because it adds the others; an old Nuke may lack some of them."""
+def _set_up(write: Any, pattern: str, picture: pictures.Picture, record: Record) -> None:
+    """Set the Write's knobs: the file type first, because it adds the others; an old Nuke may lack some of them.
+
+    Of the metadata only time code and rate are written: that of the source file may name primaries, which those of the
+    working space are not.
+    """
     for name, value in (
         ("file_type", "exr"),
         ("file", pattern),
-        ("channels", channels),
+        ("channels", picture.channels),
         ("raw", True),
-        ("datatype", record.datatype),
+        ("datatype", picture.datatype or record.datatype),
         ("compression", record.compression),
-        ("metadata", "all metadata except input/*"),
+        ("metadata", "default metadata"),
         ("autocrop", False),
     ):
         knob = write.knob(name)

@@ -51,7 +51,12 @@ def words_of(error: BaseException) -> str:
     return f"Something went wrong: {error}. Run Self-test in the HarmoVid menu and send us its report."
 
 
-def fingerprint(group: Any, inputs: Iterable[int]) -> str:
+def with_times(found: Any) -> List[str]:
+    """Return what a node sends beyond the pipes that every node has (`inputs.Connected`), with the times of files."""
+    return [*found.facts(), *(_file_facts(path) for _, path in sorted(found.files.items()))]
+
+
+def fingerprint(group: Any, inputs: Iterable[int], further: Iterable[str] = ()) -> str:
     """Return a text that changes when something upstream of a node changes: knobs, connections, files read.
 
     Empty if it cannot be computed: a non-commercial Nuke limits Python to ten nodes.
@@ -62,6 +67,8 @@ def fingerprint(group: Any, inputs: Iterable[int]) -> str:
             digest.update(f"input {index}\n".encode())
             for node in _upstream(group.input(index)):
                 digest.update(_described(node).encode("utf-8", "replace"))
+        for line in further:
+            digest.update(f"{line}\n".encode("utf-8", "replace"))
     except RuntimeError:
         return ""
     return digest.hexdigest()[:32]
@@ -102,13 +109,16 @@ def _files(node: Any) -> List[str]:
     first, last = int(node["first"].value()), int(node["last"].value())
     said = []
     for frame in sorted({first, (first + last) // 2, last}):
-        path = node["file"].evaluate(frame)
-        try:
-            status = os.stat(path)
-            said.append(f"{path} {status.st_size} {status.st_mtime_ns}")
-        except (OSError, TypeError, ValueError):
-            said.append(f"{path} missing")
+        said.append(_file_facts(node["file"].evaluate(frame)))
     return said
+
+
+def _file_facts(path: Any) -> str:
+    try:
+        status = os.stat(path)
+        return f"{path} {status.st_size} {status.st_mtime_ns}"
+    except (OSError, TypeError, ValueError):
+        return f"{path} missing"
 
 
 def worth_a_look(

@@ -8,6 +8,8 @@ from typing import Any, Sequence
 from fakes import nuke_shots as shots
 
 FIRST, LAST = 1001, 1006
+OVER_S = 600.0
+"""Limit of the wait for a job: a busy machine takes minutes to load an engine's networks."""
 
 
 def harmonize(nuke: Any, folder: Path, endpoint: str, first: int = FIRST, last: int = LAST) -> Any:
@@ -45,6 +47,6 @@ def sent(host: Any, group: Any, button: str = "send") -> Any:
     run = jobs.latest(group)
     assert run is not None, group["status"].value()
     assert run is not before, group["status"].value()
-    host.run_until(lambda: run.over)
+    host.run_until(lambda: run.over, OVER_S)
     host.drain()
     return run

@@ -79,7 +79,7 @@ def methods_of(name: str) -> Dict[str, List[ast.FunctionDef]]:
     return found
 
 
-CLASSES = [nodes.Node, nodes.Group, api.ProgressTask, api.FrameRange, *knobs.CLASSES.values()]
+CLASSES = [nodes.Node, nodes.Group, api.ProgressTask, api.FrameRange, api.Format, *knobs.CLASSES.values()]
 UNDESCRIBED: Set[str] = {"PythonKnob", "Channel_Knob", "ChannelMask_Knob", "MultiView_Knob"}
 """Classes that the stubs lack, or whose base is another one here; the plugin only sets their value."""
 

@@ -32,6 +32,22 @@ class FrameRange:
         return self._increment
 
 
+class Format:
+    """Size and pixel aspect of a node's pictures."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._width, self._height, self._aspect = args
+
+    def width(self) -> int:
+        return self._width
+
+    def height(self) -> int:
+        return self._height
+
+    def pixelAspect(self) -> float:
+        return self._aspect
+
+
 class ProgressTask:
     """A progress bar; any thread may own it. The test cancels it by `cancelled = True`."""
 
@@ -380,7 +396,7 @@ def module(host: Host) -> ModuleType:
         setattr(made, f"add{event}", _registrar(event[0].lower() + event[1:]))
     for name, cls in knobs.CLASSES.items():
         setattr(made, name, cls)
-    for cls in (Node, Group, Root, FrameRange, ProgressTask, Undo, Menu):
+    for cls in (Node, Group, Root, FrameRange, Format, ProgressTask, Undo, Menu):
         setattr(made, cls.__name__, cls)
     made.nodes = _Nodes()
     made.GUI, made.env = host.gui, {"gui": host.gui, "nc": False, "indie": False, "studio": False}

@@ -139,10 +139,14 @@ def _read(node: Any, frame: float, view: str) -> Picture:
     if not text:
         raise RenderError(f"{node.full_name}: no file name")
     path = file_of(text, number, view)
-    if os.path.exists(path):
+    # Nuke keeps what it has read until the knob `version` counts on: it does not see that a file was written again.
+    kept = path, node.knobs_["version"].at(frame)
+    if kept not in node.loaded and os.path.exists(path):
+        node.loaded[kept] = exr.load(path)
+    if kept in node.loaded:
         if not node.knobs_["raw"].value():
             node.host.note("converted", node.full_name)
-        return exr.load(path)
+        return node.loaded[kept]
     wanted = node.knobs_["on_error"].value()
     if wanted == "error":
         raise RenderError(f"{node.full_name}: {path} does not exist")
@@ -343,6 +347,15 @@ def sample(image: Picture, channel: str, x: float, y: float) -> float:
     plane = image.channels.get(SHORT.get(channel, channel))
     inside = plane is not None and 0 <= row < plane.shape[0] and 0 <= column < plane.shape[1]
     return float(plane[row, column]) if inside else 0.0
+
+
+def format_of(node: Any, frame: float, view: str) -> Tuple[int, int, float]:
+    """Return width, height and pixel aspect of a node's output; those of the script if it is in error."""
+    try:
+        found = picture(node, frame, view)
+    except RenderError:
+        found = _black(node)
+    return (*found.size, found.aspect)
 
 
 def channel_names(node: Any, frame: float, view: str) -> List[str]:

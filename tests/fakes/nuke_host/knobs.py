@@ -442,6 +442,9 @@ class Script_Knob(String_Knob):
     @main_thread_only
     def execute(self) -> None:
         self._node.host.note("execute", self._node.full_name, self._name)
+        if self._name == "reload":  # runs `knob version [expr [value version]+1]`
+            version = self._node.knobs_["version"]
+            version.setValue(version.value() + 1)
 
 
 class PyScript_Knob(String_Knob):

@@ -21,6 +21,7 @@ class Node:
             raise RuntimeError(f'{cls}: Unknown command: "{cls}"')
         self.host, self.cls, self.parent_ = host, cls, parent
         self.inputs_: List[Optional[Node]] = []
+        self.loaded: Dict[Any, Any] = {}
         self.knobs_: Dict[str, Any] = {}
         self._quiet = True
         for table in (host.classes[""], host.classes[cls]):
@@ -228,6 +229,10 @@ class Node:
 
     @main_thread_only
     def hasError(self) -> bool:
+        if self.host.renderer:
+            from fakes.nuke_host import rendering
+
+            return bool(rendering.ask(self.host, "error", self))
         from fakes.nuke_host import images
 
         try:
@@ -241,10 +246,22 @@ class Node:
         if self.host.renderer:
             from fakes.nuke_host import rendering
 
-            return rendering.channels(self.host, self)
+            return list(rendering.ask(self.host, "channels", self))
         from fakes.nuke_host import images
 
         return images.channel_names(self, self.host.frame, self.host.view)
+
+    @main_thread_only
+    def format(self) -> Any:
+        from fakes.nuke_host import api
+
+        if self.host.renderer:
+            from fakes.nuke_host import rendering
+
+            return api.Format(*rendering.ask(self.host, "format", self))
+        from fakes.nuke_host import images
+
+        return api.Format(*images.format_of(self, self.host.frame, self.host.view))
 
     @main_thread_only
     def sample(self, c: str, x: float, y: float) -> float:
@@ -260,6 +277,8 @@ class Node:
     def upstreamFrameRange(self, i: int) -> Any:
         from fakes.nuke_host import api
 
+        if self.input(i) is None:
+            return None
         first, last = frame_range(self.inputs_[i])
         return api.FrameRange(first, last, 1)
 
@@ -335,11 +354,14 @@ class Root(Group):
 
 
 def frame_range(node: Optional[Node]) -> Tuple[int, int]:
-    """Return the frames that a node has: those of the Read at its top."""
+    """Return the frames that a node has: those of the Read at its top, moved as the nodes between move them."""
+    moved = 0
     while node is not None and node.cls != "Read" and node.inputs_:
+        if node.cls == "TimeOffset":
+            moved += int(node.knobs_["time_offset"].at(1))
         node = node.inputs_[0]
     if node is not None and node.cls == "Read":
-        return int(node.knobs_["first"].at(1)), int(node.knobs_["last"].at(1))
+        return int(node.knobs_["first"].at(1)) + moved, int(node.knobs_["last"].at(1)) + moved
     return 1, 1
 
 

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def main(asked: dict) -> object:
-    """Open the script and render, or print channels."""
-    from fakes.nuke_host import api, rendering, script
+    """Open the script and render, or return what is asked of a node."""
+    from fakes.nuke_host import api, images, rendering, script
     from fakes.nuke_host.host import Host, install
 
     install()
@@ -21,6 +21,10 @@ def main(asked: dict) -> object:
     node = api.toNode(asked["node"])
     if asked["what"] == "channels":
         return node.channels()
+    if asked["what"] == "format":
+        return images.format_of(node, host.frame, host.view)
+    if asked["what"] == "error":
+        return node.hasError()
     rendering.execute(host, node, asked["frames"], asked["views"], asked["go_on"])
     return None
 

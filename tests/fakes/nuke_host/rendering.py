@@ -70,9 +70,9 @@ def _by_child(host: Any, what: str, node: Any, more: Dict[str, Any]) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def channels(host: Any, node: Any) -> List[str]:
-    """Return the channels of a node, from the renderer."""
-    return list(_by_child(host, "channels", node, {}))
+def ask(host: Any, what: str, node: Any) -> Any:
+    """Return the channels, the format or the error state of a node, from the renderer."""
+    return _by_child(host, what, node, {})
 
 
 def _frame(host: Any, node: Any, frame: int, view: str) -> None:
@@ -93,6 +93,10 @@ def _frame(host: Any, node: Any, frame: int, view: str) -> None:
         wanted = sorted(image.channels)
     half = node.knobs_["datatype"].value() == "16 bit half"
     said: Dict[str, Any] = {"nuke/version": "stand-in", "nuke/node_hash": node.full_name}
+    if node.knobs_["metadata"].value() not in ("no metadata", "default metadata"):
+        header = image.metadata.get("exr", {})
+        # What the source file said of its primaries goes on, whatever the pixels have become on the way.
+        said.update({name: header[name] for name in ("chromaticities",) if name in header})
     exr.save(path, image, tuple(wanted), half, node.knobs_["compression"].value(), said)
 
 
