@@ -291,7 +291,7 @@ class OneClip:
             engine=task.engine, inputs=made, out=versions.result(self._folder, self._clip.name),
             frames=f"{plan.wanted[0]}-{plan.wanted[1]}", job=uuid.uuid4().hex[:12], context=plan.context(),
             options=dict(task.options), strength=task.strength, luma=task.luma, chroma=task.chroma,
-            output=task.output, colour=plan.colour.to_dict(),
+            output=task.output, colour=plan.colour.to_dict(), own_colour=list(plan.given),
             label=f"{self._batch.session.project_name} {self._clip.name}", server=task.server,
         )  # fmt: skip
 

@@ -25,6 +25,7 @@ __all__ = [
     "clip_of",
     "marks",
     "numbers_of",
+    "on_track",
     "properties",
     "select",
     "wanted",
@@ -199,17 +200,41 @@ def below(session: Session, clip: Clip, frames: Numbers) -> Clip:
     Raises:
         HostError: there is none, or it does not cover the whole span.
     """
-    first, last = (clip.start + number - clip.first for number in frames)
     for track in range(clip.track - 1, 0, -1):
-        if not flag(clip.timeline, "GetIsTrackEnabled", "video", track):
-            continue
-        for item in listed(clip.timeline, "GetItemListInTrack", "video", track):
-            if whole(item, "GetStart") <= first and last < whole(item, "GetEnd"):
-                return clip_of(clip.timeline, item)
+        found = (
+            _over(clip, frames, track) if flag(clip.timeline, "GetIsTrackEnabled", "video", track) else None
+        )
+        if found is not None:
+            return found
     raise HostError(
         f"no clip lies under the whole of {clip.name}.",
         fix="Put the background on a track below it, over the same frames.",
     )
+
+
+def on_track(clip: Clip, frames: Numbers, track: int) -> Clip:
+    """Return the clip of a track, on or off, that lies over a span of another one's frames.
+
+    Raises:
+        HostError: it is the clip's own track, there is no such track, or nothing lies over the whole span.
+    """
+    count = whole(clip.timeline, "GetTrackCount", "video")
+    found = _over(clip, frames, track) if track != clip.track and track <= count else None
+    if found is None:
+        raise HostError(
+            f"no other clip on V{track} lies over the whole of {clip.name}.",
+            fix=f"The timeline has V1 to V{count}: choose another track, or put the clip over the same frames.",
+        )
+    return found
+
+
+def _over(clip: Clip, frames: Numbers, track: int) -> Optional[Clip]:
+    """Return the clip of a track that lies over a span of another one's frames; None where there is none."""
+    first, last = (clip.start + number - clip.first for number in frames)
+    for item in listed(clip.timeline, "GetItemListInTrack", "video", track):
+        if whole(item, "GetStart") <= first and last < whole(item, "GetEnd"):
+            return clip_of(clip.timeline, item)
+    return None
 
 
 def _items_meant(session: Session, timeline: Any, task: Task) -> List[Any]:

@@ -49,9 +49,10 @@ Both functions return a list of warnings; if they raise `HostError`, the clip is
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Mapping, Type, TypeVar
+from typing import Any, Dict, List, Mapping, Type, TypeVar
 
 from harmovid_resolve.errors import HostError
+from harmovid_resolve.layers import CLIP, is_known
 
 __all__ = [
     "FAILED", "DONE", "DESCRIBED", "QUEUED", "PROGRESS", "FRAME", "WARNING", "ENDS",
@@ -107,8 +108,10 @@ class Task(_Plain):
     Attributes:
         engine: the engine's name, as the server describes it.
         options: the engine's options by name; others have the engine's defaults.
-        layers: engine layer to its source, `clip` or `below` (the clip on the nearest lower track). The first layer is
-            the one that is relit, and its source is the clip.
+        layers: engine layer to its source: `clip`, `below` (the clip on the nearest lower track), `track:3` (the clip
+            there, over the same frames) or `file:` and the name of EXR files (`layers.py`). The first layer is the one
+            that is relit, and its source is the clip.
+        kinds: engine layer to its kind (`LayerInfo.kind`).
         strength, luma, chroma: how much of the change, of its brightness, of its colour; 0 to 2.
         output: one of `OUTPUTS`.
         handles: frames before and after the range that the engine sees too, as far as the source has them.
@@ -126,6 +129,7 @@ class Task(_Plain):
     engine: str = "deflicker"
     options: Dict[str, Any] = field(default_factory=dict)
     layers: Dict[str, str] = field(default_factory=lambda: {"plate": "clip"})
+    kinds: Dict[str, str] = field(default_factory=dict)
     strength: float = 1.0
     luma: float = 1.0
     chroma: float = 1.0
@@ -170,10 +174,10 @@ class Task(_Plain):
             raise HostError("there is no folder for the results.", fix="Choose an output folder.")
         if self.selection == "colour" and not self.clip_colour:
             raise HostError("no clip colour is chosen.", fix="Choose the colour of the clips, like Orange.")
-        if next(iter(self.layers.values()), "") != "clip" or set(self.layers.values()) - {"clip", "below"}:
+        if next(iter(self.layers.values()), "") != CLIP or not all(map(is_known, self.layers.values())):
             raise HostError(
                 f"layers come from {sorted(set(self.layers.values()))}.",
-                fix="The first layer comes from the clip, the others from the clip or below.",
+                fix="The first layer comes from the clip, the others from the clip, below, a track or files.",
             )
         return self
 
@@ -207,7 +211,8 @@ class RunRequest(_Plain):
         out: pattern of the results, in an existing folder.
         frames: frames to make, as text: `1001-1024`.
         context: handles around them, as text: the engine sees them too, and they get no results.
-        colour: `Colour.to_dict()`, of all inputs.
+        colour: `Colour.to_dict()`, of all inputs but those in `own_colour`.
+        own_colour: layers whose files state their colour themselves.
         overwrite: whether existing results are replaced.
         job: our own name of the run; `cancel` names it.
         label: the job's name in the server's list.
@@ -225,6 +230,7 @@ class RunRequest(_Plain):
     chroma: float = 1.0
     output: str = "result"
     colour: Dict[str, Any] = field(default_factory=dict)
+    own_colour: List[str] = field(default_factory=list)
     overwrite: bool = False
     label: str = ""
     server: str = ""

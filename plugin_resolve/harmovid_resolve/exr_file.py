@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO, Dict, Tuple
+from typing import BinaryIO, Dict, Optional, Tuple
 
-__all__ = ["LINES_PER_CHUNK", "header_of", "problem"]
+__all__ = ["LINES_PER_CHUNK", "header_of", "problem", "size_of"]
 
 MAGIC = 20000630
 TILED, DEEP, MULTIPART = 0x200, 0x800, 0x1000
@@ -37,6 +37,17 @@ def problem(path: str) -> str:
         return f"cannot be read: {error.strerror}"
     except (ValueError, struct.error):
         return "is cut off in its header"
+
+
+def size_of(path: str) -> Optional[Tuple[int, int]]:
+    """Return width and height of a file's display window; None where its first header does not tell."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(8)
+            left, top, right, bottom = struct.unpack("<4i", _header(file)["displayWindow"][1])
+    except (OSError, ValueError, KeyError, struct.error):
+        return None
+    return right - left + 1, bottom - top + 1
 
 
 def header_of(file: BinaryIO) -> _Header:

@@ -23,10 +23,14 @@ from harmovid_resolve.calls import act, listed
 from harmovid_resolve.clip import select
 from harmovid_resolve.contract import DESCRIBED, FAILED, Task
 from harmovid_resolve.errors import HostError
+from harmovid_resolve.layers import LAYER, LAYER_FILE, LAYER_TRACK
 from harmovid_resolve.rows import CUSTOM, OPTION, PAGES, Row, default_engine, rows, task_of
 from harmovid_resolve.session import Session
 
 __all__ = ["Panel"]
+
+OF_ENGINE = (OPTION, LAYER, LAYER_TRACK, LAYER_FILE)
+"""Prefixes of the values that belong to an engine."""
 
 Work = Callable[[], None]
 
@@ -35,7 +39,8 @@ class Panel:
     """The state and the actions of a window.
 
     Attributes:
-        values: the task's fields, engine options under `rows.OPTION` + name, and the other settings.
+        values: the task's fields, engine options under `rows.OPTION` + name, inputs under the prefixes of `layers`, and
+            the other settings.
         busy: whether the worker is doing something.
     """
 
@@ -67,7 +72,7 @@ class Panel:
 
     def rows(self) -> List[Row]:
         """Return everything to show."""
-        idle, clip, past = not self.busy, PAGES[0], PAGES[3]
+        idle, clip, past = not self.busy, PAGES[0], PAGES[4]
         return [
             *rows(self.values, self._engines),
             Row(clip, "heading", "work", "Work"),
@@ -100,7 +105,7 @@ class Panel:
         elif name == "selection" and value == "colour" and not self.values["clip_colour"]:
             self.values["clip_colour"] = "Orange"
         elif name == "engine":
-            self.values = {key: each for key, each in self.values.items() if not key.startswith(OPTION)}
+            self.values = {key: each for key, each in self.values.items() if not key.startswith(OF_ENGINE)}
             self.values["preset"] = CUSTOM
         elif name == "server":
             self._do(self._connect)

@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, List
+from typing import Any, List, Mapping
 
 from harmovid_resolve import colour
 from harmovid_resolve.calls import act, has, listed, maybe, settled, table, text, whole
@@ -192,9 +192,12 @@ class Readback:
 
     def _tag(self, clip: Clip, task: Task, media: Any, result: Result, warnings: List[str]) -> None:
         """Set the clip properties that tell Resolve how to read the pixels."""
-        wanted = colour.tags(self._session, clip, task) if result.rendered else {}
-        if not result.rendered:
-            own = properties(clip.media)
+        own = properties(clip.media)
+        if result.rendered:
+            wanted = colour.tags(self._session, clip, task)
+            if _has_alpha(own):  # frames are rendered with it multiplied in
+                wanted["Alpha mode"] = "Premultiplied"
+        else:
             wanted = {name: own[name] for name in COPIED if own.get(name)}
         for name, value in wanted.items():
             if not settled(
@@ -324,11 +327,19 @@ def _copy_sizing(item: Any, new: Any, warnings: List[str]) -> None:
             warnings.append(f"{name} of the result is not the clip's: set it to {values[name]}.")
 
 
+def _has_alpha(own: Mapping[str, str]) -> bool:
+    """Return whether Resolve uses the alpha of a media pool clip, by its properties."""
+    return own.get("Alpha mode", "").lower() not in ("", "none", "ignore")
+
+
 def _shows_through(clip: Clip) -> bool:
     """Return whether a clip is not opaque, so that it would be visible through its own result on a track above it."""
     shown = table(clip.item, "GetProperty")
-    alpha = properties(clip.media).get("Alpha mode", "").lower() not in ("", "none", "ignore")
-    return alpha or float(shown.get("Opacity", 100)) < 100 or bool(shown.get("CompositeMode", 0))
+    return (
+        _has_alpha(properties(clip.media))
+        or float(shown.get("Opacity", 100)) < 100
+        or bool(shown.get("CompositeMode", 0))
+    )
 
 
 def _mark(holder: Any, task: Task, result: Result, warnings: List[str]) -> None:

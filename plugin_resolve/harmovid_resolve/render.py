@@ -42,6 +42,8 @@ NOT_PUT_BACK = (
     "Resolve before 19.1 cannot put the settings of the Deliver page back: look at them before you render."
 )
 SINGLE_CLIP = 1
+PREMULTIPLIED = 0
+"""As the server takes frames with alpha."""
 _ENDED = ("Complete", "Failed", "Cancelled")
 _NUMBER = re.compile(r"(\d+)\.exr$", re.IGNORECASE)
 
@@ -208,6 +210,8 @@ class Render:
             act(project, "SetRenderSettings", {"FormatWidth": size[0], "FormatHeight": size[1]})
         if not tell(project, "SetRenderSettings", {"ExportAlpha": True}):
             self._warn("Resolve writes no alpha channel.")
+        elif not tell(project, "SetRenderSettings", {"AlphaMode": PREMULTIPLIED}):
+            self._warn("Resolve may write colours that are not multiplied by alpha: soft edges may be off.")
         job = act(project, "AddRenderJob")
         act(project, "StartRendering", [job], isInteractiveMode=False)
         self._watch(str(job), clip.name, raw, frames[1] - frames[0] + 1)

@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from harmovid_resolve import layers
 from harmovid_resolve.contract import MOST_HANDLES, MOST_STRENGTH, Task
 
 __all__ = ["CLIP_COLOURS", "OPTION", "PAGES", "Row", "default_engine", "option_values", "rows", "task_of"]
 
-PAGES = ("Clip", "Options", "Output", "History")
+PAGES = ("Clip", "Inputs", "Options", "Output", "History")
 OPTION = "option."
-CUSTOM, NONE = "custom", "none"
+CUSTOM = "custom"
 
 CLIP_COLOURS = (
     "Orange", "Apricot", "Yellow", "Lime", "Olive", "Green", "Teal", "Navy", "Blue", "Purple", "Violet", "Pink", "Tan",
@@ -30,6 +31,8 @@ WORDS = {
     "playhead": "clip under the playhead", "selected": "selected clips (Resolve 21.0.4)", "colour": "clips of a colour",
     "clip": "the whole clip", "in_out": "between the in and out marks",
     "source": "the clip's own pixels, ungraded", "graded": "what the grade makes of it",
+    layers.NONE: "none", layers.BELOW: "what lies under the clip", layers.TRACK: "a clip on another track",
+    layers.FILE: "EXR files",
     "take": "as a take on the clip", "track": "on a new top track", "pool": "only in the media pool",
     "result": "frames", "cdl": "a CDL on the clip: its mean, no pixels", "field": "a Fusion composition, live strength",
 }  # fmt: skip
@@ -85,7 +88,12 @@ def rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> Lis
         engines: the server's descriptions; empty before it has answered.
     """
     engine = _engine(engines, str(values["engine"]))
-    return [*_clip_rows(values, engines), *_option_rows(values, engine), *_output_rows(values)]
+    return [
+        *_clip_rows(values, engines),
+        *_input_rows(values, engine),
+        *_option_rows(values, engine),
+        *_output_rows(values),
+    ]
 
 
 def default_engine(engines: Sequence[Mapping[str, Any]], task: str = "deflicker") -> str:
@@ -96,15 +104,21 @@ def default_engine(engines: Sequence[Mapping[str, Any]], task: str = "deflicker"
 
 
 def task_of(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) -> Task:
-    """Return the task for the values; options that the engine does not have are left out."""
+    """Return the task for the values; options and inputs that the engine does not have are left out.
+
+    Raises:
+        HostError: an input is to come from files or a track that is not named.
+    """
     engine = _engine(engines, str(values["engine"]))
     fields = {
         name: values[name]
         for name in Task().to_dict()
-        if name in values and name not in ("options", "layers")
+        if name in values and name not in ("options", "layers", "kinds")
     }
-    options = option_values(values, engine)
-    return Task.from_dict({**fields, "options": options, "layers": _layers(engine)})
+    made = {"options": option_values(values, engine)}
+    if engine is not None:
+        made.update(layers=layers.chosen(values, engine), kinds=layers.kinds_of(engine))
+    return Task.from_dict({**fields, **made})
 
 
 def option_values(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
@@ -124,14 +138,6 @@ def _frame(value: Any) -> Optional[int]:
         return int(str(value).strip())
     except ValueError:
         return None
-
-
-def _layers(engine: Optional[Mapping[str, Any]]) -> Dict[str, str]:
-    """Return the sources of the engine's inputs: the clip for its target, `below` for other pictures that it needs."""
-    layers = (engine or {}).get("layers", ())
-    target = str((engine or {}).get("target", "plate"))
-    needed = [each["name"] for each in layers if each.get("required") and each["name"] != target]
-    return {target: "clip", **dict.fromkeys(needed, "below")}
 
 
 def _engine(engines: Sequence[Mapping[str, Any]], name: str) -> Optional[Mapping[str, Any]]:
@@ -165,7 +171,7 @@ def _clip_rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) 
             _choice(page, "clip_colour", "clip colour", values["clip_colour"] or "Orange", CLIP_COLOURS)
         )
     engine = _engine(engines, str(values["engine"])) or {}
-    below = [layer for layer, where in _layers(engine).items() if where == "below"]
+    below = [each["name"] for each in layers.others(engine) if _where(values, each) == layers.BELOW]
     if below:
         text = f"{', '.join(below)}: what lies under the clip on the next lower track"
         found.append(Row(page, "line", "below", "background", text))
@@ -185,8 +191,34 @@ def _clip_rows(values: Mapping[str, Any], engines: Sequence[Mapping[str, Any]]) 
     ]  # fmt: skip
 
 
-def _option_rows(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> List[Row]:
+def _where(values: Mapping[str, Any], layer: Mapping[str, Any]) -> str:
+    return str(values.get(layers.LAYER + str(layer["name"]), layers.start(layer)))
+
+
+def _input_rows(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> List[Row]:
+    """Return rows for the engine's inputs beside the clip itself: where each comes from."""
     page = PAGES[1]
+    if engine is None:
+        return [Row(page, "line", "no_engine_yet", "inputs", "The server has not answered yet.")]
+    found: List[Row] = []
+    for layer in layers.others(engine):
+        name, where = str(layer["name"]), _where(values, layer)
+        label, help_ = str(layer.get("label") or name), str(layer.get("help", ""))
+        found.append(_choice(page, layers.LAYER + name, label, where, layers.places(layer), help_))
+        if where == layers.TRACK:
+            key = layers.LAYER_TRACK + name
+            found.append(Row(page, "int", key, f"{label}: track", values.get(key, 1),
+                             "Number of the video track; its clip lies over the same frames.",
+                             "", 1, layers.MOST_TRACKS))  # fmt: skip
+        if where == layers.FILE:
+            key = layers.LAYER_FILE + name
+            told = "One file for all frames, or /show/name.####.exr, numbered as the clip's source."
+            found.append(Row(page, "text", key, f"{label}: files", values.get(key, ""), told))
+    return found or [Row(page, "line", "no_inputs", "inputs", "This engine takes the clip alone.")]
+
+
+def _option_rows(values: Mapping[str, Any], engine: Optional[Mapping[str, Any]]) -> List[Row]:
+    page = PAGES[2]
     if engine is None:
         return [Row(page, "line", "no_engine", "options", "The server has not answered yet.")]
     found: List[Row] = []
@@ -229,7 +261,7 @@ def _option_row(page: str, option: Mapping[str, Any], values: Mapping[str, Any])
 
 
 def _output_rows(values: Mapping[str, Any]) -> List[Row]:
-    page = PAGES[2]
+    page = PAGES[3]
     return [
         _choice(page, "output", "what comes back", values["output"], ("result", "field", "cdl")),
         Row(page, "choice", "way", "frames come back", values["way"], "The clip itself is never changed.",

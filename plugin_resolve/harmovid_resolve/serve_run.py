@@ -61,7 +61,8 @@ class Run:
     def _prepare(self) -> JobFiles:
         request = self.request
         given = {layer: text for layer, text in request.inputs.items() if text}
-        images = [layer for layer in self._engine.layers_of("image") if layer in given]
+        told = set(given) - set(request.own_colour)
+        images = [layer for layer in self._engine.layers_of("image") if layer in told]
         return JobFiles.prepare(
             self._engine,
             given,

@@ -256,3 +256,13 @@ def test_a_version_goes_back_to_its_own_timeline(film: Film) -> None:
     assert rerun(film.session(), CopyClient(), outcome.folder).state == "returned"
     assert len(film.item.takes) == 2
     assert film.project.timeline is other
+
+
+@pytest.mark.parametrize(("own", "wanted"), [("Straight", "Premultiplied"), ("None", "None")])
+def test_rendered_frames_say_how_their_alpha_is(film: Film, own: str, wanted: str) -> None:
+    """Frames are rendered with alpha multiplied in: a result whose alpha counts says so."""
+    film.clip.properties["Alpha mode"] = own
+    outcome = film.run(CopyClient(), way="pool", source="graded")[0]
+    assert outcome.state == "returned", outcome.text
+    (clip,) = bin_of(film).clips
+    assert clip.properties.get("Alpha mode", "None") == wanted
