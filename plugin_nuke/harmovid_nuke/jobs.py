@@ -21,6 +21,7 @@ import nuke
 from harmovid import JobFiles
 from harmovid.errors import HarmoVidError, InputError, JobCancelled
 from harmovid.frames import FrameRange
+from harmovid.job import FOREGROUND_MATTE
 
 from harmovid_nuke import (
     engine_cache,
@@ -279,6 +280,8 @@ def _prepared(run: Run, client: Any, view: str) -> Any:
         options=options,
         output="fg",
         field=True,
+        # Where there is no alpha, a matte of its own cannot have been multiplied in.
+        premultiplied=run.record.has_alpha or FOREGROUND_MATTE not in run.record.layers,
         overwrite=True,
         label=run.record.label,
         roots=client.roots,

@@ -150,6 +150,7 @@ class Render:
                 f"Resolve put {found} of {clip.name} on a timeline, frames and offset, for {(count, left)}.",
                 fix="Choose the source `graded`, which renders the clip where it lies.",
             )
+        _refuse_grade(items[0], clip)
         return None
 
     def _graded(self, clip: Clip, frames: Numbers) -> Optional[Numbers]:
@@ -308,6 +309,22 @@ class Rendering(Aspect):
             if not tell(self._project, "IsRenderingInProgress"):
                 return
             self._wait(POLL_S)
+
+
+def _refuse_grade(item: Any, clip: Clip) -> None:
+    """Look whether a clip on a new timeline has no grade: with remote versions Resolve gives it that of the clip.
+
+    Raises:
+        HostError: it has one.
+    """
+    graph = maybe(item, "GetNodeGraph") if has(item, "GetNodeGraph") else None
+    if graph is None or not has(graph, "GetToolsInNode"):
+        return
+    if any(listed(graph, "GetToolsInNode", node + 1) for node in range(whole(graph, "GetNumNodes"))):
+        raise HostError(
+            f"Resolve gives {clip.name} its grade on a new timeline, too: the pixels are not its own.",
+            fix="Switch on the project's `Use local version for new clips in timeline`, or choose the source `graded`.",
+        )
 
 
 def reset_timeline_grade(timeline: Any) -> None:

@@ -48,7 +48,9 @@ def weighed(stops: Float32, strength: float, luma: float, chroma: float) -> Floa
     return np.asarray(strength * (chroma * stops + (luma - chroma) * common), np.float32)
 
 
-def write_look(plate: str, whole: str, out: str, space_name: str, request: RunRequest) -> None:
+def write_look(
+    plate: str, whole: str, out: str, space_name: str, request: RunRequest, foreground: bool
+) -> None:
     """Write a result from its plate and its field, with the request's strength, luma and chroma.
 
     Pixels whose scaled change is 0 are bit-identical to the plate's.
@@ -59,6 +61,7 @@ def write_look(plate: str, whole: str, out: str, space_name: str, request: RunRe
         out: path of the result, which gets no field.
         space_name: OpenColorIO name of the frame's colour space; empty for linear, as stated in the file.
         request: for the three factors.
+        foreground: whether the engine works on a foreground, whose colours are multiplied by its alpha.
 
     Raises:
         FrameError: a file cannot be read, or the two do not match. OutputError: it cannot be written.
@@ -70,13 +73,16 @@ def write_look(plate: str, whole: str, out: str, space_name: str, request: RunRe
     if stops.shape != stored.shape:
         raise FrameMismatch(f"{plate} is {stored.shape[1::-1]}, its field {stops.shape[1::-1]}.")
     space = space_of(space_name, part.header.chromaticities)
-    alpha = exr.channel_plane(frame, layer.alpha, layer.part) if layer.alpha else None
-    relit = _relit(stored, stops, space, alpha)
+    relit = _relit(stored, stops, space, _alpha(frame, layer) if foreground else None)
     planes = {
         name: np.ascontiguousarray(relit[..., i], part.channels[name].dtype)
         for i, name in enumerate(layer.rgb)
     }
     _save(out, exr.write(exr.with_channels(frame, planes, layer.part)[0]))
+
+
+def _alpha(frame: exr.ExrFrame, layer: exr.Layer) -> Any:
+    return exr.channel_plane(frame, layer.alpha, layer.part) if layer.alpha else None
 
 
 def _relit(stored: Float32, stops: Float32, space: Space, alpha: Any) -> Float32:
@@ -112,22 +118,22 @@ def write_field(whole: str, out: str, space_name: str) -> None:
     _save(out, exr.write(exr.make_frame(plain, planes)))
 
 
-def check_space(plate: str, whole: str, space_name: str) -> None:
+def check_space(plate: str, whole: str, space_name: str, foreground: bool) -> None:
     """Raise `ColourError` if the server converts a frame's colours by another configuration than this machine.
 
     Args:
         plate, whole: a frame that was sent, and the server's result of it at full strength, with the field.
         space_name: OpenColorIO name of their colour space.
+        foreground: as in `write_look`.
 
     Raises:
         ColourError: plate and field do not give the result. FrameError: one of them cannot be read.
     """
     frame, answer = exr.read(plate), exr.read(whole)
-    stored, stops = exr.layer_rgb(frame)[1], read_stops(answer)
-    made, given = (
-        _relit(stored, stops, space_of(space_name, frame.chromaticities), None),
-        exr.layer_rgb(answer)[1],
-    )
+    (layer, stored), stops = exr.layer_rgb(frame), read_stops(answer)
+    alpha = _alpha(frame, layer) if foreground else None
+    made = _relit(stored, stops, space_of(space_name, frame.chromaticities), alpha)
+    given = exr.layer_rgb(answer)[1]
     off = np.abs(made - given) / (np.abs(given) + 0.01)
     if float(np.percentile(off, CHECKED_PERCENT)) > SAME_RATIO:
         raise ColourError(

@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from harmovid import Client, EngineInfo, FramePattern, FrameRange, HarmoVidError, JobFiles, JobHandle
 from harmovid.errors import InputError, JobCancelled
+from harmovid.job import FOREGROUND_MATTE
 
 from harmovid_resolve.contract import Colour, RunRequest
 from harmovid_resolve.working import space_of_grade
@@ -135,8 +136,9 @@ class Run:
 
         request, space = self.request, self.colour.space
         whole, plate = FramePattern.parse(self._whole), self._job.plan.layers[self._engine.target]
+        foreground = any(layer.name == FOREGROUND_MATTE for layer in self._engine.layers)
         if frames:
-            serve_pixels.check_space(plate.path(frames[0]), whole.path(frames[0]), space)
+            serve_pixels.check_space(plate.path(frames[0]), whole.path(frames[0]), space, foreground)
         if request.output == "cdl":
             paths = [whole.path(frame) for frame in frames]
             report["cdl"], warnings = serve_pixels.cdl(paths, space, space_of_grade(self.colour), request)
@@ -149,7 +151,8 @@ class Run:
             if request.output == "field":
                 serve_pixels.write_field(whole.path(frame), out.path(frame), space)
             else:
-                serve_pixels.write_look(plate.path(frame), whole.path(frame), out.path(frame), space, request)
+                files = plate.path(frame), whole.path(frame), out.path(frame)
+                serve_pixels.write_look(*files, space, request, foreground)
             self._on_frame(frame, out.path(frame))
             if time.monotonic() - told > 0.5:
                 told = time.monotonic()

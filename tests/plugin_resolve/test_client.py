@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from fakes import resolve_shots as shots
 from fakes.running import RunningServer, alive
+from harmovid.pixels import exr
 from harmovid_resolve.client import ClientProcess, clean_environment
 from harmovid_resolve.contract import ENDS
 
@@ -264,3 +265,28 @@ def test_a_client_without_pixel_libraries_says_what_needs_them(
         events = run(bare, server, plate, tmp_path / "out")
         assert events[-1]["event"] == "done"
         assert any("no stills" in event.get("text", "") for event in events)
+
+
+def test_a_plates_alpha_is_ignored_here_as_by_the_server(
+    client: ClientProcess, server: RunningServer, tmp_path: Path
+) -> None:
+    """An engine for plates changes codes whatever their alpha: weighed a little, the result is nearly the server's."""
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    for frame in range(shots.FIRST, shots.LAST + 1):
+        pixels = np.clip(0.35 + 0.1 * shots.picture(frame), 0.1, 0.8).astype(np.float32)
+        planes = {channel: np.ascontiguousarray(pixels[..., i]) for i, channel in enumerate("RGB")}
+        planes["A"] = np.tile(np.linspace(0.2, 1, shots.WIDTH, dtype=np.float32), (shots.HEIGHT, 1))
+        header = exr.PartHeader.make((0, 0, shots.WIDTH, shots.HEIGHT))
+        exr.write(exr.make_frame(header, planes), folder / f"p.{frame}.exr")
+    made = {}
+    for name, changes in (("plain", {}), ("weighed", {"chroma": 0.9999})):
+        events = run(
+            client, server, str(folder / "p.####.exr"), tmp_path / name, job=name,
+            colour={"space": "ACEScct"}, **changes,
+        )  # fmt: skip
+        assert events[-1]["event"] == "done", events[-1]
+        made[name] = shots.read_rgb(str(tmp_path / name / f"r.{shots.FIRST}.exr"))
+    np.testing.assert_allclose(made["weighed"], made["plain"], atol=1e-3)
+    before = shots.read_rgb(str(folder / f"p.{shots.FIRST}.exr"))
+    assert np.abs(made["plain"] - before).max() > 0.005

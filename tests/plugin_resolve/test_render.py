@@ -163,6 +163,35 @@ def test_a_stale_deliver_page_does_not_matter(film: Film) -> None:
     assert difference(before, snapshot(film.host)) == []
 
 
+def test_a_grade_that_follows_the_clip_is_refused(tmp_path: Path) -> None:
+    """With remote versions a new timeline shows the clip graded: nothing is sent as the clip's own pixels."""
+    film = Film(tmp_path, quirks=Quirks(remote_versions=True))
+    rendered(film)
+    film.item.grade.nodes[0].function = lambda pixels: pixels * np.float32(0.5)
+    before = snapshot(film.host)
+    with pytest.raises(HostError, match=r"gives plate.* its grade on a new timeline"):
+        rendered(film)
+    assert difference(before, snapshot(film.host)) == []
+
+
+def test_alpha_is_rendered_multiplied_in(film: Film) -> None:
+    """The server takes colours as multiplied by alpha: the render is told to write them so, or it is said."""
+    modes: List[Any] = []
+
+    def before(_: int, name: str) -> None:
+        if name.endswith("StartRendering"):
+            modes.append(film.project.deliver.settings.get("AlphaMode"))
+
+    film.host.injector.before = before
+    rendered(film)
+    assert modes == [0]
+    refusing = Film(film.folder / "other", quirks=Quirks(refused_settings=frozenset({"AlphaMode"})))
+    rendered(refusing)
+    assert refusing.said == [
+        "Resolve may write colours that are not multiplied by alpha: soft edges may be off."
+    ]
+
+
 def test_a_refused_alpha_is_said(tmp_path: Path) -> None:
     """The picture is there, and the missing channel has a sentence."""
     film = Film(tmp_path, quirks=Quirks(refused_settings=frozenset({"ExportAlpha"})))

@@ -237,6 +237,9 @@ class MediaPool(Remote):
         item = model.Item(clip.name, kind="audio" if kind == "audio" else "clip", clip=clip, start=start)
         item.end, item.source_in, item.speed = start + length, first, clip.fps / timeline.fps
         item.volatile = self._host.quirks.save_loses_items
+        same = [each for line in self._model.timelines for each in line.items("video") if each.clip is clip]
+        if same and self._host.quirks.remote_versions:
+            item.versions = [each.copy() for each in same[0].versions]
         if _overlaps(track, item) and self._host.quirks.overlaps_slide:
             item.start = max(each.end for each in track.items)
             item.end = item.start + length

@@ -24,6 +24,8 @@ class Quirks:
     """A clip of one frame is placed with the length that a still has, five seconds, whatever endFrame says."""
     import_refuses_still_dicts: bool = True
     """ImportMedia with a dict returns [] for a single frame; a plain path imports it."""
+    remote_versions: bool = False
+    """An item that is placed has the grade that its clip has elsewhere: the project makes versions remote."""
     append_errors: bool = False
     """AppendToTimeline returns [] though its items are there; the next save loses them."""
     save_loses_items: bool = False
