@@ -34,6 +34,7 @@ def write_job(group: Any) -> str:
         InputError: something is missing.
         OutputError: a file cannot be written.
     """
+    node.upgrade(group)
     record = plan.placed(plan.make(group)).save(state=WAITING)
     script = f"{record.folder}/{SCRIPT}"
     on_missing = group["on_missing"].value()

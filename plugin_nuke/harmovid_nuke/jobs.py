@@ -215,12 +215,26 @@ def _in_main(run: Run) -> Record:
         run.problems = _doubts(group, run.engine)
     else:
         run.record = run.record.save(state=record.RUNNING, message="")
+        run.problems = _changed_since(group, run.record)
     group["job_data"].setValue(nodes.packed(run.record))
     status.tell(group, "Rendering the inputs ...", status.BUSY)
     run.problems += render.render(group, run.record, run.engine)
     readback.history(group, run.record)
     status.tell(group, "Sending ...", status.BUSY)
     return run.record
+
+
+def _changed_since(group: Any, found: Record) -> List[str]:
+    """Return a sentence if the inputs have changed since a version was sent, whose frames that are left then go.
+
+    Else the engine would see frames of two states as one shot.
+    """
+    if nodes.fits(group, found):
+        return []
+    shutil.rmtree(os.path.join(found.folder, record.INPUTS), ignore_errors=True)
+    return [
+        "The inputs have changed since this version was sent: the new frames are of the inputs as they are now."
+    ]
 
 
 def _doubts(group: Any, engine: Any) -> List[str]:

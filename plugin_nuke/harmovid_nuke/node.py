@@ -188,8 +188,7 @@ def check(group: Any) -> bool:
     record = record_of(group)
     if record is None or not group["has_result"].value():
         return True
-    now = _fingerprint(group, record)
-    stale = bool(record.upstream and now and now != record.upstream)
+    stale = not fits(group, record)
     if stale != bool(group["stale"].value()):
         group["stale"].setValue(stale)
     if stale:
@@ -201,10 +200,11 @@ def check(group: Any) -> bool:
     return not stale
 
 
-def _fingerprint(group: Any, record: Record) -> str:
-    """Return the fingerprint of what a record was made of, as it is now; empty if it cannot be computed."""
+def fits(group: Any, record: Record) -> bool:
+    """Return whether what a record was made of is still what is upstream; also if that cannot be found out."""
     try:
         found = inputs.connected(group)
     except InputError:
-        return "something is not connected"
-    return status.fingerprint(group, record.layers.values(), status.with_times(found))
+        return not record.upstream
+    now = status.fingerprint(group, record.layers.values(), status.with_times(found))
+    return not record.upstream or not now or now == record.upstream

@@ -19,13 +19,15 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import nuke
 from harmovid.frames import FramePattern
+from harmovid.job import IMAGE, MATTE, PANORAMA, VECTORS, EngineInfo, LayerInfo
 from harmovid.storage.atomic import write_whole
 
-from harmovid_nuke import graph, node, private, render, result_curve, threads, vendor
+from harmovid_nuke import graph, knobs, node, private, render, result_curve, threads, vendor
 
 FILE = "harmovid-nuke-selftest.json"
 WAIT_S = 10.0
 GREY = 0.25
+KINDS = (IMAGE, MATTE, VECTORS, PANORAMA)
 
 
 def run(path: str = "") -> str:
@@ -102,10 +104,33 @@ def _group() -> str:
     for kind in graph.INPUTS:
         with render.undisturbed():
             made = node.create(kind)
-            inner = len(made.nodes())
+            # The description that was got last may have added pipes.
+            found = [one.name() for one in made.nodes() if one.Class() != "Input"]
             nuke.delete(made)
-        _expect(inner == len(graph.inside(kind)), f"{kind} has {inner} inner nodes")
+        wanted = [inner.name for inner in graph.inside(kind) if inner.cls != "Input"]
+        _expect(sorted(found) == sorted(wanted), f"{kind} has inside: {found}")
     return "both made"
+
+
+def _inputs() -> Dict[str, Any]:
+    """Give a node the inputs of a made-up engine: pipes by name and number, a choice of channels, a file."""
+    infos = tuple(LayerInfo(f"selftest_{kind}", False, "", kind) for kind in KINDS)
+    layers = (LayerInfo("fg", True, ""), LayerInfo("bg", True, ""), *infos)
+    engine = EngineInfo("self-test", "1", "harmonize", "", "fg", layers)
+    with render.undisturbed():
+        made = node.create("harmonize")
+        try:
+            node.take_engine(made, engine)
+            pipes = {int(one["number"].value()): one.name() for one in made.nodes() if one.Class() == "Input"}
+            count = made.maxInputs()
+            classes = {info.name: made[knobs.INPUT + info.name].Class() for info in infos}
+            saved = made.writeKnobs(nuke.TO_SCRIPT)
+        finally:
+            nuke.delete(made)
+    _expect(sorted(pipes) == list(range(count)), f"the pipes are {pipes} of {count}")
+    _expect({"selftest_image", "selftest_matte"} <= set(pipes.values()), f"the pipes are {pipes}")
+    _expect(all(knobs.INPUT + info.name in saved for info in infos), "the knobs are not saved")
+    return {"pipes": pipes, "knobs": classes}
 
 
 def _constant() -> Any:
@@ -184,6 +209,7 @@ CHECKS: Tuple[Tuple[str, Callable[[], Any]], ...] = (
     ("compiled packages", _packages),
     ("knobs", _knobs),
     ("nodes", _group),
+    ("inputs", _inputs),
     ("expressions", _expressions),
     ("EXR files", _files),
     ("threads", _threads),

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from fakes.nuke_driver import harmonize, sent
 from fakes.nuke_host.host import Host, HostRuleBroken
-from harmovid_nuke import menus, private, selftest, threads
+from fakes.running import RunningServer
+from harmovid_nuke import engine_cache, menus, private, selftest, threads
 
 DOORS = Path(menus.__file__).parent / "doors"
 
@@ -28,6 +29,29 @@ def test_menu_and_toolbar_are_made_in_an_interactive_nuke(host: Host) -> None:
     assert {"Jobs", "Start private server", "Stop private server", "Self-test"} <= set(
         host.menus["Nuke"].findItem("HarmoVid").items
     )
+
+
+def test_a_node_of_the_menu_asks_for_its_inputs(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the settings name a server, a new node has its engine's inputs without a press; a server that does not
+    answer changes nothing, and nobody is told.
+    """
+    with RunningServer(tmp_path / "server", echo=False) as server:
+        monkeypatch.setenv("HARMOVID_SERVER", server.endpoint)
+        group = menus.make_node("harmonize")
+        host.run_until(lambda: group["server_info"].value() != "Not connected yet.")
+    names = [one.name() for one in group.nodes() if one.Class() == "Input"]
+    assert names == ["fg", "bg", "matte", "measure_mask", "source_plate"]
+    (tmp_path / "home" / ".config" / "harmovid" / engine_cache.FILE).unlink()
+    other = menus.make_node("harmonize")
+    host.run_until(
+        lambda: all(not each.name.startswith("harmovid-connect") for each in threading.enumerate())
+    )
+    host.drain()
+    assert other["status"].value() == "No result yet. Press Send."
+    assert other.maxInputs() == 3
+    assert host.messages == []
 
 
 def test_init_is_safe_in_a_terminal(terminal: Host, capsys: Any) -> None:

@@ -15,7 +15,7 @@ from fakes.nuke_host import exr
 from fakes.nuke_host.host import Host
 from fakes.nuke_host.images import RGB, picture
 from fakes.running import RunningServer
-from harmovid_nuke import node
+from harmovid_nuke import node, record
 
 AP0 = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.0770, 0.32168, 0.33767)
 LAST = FIRST + 3
@@ -129,3 +129,29 @@ def test_frames_made_again_are_read_again(
     after = picture(group, FIRST, "main").channels["rgba.red"]
     assert wrong.tobytes() != before.tobytes()
     assert after.tobytes() == before.tobytes()
+
+
+def test_a_version_is_not_made_of_two_states_without_a_word(
+    host: Host, nuke: Any, tmp_path: Path, server: RunningServer
+) -> None:
+    """Missing frames of a version whose inputs have changed: all inputs are rendered anew, and that is said."""
+    group = harmonize(nuke, tmp_path, server.endpoint, FIRST, LAST)
+    group["keep_inputs"].setValue(True)
+    run = sent(host, group)
+    Path(run.record.result("") % LAST).unlink()
+    Path(run.record.input("fg", "") % LAST).unlink()
+    run.record.save(state=record.PARTLY)
+    before = Path(run.record.input("fg", "") % FIRST).read_bytes()
+    again = sent(host, group, "missing")
+    assert again.problems == []
+    assert Path(run.record.input("fg", "") % FIRST).read_bytes() == before
+    Path(run.record.result("") % LAST).unlink()
+    run.record.save(state=record.PARTLY)
+    grade = nuke.nodes.Grade()
+    grade["multiply"].setValue([2, 2, 2, 1])
+    grade.setInput(0, group.input(0))
+    group.setInput(0, grade)
+    again = sent(host, group, "missing")
+    assert again.error is None
+    assert "inputs have changed since this version" in group["status"].value()
+    assert Path(run.record.input("fg", "") % FIRST).read_bytes() != before
