@@ -10,6 +10,7 @@ the main thread may call functions that take a node.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -203,7 +204,9 @@ def add_pipes(group: Any, engine: EngineInfo) -> None:
             numbers[name] = numbers.pop(free.pop(0))
             _rename(group, numbers[name], name)
         else:
-            numbers[name] = _new_pipe(group, name)
+            # A non-commercial Nuke may refuse more nodes: the node has to stay usable without this input.
+            with contextlib.suppress(RuntimeError):
+                numbers[name] = _new_pipe(group, name)
     for name in free:
         number = numbers.pop(name)
         numbers[_rename(group, number, SPARE)] = number
