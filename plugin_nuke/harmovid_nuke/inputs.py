@@ -25,7 +25,7 @@ from harmovid_nuke.knobs import INPUT, INPUT_NUMBERS, INPUTS_TAB, NO_CHANNELS, K
 MAIN = 0
 """The pipe of the layer that is changed."""
 SPARE = "unused"
-X_STEP, FIRST_X, Y = 110, 880, 0
+X_STEP, FIRST_X, Y = 220, 880, 0
 """Where the further pipes are placed inside the Group."""
 
 _FIXED: Mapping[str, Mapping[str, Tuple[int, ...]]] = {

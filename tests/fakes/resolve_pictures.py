@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fakes.resolve_panel import PanelClient
 from fakes.resolve_runs import Film
 from harmovid_resolve.panel import Panel
+from harmovid_resolve.rows import PAGES
 from harmovid_resolve.window import Window
 from PySide6 import QtGui, QtWidgets
 
@@ -80,8 +81,8 @@ def _lines(panel: Panel) -> List[str]:
 def drawn(window: Window) -> QtGui.QImage:
     """Return two pages of the window beside each other."""
     shots = []
-    for page in (0, 1):
-        window.tabs.setCurrentIndex(page)
+    for page in ("Clip", "Options"):
+        window.tabs.setCurrentIndex(PAGES.index(page))
         window.show()
         QtWidgets.QApplication.processEvents()
         shots.append(window.grab().toImage())

@@ -20,6 +20,7 @@ from harmovid.errors import InputError, OutputError
 from harmovid.settings import Settings
 from harmovid.storage.atomic import write_whole
 from harmovid_resolve import doctor, install, places
+from harmovid_resolve.rows import PAGES
 
 
 def contents(folder: Path) -> Dict[str, bytes]:
@@ -419,13 +420,13 @@ def test_from_the_menu_to_a_take(
         user.waits_for(lambda: user.find("line").values_["Text"].startswith("Ready"))
         film.host.requested_folder = str(out)
         user.does(lambda: user.type("luma", "0.9"))
-        user.does(lambda: user.find("tabs").set_index_(2))
+        user.does(lambda: user.find("tabs").set_index_(PAGES.index("Output")))
         user.does(lambda: user.click("folder_browse"))
         user.does(lambda: user.type("colour_space", "ACEScg"))
         user.does(lambda: user.find("tabs").set_index_(0))
         user.does(lambda: user.click("start"))
         user.waits_for(lambda: "clips are back" in user.find("line").values_["Text"])
-        user.does(lambda: user.find("tabs").set_index_(3))
+        user.does(lambda: user.find("tabs").set_index_(PAGES.index("History")))
         user.waits_for(lambda: user.find("stills").values_["Enabled"])
         user.does(lambda: user.click("stills"))
         user.waits_for(lambda: "before." in user.find("line").values_["Text"])

@@ -11,6 +11,7 @@ from fakes.resolve_panel import PanelClient
 from fakes.resolve_runs import Film
 from harmovid_resolve import start, ui_manager
 from harmovid_resolve.panel import Panel
+from harmovid_resolve.rows import PAGES
 
 
 def opened(film: Film, client: PanelClient, folder: Path) -> Panel:
@@ -28,11 +29,11 @@ def test_a_user_starts_a_clip(film: Film, tmp_path: Path) -> None:
     user.does(lambda: user.enter("luma_slider", 250))
     user.does(lambda: user.enter("handles", 2))
     user.does(lambda: user.choose("range", "the whole clip"))
-    user.does(lambda: user.find("tabs").set_index_(1))
+    user.does(lambda: user.find("tabs").set_index_(PAGES.index("Options")))
     user.does(lambda: user.click("advanced"))
     user.does(lambda: seen.append([user.find(name).values_["Text"] for name in ("strength", "luma")]))
     user.does(lambda: user.type("option_local", "0.25"))
-    user.does(lambda: user.find("tabs").set_index_(0))
+    user.does(lambda: user.find("tabs").set_index_(PAGES.index("Clip")))
     user.does(lambda: user.click("start"))
     user.waits_for(lambda: not panel.busy)
     user.waits_for(lambda: "back" in user.find("line").values_["Text"])
