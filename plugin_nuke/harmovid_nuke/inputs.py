@@ -136,7 +136,8 @@ def _take_file(group: Any, found: Connected, info: LayerInfo) -> None:
             raise InputError(f"no file is set for {info.label}.", fix="Set it on the Inputs tab.")
         return
     first, last = (str(knob.evaluate(int(group[name].value()))) for name in ("first", "last"))
-    found.files[info.name] = (first if first == last else text).replace("\\", "/")
+    # A name with a frame number or a view in it stays as it is: Nuke puts both in.
+    found.files[info.name] = (text if first != last or "%v" in text.lower() else first).replace("\\", "/")
 
 
 def pipe_name(group: Any, number: int) -> str:

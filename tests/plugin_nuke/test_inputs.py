@@ -254,6 +254,29 @@ def test_a_sequence_of_panoramas_is_sent_frame_by_frame(
     assert_same_results(run.record, command_line(tmp_path, server, *flags))
 
 
+def test_each_view_has_its_own_pipes_and_panorama(host: Host, nuke: Any, shot: Any, tmp_path: Path) -> None:
+    """Further inputs are rendered for each view; a panorama whose name holds the view is read for it."""
+    host.views, host.view = ["left", "right"], "left"
+    for view, seed, level in (("left", 300, 0.1), ("right", 350, 0.6)):
+        frames = {n: shots.plate(n + seed, alpha=False) for n in FRAMES}
+        shots.save(tmp_path / "clean" / view, "c", frames)
+        panorama(tmp_path / "hdri" / f"sky.{view}.exr", level)
+    pattern = f"{tmp_path.as_posix()}/clean/%V/c.%04d.exr"
+    shot.setInput(number(shot, "clean_plate"), shots.reader(nuke, pattern, FIRST, LAST))
+    shot["in_sky"].setValue(f"{tmp_path.as_posix()}/hdri/sky.%V.exr")
+    shot["keep_inputs"].setValue(True)
+    run = sent(host, shot)
+    assert run.error is None, run.error
+    for view in host.views:
+        sky = exr.load(run.record.input("sky", view) % LAST).channels["rgba.green"]
+        assert sky.tobytes() == exr.load(f"{tmp_path}/hdri/sky.{view}.exr").channels["rgba.green"].tobytes()
+        clean = exr.load(run.record.input("clean_plate", view) % FIRST).channels["rgba.red"]
+        own = exr.load(f"{tmp_path}/clean/{view}/c.{FIRST}.exr").channels["rgba.red"]
+        assert clean.tobytes() == own.tobytes()
+    left, right = (exr.load(run.record.result(view) % FIRST).channels[FIELD[2]] for view in host.views)
+    assert (left != right).any()
+
+
 @pytest.mark.parametrize("lights", [False, True], ids=["source plate", "known light"])
 def test_the_harmonizers_own_inputs(
     host: Host, nuke: Any, shot: Any, tmp_path: Path, server: RunningServer, lights: bool
