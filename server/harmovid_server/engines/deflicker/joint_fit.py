@@ -48,8 +48,8 @@ MOST_SAMPLES, FEWEST_SAMPLES, ALL_SAMPLES = 500, 100, 56_000
 LEAST_SAMPLES = 12
 """A link with fewer samples is not used."""
 FIRST_SCALE_STOPS, SMALLEST_SCALE_STOPS = 0.3, 0.01
-LINK_STOPS = 0.012
-"""Error of a link beyond its measured error, from turning objects and reflections."""
+LINK_STOPS = np.array([0.012, 0.004, 0.004])
+"""Error of a link's outputs (brightness, two colours) beyond the measured one, from turning objects and reflections."""
 LOST_STOPS, LEAST_TRUST = 0.001, 0.03
 """Error of a link in which everything was matched; it grows with the square of the lost share, since the remaining
 matches are then mostly wrong: in a fast pan, on the subject that the camera follows."""
@@ -212,10 +212,12 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
         if not round_:
             basis = orthonormal(sums[:, LATER, LATER].mean(axis=0))
         sums, explained = _link_sums(batch, sums, left, share, scale)
-        sums = np.concatenate([sums, _quantile_sums(batch, raw, inverse)])
+        helped = _quantile_sums(batch, raw, inverse)
+        variance = np.concatenate([_variance(batch, left - explained, share), np.ones((len(helped), 2))])
+        sums = np.concatenate([sums, helped])
         if round_ == PRIOR_ROUNDS:
             model = likeliest(found, radius_frames, scale)
-        found = _step(batch, _in_basis(sums, basis), model, found, order)
+        found = _step(batch, _in_basis(sums, basis), variance, model, found, order)
         found[:, 1:] = np.clip(found[:, 1:], -MOST_STOPS, MOST_STOPS)
         raw = basis @ found @ CHANNELS.T
     return Fit(found, model, basis, scale)
@@ -224,8 +226,8 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
 def _link_sums(
     batch: Batch, sums: Array64, left: Array64, share: Array64, scale: float
 ) -> Tuple[Array64, Array64]:
-    """Return the weighted sums `(m, 23, 23)` of all links without their spatial terms, and the part of the differences
-    `left` that these explain.
+    """Return the sums `(m, 23, 23)` of all links without their spatial terms, and the part of the differences `left`
+    that these explain.
 
     Args:
         batch: the matches.
@@ -243,8 +245,7 @@ def _link_sums(
         solved = np.linalg.solve(own, sums[:, PLACE, : LEFT.stop])
         sums = sums[:, : LEFT.stop, : LEFT.stop] - sums[:, : LEFT.stop, PLACE] @ solved
         explained = batch.place @ solved[..., LEFT]
-    variance = _variance(batch, left - explained, share) + LINK_STOPS**2 * (batch.later - batch.earlier)
-    return sums / variance[:, None, None], explained
+    return sums, explained
 
 
 def _in_basis(sums: Array64, basis: Array64) -> Array64:
@@ -257,13 +258,19 @@ def _in_basis(sums: Array64, basis: Array64) -> Array64:
 
 
 def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
-    """Return each link's squared standard error from the disagreement of cells: errors of neighbours correlate."""
-    cells = CELLS[0] * CELLS[1]
+    """Return each link's squared standard error in brightness and in colour, `(m, 2)`.
+
+    It follows from the disagreement of cells, because errors of neighbours correlate. Colour is measured more exactly
+    than brightness, so that with one error for both the prior would remove part of a slow change of colour.
+    """
+    cells, found = CELLS[0] * CELLS[1], []
     flat, total = batch.cell.ravel(), cells * len(left)
-    sums = np.bincount(flat, (share * left.mean(axis=-1)).ravel(), total).reshape(-1, cells)
     shares = np.bincount(flat, share.ravel(), total).reshape(-1, cells)
-    variance: Array64 = (sums**2).sum(axis=1) + (shares**2).sum(axis=1) * LONELY_STOPS**2 + batch.lost
-    return variance
+    lonely = (shares**2).sum(axis=1) * LONELY_STOPS**2 + batch.lost
+    for output, own in zip(OUTPUTS, LINK_STOPS):
+        sums = np.bincount(flat, (share * (left @ output)).ravel(), total).reshape(-1, cells)
+        found.append((sums**2).sum(axis=1) + lonely + own**2 * (batch.later - batch.earlier))
+    return np.stack([found[0], (found[1] + found[2]) / 2], axis=1)
 
 
 def _quantile_sums(batch: Batch, raw: Array64, inverse: Array64) -> Array64:
@@ -281,26 +288,30 @@ def _quantile_sums(batch: Batch, raw: Array64, inverse: Array64) -> Array64:
     return sums
 
 
-def _step(batch: Batch, sums: Array64, model: Model, found: Array64, order: int) -> Array64:
+def _step(
+    batch: Batch, sums: Array64, variance: Array64, model: Model, found: Array64, order: int
+) -> Array64:
     """Return the trajectories after one Gauss-Newton step, by output, by conjugate gradients over all frames.
 
-    Each term's own system over time is the preconditioner: the terms are nearly independent.
+    Each term's own system over time is the preconditioner: the terms are nearly independent. `variance` is that of
+    each row of `sums` in brightness and in colour.
     """
     later, earlier = batch.ends
     count, held, result = len(found), HELD / len(found), np.zeros_like(found)
-    alone, right = np.zeros((count, count, order)), np.zeros((count, TERMS, 3))
     terms_of = np.arange(order)
-    for one, other, sign in (
-        (later, later, 1),
-        (earlier, earlier, 1),
-        (later, earlier, -1),
-        (earlier, later, -1),
-    ):
-        rows, columns = ((LATER if end is later else EARLIER).start + terms_of for end in (one, other))
-        np.add.at(alone, (one, other), sign * sums[:, rows, columns])
-    np.add.at(right, later, sums[:, LATER, LEFT])
-    np.add.at(right, earlier, -sums[:, EARLIER, LEFT])
-    for outputs in (slice(0, 1), slice(1, 3)):
+    for outputs, size in zip((slice(0, 1), slice(1, 3)), variance.T):
+        scaled = sums / size[:, None, None]
+        alone, right = np.zeros((count, count, order)), np.zeros((count, TERMS, 3))
+        for one, other, sign in (
+            (later, later, 1),
+            (earlier, earlier, 1),
+            (later, earlier, -1),
+            (earlier, later, -1),
+        ):
+            rows, columns = ((LATER if end is later else EARLIER).start + terms_of for end in (one, other))
+            np.add.at(alone, (one, other), sign * scaled[:, rows, columns])
+        np.add.at(right, later, scaled[:, LATER, LEFT])
+        np.add.at(right, earlier, -scaled[:, EARLIER, LEFT])
         prior = np.stack(
             [
                 (model.inverse_of(k, outputs.start) + held) / model.flicker[k, outputs.start] ** 2
@@ -309,8 +320,8 @@ def _step(batch: Batch, sums: Array64, model: Model, found: Array64, order: int)
         )
         before, pull = (each[:, :order, outputs].swapaxes(0, 1) for each in (found, right))
 
-        def normal(step: Array64, prior: Array64 = prior) -> Array64:
-            pushed: Array64 = kernels.push_links(later, earlier, sums, step) + prior @ step
+        def normal(step: Array64, scaled: Array64 = scaled, prior: Array64 = prior) -> Array64:
+            pushed: Array64 = kernels.push_links(later, earlier, scaled, step) + prior @ step
             return pushed
 
         inverse = np.linalg.inv(alone.transpose(2, 0, 1) + prior)

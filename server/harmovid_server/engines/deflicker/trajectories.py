@@ -27,8 +27,6 @@ LEVEL = 30.0
 """Prior standard deviation of the trajectory's level, relative to the flicker's size."""
 START_DRIFT = 5.0
 """Prior standard deviation of the drift at the start, relative to its change per frame."""
-DRIFT_COST = 4.0
-"""Gain in log likelihood that a drift must give to be accepted."""
 PRIOR_WEIGHT = 3.0
 SMALLEST_STOPS = 1e-4
 
@@ -36,16 +34,16 @@ Part = Tuple[int, int]
 """A coefficient: index of its (orthonormal) term, index of its output (0 brightness, 1 and 2 colour)."""
 
 GROUPS: Tuple[Tuple[Tuple[Part, ...], float], ...] = (
-    (((0, 0),), 0.018),
-    (((0, 1), (0, 2)), 0.0075),
+    (((0, 0),), 0.15),
+    (((0, 1), (0, 2)), 0.02),
     (tuple((k, 0) for k in range(1, 10)), 0.0045),
     (tuple((k, o) for k in range(1, 10) for o in (1, 2)), 0.003),
 )
 """Groups of coefficients with the same ratios, each with the walk per frame of natural shots relative to the residual
 of their links: if matches fit badly (a dancer who turns in the light), the shot's own light changes more, too. The
-groups are gain, colour, contrast, and all others. Half and twice these sizes are as good; seven times as much keeps
-white flicker as the shot's own and costs up to 7 dB."""
-NATURAL_DRIFT = 0.05
+groups are gain, colour, contrast, and all others. The sizes are a compromise over many draws of flicker: small ones are
+exact on steady shots, but take the shot's own exposure for flicker; half and twice those of the gain are as good."""
+NATURAL_DRIFT = 0.2
 """The natural change of drift per frame, as a share of the natural walk."""
 LARGEST_COST = 15.0
 """Limit of either prior's cost in log likelihood: what the frames show clearly (a steady fade) counts, however rare."""
@@ -158,7 +156,7 @@ def _prior(size: Array64, walks: List[int], natural_walk: float) -> Array64:
     ratios = np.maximum(np.array(WALKS)[walks], 0.005)[:, None]
     cost = _rarity(ratios * size / natural_walk)
     drifts = np.array(DRIFTS)[1 : size.shape[1]] * size[:, 1:] / (NATURAL_DRIFT * natural_walk)
-    cost[:, 1:] += np.minimum(DRIFT_COST + _rarity(drifts), LARGEST_COST)
+    cost[:, 1:] += _rarity(drifts)
     return cost
 
 
