@@ -172,12 +172,14 @@ class Fit:
         model: their model over time.
         basis: `(10, 10)`, orthonormal terms from `colour_terms.terms`.
         residual_stops: residual of a typical link: small in a still picture, large on a dancer.
+        misfits: `(count,)` the median residual of each frame's links, in stops.
     """
 
     trajectories: Array64
     model: Model
     basis: Array64
     residual_stops: float
+    misfits: Array64
 
     def curves(self, found: Array64) -> Array64:
         """Return coefficients `(count, 10, 3)` over `colour_terms.terms` for r, g and b."""
@@ -197,7 +199,7 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
     raw = np.zeros((count, TERMS, 3))
     columns = np.concatenate([np.zeros((*batch.weight.shape, LEFT.stop)), batch.place], axis=2)
     basis, explained, scale = np.eye(TERMS), np.zeros_like(batch.y), FIRST_SCALE_STOPS
-    found = raw
+    found, medians = raw, np.zeros(len(batch.later))
     for round_ in range(ROUNDS):
         inverse = np.linalg.inv(np.eye(3) + np.einsum("kj,tkc->tjc", _SLOPES, raw[:, 1:4])) / 2
         kernels.linearised(batch.y, batch.z, batch.later, batch.earlier, raw, inverse, CENTRE_STOPS, columns)
@@ -220,7 +222,9 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
         found = _step(batch, _in_basis(sums, basis), variance, model, found, order)
         found[:, 1:] = np.clip(found[:, 1:], -MOST_STOPS, MOST_STOPS)
         raw = basis @ found @ CHANNELS.T
-    return Fit(found, model, basis, scale)
+    linked = np.stack([(batch.later == t) | (batch.earlier == t) for t in range(count)])
+    misfits = np.array([float(np.median(medians[own])) if own.any() else 0.0 for own in linked])
+    return Fit(found, model, basis, scale, misfits)
 
 
 def _link_sums(

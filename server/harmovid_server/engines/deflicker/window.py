@@ -60,6 +60,11 @@ FAINT_STOPS, FAINT_RATIO = 0.005, 0.4
 """The first size for curves if the whole picture is measured and there are no bands, and at least this share of the
 residual: steady pictures show 0.0025 at most, steady small foregrounds up to 0.015, dissolves of two moving pictures
 0.4 of their residual; with bands, curves imitate them with up to 0.02."""
+MISFIT_RATIOS, MISFIT_REACH, TYPICAL_STOPS = (1.7, 2.5), 2, 0.03
+"""A frame of a whole picture whose links fit this many times worse than a typical one (which counts as no better than
+the last) is left alone in part, or entirely, and so are this many frames beside it: in the middle of a dissolve two
+pictures at once have no corresponding points. Flickering frames fit at most 1.3 times worse (1.6 under strong local
+flicker), dissolves 2.5 to 4 times."""
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
 LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
 WAVE_BONUS = 0.8
@@ -150,6 +155,9 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
     whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
     curves_found, maps, taken = before(slow, whole, colours), dict(found.maps), _Shares()
+    if not any(frame.small for frame in window):
+        misfits = fit.misfits / max(fit.residual_stops, TYPICAL_STOPS)
+        curves_found *= _corresponding(misfits)[:, None, None]
     size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves_found))
     share = taken.note(CURVES, size, gate(CURVES, size))
     curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
@@ -303,6 +311,14 @@ def gate(kind: str, size: float) -> float:
 
 def _ramp(value: float, low: float, high: float) -> float:
     return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+
+
+def _corresponding(misfits: Array64) -> Array64:
+    """Return the share 0..1 of each frame's correction that its links support; 1 is the misfit of a typical link."""
+    low, high = MISFIT_RATIOS
+    shares = np.pad(1 - np.clip((misfits - low) / (high - low), 0.0, 1.0), MISFIT_REACH, mode="edge")
+    lowest: Array64 = np.lib.stride_tricks.sliding_window_view(shares, 2 * MISFIT_REACH + 1).min(axis=1)
+    return lowest
 
 
 def weighed(curves: Array64, luma: float, chroma: float) -> Array64:

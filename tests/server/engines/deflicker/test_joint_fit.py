@@ -55,6 +55,21 @@ def test_a_quarter_of_false_matches_is_outvoted() -> None:
     assert left(fit.curves(fit.trajectories), curves) < 0.02
 
 
+def test_colour_is_found_where_brightness_is_uncertain() -> None:
+    """Shading that moves over the picture hides changes of brightness, not those of colour: they come out exactly."""
+    curves, rng = np.zeros((COUNT, 10, 3)), np.random.default_rng(8)
+    curves[:, 0] = rng.normal(0, 0.05, (COUNT, 3))
+    curves -= curves.mean(axis=0)
+    phases = rng.uniform(0, 6, COUNT)
+
+    def seen(t: int, colours: np.ndarray, places: np.ndarray) -> np.ndarray:
+        return through(curves)(t, colours, places) + 0.2 * np.sin(4 * places[:, :1] + phases[t])
+
+    fit = fitted(links_of(COUNT, seen))
+    found = fit.curves(fit.trajectories)[:, 0] + curves[:, 0]
+    assert np.diff(found, axis=1).std() < 0.05 * np.diff(curves[:, 0], axis=1).std()
+
+
 def test_noise_does_not_flatten_the_contrast() -> None:
     """Where both frames are noisy, a steady shot's colours keep their spread: no frame's contrast is taken away."""
     fit = fitted(links_of(COUNT, through(np.zeros((COUNT, 10, 3))), noise_stops=0.1))

@@ -55,6 +55,20 @@ def test_frames_without_matches_have_nothing_to_compare_with() -> None:
     assert answer.report["reason"] == window.NOTHING_TO_COMPARE
 
 
+def test_frames_without_corresponding_points_are_left_alone() -> None:
+    """Where two frames fit far worse than the rest, as in a dissolve, they and their neighbours get no correction."""
+    curves, rng = flickering(COUNT, (0.3, 0.05)), np.random.default_rng(7)
+
+    def seen(t: int, colours: np.ndarray, places: np.ndarray) -> np.ndarray:
+        plain = through(curves)(t, colours, places)
+        return plain + rng.normal(0, 0.4, colours.shape) if t in (7, 8) else plain
+
+    answer = solved(window_of(COUNT, links_of(COUNT, seen, 0.01)), INNER, ALL, 0.0)
+    sizes = np.abs(answer.found.curves).max(axis=(1, 2))
+    assert not sizes[5:11].any()
+    assert sizes[:4].min() > 0 < sizes[12:].min()
+
+
 def test_luma_and_chroma_are_two_amounts() -> None:
     """With chroma 0 all channels are corrected alike; with luma 0 their mean is not touched."""
     curves = flickering(COUNT, (0.3,))
