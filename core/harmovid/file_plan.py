@@ -6,6 +6,7 @@ plan.layers["fg"].path(1001)
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
 
 from harmovid.context import Context, near
 from harmovid.errors import InputError, OutputError, PatternError
-from harmovid.frames import FramePattern, FrameRange, sequences_in
+from harmovid.frames import MAX_FRAMES, FramePattern, FrameRange, sequences_in
 from harmovid.job import IMAGE, MATTE, PANORAMA, VECTORS, LayerInfo
 from harmovid.sequences import NUMBER_AT_END
 
@@ -170,6 +171,18 @@ class FilePlan:
                 if missing:
                     found[layer] = FrameRange(missing)
         return found
+
+
+def holes(frames: FrameRange) -> FrameRange:
+    """Return the frames between the first and the last that are left out, in the step that they have in common.
+
+    None if the numbers lie so far apart that they cannot be one sequence.
+    """
+    numbers = sorted(frames)
+    step = math.gcd(*(after - before for before, after in zip(numbers, numbers[1:])))
+    if not step or (numbers[-1] - numbers[0]) // step > MAX_FRAMES:
+        return FrameRange()
+    return FrameRange(set(range(numbers[0], numbers[-1], step)).difference(numbers))
 
 
 def input_pattern(text: str) -> FramePattern:

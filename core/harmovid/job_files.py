@@ -16,7 +16,7 @@ from typing import AbstractSet, Any, List, Mapping, Optional, Tuple
 
 from harmovid.context import Context
 from harmovid.errors import InputError, OutputError
-from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots
+from harmovid.file_plan import LISTED, Choice, Colorspace, FilePlan, Frames, Roots, holes
 from harmovid.frames import FrameRange
 from harmovid.job import (
     BACKGROUND,
@@ -157,6 +157,11 @@ class JobFiles:
             context=str(plan.context),
         )
         job = cls(engine, plan, spec, overwrite, own)
+        missing = FrameRange() if frames else holes(plan.frames)
+        if missing:
+            label = job._label(plan.leader)
+            said = f"{label}: the sequence has gaps: frames {missing} have no file, and get no results."
+            job.warnings = (*job.warnings, said)
         if unused:
             said = f"the engine {engine.name} has no use for handles, or its server cannot show it any: left out."
             job.warnings = (*job.warnings, said)

@@ -239,3 +239,14 @@ def test_an_input_that_changes_between_its_reading_and_its_result_is_made_again(
     assert list(again.sink.begin(again.spec.job_id)) == [1]
     again.sink.finish("")
     assert again.warnings == ("the inputs of 1 results have changed: frames 2 are made again.",)
+
+
+def test_a_gap_in_the_sequence_is_told(plate: Path) -> None:
+    """Without a range a lost frame is no failure, so it is a warning; a range, or every second frame, has no gap."""
+    plate.with_name("p.0003.exr").unlink()
+    (said,) = prepare(plate, PLAIN).warnings
+    assert "frames 3 have no file" in said
+    assert prepare(plate, PLAIN, frames="1-2,4-6").warnings == ()
+    for frame in (1, 5):
+        plate.with_name(f"p.000{frame}.exr").unlink()
+    assert prepare(plate, PLAIN).warnings == ()
