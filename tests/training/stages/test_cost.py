@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from harmovid_training.stages import cost
 from harmovid_training.stages.config import CONFIGS
+from harmovid_training.stages.processor_cost import processor_seconds
 
 TINY = replace(CONFIGS["paper-harmovid"], size="tiny-5b", iterations=12, frames=9, height=48, width=64)
 
@@ -54,3 +55,16 @@ def test_an_unknown_configuration_is_refused(capsys):
         cost.main(["huge"])
     assert ended.value.code == 2
     assert "huge" in capsys.readouterr().err
+
+
+def test_the_processor_share_of_stage_one_is_measured(monkeypatch, capsys):
+    """The command makes a real clip and tells its processor time, that of all clips, and the cores a GPU needs."""
+    small = processor_seconds(frames=3, size=(48, 64))
+    assert small > 0
+    monkeypatch.setattr(cost, "processor_seconds", lambda: 0.5)
+    assert cost.main(["--processor"]) == 0
+    said = capsys.readouterr().out
+    assert "50 s of processor time a clip" in said
+    assert "139 hours for all clips" in said
+    assert "1.7 cores" in said
+    assert "29 s a clip" in said

@@ -18,8 +18,9 @@ from harmovid_training.models.sizes import make
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.counts import Counts, LongStep, count_multidiffusion, count_step
 from harmovid_training.stages.pixel_cost import pixel_stage_bytes
+from harmovid_training.stages.processor_cost import processor_seconds, told
 from harmovid_training.stages.recipe_cost import HEADER as HEADER_OF_STEPS
-from harmovid_training.stages.recipe_cost import recipe
+from harmovid_training.stages.recipe_cost import ic_light_flops, recipe
 
 STATE_BYTES = 16
 """Per trained weight under mixed precision: weight, gradient and AdamW's two averages in float32."""
@@ -102,7 +103,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--recipe", action="store_true", help="the whole recipe at the size of the paper, instead"
     )
+    parser.add_argument(
+        "--processor",
+        action="store_true",
+        help="stage 1's work beside the harmonizer, measured here, instead",
+    )
     given = parser.parse_args(words)
+    if given.processor:
+        sys.stdout.write(told(processor_seconds(), ic_light_flops() / (A100_TFLOPS * 1e12)))
+        return 0
     if given.recipe:
         sys.stdout.write(HEADER_OF_STEPS)
         for step in recipe():

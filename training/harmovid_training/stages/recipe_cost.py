@@ -1,7 +1,7 @@
 """The cost of the whole recipe at the size of the paper, step by step: `harmovid train cost --recipe`.
 
 10,000 clips of 100 frames at 480x720. FLOPs are counted on the meta device (`stages.counts`), without VAEs, masks, text
-encoder, file access and the temporal median. Hours are at `cost.A100_TFLOPS` on eight A100.
+encoder, and what runs on the processor (`processor_cost`). Hours are at `cost.A100_TFLOPS` on eight A100.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ TEXT = (77, 768)
 """Length and width of Stable Diffusion 1.5's prompt."""
 
 HALF_BYTES = 2
+
+WALK_STEPS = 16
+"""Of IC-Light in the walk of docs/training.md."""
+
+GUIDED = 2.0
+"""Passes of a step: with and without the prompt."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,9 @@ def recipe() -> Iterator[Step]:
     demo, pixels = Demo(), SIZE[0] * SIZE[1]
     large = tuple(round(side * demo.larger / LARGE_SIDE_PX) * LARGE_SIDE_PX for side in SIZE)
     count = CLIPS * FRAMES
-    first, second = (2.0 * unet_flops(size) * count for size in (SIZE, large))  # with and without the prompt
+    first, second = (GUIDED * unet_flops(size) * count for size in (SIZE, large))
     written = CLIPS * FRAMES * pixels * HALF_BYTES * 3.0
-    yield Step("stage 1: IC-Light, 16 steps, one pass", 16 * first, 3 * written)
+    yield Step(f"stage 1: IC-Light, {WALK_STEPS} steps, one pass", WALK_STEPS * first, 3 * written)
     yield Step(f"stage 1: IC-Light, the demo's {demo.steps} steps, one pass", demo.steps * first)
     yield Step(f"stage 1: the demo's second, larger pass, {demo.steps} steps more", demo.steps * second)
     yield Step("stage 2: training", training("paper-deflicker"))
@@ -70,6 +76,11 @@ def recipe() -> Iterator[Step]:
     yield Step("stage 2: rewriting in 50 steps", 50 * many)
     yield Step("stage 2: rewriting with the one-step student", many)
     yield Step("stage 3: training", training("paper-harmovid"))
+
+
+def ic_light_flops() -> float:
+    """Return what IC-Light computes for one frame in the walk."""
+    return WALK_STEPS * GUIDED * unet_flops(SIZE)
 
 
 def unet_flops(size: tuple[int, ...]) -> int:
