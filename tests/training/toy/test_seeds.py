@@ -43,16 +43,23 @@ def test_bars_are_reached_by_gains_and_not_by_losses() -> None:
     assert len(lines) == sum(1 for loss in (comparisons.ONCE, comparisons.PAPERS) for _ in bars(loss))
     assert all(line.endswith("| yes |") for line in lines)
     assert "0.50 (0.50, 0.50) | 0.40, 0.60 | yes |" in lines[0]
+    level = bars_table([tables(0, 0.0)]).splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in level if line.endswith("| yes |")] == [
+        "full not below its input", "one mild look: harm of at most 0.5 dB", "full not below its input",
+    ]  # fmt: skip
     missed = [line for line in bars_table([tables(0, -0.4)]).splitlines()[2:] if line.endswith("| yes |")]
     assert len(missed) == 1
     assert "mild look" in missed[0]
 
 
 def test_rows_are_compared_by_name() -> None:
-    """A table of stages compares the full recipe with both ablations and its input; others compare nothing."""
+    """A table of stages compares the full recipe with both ablations and its input, its fields and its answers each;
+    others compare nothing."""
     names = [name for name in tables(0, 1.0)[STAGES] if "one step" in name or name == GIVEN]
-    full = "full, one step, confident"
-    assert {other for one, other in compared(names) if one == full} == set(names) - {full}
+    for kind in ("field", "confident"):
+        full = f"full, one step, {kind}"
+        same = {name for name in names if name.endswith(kind)} - {full}
+        assert {other for one, other in compared(names) if one == full} == {*same, GIVEN}
     assert compared([NO_OP, "deflicker network, one step, field", "deflicker network, one step, pixels"]) == [
         ("deflicker network, one step, field", NO_OP)
     ]

@@ -11,14 +11,23 @@ import torch
 from harmovid.errors import InputError
 from harmovid_training.clips.index import make_clip, write_index
 from harmovid_training.clips.read import Source, write_exr
-from harmovid_training.metrics.quality import psnr
+from harmovid_training.metrics.quality import Judge, psnr
 from harmovid_training.metrics.traces import roughness_stops
 from harmovid_training.stages import pairs
 from harmovid_training.stages.pairs import Shot
 from harmovid_training.toy.__main__ import main
 from harmovid_training.toy.classical import Measures, trajectory
 from harmovid_training.toy.codec import CHANNELS, fit_codec, load_codec, save_codec
-from harmovid_training.toy.confidence import FULL, Change, Known, applied, change_of, fitted, size_of
+from harmovid_training.toy.confidence import (
+    STRENGTHS,
+    Known,
+    applied,
+    carried,
+    fitted,
+    known,
+    size_of,
+    slow_change,
+)
 from harmovid_training.toy.intervals import interval
 from harmovid_training.toy.recipe import Scale, Toy
 from harmovid_training.toy.scenes import Scene, draw_light
@@ -30,6 +39,7 @@ from harmovid_training.toy.shots import (
     looked,
     matched_statistics,
     toy_shot,
+    toy_truth,
 )
 from harmovid_training.toy.stage_one import frame_sample
 
@@ -122,28 +132,49 @@ def test_the_classical_row_calms_exposure_flicker():
 
 def test_a_field_carries_the_change_of_light_and_keeps_the_detail():
     """A blurred, brighter result taken through a field is closer to truth than its own pixels."""
+    shot, truth, soft = brighter()
+    made = carried(shot.real, soft, shot.mask)
+    measure = Measures(truth, shot.mask)
+    assert measure(made)[0] > measure(soft)[0] + 1
+    assert np.array_equal(made[shot.mask == 0], shot.real[shot.mask == 0])
+
+
+def test_a_slow_change_loses_nothing():
+    """The slow change to a blurred, brighter result that flickers is steady, has its size, and after one colour
+    transform the answer is as close to any truth as its input."""
+    shot, _truth, soft = brighter()
+    soft = soft * np.array((0.9, 1.0, 1.1), np.float32)[:, None, None, None]
+    slow = slow_change(shot.real, soft, shot.mask)
+    assert size_of(slow, shot.mask) == pytest.approx(np.log2(1.7), abs=0.3)
+    made = applied(shot.real, slow, fitted([Known(1.0, STRENGTHS)]), shot.mask)
+    assert np.array_equal(made[shot.mask == 0], shot.real[shot.mask == 0])
+    assert roughness_stops(made, shot.mask) < 1.2 * roughness_stops(shot.real, shot.mask) + 1e-3
+    judge = Judge(shot.synthetic, shot.mask)
+    assert judge.psnr_g(made) == pytest.approx(judge.psnr_g(shot.real), abs=0.01)
+
+
+def brighter() -> tuple[Shot, np.ndarray, np.ndarray]:
+    """Return a shot, the same with a brighter figure, and that blurred."""
     shot = toy_shot(HELD_OUT + 3, 3)
     truth = np.where(shot.mask[..., None] > 0, shot.real * 1.7, shot.real).astype(np.float32)
-    soft = (truth + np.roll(truth, 2, 1) + np.roll(truth, 2, 2)) / 3
-    change = change_of(shot.real, soft, shot.mask)
-    carried = applied(shot.real, change, FULL, shot.mask)
-    measure = Measures(truth, shot.mask)
-    assert measure(carried)[0] > measure(soft)[0] + 1
-    assert np.array_equal(carried[shot.mask == 0], shot.real[shot.mask == 0])
-    assert size_of(change, shot.mask) == pytest.approx(np.log2(1.7), abs=0.3)
+    other = replace(shot, synthetic=toy_truth(HELD_OUT + 3, 3))
+    return other, truth, (truth + np.roll(truth, 2, 1) + np.roll(truth, 2, 2)) / 3
 
 
 def test_confidence_leaves_small_wrong_changes_and_takes_large_right_ones():
     """Fitted on clips where small changes are wrong and large ones right, it applies nothing of the first and most
-    of the second kind."""
-    shot, known = toy_shot(HELD_OUT + 3, 5), []
+    of the second kind; harm to mild looks is refused even where it would pay."""
+    shot, clips = toy_shot(HELD_OUT + 3, 5), []
     for stops, right in ((0.25, 0.0), (1.5, 1.5), (-0.3, 0.0), (-1.4, -1.4)):
-        whole = np.where(shot.mask[..., None] > 0, np.float32(stops), 0).repeat(3, -1)
+        slow = np.where(shot.mask[..., None] > 0, np.float32(stops), 0).repeat(3, -1)
         truth = np.where(shot.mask[..., None] > 0, shot.real * 2.0**right, shot.real).astype(np.float32)
-        known.append(Known(shot.real, Change(whole, np.zeros_like(whole)), shot.mask, truth))
-    found = fitted(known)
+        clips.append(known(shot.real, slow, shot.mask, truth))
+    found = fitted(clips)
     assert found.strength(0.25) < 0.1
     assert found.strength(1.45) > 0.9
+    paying = [Known(0.5, 4 * STRENGTHS), Known(0.5, -2 * STRENGTHS, mild=True)]
+    assert fitted(paying).strength(0.5) < 0.15
+    assert fitted([replace(clip, mild=False) for clip in paying]).strength(0.5) == 1.2
 
 
 def test_intervals_are_paired_and_come_back():

@@ -1,12 +1,17 @@
-"""How much of a network's change of light is applied, from none to all of it, clip by clip.
+"""The answer: how much of a network's change of light is applied to the input's own pixels, clip by clip.
 
-    change = change_of(given, result, mask)            # the field in stops: its curves, and its local part
-    confidence = fitted(cases)                         # on scenes that are neither trained on nor tested on
-    answer = applied(given, change, confidence, mask)
+    slow = slow_change(given, result, mask)            # in stops
+    confidence = fitted([known(...), ...])             # on scenes that are neither trained on nor tested on
+    answer = applied(given, slow, confidence, mask)
+
+The **slow change** is one for the whole clip: stops that are linear in the log2 light of the three channels, which is
+the part of a relighting that does not depend on the place. A light of these scenes does not change during a clip, so
+what differs from frame to frame is the network's error; its local part is hardly better than none at this size
+(docs/log.md). Such a change keeps all detail of the input.
 
 Where a network predicts a small change, most of it is the network's own error; a large change is mostly right. So the
-strength grows from 0 to `most` with the size of the change, and the local part has a factor of its own. The four
-numbers come from a grid search; the product's harmonizer has a small network for the same purpose (docs/harmonize.md).
+strength grows from 0 to `most` with the size of the change. The three numbers come from a search among those that do
+little harm to mild looks; the product's harmonizer has a small network for the same purpose (docs/harmonize.md).
 """
 
 from __future__ import annotations
@@ -16,28 +21,26 @@ from itertools import product
 from typing import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from harmovid.pixels.apply.fast import field_stops
-from harmovid.pixels.field.exr_channels import global_part
 from harmovid.pixels.fitting.fit import fit_field
 
 from harmovid_training.metrics.degrade import to_stops
 from harmovid_training.metrics.quality import view
 from harmovid_training.stages.pairs import Float32
 
-LOCAL = (0.0, 0.25, 0.5, 0.75, 1.0)
-LOW, WIDTH, MOST = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (0.05, 0.2, 0.4, 0.6), (0.6, 0.7, 0.8, 0.9, 1.0)
-"""Values of the grid search, in stops except for the shares `LOCAL` and `MOST`."""
+LOW, WIDTH = tuple(step / 10 for step in range(11)), (0.05, 0.1, 0.2, 0.4, 0.6)
+MOST = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+"""Values of the search, in stops except for the shares `MOST`."""
+
+HARM_DB = 0.25
+"""Largest mean loss in PSNR on the mild looks of the search: half of the bar, because they are few."""
+
+STRENGTHS = np.linspace(0, max(MOST), 25)
+"""Strengths at which the search measures a clip; between them it interpolates."""
 
 EVERY = 4
 """The search uses one frame in this many."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A clip's change of light in stops, `(T, H, W, 3)`: a global part (curves) and a local part."""
-
-    whole: Float32
-    local: Float32
 
 
 @dataclass(frozen=True)
@@ -46,87 +49,86 @@ class Confidence:
 
     Attributes:
         low, high: sizes of a change, in stops, at which the strength is 0 and at which it is `most`.
-        most: largest strength.
-        local: share of the local part, times the strength.
+        most: largest strength; above 1 where a network's changes are too small.
     """
 
     low: float = -1.0
     high: float = 0.0
     most: float = 1.0
-    local: float = 1.0
 
     def strength(self, size: float) -> float:
         """Return how much of a change of this size, in stops, is taken."""
         return self.most * float(np.clip((size - self.low) / (self.high - self.low), 0, 1))
 
 
-FULL = Confidence()
-"""Applies every change completely: the unscaled field."""
+CERTAIN = Confidence()
+"""Applies every change completely."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A clip of the search: its input, the network's change, and the truth."""
+    """What the search knows of a clip.
 
-    given: Float32
-    change: Change
-    mask: Float32
-    truth: Float32
+    Attributes:
+        size: of its slow change, in stops.
+        gains: in PSNR over the input, at each of `STRENGTHS`.
+        mild: whether it is a clip with a mild look.
+    """
+
+    size: float
+    gains: npt.NDArray[np.float64]
+    mild: bool = False
 
 
-def change_of(given: Float32, result: Float32, mask: Float32) -> Change:
-    """Return the change of light from `given` to `result` as the product represents it: a lighting field per frame."""
-    whole, local = np.zeros((2, *given.shape), np.float32)
-    box = (0, 0, given.shape[2], given.shape[1])
+def slow_change(given: Float32, result: Float32, mask: Float32) -> Float32:
+    """Return the slow change from `given` to `result` in stops, `(T, H, W, 3)`: least squares over all masked pixels of
+    the clip; 0 outside the mask."""
+    inside, slow = mask > 0, np.zeros(given.shape, np.float32)
+    before, after = to_stops(given[inside]), to_stops(result[inside])
+    terms = np.concatenate([np.ones_like(before[:, :1]), before], axis=1)
+    slow[inside] = terms @ np.linalg.lstsq(terms, after - before, rcond=None)[0]
+    return slow
+
+
+def carried(given: Float32, result: Float32, mask: Float32) -> Float32:
+    """Return `given` with the whole change to `result` as the product represents it: a lighting field per frame."""
+    made, box = given.copy(), (0, 0, given.shape[2], given.shape[1])
     for index, (before, after, matte) in enumerate(zip(given, result, mask)):
         field = fit_field(before, after, box=box, weights=matte, trusted=False)
-        whole[index] = field_stops(before, global_part(field), origin=(0, 0), mask=matte)
-        local[index] = field_stops(before, field, origin=(0, 0), mask=matte) - whole[index]
-    return Change(whole, local)
+        made[index] = before * np.exp2(field_stops(before, field, origin=(0, 0), mask=matte))
+    return made
 
 
-def size_of(change: Change, mask: Float32) -> float:
-    """Return the size of a change inside the mask: the root mean square of its curves, in stops."""
-    return float(np.sqrt(np.square(change.whole[mask > 0]).mean()))
+def size_of(slow: Float32, mask: Float32) -> float:
+    """Return the size of a slow change inside the mask: its root mean square, in stops."""
+    return float(np.sqrt(np.square(slow[mask > 0]).mean()))
 
 
-def applied(given: Float32, change: Change, confidence: Confidence, mask: Float32) -> Float32:
-    """Return `given` with the change applied at the strength of the confidence."""
-    strength = np.float32(confidence.strength(size_of(change, mask)))
-    stops = strength * (change.whole + np.float32(confidence.local) * change.local)
-    return np.asarray(given * np.exp2(stops), np.float32)
+def applied(given: Float32, slow: Float32, confidence: Confidence, mask: Float32) -> Float32:
+    """Return `given` with the slow change at the strength of the confidence."""
+    strength = np.float32(confidence.strength(size_of(slow, mask)))
+    return np.asarray(given * np.exp2(strength * slow), np.float32)
 
 
-def fitted(cases: Sequence[Known]) -> Confidence:
-    """Return the confidence that is best on known clips: the local share has the lowest error after each clip's mean is
-    removed, the other numbers the highest mean gain in PSNR."""
-    few = [_Pixels(case) for case in cases]
-    local = min(LOCAL, key=lambda share: np.mean([one.uneven(share) for one in few]))
-    tried = [Confidence(low, low + width, most, local) for low, width, most in product(LOW, WIDTH, MOST)]
-    return max(tried, key=lambda one: np.mean([case.gain(one) for case in few]))
+def known(given: Float32, slow: Float32, mask: Float32, truth: Float32, mild: bool = False) -> Known:
+    """Return what the search needs of a clip, its slow change and the truth."""
+    inside = mask[::EVERY] > 0
+    light, stops = given[::EVERY][inside], slow[::EVERY][inside]
+    shown = view(truth[::EVERY][inside])
+    errors = [
+        np.square(view(light * np.exp2(np.float32(one) * stops)) - shown).mean() + 1e-9 for one in STRENGTHS
+    ]
+    return Known(size_of(slow, mask), 10 * np.log10(errors[0] / np.array(errors, np.float64)), mild)
 
 
-class _Pixels:
-    """A known clip's masked pixels of every few frames."""
-
-    def __init__(self, case: Known) -> None:
-        inside = case.mask[::EVERY] > 0
-        self._given, self._truth = case.given[::EVERY][inside], case.truth[::EVERY][inside]
-        self._whole, self._local = case.change.whole[::EVERY][inside], case.change.local[::EVERY][inside]
-        self._size = size_of(case.change, case.mask)
-        self._wanted = to_stops(self._truth) - to_stops(self._given)
-        self._shown = view(self._truth)
-        self._plain = self._error(self._given)
-
-    def uneven(self, share: float) -> float:
-        """Return the error of the whole change in stops after its mean is removed."""
-        left = self._wanted - self._whole - np.float32(share) * self._local
-        return float(np.square(left - left.mean(0)).mean())
-
-    def gain(self, one: Confidence) -> float:
-        """Return the gain in PSNR over the input."""
-        stops = np.float32(one.strength(self._size)) * (self._whole + np.float32(one.local) * self._local)
-        return 10 * float(np.log10(self._plain / self._error(self._given * np.exp2(stops))))
-
-    def _error(self, result: Float32) -> float:
-        return float(np.square(view(result) - self._shown).mean()) + 1e-9
+def fitted(clips: Sequence[Known]) -> Confidence:
+    """Return the confidence with the highest mean gain on known clips among those that do little harm to mild looks, or
+    the least harmful one."""
+    tried = [Confidence(low, low + width, most) for low, width, most in product(LOW, WIDTH, MOST)]
+    gains = np.array(
+        [[np.interp(one.strength(clip.size), STRENGTHS, clip.gains) for clip in clips] for one in tried]
+    )
+    mild = np.array([clip.mild for clip in clips])
+    harm = -gains[:, mild].mean(1) if mild.any() else np.zeros(len(tried))
+    allowed = harm <= max(HARM_DB, harm.min())
+    return tried[int(np.where(allowed, gains.mean(1), -np.inf).argmax())]

@@ -86,7 +86,7 @@ class Scale:
     steps: int = 4
     test_scenes: int = 24
     test_frames: int = 21
-    calibration_scenes: int = 6
+    calibration_scenes: int = 24
     compared_steps: tuple[int, ...] = (50, 4, 1)
     seed: int = 0
 

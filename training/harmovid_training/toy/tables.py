@@ -26,13 +26,22 @@ from harmovid_training.stages import pairs
 from harmovid_training.toy import comparisons
 from harmovid_training.toy.cases import Case, look_case, lut_case, relit_case, stage_one_case
 from harmovid_training.toy.classical import COLUMNS, Measures
-from harmovid_training.toy.confidence import FULL, Confidence, Known, applied, change_of, fitted
+from harmovid_training.toy.confidence import (
+    CERTAIN,
+    Confidence,
+    Known,
+    applied,
+    carried,
+    fitted,
+    known,
+    slow_change,
+)
 from harmovid_training.toy.intervals import interval
 from harmovid_training.toy.recipe import Toy, run_sample
 from harmovid_training.toy.shots import CALIBRATION, HELD_OUT, RealShots, looked, toy_shot
 
 LOOK_FRAMES = 17
-"""Frames of a clip of the one-look sets and of the confidence's."""
+"""Frames of a clip of the one-look sets."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Row:
     name: str
     model: ConditionedModel
     settings: Settings
-    confidence: Confidence = FULL
+    confidence: Confidence = CERTAIN
     shown: tuple[str, ...] = ("pixels", "field")
     stage_two: bool = False
 
@@ -95,12 +104,13 @@ def measured(title: str, cases: Iterable[Case], codec: Codec, networks: Sequence
             rows.setdefault(name, []).append(measure(result))
         for row in networks:
             made = row.answer(case, codec)
-            change = change_of(case.given, made, case.mask)
             for kind in row.shown:
                 result = made
-                if kind != "pixels":
-                    believed = row.confidence if kind == "confident" else FULL
-                    result = applied(case.given, change, believed, case.mask)
+                if kind == "field":
+                    result = carried(case.given, made, case.mask)
+                elif kind == "confident":
+                    slow = slow_change(case.given, made, case.mask)
+                    result = applied(case.given, slow, row.confidence, case.mask)
                 rows.setdefault(f"{row.name}, {kind}", []).append(measure(result))
     return Table(title, rows)
 
@@ -162,20 +172,27 @@ def tables_real(toy: Toy, clips: Index) -> list[Table]:
     ]
 
 
-def confidence_of(toy: Toy, row: Row) -> Confidence:
-    """Return a network's confidence, fitted on calibration scenes and stored beside the tables."""
-    path = toy.folder / "confidence" / f"{row.name.replace(' ', '-').replace(':', '')}.json"
-    if not path.is_file():
-        codec, stage_one, frames = toy.vae(), toy.stage_one(), min(LOOK_FRAMES, toy.scale.test_frames)
-        known = []
-        for seed in tqdm(range(CALIBRATION, CALIBRATION + toy.scale.calibration_scenes), desc=row.name):
-            cases = [relit_case(seed, frames, stage_one, codec)]
-            cases += [look_case(seed, frames, stage_one, strong) for strong in (True, False)]
-            for case in cases:
-                change = change_of(case.given, row.answer(case, codec), case.mask)
-                known.append(Known(case.given, change, case.mask, case.truth))
-        save_json(path, asdict(fitted(known)))
-    return Confidence(**json.loads(Path(path).read_text(encoding="utf-8")))
+def believed(toy: Toy, rows: Sequence[Row]) -> list[Row]:
+    """Return networks with their confidences, fitted on calibration scenes and stored beside the tables."""
+    paths = [
+        toy.folder / "confidence" / f"{row.name.replace(' ', '-').replace(':', '')}.json" for row in rows
+    ]
+    missing = [(row, path) for row, path in zip(rows, paths) if not path.is_file()]
+    clips: dict[Path, list[Known]] = {path: [] for _, path in missing}
+    codec, stage_one, frames = toy.vae(), toy.stage_one(), toy.scale.frames
+    for seed in tqdm(
+        range(CALIBRATION, CALIBRATION + toy.scale.calibration_scenes if missing else CALIBRATION)
+    ):
+        cases = [relit_case(seed, frames, stage_one, codec)]
+        cases += [look_case(seed, frames, stage_one, strong) for strong in (True, False)]
+        for case, mild in zip(cases, (False, False, True)):
+            for row, path in missing:
+                slow = slow_change(case.given, row.answer(case, codec), case.mask)
+                clips[path].append(known(case.given, slow, case.mask, case.truth, mild))
+    for path, found in clips.items():
+        save_json(path, asdict(fitted(found)))
+    told = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
+    return [replace(row, confidence=Confidence(**one)) for row, one in zip(rows, told)]
 
 
 def _stages(toy: Toy) -> tuple[list[Row], list[Row]]:
@@ -209,7 +226,8 @@ def _stages(toy: Toy) -> tuple[list[Row], list[Row]]:
         ),
         Row(f"{comparisons.FULL}, {comparisons.PAPERS}", toy.harmovid(), scale.sampling, shown=shown[1:]),
     ]
-    return tuple([replace(row, confidence=confidence_of(toy, row)) for row in rows] for rows in (once, many))  # type: ignore[return-value]
+    rows = believed(toy, [*once, *many])
+    return rows[: len(once)], rows[len(once) :]
 
 
 def _real_look(shot: pairs.Shot, seed: int, stage_one: object) -> Case:
