@@ -53,10 +53,9 @@ def told(seconds: float, gpu_seconds: float) -> str:
 def _footage(folder: Path, frames: int, size: tuple[int, int]) -> Clip:
     """Write a panorama of clouds and grain, and a clip: a view of it with an ellipse that moves as the foreground."""
     rng = np.random.default_rng(0)
-    sky = cv2.resize(
-        rng.lognormal(-1, 1, (64, 128, 3)).astype(np.float32), (2 * PANORAMA_ROWS, PANORAMA_ROWS)
-    )
-    sky *= rng.normal(1, 0.03, sky.shape).astype(np.float32)
+    clouds = np.asarray(rng.lognormal(-1, 1, (64, 128, 3)), np.float32)
+    smooth = cv2.resize(clouds, (2 * PANORAMA_ROWS, PANORAMA_ROWS))
+    sky = np.asarray(smooth * rng.normal(1, 0.03, smooth.shape), np.float32)
     for name in ("panoramas", "real", "mask"):
         (folder / name).mkdir()
     write_exr(folder / "panoramas" / "sky.exr", sky)
