@@ -20,14 +20,14 @@ from typing import Any, Dict, List, Sequence
 from harmovid_resolve import exr_file
 from harmovid_resolve.calls import act, listed, tell
 from harmovid_resolve.clip import Clip, Numbers
-from harmovid_resolve.contract import Colour, Task
+from harmovid_resolve.contract import Task
 from harmovid_resolve.errors import HostError
 from harmovid_resolve.inputs import Inputs
 from harmovid_resolve.session import Session
 from harmovid_resolve.source import path_of
 from harmovid_resolve.working import FILE, Primaries, curve_of, matrix, space_of_grade
 
-__all__ = ["Look", "apply", "check", "check_colour", "comp_text", "expressions"]
+__all__ = ["Look", "apply", "check", "comp_text", "expressions"]
 
 NAME, TOOL = "HarmoVid", "HarmoVid"
 LUMA = "0.2126*r2+0.7152*g2+0.0722*b2"
@@ -74,15 +74,6 @@ def check(clip: Clip, task: Task) -> None:
             f"{clip.name} has a Fusion composition {others[0]}, which would be hidden.",
             fix="Choose the output frames instead.",
         )
-
-
-def check_colour(colour: Colour) -> None:
-    """Check whether there are formulas for the colour space that Fusion sees of a clip.
-
-    Raises:
-        HostError: there are none.
-    """
-    curve_of(space_of_grade(colour))
 
 
 def apply(

@@ -6,7 +6,6 @@ made = Inputs(session).make(plan, render, folder)   # made["plate"] is a pattern
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
 from typing import Dict, Tuple
@@ -19,6 +18,7 @@ from harmovid_resolve.errors import HostError
 from harmovid_resolve.layers import BELOW, PANORAMA, file_of, track_of
 from harmovid_resolve.render import Render, check_storage
 from harmovid_resolve.session import Session
+from harmovid_resolve.working import check_formulas
 
 __all__ = ["Inputs", "Plan"]
 
@@ -98,7 +98,7 @@ class Inputs:
             check_storage(self._session, task.folder)
         found = (colour.of_render if own is None else colour.of_file)(self._session, clip, task)
         if task.output == "field":
-            importlib.import_module("harmovid_resolve.comp").check_colour(found)
+            check_formulas(found)
         said = (f"{clip.name}: {found.guess}.",) if found.guess else ()
         return Plan(clip, task, layers, frames, span, own or "", found, warnings + said, given)
 

@@ -19,7 +19,7 @@ from harmovid_resolve.colour import ACES, COMBINED, MANAGED
 from harmovid_resolve.contract import Colour
 from harmovid_resolve.errors import HostError
 
-__all__ = ["IDENTITY", "Curve", "Primaries", "curve_of", "matrix", "space_of_grade"]
+__all__ = ["IDENTITY", "Curve", "Primaries", "check_formulas", "curve_of", "matrix", "space_of_grade"]
 
 LINEAR = "{0}"
 LN_2 = "0.6931471805599453"
@@ -118,6 +118,15 @@ CURVES: Dict[str, Curve] = {
     "camera_rec709": _with_linear_toe(1 / 0.45, 0.099),
 }
 """By the names that `colour` gives."""
+
+
+def check_formulas(colour: Colour) -> None:
+    """Check whether there are formulas for the colour space in which Fusion sees a clip.
+
+    Raises:
+        HostError: there are none.
+    """
+    curve_of(space_of_grade(colour))
 
 
 def curve_of(space: str) -> Curve:
