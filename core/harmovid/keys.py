@@ -38,7 +38,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 ADMIN = "admin"
 _KEY_FIX = "It has 40 characters; take the .public file."
-_NEW_FIX = "Make one with: harmovid keys new NAME"
+_NEW_FIX = "Make one with: harmovid keys new NAME, which prints the paths of its files."
 MAX_FILE_BYTES = 1 << 20  # enough for thousands of keys; a larger file is not a key file
 
 
