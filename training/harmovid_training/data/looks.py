@@ -26,8 +26,9 @@ with a gradient over the picture."""
 KINDS = ("nothing", "mild", "strong", "creative", "render")
 """The kind of look on a clip's foreground; `render` stands for subjects rendered in another light."""
 NOTHING_KIND, MILD_KIND, STRONG_KIND, CREATIVE_KIND, RENDER_KIND = range(5)
-WHOLE_AMOUNT = 0.5
-"""Largest amount of the looks on whole pictures, foreground and plate alike (`draw_whole`)."""
+WHOLE_AMOUNT = 1.3
+"""Largest amount of the looks on whole pictures, foreground and plate alike (`draw_whole`). With 0.5 the networks
+memorised the colours of scenes."""
 
 
 @dataclass(frozen=True)

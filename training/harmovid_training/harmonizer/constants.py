@@ -27,7 +27,8 @@ PLACES = (9, 12)
 """Rows and columns of places in the semantic branch."""
 CELL = 14
 """Numbers of a place's light: shares of foreground and plate, sums of their colours, sums of the squares."""
-DROPOUT = 0.05
+DROPOUT, POOLS_DROPOUT = 0.1, 0.1
+"""Shares dropped in training: of the head's inputs, and of the compact part's pooled features."""
 VARIANTS = ("cautious", "expected", "bold")
 """Variants of boldness; each has its own confidence."""
 GATE_LIMIT, SMALL_STOPS = 1.5, 0.03

@@ -32,6 +32,7 @@ from harmovid_training.harmonizer.constants import (
     KEYS,
     LOCAL,
     LOW_STOPS,
+    POOLS_DROPOUT,
     QUANTILES,
     STAGES,
     STEM,
@@ -181,7 +182,8 @@ class Encoder(nn.Module):
         """Return vector, trust and local features, as `forward`."""
         features = (seen.stride8, seen.stride16, seen.stride32)
         mixture, vector, local = self.semantic(features, seen.cells, seen.box)
-        mixture = mixture + self.mix(seen.pools) + self.count(seen.counts) + self.facts(seen.facts)
+        pools = fn.dropout(seen.pools, POOLS_DROPOUT, self.training)
+        mixture = mixture + self.mix(pools) + self.count(seen.counts) + self.facts(seen.facts)
         both = self.out(mixture) + self.direct(seen.counts)
         vector = both[:, :VECTOR] + vector + self.plain_facts(seen.facts)
         return vector, fn.softplus(both[:, VECTOR:]) + 0.02, seen.local + local

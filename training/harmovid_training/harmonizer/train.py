@@ -54,9 +54,9 @@ class Recipe:
     steps: int = 12000
     minutes: float = 0.0
     clips: int = 32
-    rate: float = 1e-3
-    old_share: float = 0.3
-    decay: float = 0.03
+    rate: float = 5e-4
+    old_share: float = 0.5
+    decay: float = 0.1
     average: float = 0.997
     decay_from: float = 0.4
     seed: int = 7
@@ -91,7 +91,7 @@ def train(
     *,
     resume: bool = False,
     start: Optional[Path] = None,
-    save_every: int = 250,
+    save_every: int = 500,
     until: Optional[int] = None,
 ) -> Harmonizer:
     """Train for `recipe.steps` steps or `recipe.minutes` on the clips of `folders`; return the averaged network.
