@@ -13,6 +13,7 @@ from harmovid.errors import InputError
 from harmovid_training.data.cache import CHOOSE
 from harmovid_training.harmonizer import clips as clip_module
 from harmovid_training.harmonizer import train as training
+from harmovid_training.harmonizer.__main__ import main
 from harmovid_training.harmonizer.clips import Clips, shard_files
 from harmovid_training.harmonizer.network import Harmonizer
 from harmovid_training.harmonizer.train import FROZEN, Recipe, read_checkpoint, save_weights, train
@@ -94,3 +95,19 @@ def test_the_clock_ends_a_run(made: Path) -> None:
     assert held["seconds"] >= 0.6
     assert held["step"] >= 1
     assert held["optimizer"]["param_groups"][0]["lr"] < RECIPE.rate
+
+
+def test_runs_are_averaged(made: Path) -> None:
+    """`average` writes the means of the weights of several runs, where `calibrate` finds them."""
+    torch.manual_seed(9)
+    save_weights(made / "weights.pt", Harmonizer())
+    for seed in (1, 2):
+        run(made, f"run{seed}", replace(RECIPE, seed=seed), start=made / "weights.pt")
+    runs = [made / f"run{seed}" for seed in (1, 2)]
+    assert main(["average", *map(str, runs), "--out", str(made / "mean")]) == 0
+
+    first, second = (read_checkpoint(folder / "checkpoint.pt")["average"] for folder in runs)
+    mean = read_checkpoint(made / "mean" / "checkpoint.pt")
+    for name in ("encoder.semantic.read.weight", "head.curve.weight"):
+        assert not torch.equal(first[name], second[name])
+        torch.testing.assert_close(mean[name], (first[name] + second[name]) / 2)

@@ -3,13 +3,15 @@
     python -m harmovid_training.harmonizer clips --data CACHE --weights START --backbone FOLDER --clips CLIPS/train
     python -m harmovid_training.harmonizer clips --data CACHE ... --clips CLIPS/choose --use choose --shards 12
     python -m harmovid_training.harmonizer train --clips CLIPS/train --check CLIPS/choose --out RUN --start START
+    python -m harmovid_training.harmonizer average RUN1 RUN2 --out RUN
     python -m harmovid_training.harmonizer calibrate --check CLIPS/choose --out RUN
     python -m harmovid_training.harmonizer judge --check CLIPS/test --out RUN
 
 CACHE is the output of `python -m harmovid_training.data cache`. START are weights (`python -m harmovid_export.reopen`)
 whose compact part computes the features of the pictures; FOLDER holds `backbone.onnx` (that of the engine can be used).
-`clips` and `train` run at the same time; both resume where they were stopped. `calibrate` fits the confidence and
-writes RUN/harmonizer.pt, which `python -m harmovid_export.harmonizer` turns into the files that the server loads.
+`clips` and `train` run at the same time; both resume where they were stopped. `average` takes the mean of the weights
+of runs that began with the same START. `calibrate` fits the confidence and writes RUN/harmonizer.pt, which
+`python -m harmovid_export.harmonizer` turns into the files that the server loads.
 `judge` measures the result on the test scenes.
 """
 
@@ -33,7 +35,14 @@ from harmovid_training.harmonizer.calibrate import calibrate, collect, judge
 from harmovid_training.harmonizer.clips import Clips, make_clips, shard_files
 from harmovid_training.harmonizer.features import open_backbone
 from harmovid_training.harmonizer.network import Harmonizer
-from harmovid_training.harmonizer.train import CHECKPOINT, Recipe, read_checkpoint, save_weights, train
+from harmovid_training.harmonizer.train import (
+    CHECKPOINT,
+    Recipe,
+    mean_of,
+    read_checkpoint,
+    save_weights,
+    train,
+)
 
 WEIGHTS = "harmonizer.pt"
 USES = {"train": cache.TRAIN, "choose": cache.CHOOSE, "test": cache.TEST}
@@ -73,6 +82,11 @@ def _train(given: argparse.Namespace) -> None:
         resume=given.resume,
         start=given.start,
     )
+
+
+def _average(given: argparse.Namespace) -> None:
+    given.out.mkdir(parents=True, exist_ok=True)
+    save_weights(given.out / CHECKPOINT, mean_of([_loaded(run / CHECKPOINT) for run in given.runs]))
 
 
 def _calibrate(given: argparse.Namespace) -> None:
@@ -127,6 +141,10 @@ def _arguments(words: Optional[List[str]]) -> argparse.Namespace:
     training.add_argument("--resume", action="store_true", help="continue the run in --out")
     training.add_argument("--start", type=Path, help="weights that a new run begins with")
     training.set_defaults(run=_train)
+    averaging = commands.add_parser("average", help="the mean of several runs' weights")
+    averaging.add_argument("runs", type=Path, nargs="+", help="folders of the runs")
+    averaging.add_argument("--out", type=Path, required=True)
+    averaging.set_defaults(run=_average)
     for name, run, text in (
         ("calibrate", _calibrate, "fit the confidence"), ("judge", _judge, "measure it on other scenes"),
     ):  # fmt: skip

@@ -22,8 +22,9 @@ from harmovid_training.harmonizer.head import Fields, gate_facts
 from harmovid_training.harmonizer.losses import NOISE_SQUARE, point_stops, view
 from harmovid_training.harmonizer.network import Harmonizer
 
-STEPS = 600
-FIT_CLIPS = 256
+STEPS = 2000
+FIT_CLIPS, FIT_PIXELS = 256, 48
+"""Clips of a step, and the pixels of each that are looked at."""
 RATE, DECAY = 5e-3, 0.1
 COLLECT = 128
 KEPT_BACK = 4
@@ -42,6 +43,10 @@ class Caution:
 CAUTION = {"cautious": Caution(1.0, 40.0), "expected": Caution(0.5, 16.0), "bold": Caution(0.0, 1.0)}
 
 
+PIXELS = ("composite", "truth", "common", "colour", "local")
+"""Fields of `Cases` that have a value per pixel."""
+
+
 @dataclass
 class Cases:
     """Clips and the network's answers to them: inputs of the gate (n, k); pixels (n, 3, p) of the composite and of the
@@ -58,6 +63,11 @@ class Cases:
     def pick(self, chosen: Tensor) -> Cases:
         """Return the clips with these indices."""
         return Cases(**{f.name: getattr(self, f.name)[chosen] for f in fields(Cases)})
+
+    def at(self, pixels: Tensor) -> Cases:
+        """Return the clips with these pixels only."""
+        parts = {name: getattr(self, name)[:, :, pixels] for name in PIXELS}
+        return Cases(self.facts, kind=self.kind, **parts)
 
 
 @torch.no_grad()
@@ -96,7 +106,8 @@ def calibrate(model: Harmonizer, cases: Cases, seed: int = 5) -> Dict[str, Any]:
     optimizer = torch.optim.AdamW(gate.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in tqdm(range(STEPS), desc="confidence", mininterval=10):
-        part = seen.pick(torch.randint(len(seen.kind), (FIT_CLIPS,), generator=rng))
+        pixels = torch.randint(seen.truth.shape[2], (FIT_PIXELS,), generator=rng)
+        part = seen.pick(torch.randint(len(seen.kind), (FIT_CLIPS,), generator=rng)).at(pixels)
         shares = shares_of(model, part)
         costs = [_cost(part, shares[:, i], CAUTION[name]).mean() for i, name in enumerate(VARIANTS)]
         optimizer.zero_grad(set_to_none=True)

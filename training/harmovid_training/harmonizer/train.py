@@ -248,6 +248,17 @@ def save_weights(path: Path, model: Harmonizer) -> None:
         torch.save(model.state_dict(), partial)
 
 
+def mean_of(models: Sequence[Harmonizer]) -> Harmonizer:
+    """Return the network whose weights are the means of those of `models`."""
+    states = [model.state_dict() for model in models]
+    mean = Harmonizer()
+    mean.load_state_dict({
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
+        for name, value in states[0].items()
+    })  # fmt: skip
+    return mean.eval()
+
+
 def read_checkpoint(path: Path) -> Dict[str, Any]:
     """Return the content of a checkpoint; `InputError` if the file does not exist."""
     if not path.is_file():
