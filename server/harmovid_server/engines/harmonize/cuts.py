@@ -47,7 +47,7 @@ def quantiles(values: Float32) -> npt.NDArray[np.float64]:
     below = np.floor(places).astype(np.int64)
     lower, upper = _ranked(values, np.stack([below, np.minimum(below + 1, len(values) - 1)]))
     share, step = places - below, upper - lower
-    return np.where(share < 0.5, lower + step * share, upper - step * (1 - share))
+    return np.asarray(np.where(share < 0.5, lower + step * share, upper - step * (1 - share)), np.float64)
 
 
 def _ranked(values: Float32, ranks: npt.NDArray[np.int64]) -> Float32:
