@@ -17,8 +17,8 @@ from harmovid_training.harmonizer.losses import (
     gain_db,
     loss,
     needed,
+    negative_log_likelihood,
     to_codes,
-    unlikelihood,
     view,
 )
 from harmovid_training.metrics import quality
@@ -138,7 +138,7 @@ def test_the_error_foretold_is_judged_by_what_is_needed() -> None:
     torch.testing.assert_close(wanted, torch.tensor([[0.5, 0, 0, 0]]).expand(2, 4), atol=2e-3, rtol=0)
 
     def cost(mean: torch.Tensor, spread: float) -> float:
-        return float(unlikelihood(torch.stack([mean, torch.full_like(mean, spread)], 1), wanted))
+        return float(negative_log_likelihood(torch.stack([mean, torch.full_like(mean, spread)], 1), wanted))
 
     assert cost(wanted, -2.0) < cost(wanted, 0.0)
     assert cost(wanted + 1, -2.0) > cost(wanted + 1, 0.0)

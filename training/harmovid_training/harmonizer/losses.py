@@ -163,7 +163,7 @@ def loss(points: Points, fields: Fields) -> Tensor:
     missed = (torch.log(fields.need[:, 0]) - torch.log(wrong + SMALL_STOPS)).abs()
     return (
         quality.mean() + GRID_SHARE * fields.grid.square().mean() + NEED_SHARE * missed.mean()
-        + ERROR_SHARE * unlikelihood(fields.errors, needed(points))
+        + ERROR_SHARE * negative_log_likelihood(fields.errors, needed(points))
     )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def needed(points: Points) -> Tensor:
     return torch.stack([change.mean(1), red - green, blue - green, 2 * slope], 1)
 
 
-def unlikelihood(errors: Tensor, wanted: Tensor) -> Tensor:
+def negative_log_likelihood(errors: Tensor, wanted: Tensor) -> Tensor:
     """Return the mean negative log likelihood of `wanted` `(n, ERRORS)` under the predicted errors, of `Fields`."""
     mean, spread = errors.unbind(1)
     apart = ((wanted - mean) / torch.exp(spread)).clamp(-FAR, FAR)
