@@ -111,6 +111,8 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def _extract(path: Path, folder: Path) -> None:
     """Write all files of a packed bundle into a folder, after checking its whole table of contents."""
+    if not path.is_file():
+        raise BundleError(f"{path} is no file.", fix="Name the file that `harmovid bundle pack` wrote.")
     try:
         with tarfile.open(path, "r:") as tar:
             members = tar.getmembers()

@@ -193,8 +193,8 @@ def test_what_is_no_bundle_is_never_replaced(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda path: None, "No such file"),
-        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: None, "is no file"),
+        (lambda path: path.mkdir(), "is no file"),
         (lambda path: path.write_bytes(b"PK"), "no packed bundle"),
         (lambda path: path.write_bytes(gzip.compress(b"x" * 9999)), "no packed bundle"),
         (lambda path: path.write_bytes(bytes(10240)), "does not hold one folder"),
