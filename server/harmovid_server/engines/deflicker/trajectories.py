@@ -34,7 +34,7 @@ Part = Tuple[int, int]
 """A coefficient: index of its (orthonormal) term, index of its output (0 brightness, 1 and 2 colour)."""
 
 GROUPS: Tuple[Tuple[Tuple[Part, ...], float], ...] = (
-    (((0, 0),), 0.15),
+    (((0, 0),), 0.1),
     (((0, 1), (0, 2)), 0.02),
     (tuple((k, 0) for k in range(1, 10)), 0.0045),
     (tuple((k, o) for k in range(1, 10) for o in (1, 2)), 0.003),
