@@ -265,7 +265,8 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     """Return each link's squared standard error in brightness and in colour, `(m, 2)`.
 
     It follows from the disagreement of cells, because errors of neighbours correlate. Colour is measured more exactly
-    than brightness, so that with one error for both the prior would remove part of a slow change of colour.
+    than brightness, so that with one error for both the prior would remove part of a slow change of colour. In a small
+    region (a picture without spatial terms) too few cells disagree to show that: there colour counts as no more exact.
     """
     cells, found = CELLS[0] * CELLS[1], []
     flat, total = batch.cell.ravel(), cells * len(left)
@@ -274,7 +275,10 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     for output, own in zip(OUTPUTS, LINK_STOPS):
         sums = np.bincount(flat, (share * (left @ output)).ravel(), total).reshape(-1, cells)
         found.append((sums**2).sum(axis=1) + lonely + own**2 * (batch.later - batch.earlier))
-    return np.stack([found[0], (found[1] + found[2]) / 2], axis=1)
+    brightness, colour = found[0], (found[1] + found[2]) / 2
+    if not batch.place.shape[-1]:
+        colour = np.maximum(colour, brightness)
+    return np.stack([brightness, colour], axis=1)
 
 
 def _quantile_sums(batch: Batch, raw: Array64, inverse: Array64) -> Array64:

@@ -70,6 +70,18 @@ def test_colour_is_found_where_brightness_is_uncertain() -> None:
     assert np.diff(found, axis=1).std() < 0.05 * np.diff(curves[:, 0], axis=1).std()
 
 
+@pytest.mark.parametrize(("place", "more_exact"), [(Place.LENS, True), (Place.NOTHING, False)])
+def test_colour_is_more_exact_than_brightness_on_whole_pictures_only(place: Place, more_exact: bool) -> None:
+    """Shading that differs from cell to cell: a whole picture's colour is known better than its brightness; that of a
+    small region, which is fitted without spatial terms, is not."""
+    batch = Batch.of(links_of(COUNT, through(np.zeros((COUNT, 10, 3)))), {}, COUNT, place, 4 / 3)
+    shading = np.sin(batch.cell.astype(float))[..., None] * np.full(3, 0.3)
+    share = batch.weight / batch.weight.sum(axis=1, keepdims=True)
+
+    brightness, colour = joint_fit._variance(batch, shading, share).T
+    assert np.all(colour < brightness / 4) if more_exact else np.all(colour == brightness)
+
+
 def test_noise_does_not_flatten_the_contrast() -> None:
     """Where both frames are noisy, a steady shot's colours keep their spread: no frame's contrast is taken away."""
     fit = fitted(links_of(COUNT, through(np.zeros((COUNT, 10, 3))), noise_stops=0.1))
