@@ -14,7 +14,8 @@ from typing import Any, Dict, List, Mapping
 import numpy as np
 from harmovid.job import MATTE, PANORAMA, VECTORS, EngineInfo, LayerInfo, Option
 from harmovid.pixels.field import Curve, LightingField
-from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo, State
+from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
+from harmovid_server.engines.null import NullEngine, NullSession
 
 TESTS = Path(__file__).resolve().parents[1]
 NAME = "studio-relight"
@@ -50,7 +51,7 @@ FOR_PLATES = EngineInfo(
 )
 
 
-class Session:
+class Session(NullSession):
     """One shot: each frame is answered at once, from its own inputs."""
 
     def __init__(self, options: Mapping[str, Any], target: str) -> None:
@@ -70,39 +71,18 @@ class Session:
         facts = {"decision": "relit", "inputs": sorted([*frame.images, *held])}
         return [Answer(frame.number, LightingField((Curve.gain(*stops),)), facts)]
 
-    def finish(self) -> List[Answer]:
-        """Return nothing: no frame waits."""
-        return []
 
-    def state(self) -> State:
-        """Return nothing: frames do not depend on each other."""
-        return {}
-
-    def restore(self, state: State) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Engine:
+class Engine(NullEngine):
     """See the module; the attributes are as in `engines.base.Engine`."""
 
     proxy_lines = 16
 
     def __init__(self, info: EngineInfo) -> None:
         self.info = info
-        self.runtime: Dict[str, str] = {}
-
-    def activate(self, settings: Any = None) -> None:
-        """Do nothing."""
 
     def start(self, shot: ShotInfo) -> Session:
         """Open a session."""
         return Session(dict(shot.options), self.info.target)
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def create() -> Engine:
