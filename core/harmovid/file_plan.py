@@ -176,7 +176,7 @@ class FilePlan:
 def holes(frames: FrameRange) -> FrameRange:
     """Return the frames between the first and the last that are left out, in the step that they have in common.
 
-    None if the numbers lie so far apart that they cannot be one sequence.
+    Empty if the numbers lie so far apart that they cannot be one sequence.
     """
     numbers = sorted(frames)
     step = math.gcd(*(after - before for before, after in zip(numbers, numbers[1:])))

@@ -162,9 +162,8 @@ def _open(
         except RuntimeUnavailableError as error:
             passed.append(str(error))
         else:
-            if (
-                network.facts["precision"] != settings.precision
-            ):  # else it was converted to what was asked for
+            # If it is the one that was asked for, the network was converted to it.
+            if network.facts["precision"] != settings.precision:
                 network.facts["precision"] = held
             network.facts["reason"] = MIX.join([*passed, *filter(None, [network.facts["reason"]])])
             return network
