@@ -249,8 +249,7 @@ class OneClip:
         """Continue a version that lacks frames, or whose results were not brought back into the project.
 
         The same request is sent again, so that the engine sees the whole shot. An interrupted run continues where it
-        stopped;
-        if the run had ended, all frames are made again.
+        stopped; if the run had ended, all frames are made again.
 
         Raises:
             HostError: it failed, or there is nothing to do.
