@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fakes.exr_files import claim, deep, luminance_chroma, plate, same_pixels
 from fakes.frames import plan
+from harmovid import processes
 from harmovid.errors import FrameError, FrameMissing, FrameRefused, FrameUnreadable
 from harmovid.job import WHOLE_SHOT, EngineInfo, JobSpec, LayerInfo
 from harmovid.pixels import exr
@@ -144,8 +145,7 @@ def test_the_child_is_confined(pool) -> None:
 
 def _pid() -> int:
     """Return the process id of this test's only codec child."""
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    children = processes.children_of(os.getpid())
     (found,) = [
         pid for pid in children if "harmovid_server.codec" in Path(f"/proc/{pid}/cmdline").read_text()
     ]

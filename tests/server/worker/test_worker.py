@@ -17,6 +17,7 @@ from fakes.engines_for_tests import MemoryEngine
 from fakes.exr_files import plate, same_pixels
 from fakes.running import alive
 from fakes.waiting import wait_until
+from harmovid import processes
 from harmovid.job import JobSpec
 from harmovid.pixels import exr
 from harmovid_server import engines
@@ -143,8 +144,7 @@ def test_codec_children_die_with_the_worker(main, process) -> None:
     main.prepare(JOBS[0], 1)
     main.start(JOBS[0], 1)
     main.listen(lambda: bool(main.said("finished")))
-    tasks = Path(f"/proc/{process.pid}/task").iterdir()
-    children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    children = processes.children_of(process.pid)
     assert children
     process.send_signal(signal.SIGKILL)
     process.wait()
