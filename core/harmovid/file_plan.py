@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Set, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from harmovid.context import Context, near
 from harmovid.errors import InputError, OutputError, PatternError
 from harmovid.frames import MAX_FRAMES, FramePattern, FrameRange, sequences_in
 from harmovid.job import IMAGE, MATTE, PANORAMA, VECTORS, LayerInfo
-from harmovid.sequences import NUMBER_AT_END
+from harmovid.sequences import numbered
 
 EXTENSION = ".exr"
 OTHER_EXTENSIONS = (
@@ -43,6 +43,7 @@ class FilePlan:
         frames: the job's frames.
         context: further frames that the engine sees, and of which no result is made.
         leader: the layer whose files are the sequence.
+        folders: layers that were given as a folder.
         colorspace: layer to OpenColorIO name, for images that were given one.
         exr_layers: image to the layer, part or view in its files, where one was chosen.
         matte_channels: matte to the channel in its files, where one was chosen.
@@ -58,6 +59,7 @@ class FilePlan:
     matte_channels: Dict[str, str] = field(default_factory=dict)
     context: FrameRange = field(default_factory=FrameRange)
     leader: str = ""
+    folders: Tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -112,12 +114,19 @@ class FilePlan:
             _chosen(matte_channels, mattes, "matte", "a channel"),
             context.frames(numbers, _seen(layers, leader) if context.handles else FrameRange()),
             leader,
+            tuple(name for name, text in given.items() if os.path.isdir(text)),
         )
 
     @property
     def seen(self) -> FrameRange:
         """All frames that the engine sees."""
         return FrameRange([*self.frames, *self.context]) if self.context else self.frames
+
+    def shown_too(self, frame: Optional[int]) -> FilePlan:
+        """Return the plan with one more frame that the engine sees; itself if a layer has no file of it."""
+        if frame is None or frame in self.seen or frame not in _seen(self.layers, self.leader):
+            return self
+        return replace(self, context=FrameRange([*self.context, frame]))
 
     def sequence(self) -> FrameRange:
         """Return the frames that are there of the first image that is a sequence."""
@@ -127,6 +136,27 @@ class FilePlan:
         """Return the frames on disk, at most `reach` frames from those of the job, that the engine does not see."""
         seen = set(self.seen)
         return FrameRange(n for n in near(self.sequence(), self.frames, reach) if n not in seen)
+
+    def folder_words(self) -> List[str]:
+        """Return a sentence for each folder: which sequence of it is taken."""
+        patterns = {layer: self.layers[layer] for layer in self.folders}
+        return [
+            f"{layer}: of the folder {each.folder} the sequence {each.text[len(each.folder) :]} is taken, "
+            f"frames {each.found()}"
+            for layer, each in patterns.items()
+        ]
+
+    def left_in_folders(self) -> Dict[str, List[str]]:
+        """Return, by layer, the EXR files of its folder that are not of its sequence, nor nearly (`odd_names`)."""
+        found: Dict[str, List[str]] = {}
+        for layer in self.folders:
+            pattern = self.layers[layer]
+            own = {*pattern.files().values(), *pattern.near_misses()}
+            names = (name for name in sorted(os.listdir(pattern.folder)) if not name.startswith("."))
+            others = [name for name in names if name.lower().endswith(EXTENSION) and name not in own]
+            if others:
+                found[layer] = others
+        return found
 
     def context_words(self) -> List[str]:
         """Return a sentence that names the frames which the engine sees and makes no results of; none without any."""
@@ -202,8 +232,12 @@ def input_pattern(text: str) -> FramePattern:
     if len(found) == 1:
         return FramePattern.parse(os.path.join(text, found[0]))
     if not found:
+        stills = sorted(name for name in os.listdir(text) if name.lower().endswith(EXTENSION))
         raise PatternError(
-            f"the folder {text} holds no EXR files.", fix="Name the frames, like plate.####.exr."
+            f"the folder {text} holds no {'sequence of ' if stills else ''}EXR files.",
+            fix=f"Name the one that stands for all frames, like {os.path.join(text, stills[0])}, or a pattern of names."
+            if stills
+            else "Name the frames, like plate.####.exr.",
         )
     names = ", ".join(os.path.join(text, name) for name in found[:LISTED])
     raise PatternError(f"the folder {text} holds {len(found)} sequences.", fix=f"Name one: {names}.")
@@ -280,7 +314,7 @@ def _refuse_other_results(text: str) -> None:
 
 def _numbered(name: str) -> str:
     """Return the pattern for the results of one file that stands for many frames: fg.1001.exr gives fg.####.exr."""
-    match = NUMBER_AT_END.match(name)
+    match = numbered(name)
     if match is None:
         return f"{os.path.splitext(name)[0]}.####{EXTENSION}"
     return f"{match['prefix']}{'#' * max(len(match['number']), 4)}{match['suffix']}"

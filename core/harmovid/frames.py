@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
 from harmovid.errors import PatternError
-from harmovid.sequences import NUMBER_AT_END, find
+from harmovid.sequences import find, numbered
 
 # 11.5 hours at 24 frames/s: a longer range is a typing error, not a shot.
 MAX_FRAMES = 1_000_000
@@ -311,7 +311,7 @@ class FramePattern:
         return "Did you mean " + " or ".join(f"{name} (frames {sequences[name]})" for name in alike) + "?"
 
     def _own_number(self) -> int:
-        match = NUMBER_AT_END.match(self.prefix)
+        match = numbered(self.prefix)
         return int(match.group("number")) if match else 1
 
 

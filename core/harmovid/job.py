@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from harmovid.errors import InputError, OptionError
-from harmovid.frames import MAX_NUMBER, MIN_NUMBER
+from harmovid.frames import MAX_NUMBER, MIN_NUMBER, FrameRange
 
 OptionValue = Union[float, int, bool, str]
 
@@ -34,6 +34,20 @@ WEIGHTS_MB = "weights_mb"
 WHOLE_SHOT = 1_000_000
 # Names of the layers that a composite needs: the background, and the foreground's matte.
 BACKGROUND, FOREGROUND_MATTE = "bg", "matte"
+
+
+_NAMED = re.compile(r"(?:^|,)\s*(\d{1,9})(?:-(\d{1,9}))?\s*:")
+"""One entry of an option that names frames."""
+
+
+def span_text(first: int, last: int) -> str:
+    """Return a range of frames as text, "1001" or "1001-1010"."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _any_between(numbers: Sequence[int], first: int, last: int) -> bool:
+    """Return whether any of the numbers, which are in order, lies in the range."""
+    return bisect_left(numbers, first) < bisect_right(numbers, last)
 
 
 def new_job_id() -> str:
@@ -63,6 +77,7 @@ class Option:
         choices: the values of a choice.
         pattern: regular expression that must match the whole text, "" for any text.
         advanced: whether a panel hides it at first, because few users need it.
+        names_frames: whether the text names frames, as entries `frame:value` or `first-last:value` with commas between.
     """
 
     name: str
@@ -77,6 +92,7 @@ class Option:
     choices: Tuple[str, ...] = ()
     advanced: bool = False
     pattern: str = ""
+    names_frames: bool = False
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -176,9 +192,11 @@ class EngineInfo:
         handle_frames: how many frames on either side it has to see for a part of a shot to fit the rest; 0 if it needs
             none. Absent from servers that cannot show an engine more than the job's frames.
         handle_step: handles fit best if they begin at a multiple of this number of frames after the start of the shot.
-        reach_with: other `lookahead_frames` and `handle_frames` while an option is on, by the option's name.
+        reach_with: other `lookahead_frames` and `handle_frames` while an option is on, or names a frame, by its name.
         limits: further bounds by name.
         waits_for: an option of kind "frame" whose frame has to be seen before the first answer; "" for none.
+        reference_anywhere: whether that frame may lie apart from the job's frames, anywhere in the shot: it is then
+            shown to the engine in addition.
         presets: named sets of option values.
         picture_lines: height of the network's own picture, if the engine can return it; 0 if it cannot.
         runtime: what it really runs on, once the server has loaded it: "runtime", "provider", "device", "precision",
@@ -199,6 +217,7 @@ class EngineInfo:
     reach_with: Dict[str, Dict[str, int]] = field(default_factory=dict)
     limits: Dict[str, int] = field(default_factory=dict)
     waits_for: str = ""
+    reference_anywhere: bool = False
     presets: Tuple[Preset, ...] = ()
     runtime: Dict[str, str] = field(default_factory=dict)
     picture_lines: int = 0
@@ -215,8 +234,18 @@ class EngineInfo:
         return ahead + (bisect_right(numbers, frame) if isinstance(frame, int) else 0)
 
     def _reach(self, name: str, options: Mapping[str, Any]) -> int:
-        found = [numbers[name] for option, numbers in self.reach_with.items() if options.get(option)]
+        # A frame may have the number 0.
+        found = [
+            numbers[name]
+            for option, numbers in self.reach_with.items()
+            if options.get(option) is not None and options[option] is not False
+        ]
         return int(found[0] if found else getattr(self, name))
+
+    def frame_apart(self, options: Mapping[str, Any]) -> Optional[int]:
+        """Return the frame that the engine has to see wherever it lies in the shot; None if there is none."""
+        frame = options.get(self.waits_for) if self.reference_anywhere else None
+        return frame if isinstance(frame, int) else None
 
     def handles_for(self, options: Mapping[str, Any]) -> int:
         """Return how many handles a part of a shot needs to fit the whole with these options.
@@ -272,19 +301,64 @@ class EngineInfo:
         known = ", ".join(preset.name for preset in self.presets) or "none"
         raise OptionError(f"engine {self.name} has no preset {name!r}.", fix=f"It has {known}.")
 
-    def check_frames(self, options: Mapping[str, Any], frames: Sequence[int]) -> None:
-        """Raise `OptionError` if a frame that the engine waits for is not among the job's frames.
+    def check_frames(
+        self, options: Mapping[str, Any], frames: Sequence[int], shot: Sequence[int] = ()
+    ) -> None:
+        """Raise `OptionError` if a frame that the engine waits for is not among those that it sees.
 
         Args:
             options: the job's options, checked.
-            frames: the job's frame numbers, in order.
+            frames: the numbers of all frames that the engine sees, in order.
+            shot: those of the whole shot.
         """
         value = options.get(self.waits_for)
-        if value is not None and value not in frames:
+        if value is None or value in frames:
+            return
+        fix = f"Name one from {frames[0]} to {frames[-1]}, or none."
+        if value in shot and self.reference_anywhere:
             raise OptionError(
-                f"option {self.waits_for} is {value}, which is no frame of the shot.",
-                fix=f"Name one from {frames[0]} to {frames[-1]}, or none.",
+                f"option {self.waits_for} is {value}, of which not every input has a file.",
+                fix="Render it, or name another one, or none.",
             )
+        if value in shot:
+            away = min(abs(value - frame) for frame in (frames[0], frames[-1]))
+            raise OptionError(
+                f"option {self.waits_for} is {value}, which the engine does not see in this part of the shot.",
+                fix=f"Let it see {away} more frames to either side (--handles). {fix}",
+            )
+        raise OptionError(f"option {self.waits_for} is {value}, which is no frame of the shot.", fix=fix)
+
+    def named_frames(self, options: Mapping[str, Any]) -> Iterator[Tuple[str, int, int]]:
+        """Yield option, first and last frame of each entry in the texts that name frames (`Option.names_frames`)."""
+        for option in self.options:
+            if option.names_frames:
+                for match in _NAMED.finditer(str(options.get(option.name, ""))):
+                    yield option.name, int(match[1]), int(match[2] or match[1])
+
+    def check_named_frames(self, options: Mapping[str, Any], shot: Sequence[int]) -> None:
+        """Raise `OptionError` if an option names frames that are not in the shot.
+
+        Args:
+            options: the job's options, checked.
+            shot: the frame numbers of the whole shot, in order.
+        """
+        wrong: Dict[str, List[str]] = {}
+        for name, first, last in self.named_frames(options):
+            if first < shot[0] or last > shot[-1] or not _any_between(shot, first, last):
+                wrong.setdefault(name, []).append(span_text(first, last))
+        for name, spans in wrong.items():
+            raise OptionError(
+                f"option {name} names {', '.join(spans)}, which the shot does not have.",
+                fix=f"The shot has {FrameRange(shot)}.",
+            )
+
+    def unused_frames(self, options: Mapping[str, Any], frames: Sequence[int]) -> Dict[str, List[str]]:
+        """Return, by option, the entries that name none of the frames that a job makes."""
+        found: Dict[str, List[str]] = {}
+        for name, first, last in self.named_frames(options):
+            if not _any_between(frames, first, last):
+                found.setdefault(name, []).append(span_text(first, last))
+        return found
 
     def check_layers(self, layers: Tuple[str, ...]) -> None:
         """Raise `InputError` if a required input is missing or an unknown one is given."""

@@ -89,6 +89,7 @@ class JobFiles:
         own: AbstractSet[str] = frozenset(),
         handles: Optional[int] = None,
         context: Frames = None,
+        shot: Frames = None,
     ) -> JobFiles:
         """Check everything about a job that can be checked without a server, and return it. Writes nothing.
 
@@ -113,6 +114,7 @@ class JobFiles:
             handles: number of frames on either side that the engine also sees, where they exist, so that a part of a
                 shot fits the rest; they get no results. None: as many as the engine asks for.
             context: a range of further such frames.
+            shot: all frames of the shot, for hosts whose files hold a part of it; default the frames that have files.
 
         Raises:
             InputError: an input, range or pattern (`PatternError`) or an option (`OptionError`) cannot be used.
@@ -129,12 +131,14 @@ class JobFiles:
             exr_layers,
             matte_channels,
             Context(wanted, engine.handle_step, context),
-        )
-        unused = bool(plan.context) and not engine.handle_frames
+        ).shown_too(engine.frame_apart(options or {}))
+        unused = bool(plan.context) and not (engine.handle_frames or engine.reference_anywhere)
         if unused:
             plan = replace(plan, context=FrameRange())
         checked = engine.check_options(options or {})
-        engine.check_frames(checked, plan.seen)
+        whole = _shot(plan, shot)
+        engine.check_frames(checked, plan.seen, whole)
+        engine.check_named_frames(checked, whole)
         if output in OUTPUT_MODES and output not in engine.output_modes:
             raise InputError(
                 f"engine {engine.name} has no "
@@ -161,6 +165,9 @@ class JobFiles:
         if missing:
             label = job._label(plan.leader)
             said = f"{label}: the sequence has gaps: frames {missing} have no file, and get no results."
+            job.warnings = (*job.warnings, said)
+        for option, spans in engine.unused_frames(checked, plan.frames).items():
+            said = f"option {option}: {', '.join(spans)} is not among the frames that are made, and changes nothing."
             job.warnings = (*job.warnings, said)
         if unused:
             said = f"the engine {engine.name} has no use for handles, or its server cannot show it any: left out."
@@ -242,11 +249,16 @@ class JobFiles:
         for layer, (taken, left_out) in self.plan.odd_names().items():
             for names, what in ((taken, "taken although"), (left_out, "left out, as")):
                 if names:
-                    shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
                     said.append(
                         f"{self._label(layer)}: {len(names)} files are {what} their padding, sign or letters do not "
-                        f"fit {self.plan.layers[layer].text}: {shown}."
+                        f"fit {self.plan.layers[layer].text}: {_some(names)}."
                     )
+        for layer, names in self.plan.left_in_folders().items():
+            pattern = self.plan.layers[layer]
+            said.append(
+                f"{self._label(layer)}: the sequence {pattern.text[len(pattern.folder) :]} is taken, and {len(names)} "
+                f"other EXR files of the folder {pattern.folder} are left out: {_some(names)}."
+            )
         replaced = FrameRange(set(self.plan.existing()).difference(self.recorded()))
         foreign = self._foreign(replaced)
         if foreign and not self._overwrite:
@@ -307,3 +319,14 @@ class JobFiles:
             f"{len(frames)} results are there already: frames {frames} of {self.plan.out.text}.",
             fix=f"Allow them to be replaced (--overwrite), {instead}or write to another folder.",
         )
+
+
+def _some(names: List[str]) -> str:
+    """Return names as text, the first ones of many."""
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+
+
+def _shot(plan: FilePlan, shot: Frames) -> FrameRange:
+    """Return the frames of the whole shot, as far as they are known."""
+    named = FrameRange.parse(shot) if isinstance(shot, str) and shot else shot or ()
+    return FrameRange([*plan.frames, *(named or plan.sequence())])

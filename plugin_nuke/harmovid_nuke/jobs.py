@@ -291,6 +291,7 @@ def _prepared(run: Run, client: Any, view: str) -> Any:
         run.record.result(view),
         frames=run.record.wanted,
         context=run.record.frames,
+        shot=run.record.shot,
         options=options,
         output="fg",
         field=True,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime
 import os
 from dataclasses import replace
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import nuke
 from harmovid.errors import InputError
-from harmovid.frames import FrameRange
+from harmovid.frames import MAX_FRAMES, FrameRange
 from harmovid.job import FOREGROUND_MATTE, EngineInfo
 
 from harmovid_nuke import inputs, knobs, render, status
@@ -59,10 +59,12 @@ def make(group: Any) -> Record:
         InputError: something is missing or cannot be used; the fix says what to do.
     """
     kind, values = inputs.kind_of(group), values_of(group)
-    wanted, frames = _frames(group, values)
-    engine = engine_of(group)
+    wanted, frames, shot = _frames(group, values)
+    engine, options = engine_of(group), {}
     if engine is not None:
         values.update(_of_the_scope(engine))
+        options = knobs.option_values(engine, values)
+        frames = _with_reference(engine, options, frames, shot)
     record = Record(
         folder=folder_of(group),
         node=group.fullName(),
@@ -71,7 +73,7 @@ def make(group: Any) -> Record:
         wanted=str(wanted),
         frames=str(frames),
         views=_views(str(values["views"])),
-        options=knobs.option_values(engine, values) if engine is not None else {},
+        options=options,
         datatype=str(values["datatype"]),
         compression=str(values["compression"]),
         keep_inputs=bool(values["keep_inputs"]),
@@ -79,6 +81,7 @@ def make(group: Any) -> Record:
         key=str(values["key"]),
         label=_label(group),
         started=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        shot=str(shot),
     )
     return with_inputs(group, record)
 
@@ -133,8 +136,8 @@ def _of_the_scope(engine: EngineInfo) -> Dict[str, Any]:
     return {knobs.OPTION + key: "" if value is None else value for key, value in values.items()}
 
 
-def _frames(group: Any, values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]:
-    """Return the requested frames, and the same with the handles that there are.
+def _frames(group: Any, values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange, FrameRange]:
+    """Return the requested frames, the same with the handles that there are, and the frames of the shot.
 
     A Read repeats its first and last frame beyond its range, and an engine would take that for the shot standing still.
     """
@@ -144,11 +147,32 @@ def _frames(group: Any, values: Dict[str, Any]) -> Tuple[FrameRange, FrameRange]
     if last < first:
         raise InputError(f"the range {first} to {last} runs backwards.", fix="Press Reset.")
     before, after = first - handles, last + handles
-    upstream = group.upstreamFrameRange(inputs.MAIN) if handles and group.input(inputs.MAIN) else None
+    upstream = group.upstreamFrameRange(inputs.MAIN) if group.input(inputs.MAIN) else None
+    begin, end = before, after
     if upstream is not None:
-        before = max(before, min(first, int(upstream.first())))
-        after = min(after, max(last, int(upstream.last())))
-    return FrameRange(range(first, last + 1)), FrameRange(range(before, after + 1))
+        begin, end = min(first, int(upstream.first())), max(last, int(upstream.last()))
+        before, after = max(before, begin), min(after, end)
+    if end - begin >= MAX_FRAMES:  # an input without an end
+        begin, end = before, after
+    spans = ((first, last), (before, after), (begin, end))
+    wanted, seen, shot = (FrameRange(range(start, stop + 1)) for start, stop in spans)
+    return wanted, seen, shot
+
+
+def _with_reference(
+    engine: EngineInfo, options: Mapping[str, Any], frames: FrameRange, shot: FrameRange
+) -> FrameRange:
+    """Return the frames to send: also a reference frame that lies apart from them.
+
+    Raises:
+        OptionError: an option names a frame that the shot does not have, or that the engine would not see.
+    """
+    apart = engine.frame_apart(options)
+    if apart is not None and apart in shot:
+        frames = FrameRange([*frames, apart])
+    engine.check_frames(options, frames, shot)
+    engine.check_named_frames(options, shot)
+    return frames
 
 
 def _views(text: str) -> Tuple[str, ...]:

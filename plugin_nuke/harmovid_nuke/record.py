@@ -39,7 +39,8 @@ class Record:
     Attributes:
         folder: the version's own folder, with forward slashes.
         node: the node's full name; `kind` is its kind.
-        wanted: the frames that the artist requested, as text; `frames` are those with handles.
+        wanted: the frames that the artist requested, as text; `frames` are those with handles and a reference frame;
+            `shot` those that the input has, "" if that is not known.
         views: the views sent; "" stands for a view without a folder of its own.
         layers: number of the node's input for each layer of the engine that comes from one.
         channels: for layers that are other channels of their input, the name of Nuke's layer.
@@ -74,6 +75,7 @@ class Record:
     started: str = ""
     state: str = RUNNING
     message: str = ""
+    shot: str = ""
 
     @property
     def version(self) -> int:

@@ -11,7 +11,6 @@ the disk; a version that lacks frames is kept, and `resume` makes the missing on
 from __future__ import annotations
 
 import datetime
-import importlib
 import os
 import re
 import time
@@ -20,7 +19,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple
 
-from harmovid_resolve import versions
+from harmovid_resolve import cdl, comp, versions
 from harmovid_resolve.calls import act, listed, text, whole
 from harmovid_resolve.clip import Clip, clip_of, select
 from harmovid_resolve.contract import DONE, FAILED, FRAME, PROGRESS, QUEUED, WARNING, Record, RunRequest, Task
@@ -289,6 +288,7 @@ class OneClip:
         return RunRequest(
             engine=task.engine, inputs=made, out=versions.result(self._folder, self._clip.name),
             frames=f"{plan.wanted[0]}-{plan.wanted[1]}", job=uuid.uuid4().hex[:12], context=plan.context(),
+            shot=f"{plan.clip.first}-{plan.clip.last}",
             options=dict(task.options), strength=task.strength, luma=task.luma, chroma=task.chroma,
             output=task.output, colour=plan.colour.to_dict(), own_colour=list(plan.given),
             label=f"{self._batch.session.project_name} {self._clip.name}", server=task.server,
@@ -333,11 +333,10 @@ class OneClip:
         batch, task, version = self._batch, self._task, os.path.basename(self._folder)
         batch.tell(f"{self._clip.name}: back into the project")
         if task.output == "cdl":
-            cdl = importlib.import_module("harmovid_resolve.cdl")
-            return list(cdl.apply(batch.session, self._clip, report, version))
+            return cdl.apply(self._clip, report, version)
         if task.output == "field":
-            comp = importlib.import_module("harmovid_resolve.comp")
-            return list(comp.apply(batch.session, self._clip, request.out, wanted, task, version))
+            colour = Inputs(batch.session).plan(self._clip, task).colour
+            return comp.apply(self._clip, request.out, wanted, task, version, colour)
         return batch.readback().bring(
             self._clip, task, Result(request.out, wanted, version, request.job, rendered)
         )

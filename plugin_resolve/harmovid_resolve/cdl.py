@@ -1,6 +1,6 @@
 """The overall part of a result as a CDL on the clip: a new colour version, no pixels.
 
-    warnings = apply(session, clip, report, version)
+    warnings = apply(clip, report, version)
 
 The correction must lie under the grade, so it goes into the clip's first node. That node has to be empty, because a
 script can neither add a node nor read a CDL back.
@@ -16,7 +16,6 @@ from harmovid_resolve.contract import Task
 from harmovid_resolve.errors import HostError
 from harmovid_resolve.restore import Kept
 from harmovid_resolve.restore_clip import Grade
-from harmovid_resolve.session import Session
 
 __all__ = ["apply", "cdl_map", "check"]
 
@@ -37,11 +36,10 @@ def check(clip: Clip, task: Task) -> None:
     _refuse_full_node(clip)
 
 
-def apply(session: Session, clip: Clip, report: Mapping[str, Any], version: str) -> List[str]:
+def apply(clip: Clip, report: Mapping[str, Any], version: str) -> List[str]:
     """Set the CDL of a run's report on a clip, in a new colour version, and return what the user should check.
 
     Args:
-        session: the Resolve with the project; not used.
         clip: gets the version; the one that was loaded remains in the clip's list.
         report: of a run with the output `cdl`.
         version: the new version's name.

@@ -1,6 +1,6 @@
 """A result as a Fusion composition: the clip, the field of light changes, and a Custom Tool that applies it live.
 
-    warnings = apply(session, clip, pattern, numbers, task, version)
+    warnings = apply(clip, pattern, numbers, task, version, colour)
     text = comp_text(Look(first_file, count, strength, luma, chroma, space))
 
 The field's pictures hold stops in R, G, B. The tool computes `light * 2 ** (strength * (chroma * stops + (luma -
@@ -20,10 +20,8 @@ from typing import Any, Dict, List, Sequence
 from harmovid_resolve import exr_file
 from harmovid_resolve.calls import act, listed, tell
 from harmovid_resolve.clip import Clip, Numbers
-from harmovid_resolve.contract import Task
+from harmovid_resolve.contract import Colour, Task
 from harmovid_resolve.errors import HostError
-from harmovid_resolve.inputs import Inputs
-from harmovid_resolve.session import Session
 from harmovid_resolve.source import path_of
 from harmovid_resolve.working import FILE, Primaries, curve_of, matrix, space_of_grade
 
@@ -76,23 +74,21 @@ def check(clip: Clip, task: Task) -> None:
         )
 
 
-def apply(
-    session: Session, clip: Clip, pattern: str, numbers: Numbers, task: Task, version: str
-) -> List[str]:
+def apply(clip: Clip, pattern: str, numbers: Numbers, task: Task, version: str, colour: Colour) -> List[str]:
     """Make the composition of a clip from a field, and return sentences about what is assumed.
 
     Args:
-        session: the Resolve with the project.
         clip: gets the composition.
         pattern: of the field's EXR files.
         numbers: first and last frame.
         task: strength, luma, chroma, and how the pixels were sent.
         version: the composition's name.
+        colour: of the pixels that were sent.
 
     Raises:
         HostError: it cannot be made; the clip is unchanged.
     """
-    look = _checked(session, clip, pattern, numbers, task)
+    look = _checked(clip, pattern, numbers, task, colour)
     path = os.path.join(os.path.dirname(pattern), f"{NAME}_{version}.comp")
     try:
         with open(path, "w", encoding="utf-8") as file:
@@ -112,7 +108,7 @@ def apply(
     return [f"{clip.name}: the composition takes what Fusion sees as {seen}; look at it before you go on."]
 
 
-def _checked(session: Session, clip: Clip, pattern: str, numbers: Numbers, task: Task) -> Look:
+def _checked(clip: Clip, pattern: str, numbers: Numbers, task: Task, colour: Colour) -> Look:
     """Return the values of the composition.
 
     Raises:
@@ -123,8 +119,7 @@ def _checked(session: Session, clip: Clip, pattern: str, numbers: Numbers, task:
             f"the field has the frames {numbers[0]}-{numbers[1]}, the clip shows others.",
             fix="Choose the whole clip.",
         )
-    found = Inputs(session).plan(clip, task).colour
-    space = space_of_grade(found)
+    space = space_of_grade(colour)
     first = path_of(pattern, numbers[0])
     # Linear frames without a named space have their file's primaries, both in the field and in Fusion.
     primaries = FILE if not space else _primaries_of(first)

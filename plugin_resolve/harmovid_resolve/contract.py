@@ -39,9 +39,9 @@ the pixels that were sent.
 Three kinds of output are brought back in three ways:
 
 - `result`: an EXR sequence; `readback` brings it into the project.
-- `cdl`: no pixels; `harmovid_resolve.cdl.apply(session, clip, report, version)` sets it on the clip.
-- `field`: an EXR sequence of `harmovid.R/G/B`; `harmovid_resolve.comp.apply(session, clip, pattern, numbers, task,
-  version)` makes a Fusion composition of it.
+- `cdl`: no pixels; `harmovid_resolve.cdl.apply(clip, report, version)` sets it on the clip.
+- `field`: an EXR sequence of `harmovid.R/G/B`; `harmovid_resolve.comp.apply(clip, pattern, numbers, task, version,
+  colour)` makes a Fusion composition of it.
 
 Both functions return a list of warnings; if they raise `HostError`, the clip is unchanged. `batch` calls them.
 """
@@ -211,6 +211,7 @@ class RunRequest(_Plain):
         out: pattern of the results, in an existing folder.
         frames: frames to make, as text: `1001-1024`.
         context: handles around them, as text: the engine sees them too, and they get no results.
+        shot: the frames of the whole clip, as text.
         colour: `Colour.to_dict()`, of all inputs but those in `own_colour`.
         own_colour: layers whose files state their colour themselves.
         overwrite: whether existing results are replaced.
@@ -224,6 +225,7 @@ class RunRequest(_Plain):
     frames: str
     job: str
     context: str = ""
+    shot: str = ""
     options: Dict[str, Any] = field(default_factory=dict)
     strength: float = 1.0
     luma: float = 1.0

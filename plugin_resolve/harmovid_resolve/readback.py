@@ -8,13 +8,12 @@ all steps are undone. After each call of Resolve the project itself is checked, 
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from dataclasses import dataclass
 from typing import Any, List, Mapping
 
-from harmovid_resolve import colour
+from harmovid_resolve import cdl, colour, comp
 from harmovid_resolve.calls import act, has, listed, maybe, settled, table, text, whole
 from harmovid_resolve.clip import Clip, Numbers, numbers_of, properties
 from harmovid_resolve.contract import Task
@@ -66,8 +65,7 @@ def check(clip: Clip, task: Task) -> None:
         HostError: it could not.
     """
     if task.output != "result":
-        module = {"cdl": "cdl", "field": "comp"}[task.output]
-        importlib.import_module(f"harmovid_resolve.{module}").check(clip, task)
+        {"cdl": cdl.check, "field": comp.check}[task.output](clip, task)
         return
     if task.way != "take":
         return

@@ -71,6 +71,7 @@ class Run:
             frames=request.frames or None,
             handles=0,
             context=request.context or None,
+            shot=request.shot,
             options=request.options,
             strength=1.0 if self._in_steps else request.strength,
             field=self._in_steps,

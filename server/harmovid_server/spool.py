@@ -65,6 +65,10 @@ def file_is(path: Path, size: int, crc: Optional[int]) -> bool:
         return False
 
 
+def _reserve(disk: os.statvfs_result) -> int:
+    return min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 16)
+
+
 def _job_of(path: Path) -> str:
     return path.parent.parent.name
 
@@ -84,8 +88,12 @@ class Spool:
     def disk_free_bytes(self) -> int:
         """Return the disk space still available for frames, regardless of the budget."""
         disk = os.statvfs(self.folder)
-        reserve = min(DISK_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 16)
-        return max(disk.f_bavail * disk.f_frsize - reserve, 0)
+        return max(disk.f_bavail * disk.f_frsize - _reserve(disk), 0)
+
+    def capacity_bytes(self) -> int:
+        """Return the space for frames when nothing else is in the spool or on its disk."""
+        disk = os.statvfs(self.folder)
+        return min(self.budget_bytes, disk.f_blocks * disk.f_frsize - _reserve(disk))
 
     def room_bytes(self) -> int:
         """Return the space for further requests: the rest of the budget, or of the disk if that is less."""

@@ -64,6 +64,24 @@ def test_a_folder_as_input_is_its_one_sequence(shot: Path) -> None:
     assert plan({"plate": shot / "fg"}, shot / "out").layers["plate"].name(7) == "fg.0007.exr"
 
 
+def test_what_is_taken_of_a_folder_is_said(shot: Path) -> None:
+    """Which sequence it is, with its frames, and the EXR files that are left out; stills beside it do not count."""
+    touch(shot / "fg", "Rec709.exr", "plate_v002.exr", "._fg.0001.exr", "notes.txt")
+    found = plan({"plate": shot / "fg"}, shot / "out")
+    (said,) = found.folder_words()
+    assert f"of the folder {shot}/fg/ the sequence fg.####.exr is taken, frames" in said
+    assert found.left_in_folders() == {"plate": ["Rec709.exr", "plate_v002.exr"]}
+    assert plan({"plate": shot / "fg" / "fg.####.exr"}, shot / "out").folder_words() == []
+
+
+def test_a_folder_of_stills_is_no_sequence(shot: Path) -> None:
+    """Stills whose names end in a number are not taken for frames; the error says what to write."""
+    touch(shot / "stills", "Rec709.exr", "Rec2020.exr")
+    with pytest.raises(PatternError, match="holds no sequence of EXR files") as caught:
+        plan({"plate": shot / "stills"}, shot / "out")
+    assert str(shot / "stills" / "Rec2020.exr") in caught.value.fix
+
+
 def test_a_folder_that_is_not_there_is_called_a_folder(shot: Path) -> None:
     """A missing folder with its slash, or the backslash of Windows, is named as such."""
     for text in (f"{shot}/gone/", f"{shot}/gone\\"):
@@ -184,7 +202,14 @@ def test_folders_may_have_dots_in_their_names(shot: Path, out: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "want"), [("fg.1001.exr", "fg.####.exr"), ("fg_7.exr", "fg_####.exr"), ("fg.exr", "fg.####.exr")]
+    ("name", "want"),
+    [
+        ("fg.1001.exr", "fg.####.exr"),
+        ("fg_7.exr", "fg_####.exr"),
+        ("fg.exr", "fg.####.exr"),
+        ("Rec709.exr", "Rec709.####.exr"),
+        ("fg_v002.exr", "fg_v002.####.exr"),
+    ],
 )
 def test_one_file_over_a_sequence_gives_its_name_one_number(shot: Path, name: str, want: str) -> None:
     """The number in the name of a single file gives way to that of each frame."""

@@ -171,9 +171,10 @@ def test_existing_frames_are_found(tmp_path: Path) -> None:
 
 def test_a_single_file_counts_as_the_number_in_its_name(tmp_path: Path) -> None:
     """plate.1005.exr alone is frame 1005; a name without a number is frame 1."""
-    touch(tmp_path, "p.1005.exr", "still.exr")
+    touch(tmp_path, "p.1005.exr", "still.exr", "Rec709.exr")
     assert list(FramePattern.parse(f"{tmp_path}/p.1005.exr").existing()) == [1005]
     assert list(FramePattern.parse(f"{tmp_path}/still.exr").existing()) == [1]
+    assert list(FramePattern.parse(f"{tmp_path}/Rec709.exr").existing()) == [1]
     assert not FramePattern.parse(f"{tmp_path}/other.exr").existing()
 
 

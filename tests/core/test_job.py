@@ -25,7 +25,7 @@ ENGINE = EngineInfo(
         Option("count", "int", 3, "How many."),
         Option("local", "bool", True, "Local light too.", group="More", advanced=True),
         Option("cause", "choice", "mains", "What flickers.", choices=("mains", "timelapse")),
-        Option("trims", "str", "", "Corrections."),
+        Option("trims", "str", "", "Corrections.", names_frames=True),
         Option("reference_frame", "frame", None, "The frame to match."),
     ),
     presets=(Preset("half", "Half", "Half of it.", {"amount": 0.5}),),
@@ -122,6 +122,39 @@ def test_an_option_may_shorten_lookahead_and_handles() -> None:
     assert (quick.handles_for({"local": False}), quick.handles_for({"local": True})) == (80, 7)
     assert quick.lookahead({"local": True, "reference_frame": 5}, range(-4, 100)) == 12
     assert EngineInfo.from_dict(quick.to_dict()) == quick
+
+
+def test_a_named_frame_counts_as_an_option_that_is_on() -> None:
+    """`reach_with` of a frame option applies to every frame, 0 included, and not to none."""
+    info = replace(ENGINE, handle_frames=80, reach_with={"reference_frame": {"handle_frames": 7}})
+    found = [info.handles_for({"reference_frame": frame}) for frame in (None, 0, 5)]
+    assert found == [80, 7, 7]
+
+
+def test_frames_that_the_shot_does_not_have_are_refused_by_name() -> None:
+    """An entry outside the shot, reaching beyond it, or in a gap is a slip; one within it is not."""
+    shot = (1001, 1002, 1003, 1010, 1012)
+    ENGINE.check_named_frames({"trims": "1001:+1, 1002-1011 : -0.5,1012:1"}, shot)
+    ENGINE.check_named_frames({}, shot)
+    with pytest.raises(OptionError, match="trims names 1042, 1003-1013, 1005, which") as caught:
+        ENGINE.check_named_frames({"trims": "1042:1,1003-1013:1,1001:1,1005:1"}, shot)
+    assert "1001-1003,1010,1012" in caught.value.fix
+
+
+def test_entries_for_frames_that_are_not_made_are_found() -> None:
+    """Of a part of a shot those entries count that touch none of its frames."""
+    named = {"trims": "1001:+1,1003-1010:1,1012:1"}
+    assert ENGINE.unused_frames(named, (1004, 1005)) == {"trims": ["1001", "1012"]}
+    assert ENGINE.unused_frames({"trims": ""}, (1004,)) == {}
+
+
+def test_a_frame_that_is_in_the_shot_but_not_seen_is_told_apart() -> None:
+    """In the shot: how many handles show it; elsewhere: which frames there are."""
+    with pytest.raises(OptionError, match="does not see") as caught:
+        ENGINE.check_frames({"reference_frame": 1001}, range(1011, 1020), range(1001, 1100))
+    assert "10 more frames to either side (--handles)" in caught.value.fix
+    with pytest.raises(OptionError, match="no frame of the shot"):
+        ENGINE.check_frames({"reference_frame": 900}, range(1011, 1020), range(1001, 1100))
 
 
 def test_layers_are_known_by_kind_and_make_a_composite() -> None:

@@ -23,6 +23,8 @@ ENGINE = EngineInfo(
 )  # fmt: skip
 PLAIN = replace(ENGINE, options=())
 REMEMBERS = replace(PLAIN, handle_frames=2)
+TRIMMED = replace(ENGINE, options=(Option("trims", "str", "", "", names_frames=True),))
+MATCHES = replace(ENGINE, reference_anywhere=True)
 
 
 @pytest.fixture
@@ -88,6 +90,34 @@ def test_what_cannot_be_used_is_refused_with_a_fix(plate: Path, more: dict, erro
     assert caught.value.fix
 
 
+def test_trims_of_frames_that_are_not_there_are_refused_or_told(plate: Path) -> None:
+    """Outside the shot they are a slip; in the shot, but not in the part that is made, they change nothing."""
+    with pytest.raises(OptionError, match="trims names 1042, which the shot does not have") as caught:
+        prepare(plate, TRIMMED, options={"trims": "2:+0.1,1042:+0.1"})
+    assert caught.value.fix == "The shot has 1-6."
+    assert prepare(plate, TRIMMED, options={"trims": "2:+0.1,4-6:0.2"}).warnings == ()
+    part = prepare(plate, TRIMMED, frames="4-5", options={"trims": "2:+0.1,4:0.1,6:1"})
+    assert part.warnings == (
+        "option trims: 2, 6 is not among the frames that are made, and changes nothing.",
+    )
+    (plate.parent / "p.0006.exr").unlink()
+    with pytest.raises(OptionError, match="names 6"):
+        prepare(plate, TRIMMED, frames="4-5", options={"trims": "6:1"})
+    hosted = prepare(plate, TRIMMED, frames="4-5", options={"trims": "6:1"}, shot="1-6")
+    assert len(hosted.warnings) == 1
+
+
+def test_a_reference_frame_is_shown_from_anywhere_in_the_shot(plate: Path) -> None:
+    """An engine that can use it gets it beside a part; one that is not there is refused, also by other inputs."""
+    job = prepare(plate, MATCHES, frames="4-5", options={"reference_frame": 1})
+    assert (job.spec.frames, job.spec.context, job.warnings) == ("4-5", "1", ())
+    assert prepare(plate, MATCHES, options={"reference_frame": 1}).spec.context == ""
+    with pytest.raises(OptionError, match="no frame of the shot"):
+        prepare(plate, MATCHES, frames="4-5", options={"reference_frame": 9})
+    with pytest.raises(OptionError, match="does not see in this part"):
+        prepare(plate, frames="4-5", options={"reference_frame": 1})
+
+
 def test_gaps_and_results_that_will_go_are_warnings(plate: Path) -> None:
     """Frames without a file are reported with the layer's label, results with their frames."""
     out = plate.parents[1] / "out"
@@ -99,6 +129,16 @@ def test_gaps_and_results_that_will_go_are_warnings(plate: Path) -> None:
     assert warnings == (
         "Plate: 3 of 5 frames have no file: 7-9.",
         "1 results are there already and will be replaced: frames 3.",
+    )
+
+
+def test_files_left_out_of_a_folder_are_warnings(plate: Path) -> None:
+    """A folder stands for its one sequence; that other EXR files in it are not used is said."""
+    (plate.parent / "Rec709.exr").write_bytes(tiny_exr())
+    (said,) = prepare(plate.parent).warnings
+    assert said == (
+        "Plate: the sequence p.####.exr is taken, and 1 other EXR files of the folder "
+        f"{plate.parent}/ are left out: Rec709.exr."
     )
 
 

@@ -94,6 +94,23 @@ def test_handles_are_sent_and_not_shown(host: Host, shot: Any) -> None:
     ]
 
 
+def test_a_reference_frame_outside_the_range_is_sent_too(host: Host, shot: Any) -> None:
+    """A part that matches a frame elsewhere in the shot sends that frame too; one that is nowhere is refused."""
+    sent(host, shot)
+    shot["first"].setValue(FIRST + 3)
+    shot["last"].setValue(FIRST + 3)
+    shot["o_reference_frame"].setValue(str(FIRST))
+    run = sent(host, shot)
+    assert run.error is None
+    assert (run.record.frames, run.record.shot) == (f"{FIRST},{FIRST + 3}", f"{FIRST}-{LAST}")
+    assert {frame: said["engine"]["decision"] for frame, said in run.reports.items()} == {
+        FIRST + 3: "matched"
+    }
+    shot["o_reference_frame"].setValue("99")
+    shot["send"].execute()
+    assert "no frame of the shot" in host.messages[-1]
+
+
 def test_current_frame(host: Host, shot: Any, nuke: Any) -> None:
     """ "current frame" sends the frame that Nuke is at."""
     nuke.frame(FIRST + 4)

@@ -20,6 +20,7 @@ from harmovid_resolve.client import ClientProcess
 from harmovid_resolve.clip import select
 from harmovid_resolve.contract import Colour
 from harmovid_resolve.errors import HostError
+from harmovid_resolve.inputs import Inputs
 
 WHOLE = {"way": "track", "colour_space": "ACEScg"}
 
@@ -184,10 +185,11 @@ def test_failing_calls_leave_the_clip_as_it_was(film: Film, tmp_path: Path, how:
     (clip,), _ = select(session, task)
 
     def go() -> None:
-        comp.apply(session, clip, fields, (1003, 1008), task, "v001")
+        colour = Inputs(session).plan(clip, task).colour
+        comp.apply(clip, fields, (1003, 1008), task, "v001", colour)
 
     def grade() -> None:
-        cdl.apply(session, clip, report, "v001")
+        cdl.apply(clip, report, "v001")
 
     for action in (go, grade):
         before = snapshot(film.host)

@@ -97,7 +97,7 @@ def _engines(settings: Settings, names: List[str], console: Console) -> List[Eng
     able = []
     for engine in there:
         if missing := missing_inputs(engine):
-            console.note(f"{engine.name} is left out: no frames can be generated for {', '.join(missing)}")
+            console.warn(f"{engine.name} is left out: no frames can be generated for {', '.join(missing)}")
         else:
             able.append(engine)
     return able

@@ -100,7 +100,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             f"{name}: the first result comes after {reach['lookahead_frames']} frames "
             f"instead of {engine.lookahead_frames}"
             for name, reach in engine.reach_with.items()
-            if options.get(name)
+            if options.get(name) and name != engine.waits_for
         ]
         found.plan = FilePlan.make(
             engine.layers,
@@ -112,7 +112,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
             exr_layers_of(args, engine),
             matte_channels_of(args, engine),
             Context(handles, engine.handle_step),
-        )
+        ).shown_too(engine.frame_apart(options))
         OutputSpec(getattr(args, "mode", TARGET), args.strength, args.field)
     except HarmoVidError as error:
         found.problems.append(error)
@@ -121,7 +121,7 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
 def _files(found: Findings, plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> None:
     for layer in plan.shared:
         found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
-    found.notes += plan.context_words()
+    found.notes += [*plan.folder_words(), *plan.context_words()]
     rules = _rules(plan, engine, args) if has_pixel_libraries() else None
     found.layers += examine(plan, rules)
     found.notes += [f"{facts.layer}: {remark}" for facts in found.layers for remark in facts.remarks]
@@ -224,7 +224,7 @@ def _options(found: Findings, engine: EngineInfo, args: argparse.Namespace) -> N
     try:
         options = engine.check_options(options_of(args, engine))
         if found.plan is not None:
-            engine.check_frames(options, found.plan.seen)
+            engine.check_frames(options, found.plan.seen, found.plan.sequence())
     except HarmoVidError as error:
         found.problems.append(error)
 

@@ -18,7 +18,7 @@ class Console:
     """The two streams of one command.
 
     With `machine`, stdout gets only the object given to `result`, and text is dropped; with `events`, stdout gets one
-    line per call of `event`; with `quiet`, notes are dropped, and only errors and requested tables remain.
+    line per call of `event`; with `quiet`, notes are dropped: warnings, errors and requested tables remain.
     """
 
     def __init__(
@@ -47,6 +47,11 @@ class Console:
     def note(self, line: str) -> None:
         """Print a note on stderr."""
         if not self.quiet:
+            _print(line, self.err, flush=True)
+
+    def warn(self, line: str) -> None:
+        """Print a warning on stderr, also with `quiet`, unless the answer on stdout holds it."""
+        if not self.quiet or not (self.machine or self.events):
             _print(line, self.err, flush=True)
 
     def result(self, data: Any) -> None:

@@ -64,14 +64,14 @@ def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Con
     remarks = [*job.warnings, *ocio_remark(config, job.spec.colorspace)]
     events = JobEvents(console)
     for remark in remarks:
-        console.note(f"warning: {remark}")
+        console.warn(f"warning: {remark}")
         events.warning(remark)
-    for words in job.plan.context_words():
+    for words in (*job.plan.folder_words(), *job.plan.context_words()):
         console.note(words)
     outcome = run_job(job, config, console, events)
     later = [warning for warning in job.warnings if warning not in remarks]
     for remark in later:
-        console.note(f"warning: {remark}")
+        console.warn(f"warning: {remark}")
         events.warning(remark)
     outcome.remarks = remarks + later
     written = diagnostics.write(folder, job, outcome) if folder else []
@@ -129,8 +129,10 @@ def _tell(
     if args.report:
         outcome.save(Path(args.report))
     if outcome.error is None or outcome.frames or outcome.resumed:
-        for line in outcome.summary():
-            console.note(line)
+        written, *rest = outcome.summary()
+        console.note(written)
+        for line in rest:
+            console.warn(line)
     if diagnosed:
         console.note(f"diagnostics: {os.path.join(args.diagnostics, 'index.html')}")
     if outcome.error is not None and not console.machine and not console.events:

@@ -252,7 +252,12 @@ def _job_flags(parser: argparse.ArgumentParser, dry: bool) -> None:
     _connection(parser)
     if not dry:
         parser.add_argument("--report", metavar="FILE.json", help="write the report of every frame")
-        parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
+        parser.add_argument(
+            "-q",
+            "--quiet",
+            action="store_true",
+            help="no progress, no notes; warnings and failed frames are told",
+        )
     _talk(parser, events=not dry)
 
 

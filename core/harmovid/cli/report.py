@@ -103,7 +103,7 @@ class Outcome:
         return found
 
     def summary(self) -> List[str]:
-        """Return the lines that are printed for a person at the end."""
+        """Return the lines that are printed for a person at the end: what is written, then warnings and failures."""
         lines = [f"{len(self.frames) + self.resumed} of {self.total} frames written to {self.out}"]
         if self.resumed:
             lines[0] += f" ({self.resumed} of them were there from an earlier run)"

@@ -14,14 +14,14 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Tuple, cast
 
 import numpy as np
-from harmovid.errors import EngineFailed, OptionError
+from harmovid.errors import EngineFailed
 from harmovid.job import MATTE, EngineInfo, LayerInfo, Option, Preset
 from harmovid.pixels.field import MID_GREY, NULL, Curve, Float64, LightingField
 
 from harmovid_server.engines.base import Answer, Array, Engine, ProxyFrame, ShotInfo, State
+from harmovid_server.engines.reference import REFERENCE, not_seen, nothing_to_measure, reference_of
 from harmovid_server.runtimes.base import RuntimeSettings, cpu_facts
 
-REFERENCE = "reference_frame"
 PROXY_LINES = 180
 LOOKAHEAD_FRAMES = 16
 SMOOTHING_FRAMES = 24
@@ -59,8 +59,7 @@ INFO = EngineInfo(
         _amount("contrast", 0.1, "Contrast", "deviation of log luminance"),
         Option("smoothing", "int", SMOOTHING_FRAMES, "Time constant of the average over frames.", "Smoothing",
                "Time", "frames", 1, 1000, advanced=True),
-        Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
-               "Time"),
+        Option(REFERENCE, "frame", None, "Match this frame only, one of the shot.", "Reference frame", "Time"),
     ),
     presets=(
         Preset("full", "All the way", "Gives the foreground the plate's statistics; harms mild composites.",
@@ -68,6 +67,9 @@ INFO = EngineInfo(
     ),
     lookahead_frames=LOOKAHEAD_FRAMES,
     handle_frames=SMOOTHING_FRAMES,
+    reach_with={REFERENCE: {"lookahead_frames": 0, "handle_frames": 0}},
+    waits_for=REFERENCE,
+    reference_anywhere=True,
 )  # fmt: skip
 
 
@@ -113,20 +115,32 @@ class StatisticsSession:
         self._started = False
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Take one frame; answer it, and the waiting first ones too once enough frames have been seen."""
+        """Take one frame; answer it, and the waiting first ones too once enough frames have been seen.
+
+        Raises:
+            OptionError: the reference frame has nothing to measure.
+        """
         self._waiting.append(frame.number)
         pair = _measure_pair(frame) if self._reference in (None, frame.number) else None
+        if pair is None and self._reference == frame.number:
+            raise nothing_to_measure(frame.number)
         if pair is not None:
             self._count += 1
             # A plain mean at first, an exponential one once the time constant is reached.
             self._mean += (pair - self._mean) / min(
                 self._count, max(self._smoothing_frames, LOOKAHEAD_FRAMES)
             )
-        ready = self._started or len(self._waiting) > LOOKAHEAD_FRAMES
-        return self._answers() if ready else []
+        enough = len(self._waiting) > LOOKAHEAD_FRAMES if self._reference is None else self._count > 0
+        return self._answers() if self._started or enough else []
 
     def finish(self) -> List[Answer]:
-        """Answer the frames that still wait: all frames of a shot shorter than the lookahead."""
+        """Answer the frames that still wait: all frames of a shot shorter than the lookahead.
+
+        Raises:
+            OptionError: they wait for a reference frame that could not be read.
+        """
+        if self._waiting and self._reference is not None:
+            raise not_seen(self._reference)
         return self._answers()
 
     def state(self) -> State:
@@ -193,17 +207,10 @@ class StatisticsEngine:
         """Open a session for one shot.
 
         Raises:
-            OptionError: the reference frame comes too late to wait for.
+            OptionError: the reference frame is not among the shot's.
         """
         options = {name: float(value) for name, value in shot.options.items() if name != REFERENCE}
-        named = shot.options.get(REFERENCE)
-        reference = None if named is None else int(named)
-        if reference is not None and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
-            raise OptionError(
-                f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
-                fix="Name one of them, or begin the job nearer to it.",
-            )
-        return StatisticsSession(options, reference)
+        return StatisticsSession(options, reference_of(shot))
 
 
 def create() -> Engine:

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict, deque
 from itertools import chain, zip_longest
 from typing import Deque, Dict, Iterable, List, Tuple, TypeVar
 
-from harmovid.errors import SpoolFull
+from harmovid.errors import JobError, SpoolFull
 from harmovid.job import EXPIRED, FAILED, QUEUED, RUNNING
 
 from harmovid_server.main.jobs import Job
@@ -37,6 +37,7 @@ ENDED_KEPT = 1000
 """Limit of jobs kept after their end; the oldest are removed first. One JOBS message can list this many."""
 
 RETRY_AFTER_S = 30.0
+MIB = 1 << 20
 
 
 def by_turns(queues: Iterable[Iterable[Item]]) -> List[Item]:
@@ -182,6 +183,9 @@ class Prefetcher:
             if too_many or today - (ended.record.ended_s or 0.0) > config.keep_s:
                 self.state.forget(job_id)
         stuck = [job for job in self.state.jobs.values() if job.full_since_s is not None]
+        for job in [job for job in stuck if job.bytes_at_once(frames=1) > self._most_bytes(job)]:
+            stuck.remove(job)
+            self.state.end(job, FAILED, self._too_small(job, 1))
         # While any frames progress, space may become free, so waiting jobs just queue.
         moved = max((job.moved_s for job in self.state.jobs.values()), default=0.0)
         stuck = [job for job in stuck if now - max(job.full_since_s or 0.0, moved) > config.full_s]
@@ -193,6 +197,10 @@ class Prefetcher:
         youngest = max(stuck, key=lambda job: job.record.created_s)
         for job in stuck:
             job.full_since_s = self.state.now()
+        if youngest.bytes_at_once() > self._most_bytes(youngest):
+            frames = min(len(youngest.all_numbers), youngest.lookahead + 1)
+            self.state.end(youngest, FAILED, self._too_small(youngest, frames))
+            return
         spool = self.state.spool
         most, full_s = self.state.users.limits(youngest.record.user).bytes, self.state.config.full_s
         error = SpoolFull(
@@ -205,6 +213,26 @@ class Prefetcher:
             retry_after_s=RETRY_AFTER_S,
         )
         self.state.end(youngest, FAILED, error)
+
+
+    def _most_bytes(self, job: Job) -> int:
+        """Return the space that a job could have if it were alone."""
+        most = self.state.users.limits(job.record.user).bytes
+        capacity = self.state.spool.capacity_bytes()
+        return min(capacity, most) if most else capacity
+
+    def _too_small(self, job: Job, frames: int) -> JobError:
+        """Return the error of a job that has no room even if it is alone: trying again is of no use."""
+        needed, most = -(-job.bytes_at_once(frames) // MIB), self._most_bytes(job)
+        limited = most < self.state.spool.capacity_bytes()
+        whose = "your part of the server's spool" if limited else "the server's spool"
+        seen = f"{frames} frames, which the engine has to see at once," if frames > 1 else "one frame"
+        limit = "`harmovid keys limit NAME bytes=...`, --user-bytes" if limited else "--spool-bytes, and its disk"
+        return JobError(
+            f"{whose} is too small for this job: it holds {most >> 20} MiB, and {seen} with inputs and result need "
+            f"about {needed} MiB.",
+            fix=f"The server needs a larger one ({limit}): {needed} MiB or more.",
+        )
 
 
 def disk_was_full(state: ServerState, job: Job) -> None:

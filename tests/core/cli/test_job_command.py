@@ -268,6 +268,25 @@ def test_quiet_says_nothing_when_all_is_well(
     assert capsys.readouterr() == ("", "")
 
 
+def test_quiet_hides_no_warning_and_no_failure(
+    server: ReferenceServer, plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--quiet leaves out the progress, but not what the user has to know; with --json that is in the answer alone."""
+    Path(str(plate).replace("####", "1002")).write_bytes(b"")
+    Path(str(plate).replace("####", "1005")).unlink()
+    line = ["deflicker", plate, "-o", tmp_path / "out", "--engine", "null", "--server", server.address, "-q"]
+    assert main([str(word) for word in line]) == 3
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: Plate: the sequence has gaps: frames 1005 have no file, and get no results."
+    assert lines[1].startswith("failed: frame 1002: ")
+    assert len(lines) == 3
+    assert main([str(word) for word in [*line, "--overwrite", "--json"]]) == 3
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "1005" in json.loads(printed.out)["warnings"][0]
+
+
 def test_a_configuration_of_colour_here_does_not_count_for_a_server_elsewhere(
     deflicker: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

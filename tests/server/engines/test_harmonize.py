@@ -287,7 +287,7 @@ def test_holes_hair_and_motion_blur(engine: Any) -> None:
 
 
 def test_a_reference_frame_decides_alone(engine: Any) -> None:
-    """Matching frame 1003 gives the same answer whatever the other frames show; one that comes too late is refused."""
+    """Matching frame 1003 gives the same answer whatever the other frames show; one that is not there is refused."""
     frames = [frame(n) for n in NUMBERS[:6]]
     others = [
         one if one.number == 1003 else replace(one, images={**one.images, "fg": one.images["fg"] * 0.9})
@@ -296,11 +296,44 @@ def test_a_reference_frame_decides_alone(engine: Any) -> None:
     a, b = (run(start(engine, reference_frame=1003), shown)[-1] for shown in (frames, others))
     c = run(start(engine), frames)[-1]
 
-    assert [part.coeffs[0, 0] for part in a.field.parts if isinstance(part, Curve)]
+    curves = [[part.coeffs for part in one.field.parts if isinstance(part, Curve)] for one in (a, b)]
+    assert curves[0]
+    np.testing.assert_array_equal(*curves)
     assert a.report["frames_seen"] == b.report["frames_seen"] == 1
     assert c.report["frames_seen"] == 6
-    with pytest.raises(OptionError, match="reference frame 1040"):
-        start(engine, reference_frame=1040)
+    with pytest.raises(OptionError, match="reference frame 1140"):
+        start(engine, reference_frame=1140)
+
+
+def test_parts_of_a_shot_match_one_reference_frame_wherever_it_lies(engine: Any) -> None:
+    """A reference long before, within and long after a part: the frames have the fields of the whole shot, also where a
+    session is restored while they wait.
+    """
+    shot = [frame(n) for n in NUMBERS[:32]]
+    for reference in (NUMBERS[0], NUMBERS[22], NUMBERS[31]):
+        whole = {a.number: a for a in run(start(engine, reference_frame=reference), shot)}
+        assert list(whole) == list(NUMBERS[:32])
+        seen = [one for one in shot if one.number in (reference, *NUMBERS[4:24])]
+        part, again = start(engine, reference_frame=reference), start(engine, reference_frame=reference)
+        answers = [a for one in seen[:10] for a in part.push(one)]
+        again.restore(part.state())
+        answers += [a for one in seen[10:] for a in again.push(one)] + list(again.finish())
+        assert [a.number for a in answers] == [one.number for one in seen]
+        for one in (a for a in answers if a.number in NUMBERS[20:24]):
+            np.testing.assert_allclose(stops(one, shot[0]), stops(whole[one.number], shot[0]), atol=1e-4)
+            assert one.report["frames_seen"] == 1
+
+
+def test_a_reference_frame_that_cannot_be_measured_is_an_error(engine: Any) -> None:
+    """Without a foreground in it, or if it cannot be read, the job ends with a sentence instead of doing nothing."""
+    frames = [frame(n) for n in NUMBERS[:4]]
+    frames[2].mattes["matte"][:] = 0
+    with pytest.raises(OptionError, match="frame 1003 has too little"):
+        run(start(engine, reference_frame=1003), frames)
+    session = start(engine, reference_frame=1003)
+    assert [session.push(one) for one in (*frames[:2], frames[3])] == [[], [], []]
+    with pytest.raises(OptionError, match="frame 1003 could not be read"):
+        session.finish()
 
 
 def test_a_missing_matte_is_told(engine: Any) -> None:

@@ -143,12 +143,24 @@ def test_restored_session_answers_as_the_undisturbed_one(stop: int) -> None:
 
 
 def test_a_reference_frame_decides_alone() -> None:
-    """With a reference frame the light of others is ignored; a reference frame that comes too late is refused."""
+    """With a reference frame the light of others is ignored, wherever it lies; one that is not there is refused."""
     session = start(exposure=1.0, colour=0.0, contrast=0.0, reference_frame=1003)
     pushed = [session.push(frame(number, 2.0 if number == 1003 else -1.0)) for number in range(1001, 1021)]
     given = [answer for answers in pushed for answer in answers]
 
     assert {tuple(grey_stops(answer.field)) for answer in given} == {tuple(grey_stops(given[0].field))}
     np.testing.assert_allclose(grey_stops(given[0].field), 0.0, atol=0.05)
-    with pytest.raises(OptionError, match="first 17"):
-        start(reference_frame=1018)
+    late = start(exposure=1.0, colour=0.0, contrast=0.0, reference_frame=1020)
+    pushed = [late.push(frame(number, 2.0 if number == 1020 else -1.0)) for number in range(1001, 1021)]
+    assert [len(answers) for answers in pushed] == [0] * 19 + [20]
+    np.testing.assert_allclose(grey_stops(pushed[-1][0].field), 0.0, atol=0.05)
+    with pytest.raises(OptionError, match="frame 1141 is not one"):
+        start(reference_frame=1141)
+
+
+def test_a_reference_frame_that_cannot_be_read_is_an_error() -> None:
+    """Frames that wait for it do not come back unchanged."""
+    session = start(reference_frame=1003)
+    assert [session.push(frame(number, 0.0)) for number in (1001, 1002, 1004)] == [[], [], []]
+    with pytest.raises(OptionError, match="1003 could not be read"):
+        session.finish()

@@ -205,6 +205,37 @@ def test_a_file_larger_than_thought_is_asked_for_again_with_more_room(rig: Dispa
     assert needs[0][2] >= 9000
 
 
+@pytest.mark.parametrize("limit", ["spool_bytes", "user_bytes"])
+def test_a_spool_that_is_too_small_for_one_frame_ends_the_job(tmp_path: Path, limit: str) -> None:
+    """The error comes at once, is not to be tried again, and names the setting and the number."""
+    rig = DispatcherRig(tmp_path, **{limit: 1 << 20})
+    job = rig.submit(frames="1-3")
+    error = {"code": "spool_full", "message": "too large", "retryable": True}
+    rig.hear(FRONT, "receive_failed", job=job, layer="plate", frame=1, error=error, size=4 << 20)
+    rig.pump(0.5)
+    assert rig.job_state(job) == "FAILED"
+    told = rig.said("push", type="STATE")[-1]["body"]["error"]
+    assert (told["code"], told["retryable"]) == ("job", False)
+    assert "holds 1 MiB, and one frame with inputs and result need about 10 MiB" in told["message"]
+    assert f"--{limit.replace('_', '-')}" in told["fix"]
+    assert "10 MiB or more" in told["fix"]
+
+
+def test_a_spool_that_is_too_small_for_what_the_engine_sees_is_no_passing_lack(tmp_path: Path) -> None:
+    """An engine that looks ahead holds several frames: after `full_s` the error names how much they need."""
+    rig = DispatcherRig(tmp_path, spool_bytes=5 << 20, full_s=20.0)
+    job = rig.submit(frames="1-30", engine="pool")
+    rig.upload_asked(size=1 << 20)
+    rig.pump(19.0)
+    assert rig.job_state(job) == "RUNNING"
+    rig.pump(2.0)
+    assert rig.job_state(job) == "FAILED"
+    told = rig.said("push", type="STATE")[-1]["body"]["error"]
+    assert not told["retryable"]
+    assert "5 frames, which the engine has to see at once, with inputs and result need about 13 MiB" in told["message"]
+    assert "--spool-bytes" in told["fix"]
+
+
 def test_a_full_disk_pauses_the_job_then_fails_it_clearly(rig: DispatcherRig) -> None:
     """ENOSPC is retried about once a second, and after `full_s` the job fails as SpoolFull, retryable."""
     job = rig.submit(frames="1-3")

@@ -65,7 +65,7 @@ INFO = EngineInfo(
         Option(REFERENCE, "frame", None, "A frame that stays as it is and gives the level.", "Reference frame",
                "Level"),
         Option("trims", "str", "", "Corrections of your own in stops, as 1001:+0.2,1010-1014:-0.05.", "Trims", "Level",
-               "stops", advanced=True, pattern=FORM),
+               "stops", advanced=True, pattern=FORM, names_frames=True),
     ),
     presets=(
         Preset("quick", "Quick look", "First answers after 24 frames instead of 88, a little less steady.",

@@ -26,12 +26,12 @@ from harmovid_server.engines.harmonize.light import (
     LightSession,
 )
 from harmovid_server.engines.harmonize.network import FOLDER, Network, check
-from harmovid_server.engines.harmonize.session import LOOKAHEAD_FRAMES, HarmonizeSession
+from harmovid_server.engines.harmonize.session import BOX_FRAMES, LOOKAHEAD_FRAMES, HarmonizeSession
 from harmovid_server.engines.harmonize.source import SOURCE_PLATE
+from harmovid_server.engines.reference import REFERENCE, reference_of
 from harmovid_server.engines.renewal import Renewal
 from harmovid_server.runtimes.base import ANY, RuntimeSettings
 
-REFERENCE = "reference_frame"
 PROXY_LINES = 288
 SMOOTHING_FRAMES = 120
 """The network uses 144 lines around the subject, usually half of the frame's height."""
@@ -94,8 +94,7 @@ INFO = EngineInfo(
         _protection("protect_saturated", "Protect saturated colour", "saturated colour"),
         Option("smoothing", "int", SMOOTHING_FRAMES, "Time constant of the average over frames.", "Smoothing",
                "Time", "frames", 16, 1000, advanced=True),
-        Option(REFERENCE, "frame", None, "Match this frame only, one of the first 17 of the job.", "Reference frame",
-               "Time"),
+        Option(REFERENCE, "frame", None, "Match this frame only, one of the shot.", "Reference frame", "Time"),
         _turn("light_to_turn", "Turn of light to"),
         _turn("light_from_turn", "Turn of light from"),
     ),
@@ -108,6 +107,10 @@ INFO = EngineInfo(
     ),
     lookahead_frames=LOOKAHEAD_FRAMES,
     handle_frames=SMOOTHING_FRAMES,
+    # Nothing is averaged then: only the subject's box follows the frames, and soon forgets the ones before.
+    reach_with={REFERENCE: {"lookahead_frames": 0, "handle_frames": BOX_FRAMES}},
+    waits_for=REFERENCE,
+    reference_anywhere=True,
 )  # fmt: skip
 
 
@@ -143,7 +146,7 @@ class HarmonizeEngine:
         """Open a session for one shot.
 
         Raises:
-            OptionError: the reference frame is too late to wait for, only one of two panoramas is given, or panoramas
+            OptionError: the reference frame is not among the shot's, only one of two panoramas is given, or panoramas
                 and a source plate.
         """
         if self._network is None:
@@ -154,7 +157,7 @@ class HarmonizeEngine:
             return _known_light(shot)
         return HarmonizeSession(
             self._network, Controls(str(given["variant"]), *(float(given[name]) for name in SHARES)),
-            int(given["smoothing"]), _reference(shot),
+            int(given["smoothing"]), reference_of(shot),
         )  # fmt: skip
 
     def _reload(self) -> None:
@@ -185,17 +188,6 @@ def _known_light(shot: ShotInfo) -> ShotSession:
         )
     names = ("light_to_turn", "light_from_turn", "exposure", "colour", "direction")
     return LightSession(LightControls(*(float(shot.options[name]) for name in names)))
-
-
-def _reference(shot: ShotInfo) -> Optional[int]:
-    named = shot.options.get(REFERENCE)
-    reference = None if named is None else int(named)
-    if reference is not None and reference not in shot.frames[: LOOKAHEAD_FRAMES + 1]:
-        raise OptionError(
-            f"reference frame {reference} is not one of the first {LOOKAHEAD_FRAMES + 1} frames of the job.",
-            fix="Name one of them, or begin the job nearer to it.",
-        )
-    return reference
 
 
 def from_bundle(folder: Path, manifest: Manifest) -> Engine:

@@ -3,6 +3,9 @@
 The first answer waits for `LOOKAHEAD_FRAMES` frames; then the network's vectors are averaged over a window that grows
 to `smoothing` frames, so the answer changes slowly and never jumps. The grid of local gains follows the subject's box.
 At a cut the session starts again (`cuts.py`). Answers depend on the order of frames, not on when they arrive.
+
+With a reference frame the vectors, the exposure and the colours are those of that frame alone, so that parts of a shot
+have the same answer wherever they begin. Frames before it wait for it, without their pictures.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ from harmovid.pixels.field import NULL
 from harmovid_server.engines.base import Answer, ProxyFrame, State
 from harmovid_server.engines.harmonize import cuts
 from harmovid_server.engines.harmonize.answer import Controls, Found, Where, field_of, unscaled
-from harmovid_server.engines.harmonize.features import FrameFeatures, extract_features
+from harmovid_server.engines.harmonize.features import FrameFeatures, extract_features, without_pictures
 from harmovid_server.engines.harmonize.light import NORMALS
 from harmovid_server.engines.harmonize.network import Network
 from harmovid_server.engines.harmonize.shading import measure_shading
 from harmovid_server.engines.harmonize.source import NOTHING_ALIKE, SOURCE_PLATE, Comparison, compare
+from harmovid_server.engines.reference import not_seen, nothing_to_measure
 
 Array = npt.NDArray[Any]
 
@@ -32,6 +36,8 @@ COLOURS = 384
 """Number of typical colours of the foreground that are kept, for options and report."""
 BOX_SHARE = 0.5
 """How far the smoothed box of the subject moves towards each new one, because mattes vary a little."""
+BOX_FRAMES = 16
+"""Frames after which the smoothed box has forgotten where it was, but for a share of 2^-16."""
 WAITING = ("picture", "matte", "seen", "window", "box", "signature", "compared", "sides", "shading")
 """The fields of a waiting frame that are saved."""
 
@@ -78,7 +84,11 @@ class HarmonizeSession:
         self._box: Optional[Array] = None
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
-        """Take one frame; answer it, and the waiting first ones too once enough frames have been seen."""
+        """Take one frame; answer it, and the waiting first ones too once enough frames have been seen.
+
+        Raises:
+            OptionError: the reference frame has nothing to measure.
+        """
         numbers = self._network.numbers
         seen = extract_features(frame, (numbers.rows, numbers.columns))
         if SOURCE_PLATE in frame.images:
@@ -91,8 +101,16 @@ class HarmonizeSession:
         if self._anchor is not None:
             self._take(seen)
             return [*owed, self._answer(seen)]
+        if self._reference is None:
+            self._waiting.append(seen)
+            return [*owed, *(self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else [])]
+        if self._reference != seen.number:
+            self._waiting.append(without_pictures(seen))
+            return []
+        if not seen.says_something:
+            raise nothing_to_measure(seen.number)
         self._waiting.append(seen)
-        return [*owed, *(self._start() if len(self._waiting) > LOOKAHEAD_FRAMES else [])]
+        return self._start()
 
     def _ended(self, seen: FrameFeatures) -> List[Answer]:
         """If this frame begins a new shot, return the open answers of the one before and start again.
@@ -108,12 +126,20 @@ class HarmonizeSession:
         return owed
 
     def finish(self) -> List[Answer]:
-        """Answer the frames that still wait: all frames of a shot shorter than the lookahead."""
+        """Answer the frames that still wait: all frames of a shot shorter than the lookahead.
+
+        Raises:
+            OptionError: they wait for a reference frame that could not be read.
+        """
+        if self._waiting and self._reference is not None:
+            raise not_seen(self._reference)
         return self._start() if self._waiting else []
 
     def _start(self) -> List[Answer]:
         """Measure the shot's exposure, then process and answer all waiting frames."""
-        telling = [seen for seen in self._waiting if seen.says_something]
+        telling = [
+            seen for seen in self._waiting if seen.says_something and self._reference in (None, seen.number)
+        ]
         self._anchor = exposure_anchor(seen.plate for seen in telling[:ANCHOR_FRAMES])
         self._colours = _typical(telling, self._anchor)
         for seen in self._waiting:
