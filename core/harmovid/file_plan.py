@@ -221,6 +221,10 @@ def input_pattern(text: str) -> FramePattern:
     Raises:
         PatternError: there is no such folder, or it holds none or several.
     """
+    if os.path.isfile(text):
+        pattern = FramePattern.parse(text)
+        # A name may read like a pattern: fg@2x.exr. Of a failed render fg.####.exr is one, too, beside the frames.
+        return pattern if pattern.files() else FramePattern.single(text)
     if not os.path.isdir(text):
         if text.endswith(("/", "\\")):
             raise PatternError(
@@ -286,8 +290,9 @@ def _output(text: str, source: FramePattern, frames: FrameRange) -> FramePattern
         _refuse_other_results(text)
         name = source.text[len(source.folder) :]
         if source.is_single and len(frames) > 1:
-            name = _numbered(name)
-        return FramePattern.parse(os.path.join(text, name))
+            return FramePattern.parse(os.path.join(text, _numbered(name)))
+        path = os.path.join(text, name)
+        return FramePattern.single(path) if source.is_single else FramePattern.parse(path)
     pattern = FramePattern.parse(text)
     if pattern.is_single and len(frames) > 1:
         raise PatternError(
@@ -397,6 +402,8 @@ def _shared(layers: Mapping[str, FramePattern], roots: Roots) -> Dict[str, str]:
             continue
         folder = Path(os.path.abspath(pattern.folder or "."))
         name = pattern.prefix + "#" * (pattern.width or 0) + pattern.suffix
+        if pattern.is_single != FramePattern.parse(name).is_single:
+            continue  # a file whose name reads like a pattern
         for local, root in roots:
             try:
                 inside = folder.relative_to(os.path.abspath(local))

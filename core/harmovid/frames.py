@@ -184,6 +184,12 @@ class FramePattern:
         _refuse_other_forms(name)
         return cls(text, folder, name, "", None)
 
+    @classmethod
+    def single(cls, path: str) -> FramePattern:
+        """Return one file that stands for every frame, whatever its name looks like."""
+        cut = max(path.rfind("/"), path.rfind("\\")) + 1
+        return cls(path, path[:cut], path[cut:], "", None)
+
     @property
     def is_single(self) -> bool:
         """Whether this is one file that stands for every frame."""

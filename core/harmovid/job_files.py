@@ -22,6 +22,7 @@ from harmovid.job import (
     BACKGROUND,
     COMP,
     DONE,
+    FOREGROUND_MATTE,
     IMAGE,
     OUTPUT_MODES,
     EngineInfo,
@@ -168,6 +169,9 @@ class JobFiles:
             job.warnings = (*job.warnings, said)
         for option, spans in engine.unused_frames(checked, plan.frames).items():
             said = f"option {option}: {', '.join(spans)} is not among the frames that are made, and changes nothing."
+            job.warnings = (*job.warnings, said)
+        if not premultiplied and not any(layer.name == FOREGROUND_MATTE for layer in engine.layers):
+            said = f"the engine {engine.name} takes no notice of alpha: unpremultiplied changes nothing."
             job.warnings = (*job.warnings, said)
         if unused:
             said = f"the engine {engine.name} has no use for handles, or its server cannot show it any: left out."

@@ -6,11 +6,12 @@ layout is that of "OpenEXR File Layout" (openexr.com). Standard library only.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from typing import BinaryIO, Dict, Optional, Tuple
 
-__all__ = ["LINES_PER_CHUNK", "header_of", "problem", "size_of"]
+__all__ = ["LINES_PER_CHUNK", "has_alpha", "header_of", "problem", "size_of"]
 
 MAGIC = 20000630
 TILED, DEEP, MULTIPART = 0x200, 0x800, 0x1000
@@ -48,6 +49,21 @@ def size_of(path: str) -> Optional[Tuple[int, int]]:
     except (OSError, ValueError, KeyError, struct.error):
         return None
     return right - left + 1, bottom - top + 1
+
+
+def has_alpha(path: str) -> bool:
+    """Return whether the first part of a file has an alpha channel; False where its header does not tell."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(8)
+            channels = io.BytesIO(_header(file)["channels"][1])
+        names = []
+        while name := _word(channels):
+            names.append(name)
+            channels.read(16)  # type, linearity and sampling
+    except (OSError, ValueError, KeyError, struct.error):
+        return False
+    return any(name.rpartition(".")[2] == "A" for name in names)
 
 
 def header_of(file: BinaryIO) -> _Header:

@@ -21,6 +21,7 @@ from harmovid import Client, EngineInfo, FramePattern, FrameRange, HarmoVidError
 from harmovid.errors import InputError, JobCancelled
 from harmovid.job import FOREGROUND_MATTE
 
+from harmovid_resolve import exr_file
 from harmovid_resolve.contract import Colour, RunRequest
 from harmovid_resolve.working import space_of_grade
 
@@ -76,10 +77,16 @@ class Run:
             strength=1.0 if self._in_steps else request.strength,
             field=self._in_steps,
             colorspace=dict.fromkeys(images, self.colour.space) if self.colour.space else "",
+            premultiplied=self._is_multiplied(given),
             overwrite=request.overwrite or self._in_steps,
             label=request.label,
             roots=self._client.roots,
         )
+
+    def _is_multiplied(self, given: Dict[str, str]) -> bool:
+        """Return whether the colours are multiplied by their alpha: by a matte of its own they cannot be."""
+        target = FramePattern.parse(given.get(self._engine.target, ""))
+        return FOREGROUND_MATTE not in given or exr_file.has_alpha(target.path(target.existing()[0]))
 
     @property
     def frames_text(self) -> str:

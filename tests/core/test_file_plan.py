@@ -82,6 +82,19 @@ def test_a_folder_of_stills_is_no_sequence(shot: Path) -> None:
     assert str(shot / "stills" / "Rec2020.exr") in caught.value.fix
 
 
+@pytest.mark.parametrize("name", ["fg@2x.exr", "50%d.exr"])
+def test_a_file_whose_name_reads_like_a_pattern_is_that_file(shot: Path, name: str) -> None:
+    """It is one file for all frames, and its results have names of their own; beside real frames it is a pattern."""
+    (shot / name).touch()
+    found = plan({"plate": shot / name}, shot / "out")
+    assert found.layers["plate"].path(7) == str(shot / name)
+    assert Path(found.out.path(1)).name == name
+    over = plan({"fg": shot / name, "bg": shot / "fg/fg.####.exr"}, shot / "out")
+    assert Path(over.out.path(1001)).name == f"{Path(name).stem}.1001.exr"
+    touch(shot / "fg", "fg.####.exr")
+    assert not plan({"plate": shot / "fg/fg.####.exr"}, shot / "out").layers["plate"].is_single
+
+
 def test_a_folder_that_is_not_there_is_called_a_folder(shot: Path) -> None:
     """A missing folder with its slash, or the backslash of Windows, is named as such."""
     for text in (f"{shot}/gone/", f"{shot}/gone\\"):

@@ -15,6 +15,7 @@ from fakes.nuke_host import exr
 from fakes.nuke_host.host import Host
 from fakes.nuke_host.images import RGB, picture
 from fakes.running import RunningServer
+from harmovid.cli import main
 from harmovid_nuke import node, record
 
 AP0 = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.0770, 0.32168, 0.33767)
@@ -75,6 +76,33 @@ def test_a_foreground_without_alpha_is_changed_in_its_matte(
     alpha = shots.plate(FIRST).channels["rgba.alpha"]
     out, plate = (picture(one, FIRST, "main").channels for one in (group, group.input(0)))
     assert all((out[name] == plate[name])[alpha == 0].all() for name in RGB)
+
+
+def test_a_matte_of_its_own_is_not_taken_as_multiplied_in(
+    host: Host, nuke: Any, tmp_path: Path, server: RunningServer
+) -> None:
+    """A foreground without alpha is not multiplied by its matte: soft edges are those of `--unpremultiplied`."""
+    group = harmonize(nuke, tmp_path, server.endpoint, FIRST, LAST)
+    frames = range(FIRST, LAST + 1)
+    flat = shots.save(tmp_path / "flat", "fg", {n: shots.plate(n, alpha=False) for n in frames})
+    mattes = shots.save(tmp_path / "m", "m", {n: shots.plate(n) for n in frames})
+    group.setInput(0, shots.reader(nuke, flat, FIRST, LAST))
+    group.setInput(2, shots.reader(nuke, mattes, FIRST, LAST))
+    sent(host, group)  # the answer brings the engine's options
+    settle(group, (("o_contrast", 1.0), ("keep_inputs", True)))
+    run = sent(host, group)
+    assert run.error is None
+
+    made = exr.load(run.record.result("") % FIRST).channels
+    fg, bg, matte = (run.record.input(layer, "") for layer in ("fg", "bg", "matte"))
+    found = {}
+    for flag in ("--unpremultiplied", "--premultiplied"):
+        out = f"{tmp_path.as_posix()}/{flag}.%04d.exr"
+        line = ["harmonize", fg, bg, "--matte", matte, "-o", out, "--engine", "harmonize-statistics", "-q"]
+        assert main([*line, "--contrast", "1", flag, "--server", server.endpoint]) == 0
+        found[flag] = exr.load(out % FIRST).channels
+    assert all((made[name] == found["--unpremultiplied"][name]).all() for name in RGB)
+    assert any((made[name] != found["--premultiplied"][name]).any() for name in RGB)
 
 
 def test_the_source_files_primaries_are_not_sent(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from fakes import resolve_shots as shots
 from fakes.running import RunningServer, alive
+from harmovid.cli import main
 from harmovid.pixels import exr
 from harmovid_resolve.client import ClientProcess, clean_environment
 from harmovid_resolve.contract import ENDS
@@ -290,3 +291,50 @@ def test_a_plates_alpha_is_ignored_here_as_by_the_server(
     np.testing.assert_allclose(made["weighed"], made["plain"], atol=1e-3)
     before = shots.read_rgb(str(folder / f"p.{shots.FIRST}.exr"))
     assert np.abs(made["plain"] - before).max() > 0.005
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_matte_of_its_own_is_not_taken_as_multiplied_in(
+    client: ClientProcess, server: RunningServer, plate: str, tmp_path: Path, alpha: bool
+) -> None:
+    """A foreground without alpha is not multiplied by its matte: its results are those of `--unpremultiplied`; with an
+    alpha they are those of `--premultiplied`.
+    """
+    folder, ramp = tmp_path / "in", np.linspace(0, 1, shots.WIDTH, dtype=np.float32)
+    folder.mkdir()
+    matte = np.ascontiguousarray(np.tile(ramp, (shots.HEIGHT, 1)))
+    header = exr.PartHeader.make((0, 0, shots.WIDTH, shots.HEIGHT))
+    for frame in range(shots.FIRST, shots.LAST + 1):
+        pixels = np.maximum(shots.picture(frame) * 0.5, 0.01)
+        planes = {channel: np.ascontiguousarray(pixels[..., i]) for i, channel in enumerate("RGB")}
+        if alpha:
+            planes = {name: plane * matte for name, plane in planes.items()} | {"A": matte}
+        exr.write(exr.make_frame(header, planes), folder / f"fg.{frame}.exr")
+        exr.write(exr.make_frame(header, {"A": matte}), folder / f"m.{frame}.exr")
+    fg, mattes = str(folder / "fg.####.exr"), str(folder / "m.####.exr")
+    about = {"engine": "harmonize-statistics", "options": {"contrast": 1.0}, "job": "matte"}
+    inputs = {"fg": fg, "bg": plate, "matte": mattes}
+    events = run(client, server, plate, tmp_path / "made", inputs=inputs, **about)
+    assert events[-1]["event"] == "done", events[-1]
+
+    flags = ("--premultiplied", "--unpremultiplied") if alpha else ("--unpremultiplied", "--premultiplied")
+    for flag in flags:
+        line = [
+            "harmonize",
+            fg,
+            plate,
+            "--matte",
+            mattes,
+            "-o",
+            f"{tmp_path}/{flag}/",
+            "--contrast",
+            "1",
+            flag,
+        ]
+        line += ["--engine", "harmonize-statistics", "--server", server.endpoint, "-q"]
+        assert main(line) == 0
+    name = f"{shots.FIRST}.exr"
+    made = shots.read_rgb(str(tmp_path / "made" / f"r.{name}"))
+    same, other = (shots.read_rgb(str(tmp_path / flag / f"fg.{name}")) for flag in flags)
+    np.testing.assert_array_equal(made, same)
+    assert (made != other).any()

@@ -8,6 +8,7 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Sequence
 
 from harmovid.cli.parser import LAYER_PREFIX, OPTION_PREFIX
 from harmovid.errors import InputError
+from harmovid.file_plan import FilePlan
 from harmovid.job import IMAGE, MATTE, PANORAMA, VECTORS, EngineInfo
 from harmovid.job_files import JobFiles
 from harmovid.settings import Settings
@@ -37,6 +38,26 @@ def prepare(args: argparse.Namespace, engine: EngineInfo, config: Settings) -> J
         matte_channels=matte_channels_of(args, engine),
         handles=args.handles,
     )
+
+
+def refuse_empty(args: argparse.Namespace) -> None:
+    """Raise `InputError` for a flag or an input that is given without a value, as by a variable that is not set."""
+    fix = "Give it a value, or leave it out. If a variable stands there, it is not set."
+    for name in ("out", "frames", "engine", "report", "diagnostics"):
+        if getattr(args, name, None) == "":
+            raise InputError(f"--{name} is empty.", fix=fix)
+    for layer, text in layers_of(args).items():
+        if not text:
+            raise InputError(f"the input {layer} is empty.", fix=fix)
+
+
+def map_remark(args: argparse.Namespace, config: Settings, plan: FilePlan) -> List[str]:
+    """Return a sentence if `--map` is given but changes nothing."""
+    if args.map and not config.server:
+        return ["--map is not used: a private server reads no shared storage."]
+    if args.map and not plan.shared:
+        return ["--map is not used: no input can be read from there, and all are sent."]
+    return []
 
 
 def ocio_remark(config: Settings, spaces: Mapping[str, str]) -> List[str]:

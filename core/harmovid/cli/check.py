@@ -17,6 +17,7 @@ from harmovid.cli.arguments import (
     colorspace_of,
     exr_layers_of,
     layers_of,
+    map_remark,
     matte_channels_of,
     ocio_remark,
     options_of,
@@ -80,7 +81,7 @@ def run(
     if engine is not None:
         _plan(found, args, engine, settings)
     if found.plan is not None and engine is not None:
-        _files(found, found.plan, engine, args)
+        _files(found, found.plan, engine, args, settings)
         _colour(found, found.plan, settings)
         _output(found, found.plan, args)
         _own_picture(found, engine, args)
@@ -118,10 +119,12 @@ def _plan(found: Findings, args: argparse.Namespace, engine: EngineInfo, setting
         found.problems.append(error)
 
 
-def _files(found: Findings, plan: FilePlan, engine: EngineInfo, args: argparse.Namespace) -> None:
+def _files(
+    found: Findings, plan: FilePlan, engine: EngineInfo, args: argparse.Namespace, settings: Settings
+) -> None:
     for layer in plan.shared:
         found.notes.append(f"{layer} is read by the server itself from {plan.shared[layer]}")
-    found.notes += [*plan.folder_words(), *plan.context_words()]
+    found.notes += [*map_remark(args, settings, plan), *plan.folder_words(), *plan.context_words()]
     rules = _rules(plan, engine, args) if has_pixel_libraries() else None
     found.layers += examine(plan, rules)
     found.notes += [f"{facts.layer}: {remark}" for facts in found.layers for remark in facts.remarks]

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from harmovid.cli import diagnostics, parser, progress
-from harmovid.cli.arguments import ocio_remark, prepare
+from harmovid.cli.arguments import map_remark, ocio_remark, prepare, refuse_empty
 from harmovid.cli.cancel import CancelOnInterrupt
 from harmovid.cli.console import Console, describe
 from harmovid.cli.engine_choice import Choice, ask_engine, stand_in
 from harmovid.cli.events import JobEvents
-from harmovid.cli.report import Outcome
+from harmovid.cli.report import Outcome, check_place
 from harmovid.client import connect
 from harmovid.errors import HarmoVidError
 from harmovid.job_files import JobFiles
@@ -47,6 +47,7 @@ def run(words: Sequence[str], task: str, dry: bool, console: Console) -> int:
     grammar = parser.build(engine, _remark(choice))
     tolerant = choice.engine is None and not first.help
     args = grammar.parse_known_args(list(words))[0] if tolerant else grammar.parse_args(list(words))
+    refuse_empty(args)
     config = load_settings(args.server, args.key, args.map)
     if dry:
         from harmovid.cli import check
@@ -61,7 +62,13 @@ def _run(job: JobFiles, args: argparse.Namespace, config: Settings, console: Con
     folder = getattr(args, "diagnostics", None)  # only deflicker has this flag
     if folder:
         diagnostics.prepare(folder)
-    remarks = [*job.warnings, *ocio_remark(config, job.spec.colorspace)]
+    if args.report:
+        check_place(Path(args.report))
+    remarks = [
+        *job.warnings,
+        *ocio_remark(config, job.spec.colorspace),
+        *map_remark(args, config, job.plan),
+    ]
     events = JobEvents(console)
     for remark in remarks:
         console.warn(f"warning: {remark}")

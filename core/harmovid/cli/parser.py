@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from typing import Any, List, NoReturn, Optional, Sequence
 
 from harmovid import __version__
@@ -36,6 +37,8 @@ class Parser(HelpParser):
         # Abbreviated flags would change their meaning if an engine adds an option.
         kwargs["allow_abbrev"] = False
         super().__init__(*args, **kwargs)
+        # Frames may be below 0: -5--1 and -5:+0.2 are values, no flags. argparse knows single numbers only.
+        self._negative_number_matcher = re.compile(r"-[0-9][-+0-9.,:x]*$")
 
     def error(self, message: str) -> NoReturn:
         """Raise the error instead of printing the usage and exiting."""

@@ -9,6 +9,7 @@ lines = outcome.summary()
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -96,6 +97,9 @@ class Outcome:
             for note in notes if isinstance(notes, list) else []:
                 found.setdefault(str(note), []).append(frame)
             engine = report.get("engine")
+            said = engine.get("notes") if isinstance(engine, dict) else ()
+            for note in said if isinstance(said, list) else []:
+                found.setdefault(str(note), []).append(frame)
             # A server's report is only checked to hold plain values.
             if isinstance(engine, dict) and engine.get("decision") == NOTHING:
                 reason = engine.get("reason") or "the engine gives no reason"
@@ -159,6 +163,20 @@ class Outcome:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
+
+
+def check_place(path: Path) -> None:
+    """Check that a file can be written, before a job of hours is run for it.
+
+    Raises:
+        OutputError: there is no such folder, it cannot be written, or the path is a folder.
+    """
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir():
+        wrong = f"{path} is a folder." if path.is_dir() else f"there is no folder {folder}."
+        raise OutputError(f"{path} cannot be written: {wrong}", fix="Name a file in a folder that is there.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{path} cannot be written: {folder} is not writable.", fix="Name another file.")
 
 
 def save_text(path: Path, text: str) -> None:

@@ -169,6 +169,11 @@ class FrameRules:
         if name not in self.vectors and name not in self.colorspace:
             file_primaries(part.chromaticities)
         chosen.remarks += self._remarks(name, header, layer)
+        if name == self.target and self.wants_matte and has_matte and self.premultiplied and not layer.alpha:
+            chosen.remarks += (
+                f"{name}: it has no alpha, so its colours are taken as multiplied by the matte; otherwise "
+                "--unpremultiplied",
+            )
         return part
 
     def _uses_alpha(self, name: str, has_matte: bool) -> bool:

@@ -214,7 +214,6 @@ class Prefetcher:
         )
         self.state.end(youngest, FAILED, error)
 
-
     def _most_bytes(self, job: Job) -> int:
         """Return the space that a job could have if it were alone."""
         most = self.state.users.limits(job.record.user).bytes
@@ -227,7 +226,9 @@ class Prefetcher:
         limited = most < self.state.spool.capacity_bytes()
         whose = "your part of the server's spool" if limited else "the server's spool"
         seen = f"{frames} frames, which the engine has to see at once," if frames > 1 else "one frame"
-        limit = "`harmovid keys limit NAME bytes=...`, --user-bytes" if limited else "--spool-bytes, and its disk"
+        limit = (
+            "`harmovid keys limit NAME bytes=...`, --user-bytes" if limited else "--spool-bytes, and its disk"
+        )
         return JobError(
             f"{whose} is too small for this job: it holds {most >> 20} MiB, and {seen} with inputs and result need "
             f"about {needed} MiB.",

@@ -198,6 +198,10 @@ def test_nobody_there_is_exit_code_4(deflicker: Command) -> None:
         (["--frames", "5-1"], 2, "backwards"),
         (["--amount", "7"], 2, "strength"),
         (["--server", "no address"], 2, "no address"),
+        (["--frames", ""], 2, "--frames is empty"),
+        (["--mask", ""], 2, "mask is empty"),
+        (["-o", ""], 2, "--out is empty"),
+        (["--report", "nowhere/report.json"], 6, "there is no folder nowhere"),
         (["--key", "nokey"], 5, "nokey"),
     ],
 )
@@ -210,6 +214,36 @@ def test_what_cannot_be_used_is_reported_as_json(
     assert got == code == answer["exit"]
     assert answer["ok"] is False
     assert named in answer["error"]["message"]
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_job(deflicker: Command, tmp_path: Path) -> None:
+    """Not after hours of work."""
+    code, answer = deflicker("--report", tmp_path)
+    assert (code, "is a folder" in answer["error"]["message"]) == (6, True)
+    assert deflicker.results() == []
+
+
+def test_flags_that_change_nothing_are_told(
+    deflicker: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mapped folder without inputs, and alpha where the engine takes no notice of it: run and check say so."""
+    words = ("--map", f"{tmp_path}/show=show", "--unpremultiplied")
+    told = deflicker(*words)[1]["warnings"]
+    line = [
+        "check",
+        "deflicker",
+        deflicker.plate,
+        "-o",
+        deflicker.out,
+        "--engine",
+        "null",
+        "--overwrite",
+        "--json",
+    ]
+    main([str(word) for word in [*line, *words, "--server", deflicker.server.address]])
+    for said in (told, json.loads(capsys.readouterr().out)["notes"]):
+        assert "--map is not used: no input can be read from there, and all are sent." in said
+        assert any("takes no notice of alpha" in sentence for sentence in said)
 
 
 def test_an_output_folder_that_cannot_be_made_is_exit_code_6(deflicker: Command) -> None:

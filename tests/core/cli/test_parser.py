@@ -48,6 +48,14 @@ def test_engine_options_become_flags_of_their_own_kind() -> None:
     }
 
 
+@pytest.mark.parametrize("frames", ["-5--1", "-5", "-5-3x2", "-12,-7--3,9"])
+def test_frames_below_zero_need_no_equals_sign(frames: str) -> None:
+    """A range that begins with a minus is a value, as docs/cli.md writes it; flags stay flags."""
+    assert parse(*DEFLICKER, "--frames", frames, "--label", "-5:+0.2").frames == frames
+    with pytest.raises(InputError, match="--frames: expected one argument"):
+        parse(*DEFLICKER, "--frames", "-x")
+
+
 def test_an_option_not_given_is_not_sent() -> None:
     """The engine's own defaults hold: an option that was not written does not appear."""
     assert arguments.options_of(parse(*DEFLICKER)) == {}

@@ -47,6 +47,14 @@ def test_what_was_left_alone_or_chosen_is_reported_once() -> None:
     assert not any("everywhere" in line for line in outcome.warnings())
 
 
+def test_notes_of_the_engine_are_warnings() -> None:
+    """What an engine says in its own part of the report is told with its frames."""
+    outcome = report.Outcome(total=2)
+    for frame in (1, 2):
+        outcome.frames[frame] = {"engine": {"decision": "corrected", "notes": ["contrast: no effect"]}}
+    assert outcome.warnings() == ["contrast: no effect (frames 1-2)"]
+
+
 def test_failures_are_grouped_and_carry_their_fix() -> None:
     """Frames that failed for the same reason share a line and its fix; another reason has its own."""
     outcome = report.Outcome(total=5, out="out.####.exr")

@@ -134,3 +134,14 @@ def test_one_panorama_alone_is_refused(engine: Any) -> None:
     answer, _ = answered(start(engine, "light_to", "light_from"), light_to=light * 0, light_from=light)
     assert answer.field.is_null
     assert "black" in answer.report["reason"]
+
+
+def test_what_has_no_effect_with_known_light_is_in_the_report(engine: Any) -> None:
+    """Options and inputs of the network alone are named, frame by frame; without any there is nothing to say."""
+    light = panorama((1, 1, 1))
+    given = {"light_to": light, "light_from": light}
+    answer, _ = answered(start(engine, *given, "measure_mask", contrast=0.5, reference_frame=1), **given)
+    assert answer.report["notes"] == [
+        "contrast, reference_frame, measure_mask: no effect where the light is known"
+    ]
+    assert "notes" not in answered(start(engine, *given, exposure=0.5), **given)[0].report

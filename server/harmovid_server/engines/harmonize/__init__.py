@@ -187,7 +187,13 @@ def _known_light(shot: ShotInfo) -> ShotSession:
             fix="Leave out either it or the panoramas.",
         )
     names = ("light_to_turn", "light_from_turn", "exposure", "colour", "direction")
-    return LightSession(LightControls(*(float(shot.options[name]) for name in names)))
+    unused = [
+        option.name
+        for option in INFO.options
+        if option.name not in names and shot.options.get(option.name) != option.default
+    ]
+    unused += [name for name in ("measure_mask",) if name in shot.layers]
+    return LightSession(LightControls(*(float(shot.options[name]) for name in names)), unused)
 
 
 def from_bundle(folder: Path, manifest: Manifest) -> Engine:

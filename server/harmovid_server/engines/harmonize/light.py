@@ -10,7 +10,7 @@ ignored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -51,8 +51,10 @@ class LightControls:
 class LightSession:
     """One shot with known light; every frame is answered at once. See `base.ShotSession`."""
 
-    def __init__(self, controls: LightControls) -> None:
+    def __init__(self, controls: LightControls, unused: Sequence[str] = ()) -> None:
+        """Take the controls, and the names of what was given but has no effect here, for the report."""
         self._controls = controls
+        self._notes = [f"{', '.join(unused)}: no effect where the light is known"] if unused else []
 
     def push(self, frame: ProxyFrame) -> List[Answer]:
         """Take one frame; answer it."""
@@ -67,7 +69,8 @@ class LightSession:
             return [Answer(frame.number, NULL, {"decision": "nothing", "reason": reason})]
         mean = np.log2(visible_light(to) / visible_light(source))
         stops, mean = _over_subject(frame, to, source, mean)
-        return [Answer(frame.number, *self._answered(stops, mean, frame.box))]
+        field, facts = self._answered(stops, mean, frame.box)
+        return [Answer(frame.number, field, {**facts, "notes": self._notes} if self._notes else facts)]
 
     def _answered(
         self, stops: Optional[Float32], mean: Float64, box: Tuple[int, int, int, int]
