@@ -199,7 +199,6 @@ def test_nobody_there_is_exit_code_4(deflicker: Command) -> None:
         (["--amount", "7"], 2, "strength"),
         (["--server", "no address"], 2, "no address"),
         (["--frames", ""], 2, "--frames is empty"),
-        (["--mask", ""], 2, "mask is empty"),
         (["-o", ""], 2, "--out is empty"),
         (["--report", "nowhere/report.json"], 6, "there is no folder nowhere"),
         (["--key", "nokey"], 5, "nokey"),

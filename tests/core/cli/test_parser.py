@@ -56,6 +56,13 @@ def test_frames_below_zero_need_no_equals_sign(frames: str) -> None:
         parse(*DEFLICKER, "--frames", "-x")
 
 
+def test_an_input_that_is_empty_is_not_one_that_is_left_out() -> None:
+    """`--mask "$MASK"` without that variable would otherwise be a job without the matte."""
+    arguments.refuse_empty(parse(*DEFLICKER))
+    with pytest.raises(InputError, match="the input mask is empty"):
+        arguments.refuse_empty(parse(*DEFLICKER, "--mask", ""))
+
+
 def test_an_option_not_given_is_not_sent() -> None:
     """The engine's own defaults hold: an option that was not written does not appear."""
     assert arguments.options_of(parse(*DEFLICKER)) == {}
