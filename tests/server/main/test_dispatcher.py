@@ -232,7 +232,10 @@ def test_a_spool_that_is_too_small_for_what_the_engine_sees_is_no_passing_lack(t
     assert rig.job_state(job) == "FAILED"
     told = rig.said("push", type="STATE")[-1]["body"]["error"]
     assert not told["retryable"]
-    assert "5 frames, which the engine has to see at once, with inputs and result need about 13 MiB" in told["message"]
+    assert (
+        "5 frames, which the engine has to see at once, with inputs and result need about 13 MiB"
+        in told["message"]
+    )
     assert "--spool-bytes" in told["fix"]
 
 
