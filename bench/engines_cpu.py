@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Callable, Dict, List
 
-import onnxruntime
 import torch
 from harmovid_export.graphs import Graph, Shape, codec_graphs, transformer_graph
 from harmovid_export.onnx.build import build
@@ -41,6 +40,8 @@ def graphs(heads: int) -> List[Graph]:
 
 def runners(graph: Graph, folder: Path, threads: int) -> Dict[str, Callable[[], Any]]:
     """Return the three ways to run a graph, by name, on the same inputs."""
+    import onnxruntime
+
     inputs = graph.example(SHAPE)
     arguments = graph.arguments(inputs)
     options = onnxruntime.SessionOptions()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harmovid import telemetry
 from hypothesis import settings
 
 # No deadline: the time of one example depends on the machine's load, not on the code. A normal run draws the same
@@ -19,6 +20,8 @@ settings.load_profile(os.environ.get("HARMOVID_TEST_PROFILE", "same"))
 
 # As in the server's child processes; numpy reads it at import, so it is set before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Some tests import ONNX Runtime before anything of ours.
+telemetry.switch_off()
 
 TESTS = Path(__file__).resolve().parent
 REPO = TESTS.parent
@@ -30,7 +33,7 @@ def repo() -> Path:
     return REPO
 
 
-BROWSER_WAIT_MS = 60_000
+BROWSER_WAIT_MS = 300_000
 """Limit for waits on the browser; on a busy machine a video loads slowly."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -15,3 +15,7 @@
 It may import the training package. Of the server it imports the runtimes and the rule of positions, to run what it has
 built (`tensorrt/check.py`).
 """
+
+from harmovid import telemetry
+
+telemetry.switch_off()

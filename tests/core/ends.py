@@ -50,7 +50,7 @@ class MemorySink:
 
     def write(self, frame: int, data: Any, report: Mapping[str, Any]) -> None:
         """Keep one result."""
-        assert self.gate.wait(30)
+        assert self.gate.wait(300)
         if self._error is not None and frame == self._error_at:
             raise self._error
         self.writes.append(frame)

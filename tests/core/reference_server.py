@@ -22,7 +22,7 @@ from harmovid.job import CANCELLED, DONE, FAILED, FINAL_STATES, QUEUED, RUNNING,
 from harmovid.transport import wire
 from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, TO_SERVER_CONTROL, TO_SERVER_DATA
 
-WAIT_S = 60.0
+WAIT_S = 300.0
 """Limit for waits on the server's thread."""
 
 ENGINE = {
@@ -97,7 +97,7 @@ class Session:
 
 def _bind_patiently(one: Any, endpoint: str) -> None:
     """Bind; a port that was just closed is free a moment later, as libzmq closes in the background."""
-    for _ in range(200):
+    for _ in range(30_000):
         try:
             one.bind(endpoint)
             return

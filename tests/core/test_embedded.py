@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import List
 
 import pytest
 from fakes.running import alive
+from fakes.waiting import wait_until
 from harmovid import embedded
 from harmovid.client import Client
 from harmovid.embedded import PREFIX, EmbeddedServer, delete_leftovers
@@ -83,7 +83,7 @@ def test_it_dies_with_its_owner(temporary: Path) -> None:
         "from harmovid.embedded import EmbeddedServer\n"
         "with EmbeddedServer() as server:\n"
         "    print(server.process.pid, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3600)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
@@ -91,11 +91,7 @@ def test_it_dies_with_its_owner(temporary: Path) -> None:
     owner.stdout.close()
     owner.kill()
     owner.wait()
-    until = time.monotonic() + 60
-    while (alive(pid) or folders(temporary)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not alive(pid)
-    assert folders(temporary) == []
+    wait_until(lambda: not alive(pid) and folders(temporary) == [])
 
 
 def test_the_next_start_sweeps_up_after_a_killed_server(temporary: Path) -> None:
@@ -110,5 +106,5 @@ def test_the_next_start_sweeps_up_after_a_killed_server(temporary: Path) -> None
         assert folders(temporary) == [Path(living.folder)]
         dead.stop()
         with Client(living.address, living.keys) as client:
-            assert client.ping() < 60
+            assert client.ping() > 0
         dead.stop()

@@ -27,7 +27,7 @@ def watched() -> dict[str, Any]:
     if missing:
         pytest.skip(f"not installed on this machine: {', '.join(missing)}")
     isolated = page_module().isolated  # type: ignore[attr-defined]
-    if subprocess.run(isolated(["true"]), capture_output=True, timeout=60).returncode:
+    if subprocess.run(isolated(["true"]), capture_output=True, timeout=300).returncode:
         pytest.skip("this machine does not let a test have a network namespace of its own")
     command = isolated([sys.executable, str(REPO / "tests" / "deploy" / "watched_page.py")])
     result = subprocess.run(command, capture_output=True, text=True, timeout=550)

@@ -26,7 +26,7 @@ def test_unit_verifies(tmp_path: Path) -> None:
     unit = tmp_path / "harmovid.service"
     unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/harmovid/bin/harmovid", str(command)))
 
-    result = subprocess.run([str(SYSTEMD), "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([str(SYSTEMD), "verify", str(unit)], capture_output=True, text=True, timeout=300)
 
     assert result.returncode == 0, result.stderr
     assert "harmovid.service:" not in result.stderr
@@ -37,7 +37,7 @@ def test_unit_exposes_little() -> None:
     """The exposure level that systemd computes stays low."""
     words = [str(SYSTEMD), "security", "--offline=true", "--no-pager", str(UNIT)]
 
-    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(words, capture_output=True, text=True, timeout=300)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout)
 
     assert found is not None, result.stdout + result.stderr

@@ -103,7 +103,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def run(command: list[str], environ: dict[str, str], given: str = "") -> str:
     """Return what a command prints; it has to succeed."""
-    done = subprocess.run(command, env=environ, input=given, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environ, input=given, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -172,7 +172,7 @@ def test_an_engine_that_cannot_be_loaded_hides_no_other(studio: dict, tmp_path: 
 
     names = [engine["name"] for engine in json.loads(described(environ))["engines"]]
     doctor = subprocess.run(
-        [*HARMOVID, "doctor", "--json"], env=environ, capture_output=True, text=True, timeout=120
+        [*HARMOVID, "doctor", "--json"], env=environ, capture_output=True, text=True, timeout=300
     )
 
     findings = {finding["check"]: finding for finding in json.loads(doctor.stdout)["findings"]}

@@ -175,14 +175,11 @@ def digests(folder: Path) -> Dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def again_s() -> float:
-    """Return the time in which frames must move again: AGAIN_S, as much longer as this machine is slower.
-
-    What takes that time is mostly processes that start; so it is measured by one that starts now.
-    """
+def slowness() -> float:
+    """Return how many times slower than START_S a process starts now, at least 1: that is what work waits for."""
     begun = time.monotonic()
     subprocess.run([sys.executable, "-c", "import harmovid.client"], check=True)
-    return AGAIN_S * max(1.0, (time.monotonic() - begun) / START_S)
+    return max(1.0, (time.monotonic() - begun) / START_S)
 
 
 @pytest.fixture(scope="module")
@@ -241,15 +238,19 @@ def test_no_frame_is_lost_doubled_or_corrupt(
     victim: str, state: str, server: RunningServer, plates: Path, undisturbed: Dict[str, str], tmp_path: Path
 ) -> None:
     """Whichever process is killed in whichever state, the results are bit-identical, and work continues within 5 s."""
-    patience_s = again_s()
+    slower = slowness()
     met = meet(state, server, plates, tmp_path)
     run, watched = met.run, met.blocker or met.run
     at_strike = watched.meet(lambda job: True, MEET_S)
     assert at_strike is not None
     before = steps(victim, at_strike)
+    struck_s = time.monotonic()
     strike(victim, run, server)
-    again = watched.meet(lambda job: steps(victim, job) > before or job.progress.state == "DONE", patience_s)
+    again = watched.meet(lambda job: steps(victim, job) > before or job.progress.state == "DONE", MEET_S)
+    took_s = time.monotonic() - struck_s
     assert again is not None
+    if took_s > AGAIN_S:  # a machine that has become busy meanwhile is no fault
+        assert took_s <= AGAIN_S * max(slower, slowness()), watched.log()
     if met.blocker is not None:
         met.blocker.end()
     written = run.end()

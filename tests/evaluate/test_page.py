@@ -69,7 +69,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Browser, written: Path):
     """Yield the loaded page, with touch; at the end it must have no console errors and no network requests."""
     context = browser.new_context(viewport={"width": 900, "height": 800}, has_touch=True)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(300_000)
     page = context.new_page()
     made = Opened(page)
     page.on("console", lambda said: made.trouble.append(said.text) if said.type == "error" else None)

@@ -1,6 +1,7 @@
 """A plain client for server tests: real sockets, the real `wire`, and no behaviour that a test does not request.
 
-It waits a limited time for everything, supplies what is NEEDed while it `run`s, and acks what comes.
+It waits a limited time for everything, supplies what is NEEDed while it `run`s, and acks what comes. While one peer of
+a thread waits, it sends the others' signs of life, too: a test may leave a peer alone for longer than the server does.
 
     with Peer(endpoint).start() as peer:
         peer.submit(job := spec("1-10"))
@@ -10,6 +11,7 @@ It waits a limited time for everything, supplies what is NEEDed while it `run`s,
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import uuid
 import zlib
@@ -22,10 +24,20 @@ from harmovid.transport import wire
 from harmovid.transport.wire import TO_CLIENT_CONTROL, TO_CLIENT_DATA, Message
 
 CREDIT = 16 << 20
-SEND_S = 60.0
+ANSWER_S, JOB_S = 300.0, 400.0
 """Limits for a server that does not answer at all; a slow machine must not reach them."""
-ANSWER_S, JOB_S = 60.0, 120.0
+SEND_S = 120.0
 """Longest wait of a send: a refused key leaves a socket with nobody to send to."""
+
+
+class _Living(threading.local):
+    """This thread's open peers."""
+
+    def __init__(self) -> None:
+        self.peers: List[Peer] = []
+
+
+_living = _Living()
 
 
 def frame_bytes(frame: int, size: int = 3000, layer: str = "plate") -> bytes:
@@ -71,6 +83,7 @@ class Peer:
         self.needs: Deque[Tuple[str, str, int]] = deque()
         self._partial: Dict[str, Any] = {}
         self._pinged_s = 0.0
+        _living.peers.append(self)
 
     def _socket(self, endpoint: str) -> zmq.Socket[bytes]:
         socket = self.context.socket(zmq.DEALER)
@@ -92,6 +105,8 @@ class Peer:
 
     def close(self) -> None:
         """Close the sockets without a message."""
+        if self in _living.peers:
+            _living.peers.remove(self)
         self.control.close()
         if self.data is not None:
             self.data.close()
@@ -117,8 +132,8 @@ class Peer:
         self.send_data("ATTACH", {"session": self.session, "credit": credit})
         self.credit = self.wait(lambda m: m.type == "ATTACHED").body["credit"]
 
-    def start(self, patience_s: float = 0.0) -> Peer:
-        """Say HELLO and ATTACH; ask again for `patience_s` while the server is full."""
+    def start(self, patience_s: float = ANSWER_S) -> Peer:
+        """Say HELLO and ATTACH; ask again for `patience_s` while the server is full of clients that it still counts."""
         self.hello(patience_s=patience_s)
         self.attach()
         return self
@@ -163,13 +178,19 @@ class Peer:
             sockets[self.data] = TO_CLIENT_DATA
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
-        now = time.monotonic()
-        if self.session and now - self._pinged_s > wire.PING_S:
-            self._pinged_s = now
-            self.send("PING")
+        for peer in _living.peers:
+            peer.ping_if_due()
         for socket, _ in poller.poll(max(timeout_s, 0) * 1000):
             return wire.decode(socket.recv_multipart(), sockets[socket])
         return None
+
+    def ping_if_due(self) -> None:
+        """Send a sign of life, where there is a session and none was sent for a while."""
+        now = time.monotonic()
+        if self.session and now - self._pinged_s > wire.PING_S:
+            self._pinged_s = now
+            with contextlib.suppress(zmq.Again):  # nobody takes it where a key was refused
+                self.control.send_multipart(wire.encode("PING"), zmq.NOBLOCK)
 
     def wait(self, wanted: Callable[[Message], bool], timeout_s: float = ANSWER_S) -> Message:
         """Return the first message that is wanted; keep the others."""

@@ -26,7 +26,7 @@ from typing import Any, Dict, List
 TESTS = Path(__file__).resolve().parents[1]
 INSTALLED = importlib.util.find_spec("ray") is not None
 MISSING = "Ray is not installed (pip install 'harmovid[cluster]')"
-END_S = 60.0
+END_S = 300.0
 
 QUICK = {"health_check_period_ms": 500, "health_check_timeout_ms": 3000, "health_check_failure_threshold": 3}
 """Settings with which Ray notices a killed node sooner than with its defaults for networks."""

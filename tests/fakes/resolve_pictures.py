@@ -26,7 +26,7 @@ from harmovid_resolve.rows import PAGES
 from harmovid_resolve.window import Window
 from PySide6 import QtGui, QtWidgets
 
-WAIT_S = 60.0
+WAIT_S = 300.0
 
 
 def settle(panel: Panel) -> None:

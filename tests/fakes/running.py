@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 ECHO = Path(__file__).parent / "echo_server.py"
-START_S, STOP_S = 120.0, 60.0
+START_S, STOP_S = 300.0, 300.0
 
 
 def alive(pid: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 STEP_S = 0.01
 
 

@@ -135,7 +135,7 @@ class Rig:
         """Start a job and wait for its end; return the `computed` messages by frame."""
         self.start(*args, **kwargs)
         self.wait("finished")
-        self.thread.join(60)
+        self.thread.join(300)
         return sorted(self.said("computed"), key=lambda fields: fields["frame"])
 
     def result(self, number: int) -> exr.ExrFrame:

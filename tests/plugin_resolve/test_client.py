@@ -20,7 +20,7 @@ from harmovid.pixels import exr
 from harmovid_resolve.client import ClientProcess, clean_environment
 from harmovid_resolve.contract import ENDS
 
-WAIT_S = 60.0
+WAIT_S = 300.0
 
 
 @pytest.fixture(scope="module")

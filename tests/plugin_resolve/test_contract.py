@@ -60,4 +60,4 @@ def test_resolves_python_needs_nothing_but_its_standard_library() -> None:
     names = ("contract", "errors", "calls", "session")
     wanted = ", ".join("harmovid_resolve." + name for name in names)
     code = f"import sys; sys.path.insert(0, {str(folder.parent)!r}); import {wanted}"
-    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=300)

@@ -59,7 +59,7 @@ def run(arguments: list, environment: Dict[str, str]) -> subprocess.CompletedPro
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

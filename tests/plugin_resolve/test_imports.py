@@ -56,7 +56,7 @@ def test_it_runs_in_a_bare_python(version: str) -> None:
         words = [f"python{version}", "-S", "-E", "-c", code]
         # pyenv's shims need to be told which of their versions is meant.
         environ = {**os.environ, "PYENV_VERSION": version}
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environ)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=environ)
     except OSError:
         pytest.skip(f"there is no Python {version} here")
     if "pyenv" in done.stderr and done.returncode:

@@ -14,7 +14,7 @@ from fakes.resolve_runs import Film
 from harmovid_resolve.panel import Panel
 from harmovid_resolve.rows import OPTION, PAGES, Row, option_values, rows, task_of
 
-WAIT_S = 60.0
+WAIT_S = 300.0
 
 
 def settled(panel: Panel) -> None:

@@ -120,7 +120,7 @@ def test_in_a_python_of_its_own(version: str, tmp_path: Path) -> None:
     with serving.served(film.host) as environment:
         done = subprocess.run(
             [interpreter(version), "-I", "-S", serving.FUSCRIPT, str(script)],
-            env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+            env={**os.environ, **environment}, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / selftest.REPORT).read_text())

@@ -79,7 +79,7 @@ def test_a_script_outside_of_resolve_finds_it(film: Film) -> None:
     with serving.served(film.host) as environment:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", code], env={**os.environ, **environment}, capture_output=True,
-            text=True, timeout=60,
+            text=True, timeout=300,
         )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == ("Film", "")
 

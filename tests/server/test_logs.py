@@ -102,7 +102,7 @@ def test_what_ends_a_process_is_a_line_too() -> None:
         "raise ValueError('over')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 1
     found = [json.loads(line) for line in done.stderr.splitlines()]

@@ -43,6 +43,6 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     """The command on the page makes it."""
     main([str(tmp_path / "settings.md")])
     command = [sys.executable, "-m", "harmovid_server.settings_page", str(tmp_path / "again.md")]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=300)
 
     assert (tmp_path / "settings.md").read_text() == (tmp_path / "again.md").read_text() == page()

@@ -6,3 +6,7 @@ cores can run. `metrics` is shared with `harmovid_evaluate`. `data` and `harmoni
 ships. docs/training.md explains how to use all of it. Only this package, `harmovid_evaluate` and `harmovid_export` may
 import torch.
 """
+
+from harmovid import telemetry
+
+telemetry.switch_off()

@@ -27,7 +27,7 @@ def _version(path: str) -> str:
     """Return an interpreter's version; "" where it does not run, like a pyenv shim without that version."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60, env=_plain())
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=300, env=_plain())
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -49,8 +49,11 @@ def libraries(python: str, version: str) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, env=_plain())
         if done.returncode:
             raise LookupError((done.stderr.strip().splitlines() or ["pip failed"])[-1])
-        if not folder.is_dir():  # another test process may have been quicker
+        try:
             os.rename(made / "lib", folder)
+        except OSError:  # another test process was quicker
+            if not folder.is_dir():
+                raise
     except subprocess.TimeoutExpired as error:
         raise LookupError("the package index does not answer") from error
     finally:
@@ -66,4 +69,4 @@ def run(python: str, program: Path, *words: str, path: list[Path]) -> subprocess
     """Run a program in an interpreter that sees only its own library and the folders of `path`."""
     environ = {**_plain(), "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [python, "-s", str(program), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=170, env=environ)
+    return subprocess.run(command, capture_output=True, text=True, timeout=500, env=environ)

@@ -14,7 +14,7 @@ from core.reference_server import ReferenceServer
 
 from core import conformance
 
-START_S = 60.0
+START_S = 300.0
 CHECKS = pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
 
 
@@ -39,7 +39,7 @@ def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield _address(child, ready, log)
         finally:
             child.terminate()
-            child.wait(30)
+            child.wait(START_S)
 
 
 def _address(child: subprocess.Popen[bytes], ready: Path, log: Path) -> str:

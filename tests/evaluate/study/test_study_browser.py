@@ -72,7 +72,7 @@ def test_a_participant_answers_stops_and_goes_on(
 ) -> None:
     """Films play, answers survive a killed server and a closed browser, and the summary has them."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(300_000)
     page = context.new_page()
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
@@ -111,7 +111,7 @@ def test_a_participant_answers_stops_and_goes_on(
         page.locator("#next").click()
         expect(page.locator("#thanks")).to_be_visible()
         child.send_signal(signal.SIGINT)
-        assert child.wait(120) == exits.OK
+        assert child.wait(300) == exits.OK
     context.close()
     assert trouble == []
     held = read_study(out / "study" / "study.sqlite")

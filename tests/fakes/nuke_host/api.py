@@ -13,7 +13,7 @@ from fakes.nuke_host import knobs, rendering, script
 from fakes.nuke_host.host import Host, current, main_thread_only
 from fakes.nuke_host.nodes import Group, Node, Root, make, read_body
 
-RESULT_WAIT_S = 20.0
+RESULT_WAIT_S = 300.0
 
 
 class FrameRange:

@@ -135,7 +135,7 @@ class Host:
         call()
         return True
 
-    def run_until(self, done: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    def run_until(self, done: Callable[[], bool], timeout_s: float = 400.0) -> None:
         """Run the main thread's event loop until a condition holds."""
         until = time.monotonic() + timeout_s
         while not done():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fakes.resolve_host.host import Host
     from fakes.resolve_host.ui_elements import Element
 
-IDLE_S = 60.0
+IDLE_S = 300.0
 """So long nothing may happen."""
 
 

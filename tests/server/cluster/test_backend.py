@@ -23,7 +23,7 @@ sys.exit("cluster" if any("harmovid_server.cluster" in name for name in sys.modu
 
 def test_without_the_backend_nothing_of_it_is_loaded() -> None:
     """Main, worker and engines load where Ray cannot be imported, and without the cluster's modules."""
-    done = subprocess.run([sys.executable, "-c", LOADS], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", LOADS], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
@@ -39,7 +39,7 @@ def test_a_backend_that_is_not_installed_ends_the_start(tmp_path: Path) -> None:
         "--state",
         str(tmp_path / "state"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "pip install 'harmovid[server,cluster]'" in done.stderr
     assert not (tmp_path / "state").exists()

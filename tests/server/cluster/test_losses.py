@@ -60,7 +60,7 @@ def right(tmp_path_factory: pytest.TempPathFactory, codecs: CodecPool) -> List[b
 
 def end_of_attempt(rig: Rig) -> str:
     """Wait for the end of the attempt and return which it was."""
-    rig.thread.join(120)
+    rig.thread.join(300)
     (ended,) = [op for op, _ in rig.heard if op in ("finished", "job_failed", "engine_lost")]
     return ended
 

@@ -57,7 +57,7 @@ def dashboard(server: str, key: Path | None, *flags: str) -> Iterator[str]:
             assert re.fullmatch(r"https?://127\.0\.0\.1:\d+/", address), child.stderr.read()
             yield address
             child.terminate()
-            assert child.wait(60) == 0, child.stderr.read()
+            assert child.wait(300) == 0, child.stderr.read()
         finally:
             child.kill()
 
@@ -71,7 +71,7 @@ class Gated:
 
     def read(self, layer: str, frame: int) -> bytes:
         """Return a frame's file once `go` has been released for it."""
-        self.go.acquire(timeout=300)
+        self.go.acquire(timeout=3000)
         try:
             return Path(self._pattern.replace("####", str(frame))).read_bytes()
         except FileNotFoundError:
@@ -96,7 +96,7 @@ class Visitor:
                 "Content-Type": "application/x-www-form-urlencoded",
             }
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection(self.netloc, timeout=60)
+        connection = http.client.HTTPConnection(self.netloc, timeout=300)
         try:
             connection.request(
                 "GET" if fields is None else "POST",

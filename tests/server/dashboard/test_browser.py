@@ -27,7 +27,7 @@ def test_a_supervisor_watches_retries_and_cancels(browser: Browser, tmp_path: Pa
     plate = write_plate(tmp_path / "plate")
     trouble: list[str] = []
     page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(300_000)
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
     with (

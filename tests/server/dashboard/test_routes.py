@@ -80,7 +80,7 @@ class _Stuck:
 
     def read(self, layer: str, frame: int) -> bytes:
         """Wait, then have no frame."""
-        self._go.wait(200)
+        self._go.wait(3000)
         raise FrameMissing("gone", frame=frame, layer=layer)
 
     def go_on(self) -> None:
@@ -342,11 +342,11 @@ def test_with_a_certificate_the_port_speaks_tls(site: Site, tmp_path: Path) -> N
         "-out",
         str(tmp_path / "pem"),
     ]
-    subprocess.run([str(shutil.which("openssl")), *words], check=True, capture_output=True, timeout=60)
+    subprocess.run([str(shutil.which("openssl")), *words], check=True, capture_output=True, timeout=300)
     flags = ("--tls-certificate", str(tmp_path / "pem"), "--tls-key", str(tmp_path / "key"))
     trusting = ssl.create_default_context(cafile=str(tmp_path / "pem"))
     with dashboard(site.server.endpoint, site.keys / "anna.secret", *flags) as address:
         assert address.startswith("https://")
-        with urllib.request.urlopen(address, context=trusting, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(address, context=trusting, timeout=300) as answer:  # noqa: S310
             assert site.done in answer.read().decode()
             assert answer.headers["Set-Cookie"].endswith("; Secure")

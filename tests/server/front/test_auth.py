@@ -136,9 +136,9 @@ def test_every_other_question_is_answered_no(gate: Gate, request_parts: list[byt
     asker.setsockopt(zmq.LINGER, 0)
     asker.connect("inproc://zeromq.zap.01")
     asker.send_multipart(request_parts)
-    assert gate.authenticator.socket.poll(60_000)
+    assert gate.authenticator.socket.poll(300_000)
     gate.authenticator.answer()
-    assert asker.poll(60_000)
+    assert asker.poll(300_000)
     reply = asker.recv_multipart()
     assert reply[:3] == [b"1.0", b"1", b"400"]
     asker.close()

@@ -35,7 +35,7 @@ def peer(server: RunningServer) -> Iterator[Peer]:
     with Peer(server.endpoint) as made:
         yield made.start()
         made.send("BYE")
-        time.sleep(0.02)
+        made.control.setsockopt(zmq.LINGER, 60_000)  # closing waits until it is sent
 
 
 def test_a_job_goes_there_and_back(peer: Peer) -> None:
@@ -63,7 +63,7 @@ def test_a_client_on_this_machine_takes_the_shorter_way(server: RunningServer, t
     (folder,) = (server.folder / "state").glob("run")
     (way,) = folder.glob("data-*")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    with Connection.open(server.endpoint, None, timeout_s=60.0, data=True) as connection:
+    with Connection.open(server.endpoint, None, timeout_s=300.0, data=True) as connection:
         assert connection.welcome["data_local"] == str(way)
         unix = [line for line in Path("/proc/net/unix").read_text().splitlines() if line.endswith(str(way))]
         assert len(unix) > 1, "nobody is connected there"
@@ -186,7 +186,7 @@ def test_two_clients_share_the_engine_fairly(server: RunningServer) -> None:
             peer.submit(job := spec("1-40", options={"delay_s": 0.01}))
             jobs.append(job["job_id"])
         apart = 0
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while time.monotonic() < until and len(ben.results) < 40:
             anna.step(0.001)
             ben.step(0.001)

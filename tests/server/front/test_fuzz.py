@@ -169,7 +169,7 @@ class Sender:
         """Send one message, and throw away what the server has said."""
         link = self.peer.control if control else self.peer.data
         assert link is not None
-        if link.poll(60_000, zmq.POLLOUT):
+        if link.poll(300_000, zmq.POLLOUT):
             link.send_multipart(parts)
         while link.poll(0):
             link.recv_multipart()
@@ -253,7 +253,7 @@ def test_garbage_on_the_ports_is_survived(server: RunningServer) -> None:
         greeting = b"\xff" + b"\0" * 8 + b"\x7f\x03\x01NULL" + b"\0" * 48
         silent = []
         for index in range(150):
-            connection = socket.create_connection(("127.0.0.1", odd.choice(ports)), timeout=60)
+            connection = socket.create_connection(("127.0.0.1", odd.choice(ports)), timeout=300)
             data = (
                 b"GET / HTTP/1.1\r\n\r\n",
                 odd.randbytes(300),

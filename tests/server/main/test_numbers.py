@@ -147,7 +147,7 @@ def free_port() -> int:
 def get(port: int, page: str) -> Tuple[int, str]:
     """Return status and text of a page; status 0 where nobody listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=300) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -210,7 +210,7 @@ def test_a_real_server_shows_a_real_job(tmp_path: Path) -> None:
         check_grafana(again)
         assert server.process is not None
         server.process.terminate()
-        assert server.process.wait(60) == 0
+        assert server.process.wait(300) == 0
 
 
 def check_grafana(found: Dict[str, Any]) -> None:
@@ -239,7 +239,7 @@ def test_a_metrics_port_that_is_taken_ends_the_start(tmp_path: Path) -> None:
             "--metrics-port",
             port,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert f"port {port} cannot be listened on" in done.stderr
     assert "--metrics-port" in done.stderr

@@ -66,7 +66,7 @@ def test_keys_that_cannot_be_used_are_reported_before_anything_starts(tmp_path: 
 def test_the_command_refuses_and_says_why(tmp_path: Path) -> None:
     """The process ends with code 2 and one line on stderr."""
     command = [sys.executable, "-m", "harmovid_server", "--bind", "0.0.0.0", "--state", str(tmp_path)]  # noqa: S104
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "without keys" in done.stderr
     assert "Traceback" not in done.stderr
@@ -84,7 +84,7 @@ def test_an_engine_folder_without_a_bundle_ends_the_start(tmp_path: Path) -> Non
 def test_help_lists_the_flags() -> None:
     """`python -m harmovid_server --help` works and is quick to say everything."""
     done = subprocess.run(
-        [sys.executable, "-m", "harmovid_server", "--help"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "harmovid_server", "--help"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0
     assert "--authorized-keys" in done.stdout
@@ -139,7 +139,7 @@ def test_sigterm_drains(server: RunningServer) -> None:
         assert peer.run_to_end(job["job_id"])["state"] == "DONE"
         assert len(peer.results) == 12
         assert peer.wait(lambda m: m.type == "BYE")
-        assert server.process.wait(60) == 0
+        assert server.process.wait(300) == 0
     assert server.pids() == []
 
 
@@ -162,9 +162,9 @@ def test_a_drain_ends_at_its_deadline_and_the_next_server_goes_on(tmp_path: Path
     server.kill()
 
 
-def test_a_second_signal_stops_at_once(server: RunningServer) -> None:
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """Whoever asks twice, a moment apart, does not wait for running jobs."""
-    with Peer(server.endpoint).start() as peer:
+    with RunningServer(tmp_path, "--drain-s", "3600") as server, Peer(server.endpoint).start() as peer:
         peer.submit(spec("1-50", options={"delay_s": 0.5}))
         peer.run(lambda: bool(peer.state))
         assert server.process is not None
@@ -172,15 +172,15 @@ def test_a_second_signal_stops_at_once(server: RunningServer) -> None:
         peer.wait(lambda m: m.type == "DRAIN")
         time.sleep(SAME_SIGNAL_S + 0.1)  # sooner it is the same signal, delivered twice
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(50) == 1  # and not after the 60 s of a drain
-    assert server.pids() == []
+        assert server.process.wait(300) == 1  # and not after the hour of a drain
+        assert server.pids() == []
 
 
 def test_two_servers_do_not_share_a_state_folder(server: RunningServer, tmp_path: Path) -> None:
     """The second one is refused, and the first goes on."""
     state = str(tmp_path / "state")
     command = [sys.executable, "-m", "harmovid_server", "--port", "0", "--state", state]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "another server uses" in done.stderr
     with Peer(server.endpoint) as peer:
@@ -195,7 +195,7 @@ def test_a_taken_port_ends_the_start_clearly(tmp_path: Path) -> None:
         server = RunningServer(tmp_path, "--port", str(taken.getsockname()[1]))
         server.start(wait=False)
         assert server.process is not None
-        assert server.process.wait(120) == 2
+        assert server.process.wait(300) == 2
     assert "cannot be listened on" in server.log
     assert server.pids() == []
 
@@ -207,7 +207,7 @@ def test_a_worker_that_never_starts_ends_the_start(tmp_path: Path) -> None:
     server = RunningServer(tmp_path, environ={"PYTHONPATH": path})
     server.start(wait=False)
     assert server.process is not None
-    assert server.process.wait(120) == 1
+    assert server.process.wait(300) == 1
     assert "died 3 times before it was ready" in server.log
 
 
@@ -251,7 +251,7 @@ def test_two_workers_share_the_jobs(tmp_path: Path) -> None:
             jobs = [spec("1-10", options={"delay_s": 0.05}) for _ in range(2)]
             anna.submit(jobs[0])
             ben.submit(jobs[1])
-            until = time.monotonic() + 120
+            until = time.monotonic() + 300
             while time.monotonic() < until and len(anna.results) + len(ben.results) < 20:
                 anna.step(0.001)
                 ben.step(0.001)

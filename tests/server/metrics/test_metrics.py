@@ -132,7 +132,7 @@ class Pages:
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of a page."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.listener.port}{path}", timeout=60) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.listener.port}{path}", timeout=300) as page:
                 return page.status, page.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -187,7 +187,7 @@ def test_only_reading_is_possible(pages: Pages) -> None:
         f"http://127.0.0.1:{pages.listener.port}/metrics", data=b"x", method="POST"
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=60)  # noqa: S310
+        urllib.request.urlopen(request, timeout=300)  # noqa: S310
     refused.value.close()
     assert refused.value.code == 501
 
@@ -195,7 +195,7 @@ def test_only_reading_is_possible(pages: Pages) -> None:
 def test_a_probe_may_ask_for_the_head_alone(pages: Pages) -> None:
     """HEAD has the status and the length of the page, and no text."""
     request = urllib.request.Request(f"http://127.0.0.1:{pages.listener.port}/metrics", method="HEAD")
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
         assert (answer.status, answer.read()) == (200, b"")
         assert int(answer.headers["Content-Length"]) == len("harmovid_ready 1\n")
 

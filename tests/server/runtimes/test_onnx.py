@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +50,26 @@ def test_a_network_says_what_it_takes_and_what_runs_it(doubling: Path) -> None:
     network.close()
     with pytest.raises(RuntimeError, match="closed"):
         network({"x": x})
+
+
+def test_nothing_is_kept_for_a_report(doubling: Path, tmp_path: Path) -> None:
+    """ONNX Runtime leaves nothing in the user's folders; with reports on it keeps an id and a queue there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    code = (
+        "from pathlib import Path\nfrom harmovid_server.runtimes.base import ANY, load\n"
+        f"print(load(Path({str(doubling)!r}), ANY).facts['provider'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**environ, "HOME": str(home)},
+    )
+    assert done.stdout.strip(), done.stderr
+    assert not list(home.rglob("*onnxruntime*"))
 
 
 def test_kept_outputs_go_in_again(doubling: Path) -> None:

@@ -120,7 +120,7 @@ def test_long_work_at_the_end_is_kept_in_parts_and_can_be_stopped(tmp_path, pool
     wait_until(lambda: (found := checkpoint.load(path, "slow-ending 1")) and found.state["parts"] == 1)
     job.arrivals.stop()
     engine.go_on.release()
-    rig.thread.join(60)
+    rig.thread.join(300)
     assert not rig.thread.is_alive()
     assert rig.said("computed") == []
     assert engine.parts <= 2
@@ -201,7 +201,7 @@ def test_an_engine_that_breaks_fails_its_job_only(rig, option, says) -> None:
     (message,) = rig.wait("job_failed")
     assert message["error"]["code"] == "engine_failed"
     assert says in message["error"]["message"]
-    rig.thread.join(60)
+    rig.thread.join(300)
     rig.heard.clear()
     rig.start("1-10", engine="memory", ready=range(1, 11))
     rig.wait("finished")
@@ -212,7 +212,7 @@ def test_a_stopped_job_goes_quietly(rig, engine) -> None:
     job = rig.start("1-10", engine="memory", ready=[1, 2])
     wait_until(lambda: engine.pushed == [1, 2])
     job.arrivals.stop()
-    rig.thread.join(60)
+    rig.thread.join(300)
     assert not rig.thread.is_alive()
     assert not rig.said("finished") + rig.said("job_failed")
 
@@ -231,7 +231,7 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
     first = rig.start("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.05})
     rig.wait("computed", stop_after)
     first.arrivals.stop()
-    rig.thread.join(60)
+    rig.thread.join(300)
     done = numbers(rig.said("computed"))
     for message in rig.said("release"):
         for number in message["frames"]:
@@ -253,7 +253,7 @@ def test_a_result_that_main_has_missed_is_told_again(rig, monkeypatch, damaged) 
     first = rig.start("1-10", engine="memory", ready=range(1, 7), options={"lag": 0})
     rig.wait("release", 2)
     first.arrivals.stop()
-    rig.thread.join(60)
+    rig.thread.join(300)
     whole = rig.result(1).channels["R"].tobytes()
     if damaged:
         (rig.folder / "out" / "1.exr").write_bytes(b"gone")
@@ -440,7 +440,7 @@ def test_nothing_is_kept_of_frames_that_have_passed(rig) -> None:
     """At the end of a job no bookkeeping per frame is left but the numbers of what is done."""
     job = rig.start("1-10", engine="memory", ready=range(1, 11))
     rig.wait("finished")
-    rig.thread.join(60)
+    rig.thread.join(300)
     assert not job._proxies.children
     assert not job._proxies.facts
     assert job._renders.open == 0

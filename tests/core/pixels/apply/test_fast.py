@@ -99,7 +99,7 @@ def test_without_a_cache_folder_loops_are_compiled_all_the_same():
         "values = np.ones((3, 1, 2), np.float32)\n"
         "print(NumbaKernels().relight(values, values * 1, [9.0] * 3), values[0, 0, 0])\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["(2,", "0)", "2.0"], done.stderr
 
 

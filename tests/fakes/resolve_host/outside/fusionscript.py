@@ -18,7 +18,7 @@ class _Link:
     """One connection; a lost one answers None, as a Resolve that was closed does."""
 
     def __init__(self, address: Tuple[str, int]) -> None:
-        self._socket: Optional[socket.socket] = socket.create_connection(address, timeout=120)
+        self._socket: Optional[socket.socket] = socket.create_connection(address, timeout=300)
         self._file = self._socket.makefile("rwb")
         self._lock = threading.Lock()
 
