@@ -25,6 +25,8 @@ from harmovid.server_process import ServerProcess
 from harmovid_demo.shot import Shot, ShotFiles, generate
 
 REPO = Path(__file__).resolve().parents[1]
+KEPT = REPO / "out" / "whole_way"
+"""The shot and compiled loops, for the next run."""
 ENVIRON = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 INPUTS = {"harmonize": ("fg", "plate"), "deflicker": ("flicker",)}
 
@@ -35,10 +37,11 @@ class Checkout:
     def __init__(self, root: Path, work: Path) -> None:
         self.spent: List[Dict[str, float]] = []
         self._programs, self._work = root / ".venv" / "bin", work
+        environ = {**ENVIRON, "NUMBA_CACHE_DIR": str(KEPT / f"compiled-{work.name}")}
         work.mkdir()
         self._server = ServerProcess(
             str(work), "--state", str(work / "state"), "--codecs", "2",
-            command=[str(self._programs / "python"), "-m", "harmovid_server"], environment=ENVIRON,
+            command=[str(self._programs / "python"), "-m", "harmovid_server"], environment=environ,
         )  # fmt: skip
 
     def __enter__(self) -> Checkout:
@@ -98,8 +101,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     roots = {"now": REPO, **({"before": given.against.resolve()} if given.against else {})}
+    shot = generate(KEPT / "shot", Shot())
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        shot = generate(Path(name) / "shot", Shot())
         checkouts = {
             label: stack.enter_context(Checkout(root, Path(name) / label)) for label, root in roots.items()
         }
