@@ -264,11 +264,13 @@ def _frames(wanted: Frames, layers: Mapping[str, FramePattern], leader: FramePat
         if not pattern.files():
             pattern.expand()  # refuses, with a hint, a pattern that fits no file at all
     frames = asked if isinstance(asked, FrameRange) else leader.found()
-    files = leader.files()
-    if not leader.is_single and not any(frame in files for frame in frames):
-        raise PatternError(
-            f"none of the frames {frames} is there.", fix=f"{leader.text} has {leader.found()}."
-        )
+    for name, pattern in layers.items():
+        files = pattern.files()
+        if not pattern.is_single and not any(frame in files for frame in frames):
+            raise PatternError(
+                f"{name}: none of the frames {frames} is there.",
+                fix=f"{pattern.text} has {pattern.found()}. All inputs have to be numbered alike.",
+            )
     return frames
 
 
@@ -334,7 +336,7 @@ def _refuse_inputs_as_output(
         return
     taken: Set[Tuple[int, int]] = set()
     for pattern in layers.values():
-        taken.update(_identity(pattern.folder + name) for name in pattern.files().values())
+        taken.update(filter(None, (_identity(pattern.folder + name) for name in pattern.files().values())))
     for frame in present:
         if _identity(out.path(frame)) in taken:
             raise OutputError(
@@ -344,8 +346,12 @@ def _refuse_inputs_as_output(
             )
 
 
-def _identity(path: str) -> Tuple[int, int]:
-    status = os.stat(path)
+def _identity(path: str) -> Optional[Tuple[int, int]]:
+    """Return what a file is, whatever its name; None for a link to a file that is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
 
 

@@ -272,10 +272,10 @@ class JobFiles:
         return said
 
     def _copies_of_background(self) -> List[str]:
-        """Return the optional images that are the same pictures as the background: most likely a mistake."""
+        """Return the images that are the same pictures as the background: most likely a mistake."""
         if BACKGROUND not in self.plan.layers:
             return []
-        images = (each.name for each in self.engine.layers if each.kind == IMAGE and not each.required)
+        images = (e.name for e in self.engine.layers if e.kind == IMAGE and e.name != BACKGROUND)
         return [
             name
             for name in images

@@ -152,12 +152,12 @@ def _pipe_node(group: Any, number: int) -> Any:
 
 
 def same_as_background(group: Any, found: Connected, infos: Sequence[LayerInfo]) -> List[str]:
-    """Return the optional images that are connected to the node that the background is: most likely a slip."""
+    """Return the images that are connected to the node that the background is: most likely a slip."""
     if BACKGROUND not in found.layers:
         return []
     plate = group.input(found.layers[BACKGROUND])
-    optional = (info.name for info in infos if info.kind == IMAGE and not info.required)
-    return [name for name in optional if name in found.layers and group.input(found.layers[name]) is plate]
+    images = (info.name for info in infos if info.kind == IMAGE and info.name != BACKGROUND)
+    return [name for name in images if name in found.layers and group.input(found.layers[name]) is plate]
 
 
 # The pipes and knobs of further layers.

@@ -136,6 +136,21 @@ def test_what_cannot_be_used_is_told_before_any_server_is_asked(
         plan(inputs, **{"out": "out", **more})
 
 
+def test_inputs_with_other_frame_numbers_are_refused(shot: Path) -> None:
+    """A background from 1 to a foreground from 1001: the input is named, with the frames that it has."""
+    touch(shot / "late", "bg.0001.exr", "bg.0002.exr")
+    with pytest.raises(PatternError, match="bg: none of the frames 1001-1003 is there") as caught:
+        plan({"fg": shot / "fg", "bg": shot / "late"}, shot / "out", "1001-1003")
+    assert "bg.####.exr has 1-2" in caught.value.fix
+
+
+def test_a_link_that_leads_nowhere_is_no_input_to_protect(shot: Path) -> None:
+    """The check that no result replaces an input passes over it; the frame itself fails later."""
+    os.symlink("/nowhere/at/all.exr", shot / "fg" / "fg.1009.exr")
+    touch(shot / "out", "fg.1001.exr")
+    assert 1009 in plan({"plate": shot / "fg"}, shot / "out").frames
+
+
 def test_frames_that_are_missing_in_between_stay_asked_for(shot: Path) -> None:
     """A range is taken as it is: a gap in it is a frame error later, not a silent skip; the plan knows the gaps."""
     found = plan({"plate": shot / "fg/fg.####.exr"}, shot / "out", "1002-1005")

@@ -175,9 +175,12 @@ def _head(path: str, frame: int, layer: str) -> int:
             head = stream.read(HEAD_BYTES)
             size = os.fstat(stream.fileno()).st_size
     except FileNotFoundError:
-        raise FrameMissing(
-            f"there is no file {path}.", fix="Render it, or leave it out of --frames."
-        ) from None
+        what = (
+            f"{path} is a link to a file that is not there."
+            if os.path.islink(path)
+            else f"there is no file {path}."
+        )
+        raise FrameMissing(what, fix="Render it, or leave it out of --frames.") from None
     except OSError as error:
         raise FrameUnreadable(
             f"{path} cannot be read: {error.strerror}.", fix="Check its permissions."

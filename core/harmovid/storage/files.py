@@ -186,8 +186,16 @@ class DirectorySource:
     def _missing(self, pattern: FramePattern, layer: str, frame: int) -> FrameMissing:
         files = {} if pattern.is_single else self._existing(pattern)
         nearest = FrameRange(files).nearest(frame)
-        fix = pattern.hint() if nearest is None else f"The nearest is {files[nearest]}."
-        return FrameMissing(f"there is no file {pattern.path(frame)}.", fix=fix, frame=frame, layer=layer)
+        path = self.path(layer, frame)
+        if os.path.islink(path):
+            said, fix = (
+                f"{path} is a link to a file that is not there.",
+                "Bring the file back, or link another.",
+            )
+        else:
+            said = f"there is no file {pattern.path(frame)}."
+            fix = pattern.hint() if nearest is None else f"The nearest is {files[nearest]}."
+        return FrameMissing(said, fix=fix, frame=frame, layer=layer)
 
     def _existing(self, pattern: FramePattern) -> Dict[int, str]:
         """Return the names of a layer's files by frame, from a listing that may be a moment old."""

@@ -19,6 +19,9 @@ _OTHERS = (
     (b"XPDS", "a DPX"),
     (b"BM", "a BMP"),
     (b"#?RADIAN", "a Radiance HDR"),
+    (b"\x1a\x45\xdf\xa3", "a film"),
+    (b"\x06\x0e\x2b\x34", "a film"),
+    (b"RIFF", "a film"),
     (b"\0\0\0\0", "filled with zeros"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
@@ -26,4 +29,6 @@ _OTHERS = (
 
 def other_kind(head: bytes) -> str:
     """Return the type of a file that is not an EXR by its first `HEAD_BYTES` bytes, e.g. "a PNG"."""
-    return next((name for magic, name in _OTHERS if head.startswith(magic)), "no known type of image")
+    if head[4:8] == b"ftyp":  # QuickTime and MP4 begin with a length
+        return "a film"
+    return next((name for magic, name in _OTHERS if head.startswith(magic)), "a file of no known type")

@@ -121,6 +121,9 @@ def test_a_source_plate_with_gaps_or_that_is_the_plate_is_told(
         (5, "source_plate", "frame_missing"),
     ]
     assert "Source plate: these are the files of Background." in same["notes"]
+    assert not any("Foreground: these are the files" in note for note in same["notes"])
+    twice = check(capsys, "harmonize", plate, plate, "-o", plate.parent / "out")[1]
+    assert "Foreground: these are the files of Background." in twice["notes"]
 
 
 def test_a_foreground_without_alpha_needs_a_matte(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +190,7 @@ def test_results_of_the_job_itself_are_told(
     code, answer = check(capsys, *line)
 
     assert code == 0
-    (said,) = [note for note in answer["notes"] if "results" in note]
+    (said,) = [note for note in answer["notes"] if "results of" in note]
     assert said.startswith(
         "5 results of an interrupted run of this job are there, frames 1-2,4-6; frames 3 are left"
     )

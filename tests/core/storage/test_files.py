@@ -47,6 +47,14 @@ def source(folder: Path) -> DirectorySource:
     return DirectorySource({"plate": pattern(folder)})
 
 
+def test_a_link_that_leads_nowhere_is_called_one(tmp_path: Path) -> None:
+    """Not a missing file whose nearest neighbour is itself."""
+    os.symlink("/nowhere/at/all.exr", tmp_path / "p.1.exr")
+    source = DirectorySource({"plate": FramePattern.parse(f"{tmp_path}/p.#.exr")})
+    with pytest.raises(FrameMissing, match=r"p\.1\.exr is a link to a file that is not there"):
+        source.read("plate", 1)
+
+
 def test_frames_are_read_whole(plates: Path) -> None:
     """A file's bytes are what is in it."""
     assert source(plates).read("plate", 3) == tiny_exr(value=3)
@@ -86,7 +94,7 @@ BAD_FILES: Dict[str, Any] = {
     "a renamed DPX": (b"SDPX" + bytes(50), FrameUnreadable, "a DPX"),
     "zeros": (bytes(4096), FrameUnreadable, "filled with zeros"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", FrameUnreadable, "Git LFS pointer"),
-    "words": (b"hello world, no picture", FrameUnreadable, "no known type of image"),
+    "words": (b"hello world, no picture", FrameUnreadable, "a file of no known type"),
     "five bytes": (tiny_exr()[:5], FrameUnreadable, "cut off"),
     "deep": (_flags(0x800), FrameRefused, "deep EXR"),
     "deep multi-part": (_flags(0x1800), FrameRefused, "deep EXR"),
