@@ -314,7 +314,8 @@ class EngineInfo:
         value = options.get(self.waits_for)
         if value is None or value in frames:
             return
-        fix = f"Name one from {frames[0]} to {frames[-1]}, or none."
+        known = shot if shot and self.reference_anywhere else frames
+        fix = f"Name one from {known[0]} to {known[-1]}, or none."
         if value in shot and self.reference_anywhere:
             raise OptionError(
                 f"option {self.waits_for} is {value}, of which not every input has a file.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from harmovid.errors import (
     FrameError,
@@ -90,6 +90,8 @@ class _Headers:
         self._facts, self._rules, self._files = facts, rules, files
         self._kept: Dict[str, Tuple[Any, ...]] = {}
         self._first: Optional[Tuple[int, Any]] = None
+        self._gamuts: Dict[str, str] = {}
+        self._other_gamuts: Set[str] = set()
 
     def look(self, frame: int) -> None:
         """Check each file of a frame on its own, then all of them together."""
@@ -104,6 +106,7 @@ class _Headers:
             return
         for layer, header in headers.items():
             self._take_facts(layer, header, chosen)
+            self._same_primaries(layer, frame, header, chosen)
         for remark in chosen.remarks:
             layer, _, said = remark.partition(": ")
             if said not in self._facts[layer].remarks:
@@ -146,6 +149,21 @@ class _Headers:
             raise FrameMismatch(
                 f"its format is {size_text(window)}, that of frame {number} is {size_text(first)}.",
                 fix="Render all frames with one format.",
+            )
+
+    def _same_primaries(self, layer: str, frame: int, header: Any, chosen: Any) -> None:
+        """Remark on the first file of an image that states other primaries than the first one."""
+        rules = self._rules
+        if rules is None or layer not in chosen.images or layer in (*rules.vectors, *rules.colorspace):
+            return
+        stated = _gamut(_part({layer: header}, chosen, layer).chromaticities)
+        first = self._gamuts.setdefault(layer, stated)
+        one, other = (text.split(" (")[0].replace(" ", "") for text in (stated, first))
+        if one != other and layer not in self._other_gamuts:
+            self._other_gamuts.add(layer)
+            self._facts[layer].remarks.append(
+                f"frame {frame} states other primaries ({stated}) than the first one ({first}); --colorspace names one "
+                "for all"
             )
 
     def _take_facts(self, layer: str, header: Any, chosen: Any) -> None:

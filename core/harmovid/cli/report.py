@@ -8,6 +8,7 @@ lines = outcome.summary()
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -166,11 +167,14 @@ def _count(value: Any) -> int:
 
 
 def check_place(path: Path) -> None:
-    """Check that a file can be written, before a job of hours is run for it.
+    """Check that a report can be written, before a job of hours is run for it.
 
     Raises:
-        OutputError: there is no such folder, it cannot be written, or the path is a folder.
+        OutputError: there is no such folder, it cannot be written, or the path is a folder or a file of another kind.
     """
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError), open(path, "rb") as file:
+        if file.read(1) not in (b"", b"{"):
+            raise OutputError(f"{path} is there already, and is no report.", fix="Name another file.")
     folder = path.parent
     if path.is_dir() or not folder.is_dir():
         wrong = f"{path} is a folder." if path.is_dir() else f"there is no folder {folder}."

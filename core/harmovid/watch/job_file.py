@@ -83,7 +83,9 @@ class JobFile:
             # Paths are case-sensitive and may contain "%" and ":".
             parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
             parser.optionxform = str  # type: ignore[assignment,method-assign]
-            parser.read_string(data.decode("utf-8-sig"), source=path.name)
+            # Windows' editor writes UTF-16 under the name Unicode.
+            coding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+            parser.read_string(data.decode(coding), source=path.name)
         except (OSError, UnicodeDecodeError, configparser.Error) as error:
             reason = " ".join(str(error).split())
             raise InputError(

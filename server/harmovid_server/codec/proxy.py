@@ -43,7 +43,8 @@ class Measured:
     """One frame at proxy size; images and mattes for `engines.base.ProxyFrame`.
 
     `facts`: the target's "display" and "data" windows, counts "nan" and "inf", "notes" (sentences that begin with
-    the input's name) and "solid" (inputs whose matte is "white" or "black" everywhere in this frame).
+    the input's name), "solid" (inputs whose matte is "white" or "black" everywhere in this frame) and "primaries" (of
+    images without a named colour space).
     """
 
     images: Dict[str, Float32] = field(default_factory=dict)
@@ -62,7 +63,12 @@ def measure(frames: Frames, plan: Plan) -> Measured:
         FrameError: an input lacks channels; the error names it.
     """
     chosen = plan.rules.judge({name: frame.headers for name, frame in frames.items()})
-    result = Measured(facts={"notes": list(chosen.remarks), "solid": {}})
+    stated = {
+        name: [round(number, 4) for number in space_in(frames, plan, name).primaries]
+        for name in chosen.images
+        if name not in plan.vectors and name not in plan.colorspace
+    }
+    result = Measured(facts={"notes": list(chosen.remarks), "solid": {}, "primaries": stated})
     display = frames[plan.target].parts[chosen.images[plan.target].part].header.display_window
     _measure_target(frames, plan, display, result)
     for name in chosen.images:

@@ -33,6 +33,9 @@ LATEST = 64
 
 ODD_FACTS = ("nan", "inf", "notes", "solid")
 """Facts about a frame that are reported with its result if they are not 0 or empty."""
+OTHER_PRIMARIES = (
+    "its file states other primaries than that of the first frame; --colorspace names one for all"
+)
 
 
 class ProxyStage:
@@ -55,6 +58,7 @@ class ProxyStage:
         self.facts: Dict[int, Dict[str, Any]] = {}
         self.seconds: Dict[int, Dict[str, float]] = {}
         self._context = context
+        self._primaries: Dict[str, List[float]] = {}  # of the first frame's images
         self._upcoming: Deque[int] = deque(numbers)
         self._going: Deque[Tuple[int, Future[Reply]]] = deque()
 
@@ -103,6 +107,9 @@ class ProxyStage:
         if self._context.plan.keeps_decoded:
             self.children[number] = reply.child
         self.seconds[number] = {"proxy": reply.seconds}
+        for name, stated in reply.body["facts"]["primaries"].items():
+            if stated != self._primaries.setdefault(name, stated):
+                reply.body["facts"]["notes"].append(f"{name}: {OTHER_PRIMARIES}")
         odd = {name: reply.body["facts"][name] for name in ODD_FACTS if reply.body["facts"][name]}
         if odd:
             self.facts[number] = odd

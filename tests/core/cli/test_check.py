@@ -126,6 +126,27 @@ def test_a_source_plate_with_gaps_or_that_is_the_plate_is_told(
     assert "Foreground: these are the files of Background." in twice["notes"]
 
 
+def test_frames_that_state_other_primaries_are_told(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once per input, with the frame and both; none stated is Rec. 709."""
+    import numpy as np
+    from harmovid.pixels import exr
+    from harmovid.pixels.colour.primaries import AP1, REC709
+
+    for frame, primaries in ((1, AP1), (2, AP1), (3, None), (4, REC709), (5, AP1), (6, AP1)):
+        said = {"chromaticities": exr.Attribute.of("chromaticities", primaries)} if primaries else None
+        header = exr.PartHeader.make((0, 0, 8, 4), attributes=said)
+        planes = {name: np.full((4, 8), 0.5, np.float16) for name in "RGB"}
+        exr.write(exr.make_frame(header, planes), plate / f"p.{frame:04d}.exr")
+    line = ("deflicker", plate, "-o", plate.parent / "out")
+    told = [note for note in check(capsys, *line)[1]["notes"] if "primaries" in note]
+    assert told == [
+        "plate: frame 3 states other primaries (Rec. 709 (the file states none)) than the first one (ACEScg); "
+        "--colorspace names one for all"
+    ]
+    named = check(capsys, *line, "--colorspace", "ACEScg")[1]["notes"]
+    assert not [note for note in named if "primaries" in note]
+
+
 def test_a_foreground_without_alpha_needs_a_matte(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """harmonize without a matte and without alpha is reported before anything is sent."""
     for path in plate.iterdir():

@@ -219,6 +219,11 @@ def test_a_report_that_cannot_be_written_is_told_before_the_job(deflicker: Comma
     """Not after hours of work."""
     code, answer = deflicker("--report", tmp_path)
     assert (code, "is a folder" in answer["error"]["message"]) == (6, True)
+    first = Path(str(deflicker.plate).replace("####", "1001"))
+    kept = first.read_bytes()
+    code, answer = deflicker("--report", first)
+    assert (code, "is no report" in answer["error"]["message"]) == (6, True)
+    assert first.read_bytes() == kept
     assert deflicker.results() == []
 
 

@@ -141,3 +141,11 @@ def test_every_word_is_on_the_page(repo: Path) -> None:
     ]
 
     assert set(KEYS) <= set(listed)
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_a_job_file_of_windows_editor_is_read(tmp_path: Path, coding: str) -> None:
+    """With a byte order mark, in UTF-8 or in what it calls Unicode."""
+    path = tmp_path / "shot010.job"
+    path.write_bytes("[job]\r\ntask = deflicker\r\nlabel = \u00e4\r\n".encode(coding))
+    assert JobFile.read(path).engine == "deflicker"

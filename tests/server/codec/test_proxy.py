@@ -19,7 +19,8 @@ def test_a_plate_is_averaged_as_it_is() -> None:
     assert small.images["plate"][0, 0].tolist() == [0.5, 2.0, -0.25]
     assert small.mattes["coverage"].min() == 1
     assert small.facts == {
-        "display": list(BOX), "data": list(BOX), "nan": 0, "inf": 0, "notes": [], "solid": {}
+        "display": list(BOX), "data": list(BOX), "nan": 0, "inf": 0, "notes": [], "solid": {},
+        "primaries": {"plate": [round(number, 4) for number in REC709]},
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from fakes.frames import frame
 from fakes.waiting import wait_until
 from fakes.worker_rig import JOB, Rig
 from harmovid.pixels import exr
+from harmovid.pixels.colour.primaries import AP1
 from harmovid_server import engines
 from harmovid_server.engines.base import ShotInfo
 from harmovid_server.worker import checkpoint, job_run
@@ -426,6 +427,16 @@ def test_nan_is_counted_in_the_report(rig) -> None:
     assert computed[1]["report"]["nan"] == 3
     assert "nan" not in computed[0]["report"]
     assert np.isnan(rig.result(2).channels["R"]).sum() == 3
+
+
+def test_a_frame_that_states_other_primaries_is_told(rig) -> None:
+    """A frame painted and saved without its primaries, or with others, has a note; a named space is that of all."""
+    stated = {"chromaticities": exr.Attribute.of("chromaticities", AP1)}
+    for number in (1, 3):
+        rig.write("plate", number, frame(attributes=stated, R=0.5, G=0.5, B=0.5))
+    computed = rig.run("1-3", engine="memory", ready=[1, 2, 3])
+    assert [bool(each["report"].get("notes")) for each in computed] == [False, True, False]
+    assert "plate: its file states other primaries" in computed[1]["report"]["notes"][0]
 
 
 def test_an_unknown_colour_space_fails_the_job_once(rig) -> None:
