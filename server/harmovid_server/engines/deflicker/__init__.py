@@ -39,7 +39,7 @@ def _amount(name: str, label: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="deflicker",
-    version="7",
+    version="8",
     task="deflicker",
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",
@@ -70,7 +70,7 @@ INFO = EngineInfo(
     presets=(
         Preset("quick", "Quick look", "First answers after 24 frames instead of 88, a little less steady.",
                {"quick": True}),
-        Preset("lamps", "Lamps and screens", "Rolling bands of lamps, and exposure.", {"mode": "bands"}),
+        Preset("lamps", "Lamps and screens", "Rolling bands alone.", {"mode": "bands"}),
         Preset("timelapse", "Time-lapse", "Exposure that jumps; moving things are not followed.",
                {"mode": "timelapse"}),
         Preset("generated", "After harmonizing", "Local flicker that a frame-by-frame method has left.",

@@ -1,32 +1,34 @@
 """Rolling bands: one wave over the rows that drifts evenly, with its harmonics.
 
-    wave = find_wave(links, curves, profiles)      # profiles: found by `local_gains` per row and frame
-    profiles = wave.profiles(count, rows)          # the same from a few parameters for the whole window
+    wave = find_wave(links, count)
+    stops = wave.profiles(count, ROWS)          # if wave.explained is enough
 
-What all rows of a pair of frames have in common belongs to the curves, so a fade is not mistaken for a wave.
-
-Lamps on the mains with a rolling shutter (or an LED wall with a shutter angle) make bands of one spacing and one drift.
-Free profiles have a parameter for every row of every frame and shrink uncertain ones towards 0. A wave has only
-`2 * OVERTONES` parameters per channel, its spacing and its drift, estimated from all samples of all frames.
+Lamps on the mains with a rolling shutter (or an LED wall with a shutter angle) make bands of one spacing and one drift:
+six parameters per channel and two more, estimated from all samples of all frames. Bands are searched before
+curves are fitted, since curves imitate them through the colours that happen to be there. What all rows of a pair of
+frames have in common is left out, so neither exposure flicker nor a fade is mistaken for a wave.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Tuple
 
 import numpy as np
 
-from harmovid_server.engines.deflicker.colour_terms import Array64
+from harmovid_server.engines.deflicker.colour_terms import TERMS, Array64
 from harmovid_server.engines.deflicker.local_gains import Samples, joined, weighted_median
 from harmovid_server.engines.deflicker.motion import Link
 
-OVERTONES = 3
-"""The fundamental and two harmonics, because the light of lamps is not a sine."""
+MOST_TONES, FRAMES_PER_TONE = 3, 8
+"""The fundamental and two harmonics, because the light of lamps is not a sine; fewer in few frames, which anything fits
+by chance, and none at all in fewer than these."""
+ROWS = 96
+"""Rows of a profile."""
 CYCLES = np.arange(0.4, 24.0, 0.1)
 """Spacings that are tried, in bands per height of the picture."""
-SLOWEST_DRIFT = 0.05
-"""Cycles per frame: a slower wave could be a fade, and counts as the shot's own light."""
+FEWEST_CYCLES, SLOWEST_DRIFT = 0.35, 0.05
+"""Bands per height and cycles per frame: a wider wave could be flicker of the whole frame, a slower one a fade."""
 FINER = 4
 """Number of drifts tried per frame of the window."""
 ROUNDS = 6
@@ -46,8 +48,10 @@ class Wave:
     Attributes:
         cycles: bands over the height of the picture.
         drift: cycles that they move per frame.
-        coeffs: `(2 * OVERTONES, 3)` stops over `_columns`.
-        explained: share 0..1 of the samples' differences, minus what all rows have in common, that the wave explains.
+        coeffs: `(2 * tones, 3)` stops over `_columns`.
+        explained: the share 0..1 that the wave explains of the squared differences between the rows of two frames,
+            beyond what any wave would explain of few frames. They are differences of a row's mean brightness, in
+            which the errors of lost motion cancel: these differ from sample to sample.
     """
 
     cycles: float
@@ -55,35 +59,50 @@ class Wave:
     coeffs: Array64
     explained: float
 
-    def profiles(self, count: int, rows: int) -> Array64:
-        """Return the stops that remove the bands, `(count, rows, 1, 3)`."""
-        frame, row = np.divmod(np.arange(count * rows), rows)
-        columns, _ = _columns(self.cycles, self.drift, frame.astype(np.float64), (row + 0.5) / rows)
-        stops: Array64 = (columns @ self.coeffs).reshape(count, rows, 1, 3)
+    def profiles(self, count: int) -> Array64:
+        """Return the stops that remove the bands, `(count, ROWS, 1, 3)`."""
+        frame, row = np.divmod(np.arange(count * ROWS), ROWS)
+        return self._stops(frame.astype(np.float64), (row + 0.5) / ROWS).reshape(count, ROWS, 1, 3)
+
+    def taken_out(self, link: Link, share: float) -> Link:
+        """Return a link with a share of the bands removed from its samples."""
+        samples = link.samples
+        later, earlier = (
+            colours + share * self._stops(np.full(len(at), float(frame)), at[:, 1].astype(np.float64))
+            for colours, frame, at in (
+                (samples.later, link.later, samples.later_at),
+                (samples.earlier, link.earlier, samples.earlier_at),
+            )
+        )
+        return replace(link, samples=replace(samples, later=later, earlier=earlier))
+
+    def _stops(self, frame: Array64, row: Array64) -> Array64:
+        stops: Array64 = _columns(self.cycles, self.drift, len(self.coeffs) // 2, frame, row)[0] @ self.coeffs
         return stops
 
 
-def find_wave(links: List[Link], curves: Array64, profiles: Array64) -> Wave:
+def find_wave(links: List[Link], count: int) -> Wave:
     """Return the wave that explains the samples best; a wave of 0 stops if there is none.
 
     Args:
         links: matched pairs of frames, in any order.
-        curves: `(count, 10, 3)` over `colour_terms.terms`, the window's corrections so far.
-        profiles: `(count, rows, 1, 3)` free profiles, from which the search starts.
+        count: frames of the window.
     """
-    samples = joined(links, curves, EVERY)
-    cycles, drift = _strongest(profiles[:, :, 0].mean(axis=-1))
-    nothing = Wave(cycles, drift, np.zeros((2 * OVERTONES, 3)), 0.0)
-    if not len(samples.trust):
-        return nothing
-    weight, best = samples.trust, nothing
+    tones = min(MOST_TONES, count // FRAMES_PER_TONE)
+    samples = joined(links, np.zeros((count, TERMS, 3)), EVERY)
+    best = Wave(1.0, 0.0, np.zeros((2, 3)), 0.0)
+    if not len(samples.trust) or not tones:
+        return best
+    # Drift, and size and phase of each tone, fit as many frames by chance.
+    weight, by_chance = samples.trust, (count - 1) / (count - 2 - 2 * tones)
+    cycles, drift = _strongest(samples, count)
     for round_ in range(ROUNDS):
-        design, slopes = _design(cycles, drift, samples)
+        design, slopes = _design(cycles, drift, tones, samples)
         design, wanted = (_minus_link_means(samples, each, weight) for each in (design, samples.wanted))
         coeffs = _solved(design, wanted, weight)
         left = wanted - design @ coeffs
-        wave = Wave(cycles, drift, coeffs, _explained(wanted, left, samples.trust))
-        if wave.explained > best.explained and abs(drift) >= SLOWEST_DRIFT:
+        wave = Wave(cycles, drift, coeffs, 1 - by_chance * _left(samples, wanted, left, weight))
+        if wave.explained > best.explained and cycles >= FEWEST_CYCLES and abs(drift) >= SLOWEST_DRIFT:
             best = wave
         if round_ and best.explained < HOPELESS:
             break
@@ -109,36 +128,58 @@ def _minus_link_means(samples: Samples, values: Array64, weight: Array64) -> Arr
     return less
 
 
-def _strongest(profiles: Array64) -> Tuple[float, float]:
-    """Return spacing and drift of the strongest wave in profiles `(T, rows)`."""
-    count, rows = profiles.shape
-    at = (np.arange(rows) + 0.5) / rows
-    over_rows = (profiles - profiles.mean(axis=1, keepdims=True)) @ np.exp(-2j * np.pi * np.outer(at, CYCLES))
-    power = np.abs(np.fft.fft(over_rows, FINER * count, axis=0))
+def _row_sums(samples: Samples, values: Array64) -> Array64:
+    """Return `(links, ROWS)`: the sums of `(n,)` values over each row of each link."""
+    links = len(samples.starts) - 1
+    row = np.minimum((samples.at[:, 1] * ROWS).astype(np.int64), ROWS - 1)
+    place = np.repeat(np.arange(links), np.diff(samples.starts)) * ROWS + row
+    sums: Array64 = np.bincount(place, values, links * ROWS).astype(np.float64).reshape(links, ROWS)
+    return sums
+
+
+def _strongest(samples: Samples, count: int) -> Tuple[float, float]:
+    """Return spacing and drift of the wave that explains most, among `CYCLES` and `FINER * count` drifts."""
+    wanted = _minus_link_means(samples, samples.wanted, samples.trust).mean(axis=1)
+    waves = np.exp(-2j * np.pi * np.outer((np.arange(ROWS) + 0.5) / ROWS, CYCLES))
+    weight = _row_sums(samples, samples.trust)
+    total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    drifts = np.fft.fftfreq(FINER * count)
     # Bands that hardly move are not flicker; a peak is as wide as one step of the window.
-    power[np.abs(np.fft.fftfreq(FINER * count)) < max(SLOWEST_DRIFT, 1 / count)] = 0
+    drifts = drifts[np.abs(drifts) >= max(SLOWEST_DRIFT, 1 / count)]
+    first = samples.starts[:-1]
+    later, earlier = (
+        np.exp(2j * np.pi * np.outer(frame[first], drifts)) for frame in (samples.later, samples.earlier)
+    )
+    step = later - earlier
+    along = step.conj().T @ (_row_sums(samples, samples.trust * wanted) @ waves)
+    size = (np.abs(step) ** 2).T @ (total - np.abs(weight @ waves) ** 2 / total)
+    power = np.abs(along) ** 2 / np.maximum(size, 1e-9 * total.sum())
     drift, cycles = np.unravel_index(int(power.argmax()), power.shape)
-    return float(CYCLES[cycles]), float(np.fft.fftfreq(FINER * count)[drift])
+    return float(CYCLES[cycles]), float(drifts[drift])
 
 
-def _columns(cycles: float, drift: float, frame: Array64, row: Array64) -> Tuple[Array64, Array64]:
-    """Return `(n, 2 * OVERTONES)` columns, and their derivatives by phase."""
+def _columns(
+    cycles: float, drift: float, tones: int, frame: Array64, row: Array64
+) -> Tuple[Array64, Array64]:
+    """Return `(n, 2 * tones)` columns, and their derivatives by phase."""
     angle = 2 * np.pi * (cycles * row + drift * frame)
     first = np.cos(angle) + 1j * np.sin(angle)
     wave, waves, slopes = np.ones_like(first), [], []
-    for h in range(1, OVERTONES + 1):
+    for h in range(1, tones + 1):
         wave = wave * first
         waves += [wave.real, wave.imag]
         slopes += [-2 * np.pi * h * wave.imag, 2 * np.pi * h * wave.real]
     return np.stack(waves, axis=1), np.stack(slopes, axis=1)
 
 
-def _design(cycles: float, drift: float, samples: Samples) -> Tuple[Array64, Tuple[Array64, Array64]]:
+def _design(
+    cycles: float, drift: float, tones: int, samples: Samples
+) -> Tuple[Array64, Tuple[Array64, Array64]]:
     """Return the differences of the columns between both frames, and their derivatives by spacing and by drift."""
     later, earlier = (each.astype(np.float64) for each in (samples.later, samples.earlier))
     row, earlier_row = (each[:, 1].astype(np.float64) for each in (samples.at, samples.earlier_at))
-    columns, slope = _columns(cycles, drift, later, row)
-    earlier_columns, earlier_slope = _columns(cycles, drift, earlier, earlier_row)
+    columns, slope = _columns(cycles, drift, tones, later, row)
+    earlier_columns, earlier_slope = _columns(cycles, drift, tones, earlier, earlier_row)
     by_cycles = slope * row[:, None] - earlier_slope * earlier_row[:, None]
     by_drift = slope * later[:, None] - earlier_slope * earlier[:, None]
     return columns - earlier_columns, (by_cycles, by_drift)
@@ -153,6 +194,10 @@ def _solved(design: Array64, wanted: Array64, weight: Array64) -> Array64:
     return found
 
 
-def _explained(wanted: Array64, left: Array64, trust: Array64) -> float:
-    before, after = (float((trust * np.abs(one.mean(axis=1))).sum()) for one in (wanted, left))
-    return max(0.0, 1.0 - after / before) if before > 0 else 0.0
+def _left(samples: Samples, wanted: Array64, left: Array64, weight: Array64) -> float:
+    """Return how much of the squared differences between rows is left, as a share."""
+    shares = np.maximum(_row_sums(samples, weight), 1e-12)
+    before, after = (
+        float((_row_sums(samples, weight * each.mean(axis=1)) ** 2 / shares).sum()) for each in (wanted, left)
+    )
+    return after / max(before, 1e-12)

@@ -5,8 +5,8 @@
 
 The local fit maps cells to samples and back, as described in `local_gains.Rows`. Every sample reads two maps, the later
 frame's with a plus and the earlier's with a minus, each interpolated between the four cells around its position:
-`first` `(n, 2)` are the upper left ones, `inside` `(n, 4)` the weights to the right and down in both, `right` and
-`down` the index steps to the neighbours. `maps` is `(cells, 3)`.
+`first` `(n, 2)` are the upper left ones, `inside` `(n, 4)` the weights to the right and down in both. `maps` is
+`(cells, 3)`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = 12
 """Columns of a block: total weight, colours in the later (3) and earlier frame (3), positions in both (2, 2), trust."""
+
+
+PATCHES = (9, 16)
+"""Rows and columns of the cells of the local fit."""
 
 
 def compiled(function: F) -> F:
@@ -163,19 +167,23 @@ def _shares(across: float, along: float) -> Shares:
 
 
 @compiled
-def _read(maps: Array64, cell: int, shares: Shares, right: int, down: int, channel: int) -> float:
+def _cells(first: int) -> Tuple[Any, Any, Any, Any]:
+    """Return the four cells of which `first` is the upper left one."""
     # Unsigned: a signed index is tested for being negative every time.
-    at, beside, below = np.uintp(cell), np.uintp(cell + right), np.uintp(cell + down)
-    far = np.uintp(cell + down + right)
+    below = first + PATCHES[1]
+    return np.uintp(first), np.uintp(first + 1), np.uintp(below), np.uintp(below + 1)
+
+
+@compiled
+def _read(maps: Array64, first: int, shares: Shares, channel: int) -> float:
+    at, beside, below, far = _cells(first)
     upper = shares[0] * maps[at, channel] + shares[1] * maps[beside, channel]
     return float(upper + shares[2] * maps[below, channel] + shares[3] * maps[far, channel])
 
 
 @compiled
-def _add(
-    sums: Array64, cell: int, shares: Shares, right: int, down: int, r: float, g: float, b: float
-) -> None:
-    places = (np.uintp(cell), np.uintp(cell + right), np.uintp(cell + down), np.uintp(cell + down + right))
+def _add(sums: Array64, first: int, shares: Shares, r: float, g: float, b: float) -> None:
+    places = _cells(first)
     for k in range(4):
         at, share = places[k], shares[k]
         sums[at, 0] += share * r
@@ -273,55 +281,53 @@ def push_links(later: Index, earlier: Index, sums: Array64, step: Array64) -> Ar
 
 
 @compiled
-def gather(first: Index, inside: Array32, right: int, down: int, maps: Array64) -> Array64:
+def gather(first: Index, inside: Array32, maps: Array64) -> Array64:
     """Return `(n, 3)`: the stops of the maps for every sample."""
     result = np.zeros((len(first), 3))
     for i in range(len(first)):
         later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
         for c in range(3):
-            plus = _read(maps, first[i, 0], later, right, down, c)
-            result[i, c] = plus - _read(maps, first[i, 1], earlier, right, down, c)
+            plus = _read(maps, first[i, 0], later, c)
+            result[i, c] = plus - _read(maps, first[i, 1], earlier, c)
     return result
 
 
 @compiled
-def scatter(first: Index, inside: Array32, right: int, down: int, values: Array64, total: int) -> Array64:
+def scatter(first: Index, inside: Array32, values: Array64, total: int) -> Array64:
     """Return `(total, 3)`: the transpose of `gather`, of `(n, 3)` values."""
     sums = np.zeros((total, 3))
     for i in range(len(first)):
         later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
         r, g, b = values[i, 0], values[i, 1], values[i, 2]
-        _add(sums, first[i, 0], later, right, down, r, g, b)
-        _add(sums, first[i, 1], earlier, right, down, -r, -g, -b)
+        _add(sums, first[i, 0], later, r, g, b)
+        _add(sums, first[i, 1], earlier, -r, -g, -b)
     return sums
 
 
 @compiled
-def push(first: Index, inside: Array32, right: int, down: int, weights: Array64, maps: Array64) -> Array64:
+def push(first: Index, inside: Array32, weights: Array64, maps: Array64) -> Array64:
     """Return `scatter(gather(maps) * weights)` in one pass; weights are `(n,)`."""
     sums = np.zeros_like(maps)
     for i in range(len(first)):
         later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
         a, b, weight = first[i, 0], first[i, 1], weights[i]
-        red = _read(maps, a, later, right, down, 0) - _read(maps, b, earlier, right, down, 0)
-        green = _read(maps, a, later, right, down, 1) - _read(maps, b, earlier, right, down, 1)
-        blue = _read(maps, a, later, right, down, 2) - _read(maps, b, earlier, right, down, 2)
+        red = _read(maps, a, later, 0) - _read(maps, b, earlier, 0)
+        green = _read(maps, a, later, 1) - _read(maps, b, earlier, 1)
+        blue = _read(maps, a, later, 2) - _read(maps, b, earlier, 2)
         red, green, blue = red * weight, green * weight, blue * weight
-        _add(sums, a, later, right, down, red, green, blue)
-        _add(sums, b, earlier, right, down, -red, -green, -blue)
+        _add(sums, a, later, red, green, blue)
+        _add(sums, b, earlier, -red, -green, -blue)
     return sums
 
 
 @compiled
-def diagonal(first: Index, inside: Array32, right: int, down: int, weights: Array64, total: int) -> Array64:
+def diagonal(first: Index, inside: Array32, weights: Array64, total: int) -> Array64:
     """Return `(total,)`: the diagonal of the system: the sum of the squared weights of each cell."""
     sums = np.zeros(total)
     for i in range(len(first)):
         for end in range(2):
             shares = _shares(inside[i, 2 * end], inside[i, 2 * end + 1])
-            cell = first[i, end]
-            sums[np.uintp(cell)] += shares[0] ** 2 * weights[i]
-            sums[np.uintp(cell + right)] += shares[1] ** 2 * weights[i]
-            sums[np.uintp(cell + down)] += shares[2] ** 2 * weights[i]
-            sums[np.uintp(cell + down + right)] += shares[3] ** 2 * weights[i]
+            places = _cells(first[i, end])
+            for k in range(4):
+                sums[places[k]] += shares[k] ** 2 * weights[i]
     return sums

@@ -1,9 +1,8 @@
 """Local flicker: the residual of the joint fit as smooth gains over the picture, one small map per frame.
 
-    maps = solve_local(matched, curves, 12.0, PATCHES, 0.1)     # moving shadows, hot spots
-    rows = solve_local(matched, curves, 12.0, BANDS, 0.3)      # rolling bands: a profile over the rows
+    gains = solve_local(links, curves, 12.0, 0.1)     # moving shadows, hot spots
 
-The same method as `joint_fit.py` with other unknowns: `rows x columns x 3` stops per frame, interpolated bilinearly at
+The same method as `joint_fit.py` with other unknowns: `PATCHES` gains per channel and frame, interpolated bilinearly at
 the samples' positions. Solved by conjugate gradients, since each sample depends on only four cells.
 """
 
@@ -21,7 +20,12 @@ from harmovid_server.engines.deflicker import kernels
 from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, Array64
 from harmovid_server.engines.deflicker.motion import Link, thinned
 
-ROUNDS = 3
+PATCHES = kernels.PATCHES
+"""Rows and columns of the cells for which gains are found."""
+SMOOTH_STOPS = 0.1
+"""Expected difference of neighbouring cells."""
+ROUNDS, STEPS = 3, 15
+"""Rounds of weights, and steps of conjugate gradients in each."""
 RIDGE_STOPS = 0.5
 # Errors of neighbouring samples correlate: this share of the samples counts as independent.
 INDEPENDENT_SHARE = 0.06
@@ -33,32 +37,7 @@ EXACT = 1e-6
 """Share of the error at which conjugate gradients stop."""
 
 
-@dataclass(frozen=True)
-class Lattice:
-    """The cells for which gains are found.
-
-    Attributes:
-        rows, columns: cells down and across.
-        smooth_stops: expected difference of neighbouring cells.
-        steps: of conjugate gradients, per round of weights.
-        every: every how many samples one is used, since few unknowns need few samples.
-    """
-
-    rows: int
-    columns: int
-    smooth_stops: float
-    steps: int
-    every: int
-
-    @property
-    def right(self) -> int:
-        """Return the index step from a cell to the one on its right: 0 if there is only one column."""
-        return min(self.columns - 1, 1)
-
-
 _SECOND = ThreadPoolExecutor(1, thread_name_prefix="deflicker-places")
-PATCHES = Lattice(9, 16, 0.1, steps=15, every=1)
-BANDS = Lattice(96, 1, 0.1, steps=50, every=4)
 
 
 @dataclass(frozen=True)
@@ -116,7 +95,7 @@ class Samples:
     starts: List[int]
 
 
-def joined(links: List[Link], curves: Array64, every: int) -> Samples:
+def joined(links: List[Link], curves: Array64, every: int = 1) -> Samples:
     """Return one in `every` samples of all links, with the differences that `curves` `(count, 10, 3)` leave."""
     links = [link for link in links if link.samples.trust > 0 and len(link.samples.weight)]
     kept = [thinned(link.samples, len(link.samples.weight) // every) for link in links]
@@ -136,35 +115,17 @@ def joined(links: List[Link], curves: Array64, every: int) -> Samples:
     return Samples(later, earlier, at, earlier_at, wanted, trust, [0, *np.cumsum(counts).tolist()])
 
 
-def corners(
-    at: npt.NDArray[np.float32], frame: int | npt.NDArray[np.int32], lattice: Lattice
-) -> Tuple[Cells, Inside]:
-    """Return the `(n,)` upper left cell of each position `(n, 2)` in 0..1, and `(n, 2)` weights to the right and down.
-
-    Args:
-        at: the positions.
-        frame: the frame of all of them, or of each.
-        lattice: the cells.
+def corners(at: npt.NDArray[np.float32], frame: Cells) -> Tuple[Cells, Inside]:
+    """Return the `(n,)` upper left cell of each position `(n, 2)` in 0..1 of a frame `(n,)`, and `(n, 2)` weights to
+    the right and down.
     """
-    rows, columns = lattice.rows, lattice.columns
+    rows, columns = PATCHES
     x = np.clip(at[:, 0] * np.float32(columns) - np.float32(0.5), 0, columns - 1)
     y = np.clip(at[:, 1] * np.float32(rows) - np.float32(0.5), 0, rows - 1)
-    # With one column there is no neighbour to the right: both weights go to the same cell.
-    x0 = np.minimum(x.astype(np.int32), max(columns - 2, 0))
+    x0 = np.minimum(x.astype(np.int32), columns - 2)
     y0 = np.minimum(y.astype(np.int32), rows - 2)
     first = frame * (rows * columns) + y0 * columns + x0
     return first.astype(np.int32), np.stack([x - x0, y - y0], axis=1, dtype=np.float32)
-
-
-def read(maps: Array64, at: npt.NDArray[np.float32], frame: int, lattice: Lattice) -> Array64:
-    """Return `(n, 3)`: the stops of `maps` at positions `(n, 2)` of a frame."""
-    first, inside = corners(at, frame, lattice)
-    across, down = inside[:, :1].astype(np.float64), inside[:, 1:].astype(np.float64)
-    flat, below, right = maps.reshape(-1, 3), lattice.columns, lattice.right
-    upper = flat[first] * (1 - across) + flat[first + right] * across
-    lower = flat[first + below] * (1 - across) + flat[first + below + right] * across
-    stops: Array64 = upper * (1 - down) + lower * down
-    return stops
 
 
 @dataclass(frozen=True)
@@ -181,24 +142,23 @@ class Rows:
     wanted: Array64
     trust: Array64
     starts: List[int]
-    lattice: Lattice
 
     def gather(self, maps: Array64) -> Array64:
         """Return `(n, 3)`: the product of the system with `maps`."""
-        read: Array64 = kernels.gather(self.first, self.inside, *self._steps, maps.reshape(-1, 3))
+        read: Array64 = kernels.gather(self.first, self.inside, maps.reshape(-1, 3))
         return read
 
     def scatter(self, values: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 3)`: the transpose of `gather`."""
-        total = count * self.lattice.rows * self.lattice.columns
-        flat: Array64 = kernels.scatter(self.first, self.inside, *self._steps, values, total)
-        return flat.reshape(count, self.lattice.rows, self.lattice.columns, 3)
+        shape = (count, *PATCHES)
+        flat: Array64 = kernels.scatter(self.first, self.inside, values, int(np.prod(shape)))
+        return flat.reshape(*shape, 3)
 
     def push(self, maps: Array64, weights: Array64) -> Array64:
         """Return `scatter(gather(maps) * weights)`, `weights` being `(n, 1)`; on two cores."""
         flat, half = maps.reshape(-1, 3), len(self.first) // 2
         parts = (
-            (self.first[part], self.inside[part], *self._steps, weights[part, 0], flat)
+            (self.first[part], self.inside[part], weights[part, 0], flat)
             for part in (slice(half), slice(half, None))
         )
         other = _SECOND.submit(kernels.push, *next(parts))
@@ -207,24 +167,18 @@ class Rows:
 
     def diagonal(self, weights: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 1)`: the diagonal of the system without the prior."""
-        total = count * self.lattice.rows * self.lattice.columns
-        sums: Array64 = kernels.diagonal(self.first, self.inside, *self._steps, weights[:, 0], total)
-        return sums.reshape(count, self.lattice.rows, self.lattice.columns, 1)
-
-    @property
-    def _steps(self) -> Tuple[int, int]:
-        return self.lattice.right, self.lattice.columns
+        shape = (count, *PATCHES)
+        sums: Array64 = kernels.diagonal(self.first, self.inside, weights[:, 0], int(np.prod(shape)))
+        return sums.reshape(*shape, 1)
 
     def held_out(self) -> npt.NDArray[np.bool_]:
         """Return `(n,)` which rows are held out from the first fit: links over `HELD_OUT_GAP` frames.
 
         A change of light belongs to a frame and explains differences over any gap; errors of lost motion differ from
-        link to link. For profiles over rows none is held out: they are sparse, and the wave decides whether they are
-        bands.
+        link to link.
         """
-        cells = self.lattice.rows * self.lattice.columns
-        gap = self.first[:, 0] // cells - self.first[:, 1] // cells
-        held: npt.NDArray[np.bool_] = (gap == HELD_OUT_GAP) & (self.lattice.columns > 1)
+        cells = int(np.prod(PATCHES))
+        held: npt.NDArray[np.bool_] = self.first[:, 0] // cells - self.first[:, 1] // cells == HELD_OUT_GAP
         return held
 
     def explained(self, maps: Array64, among: npt.NDArray[np.bool_]) -> float:
@@ -240,24 +194,21 @@ class Rows:
         return SHARPER * np.concatenate(parts)[:, None]
 
 
-def solve_local(
-    links: List[Link], curves: Array64, radius_frames: float, lattice: Lattice, least: float
-) -> LocalGains:
+def solve_local(links: List[Link], curves: Array64, radius_frames: float, least: float) -> LocalGains:
     """Return the stops that remove what `curves` (`(count, 10, 3)` over `colour_terms.terms`) leave.
 
     Args:
         links: matched pairs of frames, in any order.
         curves: the window's corrections so far.
         radius_frames: changes slower than about this are kept.
-        lattice: the cells.
         least: share of the differences that must be explained to be useful; far below it only one round is made.
     """
     count = len(curves)
-    rows = rows_of(links, curves, lattice)
-    maps = np.zeros((count, lattice.rows, lattice.columns, 3))
+    rows = rows_of(links, curves)
+    maps = np.zeros((count, *PATCHES, 3))
     if not len(rows.first):
         return LocalGains(maps, 0.0)
-    stiff, slow = 1 / lattice.smooth_stops**2, slow_part(count, radius_frames)
+    stiff, slow = 1 / SMOOTH_STOPS**2, slow_part(count, radius_frames)
     held_out, explained, fast = rows.held_out(), 0.0, maps
     for round_ in range(ROUNDS):
         # The first round weights all samples alike, because the strongest flicker would look like outliers.
@@ -271,7 +222,7 @@ def solve_local(
 
         size = rows.diagonal(weights, count) + 4 * stiff + 1 / RIDGE_STOPS**2
         right = rows.scatter(rows.wanted * weights, count)
-        maps = conjugate_gradients(normal, right, partial(np.multiply, 1 / size), maps, lattice.steps)
+        maps = conjugate_gradients(normal, right, partial(np.multiply, 1 / size), maps, STEPS)
         fast = maps - np.tensordot(slow, maps, 1)
         if not round_:
             explained = rows.explained(fast, held_out)
@@ -280,13 +231,13 @@ def solve_local(
     return LocalGains(fast, explained)
 
 
-def rows_of(links: List[Link], curves: Array64, lattice: Lattice) -> Rows:
+def rows_of(links: List[Link], curves: Array64) -> Rows:
     """Return the rows of all links, with the residual of the curves as the target."""
-    samples = joined(links, curves, lattice.every)
-    ends = corners(samples.at, samples.later, lattice), corners(samples.earlier_at, samples.earlier, lattice)
+    samples = joined(links, curves)
+    ends = corners(samples.at, samples.later), corners(samples.earlier_at, samples.earlier)
     first = np.stack([cells for cells, _ in ends], axis=1)
     inside = np.concatenate([shares for _, shares in ends], axis=1)
-    return Rows(first, inside, samples.wanted, samples.trust, samples.starts, lattice)
+    return Rows(first, inside, samples.wanted, samples.trust, samples.starts)
 
 
 def _rough(maps: Array64) -> Array64:

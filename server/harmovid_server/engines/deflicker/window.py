@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from harmovid_server.engines.deflicker import joint_fit
-from harmovid_server.engines.deflicker.bands import find_wave
+from harmovid_server.engines.deflicker.bands import ROWS, find_wave
 from harmovid_server.engines.deflicker.colour_terms import (
     CENTRE_STOPS,
     RIDGE,
@@ -24,14 +24,7 @@ from harmovid_server.engines.deflicker.colour_terms import (
 )
 from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame
 from harmovid_server.engines.deflicker.joint_fit import Batch, Fit, Place
-from harmovid_server.engines.deflicker.local_gains import (
-    BANDS,
-    PATCHES,
-    Lattice,
-    LocalGains,
-    read,
-    solve_local,
-)
+from harmovid_server.engines.deflicker.local_gains import PATCHES, solve_local
 from harmovid_server.engines.deflicker.motion import Link, shifted
 from harmovid_server.engines.deflicker.trajectories import flicker_of
 
@@ -41,11 +34,11 @@ CAUSES: Mapping[str, Tuple[str, ...]] = {
     "auto": (CURVES, BAND_KIND, PATCH_KIND),
     "exposure": (CURVES,),
     "local": (CURVES, PATCH_KIND),
-    "bands": (CURVES, BAND_KIND),
+    "bands": (BAND_KIND,),
     "harmonization": (CURVES, PATCH_KIND),
     "timelapse": (CURVES, PATCH_KIND),
 }
-"""What each mode looks for. `timelapse` treats moving things as outliers instead of tracking them."""
+"""What each mode takes out. `timelapse` treats moving things as outliers instead of tracking them."""
 
 NOTHING_TO_COMPARE = "nothing to compare with"
 SAID = {CURVES: "exposure and colour", BAND_KIND: "rolling bands", PATCH_KIND: "local light"}
@@ -66,11 +59,8 @@ the last) is left alone in part, or entirely, and so are this many frames beside
 pictures at once have no corresponding points. Flickering frames fit at most 1.3 times worse (1.6 under strong local
 flicker), dissolves 2.5 to 4 times."""
 STOPS_NAMES = {CURVES: "global_stops", BAND_KIND: "band_stops", PATCH_KIND: "local_stops"}
-LATTICES: Mapping[str, Lattice] = {BAND_KIND: BANDS, PATCH_KIND: PATCHES}
-WAVE_BONUS = 0.8
-"""A wave that explains this share of what free profiles explain is preferred to them, since it cannot fit noise."""
-WAVE_SHARE = 0.3
-"""If an even wave explains less than this share of the profiles, they are not bands but light on a tall subject."""
+GRIDS: Mapping[str, Tuple[int, int]] = {BAND_KIND: (ROWS, 1), PATCH_KIND: PATCHES}
+"""Rows and columns of the maps."""
 DEFAULT_PLACE_RADIUS_FRAMES = 12
 COLOURS = 1000
 """Approximate number of typical colours kept of a window."""
@@ -82,9 +72,9 @@ GAIN = 1
 INVERSE_STEPS = 4
 MOST_STOPS = 4.0
 """Limit of a correction; beyond it the inversion of a slow change diverges."""
-EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.35, 0.55), PATCH_KIND: (0.22, 0.33)}
-"""Share of the samples' differences that a local correction must explain to be applied at all, and completely. On real
-footage bands explain 0.7 and more; lost motion on a small foreground never more than 0.25."""
+EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.65, 0.8), PATCH_KIND: (0.22, 0.33)}
+"""Share of the differences that a local correction must explain to be applied at all, and completely. Bands explain
+0.9 and more of those between rows on real footage, all else 0.55 at most."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +102,7 @@ class Amounts:
 
 def nothing(count: int) -> Correction:
     """Return a correction that leaves `count` frames unchanged."""
-    maps = {kind: np.zeros((count, grid.rows, grid.columns, 3)) for kind, grid in LATTICES.items()}
+    maps = {kind: np.zeros((count, *grid, 3)) for kind, grid in GRIDS.items()}
     return Correction(np.zeros((count, TERMS, 3)), maps)
 
 
@@ -150,36 +140,34 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     report: Dict[str, Any] = {"decision": "nothing", "trust": round(trust, 3)}
     if not links:
         return Solved(found, {**report, "reason": NOTHING_TO_COMPARE}, np.zeros((1, 3)))
+    maps, taken = dict(found.maps), _Shares()
+    if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
+        maps[BAND_KIND], links = _bands(links, len(window), amounts, taken)
     colours = np.concatenate([_some(link.samples.later, COLOURS // len(links)) for link in links])
-    fit = _fit(window, links, amounts, inner, shift)
+    fit = _fit(window, links, amounts, shift)
     flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
     whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
-    curves_found, maps, taken = before(slow, whole, colours), dict(found.maps), _Shares()
+    curves, (low, high) = before(slow, whole, colours), GATES[CURVES]
     if not any(frame.small for frame in window):
         misfits = fit.misfits / max(fit.residual_stops, TYPICAL_STOPS)
-        curves_found *= _corresponding(misfits)[:, None, None]
-    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves_found))
-    share = taken.note(CURVES, size, gate(CURVES, size))
-    curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
-    near = _within(links, inner)
-    if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
-        maps[BAND_KIND], near = _places(BAND_KIND, near, whole, inner, amounts, taken)
-    if not taken.shares.get(BAND_KIND) and not any(frame.small for frame in window):
-        low = float(np.clip(FAINT_RATIO * fit.residual_stops, FAINT_STOPS, GATES[CURVES][0]))
-        share = taken.note(CURVES, size, _ramp(size, low, 2 * low))
-        curves = weighed(curves_found * share, amounts.luma, amounts.chroma)
+        curves *= _corresponding(misfits)[:, None, None]
+        if not taken.shares.get(BAND_KIND):
+            low = float(np.clip(FAINT_RATIO * fit.residual_stops, FAINT_STOPS, low))
+            high = 2 * low
+    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
+    share = taken.note(CURVES, size, _ramp(size, low, high) if CURVES in CAUSES[amounts.mode] else 0.0)
+    curves = weighed(curves * share, amounts.luma, amounts.chroma)
     if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
-        maps[PATCH_KIND], _ = _places(PATCH_KIND, near, whole, inner, amounts, taken)
+        maps[PATCH_KIND] = _patches(links, whole, inner, amounts, taken)
     report.update({STOPS_NAMES[kind]: round(one, 4) for kind, one in taken.sizes.items()})
     report.update(taken.said(amounts.mode))
-    both = np.stack([whole, slow], axis=1) if amounts.holds else None
+    steady = whole if CURVES in CAUSES[amounts.mode] else slow
+    both = np.stack([steady, slow], axis=1) if amounts.holds else None
     return Solved(replace(found, curves=curves, maps=maps, trajectories=both), report, colours)
 
 
-def _fit(
-    window: List[TrackedFrame], links: List[Link], amounts: Amounts, inner: Tuple[int, int], shift: float
-) -> Fit:
-    """Return the joint fit of curves, or of gains alone if flicker is local or in bands.
+def _fit(window: List[TrackedFrame], links: List[Link], amounts: Amounts, shift: float) -> Fit:
+    """Return the joint fit of curves, or of gains alone if flicker is local.
 
     Curves would imitate such flicker through the colours that happen to be there.
     """
@@ -190,20 +178,11 @@ def _fit(
             helped[i] = (own - shift, earlier - shift)
     count, aspect, radius = len(window), window[0].aspect, amounts.radius_frames
     plain = Place.NOTHING if any(frame.small for frame in window) else Place.LENS
-    batch = Batch.of(links, helped, count, plain, aspect)
-    fit = joint_fit.solve(batch, radius)
+    fit = joint_fit.solve(Batch.of(links, helped, count, plain, aspect), radius)
     if fit.residual_stops < LOCAL_SCALE_STOPS or not amounts.local:
         return fit
     local = joint_fit.solve(Batch.of(links, helped, count, Place.WAVES, aspect), radius, GAIN)
-    if local.residual_stops < LOCAL_RATIO * fit.residual_stops:
-        return local
-    if BAND_KIND in CAUSES[amounts.mode]:
-        gains = joint_fit.solve(batch, radius, GAIN)
-        taken = _Shares()
-        _places(BAND_KIND, _within(links, inner), gains.curves(gains.trajectories), inner, amounts, taken)
-        if taken.shares[BAND_KIND] == 1:
-            return gains
-    return fit
+    return local if local.residual_stops < LOCAL_RATIO * fit.residual_stops else fit
 
 
 def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
@@ -239,12 +218,12 @@ class _Shares:
 
     def said(self, mode: str) -> Dict[str, Any]:
         """Return the decision, its reason and the mode in words."""
-        words = [
-            f"{SAID[kind]} ({self.sizes[kind]:.3f} stops)" for kind, share in self.shares.items() if share
-        ]
+        words = [f"{SAID[kind]} ({self.sizes[kind]:.3f} stops)" for kind in SAID if self.shares.get(kind)]
         if words:
             return {"decision": "corrected", "mode": f"{mode}: " + ", ".join(words)}
         reason = f"no flicker found: {self.sizes[CURVES]:.4f} stops of it, as steady shots show by themselves"
+        if CURVES not in CAUSES[mode]:
+            reason = "no rolling bands found"
         return {"decision": "nothing", "mode": f"{mode}: nothing found", "reason": reason}
 
 
@@ -258,45 +237,33 @@ def _within(links: List[Link], inner: Tuple[int, int]) -> List[Link]:
     ]
 
 
-def _places(
-    kind: str, near: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Shares
-) -> Tuple[Array64, List[Link]]:
-    """Return the maps of one kind of local flicker for all frames of a window, and the links with them applied.
+def _bands(links: List[Link], count: int, amounts: Amounts, taken: _Shares) -> Tuple[Array64, List[Link]]:
+    """Return the maps of rolling bands for all frames of a window, and the links without the bands."""
+    wave = find_wave(links, count)
+    maps = wave.profiles(count)
+    size = float(np.sqrt((maps**2).mean()))
+    share = gate(BAND_KIND, size) * _ramp(wave.explained, *EXPLAINED[BAND_KIND])
+    if taken.note(BAND_KIND, size if share else 0.0, share):
+        links = [wave.taken_out(link, share) for link in links]
+    return maps * share * amounts.local, links
 
-    Local flicker is measured relative to all global changes, `curves`, so a fade does not count.
+
+def _patches(
+    links: List[Link], curves: Array64, inner: Tuple[int, int], amounts: Amounts, taken: _Shares
+) -> Array64:
+    """Return the maps of local light for all frames of a window.
+
+    It is measured relative to all global changes, `curves`, so a fade does not count.
     """
     first, end = inner
-    count, curves = len(curves), curves[first:end]
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
-    places = solve_local(near, curves, radius, LATTICES[kind], EXPLAINED[kind][0])
-    if kind == BAND_KIND:
-        places = _as_wave(places, near, curves)
-    # Bands drift evenly, so their size is not that of white-noise flicker.
-    size = float(np.sqrt((places.maps**2).mean())) if kind == BAND_KIND else flicker(places.maps)
-    share = gate(kind, size) * _ramp(places.explained, *EXPLAINED[kind])
-    if taken.note(kind, size if share else 0.0, share):
-        near = [_after(link, places.maps * share, LATTICES[kind]) for link in near]
-    maps = np.zeros((count, *places.maps.shape[1:]))
+    places = solve_local(_within(links, inner), curves[first:end], radius, EXPLAINED[PATCH_KIND][0])
+    size = flicker(places.maps)
+    share = gate(PATCH_KIND, size) * _ramp(places.explained, *EXPLAINED[PATCH_KIND])
+    taken.note(PATCH_KIND, size if share else 0.0, share)
+    maps = np.zeros((len(curves), *PATCHES, 3))
     maps[first:end] = places.maps * share * amounts.local
-    return maps, near
-
-
-def _as_wave(places: LocalGains, near: List[Link], curves: Array64) -> LocalGains:
-    """Return an even wave instead of free profiles if it explains them, and 0 stops if it explains too little."""
-    wave = find_wave(near, curves, places.maps)
-    if wave.explained > WAVE_BONUS * places.explained:
-        return LocalGains(wave.profiles(len(curves), BANDS.rows), wave.explained)
-    if wave.explained < WAVE_SHARE * places.explained:
-        return LocalGains(np.zeros_like(places.maps), 0.0)
-    return places
-
-
-def _after(link: Link, gains: Array64, lattice: Lattice) -> Link:
-    """Return a link with `gains` applied to its samples."""
-    samples = link.samples
-    later = samples.later + read(gains, samples.later_at, link.later, lattice)
-    earlier = samples.earlier + read(gains, samples.earlier_at, link.earlier, lattice)
-    return replace(link, samples=replace(samples, later=later, earlier=earlier))
+    return maps
 
 
 def _some(colours: Array64, count: int) -> Array64:

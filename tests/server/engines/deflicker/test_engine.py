@@ -194,6 +194,44 @@ def test_drifting_bands_go(cycles: float, drift: float) -> None:
     assert "bands" in found[20].report["mode"]
 
 
+@pytest.mark.parametrize("mode", ["auto", "bands"])
+@pytest.mark.parametrize(("frames", "height", "pan_px"), [(20, 72, 9.0), (20, 144, 1.5), (8, 72, 0.0)])
+def test_bands_go_in_few_frames_and_fast_motion(mode: str, frames: int, height: int, pan_px: float) -> None:
+    """Two bands of 0.3 stops leave a tenth, the level of whole frames stays, and nothing else is found.
+
+    Objects that nothing can follow, a third of the picture, do not hide the bands.
+    """
+    truth = textured(frames, pan_px=pan_px)
+    rng = np.random.default_rng(6)
+    third = truth[:, :, : WIDTH // 3]
+    third[:] = 0.25 * np.exp2(rng.normal(0, 0.6, third.shape))
+    truth = np.repeat(truth, height // HEIGHT, axis=1)
+    phase = 2 * (np.arange(height) + 0.5)[None, :] / height + 0.37 * np.arange(frames)[:, None]
+    bad = (truth * np.exp2(0.3 * np.sin(2 * np.pi * phase))[:, :, None, None]).astype(np.float32)
+    found = answers(bad, mode=mode)
+    left = (stops(applied(bad, found)) - stops(truth)).mean(axis=(2, 3))
+    level = left.mean(axis=1, keepdims=True)
+
+    assert float((left - level - (left - level).mean(axis=0)).std()) < 0.03
+    assert float(level.std()) < 0.01
+    assert found[0].report["mode"].startswith(f"{mode}: rolling bands")
+
+
+def test_mode_bands_takes_out_bands_alone() -> None:
+    """Exposure flicker stays as it is, beside bands and without them; then every frame gets the null field."""
+    truth = textured(30)
+    phase = 2 * np.arange(HEIGHT)[None, :] / HEIGHT + 0.37 * np.arange(30)[:, None]
+    exposed = flickered(truth)
+    bad = (exposed * np.exp2(0.3 * np.sin(2 * np.pi * phase))[:, :, None, None]).astype(np.float32)
+    found = answers(bad, mode="bands")
+    left = (stops(applied(bad, found)) - stops(exposed)).mean(axis=(2, 3))
+    plain = answers(exposed, mode="bands")
+
+    assert float((left - left.mean()).std()) < 0.02
+    assert all(a.field.is_null for a in plain)
+    assert plain[0].report["reason"] == "no rolling bands found"
+
+
 def test_mode_exposure_leaves_local_light_alone() -> None:
     """With mode exposure no frame gets a gain map."""
     found = answers(flickered(textured(20)), mode="exposure")

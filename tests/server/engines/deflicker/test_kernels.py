@@ -1,4 +1,4 @@
-"""The deflicker's compiled loops against the same written out in numpy and OpenCV; and the wave of rolling bands."""
+"""The deflicker's compiled loops against the same written out in numpy and OpenCV."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from harmovid.pixels.field import LUMA
 from harmovid_server.engines.deflicker import kernels, local_gains
-from harmovid_server.engines.deflicker.bands import find_wave
 from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, terms
-from harmovid_server.engines.deflicker.local_gains import BANDS, PATCHES, Lattice
+from harmovid_server.engines.deflicker.local_gains import PATCHES
 from harmovid_server.engines.deflicker.motion import Link, PairSamples
 
 HEIGHT, WIDTH = 48, 64
@@ -127,24 +126,23 @@ def test_the_links_system_is_what_numpy_says() -> None:
     np.testing.assert_allclose(solved, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("lattice", [PATCHES, BANDS])
-def test_rows_read_maps_and_their_transpose_is_what_numpy_says(lattice: Lattice) -> None:
+def test_rows_read_maps_and_their_transpose_is_what_numpy_says() -> None:
     """Compiled reading of maps at samples, its transpose, and both at once are those of the dense matrix."""
     rng, count, curves = np.random.default_rng(4), 3, np.random.default_rng(5).normal(0, 0.05, (3, 10, 3))
     links = []
     for later, earlier in ((1, 0), (2, 1), (2, 0)):
         logs, at = rng.normal(-1, 1, (2, 200, 3)), rng.uniform(0, 1, (2, 200, 2)).astype(np.float32)
         links.append(Link(later, earlier, PairSamples(*logs, *at, rng.uniform(0, 1, 200), 1.0)))
-    rows = local_gains.rows_of(links, curves, lattice)
-    n, cells = len(rows.trust), count * lattice.rows * lattice.columns
+    rows = local_gains.rows_of(links, curves)
+    n, cells = len(rows.trust), count * int(np.prod(PATCHES))
     matrix = np.zeros((n, cells))
     for end, sign in ((0, 1.0), (1, -1.0)):
         fx, fy = rows.inside[:, 2 * end].astype(float), rows.inside[:, 2 * end + 1].astype(float)
         for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            cell = rows.first[:, end] + right * lattice.right + down * lattice.columns
+            cell = rows.first[:, end] + right + down * PATCHES[1]
             share = (fx if right else 1 - fx) * (fy if down else 1 - fy)
             np.add.at(matrix, (np.arange(n), cell), sign * share)
-    maps = rng.normal(0, 1, (count, lattice.rows, lattice.columns, 3))
+    maps = rng.normal(0, 1, (count, *PATCHES, 3))
     weights, values = rng.uniform(0, 1, (n, 1)), rng.normal(0, 1, (n, 3))
     flat, shape = maps.reshape(-1, 3), maps.shape
 
@@ -152,14 +150,10 @@ def test_rows_read_maps_and_their_transpose_is_what_numpy_says(lattice: Lattice)
     np.testing.assert_allclose(rows.scatter(values, count), (matrix.T @ values).reshape(shape), atol=1e-9)
     pushed = matrix.T @ (weights * (matrix @ flat))
     np.testing.assert_allclose(rows.push(maps, weights), pushed.reshape(shape), atol=1e-9)
-    every = max(1, 200 // (200 // lattice.every))
     for link, start in zip(links, rows.starts):
-        later, earlier = link.samples.later[::every], link.samples.earlier[::every]
+        later, earlier = link.samples.later, link.samples.earlier
         plain = earlier + terms(earlier) @ curves[link.earlier] - later - terms(later) @ curves[link.later]
         np.testing.assert_allclose(rows.wanted[start : start + len(plain)], plain, atol=1e-9)
-        read = local_gains.read(maps, link.samples.later_at[::every], link.later, lattice)
-        read -= local_gains.read(maps, link.samples.earlier_at[::every], link.earlier, lattice)
-        np.testing.assert_allclose(rows.gather(maps)[start : start + len(plain)], read, atol=1e-9)
 
 
 def test_diagonal_of_patches_is_what_numpy_says() -> None:
@@ -167,7 +161,7 @@ def test_diagonal_of_patches_is_what_numpy_says() -> None:
     rng = np.random.default_rng(6)
     places_of = rng.uniform(0, 1, (2, 50, 2)).astype(np.float32)
     pairs = PairSamples(*rng.normal(-1, 1, (2, 50, 3)), *places_of, np.ones(50), 1.0)
-    rows = local_gains.rows_of([Link(1, 0, pairs)], np.zeros((2, 10, 3)), PATCHES)
+    rows = local_gains.rows_of([Link(1, 0, pairs)], np.zeros((2, 10, 3)))
     weights, expected = rng.uniform(0, 1, (50, 1)), np.zeros(2 * 9 * 16)
     for cell in range(len(expected)):
         one = np.zeros((len(expected), 3))
@@ -175,62 +169,3 @@ def test_diagonal_of_patches_is_what_numpy_says() -> None:
         expected[cell] = float((rows.gather(one)[:, :1] ** 2 * weights).sum())
 
     np.testing.assert_allclose(rows.diagonal(weights, 2).ravel(), expected, atol=1e-9)
-
-
-def banded(cycles: float, drift: float, frames: int = 30, samples: int = 120) -> list[Link]:
-    """Return matched samples of grey frames under bands of a quarter stop: a sine and half as much of its double."""
-    rng = np.random.default_rng(2)
-
-    def stops(frame: int, row: np.ndarray) -> np.ndarray:
-        turn = 2 * np.pi * (cycles * row + drift * frame)
-        return 0.25 * np.sin(turn) + 0.12 * np.cos(2 * turn)
-
-    links = []
-    for later in range(frames):
-        for gap in (1, 2, 4):
-            if gap > later:
-                continue
-            at = rng.uniform(0, 1, (samples, 2)).astype(np.float32)
-            earlier_at = np.clip(at + rng.normal(0, 0.02, at.shape), 0, 1).astype(np.float32)
-            light = rng.normal(-2, 1, (samples, 1)) + np.zeros(3)
-            logs = [light + stops(f, p[:, 1])[:, None] for f, p in ((later, at), (later - gap, earlier_at))]
-            links.append(Link(later, later - gap, PairSamples(*logs, at, earlier_at, np.ones(samples), 1.0)))
-    return links
-
-
-@pytest.mark.parametrize(("cycles", "drift"), [(1.3, 0.11), (2.7, 0.17), (6.1, -0.29)])
-def test_wave_is_found_exactly(cycles: float, drift: float) -> None:
-    """From rough profiles spacing, drift and shape are found, overtone included: 0.002 stops of 0.28 are left."""
-    links, rows = banded(cycles, drift), 96
-    at = (np.arange(rows) + 0.5) / rows
-    turn = 2 * np.pi * (cycles * at + drift * np.arange(30)[:, None])
-    true = 0.25 * np.sin(turn) + 0.12 * np.cos(2 * turn)
-    rough = np.repeat(-0.5 * true[:, :, None, None], 3, axis=3)  # shrunk, and found with noise
-    rough += np.random.default_rng(3).normal(0, 0.1, rough.shape)
-
-    wave = find_wave(links, np.zeros((30, 10, 3)), rough)
-
-    assert wave.explained > 0.9
-    left = wave.profiles(30, rows)[..., 0, 1] + true
-    left -= left.mean(axis=1, keepdims=True)
-    assert float(np.sqrt((left**2).mean())) < 0.002
-
-
-@pytest.mark.parametrize("frames", [40, 60])
-def test_a_fade_is_no_wave(frames: int) -> None:
-    """Two stops down and up again over a window, all rows alike, are not explained by bands, whatever the profiles."""
-    rng, links = np.random.default_rng(5), []
-    level = -2 * np.minimum(np.arange(frames), frames - np.arange(frames)) / (frames / 2)
-    for later in range(frames):
-        for gap in (1, 2, 4, 8):
-            if gap <= later:
-                at = rng.uniform(0, 1, (120, 2)).astype(np.float32)
-                light = rng.normal(-2, 1, (120, 1)) + np.zeros(3)
-                noise = rng.normal(0, 0.02, (2, 120, 3))
-                logs = [light + level[f] + noise[i] for i, f in enumerate((later, later - gap))]
-                links.append(Link(later, later - gap, PairSamples(*logs, at, at, np.ones(120), 1.0)))
-
-    wave = find_wave(links, np.zeros((frames, 10, 3)), rng.normal(0, 0.02, (frames, 96, 1, 3)))
-
-    assert wave.explained < 0.1
-    assert float(np.abs(wave.profiles(frames, 96)).max()) < 0.05
