@@ -52,7 +52,7 @@ def measure(
     os.sched_setaffinity(0, sorted(before)[:cores])
     try:
         large = [cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in clip.frames]
-        planes = [tuple(frame[..., c].astype(np.float16) for c in range(3)) for frame in large]
+        planes = [_planes(frame) for frame in large]
         _ours(engine, planes[:4], size)  # compiled code
         shot = _there_and_back(planes, SHOT_FRAMES)
         wall, cpu = _timed(lambda: _ours(engine, shot, size), resource.RUSAGE_SELF)
@@ -65,6 +65,16 @@ def measure(
         found["ratio"] = found["ours_ms"] / theirs[0]
         found["cpu_ratio"] = found["ours_cpu_ms"] / theirs[1]
     return {"frames": len(shot), "cores": cores, **found}
+
+
+def run(engine: Engine, clip: Clip) -> None:
+    """Reduce, estimate and apply a clip at its own size, as half floats."""
+    height, width = clip.frames.shape[1:3]
+    _ours(engine, [_planes(frame) for frame in clip.frames], (width, height))
+
+
+def _planes(frame: npt.NDArray[np.float32]) -> Planes:
+    return tuple(frame[..., c].astype(np.float16) for c in range(3))
 
 
 def _there_and_back(frames: List[Planes], count: int) -> List[Planes]:
