@@ -21,4 +21,4 @@ def test_frames_are_counted_and_all_work_is_timed(repo: Path, monkeypatch: pytes
     assert bench._frames_before_an_answer(engine) == engine.info.reach_with["quick"]["lookahead_frames"]
     support.run(engine, synthetic_clip(3, 48))
     found = support.measure(engine, synthetic_clip(3, 48), 1, (96, 54))
-    assert found["ours_ms"] > 0 and found["ours_cpu_ms"] > 0
+    assert min(found["ours_ms"], found["ours_cpu_ms"]) > 0
