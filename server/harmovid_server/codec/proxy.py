@@ -20,7 +20,7 @@ from harmovid.pixels.inputs import Chosen
 
 from harmovid_server.codec.picture import Box, Frames, Picture, Plane, colour_planes
 from harmovid_server.codec.plan import Plan
-from harmovid_server.codec.reduce import area_means, proxy_size
+from harmovid_server.codec.reduce import area_means, joined, proxy_size
 from harmovid_server.codec.working import linear_planes, space_in
 
 Float32 = npt.NDArray[np.float32]
@@ -86,7 +86,7 @@ def _measure_target(frames: Frames, plan: Plan, display: Box, result: Measured) 
     rgb = linear_planes(picture.rgb, space_in(frames, plan, plan.target), alpha)
     planes: Sequence[Plane] = rgb if alpha is None else [*rgb, alpha]
     small = area_means(planes, picture.window, display, proxy_size(display, plan.lines))
-    result.images[plan.target] = small.means if alpha is None else _unassociated(small.means)
+    result.images[plan.target] = small.means if alpha is None else _unassociated(small.planes)
     result.mattes["coverage"] = small.coverage
     if picture.matte is not None:
         name = FOREGROUND_MATTE if FOREGROUND_MATTE in frames else f"the alpha of {plan.target}"
@@ -96,17 +96,16 @@ def _measure_target(frames: Frames, plan: Plan, display: Box, result: Measured) 
     result.facts.update(display=list(display), data=list(picture.window), nan=small.nan, inf=small.inf)
 
 
-def _unassociated(means: Float32) -> Float32:
-    """Return `(h, w, 3)` colours of `(h, w, 4)` means of premultiplied colours and alpha.
+def _unassociated(means: Sequence[Float32]) -> Float32:
+    """Return `(h, w, 3)` colours of four planes of means, premultiplied colours and alpha.
 
     The quotient of the two means is the mean of the colours weighted by alpha, so it is stable even if alpha is
     small in single pixels.
     """
-    alpha = np.ascontiguousarray(means[..., 3])
+    *colours, alpha = means
     shown = alpha > ALPHA_FLOOR
     divisor = np.where(shown, alpha, np.float32(1))
-    colours = [np.where(shown, means[..., channel] / divisor, np.float32(0)) for channel in range(3)]
-    return np.stack(colours, axis=-1)
+    return joined([np.where(shown, plane / divisor, np.float32(0)) for plane in colours])
 
 
 def _measure_image(name: str, frames: Frames, plan: Plan, display: Box, result: Measured) -> None:
@@ -159,9 +158,10 @@ def _reduced(name: str, plane: Plane, window: Box, display: Box, lines: int, res
     small = area_means([plane], window, display, proxy_size(display, lines))
     if small.nan:
         result.facts["notes"].append(f"{name}: it has pixels that are not numbers (NaN), which count as 0")
-    if small.means.max(initial=0) > MATTE_ABOVE:
+    (mean,) = small.planes
+    if mean.max(initial=0) > MATTE_ABOVE:
         result.facts["notes"].append(
             f"{name}: it has values far above 1, but a matte goes from 0 to 1 (divide one of 8 bits by 255)"
         )
-    clipped: Float32 = np.clip(small.means[..., 0] * small.coverage, 0.0, 1.0)
+    clipped: Float32 = np.clip(mean * small.coverage, 0.0, 1.0)
     return clipped

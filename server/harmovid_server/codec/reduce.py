@@ -1,7 +1,7 @@
 """Full-resolution planes to proxy size by exact area averages, ignoring NaN and infinity.
 
     small = area_means([r, g, b, a], data_window, display_window, (width, height))
-    small.means       # (h, w, 4) float32
+    small.planes      # (h, w) float32 each; small.means is (h, w, 4)
     small.coverage    # (h, w) float32, 0..1
 
 The numpy loops here are the reference implementation; `reduce_numba.py` has compiled loops, which read half floats
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, List, Optional, Protocol, Sequence, Tuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -31,15 +32,25 @@ class Reduced:
     """A picture at proxy size.
 
     Attributes:
-        means: `(h, w, planes)` float32, the mean over the covered part of each proxy pixel; 0 where nothing is covered.
+        planes: `(h, w)` float32 each, the mean over the covered part of each proxy pixel; 0 where nothing is covered.
         coverage: `(h, w)` float32, the share of each proxy pixel that is in the data window and finite.
         nan, inf: number of NaN and infinite values in all planes over the whole data window.
     """
 
-    means: Float32
+    planes: Tuple[Float32, ...]
     coverage: Float32
     nan: int = 0
     inf: int = 0
+
+    @property
+    def means(self) -> Float32:
+        """The planes as one picture `(h, w, planes)`."""
+        return joined(self.planes)
+
+
+def joined(planes: Sequence[Float32]) -> Float32:
+    """Return planes `(h, w)` as one picture `(h, w, planes)`; numpy is slow where the last axis is that short."""
+    return np.asarray(cv2.merge(list(planes)), np.float32).reshape(*planes[0].shape, len(planes))
 
 
 class Kernels(Protocol):
@@ -130,8 +141,7 @@ def area_means(
         areas, _ = loops.area_sums(good.astype(np.float32), None, rows, columns)
         sums, _ = _all_sums(planes, good, rows, columns, loops)
     per_area = np.divide(1, areas, out=np.zeros_like(areas), where=areas > 0)
-    # Plane by plane: numpy is slow where the last axis is as short as a pixel.
-    means = np.stack([plane * per_area for plane in sums], axis=-1)
+    means = tuple(plane * per_area for plane in sums)
     return Reduced(means, np.clip(areas / np.float32(row_shares * column_shares), 0, 1), nan, inf)
 
 

@@ -15,7 +15,7 @@ from harmovid.pixels.field import Curve, Grid
 from harmovid_server.engines import load
 from harmovid_server.engines.base import Answer, ProxyFrame, ShotInfo
 from harmovid_server.engines.harmonize import LOOKAHEAD_FRAMES, VARIANTS
-from harmovid_server.engines.harmonize.cuts import QUANTILES, quantiles
+from harmovid_server.engines.harmonize.cuts import QUANTILES, log_quantiles
 from harmovid_server.engines.harmonize.features import halved
 from harmovid_server.engines.harmonize.network import FOLDER
 from harmovid_server.engines.harmonize.session import HarmonizeSession
@@ -348,17 +348,17 @@ def test_a_missing_matte_is_told(engine: Any) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000, 147_456])
 def test_quantiles_are_those_of_numpy(count: int) -> None:
-    """A frame's quantiles equal `np.quantile` to the last bit: normal values, few levels, flat, far apart, sorted."""
+    """Quantiles of logarithms equal `np.quantile` to the last bit: light, few levels, flat, far apart, sorted."""
     values = np.random.default_rng(count).normal(size=count)
-    for each in (
+    for stops in (
         values,
         values.round(1),
         values * 0,
         np.where(values < 0, -20, values * 30),
         np.sort(values),
     ):
-        kept = each.astype(np.float32)
-        assert (quantiles(kept) == np.quantile(kept, QUANTILES)).all()
+        light = np.exp2(stops).astype(np.float32)
+        assert (log_quantiles(light) == np.quantile(np.log2(light), QUANTILES)).all()
 
 
 @pytest.mark.parametrize("shape", [(144, 192), (144, 192, 3), (2, 2, 3)])

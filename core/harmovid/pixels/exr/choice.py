@@ -9,6 +9,7 @@ Uses the name and view of a part and the names of its channels; reads no pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import AbstractSet, Dict, Optional, Sequence, Tuple
 
 from harmovid.pixels.exr.header import PartHeader
@@ -30,9 +31,14 @@ _ROLES = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2, "a": 3, "alph
 
 
 def colour_layers(part: PartHeader) -> Dict[str, Dict[int, str]]:
-    """Return for each layer prefix the channel names by role: 0 red, 1 green, 2 blue, 3 alpha."""
+    """Return for each layer prefix the channel names by role: 0 red, 1 green, 2 blue, 3 alpha; not to be changed."""
+    return _colour_layers(tuple(part.channels))
+
+
+@lru_cache(maxsize=64)  # all frames of a shot have the same channels
+def _colour_layers(names: Tuple[str, ...]) -> Dict[str, Dict[int, str]]:
     found: Dict[str, Dict[int, str]] = {}
-    for name in part.channels:
+    for name in names:
         prefix, _, last = name.rpartition(".")
         role = _ROLES.get(last.lower())
         if role is not None:

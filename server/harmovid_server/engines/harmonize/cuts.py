@@ -18,8 +18,8 @@ Float32 = npt.NDArray[np.float32]
 COLUMNS, ROWS = 16, 12
 """Size at which the layout is compared: coarse, so that a fast pan does not look like a cut."""
 QUANTILES = np.linspace(0.05, 0.95, 10)
-CELLS = 1 << 16
-"""Cells of the histogram that finds the quantiles; indices are 16 bits."""
+CELL_BITS = 14
+"""The quantiles are found by a histogram of this many bits of the values' own."""
 DARKEST = 2.0**-8
 """Light is clamped to at least this share of the frame's mean, so that noise in black does not count."""
 LEAST_ALIKE, PER_STOP = 0.05, 0.75
@@ -36,31 +36,36 @@ def signature(picture: Float32) -> Float32:
     small = np.asarray(cv2.resize(picture, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float64)
     floor = max(float(small.mean()) * DARKEST, 1e-12)
     layout = np.log2(np.maximum(small.mean(axis=2), floor)).ravel()
-    logs = np.log2(np.maximum(picture, floor))
-    colours = np.stack([quantiles(logs[..., channel].ravel()) for channel in range(3)], axis=1).ravel()
+    planes = cv2.split(np.maximum(picture, np.float32(floor)))
+    colours = np.stack([log_quantiles(plane.ravel()) for plane in planes], axis=1).ravel()
     return np.concatenate([layout - layout.mean(), colours - colours.mean()]).astype(np.float32)
 
 
-def quantiles(values: Float32) -> npt.NDArray[np.float64]:
-    """Return `np.quantile(values, QUANTILES)` of finite values `(n,)`, the same bits several times faster."""
+def log_quantiles(values: Float32) -> npt.NDArray[np.float64]:
+    """Return `np.quantile(np.log2(values), QUANTILES)` of values above 0 `(n,)`, the same bits many times faster.
+
+    Logarithms keep the order, so only those of the values at the wanted ranks are computed.
+    """
     places = QUANTILES * (len(values) - 1)
     below = np.floor(places).astype(np.int64)
-    lower, upper = _ranked(values, np.stack([below, np.minimum(below + 1, len(values) - 1)]))
+    lower, upper = np.log2(_ranked(values, np.stack([below, np.minimum(below + 1, len(values) - 1)])))
     share, step = places - below, upper - lower
     return np.asarray(np.where(share < 0.5, lower + step * share, upper - step * (1 - share)), np.float64)
 
 
 def _ranked(values: Float32, ranks: npt.NDArray[np.int64]) -> Float32:
-    """Return `np.sort(values)[ranks]`; only values in the same cells of a histogram as the wanted ones are sorted."""
-    low, high = values.min(), values.max()
-    if not 0 < high - low < np.inf:
-        return np.asarray(np.sort(values)[ranks])
-    # Monotonic in spite of rounding, so that cells are in the order of their values.
-    cells = ((values - low) * (np.float32(CELLS - 1) / (high - low))).astype(np.uint16)
-    counts = np.bincount(cells, minlength=CELLS)
+    """Return `np.sort(values)[ranks]` of values above 0; only those in the same cells of a histogram as the wanted ones
+    are sorted.
+    """
+    # The bits of floats above 0 are in the order of the floats, and evenly spread for light, which is seen in stops.
+    bits = values.view(np.uint32)
+    low, high = bits.min(), bits.max()
+    shift = max(0, int(high - low).bit_length() - CELL_BITS)
+    cells = ((bits - low) >> np.uint32(shift)).astype(np.intp)
+    counts = np.bincount(cells)
     starts = np.cumsum(counts) - counts
     homes = np.searchsorted(starts, ranks, side="right") - 1
-    wanted = np.zeros(CELLS, np.bool_)
+    wanted = np.zeros(len(counts), np.bool_)
     wanted[homes] = True
     kept = np.sort(values[wanted[cells]])
     skipped = np.cumsum(np.where(wanted, 0, counts))

@@ -82,7 +82,9 @@ def extract_features(frame: ProxyFrame, size: Tuple[int, int]) -> FrameFeatures:
     if matte is None:
         raise EngineFailed("harmonize needs a matte.", fix="Give one, or a foreground with alpha.")
     bg, fg = frame.images["bg"], frame.images["fg"]
-    composite = np.asarray(bg + (fg - bg) * matte[..., None], np.float32)
+    composite = fg - bg
+    composite *= cv2.merge([matte] * 3)  # faster than a product over a last axis of one
+    composite += bg
     seen = seen_plate(frame)
     top, left, bottom, right = _pixels(crop_window(subject_box(matte), matte.shape, size), matte.shape)
     picture, small_matte, small_seen = (
@@ -111,7 +113,7 @@ def seen_plate(frame: ProxyFrame) -> Float32:
 
 def lit(picture: Float32) -> Float32:
     """Return `(h, w)`: 1 where a picture has light in any channel."""
-    r, g, b = np.moveaxis(picture, -1, 0)
+    r, g, b = cv2.split(picture)
     # Faster than a maximum over the last axis.
     return np.asarray(np.maximum(np.maximum(r, g), b) > 0, np.float32)
 
