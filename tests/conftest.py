@@ -18,8 +18,10 @@ settings.register_profile("same", deadline=None, derandomize=True, database=None
 settings.register_profile("fresh", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HARMOVID_TEST_PROFILE", "same"))
 
-# As in the server's child processes; numpy reads it at import, so it is set before numpy is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# As in the server's child processes: the tests' processes share the cores already, and threads of torch and BLAS that
+# wait for each other while others compute cost more than they save. Read at import, so set before numpy is imported.
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 # Some tests import ONNX Runtime before anything of ours.
 telemetry.switch_off()
 

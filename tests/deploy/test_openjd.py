@@ -16,11 +16,13 @@ WHOLE_SHOT = [path for path in TEMPLATES if not path.stem.endswith("_chunks")]
 CLIENT = Path(sys.executable).with_name("harmovid")
 FRAMES = range(1001, 1005)
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 
 def openjd(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the Open Job Description command line."""
     command = [sys.executable, "-m", "openjd", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=170)
+    return subprocess.run(command, capture_output=True, text=True, timeout=550)
 
 
 def write(folder: Path, name: str, levels: list[float], alpha: bool = False) -> str:

@@ -12,7 +12,10 @@ from harmovid.pixels import exr
 from harmovid_demo.__main__ import main
 from harmovid_demo.shot import Shot, ShotFiles
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server runs on Linux"),
+]
 WIDTH, COUNT = 192, 12
 
 

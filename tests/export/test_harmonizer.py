@@ -27,7 +27,7 @@ from training.data.world import scenes, subjects
 
 CPU = RuntimeSettings(device="cpu")
 # The exporter takes half a minute of processor time, and more on a loaded machine.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
             str(folder / "bundle"),
             *words[2:],
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=800)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2000)
         assert done.returncode == 0, done.stderr
         assert max(json.loads(done.stdout.splitlines()[-1])["largest difference"].values()) < PARITY
     return folder

@@ -29,7 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training.inference.tiny import tiny_codec, tiny_model
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 E4M3 = onnx.TensorProto.FLOAT8E4M3FN
 SETTINGS = Settings("ddim", 2, 0, 9)
