@@ -38,7 +38,9 @@ def signature(picture: Float32) -> Float32:
     floor = max(float(small.mean()) * DARKEST, 1e-12)
     layout = np.log2(np.maximum(small.mean(axis=2), floor)).ravel()
     planes = cv2.split(np.maximum(picture[::2, ::2], np.float32(floor)))
-    colours = np.stack([log_quantiles(plane.ravel()) for plane in planes], axis=1).ravel()
+    colours = np.stack(
+        [log_quantiles(np.asarray(plane.ravel(), np.float32)) for plane in planes], axis=1
+    ).ravel()
     return np.concatenate([layout - layout.mean(), colours - colours.mean()]).astype(np.float32)
 
 
