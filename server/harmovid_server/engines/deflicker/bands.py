@@ -85,14 +85,14 @@ def find_wave(links: List[Link], count: int) -> Wave:
     """Return the wave that explains the samples best; a wave of 0 stops if there is none.
 
     Args:
-        links: matched pairs of frames, in any order.
+        links: matched pairs of frames, in any order, at least one.
         count: frames of the window.
     """
     tones = min(MOST_TONES, count // FRAMES_PER_TONE)
-    samples = joined(links, np.zeros((count, TERMS, 3)), EVERY)
     best = Wave(1.0, 0.0, np.zeros((2, 3)), 0.0)
-    if not len(samples.trust) or not tones:
+    if not tones:
         return best
+    samples = joined(links, np.zeros((count, TERMS, 3)), EVERY)
     # Drift, and size and phase of each tone, fit as many frames by chance.
     weight, by_chance = samples.trust, (count - 1) / (count - 2 - 2 * tones)
     cycles, drift = _strongest(samples, count)
@@ -107,7 +107,7 @@ def find_wave(links: List[Link], count: int) -> Wave:
         if round_ and best.explained < HOPELESS:
             break
         size = np.sqrt((left**2).mean(axis=1))
-        scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, samples.trust))
+        scale = max(SMALLEST_SCALE_STOPS, 1.5 * float(weighted_median(size, samples.trust)))
         weight = samples.trust / (1 + (size / scale) ** 2) ** 2
         moved = np.stack([(slope @ coeffs).mean(axis=1) for slope in slopes], axis=1)
         moved = _minus_link_means(samples, moved, weight)

@@ -11,7 +11,8 @@ determine can then be damped one by one.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from itertools import product
+from typing import Any, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,28 +45,16 @@ def terms(logs: Array64) -> Array64:
 
 def _expansion() -> Array64:
     """Return `(10, 10)`: row k holds the share of `CURVE_TERMS[k]` in each of this module's terms."""
-    place: Dict[str, int] = {name: k for k, name in enumerate(CURVE_TERMS)}
+    place = {tuple(sorted(name.strip("1"))): k for k, name in enumerate(CURVE_TERMS)}
+    names, out = ("", "r", "g", "b"), np.zeros((TERMS, TERMS))
     linear = np.zeros((4, 4))  # rows: 1, l, u, v; columns: 1, r, g, b
     linear[0, 0] = 1
-    linear[1] = (-CENTRE_STOPS, 1 / 3, 1 / 3, 1 / 3)
-    linear[2, 1:] = (1, -1, 0)
-    linear[3, 1:] = (0, -1, 1)
-    names = ("1", "r", "g", "b")
-    out = np.zeros((TERMS, TERMS))
-    for k in range(4):
-        for i, name in enumerate(names):
-            out[place[name], k] += linear[k, i]
-    for k, (left, right) in enumerate(_PRODUCTS, start=4):
-        for i, first in enumerate(names):
-            for j, second in enumerate(names):
-                out[_place(place, first, second), k] += linear[left, i] * linear[right, j]
+    linear[1:, 1:] = OUTPUTS
+    linear[1, 0] = -CENTRE_STOPS
+    for k, (left, right) in enumerate(((0, 0), (1, 0), (2, 0), (3, 0), *_PRODUCTS)):
+        for (i, first), (j, second) in product(enumerate(names), repeat=2):
+            out[place[tuple(sorted(first + second))], k] += linear[left, i] * linear[right, j]
     return out
-
-
-def _place(place: Dict[str, int], first: str, second: str) -> int:
-    if "1" in (first, second):
-        return place[second if first == "1" else first]
-    return place[first + second] if first + second in place else place[second + first]
 
 
 to_curve_terms: Array64 = _expansion()

@@ -78,13 +78,12 @@ def extract_features(frame: ProxyFrame) -> FrameFeatures:
     logs = np.log2(np.maximum(image, darkest) / np.float32(MID_GREY))
     np.minimum(logs, np.float32(level + HIGH_STOPS), out=logs)
     luma = logs @ _LUMA
-    return FrameFeatures(frame.number, logs, _plain(luma), weight, slope_of(luma), frame.box, level, spread)
+    return FrameFeatures(frame.number, logs, _plain(luma), weight, _slope(luma), frame.box, level, spread)
 
 
 def _level(image: Float32, weight: Float32) -> Tuple[float, float]:
     """Return the median of log2 luma where light is measured, and its variation (-1 without light)."""
-    skip = max(1, int(np.sqrt(np.count_nonzero(weight > 0.5) / QUANTILE_PIXELS)))
-    luma = (image[::skip, ::skip] @ _LUMA)[weight[::skip, ::skip] > 0.5]
+    luma = _measured(image, weight) @ _LUMA
     lit = luma[luma > DARKEST]
     if len(lit) < max(1, len(luma) // 100):
         return 0.0, -1.0
@@ -92,7 +91,13 @@ def _level(image: Float32, weight: Float32) -> Tuple[float, float]:
     return float(middle), float(high - low)
 
 
-def slope_of(luma: Float32) -> Float32:
+def _measured(colours: Float32, weight: Float32) -> Float32:
+    """Return about `QUANTILE_PIXELS` colours `(n, 3)` of the measured region."""
+    skip = max(1, int(np.sqrt(np.count_nonzero(weight > 0.5) / QUANTILE_PIXELS)))
+    return colours[::skip, ::skip][weight[::skip, ::skip] > 0.5]
+
+
+def _slope(luma: Float32) -> Float32:
     """Return the squared gradient of `(h, w)` log2 luma."""
     across, down = (cv2.Sobel(luma, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
     return cast(Float32, across**2 + down**2)
@@ -107,8 +112,7 @@ def _plain(luma: Float32) -> Bytes:
 
 def quantiles(features: FrameFeatures) -> Optional[Float64]:
     """Return the `(q, 3)` quantiles of the measured region per channel, or None if it is too small."""
-    skip = max(1, int(np.sqrt(np.count_nonzero(features.weight > 0.5) / QUANTILE_PIXELS)))
-    inside = features.logs[::skip, ::skip][features.weight[::skip, ::skip] > 0.5]
+    inside = _measured(features.logs, features.weight)
     if len(inside) < 4 * len(QUANTILES):
         return None
     return np.quantile(inside.astype(np.float64), QUANTILES, axis=0)

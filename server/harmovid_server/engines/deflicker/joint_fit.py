@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from itertools import product
 from typing import List, Mapping, Tuple
 
 import numpy as np
@@ -35,7 +36,7 @@ from harmovid_server.engines.deflicker.colour_terms import (
     Array64,
     orthonormal,
 )
-from harmovid_server.engines.deflicker.local_gains import conjugate_gradients
+from harmovid_server.engines.deflicker.local_gains import conjugate_gradients, weighted_median
 from harmovid_server.engines.deflicker.motion import Link, thinned
 from harmovid_server.engines.deflicker.trajectories import Model, expected, likeliest
 
@@ -75,8 +76,6 @@ HELD = 1.0
 
 LATER, EARLIER, LEFT, PLACE = slice(0, 10), slice(10, 20), slice(20, 23), slice(23, None)
 """Columns of the linearised samples: terms in the later and in the earlier frame, differences, spatial terms."""
-_SLOPES = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]])
-"""Derivatives of the terms l, u and v by r, g and b."""
 
 
 class Place(Enum):
@@ -140,8 +139,7 @@ class Batch:
         def padded(name: str, *inner: int) -> Array64:
             out = np.zeros((len(kept), longest, *inner))
             for row, samples in zip(out, kept):
-                values = getattr(samples, name)
-                row[: len(values)] = values
+                row[: len(samples.weight)] = getattr(samples, name)
             return out
 
         at, earlier_at = (padded(name, 2).astype(np.float32) for name in ("later_at", "earlier_at"))
@@ -201,12 +199,13 @@ def solve(batch: Batch, radius_frames: float, order: int = TERMS) -> Fit:
     basis, explained, scale = np.eye(TERMS), np.zeros_like(batch.y), FIRST_SCALE_STOPS
     found, medians = raw, np.zeros(len(batch.later))
     for round_ in range(ROUNDS):
-        inverse = np.linalg.inv(np.eye(3) + np.einsum("kj,tkc->tjc", _SLOPES, raw[:, 1:4])) / 2
+        # The derivatives of the terms l, u and v by r, g and b are those of the outputs.
+        inverse = np.linalg.inv(np.eye(3) + np.einsum("kj,tkc->tjc", OUTPUTS, raw[:, 1:4])) / 2
         kernels.linearised(batch.y, batch.z, batch.later, batch.earlier, raw, inverse, CENTRE_STOPS, columns)
         left, weight = columns[..., LEFT], batch.weight
         if round_:
             size = np.sqrt(((left - explained) ** 2).mean(axis=-1))
-            medians = _medians(size, batch.weight)
+            medians = weighted_median(size, batch.weight)
             scale = float(np.median(np.maximum(SMALLEST_SCALE_STOPS, 1.3 * medians)))
             weight = weight / (1 + (size / scale) ** 2) ** 2
         share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
@@ -310,22 +309,13 @@ def _step(
     for outputs, size in zip((slice(0, 1), slice(1, 3)), variance.T):
         scaled = sums / size[:, None, None]
         alone, right = np.zeros((count, count, order)), np.zeros((count, TERMS, 3))
-        for one, other, sign in (
-            (later, later, 1),
-            (earlier, earlier, 1),
-            (later, earlier, -1),
-            (earlier, later, -1),
-        ):
-            rows, columns = ((LATER if end is later else EARLIER).start + terms_of for end in (one, other))
-            np.add.at(alone, (one, other), sign * scaled[:, rows, columns])
+        for (one, rows), (other, columns) in product(((later, LATER), (earlier, EARLIER)), repeat=2):
+            sign = 1 if rows is columns else -1
+            np.add.at(alone, (one, other), sign * scaled[:, rows.start + terms_of, columns.start + terms_of])
         np.add.at(right, later, scaled[:, LATER, LEFT])
         np.add.at(right, earlier, -scaled[:, EARLIER, LEFT])
-        prior = np.stack(
-            [
-                (model.inverse_of(k, outputs.start) + held) / model.flicker[k, outputs.start] ** 2
-                for k in range(order)
-            ]
-        )
+        o = outputs.start
+        prior = np.stack([(model.inverse_of(k, o) + held) / model.flicker[k, o] ** 2 for k in range(order)])
         before, pull = (each[:, :order, outputs].swapaxes(0, 1) for each in (found, right))
 
         def normal(step: Array64, scaled: Array64 = scaled, prior: Array64 = prior) -> Array64:
@@ -336,15 +326,6 @@ def _step(
         step = conjugate_gradients(normal, pull - prior @ before, partial(np.matmul, inverse))
         result[:, :order, outputs] = (before + step).swapaxes(0, 1)
     return result
-
-
-def _medians(values: Array64, weight: Array64) -> Array64:
-    """Return the weighted median of each row."""
-    order = np.argsort(values, axis=1)
-    running = np.cumsum(np.take_along_axis(weight, order, 1), axis=1)
-    middle = np.minimum((running < running[:, -1:] / 2).sum(axis=1), values.shape[1] - 1)
-    medians: Array64 = np.take_along_axis(np.take_along_axis(values, order, 1), middle[:, None], 1)[:, 0]
-    return medians
 
 
 def _cells(at: Float32) -> npt.NDArray[np.int64]:

@@ -33,6 +33,8 @@ INDEPENDENT_SHARE = 0.06
 SHARPER = 10.0
 SMALLEST_SCALE_STOPS = 0.02
 HELD_OUT_GAP = 2
+"""Links over so many frames are left out of the first fit, and say how much it explains: a change of light belongs to a
+frame and explains differences over any gap, while errors of lost motion differ from link to link."""
 EXACT = 1e-6
 """Share of the error at which conjugate gradients stop."""
 
@@ -67,10 +69,10 @@ def slow_part(count: int, radius_frames: float) -> Array64:
     return line
 
 
-def robust_weight(residual: Array64, weight: Array64) -> Array64:
+def _robust(residual: Array64, weight: Array64) -> Array64:
     """Return `weight` times the Geman-McClure factor for `(n, 3)` residuals, with a scale estimated from them."""
     size = np.sqrt((residual**2).mean(axis=1))
-    scale = max(SMALLEST_SCALE_STOPS, 1.5 * weighted_median(size, weight))
+    scale = max(SMALLEST_SCALE_STOPS, 1.5 * float(weighted_median(size, weight)))
     factor: Array64 = weight / (1.0 + (size / scale) ** 2) ** 2
     independent = INDEPENDENT_SHARE * len(weight)
     return factor * (independent / max(float(weight.sum()), 1e-12)) / scale**2
@@ -96,12 +98,8 @@ class Samples:
 
 
 def joined(links: List[Link], curves: Array64, every: int = 1) -> Samples:
-    """Return one in `every` samples of all links, with the differences that `curves` `(count, 10, 3)` leave."""
-    links = [link for link in links if link.samples.trust > 0 and len(link.samples.weight)]
+    """Return one in `every` samples of at least one link, with the differences that `curves` `(count, 10, 3)` leave."""
     kept = [thinned(link.samples, len(link.samples.weight) // every) for link in links]
-    if not kept:
-        none, places = np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
-        return Samples(none, none, places, places, np.zeros((0, 3)), np.zeros(0), [0])
     counts = [len(samples.weight) for samples in kept]
     later, earlier = (
         np.repeat(np.array([getattr(link, end) for link in links], np.int32), counts)
@@ -129,19 +127,15 @@ def corners(at: npt.NDArray[np.float32], frame: Cells) -> Tuple[Cells, Inside]:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The samples of all links as rows of one sparse system: four cells in each of two maps, and the target.
+class Rows(Samples):
+    """The samples as rows of one sparse system: four cells in each of two maps, and the target.
 
     Attributes:
-        first, inside: `(n, 2)` cells and `(n, 4)` weights in both frames, see `kernels`; wanted: `(n, 3)` stops;
-        starts: where each link's samples begin, and the end; trust: `(n,)` the samples' own weights.
+        first, inside: `(n, 2)` cells and `(n, 4)` weights in both frames, see `kernels`.
     """
 
     first: Cells
     inside: Inside
-    wanted: Array64
-    trust: Array64
-    starts: List[int]
 
     def gather(self, maps: Array64) -> Array64:
         """Return `(n, 3)`: the product of the system with `maps`."""
@@ -171,16 +165,6 @@ class Rows:
         sums: Array64 = kernels.diagonal(self.first, self.inside, weights[:, 0], int(np.prod(shape)))
         return sums.reshape(*shape, 1)
 
-    def held_out(self) -> npt.NDArray[np.bool_]:
-        """Return `(n,)` which rows are held out from the first fit: links over `HELD_OUT_GAP` frames.
-
-        A change of light belongs to a frame and explains differences over any gap; errors of lost motion differ from
-        link to link.
-        """
-        cells = int(np.prod(PATCHES))
-        held: npt.NDArray[np.bool_] = self.first[:, 0] // cells - self.first[:, 1] // cells == HELD_OUT_GAP
-        return held
-
     def explained(self, maps: Array64, among: npt.NDArray[np.bool_]) -> float:
         """Return the share of the brightness differences of some rows (default all) that `maps` explain."""
         trust = self.trust if not among.any() else self.trust * among
@@ -190,7 +174,7 @@ class Rows:
 
     def weights(self, left: Array64) -> Array64:
         """Return `(n, 1)` robust weights for the rows' residuals, each link at its own scale."""
-        parts = [robust_weight(left[a:b], self.trust[a:b]) for a, b in zip(self.starts, self.starts[1:])]
+        parts = [_robust(left[a:b], self.trust[a:b]) for a, b in zip(self.starts, self.starts[1:])]
         return SHARPER * np.concatenate(parts)[:, None]
 
 
@@ -204,12 +188,12 @@ def solve_local(links: List[Link], curves: Array64, radius_frames: float, least:
         least: share of the differences that must be explained to be useful; far below it only one round is made.
     """
     count = len(curves)
-    rows = rows_of(links, curves)
     maps = np.zeros((count, *PATCHES, 3))
-    if not len(rows.first):
+    if not links:
         return LocalGains(maps, 0.0)
+    rows = rows_of(links, curves)
     stiff, slow = 1 / SMOOTH_STOPS**2, slow_part(count, radius_frames)
-    held_out, explained, fast = rows.held_out(), 0.0, maps
+    held_out, explained, fast = rows.later - rows.earlier == HELD_OUT_GAP, 0.0, maps
     for round_ in range(ROUNDS):
         # The first round weights all samples alike, because the strongest flicker would look like outliers.
         left = rows.wanted - rows.gather(maps) if round_ else np.zeros_like(rows.wanted)
@@ -237,7 +221,7 @@ def rows_of(links: List[Link], curves: Array64) -> Rows:
     ends = corners(samples.at, samples.later), corners(samples.earlier_at, samples.earlier)
     first = np.stack([cells for cells, _ in ends], axis=1)
     inside = np.concatenate([shares for _, shares in ends], axis=1)
-    return Rows(first, inside, samples.wanted, samples.trust, samples.starts)
+    return Rows(**vars(samples), first=first, inside=inside)
 
 
 def _rough(maps: Array64) -> Array64:
@@ -286,8 +270,10 @@ def conjugate_gradients(
     return found
 
 
-def weighted_median(values: Array64, weight: Array64) -> float:
-    """Return the weighted median."""
-    order = np.argsort(values)
-    running = np.cumsum(weight[order])
-    return float(values[order][min(int(np.searchsorted(running, running[-1] / 2)), len(values) - 1)])
+def weighted_median(values: Array64, weight: Array64) -> Array64:
+    """Return the weighted median over the last axis."""
+    order = np.argsort(values, axis=-1)
+    running = np.cumsum(np.take_along_axis(weight, order, -1), axis=-1)
+    middle = np.minimum((running < running[..., -1:] / 2).sum(axis=-1, keepdims=True), values.shape[-1] - 1)
+    medians: Array64 = np.take_along_axis(values, np.take_along_axis(order, middle, -1), -1)[..., 0]
+    return medians

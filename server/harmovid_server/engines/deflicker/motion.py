@@ -169,10 +169,10 @@ def follow(
         before: the motion between the last neighbours, since a pan continues.
         enough: similarity at which no other start is tried.
     """
-    if (
-        float(later.weight.mean()) <= SMALL_REGION
-    ):  # its motion is not the camera's: only the detection of cuts needs it
-        whole = follow(_whole(later), _whole(earlier), enough=CUT_LIKENESS)
+    if float(later.weight.mean()) <= SMALL_REGION:
+        # The camera's motion is not the region's: only the detection of cuts needs it.
+        one, other = (replace(each, weight=np.ones_like(each.weight)) for each in (later, earlier))
+        whole = follow(one, other, enough=CUT_LIKENESS)
         return replace(follow_far(later, earlier), likeness=whole.likeness)
     found = _with_likeness(later, earlier, None)
     for start in (before, None):
@@ -193,10 +193,6 @@ def _looks_the_same(later: FrameFeatures, earlier: FrameFeatures) -> bool:
         for each in (later, earlier)
     )
     return float(np.abs(next(small) - next(small)).max()) < SAME_STOPS
-
-
-def _whole(features: FrameFeatures) -> FrameFeatures:
-    return replace(features, weight=np.ones_like(features.weight))
 
 
 def _with_likeness(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flow]) -> Motion:
@@ -233,18 +229,10 @@ def _camera_move(later: FrameFeatures, earlier: FrameFeatures) -> Flow:
     return Flow(move, -move)
 
 
-def _places(flow: Float32) -> Float32:
-    height, width = flow.shape[:2]
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return np.dstack([columns, rows]) + flow
-
-
 def _warp(image: Float32, flow: Float32) -> Float32:
-    places = _places(flow)
-    return cast(
-        Float32,
-        cv2.remap(image, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-    )
+    rows, columns = np.indices(flow.shape[:2], np.float32)
+    x, y = columns + flow[..., 0], rows + flow[..., 1]
+    return cast(Float32, cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 @dataclass(frozen=True)
@@ -314,10 +302,8 @@ def _samples(sums: Float64, later: FrameFeatures, step: int) -> PairSamples:
 def thinned(samples: PairSamples, count: int) -> PairSamples:
     """Return at most about `count` of the samples, evenly chosen."""
     step = max(1, len(samples.weight) // max(count, 1))
-    return replace(
-        samples, later=samples.later[::step], earlier=samples.earlier[::step], weight=samples.weight[::step],
-        later_at=samples.later_at[::step], earlier_at=samples.earlier_at[::step],
-    )  # fmt: skip
+    parts = {name: one[::step] for name, one in vars(samples).items() if name != "trust"}
+    return replace(samples, **parts)
 
 
 def shifted(samples: PairSamples, stops: float) -> PairSamples:

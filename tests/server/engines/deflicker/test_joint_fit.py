@@ -7,6 +7,7 @@ import pytest
 from harmovid_server.engines.deflicker import joint_fit
 from harmovid_server.engines.deflicker.colour_terms import terms
 from harmovid_server.engines.deflicker.joint_fit import Batch, Place, solve
+from harmovid_server.engines.deflicker.local_gains import weighted_median
 from harmovid_server.engines.deflicker.motion import Link, PairSamples, thinned
 from server.engines.deflicker.samples import flickering, links_of, scene, through
 
@@ -159,5 +160,5 @@ def test_the_weighted_median_is_the_weighted_median() -> None:
     """Half of a row's weight lies at or below the value."""
     rng = np.random.default_rng(2)
     values, weight = rng.normal(0, 1, (20, 31)), rng.uniform(0, 1, (20, 31))
-    for row, own, found in zip(values, weight, joint_fit._medians(values, weight)):
+    for row, own, found in zip(values, weight, weighted_median(values, weight)):
         assert own[row <= found].sum() >= own.sum() / 2 > own[row < found].sum()
