@@ -35,7 +35,7 @@ SMALLEST_SCALE_STOPS = 0.02
 HELD_OUT_GAP = 2
 """Links over so many frames are left out of the first fit, and say how much it explains: a change of light belongs to a
 frame and explains differences over any gap, while errors of lost motion differ from link to link."""
-EXACT = 1e-6
+EXACT = 1e-4
 """Share of the error at which conjugate gradients stop."""
 
 
