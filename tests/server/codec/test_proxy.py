@@ -58,6 +58,19 @@ def test_a_given_matte_wins_over_alpha() -> None:
     assert small.mattes["matte"].min() == small.mattes["matte"].max() == 0.25
 
 
+def test_colours_that_are_taken_as_multiplied_by_a_matte_are_told() -> None:
+    """Without an alpha nothing says that they are; with one, or where they are said not to be, there is no doubt."""
+
+    def notes(premultiplied: bool = True, **alpha: float) -> list[str]:
+        frames = {"fg": frame(R=1.0, G=1.0, B=1.0, **alpha), "matte": frame(Y=0.25)}
+        made = plan(layers=("fg", "matte"), target="fg", wants_matte=True, premultiplied=premultiplied)
+        return list(measure(frames, made).facts["notes"])
+
+    (said,) = notes()
+    assert said.startswith("fg: it has no alpha, so its colours are taken as multiplied by the matte")
+    assert notes(premultiplied=False) == notes(A=1.0) == []
+
+
 def test_a_foreground_without_any_matte_is_refused() -> None:
     """No alpha and no matte: FrameRefused says to give one."""
     with pytest.raises(FrameRefused, match="matte"):
