@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from harmovid_training.data.cache import CHOOSE
 from harmovid_training.harmonizer import calibrate as calibration
 from harmovid_training.harmonizer import clips as clip_module
-from harmovid_training.harmonizer.calibrate import Cases, calibrate, collect, shares_of
+from harmovid_training.harmonizer.calibrate import Cases, calibrate, collect, error_of_mean, shares_of
 from harmovid_training.harmonizer.clips import Clips, shard_files
 from harmovid_training.harmonizer.constants import GATE_FACTS, VARIANTS
 from harmovid_training.harmonizer.network import Harmonizer
@@ -43,8 +44,21 @@ def test_the_bold_dares_more_than_the_cautious() -> None:
     facts = torch.randn(count, GATE_FACTS, generator=rng)
     kind = torch.ones(count, dtype=torch.uint8)
     model = Harmonizer().eval()
-    cases = Cases(facts, composite, composite * torch.exp2(answer * right), answer, none, none, kind)
+    scene = torch.arange(count)
+    cases = Cases(facts, composite, composite * torch.exp2(answer * right), answer, none, none, kind, scene)
     calibrate(model, cases)
     cautious, expected, bold = shares_of(model, cases)[:, :, 0].mean(0).tolist()
 
     assert cautious < expected < bold
+
+
+def test_clips_of_one_scene_do_not_count_as_many() -> None:
+    """Values that repeat within each scene have the error of the scenes' means; independent ones the usual error."""
+    rng = torch.Generator().manual_seed(4)
+    means = torch.randn(300, generator=rng)
+    usual = float(means.std(unbiased=False)) / 300**0.5
+    repeated, scenes = means.repeat_interleave(10), torch.arange(300).repeat_interleave(10)
+
+    assert error_of_mean(means, torch.arange(300)) == pytest.approx(usual, rel=1e-4)
+    assert error_of_mean(repeated, scenes) == pytest.approx(usual, rel=1e-4)
+    assert math.isnan(error_of_mean(repeated, torch.zeros_like(scenes)))

@@ -50,7 +50,7 @@ def test_what_is_read_is_what_was_measured() -> None:
     with torch.no_grad():
         batch = sampler.mixed(3, 1, 0.34)
         seen, points = measure(Encoder().eval(), backbone(), batch), drawn_points(batch, module.POINTS)
-    again, pixels, kind = unpacked(packed(seen, points, batch.kind))
+    again, pixels, kind = unpacked(packed(seen, points, batch.kind, batch.scene))
 
     for name in MEASURED:
         wanted = getattr(seen, name).numpy()

@@ -35,8 +35,9 @@ def made(count: int = 2, height: int = 24, width: int = 32) -> Batch:
     matte[:, :, 6:18, 8:20] = 1
     truth = torch.where(matte > 0, composite * 2**0.5, composite)
     return Batch(
-        composite, truth, matte, matte, torch.ones_like(matte), torch.tensor([0.15, 0.3]), torch.ones(count)
-    )
+        composite, truth, matte, matte, torch.ones_like(matte), torch.tensor([0.15, 0.3]),
+        torch.ones(count), torch.arange(count),
+    )  # fmt: skip
 
 
 def answer(seed: int = 2) -> Fields:

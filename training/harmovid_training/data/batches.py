@@ -62,7 +62,7 @@ class Batch:
         composite: the input: the foreground in the wrong light over the plate.
         truth: the right answer. matte: as an artist delivers it. covered: the exact coverage by the foreground.
         seen: the part of the plate to match. anchor: `(n,)` exposure anchor of the clip, measured on that part.
-        kind: `(n,)` uint8, one of `looks.KINDS`.
+        kind: `(n,)` uint8, one of `looks.KINDS`. scene: `(n,)` int64, number of the photo or panorama.
     """
 
     composite: Tensor
@@ -72,6 +72,7 @@ class Batch:
     seen: Tensor
     anchor: Tensor
     kind: Tensor
+    scene: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
@@ -107,6 +108,8 @@ class Sampler:
         self._views = np.flatnonzero((scenes.use == use) & (scenes.light_of >= 0))
         self._view_odds = view_odds(scenes, self._views)
         self._lights = np.unique(scenes.light_of[self._views])
+        count = len(scenes.use)
+        self._scene = np.where(scenes.light_of < 0, np.arange(count), count + scenes.light_of)
         self._rng = self.at(0)
 
     def at(self, step: int) -> np.random.Generator:
@@ -132,7 +135,7 @@ class Sampler:
             fn.avg_pool2d(covered, 3, 1, 1) * 0.5 + covered * 0.5 if self._rng.random() < 0.3 else covered
         )
         composite = truth + (apply_looks(truth, looks) - truth) * covered
-        return self._finished(composite, truth, covered, frames, looks.kind)
+        return self._finished(composite, truth, covered, frames, looks.kind, rows)
 
     def mixed(self, clips: int, frames: int, renders: float) -> Batch:
         """Return a batch of which the share `renders` is rendered: normalisation needs both kinds in every batch."""
@@ -158,10 +161,16 @@ class Sampler:
             self._scenes, self._subjects, rows, self._lights, self._rng, (HEIGHT, WIDTH), frames
         )
         kind = torch.full((clips * frames,), RENDER_KIND, dtype=torch.uint8)
-        return self._finished(composite, truth, covered, frames, kind)
+        return self._finished(composite, truth, covered, frames, kind, rows)
 
     def _finished(
-        self, composite: Tensor, truth: Tensor, covered: Tensor, frames: int, kind: Tensor
+        self,
+        composite: Tensor,
+        truth: Tensor,
+        covered: Tensor,
+        frames: int,
+        kind: Tensor,
+        rows: npt.NDArray[np.int64],
     ) -> Batch:
         """Return the batch, with mattes as delivered and, for some clips, a part of the plate to match."""
         matte = soften(covered, self._torch)
@@ -176,7 +185,9 @@ class Sampler:
             if edge % 2:
                 seen[index, 0] = seen[index, 0].flip((0, 1))
         seen = seen.repeat_interleave(frames, 0)
-        return Batch(composite, truth, matte, covered, seen, anchors(composite, matte, seen, frames), kind)
+        scene = torch.from_numpy(self._scene[rows]).repeat_interleave(frames, 0)
+        anchor = anchors(composite, matte, seen, frames)
+        return Batch(composite, truth, matte, covered, seen, anchor, kind, scene)
 
     def _put_silhouettes(self, mattes: Float32, subjects: Subjects) -> None:
         """Replace some of the mattes `(n, h, w)` by silhouettes of subjects."""

@@ -50,7 +50,8 @@ PIXELS = ("composite", "truth", "common", "colour", "local")
 @dataclass
 class Cases:
     """Clips and the network's answers to them: inputs of the gate (n, k); pixels (n, 3, p) of the composite and of the
-    truth, and the stops that the curve's common part, its colour part and the grid add; the kind of look (n,)."""
+    truth, and the stops that the curve's common part, its colour part and the grid add; the kind of look (n,) and the
+    scene (n,)."""
 
     facts: Tensor
     composite: Tensor
@@ -59,6 +60,7 @@ class Cases:
     colour: Tensor
     local: Tensor
     kind: Tensor
+    scene: Tensor
 
     def pick(self, chosen: Tensor) -> Cases:
         """Return the clips with these indices."""
@@ -67,7 +69,7 @@ class Cases:
     def at(self, pixels: Tensor) -> Cases:
         """Return the clips with these pixels only."""
         parts = {name: getattr(self, name)[:, :, pixels] for name in PIXELS}
-        return Cases(self.facts, kind=self.kind, **parts)
+        return Cases(self.facts, kind=self.kind, scene=self.scene, **parts)
 
 
 @torch.no_grad()
@@ -75,8 +77,9 @@ def collect(model: Harmonizer, clips: Clips) -> Cases:
     """Return the network's answers to clips."""
     model.eval()
     found: List[Cases] = []
-    for seen, points, kind in tqdm(
-        clips.batches(COLLECT), total=len(clips) // COLLECT, desc="answers", mininterval=10
+    scenes = torch.from_numpy(clips.scenes()).split(COLLECT)
+    for (seen, points, kind), scene in tqdm(
+        zip(clips.batches(COLLECT), scenes), total=len(scenes), desc="answers", mininterval=10
     ):
         answer = model(seen)
         mean = answer.coeffs.mean(1, keepdim=True)
@@ -85,7 +88,7 @@ def collect(model: Harmonizer, clips: Clips) -> Cases:
         common = point_stops(points, shared, local=False)
         grid = point_stops(points, answer) - curve
         facts = gate_facts(answer.coeffs, answer.grid, answer.need, answer.errors)
-        found.append(Cases(facts, points.composite, points.truth, common, curve - common, grid, kind))
+        found.append(Cases(facts, points.composite, points.truth, common, curve - common, grid, kind, scene))
     return Cases(**{f.name: torch.cat([getattr(one, f.name) for one in found]) for f in fields(Cases)})
 
 
@@ -126,8 +129,8 @@ def shares_of(model: Harmonizer, cases: Cases) -> Tensor:
 def judge(cases: Cases, model: Harmonizer) -> Dict[str, Any]:
     """Return figures for each variant and for constant shares of the answer.
 
-    By kind of look: the mean gain and its standard error in dB, and the loss of the worst 5 %. For clips that need no
-    change: by how many stops they are changed.
+    By kind of look: the mean gain and its standard error in dB (`error_of_mean`), and the loss of the worst 5 %. For
+    clips that need no change: by how many stops they are changed.
     """
     shares = shares_of(model, cases)
     ways = {name: shares[:, i] for i, name in enumerate(VARIANTS)}
@@ -139,14 +142,25 @@ def _judged(cases: Cases, share: Tensor) -> Dict[str, Any]:
     gains, right = _gain(cases, share), _right(cases)
     facts: Dict[str, Any] = {}
     for number, kind in enumerate(KINDS):
-        chosen = gains[(cases.kind == number) & ~right]
+        picked = (cases.kind == number) & ~right
+        chosen = gains[picked]
         if number != NOTHING_KIND and len(chosen) > 1:
-            error = float(chosen.std()) / len(chosen) ** 0.5
+            error = error_of_mean(chosen, cases.scene[picked])
             low = float(np.quantile(chosen.numpy(), 0.05))
             facts[kind] = (round(float(chosen.mean()), 3), round(error, 3), round(low, 3))
     facts["untouched stops"] = round(float(_change(cases, share)[right].mean()), 3)
     facts["mean share"] = [round(float(value), 3) for value in share.mean(0)]
     return facts
+
+
+def error_of_mean(values: Tensor, scenes: Tensor) -> float:
+    """Return the standard error of the mean of `values` `(n,)`, where values of one scene may depend on each other; NaN
+    if there is one scene only."""
+    if len(scenes.unique()) < 2:
+        return float("nan")
+    apart = (values - values.mean()).double()
+    of_scene = torch.zeros(int(scenes.max()) + 1, dtype=torch.float64).index_add_(0, scenes, apart)
+    return float(of_scene.square().sum().sqrt()) / len(values)
 
 
 def _stops(cases: Cases, share: Tensor) -> Tensor:

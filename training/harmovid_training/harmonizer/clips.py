@@ -51,7 +51,7 @@ RECORD = np.dtype([
     ("cells", HALF, (CELL, *PLACES)), ("box", SINGLE, (4,)), ("stride8", HALF, (CHANNELS[0], *PLACES)),
     ("stride16", HALF, (CHANNELS[1], *PLACES)), ("stride32", HALF, (CHANNELS[2], 5, 6)),
     ("composite", SINGLE, (3, POINTS)), ("truth", SINGLE, (3, POINTS)), ("x", HALF, (POINTS,)), ("y", HALF, (POINTS,)),
-    ("anchor", SINGLE), ("kind", "u1"),
+    ("anchor", SINGLE), ("kind", "u1"), ("scene", "<u2"),
 ])  # fmt: skip
 MEASURED = tuple(field.name for field in fields(Measured))
 PLACED = ("composite", "truth", "x", "y", "anchor")
@@ -87,17 +87,18 @@ def _batches(shard: int, sampler: Sampler, encoder: Encoder, backbone: BackboneC
         torch.manual_seed(step)
         with torch.no_grad():
             batch = sampler.mixed(BATCH, 1, RENDERS)
-            yield packed(measure(encoder, backbone, batch), drawn_points(batch, POINTS), batch.kind)
+            seen, points = measure(encoder, backbone, batch), drawn_points(batch, POINTS)
+            yield packed(seen, points, batch.kind, batch.scene)
 
 
-def packed(seen: Measured, points: Points, kind: Tensor) -> Records:
+def packed(seen: Measured, points: Points, kind: Tensor, scene: Tensor) -> Records:
     """Return clips as records."""
     records = np.zeros(len(kind), RECORD)
     for source, names in ((seen, MEASURED), (points, PLACED)):
         for name in names:
             limit = np.finfo(RECORD[name].base).max
             records[name] = np.clip(getattr(source, name).numpy(), -limit, limit)
-    records["kind"] = kind.numpy()
+    records["kind"], records["scene"] = kind.numpy(), scene.numpy()
     return records
 
 
@@ -139,6 +140,10 @@ class Clips:
 
     def __len__(self) -> int:
         return SHARD * len(self._shards)
+
+    def scenes(self) -> npt.NDArray[np.int64]:
+        """Return the number of each clip's scene, a photo or a panorama."""
+        return np.concatenate([shard["scene"] for shard in self._shards]).astype(np.int64)
 
     def read(self, rows: Sequence[int]) -> Tuple[Measured, Points, Tensor]:
         """Return the clips with these numbers."""
