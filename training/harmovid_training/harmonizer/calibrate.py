@@ -77,7 +77,7 @@ def collect(model: Harmonizer, clips: Clips) -> Cases:
     """Return the network's answers to clips."""
     model.eval()
     found: List[Cases] = []
-    scenes = torch.from_numpy(clips.scenes()).split(COLLECT)
+    scenes = torch.split(torch.from_numpy(clips.scenes()), COLLECT)
     for (seen, points, kind), scene in tqdm(
         zip(clips.batches(COLLECT), scenes), total=len(scenes), desc="answers", mininterval=10
     ):
@@ -156,7 +156,7 @@ def _judged(cases: Cases, share: Tensor) -> Dict[str, Any]:
 def error_of_mean(values: Tensor, scenes: Tensor) -> float:
     """Return the standard error of the mean of `values` `(n,)`, where values of one scene may depend on each other; NaN
     if there is one scene only."""
-    if len(scenes.unique()) < 2:
+    if bool((scenes == scenes[0]).all()):
         return float("nan")
     apart = (values - values.mean()).double()
     of_scene = torch.zeros(int(scenes.max()) + 1, dtype=torch.float64).index_add_(0, scenes, apart)
