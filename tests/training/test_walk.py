@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Iterator
 
@@ -16,14 +21,20 @@ from harmovid_evaluate import command as evaluate
 from harmovid_training import command
 from harmovid_training.clips.index import read_index
 from harmovid_training.clips.read import read_frames, write_exr
+from harmovid_training.data.cache import held_out
 from harmovid_training.models.checkpoint import load_checkpoint
-from harmovid_training.stages import run
+from harmovid_training.stages import cost, run
+from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.grids import COLUMNS, GAP_PX
+from harmovid_training.toy import __main__ as toy
 from harmovid_training.toy.scenes import Scene, draw_light
-from training.inference.tiny import save_tiny_weights
+from training.clips.test_rendered import CUBE
+from training.inference.tiny import save_tiny_weights, tiny_text_to_video
 from training.stages.tiny_ic_light import tiny_ic_light
+from training.toy.test_toy import MICRO
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+REPO = Path(__file__).resolve().parents[2]
+PAGE = REPO / "docs" / "training.md"
 COUNT = 11
 CLIPS = ("dancer", "walker", "runner")
 SETTINGS = (
@@ -36,6 +47,7 @@ TINY = {
     "stage1": ["--size", "48x64", "--ic-light-base", "base", "--ic-light-steps", "2", "--ic-light-prompt", "a"],
     "stage2": [*TRAINED, "--rewrite-steps", "2"],
     "stage3": TRAINED,
+    "rendered": ["--clips", "1", "--frames", "3", "--size", "48x64"],
     "generate": ["--steps", "2", "--window", "9", "--frames", str(COUNT)],
     "evaluate": [
         "--steps", "2", "--window", "9", "--lines", "48", "--frames", "9", "--set", "lut",
@@ -44,12 +56,47 @@ TINY = {
 }  # fmt: skip
 """Arguments that make a command of the page tiny, by its step."""
 
+PUBLIC = {"THUDM/CogVideoX-5b": "weights", "THUDM/CogVideoX-2b": "text-to-video"}
+"""Folders of random weights instead of public models."""
+
+SHARED = ("index", "stage1")
+"""Steps whose processes need no GPU to run side by side: they run in two."""
+
+TOOL = """#!{python}
+import sys
+from pathlib import Path
+from harmovid_training.clips.read import read_exr, write_exr
+for file in Path(sys.argv[1]).iterdir():
+    write_exr(Path(sys.argv[-1]) / file.name, read_exr(file)[..., :3] * 0.5)
+"""
+"""A program of the user's own: half the light of its first folder, written to its last."""
+
+
+def blocks() -> list[str]:
+    """Return the lines of the page's shell blocks, joined where they are continued."""
+    found = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    lines = "\n".join(found).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
 
 def documented() -> list[list[str]]:
-    """Return the words of every `harmovid` command in the page's shell blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("harmovid ")]
+    """Return the words of every command in the page's shell blocks but those that install."""
+    commands = [shlex.split(line, comments=True) for line in blocks() if not line.startswith("pip install ")]
+    assert {words[0] for words in commands} == {"harmovid", "python", "make"}
+    return commands
+
+
+def test_commands_stand_in_blocks():
+    """Whatever command the page's sentences name is the beginning of one in its shell blocks; its table of
+    configurations names those that there are."""
+    text = re.sub(r"```.*?```", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    named = [" ".join(one.split()) for one in re.findall(r"`((?:harmovid|python|make) [^`]+)`", text)]
+    assert named
+    lines = blocks()
+    assert [one for one in named if not any(line.startswith(one) for line in lines)] == []
+    rows = re.findall(r"^\| (`[^|]+) \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    configurations = {name for row in rows for name in re.findall(r"`([\w.-]+)`", row) if "..." not in name}
+    assert {"paper-1.5-harmovid", "student-pixel"} <= configurations <= set(CONFIGS)
 
 
 @pytest.fixture
@@ -74,26 +121,68 @@ def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     offset, _ = tiny_ic_light(tmp_path)
     offset.rename(tmp_path / "iclight_sd15_fbc.safetensors")
     save_tiny_weights(Path("weights"))
+    tiny_text_to_video().save_pretrained("text-to-video")
+    make_programs(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    make_material(tmp_path / "material")
+    monkeypatch.setattr(run, "TEACHER_STEPS", 2)  # 50 on a GPU
+    monkeypatch.setattr(cost, "processor_seconds", partial(cost.processor_seconds, 3, (48, 64)))
     yield tmp_path
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+def make_programs(folder: Path) -> None:
+    """Write the user's own programs that the page names."""
+    folder.mkdir()
+    for name in ("my-harmonizer", "my-remover"):
+        (folder / name).write_text(TOOL.format(python=sys.executable), encoding="utf-8")
+        (folder / name).chmod(0o755)
+
+
+def make_material(folder: Path) -> None:
+    """Write two panoramas to train on, and cubes in place of figures."""
+    (folder / "models" / "makehuman").mkdir(parents=True)
+    for name in ("female_generic", "female_casualsuit02", "bob01"):
+        (folder / "models" / "makehuman" / f"{name}.obj").write_text(CUBE)
+    (folder / "hdri").mkdir()
+    names = [name for name in (f"p{index}.exr" for index in range(40)) if not held_out(folder / name)][:2]
+    for index, name in enumerate(names):
+        write_exr(folder / "hdri" / name, np.full((16, 32, 3), 0.2 + index, np.float32))
+
+
 def tiny(words: list[str]) -> list[str]:
-    """Return a command of the page with tiny settings, in this one process, its masks given."""
-    said = [{"THUDM/CogVideoX-5b": "weights"}.get(word, word) for word in words]
-    for flag in ("--gpus", "--masks"):
-        if flag in said:
-            del said[said.index(flag) : said.index(flag) + 2]
+    """Return a `harmovid` command of the page, without that word, with tiny settings and its masks given; in two
+    processes where they need no GPU."""
+    said = [PUBLIC.get(word, word) for word in words[1:]]
+    step = said[said.index("train") + (3 if "--gpus" in said else 1)] if said[0] == "train" else said[0]
+    if "--gpus" in said:
+        place = said.index("--gpus")
+        said[place : place + 2] = ["--gpus", "2"] if step in SHARED else []
+    if "--masks" in said:
+        del said[said.index("--masks") : said.index("--masks") + 2]
     if "--test" in said:
         said[said.index("--test") + 1] = "1"
-    step = said[1] if said[0] == "train" else said[0]
-    return [*said, *TINY.get(step, [])]
+    brief = ["--frames", "3"] if {"--engine", "--text-to-video", "--harmonizer"} & set(said) else []
+    return [*said, *TINY.get(step, []), *brief]
 
 
 def do(words: list[str]) -> int:
-    """Run one command in this process."""
-    room = {"train": command.train, "generate": command.generate, "evaluate": evaluate.run}[words[0]]
-    return room(words[1:], Console(quiet=True))
+    """Run one command of the page, in this process unless it starts others."""
+    if words[0] == "make":
+        assert words == ["make", "train-toy"]
+        recipe = (REPO / "Makefile").read_text(encoding="utf-8").split("\ntrain-toy:")[1].split("\n")[1]
+        assert "/python -m harmovid_training.toy --out out/toy" in recipe
+        return toy.main(["--out", "out/toy"], MICRO)
+    if words[0] == "python":
+        return int(import_module(words[2]).main(words[3:], MICRO))
+    said = tiny(words)
+    if said[:2] == ["train", "toy"]:
+        return toy.main(said[2:], MICRO)
+    if "--gpus" in said:
+        own = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run([sys.executable, "-m", "harmovid.cli", *said], env=own, check=False).returncode
+    room = {"train": command.train, "generate": command.generate, "evaluate": evaluate.run}[said[0]]
+    return room(said[1:], Console(quiet=True))
 
 
 @pytest.mark.slow
@@ -102,10 +191,10 @@ def do(words: list[str]) -> int:
 def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys):
     """From footage to checkpoints, samples and the table: each command ends with 0, and the roles of stage 1 and 2 are
     still found by stage 3, though every path was given relative to the working folder."""
-    commands = [words for words in documented() if words[:2] not in (["train", "toy"], ["train", "rendered"])]
-    assert len(commands) >= 10
-    for words in commands:
-        assert do(tiny(words)) == 0, " ".join(words)
+    for words in documented():
+        assert do(words) == 0, " ".join(words)
+    said = capsys.readouterr().out
+    assert "### Bars" in said
     assert len(read_index(Path("real.test.jsonl")).clips) == 1
     clip = read_index(Path("runs/deflicker/clips.jsonl")).clips[0]
     assert set(clip.sources) >= {"real", "mask", "background", "synthetic", "plate", "steady"}
@@ -120,6 +209,11 @@ def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys)
     assert np.array_equal(steady[mask < 0.5], background[mask < 0.5])
     check_the_run(Path("runs/harmovid"))
     check_teachers(capsys)
+    assert load_checkpoint(Path("runs/srgb")).space == "srgb"
+    tool = read_index(Path("synthetic-tool/clips.jsonl")).clips[0]
+    real, plate = (read_frames(tool.sources[role], 0, 3) for role in ("real", "plate"))
+    np.testing.assert_allclose(plate, real * np.float32(0.5), rtol=1e-2, atol=1e-3)
+    assert len(read_index(Path("rendered/clips.jsonl")).clips) == 1
 
 
 def check_the_run(folder: Path) -> None:
@@ -141,10 +235,8 @@ def check_the_run(folder: Path) -> None:
 
 def check_teachers(capsys: pytest.CaptureFixture[str]) -> None:
     """A student learns from a teacher of its kind; a run that is no student, and another network, are refused."""
-    said = ["train", "stage3", "--index", "runs/deflicker/clips.jsonl", "--out", "runs/taught", *TRAINED]
+    said = ["harmovid", "train", "stage3", "--index", "runs/deflicker/clips.jsonl", "--out", "runs/other"]
     student = ["--config", "student-latent", "--start", "runs/harmovid"]
-    run.TEACHER_STEPS = 2  # 50 on a GPU
-    assert do([*said, *student, "--teacher", "runs/harmovid"]) == 0
     assert do([*said, "--teacher", "runs/harmovid"]) == 1
     assert "is no student" in capsys.readouterr().err
     assert do([*said, *student, "--teacher", "runs/deflicker"]) == 1

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 import pyarrow
+import torch
 from harmovid.errors import InputError
 from harmovid.storage.atomic import replacing
 from pyarrow import parquet
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,6 +32,34 @@ def save_tensors(
         whole[name] = given.clone() if shared else given
     with _in_place_of(path) as part:
         save_file(whole, part, dict(metadata or {}))
+
+
+def read_tensors(
+    path: Path, dtype: torch.dtype | None = None, fix: str = "Copy the checkpoint again."
+) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file in memory of their own.
+
+    Args:
+        dtype: to read them as; their own where None.
+        fix: for the error.
+
+    Raises:
+        InputError: the file is missing, cut short or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name).to(dtype, copy=True) for name in names}
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {path}.", fix=fix) from error
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is cut short or damaged: {first_line(error)}", fix=fix) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the beginning of an error's text: its first two lines, at most 240 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:240]
 
 
 def save_text(path: Path, text: str) -> None:

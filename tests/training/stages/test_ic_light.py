@@ -74,7 +74,11 @@ def test_the_demos_settings_are_the_defaults():
 
 
 def test_other_weights_are_refused(weights, tmp_path):
-    """An offset of another network, a missing one and a missing base each have their own error."""
+    """An offset of another network, one cut in half, a missing one and a missing base each have their own error."""
+    whole = weights[0].read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cannot be loaded as IC-Light's offset"):
+        IcLight.from_pretrained(tmp_path / "cut.safetensors", weights[1])
     save_file({"other": torch.zeros(1)}, tmp_path / "wrong.safetensors")
     with pytest.raises(InputError, match="iclight_sd15_fbc"):
         IcLight.from_pretrained(tmp_path / "wrong.safetensors", weights[1])

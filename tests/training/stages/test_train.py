@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Iterator
 
 import numpy as np
 import pytest
 import torch
+from accelerate import FullyShardedDataParallelPlugin
 from accelerate.state import AcceleratorState
 from harmovid.errors import InputError
 from harmovid_training.clips.index import make_clip, read_index, write_index
@@ -28,7 +31,8 @@ from harmovid_training.stages.batches import CachedBatches, Encoded, LatentBatch
 from harmovid_training.stages.config import CONFIGS, TrainConfig
 from harmovid_training.stages.pairs import Sample
 from harmovid_training.stages.teacher import TeacherBatches
-from harmovid_training.stages.train import train
+from harmovid_training.stages.train import check_fsdp, train
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from training.inference.tiny import save_tiny_weights, tiny_codec, tiny_model
 
 QUICK = TrainConfig(
@@ -82,6 +86,33 @@ def test_another_configuration_does_not_resume(tmp_path):
     quiet(replace(QUICK, iterations=1), tiny_model("tiny-5b"), tmp_path)
     with pytest.raises(InputError, match="another learning_rate"):
         quiet(replace(QUICK, learning_rate=1e-4), tiny_model("tiny-5b"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_damaged_state_is_reported(tmp_path, name):
+    """A file of the newest state cut in half ends the run with its folder's name; without that folder the run goes on
+    from the state before it, with the losses of an undisturbed one."""
+    whole = quiet(QUICK, tiny_model("tiny-5b"), tmp_path)
+    newest = tmp_path / "state" / "step-000006"
+    (newest / name).write_bytes((newest / name).read_bytes()[: (newest / name).stat().st_size // 2])
+    with pytest.raises(InputError, match=r"step-000006 cannot be read"):
+        quiet(QUICK, tiny_model("tiny-5b"), tmp_path)
+    shutil.rmtree(newest)
+    assert quiet(QUICK, tiny_model("tiny-5b"), tmp_path) == whole[3:]
+
+
+def test_version_1_of_fsdp_is_refused():
+    """It flattens weights, which are saved and averaged by name; version 2 adds gradients in float32."""
+    for version in (1, 2):
+        plugin = FullyShardedDataParallelPlugin(fsdp_version=version)
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16)
+        accelerator = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin))
+        if version == 1:
+            with pytest.raises(InputError, match="FSDP version 1"):
+                check_fsdp(accelerator)
+        else:
+            check_fsdp(accelerator)
+            assert plugin.mixed_precision_policy.reduce_dtype == torch.float32
 
 
 def test_training_learns(tmp_path):

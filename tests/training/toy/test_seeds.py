@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -63,10 +62,13 @@ def test_rows_are_compared_by_name() -> None:
     assert compared([NO_OP, "deflicker network, one step, field", "deflicker network, one step, pixels"]) == [
         ("deflicker network, one step, field", NO_OP)
     ]
+    assert (comparisons.ENGINE, "deflicker network, one step, field") in compared(
+        [comparisons.ENGINE, "deflicker network, one step, field"]
+    )
     assert compared(["no such row"]) == []
 
 
-def test_finished_seeds_are_read_and_not_trained(tmp_path, monkeypatch, capsys) -> None:
+def test_finished_seeds_are_read_and_not_trained(tmp_path, capsys) -> None:
     """Two folders with tables give the merged tables and the bars at once; a seed that is missing would be trained."""
     for seed in range(2):
         (tmp_path / f"seed-{seed}").mkdir()
@@ -75,8 +77,7 @@ def test_finished_seeds_are_read_and_not_trained(tmp_path, monkeypatch, capsys) 
         assert not finished(tmp_path / f"seed-{seed}")  # a run that was stopped before its last table
         made[STEPS] = {"student, 1 step, field": [[0.0] * len(COLUMNS)] * 8}
         (tmp_path / f"seed-{seed}" / "tables.json").write_text(json.dumps(made))
-    monkeypatch.setattr(sys, "argv", ["seeds", "--seeds", "2", "--out", str(tmp_path)])
-    assert main() == 0
+    assert main(["--seeds", "2", "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert f"### {MILD} (8 clips)" in text
     assert "### Bars" in text

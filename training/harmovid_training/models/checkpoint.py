@@ -3,7 +3,7 @@
 save_checkpoint(folder, model, weights, card)
 model = load_checkpoint(folder)
 
-config.json           adapter, transformer, scheduler, conditioning, base model, LoRA rank, colour contract
+config.json           adapter, transformer, scheduler, conditioning, base model, LoRA rank, colour contract, digest
 model.safetensors     the whole transformer, or with LoRA what was trained
 text.safetensors      the empty prompt's embedding
 README.md             the model card
@@ -23,7 +23,7 @@ from harmovid.errors import InputError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from harmovid_training.files import save_json, save_tensors, save_text
+from harmovid_training.files import first_line, read_tensors, save_json, save_tensors, save_text
 from harmovid_training.models.backbone import Backbone, without_weights
 from harmovid_training.models.cogvideox import CogVideoX
 from harmovid_training.models.conditioning import CONDITIONINGS
@@ -33,6 +33,15 @@ from harmovid_training.models.wan import Wan
 
 FORMAT = 1
 """Version of the folder's layout."""
+
+KINDS = ("cogvideox", "wan")
+"""Of backbones."""
+
+FILES = ("model.safetensors", "text.safetensors")
+"""Tensors of a checkpoint."""
+
+MARK = "weights"
+"""Name under which its configuration and its files of tensors hold the digest of its weights."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +75,12 @@ def save_checkpoint(
     """
     backbone = model.backbone
     rank = int(card.training.get("lora_rank", 0))
-    own = {
-        name: value
-        for name, value in backbone.transformer.state_dict().items()
-        if not rank or "lora_" in name or "patch_embed" in name
-    }
+    own = {name: value for name, value in backbone.transformer.state_dict().items() if _stored(name, rank)}
     tensors = {name: (weights or {}).get(name, value).to(value.dtype) for name, value in own.items()}
-    save_tensors(folder / "model.safetensors", tensors)
-    save_tensors(folder / "text.safetensors", {"text": model.text})
-    save_json(folder / "config.json", _configuration(model, rank, card.base_source))
+    mark = {MARK: _digest(tensors)}
+    for name, values in zip(FILES, (tensors, {"text": model.text})):
+        save_tensors(folder / name, values, mark)
+    save_json(folder / "config.json", {**_configuration(model, rank, card.base_source), **mark})
     save_text(folder / "README.md", _card_text(model, card))
 
 
@@ -91,13 +97,14 @@ def load_checkpoint(
             not fit the configuration.
     """
     config = read_config(folder)
+    _check_together(folder, config)
     try:
         rank = int(config["lora_rank"])
         # Without adapters all weights come from the file, so none are made before.
         backbone = _backbone(config, dtype, empty or not rank)
         text = _text(folder / "text.safetensors")
         model = ConditionedModel(backbone, CONDITIONINGS[config["conditioning"]], text)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(
             f"the config.json of {folder} does not describe a network of ours: {error!r}."
         ) from error
@@ -109,19 +116,24 @@ def load_checkpoint(
 
         add_lora(model, rank)
     try:
-        weights = _tensors(folder / "model.safetensors", dtype)
+        weights = read_tensors(folder / "model.safetensors", dtype)
         found = backbone.transformer.load_state_dict(weights, strict=False, assign=not rank)
     except RuntimeError as error:
         raise InputError(
-            f"the weights of {folder} are of another network than its config.json: {_first_line(error)}",
+            f"the weights of {folder} are of another network than its config.json: {first_line(error)}",
             fix="Do not mix files of two checkpoints.",
         ) from error
-    missing = [] if rank else found.missing_keys
+    missing = [name for name in found.missing_keys if _stored(name, rank)]
     if found.unexpected_keys or missing:
         raise InputError(
             f"the weights of {folder} do not fit its config.json: {', '.join([*found.unexpected_keys, *missing][:4])}."
         )
     return model.to(dtype).eval()
+
+
+def _stored(name: str, rank: int) -> bool:
+    """Return whether a checkpoint holds this weight: with LoRA only adapters and the patch embedding."""
+    return not rank or "lora_" in name or "patch_embed" in name
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -158,32 +170,38 @@ def fingerprint(folder: Path) -> str:
 
 def _text(path: Path) -> Tensor:
     """Return the empty prompt's embedding."""
-    tensors = _tensors(path)
+    tensors = read_tensors(path)
     if "text" not in tensors:
         raise InputError(f"{path} holds no prompt of ours.", fix="Copy the checkpoint again.")
     return tensors["text"]
 
 
-def _tensors(path: Path, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Return the tensors of a file in a type, in memory of their own.
+def _check_together(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse files of two checkpoints, which would load where their networks have one shape.
 
     Raises:
-        InputError: it is missing, cut short or damaged.
+        InputError: a file is of another checkpoint than the configuration.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name).to(dtype, copy=True) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise InputError(f"there is no {path}.", fix="Copy the whole checkpoint.") from error
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path} is cut short or damaged: {_first_line(error)}", fix="Copy the checkpoint again."
-        ) from error
+    for name in FILES:
+        try:
+            with safe_open(folder / name, "pt") as file:
+                mark = (file.metadata() or {}).get(MARK)
+        except (OSError, SafetensorError):
+            continue  # told where its tensors are read
+        if mark != config.get(MARK):
+            raise InputError(
+                f"{folder / name} is of another checkpoint than the config.json beside it.",
+                fix="Copy the whole checkpoint again.",
+            )
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:240]
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a short SHA-256 of tensors and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, Any]:
@@ -217,6 +235,8 @@ def _configuration(model: ConditionedModel, rank: int, base: str) -> dict[str, A
 
 
 def _backbone(config: dict[str, Any], dtype: torch.dtype, empty: bool) -> Backbone:
+    if config["kind"] not in KINDS:
+        raise ValueError(f"there is no kind {config['kind']!r}")
     if config["kind"] == "wan":
         chosen = getattr(diffusers, config["scheduler_class"])
         if config["base_source"]:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 from harmovid.errors import InputError
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, T5EncoderModel, UMT5EncoderModel
 
-from harmovid_training.files import save_tensors
+from harmovid_training.files import read_tensors, save_tensors
 from harmovid_training.models.public import public_weights
 
 PAD_ID, END_ID = 0, 1
@@ -66,4 +65,4 @@ def empty_prompt(
             {"text": encode_empty(encoder.eval(), length, masked=kind == "wan")},
             {"source": str(source)},
         )
-    return load_file(path)["text"]
+    return read_tensors(path, fix="Remove it; the prompt is then encoded again.")["text"]

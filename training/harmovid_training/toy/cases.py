@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Mapping
+from typing import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from harmovid_training.metrics.degrade import DEGRADATIONS
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.space import decode, encode
 from harmovid_training.stages import pairs
+from harmovid_training.stages.engine_frames import Servers
 from harmovid_training.stages.pairs import Float32, Sample, Shot
-from harmovid_training.toy.classical import trajectory
+from harmovid_training.toy.classical import by_engine, trajectory
+from harmovid_training.toy.comparisons import CLASSICAL, ENGINE, GIVEN, NO_OP
 from harmovid_training.toy.shots import looked, matched_statistics, toy_shot, toy_truth
 from harmovid_training.toy.stage_one import FrameByFrame
 
@@ -67,6 +69,13 @@ def stage_one_case(seed: int, frames: int, stage_one: FrameByFrame) -> Case:
     return Case(toy_truth(seed, frames), shot.mask, bad, sample, _deflickered(bad, shot.mask))
 
 
+def with_engine(cases: Iterable[Case], servers: Servers) -> Iterator[Case]:
+    """Yield flickering clips with the result of the product's deflicker engine among their simple methods."""
+    for case in cases:
+        calm = by_engine(case.given, case.mask, servers)
+        yield replace(case, plain={**case.plain, ENGINE: calm})
+
+
 def reconstructed(codec: Codec, truth: Float32, anchor: float) -> Float32:
     """Return a clip after the VAE's encoder and decoder: an upper bound for a network's pixels."""
     video = torch.from_numpy(encode(truth, anchor)).permute(3, 0, 1, 2)[None]
@@ -78,7 +87,7 @@ def _harmonizing(shot: Shot, truth: Float32, stage_one: FrameByFrame, seed: int)
     given = pairs.composite(shot.real, shot.background, shot.mask)
     first = stage_one(shot, seed)
     plain = {
-        "composite as it is": given,
+        GIVEN: given,
         "mean and deviation of the background": matched_statistics(given, shot.background, shot.mask),
         "stage 1 as it is": first,
     }
@@ -89,4 +98,4 @@ def _harmonizing(shot: Shot, truth: Float32, stage_one: FrameByFrame, seed: int)
 
 
 def _deflickered(bad: Float32, mask: Float32) -> dict[str, Float32]:
-    return {"no-op": bad, "classical (mean and deviation)": trajectory(bad, mask)}
+    return {NO_OP: bad, CLASSICAL: trajectory(bad, mask)}

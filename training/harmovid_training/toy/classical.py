@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
+from harmovid_training.clips.read import read_exr, write_exr
 from harmovid_training.metrics.flows import FlowDistance, dis_flow
 from harmovid_training.metrics.quality import Judge, view
 from harmovid_training.metrics.structure import ssim
 from harmovid_training.metrics.traces import roughness_stops
+from harmovid_training.stages.engine_frames import Servers
 from harmovid_training.stages.pairs import Float32
 from harmovid_training.toy.shots import FLOOR
 
@@ -55,3 +60,20 @@ def trajectory(clip: Float32, mask: Float32) -> Float32:
     gain = smooth[:, :, 1] / np.maximum(stats[:, :, 1], 1e-3)
     moved = (logs - stats[:, None, None, :, 0]) * gain[:, None, None] + smooth[:, None, None, :, 0]
     return np.where(inside[..., None], np.exp2(moved), clip).astype(np.float32)
+
+
+def by_engine(clip: Float32, mask: Float32, servers: Servers) -> Float32:
+    """Return the result of the product's deflicker engine with its default settings, the foreground as its mask.
+
+    Raises:
+        EngineUnknown, InputError, Unreachable: see `Servers.info`.
+        EngineFailed: see `Servers.run`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        layers = {"plate": Path(folder) / "plate", "mask": Path(folder) / "mask"}
+        for place, frames in zip(layers.values(), (clip, mask[..., None])):
+            place.mkdir()
+            for index, frame in enumerate(frames):
+                write_exr(place / f"{index:05d}.exr", np.asarray(frame, np.float32))
+        made = servers.run("deflicker", layers, Path(folder) / "out", range(len(clip)))
+        return np.stack([read_exr(path) for path in made])

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 from harmovid.errors import InputError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harmovid_training.files import save_tensors
+from harmovid_training.files import read_tensors, save_tensors
 from harmovid_training.models.codec import Cache, Codec
 
 CHANNELS = 24
@@ -134,11 +133,11 @@ def load_codec(folder: Path) -> PatchCodec:
     """Return the codec of a folder.
 
     Raises:
-        InputError: the folder holds none.
+        InputError: the folder holds none, or a damaged one.
     """
     path = folder / "vae.safetensors"
     if not path.is_file():
         raise InputError(f"there is no toy VAE in {folder}.", fix="Run the recipe from its start.")
     vae = PatchVae()
-    vae.load_state_dict(load_file(path))
+    vae.load_state_dict(read_tensors(path, fix="Remove it and run the recipe again."))
     return PatchCodec(vae)

@@ -29,15 +29,19 @@ FULL, NO_TWO, NO_THREE = "full", "without stage 2", "without stage 3: stage 1 + 
 ONCE, PAPERS = "one step", "paper's loss"
 NO_OP, GIVEN = "no-op", "composite as it is"
 CLASSICAL = "classical (mean and deviation)"
+ENGINE = "our deflicker engine"
+NETWORK = "deflicker network"
 
 HIGHER = ("PSNR", "PSNR-g", "SSIM")
 """Columns in which more is better; in the others less is."""
 
 
 def compared(names: Collection[str]) -> list[tuple[str, str]]:
-    """Return the pairs of rows whose differences a table shows: deflicker networks and no change; the full recipe,
-    and its ablations and its input, for each loss."""
+    """Return the pairs of rows whose differences a table shows: deflicker networks and no change, classical methods and
+    the one-step deflicker network; the full recipe, and its ablations and its input, for each loss."""
     found = [(name, NO_OP) for name in names if NO_OP in names and name.endswith(", field")]
+    network = f"{NETWORK}, {ONCE}, field"
+    found += [(name, network) for name in (CLASSICAL, ENGINE) if {name, network} <= set(names)]
     for loss, kind in product((ONCE, PAPERS), ("field", "confident")):
         full = f"{FULL}, {loss}, {kind}"
         others = [f"{name}, {loss}, {kind}" for name in (NO_THREE, NO_TWO)]
@@ -79,7 +83,7 @@ def bars(loss: str = ONCE) -> Iterator[Bar]:
     The stages are compared by the networks' fields: the answer flickers no more than its input whatever the network
     does, and its confidence, fitted for each network, would differ by more than the networks do.
     """
-    network = "deflicker network, one step, field" if loss == ONCE else "deflicker network, 4 steps, field"
+    network = f"{NETWORK}, {loss}, field"
     for title, told in ((LUTS, "LUTs"), (STAGE_ONE, "stage 1's clips")):
         for column in ("PSNR", "flicker"):
             yield Bar(f"deflicker network ahead of no change, {told}", title, network, NO_OP, column)

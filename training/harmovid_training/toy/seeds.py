@@ -20,6 +20,7 @@ import numpy as np
 from harmovid_training.toy.__main__ import main as train
 from harmovid_training.toy.classical import COLUMNS
 from harmovid_training.toy.comparisons import TITLES, Rows, bars_table
+from harmovid_training.toy.recipe import Scale
 from harmovid_training.toy.tables import Table
 
 
@@ -45,18 +46,18 @@ def finished(folder: Path) -> bool:
     return path.is_file() and set(TITLES) <= set(json.loads(path.read_text(encoding="utf-8")))
 
 
-def main() -> int:
-    """Train the missing networks and print the merged tables."""
+def main(words: Sequence[str] | None = None, scale: Scale | None = None) -> int:
+    """Train the missing networks and print the merged tables; tests pass a `scale` of their own."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("out/toy-seeds"))
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     found: list[dict[str, Rows]] = []
     for seed in range(given.seeds):
         folder = given.out / f"seed-{seed}"
-        if not finished(folder) and train(["--out", str(folder), "--seed", str(seed)]):
+        if not finished(folder) and train(["--out", str(folder), "--seed", str(seed)], scale):
             return 1
         found.append(json.loads((folder / "tables.json").read_text(encoding="utf-8")))
     for title in found[0]:

@@ -23,8 +23,9 @@ from harmovid_training.inference.shot import Settings
 from harmovid_training.models.codec import Codec
 from harmovid_training.models.model import ConditionedModel
 from harmovid_training.stages import pairs
+from harmovid_training.stages.engine_frames import Servers
 from harmovid_training.toy import comparisons
-from harmovid_training.toy.cases import Case, look_case, lut_case, relit_case, stage_one_case
+from harmovid_training.toy.cases import Case, look_case, lut_case, relit_case, stage_one_case, with_engine
 from harmovid_training.toy.classical import COLUMNS, Measures
 from harmovid_training.toy.confidence import (
     CERTAIN,
@@ -116,16 +117,18 @@ def measured(title: str, cases: Iterable[Case], codec: Codec, networks: Sequence
 
 
 def table_two(toy: Toy) -> list[Table]:
-    """Return Table 2 in small: per-frame LUTs, and stage 1's flicker, before and after deflickering."""
+    """Return Table 2 in small: per-frame LUTs, and stage 1's flicker, before and after deflickering, by networks, a
+    classical method, and the product's own deflicker engine."""
     scale, codec, stage_one = toy.scale, toy.vae(), toy.stage_one()
     rows = _deflickers(toy)
     seeds, frames = _held_out(toy), scale.test_frames
     luts = (lut_case(toy_shot(seed, frames), seed) for seed in seeds)
     steady = (stage_one_case(seed, frames, stage_one) for seed in seeds)
-    return [
-        measured(comparisons.LUTS, luts, codec, rows),
-        measured(comparisons.STAGE_ONE, steady, codec, rows),
-    ]
+    with Servers() as servers:
+        return [
+            measured(comparisons.LUTS, with_engine(luts, servers), codec, rows),
+            measured(comparisons.STAGE_ONE, with_engine(steady, servers), codec, rows),
+        ]
 
 
 def table_three(toy: Toy) -> list[Table]:
@@ -234,14 +237,13 @@ def _real_look(shot: pairs.Shot, seed: int, stage_one: object) -> Case:
     given = replace(shot, real=looked(shot, seed, strong=False), background=shot.plate)
     sample = pairs.real_to_synthetic(replace(given, steady=given.real))
     made = pairs.composite(given.real, shot.plate, shot.mask)
-    return Case(shot.real, shot.mask, made, sample, {"composite as it is": made})
+    return Case(shot.real, shot.mask, made, sample, {comparisons.GIVEN: made})
 
 
 def _deflickers(toy: Toy) -> list[Row]:
-    many, once = toy.scale.sampling, toy.scale.once
     return [
-        Row(f"deflicker network, {many.steps} steps", toy.deflicker(), many),
-        Row(f"deflicker network, {comparisons.ONCE}", toy.deflicker_student(), once),
+        Row(f"{comparisons.NETWORK}, {comparisons.PAPERS}", toy.deflicker(), toy.scale.sampling),
+        Row(f"{comparisons.NETWORK}, {comparisons.ONCE}", toy.deflicker_student(), toy.scale.once),
     ]
 
 
