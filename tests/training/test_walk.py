@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +24,7 @@ from harmovid_training.clips.index import read_index
 from harmovid_training.clips.read import read_frames, write_exr
 from harmovid_training.data.cache import held_out
 from harmovid_training.models.checkpoint import load_checkpoint
-from harmovid_training.stages import cost, run
+from harmovid_training.stages import cost, recipe_cost, run
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.grids import COLUMNS, GAP_PX
 from harmovid_training.toy import __main__ as toy
@@ -126,7 +127,7 @@ def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     make_material(tmp_path / "material")
     monkeypatch.setattr(run, "TEACHER_STEPS", 2)  # 50 on a GPU
-    monkeypatch.setattr(cost, "processor_seconds", partial(cost.processor_seconds, 3, (48, 64)))
+    make_costs_small(monkeypatch)
     yield tmp_path
     AcceleratorState._reset_state(reset_partial_state=True)
 
@@ -148,6 +149,18 @@ def make_material(folder: Path) -> None:
     names = [name for name in (f"p{index}.exr" for index in range(40)) if not held_out(folder / name)][:2]
     for index, name in enumerate(names):
         write_exr(folder / "hdri" / name, np.full((16, 32, 3), 0.2 + index, np.float32))
+
+
+def make_costs_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count tiny networks and short shots instead of the published ones."""
+    small = {"size": "tiny-5b", "frames": 9, "height": 48, "width": 64, "crop": 32}
+    configs = {name: replace(config, **small) for name, config in CONFIGS.items()}
+    for module in (cost, recipe_cost):
+        monkeypatch.setattr(module, "CONFIGS", configs)
+    monkeypatch.setattr(cost, "LONG_FRAMES", 33)
+    monkeypatch.setattr(recipe_cost, "FRAMES", 33)
+    monkeypatch.setattr(recipe_cost, "SIZE", (48, 64))
+    monkeypatch.setattr(cost, "processor_seconds", partial(cost.processor_seconds, 3, (48, 64)))
 
 
 def tiny(words: list[str]) -> list[str]:
@@ -174,7 +187,8 @@ def do(words: list[str]) -> int:
         assert "/python -m harmovid_training.toy --out out/toy" in recipe
         return toy.main(["--out", "out/toy"], MICRO)
     if words[0] == "python":
-        return int(import_module(words[2]).main(words[3:], MICRO))
+        once = ["1" if before == "--seeds" else word for before, word in zip(words[2:], words[3:])]
+        return int(import_module(words[2]).main(once, MICRO))
     said = tiny(words)
     if said[:2] == ["train", "toy"]:
         return toy.main(said[2:], MICRO)
@@ -186,7 +200,7 @@ def do(words: list[str]) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
 def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys):
     """From footage to checkpoints, samples and the table: each command ends with 0, and the roles of stage 1 and 2 are
@@ -195,6 +209,7 @@ def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys)
         assert do(words) == 0, " ".join(words)
     said = capsys.readouterr().out
     assert "### Bars" in said
+    assert len(re.findall(r"^\| stage \d: ", said, re.MULTILINE)) == 8
     assert len(read_index(Path("real.test.jsonl")).clips) == 1
     clip = read_index(Path("runs/deflicker/clips.jsonl")).clips[0]
     assert set(clip.sources) >= {"real", "mask", "background", "synthetic", "plate", "steady"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 import pytest
 from harmovid_training.stages import cost
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.processor_cost import processor_seconds
+from harmovid_training.stages.recipe_cost import recipe
 
 TINY = replace(CONFIGS["paper-harmovid"], size="tiny-5b", iterations=12, frames=9, height=48, width=64)
 
@@ -47,6 +50,19 @@ def test_the_command_prints_one_table(monkeypatch, capsys):
     assert len(lines) == 4
     assert len({line.count("|") for line in lines}) == 1
     assert "4 windows" in lines[3]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_pages_costs_are_counted(monkeypatch):
+    """The rows of IC-Light and of the smallest backbone in docs/training.md are what the command counts; the walk's
+    harmonizing takes eight A100 at most ten hours, as printed."""
+    monkeypatch.setattr(cost, "LONG_FRAMES", 1000)
+    page = (Path(__file__).resolve().parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = [step.row(cost.A100_TFLOPS) for step in islice(recipe(), 3)]
+    rows.append(cost.cost_of(CONFIGS["2b-harmovid"]).row("2b-harmovid"))
+    assert [row for row in rows if row not in page] == []
+    assert float(rows[0].split("|")[4]) <= 10
 
 
 def test_an_unknown_configuration_is_refused(capsys):

@@ -80,23 +80,25 @@ class Bar:
 def bars(loss: str = ONCE) -> Iterator[Bar]:
     """Yield the bars, for the one-step networks or those of the paper's loss.
 
-    The stages are compared by the networks' fields: the answer flickers no more than its input whatever the network
-    does, and its confidence, fitted for each network, would differ by more than the networks do.
+    The stages are compared by the networks' fields, a change for each frame, and by their answers, one change for the
+    clip (`confidence.py`). Answers flicker no more than their input whatever the network does, and the confidence,
+    fitted for each network, may differ by more than the networks do.
     """
     network = f"{NETWORK}, {loss}, field"
     for title, told in ((LUTS, "LUTs"), (STAGE_ONE, "stage 1's clips")):
         for column in ("PSNR", "flicker"):
             yield Bar(f"deflicker network ahead of no change, {told}", title, network, NO_OP, column)
-    full = f"{FULL}, {loss}, confident"
-    for name, told in ((NO_THREE, "without stage 3"), (NO_TWO, "without stage 2")):
-        for column in ("flicker", "PSNR", "stops"):
+    for kind in ("field", "confident"):
+        full = f"{FULL}, {loss}, {kind}"
+        for name, told in ((NO_THREE, "without stage 3"), (NO_TWO, "without stage 2")):
+            for column in ("flicker", "PSNR", "stops"):
+                yield Bar(f"{kind}: full ahead of {told}", STAGES, full, f"{name}, {loss}, {kind}", column)
+        yield Bar(f"{kind}: full not below its input", STAGES, full, GIVEN, "PSNR-g", beyond=False)
+        if loss == ONCE:
+            yield Bar(f"{kind}: one look of a stop, full ahead of its input", STRONG, full, GIVEN, "PSNR")
             yield Bar(
-                f"full ahead of {told}", STAGES, f"{FULL}, {loss}, field", f"{name}, {loss}, field", column
+                f"{kind}: one mild look, harm of at most 0.5 dB", MILD, full, GIVEN, "PSNR", -0.5, False
             )
-    yield Bar("full not below its input", STAGES, full, GIVEN, "PSNR-g", beyond=False)
-    if loss == ONCE:
-        yield Bar("one look of a stop: full ahead of its input", STRONG, full, GIVEN, "PSNR")
-        yield Bar("one mild look: harm of at most 0.5 dB", MILD, full, GIVEN, "PSNR", -0.5, beyond=False)
 
 
 def bars_table(seeds: Sequence[Mapping[str, Rows]]) -> str:
