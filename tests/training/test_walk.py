@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,7 +25,7 @@ from harmovid_training.clips.index import read_index
 from harmovid_training.clips.read import read_frames, write_exr
 from harmovid_training.data.cache import held_out
 from harmovid_training.models.checkpoint import load_checkpoint
-from harmovid_training.stages import cost, recipe_cost, run
+from harmovid_training.stages import cost, processor_cost, recipe_cost, run
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.grids import COLUMNS, GAP_PX
 from harmovid_training.toy import __main__ as toy
@@ -160,6 +161,7 @@ def make_costs_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "LONG_FRAMES", 33)
     monkeypatch.setattr(recipe_cost, "FRAMES", 33)
     monkeypatch.setattr(recipe_cost, "SIZE", (48, 64))
+    monkeypatch.setattr(processor_cost, "PANORAMA_ROWS", 64)
     monkeypatch.setattr(cost, "processor_seconds", partial(cost.processor_seconds, 3, (48, 64)))
 
 
@@ -187,6 +189,7 @@ def do(words: list[str]) -> int:
         assert "/python -m harmovid_training.toy --out out/toy" in recipe
         return toy.main(["--out", "out/toy"], MICRO)
     if words[0] == "python":
+        shutil.copytree("out/toy", "out/toy-seeds/seed-0")  # one seed, trained by the line before
         once = ["1" if before == "--seeds" else word for before, word in zip(words[2:], words[3:])]
         return int(import_module(words[2]).main(once, MICRO))
     said = tiny(words)
@@ -226,8 +229,11 @@ def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys)
     check_teachers(capsys)
     assert load_checkpoint(Path("runs/srgb")).space == "srgb"
     tool = read_index(Path("synthetic-tool/clips.jsonl")).clips[0]
-    real, plate = (read_frames(tool.sources[role], 0, 3) for role in ("real", "plate"))
-    np.testing.assert_allclose(plate, real * np.float32(0.5), rtol=1e-2, atol=1e-3)
+    real, mask, *made = (
+        read_frames(tool.sources[role], 0, 3) for role in ("real", "mask", "synthetic", "plate")
+    )
+    for clip in made:
+        np.testing.assert_allclose(clip[mask > 0.5], real[mask > 0.5] * np.float32(0.5), rtol=1e-2, atol=1e-3)
     assert len(read_index(Path("rendered/clips.jsonl")).clips) == 1
 
 
