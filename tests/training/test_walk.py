@@ -232,8 +232,8 @@ def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys)
     real, mask, *made = (
         read_frames(tool.sources[role], 0, 3) for role in ("real", "mask", "synthetic", "plate")
     )
-    for clip in made:
-        np.testing.assert_allclose(clip[mask > 0.5], real[mask > 0.5] * np.float32(0.5), rtol=1e-2, atol=1e-3)
+    for frames in made:
+        np.testing.assert_allclose(frames[mask > 0.5], real[mask > 0.5] * np.float32(0.5), rtol=1e-2, atol=1e-3)
     assert len(read_index(Path("rendered/clips.jsonl")).clips) == 1
 
 
