@@ -53,7 +53,7 @@ def test_the_command_prints_one_table(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_pages_costs_are_counted(monkeypatch):
     """The rows of IC-Light and of the smallest backbone in docs/training.md are what the command counts; the walk's
     harmonizing takes eight A100 at most ten hours, as printed."""
