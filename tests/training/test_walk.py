@@ -233,7 +233,9 @@ def test_every_documented_command_runs_from_a_relative_folder(workplace, capsys)
         read_frames(tool.sources[role], 0, 3) for role in ("real", "mask", "synthetic", "plate")
     )
     for frames in made:
-        np.testing.assert_allclose(frames[mask > 0.5], real[mask > 0.5] * np.float32(0.5), rtol=1e-2, atol=1e-3)
+        np.testing.assert_allclose(
+            frames[mask > 0.5], real[mask > 0.5] * np.float32(0.5), rtol=1e-2, atol=1e-3
+        )
     assert len(read_index(Path("rendered/clips.jsonl")).clips) == 1
 
 
