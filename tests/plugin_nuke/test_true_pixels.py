@@ -60,16 +60,22 @@ def test_a_plate_is_changed_where_its_alpha_is_zero(
     assert assert_shows_the_result(group, run) > 100
 
 
+def _with_a_matte_of_its_own(nuke: Any, folder: Path, server: RunningServer) -> Any:
+    """Return a Harmonize node whose foreground has no alpha, with the matte in its own input."""
+    group = harmonize(nuke, folder, server.endpoint, FIRST, LAST)
+    frames = range(FIRST, LAST + 1)
+    flat = shots.save(folder / "flat", "fg", {n: shots.plate(n, alpha=False) for n in frames})
+    mattes = shots.save(folder / "m", "m", {n: shots.plate(n) for n in frames})
+    group.setInput(0, shots.reader(nuke, flat, FIRST, LAST))
+    group.setInput(2, shots.reader(nuke, mattes, FIRST, LAST))
+    return group
+
+
 def test_a_foreground_without_alpha_is_changed_in_its_matte(
     host: Host, nuke: Any, tmp_path: Path, server: RunningServer
 ) -> None:
     """With the matte in its own input, a foreground without alpha is relit there and nowhere else."""
-    group = harmonize(nuke, tmp_path, server.endpoint, FIRST, LAST)
-    frames = range(FIRST, LAST + 1)
-    flat = shots.save(tmp_path / "flat", "fg", {n: shots.plate(n, alpha=False) for n in frames})
-    mattes = shots.save(tmp_path / "m", "m", {n: shots.plate(n) for n in frames})
-    group.setInput(0, shots.reader(nuke, flat, FIRST, LAST))
-    group.setInput(2, shots.reader(nuke, mattes, FIRST, LAST))
+    group = _with_a_matte_of_its_own(nuke, tmp_path, server)
     run = sent(host, group)
     assert run.error is None
     assert assert_shows_the_result(group, run) > 100
@@ -82,12 +88,7 @@ def test_a_matte_of_its_own_is_not_taken_as_multiplied_in(
     host: Host, nuke: Any, tmp_path: Path, server: RunningServer
 ) -> None:
     """A foreground without alpha is not multiplied by its matte: soft edges are those of `--unpremultiplied`."""
-    group = harmonize(nuke, tmp_path, server.endpoint, FIRST, LAST)
-    frames = range(FIRST, LAST + 1)
-    flat = shots.save(tmp_path / "flat", "fg", {n: shots.plate(n, alpha=False) for n in frames})
-    mattes = shots.save(tmp_path / "m", "m", {n: shots.plate(n) for n in frames})
-    group.setInput(0, shots.reader(nuke, flat, FIRST, LAST))
-    group.setInput(2, shots.reader(nuke, mattes, FIRST, LAST))
+    group = _with_a_matte_of_its_own(nuke, tmp_path, server)
     sent(host, group)  # the answer brings the engine's options
     settle(group, (("o_contrast", 1.0), ("keep_inputs", True)))
     run = sent(host, group)
