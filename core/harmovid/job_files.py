@@ -306,6 +306,13 @@ class JobFiles:
             changed = FrameRange(journal.outdated)
             said = f"the inputs of {len(changed)} results have changed: frames {changed} are made again."
             self.warnings = (*self.warnings, said)
+        if self.resumed and journal.is_changed and self.engine.handles_for(self._spec.options):
+            said = (
+                f"{len(self.resumed)} results stay, frames {self.resumed}, although inputs that the engine sees beside "
+                "them have changed since: they may not quite fit those that are made now. To make them again as well, "
+                "delete them and run the same job once more."
+            )
+            self.warnings = (*self.warnings, said)
         own = {*written, *journal.outdated}
         foreign = self._foreign(FrameRange(frame for frame in plan.existing() if frame not in own))
         if not foreign or self._overwrite:

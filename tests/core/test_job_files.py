@@ -264,6 +264,40 @@ def test_results_whose_inputs_changed_are_not_in_the_way(plate: Path, server: Re
     assert (out / "p.0004.exr").read_bytes() == fourth.read_bytes()
 
 
+@pytest.mark.parametrize("change", ["an input of a result", "an input of what is missing", "the handles"])
+def test_results_that_stay_although_inputs_changed_are_named(plate: Path, change: str) -> None:
+    """An engine that sees neighbours made them from other pictures: the second run says so, and how to make them again."""
+    first = prepare(plate, REMEMBERS, frames="1-4", handles=0 if change == "the handles" else None)
+    first.sink.begin(first.spec.job_id)
+    for frame in (1, 2, 3):
+        first.sink.write(frame, first.source.read("plate", frame), {})
+    first.sink.finish("")
+    touched = {"an input of a result": 2, "an input of what is missing": 4}.get(change)
+    if touched is not None:
+        plate.with_name(f"p.000{touched}.exr").write_bytes(tiny_exr(value=0.9) + b"rendered anew")
+
+    again = prepare(plate, REMEMBERS, frames="1-4")
+    again.sink.finish("")
+
+    *others, said = again.warnings
+    stay = "1,3" if touched == 2 else "1-3"
+    assert f"results stay, frames {stay}, although inputs that the engine sees beside them have changed" in said
+    assert "delete them and run the same job once more" in said
+    assert len(others) == (touched == 2)
+
+
+def test_an_undisturbed_second_run_says_nothing_of_inputs(plate: Path) -> None:
+    """Interrupted and run again with the same inputs: no warning."""
+    first = prepare(plate, REMEMBERS)
+    first.sink.begin(first.spec.job_id)
+    first.sink.write(1, first.source.read("plate", 1), {})
+    first.sink.finish("")
+
+    again = prepare(plate, REMEMBERS)
+    again.sink.finish("")
+    assert (list(again.resumed), again.warnings) == ([1], ())
+
+
 def test_an_input_that_changes_between_its_reading_and_its_result_is_made_again(plate: Path) -> None:
     """The journal keeps what was read, not what lay there when the result came, which is of the older picture."""
     first = prepare(plate, PLAIN, frames="1-2")

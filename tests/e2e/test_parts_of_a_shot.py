@@ -201,6 +201,7 @@ def test_a_changed_input_is_made_again_and_said(
     assert data(out, 1003) != before, answer
     said = "\n".join(answer["warnings"])
     assert "the inputs of 1 results have changed: frames 1003 are made again" in said
+    assert "22 results stay, frames 1001-1002,1004-1011,1013-1024, although inputs" in said
     assert "the engine could not see the frames 1020 beside it (frames 1003,1012)" in said
 
 

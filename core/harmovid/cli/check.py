@@ -262,7 +262,8 @@ def _prepared(
             left = f"frames {FrameRange(rest)} are left to make" if rest else "nothing is left to make"
             found.notes.append(
                 f"{len(there)} results of an interrupted run of this job are there, frames {there}; {left}. "
-                "Results whose inputs have changed are made again"
+                "Results whose inputs have changed are made again; the others stay, and the run names those that may "
+                "not fit any more"
             )
 
 

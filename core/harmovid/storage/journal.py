@@ -131,6 +131,7 @@ class Journal:
     Attributes:
         job_id: the id under which the job is to be submitted.
         outdated: results of this job, by frame, whose inputs have changed since.
+        is_changed: whether anything that the job sends has changed since its last run.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Journal:
     ) -> None:
         self.path = path
         self.outdated: Dict[int, Written] = {}
+        self.is_changed = False
         self._digest = digest
         self._claim = claim
         self._inputs, self._sent = inputs, sent
@@ -286,7 +288,8 @@ class Journal:
         there = {frame: entry for frame, entry in found.items() if entry.is_still(path_of(frame))}
         self.outdated = {frame: entry for frame, entry in there.items() if self._has_changed(frame, entry)}
         self._written = {frame: entry for frame, entry in there.items() if frame not in self.outdated}
-        same = header and (header.group(2), int(header.group(3), 16)) == (self._digest, self._sent)
+        self.is_changed = header is not None and int(header.group(3), 16) != self._sent
+        same = header and header.group(2) == self._digest and not self.is_changed
         if header and same and len(self._written) == len(found):
             self.job_id = header.group(1)
         self._begin_anew()

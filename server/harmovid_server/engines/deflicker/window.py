@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
+import numpy.typing as npt
 
 from harmovid_server.engines.deflicker import joint_fit
 from harmovid_server.engines.deflicker.bands import ROWS, find_wave
@@ -23,6 +24,7 @@ from harmovid_server.engines.deflicker.colour_terms import (
     visibility,
 )
 from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame
+from harmovid_server.engines.deflicker.held_out import SLOPES, quadratic_share, ramp
 from harmovid_server.engines.deflicker.joint_fit import Batch, Fit, Place
 from harmovid_server.engines.deflicker.local_gains import PATCHES, solve_local
 from harmovid_server.engines.deflicker.motion import Link, shifted
@@ -143,19 +145,22 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     maps, taken = dict(found.maps), _Shares()
     if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
         maps[BAND_KIND], links = _bands(links, len(window), amounts, taken)
-    colours = np.concatenate([_some(link.samples.later, COLOURS // len(links)) for link in links])
-    fit = _fit(window, links, amounts, shift)
+    colours = _colours(links)
+    fit, supported = _fit(window, links, amounts, shift), np.ones(len(window))
+    if not any(frame.small for frame in window):
+        supported = _corresponding(fit.misfits / max(fit.residual_stops, TYPICAL_STOPS))
+    if not supported.all():
+        # Nothing corresponds in a dissolve, nor across it: the frames on either side are compared among themselves.
+        links = _corresponding_links(links, supported, fit) or links
+        fit = _fit(window, links, amounts, shift)
     flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
     whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
-    curves, (low, high) = before(slow, whole, colours), GATES[CURVES]
-    if not any(frame.small for frame in window):
-        misfits = fit.misfits / max(fit.residual_stops, TYPICAL_STOPS)
-        curves *= _corresponding(misfits)[:, None, None]
-        if not taken.shares.get(BAND_KIND):
-            low = float(np.clip(FAINT_RATIO * fit.residual_stops, FAINT_STOPS, low))
-            high = 2 * low
-    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves))
-    share = taken.note(CURVES, size, _ramp(size, low, high) if CURVES in CAUSES[amounts.mode] else 0.0)
+    curves, (low, high) = before(slow, whole, colours) * supported[:, None, None], GATES[CURVES]
+    if not any(frame.small for frame in window) and not taken.shares.get(BAND_KIND):
+        low = float(np.clip(FAINT_RATIO * fit.residual_stops, FAINT_STOPS, low))
+        high = 2 * low
+    size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves), supported == 1)
+    share = taken.note(CURVES, size, ramp(size, low, high) if CURVES in CAUSES[amounts.mode] else 0.0)
     curves = weighed(curves * share, amounts.luma, amounts.chroma)
     if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
         maps[PATCH_KIND] = _patches(links, whole, inner, amounts, taken)
@@ -169,7 +174,8 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
 def _fit(window: List[TrackedFrame], links: List[Link], amounts: Amounts, shift: float) -> Fit:
     """Return the joint fit of curves, or of gains alone if flicker is local.
 
-    Curves would imitate such flicker through the colours that happen to be there.
+    Curves would imitate such flicker through the colours that happen to be there. In a small region, where waves over
+    the picture do not tell, quadratic terms are used as far as a test on matches that were left out believes them.
     """
     helped = {}
     for i, frame in enumerate(window):
@@ -182,7 +188,18 @@ def _fit(window: List[TrackedFrame], links: List[Link], amounts: Amounts, shift:
     if fit.residual_stops < LOCAL_SCALE_STOPS or not amounts.local:
         return fit
     local = joint_fit.solve(Batch.of(links, helped, count, Place.WAVES, aspect), radius, GAIN)
-    return local if local.residual_stops < LOCAL_RATIO * fit.residual_stops else fit
+    if local.residual_stops < LOCAL_RATIO * fit.residual_stops:
+        return local
+    if plain is Place.NOTHING:
+
+        def curves_of(some: List[Link], order: int) -> Array64:
+            part = joint_fit.solve(Batch.of(some, helped, count, plain, aspect), radius, order)
+            return part.curves(part.trajectories)
+
+        share = quadratic_share(links, curves_of, _colours(links))
+        believed = np.where(np.arange(TERMS) < SLOPES, 1.0, share)
+        return replace(fit, trajectories=fit.trajectories * believed[:, None])
+    return fit
 
 
 def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
@@ -242,7 +259,7 @@ def _bands(links: List[Link], count: int, amounts: Amounts, taken: _Shares) -> T
     wave = find_wave(links, count)
     maps = wave.profiles(count)
     size = float(np.sqrt((maps**2).mean()))
-    share = gate(BAND_KIND, size) * _ramp(wave.explained, *EXPLAINED[BAND_KIND])
+    share = gate(BAND_KIND, size) * ramp(wave.explained, *EXPLAINED[BAND_KIND])
     if taken.note(BAND_KIND, size if share else 0.0, share):
         links = [wave.taken_out(link, share) for link in links]
     return maps * share * amounts.local, links
@@ -259,25 +276,24 @@ def _patches(
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
     places = solve_local(_within(links, inner), curves[first:end], radius, EXPLAINED[PATCH_KIND][0])
     size = flicker(places.maps)
-    share = gate(PATCH_KIND, size) * _ramp(places.explained, *EXPLAINED[PATCH_KIND])
+    share = gate(PATCH_KIND, size) * ramp(places.explained, *EXPLAINED[PATCH_KIND])
     taken.note(PATCH_KIND, size if share else 0.0, share)
     maps = np.zeros((len(curves), *PATCHES, 3))
     maps[first:end] = places.maps * share * amounts.local
     return maps
 
 
-def _some(colours: Array64, count: int) -> Array64:
-    return colours[:: max(1, len(colours) // max(count, 1))]
+def _colours(links: List[Link]) -> Array64:
+    """Return about `COLOURS` typical colours."""
+    most = max(1, COLOURS // len(links))
+    later = [link.samples.later for link in links]
+    return np.concatenate([colours[:: max(1, len(colours) // most)] for colours in later])
 
 
 def gate(kind: str, size: float) -> float:
     """Return the share 0..1 of a correction to apply for flicker of `size` stops."""
     low, high = GATES[kind]
-    return _ramp(size, low, high)
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+    return ramp(size, low, high)
 
 
 def _corresponding(misfits: Array64) -> Array64:
@@ -288,6 +304,20 @@ def _corresponding(misfits: Array64) -> Array64:
     return lowest
 
 
+def _corresponding_links(links: List[Link], supported: Array64, fit: Fit) -> List[Link]:
+    """Return the links of supported frames, those across other frames only if they fit as well as a typical one."""
+    curves, found = fit.curves(fit.trajectories), []
+    most = MISFIT_RATIOS[0] * max(fit.residual_stops, TYPICAL_STOPS)
+    for link in links:
+        of, (y, z) = link.samples, (curves[link.later], curves[link.earlier])
+        left = of.later + terms(of.later) @ y - of.earlier - terms(of.earlier) @ z
+        fits = float(np.median(np.sqrt((left**2).mean(axis=1)))) < most
+        across = not supported[link.earlier : link.later + 1].all()
+        if supported[link.earlier] and supported[link.later] and (fits or not across):
+            found.append(link)
+    return found
+
+
 def weighed(curves: Array64, luma: float, chroma: float) -> Array64:
     """Scale what all channels have in common by `luma` and what sets them apart by `chroma`."""
     common = curves.mean(axis=2, keepdims=True)
@@ -295,11 +325,19 @@ def weighed(curves: Array64, luma: float, chroma: float) -> Array64:
     return weighed
 
 
-def flicker(traces: Array64) -> float:
+def flicker(traces: Array64, counted: Optional[npt.NDArray[np.bool_]] = None) -> float:
     """Return the standard deviation of white-noise flicker with the same second differences as `traces` `(T, ...)`.
 
     Slow corrections have almost none: they are drift of the measurement or of the shot, not flicker.
+
+    Args:
+        traces: of every frame.
+        counted: `(T,)` the frames that count, where three of them follow each other; all if there are none.
     """
     if len(traces) < 3:
         return float(np.sqrt((traces**2).mean()))
-    return float(np.sqrt((np.diff(traces, n=2, axis=0) ** 2).mean() / 6.0))
+    bends = np.diff(traces, n=2, axis=0)
+    if counted is not None:
+        inner = counted[:-2] & counted[1:-1] & counted[2:]
+        bends = bends[inner] if inner.any() else bends
+    return float(np.sqrt((bends**2).mean() / 6.0))
