@@ -266,7 +266,7 @@ def test_results_whose_inputs_changed_are_not_in_the_way(plate: Path, server: Re
 
 @pytest.mark.parametrize("change", ["an input of a result", "an input of what is missing", "the handles"])
 def test_results_that_stay_although_inputs_changed_are_named(plate: Path, change: str) -> None:
-    """An engine that sees neighbours made them from other pictures: the second run says so, and how to make them again."""
+    """An engine that sees neighbours made them from other pictures: the second run says so, and what to do."""
     first = prepare(plate, REMEMBERS, frames="1-4", handles=0 if change == "the handles" else None)
     first.sink.begin(first.spec.job_id)
     for frame in (1, 2, 3):
@@ -281,7 +281,9 @@ def test_results_that_stay_although_inputs_changed_are_named(plate: Path, change
 
     *others, said = again.warnings
     stay = "1,3" if touched == 2 else "1-3"
-    assert f"results stay, frames {stay}, although inputs that the engine sees beside them have changed" in said
+    assert (
+        f"results stay, frames {stay}, although inputs that the engine sees beside them have changed" in said
+    )
     assert "delete them and run the same job once more" in said
     assert len(others) == (touched == 2)
 
