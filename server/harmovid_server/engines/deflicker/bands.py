@@ -28,7 +28,10 @@ ROWS = 96
 CYCLES = np.arange(0.4, 24.0, 0.1)
 """Spacings that are tried, in bands per height of the picture."""
 FEWEST_CYCLES, SLOWEST_DRIFT = 0.35, 0.05
-"""Bands per height and cycles per frame: a wider wave could be flicker of the whole frame, a slower one a fade."""
+"""Bands over the rows with matches, and cycles per frame: a wider wave could be flicker of the whole region or light
+from one side of it, a slower one a fade."""
+FEWEST_MATCHES = 0.05
+"""Share of the matches above, and below, the rows over which bands are counted."""
 FINER = 4
 """Number of drifts tried per frame of the window."""
 ROUNDS = 6
@@ -94,7 +97,9 @@ def find_wave(links: List[Link], count: int) -> Wave:
     if not tones:
         return best
     samples = joined(links, np.zeros((count, TERMS, 3)), EVERY)
-    cycles, drift, share = _strongest(samples, count)
+    top, bottom = np.quantile(samples.at[:, 1], (FEWEST_MATCHES, 1 - FEWEST_MATCHES))
+    fewest = FEWEST_CYCLES / max(float(bottom - top), 1 / ROWS)
+    cycles, drift, share = _strongest(samples, count, CYCLES[fewest <= CYCLES])
     if share < HOPELESS:
         return best
     # Drift, and size and phase of each tone, fit as many frames by chance.
@@ -105,7 +110,7 @@ def find_wave(links: List[Link], count: int) -> Wave:
         coeffs = _solved(design, wanted, weight)
         left = wanted - design @ coeffs
         wave = Wave(cycles, drift, coeffs, 1 - by_chance * _left(samples, wanted, left, weight))
-        if wave.explained > best.explained and cycles >= FEWEST_CYCLES and abs(drift) >= SLOWEST_DRIFT:
+        if wave.explained > best.explained and cycles >= fewest and abs(drift) >= SLOWEST_DRIFT:
             best = wave
         size = np.sqrt((left**2).mean(axis=1))
         scale = max(SMALLEST_SCALE_STOPS, 1.5 * float(weighted_median(size, samples.trust)))
@@ -138,12 +143,14 @@ def _row_sums(samples: Samples, values: Array64) -> Array64:
     return sums
 
 
-def _strongest(samples: Samples, count: int) -> Tuple[float, float, float]:
-    """Return spacing and drift of the sine that explains most, among `CYCLES` and `FINER * count` drifts, and the share
-    0..1 of the squared differences between rows that it explains.
+def _strongest(samples: Samples, count: int, tried: Array64) -> Tuple[float, float, float]:
+    """Return spacing and drift of the sine that explains most, among the `tried` spacings and `FINER * count` drifts,
+    and the share 0..1 of the squared differences between rows that it explains; 0 if no spacing is tried.
     """
+    if not len(tried):
+        return 1.0, 0.0, 0.0
     wanted = _minus_link_means(samples, samples.wanted, samples.trust).mean(axis=1)
-    waves = np.exp(-2j * np.pi * np.outer((np.arange(ROWS) + 0.5) / ROWS, CYCLES))
+    waves = np.exp(-2j * np.pi * np.outer((np.arange(ROWS) + 0.5) / ROWS, tried))
     weight = _row_sums(samples, samples.trust)
     total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
     drifts = np.fft.fftfreq(FINER * count)
@@ -160,7 +167,7 @@ def _strongest(samples: Samples, count: int) -> Tuple[float, float, float]:
     power = np.abs(along) ** 2 / np.maximum(size, 1e-9 * total.sum())
     drift, cycles = np.unravel_index(int(power.argmax()), power.shape)
     energy = float((sums**2 / np.maximum(weight, 1e-12)).sum())
-    return float(CYCLES[cycles]), float(drifts[drift]), 2 * float(power.max()) / max(energy, 1e-12)
+    return float(tried[cycles]), float(drifts[drift]), 2 * float(power.max()) / max(energy, 1e-12)
 
 
 def _columns(

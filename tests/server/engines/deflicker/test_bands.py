@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from harmovid_server.engines.deflicker.bands import ROWS, Wave, find_wave
+from harmovid_server.engines.deflicker.bands import FEWEST_CYCLES, ROWS, Wave, find_wave
 from harmovid_server.engines.deflicker.motion import Link, PairSamples
 from harmovid_server.engines.deflicker.window import BAND_KIND, EXPLAINED
 
@@ -26,7 +26,12 @@ def wave(cycles: float, drift: float) -> Light:
 
 
 def links_under(
-    light: Light, frames: int = FRAMES, lost: float = 0.0, noise_stops: float = 0.0, samples: int = 120
+    light: Light,
+    frames: int = FRAMES,
+    lost: float = 0.0,
+    noise_stops: float = 0.0,
+    samples: int = 120,
+    rows: tuple[float, float] = (0.0, 1.0),
 ) -> list[Link]:
     """Return matched samples of grey frames under some light.
 
@@ -36,13 +41,16 @@ def links_under(
         lost: share of the samples that show something else in the earlier frame, about a stop off.
         noise_stops: of every sample.
         samples: per link.
+        rows: of the region with samples, 0..1 of the height.
     """
     rng, links = np.random.default_rng(2), []
     for later in range(frames):
         for gap in (1, 2, 4, 8):
             if gap > later:
                 continue
-            at = rng.uniform(0, 1, (samples, 2)).astype(np.float32)
+            at = rng.uniform(0, 1, (samples, 2))
+            at[:, 1] = rows[0] + at[:, 1] * (rows[1] - rows[0])
+            at = at.astype(np.float32)
             earlier_at = np.clip(at + rng.normal(0, 0.02, at.shape), 0, 1).astype(np.float32)
             shown = rng.normal(-2, 1, (samples, 1)) + rng.normal(0, noise_stops, (2, samples, 3))
             shown[1] += rng.normal(0, 1, (samples, 1)) * (rng.random((samples, 1)) < lost)
@@ -103,6 +111,21 @@ def test_a_link_without_the_bands_has_none() -> None:
     before = (links[40].samples.later - links[40].samples.earlier).std()
     assert (samples.later - samples.earlier).std() < 0.03 * before
     np.testing.assert_array_equal(found.taken_out(links[40], 0.0).samples.later, links[40].samples.later)
+
+
+def test_bands_of_a_small_foreground_are_counted_over_its_rows() -> None:
+    """Over a third of the height two bands are found; a slope is never called a part of a wider wave, whose size
+    these rows do not show.
+    """
+    rows = (0.3, 0.65)
+    bands = wave(6.0, 0.3)
+    assert find_wave(links_under(bands, rows=rows), FRAMES).explained > 0.9
+
+    slope = find_wave(links_under(lambda t, row: 0.4 * np.sin(np.pi * row + 1.9 * t), rows=rows), FRAMES)
+    assert slope.cycles * (rows[1] - rows[0]) >= FEWEST_CYCLES
+    by_chance = np.random.default_rng(7).normal(0, 1, FRAMES)
+    swinging = find_wave(links_under(lambda t, row: by_chance[t] * (row - 0.475), rows=rows), FRAMES)
+    assert swinging.explained < EXPLAINED[BAND_KIND][0]
 
 
 def row_flicker(frame: int, row: np.ndarray) -> np.ndarray:
