@@ -115,12 +115,14 @@ def test_a_disk_that_stays_full_fails_the_job_clearly_and_the_server_lives(tmp_p
 
 @pytest.mark.fault
 def test_a_budget_below_one_frame_is_said_so(tmp_path: Path) -> None:
-    """A spool too small for a single frame and its result fails the job with what it would need."""
+    """A spool too small for a single frame and its result fails the job for good, with what it would need."""
     flags = ("--spool-bytes", "300K", "--full-s", "1")
     with RunningServer(tmp_path, *flags) as server, sized(Peer(server.endpoint).start()) as peer:
         peer.submit(job := spec("1-3"))
         state = peer.run_to_end(job["job_id"])
-        assert (state["state"], state["error"]["code"]) == ("FAILED", "spool_full")
+        assert (state["state"], state["error"]["code"]) == ("FAILED", "job")
+        assert not state["error"]["retryable"]
+        assert "--spool-bytes" in state["error"]["fix"]
 
 
 @pytest.mark.fault

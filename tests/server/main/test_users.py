@@ -126,8 +126,9 @@ def test_too_little_room_is_reported_with_the_limit(tmp_path: Path) -> None:
         keys.rig.pump(3.0)
     error = keys.rig.state.ended[job].record.error
     assert error is not None
-    assert error["code"] == "spool_full"
-    assert "your jobs may take" in error["message"]
+    assert error["code"] == "job"
+    assert not error["retryable"]
+    assert "your part of the server's spool is too small" in error["message"]
     assert "harmovid keys limit" in error["fix"]
 
 
