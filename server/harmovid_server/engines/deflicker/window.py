@@ -149,10 +149,6 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     fit, supported = _fit(window, links, amounts, shift), np.ones(len(window))
     if not any(frame.small for frame in window):
         supported = _corresponding(fit.misfits / max(fit.residual_stops, TYPICAL_STOPS))
-    if not supported.all():
-        # Nothing corresponds in a dissolve, nor across it: the frames on either side are compared among themselves.
-        links = _corresponding_links(links, supported, fit) or links
-        fit = _fit(window, links, amounts, shift)
     flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
     whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
     curves, (low, high) = before(slow, whole, colours) * supported[:, None, None], GATES[CURVES]
@@ -302,20 +298,6 @@ def _corresponding(misfits: Array64) -> Array64:
     shares = np.pad(1 - np.clip((misfits - low) / (high - low), 0.0, 1.0), MISFIT_REACH, mode="edge")
     lowest: Array64 = np.lib.stride_tricks.sliding_window_view(shares, 2 * MISFIT_REACH + 1).min(axis=1)
     return lowest
-
-
-def _corresponding_links(links: List[Link], supported: Array64, fit: Fit) -> List[Link]:
-    """Return the links of supported frames, those across other frames only if they fit as well as a typical one."""
-    curves, found = fit.curves(fit.trajectories), []
-    most = MISFIT_RATIOS[0] * max(fit.residual_stops, TYPICAL_STOPS)
-    for link in links:
-        of, (y, z) = link.samples, (curves[link.later], curves[link.earlier])
-        left = of.later + terms(of.later) @ y - of.earlier - terms(of.earlier) @ z
-        fits = float(np.median(np.sqrt((left**2).mean(axis=1)))) < most
-        across = not supported[link.earlier : link.later + 1].all()
-        if supported[link.earlier] and supported[link.later] and (fits or not across):
-            found.append(link)
-    return found
 
 
 def weighed(curves: Array64, luma: float, chroma: float) -> Array64:

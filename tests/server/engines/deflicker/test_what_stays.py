@@ -69,6 +69,16 @@ def test_a_fade_from_black_stays(frames: int) -> None:
     np.testing.assert_allclose(levels(clip, answered(clip), clip), 0, atol=0.02)
 
 
+def test_a_fade_in_display_code_stays_on_a_noisy_shot() -> None:
+    """Its first frames are nearly black, so that grain fits badly in stops; they are not brightened."""
+    gain = 2.2 * np.log2(np.r_[(np.arange(12) + 1) / 12, np.ones(16)])
+    grain = np.random.default_rng(4).normal(0, 0.003, still(28, np.zeros(28)).shape)
+    clip = np.maximum(still(28, np.zeros(28)) + grain, 0.003) * 2.0 ** gain[:, None, None, None]
+    clip = clip.astype(np.float32)
+
+    np.testing.assert_allclose(levels(clip, answered(clip), clip), 0, atol=0.02)
+
+
 def test_a_step_stays() -> None:
     """Lights that go on by one stop stay on: no frame changes by more than 0.02 stops."""
     clip = still(32, np.repeat([0.0, 1.0], 16))

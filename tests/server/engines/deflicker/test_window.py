@@ -69,21 +69,6 @@ def test_frames_without_corresponding_points_are_left_alone() -> None:
     assert sizes[:4].min() > 0 < sizes[12:].min()
 
 
-def test_frames_beside_a_dissolve_are_compared_among_themselves() -> None:
-    """Two steady shots, and between them frames of both at once: no match across is believed, nothing is changed."""
-    rng, count = np.random.default_rng(7), 24
-    after, _ = scene(seed=5)
-
-    def seen(t: int, colours: np.ndarray, places: np.ndarray) -> np.ndarray:
-        plain = colours if t < 12 else after
-        return plain + rng.normal(0, 0.6 if t in (11, 12) else 0.01, colours.shape)
-
-    links = links_of(count, seen, gaps=(1, 2, 4, 8))
-    answer = solved(window_of(count, links), (0, count), ALL, 0.0)
-    assert not answer.found.curves.any()
-    assert answer.report["decision"] == "nothing"
-
-
 def test_luma_and_chroma_are_two_amounts() -> None:
     """With chroma 0 all channels are corrected alike; with luma 0 their mean is not touched."""
     curves = flickering(COUNT, (0.3,))
