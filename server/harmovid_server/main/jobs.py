@@ -291,16 +291,16 @@ class Job:
         target = self.info.target if self.info else self.spec.layers[0]
         return int((self.result_bytes or self.layer_bytes.get(target, 0)) * SIZE_SLACK)
 
-    def bytes_at_once(self, frames: int = 0) -> int:
-        """Return the space that the frames need which the engine has to see at once, with their results.
+    def frames_at_once(self) -> int:
+        """Return how many frames the engine has to see at once."""
+        return min(len(self.all_numbers), self.lookahead + 1)
+
+    def bytes_of(self, frames: int) -> int:
+        """Return the space that so many frames need with their results.
 
         0 while no size is known; less than is needed while only some are.
-
-        Args:
-            frames: another number of frames; 0 is the engine's own.
         """
-        seen = frames or min(len(self.all_numbers), self.lookahead + 1)
-        return seen * (sum(map(self.guess_bytes, self.spec.layers)) + self.guess_result_bytes())
+        return frames * (sum(map(self.guess_bytes, self.spec.layers)) + self.guess_result_bytes())
 
     def in_states(self, *states: str) -> Iterator[int]:
         """Yield the frames in one of these states, in order."""

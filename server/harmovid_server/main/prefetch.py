@@ -15,6 +15,7 @@ from typing import Deque, Dict, Iterable, List, Tuple, TypeVar
 
 from harmovid.errors import JobError, SpoolFull
 from harmovid.job import EXPIRED, FAILED, QUEUED, RUNNING
+from harmovid.sizes import MIB
 
 from harmovid_server.main.jobs import Job
 from harmovid_server.main.placement import PAUSE_S, queue
@@ -37,7 +38,6 @@ ENDED_KEPT = 1000
 """Limit of jobs kept after their end; the oldest are removed first. One JOBS message can list this many."""
 
 RETRY_AFTER_S = 30.0
-MIB = 1 << 20
 
 
 def by_turns(queues: Iterable[Iterable[Item]]) -> List[Item]:
@@ -183,7 +183,7 @@ class Prefetcher:
             if too_many or today - (ended.record.ended_s or 0.0) > config.keep_s:
                 self.state.forget(job_id)
         stuck = [job for job in self.state.jobs.values() if job.full_since_s is not None]
-        for job in [job for job in stuck if job.bytes_at_once(frames=1) > self._most_bytes(job)]:
+        for job in [job for job in stuck if job.bytes_of(1) > self._most_bytes(job)]:
             stuck.remove(job)
             self.state.end(job, FAILED, self._too_small(job, 1))
         # While any frames progress, space may become free, so waiting jobs just queue.
@@ -197,9 +197,8 @@ class Prefetcher:
         youngest = max(stuck, key=lambda job: job.record.created_s)
         for job in stuck:
             job.full_since_s = self.state.now()
-        if youngest.bytes_at_once() > self._most_bytes(youngest):
-            frames = min(len(youngest.all_numbers), youngest.lookahead + 1)
-            self.state.end(youngest, FAILED, self._too_small(youngest, frames))
+        if youngest.bytes_of(youngest.frames_at_once()) > self._most_bytes(youngest):
+            self.state.end(youngest, FAILED, self._too_small(youngest, youngest.frames_at_once()))
             return
         spool = self.state.spool
         most, full_s = self.state.users.limits(youngest.record.user).bytes, self.state.config.full_s
@@ -222,7 +221,7 @@ class Prefetcher:
 
     def _too_small(self, job: Job, frames: int) -> JobError:
         """Return the error of a job that has no room even if it is alone: trying again is of no use."""
-        needed, most = -(-job.bytes_at_once(frames) // MIB), self._most_bytes(job)
+        needed, most = -(-job.bytes_of(frames) // MIB), self._most_bytes(job)
         limited = most < self.state.spool.capacity_bytes()
         whose = "your part of the server's spool" if limited else "the server's spool"
         seen = f"{frames} frames, which the engine has to see at once," if frames > 1 else "one frame"
