@@ -243,7 +243,7 @@ class EngineInfo:
         return int(found[0] if found else getattr(self, name))
 
     def frame_apart(self, options: Mapping[str, Any]) -> Optional[int]:
-        """Return the frame that the engine has to see wherever it lies in the shot; None if there is none."""
+        """Return the frame of the shot that the engine has to see for every part; None if there is none."""
         frame = options.get(self.waits_for) if self.reference_anywhere else None
         return frame if isinstance(frame, int) else None
 
