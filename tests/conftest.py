@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 # Some tests import ONNX Runtime before anything of ours.
 telemetry.switch_off()
+
+# Some systems say PYTHONDONTWRITEBYTECODE. Then every run would rewrite the asserts of all tests again, and each of the
+# hundreds of processes that tests start would compile our modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 TESTS = Path(__file__).resolve().parent
 REPO = TESTS.parent

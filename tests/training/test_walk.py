@@ -8,11 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Iterator
+from types import SimpleNamespace
+from typing import Any, Iterator
 
 import cv2
 import numpy as np
@@ -29,6 +31,7 @@ from harmovid_training.stages import cost, processor_cost, recipe_cost, run
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.grids import COLUMNS, GAP_PX
 from harmovid_training.toy import __main__ as toy
+from harmovid_training.toy import recipe as toy_recipe
 from harmovid_training.toy.scenes import Scene, draw_light
 from training.clips.test_rendered import CUBE
 from training.inference.tiny import save_tiny_weights, tiny_text_to_video
@@ -62,7 +65,7 @@ PUBLIC = {"THUDM/CogVideoX-5b": "weights", "THUDM/CogVideoX-2b": "text-to-video"
 """Folders of random weights instead of public models."""
 
 SHARED = ("index", "stage1")
-"""Steps whose processes need no GPU to run side by side: they run in two."""
+"""Steps that share the clips among their processes: they run in two."""
 
 TOOL = """#!{python}
 import sys
@@ -101,6 +104,39 @@ def test_commands_stand_in_blocks():
     assert {"paper-1.5-harmovid", "student-pixel"} <= configurations <= set(CONFIGS)
 
 
+class SerialExecutor(Executor):
+    """Stands for the toy's two processes, each of which would import torch: runs its work here, at once."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def submit(self, call: Any, /, *words: Any, **named: Any) -> Future[Any]:
+        """Run the call now."""
+        done: Future[Any] = Future()
+        done.set_result(call(*words, **named))
+        return done
+
+
+def run_launched(words: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+    """Run what `torch.distributed.run` would start, the share of each process after the other in this process.
+
+    Only `index` runs in processes of its own here: that shows the launcher, which is the same for every step.
+    """
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    assert words[: len(launcher) + 1] == [sys.executable, *launcher]
+    module, *rest = words[len(launcher) + 1 :]
+    if module == command.STEPS["index"]:
+        own = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(words, env=own, check=check)
+    with pytest.MonkeyPatch.context() as launched:
+        launched.setenv("WORLD_SIZE", "2")
+        for rank in ("0", "1"):
+            launched.setenv("RANK", rank)
+            code = import_module(module).main(rest)
+            if code:
+                break
+    return subprocess.CompletedProcess(words, code)
+
+
 @pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     """Work in a folder with tiny versions of the files that the page's commands name."""
@@ -129,6 +165,8 @@ def workplace(tmp_path, monkeypatch) -> Iterator[Path]:
     make_material(tmp_path / "material")
     monkeypatch.setattr(run, "TEACHER_STEPS", 2)  # 50 on a GPU
     make_costs_small(monkeypatch)
+    monkeypatch.setattr(command, "subprocess", SimpleNamespace(run=run_launched))
+    monkeypatch.setattr(toy_recipe, "ProcessPoolExecutor", SerialExecutor)
     yield tmp_path
     AcceleratorState._reset_state(reset_partial_state=True)
 
@@ -167,7 +205,7 @@ def make_costs_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tiny(words: list[str]) -> list[str]:
     """Return a `harmovid` command of the page, without that word, with tiny settings and its masks given; in two
-    processes where they need no GPU."""
+    processes where they share the clips."""
     said = [PUBLIC.get(word, word) for word in words[1:]]
     step = said[said.index("train") + (3 if "--gpus" in said else 1)] if said[0] == "train" else said[0]
     if "--gpus" in said:
@@ -182,7 +220,7 @@ def tiny(words: list[str]) -> list[str]:
 
 
 def do(words: list[str]) -> int:
-    """Run one command of the page, in this process unless it starts others."""
+    """Run one command of the page in this process."""
     if words[0] == "make":
         assert words == ["make", "train-toy"]
         recipe = (REPO / "Makefile").read_text(encoding="utf-8").split("\ntrain-toy:")[1].split("\n")[1]
@@ -195,9 +233,6 @@ def do(words: list[str]) -> int:
     said = tiny(words)
     if said[:2] == ["train", "toy"]:
         return toy.main(said[2:], MICRO)
-    if "--gpus" in said:
-        own = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run([sys.executable, "-m", "harmovid.cli", *said], env=own, check=False).returncode
     room = {"train": command.train, "generate": command.generate, "evaluate": evaluate.run}[said[0]]
     return room(said[1:], Console(quiet=True))
 
