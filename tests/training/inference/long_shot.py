@@ -1,5 +1,9 @@
 """A short and a long shot through a tiny one-step model, in a process of its own: prints for each the frames that came
-out and the most memory it was seen to hold, in bytes."""
+out and the most memory it was seen to hold, in bytes.
+
+Pages of files, such as the libraries', are not counted: the system takes them from a process and gives them back as
+other processes need memory.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,9 @@ class Watch:
         self.peak = 0
 
     def look(self) -> None:
-        """Read the resident memory of this process now."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.peak = max(self.peak, pages * os.sysconf("SC_PAGE_SIZE"))
+        """Read this process's own resident memory now."""
+        resident, of_files = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+        self.peak = max(self.peak, (resident - of_files) * os.sysconf("SC_PAGE_SIZE"))
 
     def blocks(self, count: int, channels: int) -> Iterator[torch.Tensor]:
         """Yield `count` frames, eight at a time."""

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from harmovid_training.stages import cost
+from harmovid_training.stages import cost, processor_cost
 from harmovid_training.stages.config import CONFIGS
 from harmovid_training.stages.processor_cost import processor_seconds
 from harmovid_training.stages.recipe_cost import recipe
@@ -75,6 +75,7 @@ def test_an_unknown_configuration_is_refused(capsys):
 
 def test_the_processor_share_of_stage_one_is_measured(monkeypatch, capsys):
     """The command makes a real clip and tells its processor time, that of all clips, and the cores a GPU needs."""
+    monkeypatch.setattr(processor_cost, "PANORAMA_ROWS", 64)
     small = processor_seconds(frames=3, size=(48, 64))
     assert small > 0
     monkeypatch.setattr(cost, "processor_seconds", lambda: 0.5)
