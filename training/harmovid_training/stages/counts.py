@@ -133,15 +133,15 @@ def count_multidiffusion(
     answers: dict[torch.Size, tuple[Tensor, int]] = {}
     repeated = 0
 
-    def first_of_its_length(window: Tensor, beside: Tensor, times: Tensor) -> Tensor:
+    def first_of_its_length(noisy: Tensor, conditions: Tensor, timesteps: Tensor) -> Tensor:
         nonlocal repeated
-        if window.shape in answers:
-            repeated += answers[window.shape][1]
+        if noisy.shape in answers:
+            repeated += answers[noisy.shape][1]
         else:
             before = counter.get_total_flops()
-            answer = model(window, beside, times)
-            answers[window.shape] = answer, int(counter.get_total_flops() - before)
-        return answers[window.shape][0]
+            answer = model(noisy, conditions, timesteps)
+            answers[noisy.shape] = answer, int(counter.get_total_flops() - before)
+        return answers[noisy.shape][0]
 
     predict = over_windows(first_of_its_length, conditions, windows, "meta")
     with FlopCounterMode(display=False) as counter:
