@@ -21,7 +21,10 @@ from harmovid_server.engines.harmonize.network import FOLDER
 from harmovid_server.engines.harmonize.session import HarmonizeSession
 from harmovid_server.runtimes.base import RuntimeSettings
 
-BOX = (0, 0, 1280, 960)
+SCALE = 2
+"""Pixels of the plate per pixel of the proxy, in each direction."""
+
+BOX = (0, 0, 128 * SCALE, 96 * SCALE)
 NUMBERS = tuple(range(1001, 1101))
 LARGEST_BYTES, LARGEST_FILE = 25_000_000, 16_000_000
 
@@ -60,9 +63,9 @@ def frame(number: int, fg_stops: float = 1.5, bg_stops: float = -1.0, area: int 
 
 
 def stops(answer: Answer, shown: ProxyFrame) -> np.ndarray:
-    """Return the stops on the foreground's pixels, `(n, 3)`; the field lies in plate pixels, ten per proxy pixel."""
-    image = np.kron(shown.images["fg"], np.ones((10, 10, 1), np.float32))
-    inside = np.kron(shown.mattes["matte"], np.ones((10, 10), np.float32)) > 0
+    """Return the stops on the foreground's pixels, `(n, 3)`, in the plate's pixels, where the field lies."""
+    image = np.kron(shown.images["fg"], np.ones((SCALE, SCALE, 1), np.float32))
+    inside = np.kron(shown.mattes["matte"], np.ones((SCALE, SCALE), np.float32)) > 0
     found: np.ndarray = field_stops(image, answer.field, origin=(0, 0))[inside]
     return found
 
