@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 REPO = Path(__file__).resolve().parents[2]
 CONSTRAINTS = str(REPO / "constraints.txt")
+LAZILY = ("--no-compile",)
+"""For pip: modules are compiled when they are imported, and most of what is installed here never is."""
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -26,13 +28,20 @@ def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
     return subprocess.run(words, capture_output=True, text=True, timeout=800, cwd=cwd)
 
 
-def pip(python: Path | str, *words: str, cwd: Path | None = None) -> str:
-    """Run pip and return what it warned of; skip where the package index cannot be reached."""
-    result = run(str(python), "-m", "pip", "--disable-pip-version-check", *words, cwd=cwd)
+def pip(python: Path | str, *words: str) -> str:
+    """Run pip on an environment and return what it warned of; skip where the package index cannot be reached."""
+    ours = (sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check")
+    result = run(*ours, *words)
     if result.returncode and "NewConnectionError" in result.stdout + result.stderr:
         pytest.skip(f"the package index cannot be reached: {result.stderr[-200:]}")
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stderr
+
+
+def empty_environment(folder: Path) -> Path:
+    """Make an environment without any package, pip neither, and return its Python."""
+    run(sys.executable, "-m", "venv", "--without-pip", str(folder))
+    return folder / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +53,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in tracked:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((REPO / name).read_bytes())
-    builder = tmp_path_factory.mktemp("builder") / "env"
-    run(sys.executable, "-m", "venv", str(builder))
-    pip(builder / "bin" / "python", "install", "-q", "-c", CONSTRAINTS, "setuptools", "build")
-    result = run(
-        str(builder / "bin" / "python"), "-m", "build", "--no-isolation", "--outdir", str(out), str(source)
-    )
+    builder = empty_environment(tmp_path_factory.mktemp("builder") / "env")
+    pip(builder, "install", "-q", *LAZILY, "-c", CONSTRAINTS, "setuptools", "build")
+    result = run(str(builder), "-m", "build", "--no-isolation", "--outdir", str(out), str(source))
     assert result.returncode == 0, result.stdout + result.stderr
     return out
 
@@ -89,9 +95,8 @@ def test_source_distribution_builds_the_same_wheel(built: Path, tmp_path: Path) 
 def test_server_runs_from_an_empty_environment(built: Path, tmp_path: Path) -> None:
     """`pip install harmovid[server]` into nothing gives a command that deflickers real EXRs on a private server."""
     (wheel,) = built.glob("*.whl")
-    run(sys.executable, "-m", "venv", str(tmp_path / "env"))
-    python = tmp_path / "env" / "bin" / "python"
-    pip(python, "install", "-q", "-c", CONSTRAINTS, f"{wheel}[server]")
+    python = empty_environment(tmp_path / "env")
+    pip(python, "install", "-q", *LAZILY, "-c", CONSTRAINTS, f"{wheel}[server]")
     plate = tmp_path / "plate"
     plate.mkdir()
     window = (0, 0, 32, 24)
@@ -109,8 +114,7 @@ def test_server_runs_from_an_empty_environment(built: Path, tmp_path: Path) -> N
 def test_the_extra_for_gpus_can_be_resolved(built: Path, tmp_path: Path) -> None:
     """pip finds versions of everything that `server-gpu` asks for, together; nothing large is downloaded for it."""
     (wheel,) = built.glob("*.whl")
-    run(sys.executable, "-m", "venv", str(tmp_path / "env"))
-    python = tmp_path / "env" / "bin" / "python"
+    python = empty_environment(tmp_path / "env")
 
     warned = pip(python, "install", "--dry-run", "-c", CONSTRAINTS, f"{wheel}[server-gpu]")
 

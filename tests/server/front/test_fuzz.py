@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 pytestmark = pytest.mark.slow
 
 MESSAGES = int(os.environ.get("HARMOVID_FUZZ_MESSAGES", "12000"))
-EXAMPLES = MESSAGES // 60
+EXAMPLES = MESSAGES // 120
 """Examples that hypothesis draws, of 20 messages each; drawing them takes more time than the server does."""
 GROWTH_KIB = 32 * 1024
 SESSION_EVERY = 25
