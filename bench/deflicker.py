@@ -250,7 +250,7 @@ def _films(given: argparse.Namespace) -> List[Path]:
 
 
 def _size(quick: bool) -> tuple[int, int]:
-    return (480, 270) if quick else (deflicker_speed.WIDTH, deflicker_speed.HEIGHT)
+    return (240, 135) if quick else (deflicker_speed.WIDTH, deflicker_speed.HEIGHT)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def test_frames_are_counted_and_all_work_is_timed(repo: Path, monkeypatch: pytes
     """The preset's first answer comes after the frames that the engine declares; both costs of a shot are numbers."""
     monkeypatch.syspath_prepend(str(repo / "bench"))
     bench, support = import_module("deflicker_speed"), import_module("support.deflicker_speed")
+    monkeypatch.setattr(support, "SHOT_FRAMES", 24)
     engine = deflicker.create()
     engine.activate(RuntimeSettings())
 
