@@ -1,4 +1,6 @@
-"""Tiny trainings in the process group this is started in; prints the losses on the main process.
+"""Tiny trainings in a group of two processes; prints the losses on the main process.
+
+The second process is forked once all is imported, which takes longer than the trainings.
 
 First every process has the whole model. Then the weights are spread over the processes with the shipped FSDP
 configuration, through the same loop: read by the first process, sent to the others, saved in the middle and resumed.
@@ -8,6 +10,7 @@ Accelerate turns FSDP on only where it finds GPUs; that one check is passed here
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +96,22 @@ def main(out: Path, words: list[str]) -> None:
         sys.stdout.write(f"processes {dist.get_world_size()}\n")
 
 
+def become_two() -> int:
+    """Fork, and tell each process its place as `torch.distributed.run` does; return the child's id, 0 in the child."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = os.fork()
+    rank = "0" if child else "1"
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ.update(group, RANK=rank, LOCAL_RANK=rank)
+    return child
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    second = become_two()
     main(Path(sys.argv[1]), sys.argv[2:])
     dist.destroy_process_group()
+    if second:
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))
