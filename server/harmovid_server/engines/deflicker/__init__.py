@@ -39,7 +39,7 @@ def _amount(name: str, label: str, what: str) -> Option:
 
 INFO = EngineInfo(
     name="deflicker",
-    version="9",
+    version="10",
     task="deflicker",
     summary="Takes out flicker of exposure, colour and local light; keeps fades, cuts and detail.",
     target="plate",

@@ -55,6 +55,11 @@ class FrameFeatures:
     spread: float
 
     @property
+    def luma(self) -> Float32:
+        """Brightness `(h, w)` of `logs`."""
+        return self.logs @ _LUMA
+
+    @property
     def is_dark(self) -> bool:
         """Whether there is no light in the measured region."""
         return self.spread < 0
@@ -78,7 +83,7 @@ def extract_features(frame: ProxyFrame) -> FrameFeatures:
     logs = np.log2(np.maximum(image, darkest) / np.float32(MID_GREY))
     np.minimum(logs, np.float32(level + HIGH_STOPS), out=logs)
     luma = logs @ _LUMA
-    return FrameFeatures(frame.number, logs, _plain(luma), weight, _slope(luma), frame.box, level, spread)
+    return FrameFeatures(frame.number, logs, plain_of(luma), weight, _slope(luma), frame.box, level, spread)
 
 
 def _level(image: Float32, weight: Float32) -> Tuple[float, float]:
@@ -103,9 +108,15 @@ def _slope(luma: Float32) -> Float32:
     return cast(Float32, across**2 + down**2)
 
 
-def _plain(luma: Float32) -> Bytes:
-    detail = luma - cv2.GaussianBlur(luma, (0, 0), CONTRAST_SIGMA_PX)
-    power = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * CONTRAST_SIGMA_PX))
+def blurred(plane: Float32, sigma_px: float = CONTRAST_SIGMA_PX) -> Float32:
+    """Return a plane `(h, w)` averaged over the size of details that count as contrast."""
+    return cast(Float32, cv2.GaussianBlur(plane, (0, 0), sigma_px))
+
+
+def plain_of(luma: Float32) -> Bytes:
+    """Return log2 luma `(h, w)` without exposure and local contrast."""
+    detail = luma - blurred(luma)
+    power = np.sqrt(blurred(detail * detail, 2 * CONTRAST_SIGMA_PX))
     # The constant keeps noise in flat areas from being amplified.
     return (128 + 48 * detail / (power + 0.08)).clip(0, 255).astype(np.uint8)
 

@@ -1,6 +1,7 @@
-"""Whether curves can be believed: a test on matches that were left out of the fit.
+"""Whether curves can be believed: tests on matches that were left out of the fit.
 
     share = quadratic_share(links, curves_of, colours)
+    correlation = agreement(links, curves_of, colours)
 
 Each link's matches are divided at the middle of their positions into four quarters. Two opposite quarters are fitted,
 then the other two. A change that depends on colour is the same in both halves, and what is fitted to one predicts the
@@ -13,11 +14,10 @@ from dataclasses import replace
 from typing import Callable, List, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
 from harmovid_server.engines.deflicker.colour_terms import TERMS, Array64, terms
-from harmovid_server.engines.deflicker.local_gains import weighted_median
-from harmovid_server.engines.deflicker.motion import Link
+from harmovid_server.engines.deflicker.local_gains import differences, weighted_median
+from harmovid_server.engines.deflicker.motion import Link, chosen
 
 SLOPES = 4
 """Terms of a gain with contrast and cross-talk; those after them are quadratic."""
@@ -51,21 +51,30 @@ def quadratic_share(
         stops = np.einsum("nk,tkc->tnc", terms(colours), rich - plain)
         added.append(stops - stops.mean(axis=0))
         ratios.append(errors_of(left_out, plain) / np.maximum(errors_of(left_out, rich), SMALLEST_STOPS))
-    one, other = added
+    return ramp(_alike(*added), *AGREEMENT) * ramp(float(np.median(np.concatenate(ratios))), *WITHOUT)
+
+
+def agreement(links: List[Link], curves_of: Callable[[List[Link], int], Array64], colours: Array64) -> float:
+    """Return the correlation of what is found to flicker in both halves; 1 if nothing can be tested.
+
+    Flicker of the whole region is in both halves, errors of lost motion differ. Arguments as of `quadratic_share`.
+    """
+    fitted = [curves_of(half, SLOPES) for half in halves(links) if half]
+    if not fitted:
+        return 1.0
+    one, other = (np.diff(np.einsum("nk,tkc->tnc", terms(colours), each), n=2, axis=0) for each in fitted)
+    return _alike(one, other)
+
+
+def _alike(one: Array64, other: Array64) -> float:
     size = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    agreed = float((one * other).sum()) / size if size > 0 else 1.0
-    return ramp(agreed, *AGREEMENT) * ramp(float(np.median(np.concatenate(ratios))), *WITHOUT)
+    return float((one * other).sum()) / size if size > 0 else 1.0
 
 
 def errors_of(links: List[Link], curves: Array64) -> Array64:
     """Return `(m,)`: the median difference in stops that `curves` `(count, 10, 3)` leave in each link."""
-    found = []
-    for link in links:
-        of = link.samples
-        later = of.later + terms(of.later) @ curves[link.later]
-        earlier = of.earlier + terms(of.earlier) @ curves[link.earlier]
-        found.append(weighted_median(np.sqrt(((later - earlier) ** 2).mean(axis=1)), of.weight))
-    return np.array(found)
+    sizes = (np.sqrt((differences(link, curves) ** 2).mean(axis=1)) for link in links)
+    return np.array([weighted_median(size, link.samples.weight) for size, link in zip(sizes, links)])
 
 
 def ramp(value: float, low: float, high: float) -> float:
@@ -80,15 +89,6 @@ def halves(links: List[Link]) -> Tuple[List[Link], List[Link]]:
         right, below = (link.samples.later_at > np.median(link.samples.later_at, axis=0)).T
         one = right ^ below
         if min(np.count_nonzero(one), np.count_nonzero(~one)) >= FEWEST_MATCHES:
-            first.append(_chosen(link, one))
-            second.append(_chosen(link, ~one))
+            first.append(replace(link, samples=chosen(link.samples, one)))
+            second.append(replace(link, samples=chosen(link.samples, ~one)))
     return first, second
-
-
-def _chosen(link: Link, which: npt.NDArray[np.bool_]) -> Link:
-    of = link.samples
-    chosen = replace(
-        of, later=of.later[which], earlier=of.earlier[which], weight=of.weight[which],
-        later_at=of.later_at[which], earlier_at=of.earlier_at[which],
-    )  # fmt: skip
-    return replace(link, samples=chosen)

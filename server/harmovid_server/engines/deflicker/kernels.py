@@ -5,8 +5,7 @@
 
 The local fit maps cells to samples and back, as described in `local_gains.Rows`. Every sample reads two maps, the later
 frame's with a plus and the earlier's with a minus, each interpolated between the four cells around its position:
-`first` `(n, 2)` are the upper left ones, `inside` `(n, 4)` the weights to the right and down in both. `maps` is
-`(cells, 3)`.
+`cells` and `shares` are `(n, 8)`, `maps` is `(cells, 3)`.
 """
 
 from __future__ import annotations
@@ -26,10 +25,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = 12
 """Columns of a block: total weight, colours in the later (3) and earlier frame (3), positions in both (2, 2), trust."""
-
-
-PATCHES = (9, 16)
-"""Rows and columns of the cells of the local fit."""
 
 
 def compiled(function: F) -> F:
@@ -53,14 +48,7 @@ def _corners(position: float, size: int) -> Tuple[Any, Any, float]:
 
 
 @compiled
-def _between(image: Any, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares) -> float:
-    """Return a plane's value, interpolated between four pixels."""
-    upper = shares[0] * image[y0, x0] + shares[1] * image[y0, x1]
-    return float(upper + shares[2] * image[y1, x0] + shares[3] * image[y1, x1])
-
-
-@compiled
-def _channel(image: Array32, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares, c: int) -> float:
+def _between(image: Any, x0: Any, x1: Any, y0: Any, y1: Any, shares: Shares, c: int) -> float:
     """Return a channel's value, interpolated between four pixels."""
     upper = shares[0] * image[y0, x0, c] + shares[1] * image[y0, x1, c]
     return float(upper + shares[2] * image[y1, x0, c] + shares[3] * image[y1, x1, c])
@@ -90,14 +78,22 @@ def sample(
     height, width = later.shape[:2]
     off_px, error_px, noise, middle, low, high, low_earlier, high_earlier = numbers
     rows, columns = height // step, width // step
-    sums = np.zeros((rows * columns, COLUMNS))
+    sums, seen = np.zeros((rows * columns, COLUMNS)), np.zeros(3)
+    slope_earlier, weight_earlier = (
+        slopes[1].reshape(height, width, 1),
+        weights[1].reshape(height, width, 1),
+    )
     skip = stride_of(step)
     for y in range(rows * step):
         for k in range((columns * step - y % skip + skip - 1) // skip):
             column = y % skip + k * skip
             x, px = np.uintp(column), float(column)
-            r, g, b = later[y, x, 0], later[y, x, 1], later[y, x, 2]
-            if weights[0][y, x] <= 0 or min(r, g, b) <= low or max(r, g, b) >= high:
+            own = later[y, x]
+            if (
+                weights[0][y, x] <= 0
+                or min(own[0], own[1], own[2]) <= low
+                or max(own[0], own[1], own[2]) >= high
+            ):
                 continue
             to_x, to_y = px + flows[0][y, x, 0], y + flows[0][y, x, 1]
             if not (0 <= to_x <= width - 1 and 0 <= to_y <= height - 1):
@@ -105,27 +101,27 @@ def sample(
             x0, x1, fx = _corners(to_x, width)
             y0, y1, fy = _corners(to_y, height)
             shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            r_earlier = _channel(earlier, x0, x1, y0, y1, shares, 0)
-            g_earlier = _channel(earlier, x0, x1, y0, y1, shares, 1)
-            b_earlier = _channel(earlier, x0, x1, y0, y1, shares, 2)
-            lowest, highest = min(r_earlier, g_earlier, b_earlier), max(r_earlier, g_earlier, b_earlier)
-            if lowest <= low_earlier or highest >= high_earlier:
+            for c in range(3):
+                seen[c] = _between(earlier, x0, x1, y0, y1, shares, c)
+            if (
+                min(seen[0], seen[1], seen[2]) <= low_earlier
+                or max(seen[0], seen[1], seen[2]) >= high_earlier
+            ):
                 continue
-            off_x = flows[0][y, x, 0] + _channel(flows[1], x0, x1, y0, y1, shares, 0)
-            off_y = flows[0][y, x, 1] + _channel(flows[1], x0, x1, y0, y1, shares, 1)
+            off_x = flows[0][y, x, 0] + _between(flows[1], x0, x1, y0, y1, shares, 0)
+            off_y = flows[0][y, x, 1] + _between(flows[1], x0, x1, y0, y1, shares, 1)
             trust = 1 / (1 + (off_x**2 + off_y**2) / off_px**2) ** 2
-            trust *= min(weights[0][y, x], _between(weights[1], x0, x1, y0, y1, shares))
-            luma = 0.5 * (LUMA[0] * (r + r_earlier) + LUMA[1] * (g + g_earlier) + LUMA[2] * (b + b_earlier))
-            slope = 0.5 * (slopes[0][y, x] + _between(slopes[1], x0, x1, y0, y1, shares))
+            trust *= min(weights[0][y, x], _between(weight_earlier, x0, x1, y0, y1, shares, 0))
+            luma = 0.5 * (
+                LUMA[0] * (own[0] + seen[0]) + LUMA[1] * (own[1] + seen[1]) + LUMA[2] * (own[2] + seen[2])
+            )
+            slope = 0.5 * (slopes[0][y, x] + _between(slope_earlier, x0, x1, y0, y1, shares, 0))
             weight = trust * np.exp2(min(luma - middle, 1.4) / 1.2) / (noise**2 + slope * error_px**2)
             block = sums[np.uintp((y // step) * columns + column // step)]
             block[0] += weight
-            block[1] += weight * r
-            block[2] += weight * g
-            block[3] += weight * b
-            block[4] += weight * r_earlier
-            block[5] += weight * g_earlier
-            block[6] += weight * b_earlier
+            for c in range(3):
+                block[1 + c] += weight * own[c]
+                block[4 + c] += weight * seen[c]
             block[7] += weight * (px + 0.5)
             block[8] += weight * (y + 0.5)
             block[9] += weight * (to_x + 0.5)
@@ -138,13 +134,14 @@ def sample(
 def likeness(later: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], flow: Array32) -> float:
     """Return the correlation -1..1 of two pictures `(h, w)` after motion; 1 if one of them is flat."""
     height, width = later.shape
+    moved = earlier.reshape(height, width, 1)
     n, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     for y in range(height):
         for x in range(y % 2, width, 2):  # a chequerboard of pixels is enough
             x0, x1, fx = _corners(x + flow[y, x, 0], width)
             y0, y1, fy = _corners(y + flow[y, x, 1], height)
             shares = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            other = _between(earlier, x0, x1, y0, y1, shares)
+            other = _between(moved, x0, x1, y0, y1, shares, 0)
             mine = float(later[y, x])
             n += 1
             a += mine
@@ -161,37 +158,6 @@ def likeness(later: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], flow:
 
 
 @compiled
-def _shares(across: float, along: float) -> Shares:
-    across, along = np.float64(across), np.float64(along)
-    return (1 - across) * (1 - along), across * (1 - along), (1 - across) * along, across * along
-
-
-@compiled
-def _cells(first: int) -> Tuple[Any, Any, Any, Any]:
-    """Return the four cells of which `first` is the upper left one."""
-    # Unsigned: a signed index is tested for being negative every time.
-    below = first + PATCHES[1]
-    return np.uintp(first), np.uintp(first + 1), np.uintp(below), np.uintp(below + 1)
-
-
-@compiled
-def _read(maps: Array64, first: int, shares: Shares, channel: int) -> float:
-    at, beside, below, far = _cells(first)
-    upper = shares[0] * maps[at, channel] + shares[1] * maps[beside, channel]
-    return float(upper + shares[2] * maps[below, channel] + shares[3] * maps[far, channel])
-
-
-@compiled
-def _add(sums: Array64, first: int, shares: Shares, r: float, g: float, b: float) -> None:
-    places = _cells(first)
-    for k in range(4):
-        at, share = places[k], shares[k]
-        sums[at, 0] += share * r
-        sums[at, 1] += share * g
-        sums[at, 2] += share * b
-
-
-@compiled
 def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> float:
     """Return one channel of a colour after a curve over `colour_terms.terms`, whose products are written out here."""
     light = (colour[0] + colour[1] + colour[2]) / 3 - centre
@@ -199,19 +165,6 @@ def _moved(colour: Array64, curve: Array64, centre: float, channel: int) -> floa
     c = curve[:, channel]
     stops = c[0] + light * (c[1] + light * c[4] + u * c[7] + v * c[8])
     return float(colour[channel] + stops + u * (c[2] + u * c[5] + v * c[9]) + v * (c[3] + v * c[6]))
-
-
-@compiled
-def wanted(
-    colours: Array64, earlier_colours: Array64, later: Index, earlier: Index, curves: Array64, centre: float
-) -> Array64:
-    """Return `(n, 3)`: the difference between earlier and later colours in stops, each after its frame's curve."""
-    result = np.zeros((len(colours), 3))
-    for i in range(len(colours)):
-        for c in range(3):
-            own = _moved(colours[i], curves[later[i]], centre, c)
-            result[i, c] = _moved(earlier_colours[i], curves[earlier[i]], centre, c) - own
-    return result
 
 
 @compiled
@@ -281,53 +234,33 @@ def push_links(later: Index, earlier: Index, sums: Array64, step: Array64) -> Ar
 
 
 @compiled
-def gather(first: Index, inside: Array32, maps: Array64) -> Array64:
+def _difference(cells: Index, shares: Array64, maps: Array64, channel: int) -> float:
+    """Return what a sample reads of one channel of the maps."""
+    later = earlier = 0.0
+    for k in range(4):
+        # Unsigned: a signed index is tested for being negative every time.
+        later += shares[k] * maps[np.uintp(cells[k]), channel]
+        earlier += shares[4 + k] * maps[np.uintp(cells[4 + k]), channel]
+    return later + earlier
+
+
+@compiled
+def gather(cells: Index, shares: Array64, maps: Array64) -> Array64:
     """Return `(n, 3)`: the stops of the maps for every sample."""
-    result = np.zeros((len(first), 3))
-    for i in range(len(first)):
-        later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
+    result = np.zeros((len(cells), 3))
+    for i in range(len(cells)):
         for c in range(3):
-            plus = _read(maps, first[i, 0], later, c)
-            result[i, c] = plus - _read(maps, first[i, 1], earlier, c)
+            result[i, c] = _difference(cells[i], shares[i], maps, c)
     return result
 
 
 @compiled
-def scatter(first: Index, inside: Array32, values: Array64, total: int) -> Array64:
-    """Return `(total, 3)`: the transpose of `gather`, of `(n, 3)` values."""
-    sums = np.zeros((total, 3))
-    for i in range(len(first)):
-        later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
-        r, g, b = values[i, 0], values[i, 1], values[i, 2]
-        _add(sums, first[i, 0], later, r, g, b)
-        _add(sums, first[i, 1], earlier, -r, -g, -b)
-    return sums
-
-
-@compiled
-def push(first: Index, inside: Array32, weights: Array64, maps: Array64) -> Array64:
-    """Return `scatter(gather(maps) * weights)` in one pass; weights are `(n,)`."""
+def push(cells: Index, shares: Array64, weights: Array64, maps: Array64) -> Array64:
+    """Return the transpose of `gather` of `gather(maps) * weights` in one pass; weights are `(n,)`."""
     sums = np.zeros_like(maps)
-    for i in range(len(first)):
-        later, earlier = _shares(inside[i, 0], inside[i, 1]), _shares(inside[i, 2], inside[i, 3])
-        a, b, weight = first[i, 0], first[i, 1], weights[i]
-        red = _read(maps, a, later, 0) - _read(maps, b, earlier, 0)
-        green = _read(maps, a, later, 1) - _read(maps, b, earlier, 1)
-        blue = _read(maps, a, later, 2) - _read(maps, b, earlier, 2)
-        red, green, blue = red * weight, green * weight, blue * weight
-        _add(sums, a, later, red, green, blue)
-        _add(sums, b, earlier, -red, -green, -blue)
-    return sums
-
-
-@compiled
-def diagonal(first: Index, inside: Array32, weights: Array64, total: int) -> Array64:
-    """Return `(total,)`: the diagonal of the system: the sum of the squared weights of each cell."""
-    sums = np.zeros(total)
-    for i in range(len(first)):
-        for end in range(2):
-            shares = _shares(inside[i, 2 * end], inside[i, 2 * end + 1])
-            places = _cells(first[i, end])
-            for k in range(4):
-                sums[places[k]] += shares[k] ** 2 * weights[i]
+    for i in range(len(cells)):
+        for c in range(3):
+            value = _difference(cells[i], shares[i], maps, c) * weights[i]
+            for k in range(8):
+                sums[np.uintp(cells[i, k]), c] += shares[i, k] * value
     return sums

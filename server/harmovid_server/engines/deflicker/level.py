@@ -13,7 +13,6 @@ for it; of each, a few kB are kept to answer it later.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass, replace
@@ -24,15 +23,8 @@ from harmovid.errors import OptionError
 
 from harmovid_server.engines.base import Answer, State
 from harmovid_server.engines.deflicker.colour_terms import Array64
-from harmovid_server.engines.deflicker.corrections import (
-    Correction,
-    TrackedFrame,
-    answer,
-    pack_correction,
-    pack_frame,
-    unpack_correction,
-    unpack_frames,
-)
+from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame, answer
+from harmovid_server.engines.deflicker.packing import packed, unpacked
 from harmovid_server.engines.deflicker.window import Amounts, before, weighed
 
 WHOLE, SLOW = 0, 1
@@ -56,6 +48,9 @@ class Waiting:
     found: Correction
     report: Mapping[str, Any]
     colours: Array64
+
+
+_STATE = Tuple[Optional[int], Optional[Array64], Optional[Tuple[int, Array64]], List[Waiting]]
 
 
 class ReferenceLevel:
@@ -145,38 +140,13 @@ class ReferenceLevel:
         level = "start of the shot" if self._from is None else f"frame {self._from}"
         return {"decision": "corrected", "level": level, "hold": self._amounts.hold}
 
-    def state(self) -> Dict[str, Any]:
+    def state(self) -> State:
         """Return the whole state, for a checkpoint."""
-        state: Dict[str, Any] = {"level.from": self._from}
-        if self._before is not None:
-            state["level.first"], state["level.before"] = self._before
-        if self._held is not None:
-            state["level.held"] = self._held
-        for i, block in enumerate(self._waiting):
-            state[f"waiting.{i}.report"] = json.dumps(dict(block.report))
-            state[f"waiting.{i}.colours"] = block.colours
-            state.update(pack_correction(f"waiting.{i}.found", block.found))
-            for k, frame in enumerate(block.frames):
-                state.update(pack_frame(f"waiting.{i}.frame.{k}", frame))
-        return state
+        return packed("level", [self._from, self._held, self._before, self._waiting])
 
     def restore(self, state: State) -> None:
         """Restore what `state` returned."""
-        self._begin()
-        self._from = cast(Optional[int], state["level.from"])
-        self._held = cast(Optional[Array64], state.get("level.held"))
-        if "level.before" in state:
-            self._before = int(cast(int, state["level.first"])), cast(Array64, state["level.before"])
-        while f"waiting.{len(self._waiting)}.report" in state:
-            name = f"waiting.{len(self._waiting)}"
-            self._waiting.append(
-                Waiting(
-                    unpack_frames(f"{name}.frame", state),
-                    cast(Correction, unpack_correction(f"{name}.found", state)),
-                    json.loads(cast(str, state[f"{name}.report"])),
-                    cast(Array64, state[f"{name}.colours"]),
-                )
-            )
+        self._from, self._held, self._before, self._waiting = unpacked(_STATE, "level", state)
 
 
 def _trajectories(found: Correction) -> Array64:

@@ -9,7 +9,7 @@ the samples' positions. Solved by conjugate gradients, since each sample depends
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Callable, List, Optional, Tuple
 
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harmovid_server.engines.deflicker import kernels
-from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS, Array64
+from harmovid_server.engines.deflicker.colour_terms import Array64, terms
 from harmovid_server.engines.deflicker.motion import Link, thinned
 
-PATCHES = kernels.PATCHES
+PATCHES = (9, 16)
 """Rows and columns of the cells for which gains are found."""
 SMOOTH_STOPS = 0.1
 """Expected difference of neighbouring cells."""
@@ -53,7 +53,6 @@ class LocalGains:
 
 
 Cells = npt.NDArray[np.int32]
-Inside = npt.NDArray[np.float32]
 
 
 def slow_part(count: int, radius_frames: float) -> Array64:
@@ -105,25 +104,38 @@ def joined(links: List[Link], curves: Array64, every: int = 1) -> Samples:
         np.repeat(np.array([getattr(link, end) for link in links], np.int32), counts)
         for end in ("later", "earlier")
     )
-    colours, earlier_colours, at, earlier_at, trust = (
+    at, earlier_at, trust = (
         np.concatenate([getattr(samples, name) for samples in kept])
-        for name in ("later", "earlier", "later_at", "earlier_at", "weight")
+        for name in ("later_at", "earlier_at", "weight")
     )
-    wanted = kernels.wanted(colours, earlier_colours, later, earlier, curves, CENTRE_STOPS)
+    wanted = np.concatenate(
+        [differences(replace(link, samples=own), curves) for link, own in zip(links, kept)]
+    )
     return Samples(later, earlier, at, earlier_at, wanted, trust, [0, *np.cumsum(counts).tolist()])
 
 
-def corners(at: npt.NDArray[np.float32], frame: Cells) -> Tuple[Cells, Inside]:
-    """Return the `(n,)` upper left cell of each position `(n, 2)` in 0..1 of a frame `(n,)`, and `(n, 2)` weights to
-    the right and down.
-    """
+def differences(link: Link, curves: Array64) -> Array64:
+    """Return `(n, 3)`: earlier minus later colours in stops, each after its frame's curve, of `(count, 10, 3)`."""
+    later, earlier = (
+        colours + terms(colours) @ curves[frame]
+        for colours, frame in ((link.samples.later, link.later), (link.samples.earlier, link.earlier))
+    )
+    difference: Array64 = earlier - later
+    return difference
+
+
+def corners(at: npt.NDArray[np.float32], frame: Cells) -> Tuple[Cells, Array64]:
+    """Return the four cells `(n, 4)` around each position `(n, 2)` in 0..1 of a frame `(n,)`, and their shares."""
     rows, columns = PATCHES
     x = np.clip(at[:, 0] * np.float32(columns) - np.float32(0.5), 0, columns - 1)
     y = np.clip(at[:, 1] * np.float32(rows) - np.float32(0.5), 0, rows - 1)
     x0 = np.minimum(x.astype(np.int32), columns - 2)
     y0 = np.minimum(y.astype(np.int32), rows - 2)
     first = frame * (rows * columns) + y0 * columns + x0
-    return first.astype(np.int32), np.stack([x - x0, y - y0], axis=1, dtype=np.float32)
+    right, down = x.astype(np.float64) - x0, y.astype(np.float64) - y0
+    shares = [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down]
+    cells = first[:, None] + np.array([0, 1, columns, columns + 1])
+    return cells.astype(np.int32), np.stack(shares, axis=1)
 
 
 @dataclass(frozen=True)
@@ -131,28 +143,26 @@ class Rows(Samples):
     """The samples as rows of one sparse system: four cells in each of two maps, and the target.
 
     Attributes:
-        first, inside: `(n, 2)` cells and `(n, 4)` weights in both frames, see `kernels`.
+        cells, shares: `(n, 8)` of both frames' maps; the shares of the earlier frame are negative.
     """
 
-    first: Cells
-    inside: Inside
+    cells: Cells
+    shares: Array64
 
     def gather(self, maps: Array64) -> Array64:
         """Return `(n, 3)`: the product of the system with `maps`."""
-        read: Array64 = kernels.gather(self.first, self.inside, maps.reshape(-1, 3))
+        read: Array64 = kernels.gather(self.cells, self.shares, maps.reshape(-1, 3))
         return read
 
     def scatter(self, values: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 3)`: the transpose of `gather`."""
-        shape = (count, *PATCHES)
-        flat: Array64 = kernels.scatter(self.first, self.inside, values, int(np.prod(shape)))
-        return flat.reshape(*shape, 3)
+        return self._summed([self.shares * one[:, None] for one in values.T], count)
 
     def push(self, maps: Array64, weights: Array64) -> Array64:
         """Return `scatter(gather(maps) * weights)`, `weights` being `(n, 1)`; on two cores."""
-        flat, half = maps.reshape(-1, 3), len(self.first) // 2
+        flat, half = maps.reshape(-1, 3), len(self.cells) // 2
         parts = (
-            (self.first[part], self.inside[part], weights[part, 0], flat)
+            (self.cells[part], self.shares[part], weights[part, 0], flat)
             for part in (slice(half), slice(half, None))
         )
         other = _SECOND.submit(kernels.push, *next(parts))
@@ -161,9 +171,13 @@ class Rows(Samples):
 
     def diagonal(self, weights: Array64, count: int) -> Array64:
         """Return `(count, rows, columns, 1)`: the diagonal of the system without the prior."""
+        return self._summed([self.shares**2 * weights], count)
+
+    def _summed(self, values: List[Array64], count: int) -> Array64:
+        """Return `(count, rows, columns, k)`: the sums over each cell of `k` values `(n, 8)`."""
         shape = (count, *PATCHES)
-        sums: Array64 = kernels.diagonal(self.first, self.inside, weights[:, 0], int(np.prod(shape)))
-        return sums.reshape(*shape, 1)
+        cells, total = self.cells.ravel(), int(np.prod(shape))
+        return np.stack([np.bincount(cells, one.ravel(), total).reshape(shape) for one in values], axis=-1)
 
     def explained(self, maps: Array64, among: npt.NDArray[np.bool_]) -> float:
         """Return the share of the brightness differences of some rows (default all) that `maps` explain."""
@@ -218,10 +232,12 @@ def solve_local(links: List[Link], curves: Array64, radius_frames: float, least:
 def rows_of(links: List[Link], curves: Array64) -> Rows:
     """Return the rows of all links, with the residual of the curves as the target."""
     samples = joined(links, curves)
-    ends = corners(samples.at, samples.later), corners(samples.earlier_at, samples.earlier)
-    first = np.stack([cells for cells, _ in ends], axis=1)
-    inside = np.concatenate([shares for _, shares in ends], axis=1)
-    return Rows(**vars(samples), first=first, inside=inside)
+    (cells, shares), (earlier_cells, earlier_shares) = (
+        corners(at, frame)
+        for at, frame in ((samples.at, samples.later), (samples.earlier_at, samples.earlier))
+    )
+    both = np.concatenate([cells, earlier_cells], axis=1)
+    return Rows(**vars(samples), cells=both, shares=np.concatenate([shares, -earlier_shares], axis=1))
 
 
 def _rough(maps: Array64) -> Array64:

@@ -21,7 +21,14 @@ from harmovid.pixels.field import Float32, Float64
 
 from harmovid_server.engines.deflicker import kernels
 from harmovid_server.engines.deflicker.colour_terms import CENTRE_STOPS
-from harmovid_server.engines.deflicker.features import HIGH_STOPS, LOW_STOPS, Bytes, FrameFeatures
+from harmovid_server.engines.deflicker.features import (
+    HIGH_STOPS,
+    LOW_STOPS,
+    Bytes,
+    FrameFeatures,
+    blurred,
+    plain_of,
+)
 
 GAPS = (1, 2, 4, 8)
 """Each frame is matched with the frames this many before it."""
@@ -35,6 +42,8 @@ SMALL_REGION = 0.5
 """In a measured region smaller than this share of the picture, the subject's motion is searched."""
 MARGIN_PX = 32
 """Margin around a small region in which its motion is searched."""
+SMALLEST_SHARE = np.float32(0.001)
+"""Of a region around a place, to fill that place with the region's brightness there."""
 CUT_LIKENESS = 0.4
 """If the correlation of a motion-compensated picture with its predecessor is below this, they are different shots."""
 THUMBNAIL, SAME_STOPS = (16, 9), 0.25
@@ -43,8 +52,9 @@ LOST_LIKENESS = 0.8
 """Below this similarity the camera may have moved further than flow can find, so it starts again from a guess."""
 LEAST_OVERLAP = 0.4
 """Smallest overlap of two pictures in the search for a camera move, as a share of the picture."""
-DISAGREEMENT_PX = 1.0
-"""The more forward and backward flow disagree, the lower the weight of a match; about half at this distance."""
+DISAGREEMENT_PX, SMALL_DISAGREEMENT_PX = 1.0, 0.5
+"""The more forward and backward flow disagree, the lower the weight of a match; about half at this distance, of which
+the second is for a small region, in which motion is searched at a finer level."""
 FLOW_ERROR_PX = 0.2
 """Accuracy of the flow: a match at a gradient is uncertain by the gradient times this."""
 NOISE_STOPS = 0.04
@@ -110,7 +120,7 @@ def follow_far(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flo
     rows, columns = _region(later, earlier)
     whole = (rows.stop - rows.start) * (columns.stop - columns.start) == height * width
     finest = COARSE_LEVEL if whole else 0
-    first, second = (np.ascontiguousarray(each.plain[rows, columns]) for each in (later, earlier))
+    first, second = (each.plain if whole else _alone(each, rows, columns) for each in (later, earlier))
     starts = [np.zeros((*first.shape, 2), np.float32) for _ in range(2)]
     if guess is not None:
         large = (cv2.resize(f, (width, height))[rows, columns] for f in (guess.forth, guess.back))
@@ -123,6 +133,23 @@ def follow_far(later: FrameFeatures, earlier: FrameFeatures, guess: Optional[Flo
             cast(Float32, cv2.copyMakeBorder(each, *edges, cv2.BORDER_REPLICATE)) for each in (forth, back)
         )
     return Motion(forth, back)
+
+
+def _alone(features: FrameFeatures, rows: slice, columns: slice) -> Bytes:
+    """Return the picture without exposure and local contrast of a small region, as if nothing else were around it.
+
+    Surroundings that move otherwise, and the step of light at the region's edge, would draw its motion to theirs. They
+    are filled with the region's own brightness nearby.
+    """
+    luma, inside = features.luma[rows, columns], features.weight[rows, columns] > 0.5
+    if not inside.any():
+        return np.ascontiguousarray(features.plain[rows, columns])
+    share, light = (
+        blurred(each) for each in (inside.astype(np.float32), np.where(inside, luma, np.float32(0)))
+    )
+    far = np.float32(np.median(luma[inside]))
+    nearby = np.where(share > SMALLEST_SHARE, light / np.maximum(share, SMALLEST_SHARE), far)
+    return plain_of(np.where(inside, luma, nearby))
 
 
 def _region(later: FrameFeatures, earlier: FrameFeatures) -> Tuple[slice, slice]:
@@ -270,13 +297,14 @@ def match(later: FrameFeatures, earlier: FrameFeatures, motion: Motion) -> PairS
     step = min(max(1, min(8, int(np.sqrt(area / SAMPLES)))), height, width)
     limits = [level + end for level in (later.level, earlier.level) for end in (CLIPPED_LOW, CLIPPED_HIGH)]
     middle = (later.level + earlier.level) / 2 - CENTRE_STOPS
+    off_px = DISAGREEMENT_PX if float(later.weight.mean()) > SMALL_REGION else SMALL_DISAGREEMENT_PX
     sums = kernels.sample(
         later.logs,
         earlier.logs,
         (later.slope, earlier.slope),
         (later.weight, earlier.weight),
         (motion.forth, motion.back),
-        np.array([DISAGREEMENT_PX, FLOW_ERROR_PX, NOISE_STOPS, middle, *limits]),
+        np.array([off_px, FLOW_ERROR_PX, NOISE_STOPS, middle, *limits]),
         step,
     )
     return _samples(sums, later, step)
@@ -301,9 +329,12 @@ def _samples(sums: Float64, later: FrameFeatures, step: int) -> PairSamples:
 
 def thinned(samples: PairSamples, count: int) -> PairSamples:
     """Return at most about `count` of the samples, evenly chosen."""
-    step = max(1, len(samples.weight) // max(count, 1))
-    parts = {name: one[::step] for name, one in vars(samples).items() if name != "trust"}
-    return replace(samples, **parts)
+    return chosen(samples, slice(None, None, max(1, len(samples.weight) // max(count, 1))))
+
+
+def chosen(samples: PairSamples, which: Any) -> PairSamples:
+    """Return some of the samples: `which` is a slice or a mask `(n,)`."""
+    return replace(samples, **{name: one[which] for name, one in vars(samples).items() if name != "trust"})
 
 
 def shifted(samples: PairSamples, stops: float) -> PairSamples:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple, cast
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -18,19 +18,7 @@ from harmovid.errors import OptionError
 from harmovid.pixels.field import NULL
 
 from harmovid_server.engines.base import Answer, ProxyFrame, State
-from harmovid_server.engines.deflicker.corrections import (
-    Correction,
-    TrackedFrame,
-    answer,
-    pack_correction,
-    pack_features,
-    pack_flows,
-    pack_frame,
-    unpack_correction,
-    unpack_features,
-    unpack_flows,
-    unpack_frames,
-)
+from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame, answer
 from harmovid_server.engines.deflicker.features import FrameFeatures, extract_features, quantiles
 from harmovid_server.engines.deflicker.level import ReferenceLevel, Waiting
 from harmovid_server.engines.deflicker.motion import (
@@ -45,6 +33,7 @@ from harmovid_server.engines.deflicker.motion import (
     match,
     thinned,
 )
+from harmovid_server.engines.deflicker.packing import packed, unpacked
 from harmovid_server.engines.deflicker.window import NOTHING_TO_COMPARE, Amounts, Solved, level_of, solved
 
 ENOUGH_TRUST = 0.25
@@ -92,6 +81,14 @@ FULL = Reach()
 QUICK = Reach(block=8, back=24, ahead=12, later=4, places=12, join=4)
 
 
+_KEPT: Mapping[str, Any] = {
+    "_first": int, "_answered": int, "_fresh": bool, "_flat": bool, "_shift": Optional[float], "_pending": List[int],
+    "_blank": List[int], "_frames": List[TrackedFrame], "_flows": List[Dict[int, Flow]], "_recent": List[FrameFeatures],
+    "_overlap": Optional[Correction],
+}  # fmt: skip
+"""What a session's state consists of, with types, beside that of its `ReferenceLevel`."""
+
+
 class DeflickerSession:
     """See the module; `push`, `finish`, `state`, `restore` as in `base.ShotSession`."""
 
@@ -119,7 +116,7 @@ class DeflickerSession:
         self._solving: Optional[Future[Solved]] = None
         self._fresh = True  # whether nothing was pushed yet: the first frame is no cut
         self._pending: List[int] = []  # frames pushed and not yet answered, in order
-        self._blank: Set[int] = set()  # those of them without a picture
+        self._blank: List[int] = []  # those of them without a picture
         self._begin_segment()
 
     def _begin_segment(self) -> None:
@@ -172,7 +169,7 @@ class DeflickerSession:
                 fix="Name a frame that shows the shot.",
             )
         self._pending.append(number)
-        self._blank.add(number)
+        self._blank.append(number)
         return self._released([])
 
     def _released(self, answers: List[Answer]) -> List[Answer]:
@@ -182,7 +179,7 @@ class DeflickerSession:
         while self._pending and (self._pending[0] in ready or self._pending[0] in self._blank):
             number = self._pending.pop(0)
             if number in self._blank:
-                self._blank.discard(number)
+                self._blank.remove(number)
                 facts = {"decision": "nothing", "reason": f"{NOTHING_TO_COMPARE}: the frame holds no picture"}
                 ready[number] = Answer(number, NULL, facts)
             released.append(ready[number])
@@ -288,34 +285,13 @@ class DeflickerSession:
 
     def state(self) -> State:
         """Return the whole state, as arrays and numbers."""
-        state: Dict[str, Any] = {
-            "first": self._first, "answered": self._answered, "fresh": self._fresh, "flat": self._flat,
-            "shift": self._shift, "pending": np.array(self._pending, np.int64),
-            "blank": np.array(sorted(self._blank), np.int64),
-        }  # fmt: skip
-        for i, frame in enumerate(self._frames):
-            state.update(pack_frame(f"frame.{i}", frame))
-        for i, flows in enumerate(self._flows[::-1]):
-            state.update(pack_flows(f"flows.{i}", flows))
-        for i, features in enumerate(self._recent):
-            state.update(pack_features(f"features.{i}", features))
-        if self._overlap is not None:
-            state.update(pack_correction("overlap", self._overlap))
+        state = {key: one for name in _KEPT for key, one in packed(name, getattr(self, name)).items()}
         return {**state, **self._level.state()}
 
     def restore(self, state: State) -> None:
         """Restore what `state` returned."""
-        self._first, self._answered = int(cast(int, state["first"])), int(cast(int, state["answered"]))
-        self._fresh, self._flat = bool(state["fresh"]), bool(state["flat"])
-        self._shift = cast(Optional[float], state["shift"])
-        self._pending, blank = ([int(n) for n in np.asarray(state[name])] for name in ("pending", "blank"))
-        self._blank = set(blank)
-        self._frames, self._recent = unpack_frames("frame", state), []
-        while (features := unpack_features(f"features.{len(self._recent)}", state)) is not None:
-            self._recent.append(features)
-        count = min(len(self._recent), max(GAPS) // 2)
-        self._flows = [unpack_flows(f"flows.{i}", state) for i in range(count)][::-1]
-        self._overlap = unpack_correction("overlap", state)
+        for name, kind in _KEPT.items():
+            setattr(self, name, unpacked(kind, name, state))
         self._level.restore(state)
 
     def close(self) -> None:

@@ -7,7 +7,8 @@ steady shots show, nothing is applied, and a shot without flicker stays unchange
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from harmovid_server.engines.deflicker.colour_terms import (
     visibility,
 )
 from harmovid_server.engines.deflicker.corrections import Correction, TrackedFrame
-from harmovid_server.engines.deflicker.held_out import SLOPES, quadratic_share, ramp
+from harmovid_server.engines.deflicker.held_out import SLOPES, agreement, quadratic_share, ramp
 from harmovid_server.engines.deflicker.joint_fit import Batch, Fit, Place
 from harmovid_server.engines.deflicker.local_gains import PATCHES, solve_local
 from harmovid_server.engines.deflicker.motion import Link, shifted
@@ -55,6 +56,9 @@ FAINT_STOPS, FAINT_RATIO = 0.005, 0.4
 """The first size for curves if the whole picture is measured and there are no bands, and at least this share of the
 residual: steady pictures show 0.0025 at most, steady small foregrounds up to 0.015, dissolves of two moving pictures
 0.4 of their residual; with bands, curves imitate them with up to 0.02."""
+SURE_STOPS, AGREED = 0.1, (0.1, 0.25)
+"""Smaller flicker of a small region counts as far as it is found in both halves of the matches: their correlation is
+0.1 at most on steady foregrounds, and 0.24 and more with 0.05 stops of flicker."""
 MISFIT_RATIOS, MISFIT_REACH, TYPICAL_STOPS = (1.7, 2.5), 2, 0.03
 """A frame of a whole picture whose links fit this many times worse than a typical one (which counts as no better than
 the last) is left alone in part, or entirely, and so are this many frames beside it: in the middle of a dissolve two
@@ -72,8 +76,9 @@ the second times that: then flicker is local, and curves would only imitate it."
 GAIN = 1
 """Number of terms of a gain."""
 INVERSE_STEPS = 4
-MOST_STOPS = 4.0
-"""Limit of a correction; beyond it the inversion of a slow change diverges."""
+COMPOSED_SHARE = 0.5
+"""Limit of the difference between composed and added changes, as a share of the flicker: where a slow change is so
+steep that it has no inverse, it would be many stops."""
 EXPLAINED: Mapping[str, Tuple[float, float]] = {BAND_KIND: (0.65, 0.8), PATCH_KIND: (0.22, 0.33)}
 """Share of the differences that a local correction must explain to be applied at all, and completely. Bands explain
 0.9 and more of those between rows on real footage, all else 0.55 at most."""
@@ -145,18 +150,24 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     maps, taken = dict(found.maps), _Shares()
     if amounts.local and BAND_KIND in CAUSES[amounts.mode]:
         maps[BAND_KIND], links = _bands(links, len(window), amounts, taken)
-    colours = _colours(links)
-    fit, supported = _fit(window, links, amounts, shift), np.ones(len(window))
-    if not any(frame.small for frame in window):
+    colours, small = _colours(links), any(frame.small for frame in window)
+    fitted, supported = _fitter(window, _quantiles(window, shift), amounts), np.ones(len(window))
+    fit = _fit(links, fitted, small, amounts)
+    if not small:
         supported = _corresponding(fit.misfits / max(fit.residual_stops, TYPICAL_STOPS))
     flickering = flicker_of(fit.trajectories, amounts.radius_frames, fit.residual_stops)
     whole, slow = fit.curves(fit.trajectories), fit.curves(fit.trajectories - flickering)
     curves, (low, high) = before(slow, whole, colours) * supported[:, None, None], GATES[CURVES]
-    if not any(frame.small for frame in window) and not taken.shares.get(BAND_KIND):
+    if not small and not taken.shares.get(BAND_KIND):
         low = float(np.clip(FAINT_RATIO * fit.residual_stops, FAINT_STOPS, low))
         high = 2 * low
     size = flicker(np.einsum("nk,tkc->tnc", terms(colours), curves), supported == 1)
-    share = taken.note(CURVES, size, ramp(size, low, high) if CURVES in CAUSES[amounts.mode] else 0.0)
+    share = ramp(size, low, high) if CURVES in CAUSES[amounts.mode] else 0.0
+    if small and share and size < SURE_STOPS:
+        # Without quantiles, which are the same in both halves.
+        alone = partial(_curves_of, _fitter(window, {}, amounts))
+        share *= ramp(agreement(links, alone, colours), *AGREED)
+    taken.note(CURVES, size, share)
     curves = weighed(curves * share, amounts.luma, amounts.chroma)
     if amounts.local and PATCH_KIND in CAUSES[amounts.mode]:
         maps[PATCH_KIND] = _patches(links, whole, inner, amounts, taken)
@@ -167,35 +178,54 @@ def solved(window: List[TrackedFrame], inner: Tuple[int, int], amounts: Amounts,
     return Solved(replace(found, curves=curves, maps=maps, trajectories=both), report, colours)
 
 
-def _fit(window: List[TrackedFrame], links: List[Link], amounts: Amounts, shift: float) -> Fit:
+Fitter = Callable[[List[Link], Place, int], Fit]
+"""Returns the joint fit of some of a window's links, with so many terms."""
+
+
+Quantiles = Mapping[int, Tuple[Array64, Array64]]
+"""By frame, those of its brightness and of the frame before."""
+
+
+def _quantiles(window: List[TrackedFrame], shift: float) -> Quantiles:
+    """Return the quantiles of frames that could not be tracked well."""
+    pairs = [(frame, frame.quantiles, before.quantiles) for before, frame in zip(window, window[1:])]
+    return {
+        i: (own - shift, earlier - shift)
+        for i, (frame, own, earlier) in enumerate(pairs, start=1)
+        if frame.lost and own is not None and earlier is not None
+    }
+
+
+def _fitter(window: List[TrackedFrame], quantiles: Quantiles, amounts: Amounts) -> Fitter:
+    def fitted(links: List[Link], place: Place, order: int) -> Fit:
+        batch = Batch.of(links, quantiles, len(window), place, window[0].aspect)
+        return joint_fit.solve(batch, amounts.radius_frames, order)
+
+    return fitted
+
+
+def _curves_of(fitted: Fitter, links: List[Link], order: int) -> Array64:
+    fit = fitted(links, Place.NOTHING, order)
+    return fit.curves(fit.trajectories)
+
+
+def _fit(links: List[Link], fitted: Fitter, small: bool, amounts: Amounts) -> Fit:
     """Return the joint fit of curves, or of gains alone if flicker is local.
 
     Curves would imitate such flicker through the colours that happen to be there. In a small region, where waves over
     the picture do not tell, quadratic terms are used as far as a test on matches that were left out believes them.
     """
-    helped = {}
-    for i, frame in enumerate(window):
-        own, earlier = frame.quantiles, window[i - 1].quantiles
-        if i and frame.lost and own is not None and earlier is not None:
-            helped[i] = (own - shift, earlier - shift)
-    count, aspect, radius = len(window), window[0].aspect, amounts.radius_frames
-    plain = Place.NOTHING if any(frame.small for frame in window) else Place.LENS
-    fit = joint_fit.solve(Batch.of(links, helped, count, plain, aspect), radius)
+    fit = fitted(links, Place.NOTHING if small else Place.LENS, TERMS)
     if fit.residual_stops < LOCAL_SCALE_STOPS or not amounts.local:
         return fit
-    local = joint_fit.solve(Batch.of(links, helped, count, Place.WAVES, aspect), radius, GAIN)
+    local = fitted(links, Place.WAVES, GAIN)
     if local.residual_stops < LOCAL_RATIO * fit.residual_stops:
         return local
-    if plain is Place.NOTHING:
-
-        def curves_of(some: List[Link], order: int) -> Array64:
-            part = joint_fit.solve(Batch.of(some, helped, count, plain, aspect), radius, order)
-            return part.curves(part.trajectories)
-
-        share = quadratic_share(links, curves_of, _colours(links))
-        believed = np.where(np.arange(TERMS) < SLOPES, 1.0, share)
-        return replace(fit, trajectories=fit.trajectories * believed[:, None])
-    return fit
+    if not small:
+        return fit
+    share = quadratic_share(links, partial(_curves_of, fitted), _colours(links))
+    believed = np.where(np.arange(TERMS) < SLOPES, 1.0, share)
+    return replace(fit, trajectories=fit.trajectories * believed[:, None])
 
 
 def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
@@ -207,12 +237,13 @@ def before(slow: Array64, whole: Array64, colours: Array64) -> Array64:
     design = terms(colours)
     basis = orthonormal(design.T @ design / len(design))
     plain = whole - slow
-    wanted, guess = colours + design @ whole, colours + design @ plain
+    wanted, stops = colours + design @ whole, design @ plain
+    limit, more = COMPOSED_SHARE * np.sqrt((stops**2).mean(axis=2, keepdims=True)), np.zeros_like(stops)
     for _ in range(INVERSE_STEPS):
-        guess = colours + np.clip(wanted - terms(guess) @ slow - colours, -MOST_STOPS, MOST_STOPS)
+        guess = colours + stops + more
+        more = np.clip(wanted - terms(guess) @ slow - colours - stops, -limit, limit)
     even, seen = design @ basis, visibility(colours.mean(axis=1))[:, None]
     normal = (even * seen).T @ even + RIDGE * seen.sum() * np.eye(TERMS)
-    more = guess - colours - design @ plain
     found: Array64 = plain + basis @ np.linalg.solve(normal, (even * seen).T @ more)
     return found
 

@@ -1,14 +1,13 @@
-"""A window's corrections: joined without a step, answered as a lighting field, saved and restored exactly."""
+"""A window's corrections: joined without a step, answered as a lighting field."""
 
 from __future__ import annotations
 
 import numpy as np
 from harmovid.pixels.apply.tiles import apply_field
 from harmovid.pixels.field import MID_GREY, NULL
-from harmovid_server.engines.deflicker import corrections
 from harmovid_server.engines.deflicker.colour_terms import terms
 from harmovid_server.engines.deflicker.corrections import Correction, answer
-from server.engines.deflicker.samples import flickering, links_of, through, window_of
+from server.engines.deflicker.samples import flickering, window_of
 
 MAPS = {"bands": np.zeros((6, 5, 1, 3)), "patches": np.zeros((6, 3, 4, 3))}
 
@@ -56,29 +55,3 @@ def test_nothing_is_the_null_field() -> None:
     """Where there is nothing to correct the field has no parts, and pixels are not touched."""
     (frame,) = window_of(1, [])
     assert answer(frame, correction(0.0, 1), 0, {}, 0.0).field is NULL
-
-
-def test_what_is_saved_comes_back_to_the_bit() -> None:
-    """Frames with their samples and quantiles, and corrections, through named arrays."""
-    frames = window_of(5, links_of(5, through(flickering(5, (0.2,)))))
-    frames[3].quantiles = np.random.default_rng(1).normal(0, 1, (24, 3))
-    found = Correction(flickering(6, (1, 1, 1)), MAPS, flickering(12, (1,)).reshape(6, 2, 10, 3), 1.25)
-    state = {"unrelated": np.zeros(1), **corrections.pack_correction("one", found)}
-    for i, frame in enumerate(frames):
-        state.update(corrections.pack_frame(f"frame.{i}", frame))
-
-    restored = corrections.unpack_correction("one", state)
-    assert (
-        corrections.pack_correction("one", restored).keys()
-        == corrections.pack_correction("one", found).keys()
-    )
-    np.testing.assert_array_equal(restored.curves, found.curves)
-    np.testing.assert_array_equal(restored.trajectories, found.trajectories)
-    assert (restored.shift, restored.maps.keys()) == (1.25, MAPS.keys())
-    again = corrections.unpack_frames("frame", state)
-    assert len(again) == len(frames)
-    for one, other in zip(frames, again):
-        assert corrections.pack_frame("x", other).keys() == corrections.pack_frame("x", one).keys()
-        for name, value in corrections.pack_frame("x", one).items():
-            np.testing.assert_array_equal(corrections.pack_frame("x", other)[name], value)
-    assert corrections.unpack_correction("other", state) is None

@@ -54,6 +54,23 @@ def test_curves_that_imitate_local_light_are_not_believed(seed: int) -> None:
     assert share(links) == 0
 
 
+def test_flicker_is_in_both_halves_and_errors_are_not() -> None:
+    """A gain that flickers is found alike in both halves; errors that each quarter has for itself are alike by chance
+    alone."""
+    by_chance = []
+    for seed in range(8):
+        errors = np.random.default_rng(seed).normal(0, 0.05, (COUNT, 4))
+
+        def lost(t: int, colours: np.ndarray, places: np.ndarray, errors: np.ndarray = errors) -> np.ndarray:
+            right, below = (places > np.median(places, axis=0)).T
+            return colours + errors[t][2 * right + below][:, None]
+
+        flicker = links_of(COUNT, through(flickering(COUNT, (0.05,), seed=seed)))
+        assert held_out.agreement(flicker, fitted, scene()[0]) > 0.9
+        by_chance.append(held_out.agreement(links_of(COUNT, lost), fitted, scene()[0]))
+    assert np.mean(by_chance) < 0.3
+
+
 def test_every_match_is_in_one_half() -> None:
     """Halves are opposite quarters of each link's matches; a link with too few matches is left out of both."""
     links = links_of(3, lambda _t, colours, _places: colours)
@@ -73,4 +90,4 @@ def test_every_match_is_in_one_half() -> None:
 
 def test_what_cannot_be_tested_is_believed() -> None:
     """Without links that have matches in both halves there is nothing against the curves."""
-    assert share([]) == 1
+    assert share([]) == 1 == held_out.agreement([], fitted, scene()[0])

@@ -137,11 +137,13 @@ def test_rows_read_maps_and_their_transpose_is_what_numpy_says() -> None:
     n, cells = len(rows.trust), count * int(np.prod(PATCHES))
     matrix = np.zeros((n, cells))
     for end, sign in ((0, 1.0), (1, -1.0)):
-        fx, fy = rows.inside[:, 2 * end].astype(float), rows.inside[:, 2 * end + 1].astype(float)
+        at = rows.earlier_at if end else rows.at
+        x, y = (at * np.float32(PATCHES[::-1]) - np.float32(0.5)).clip(0, (PATCHES[1] - 1, PATCHES[0] - 1)).T
+        x0, y0 = np.minimum(x.astype(int), PATCHES[1] - 2), np.minimum(y.astype(int), PATCHES[0] - 2)
+        first = (rows.earlier if end else rows.later) * int(np.prod(PATCHES)) + y0 * PATCHES[1] + x0
         for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            cell = rows.first[:, end] + right + down * PATCHES[1]
-            share = (fx if right else 1 - fx) * (fy if down else 1 - fy)
-            np.add.at(matrix, (np.arange(n), cell), sign * share)
+            share = np.abs(1 - right - (x - x0)) * np.abs(1 - down - (y - y0))
+            np.add.at(matrix, (np.arange(n), first + right + down * PATCHES[1]), sign * share)
     maps = rng.normal(0, 1, (count, *PATCHES, 3))
     weights, values = rng.uniform(0, 1, (n, 1)), rng.normal(0, 1, (n, 3))
     flat, shape = maps.reshape(-1, 3), maps.shape

@@ -79,6 +79,24 @@ def test_flows_follow_each_other() -> None:
     assert np.median(far.forth[20:-20, 20:-20, 0]) == pytest.approx(8.0, abs=0.5)
 
 
+def test_a_small_region_is_followed_among_others() -> None:
+    """What is around a small region, brighter and moving the other way, does not draw its motion."""
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[40:80, 60:100] = 1
+
+    def within(inside: int, outside: int) -> FrameFeatures:
+        picture = np.where(
+            mask[..., None] > 0, world()[:, inside:][:, :WIDTH], world(5)[:, outside:][:, :WIDTH] + 2
+        )
+        image = (0.18 * np.exp2(picture)).astype(np.float32)
+        mattes = {"coverage": np.ones((HEIGHT, WIDTH), np.float32), "mask": mask}
+        return extract_features(ProxyFrame(1, {"plate": image}, mattes, (0, 0, WIDTH, HEIGHT)))
+
+    found = follow_far(within(3, 0), within(0, 12)).forth
+    assert np.median(found[42:78, 66:98, 0]) == pytest.approx(3, abs=0.3)
+    assert np.abs(found[42:78, 66:98, 0] - 3).mean() < 0.5
+
+
 def test_samples_of_a_pan_show_the_same_thing() -> None:
     """Matched colours differ by the change of light alone; places differ by the motion; most of it is trusted."""
     later, earlier = view(6, 0.5), view(0)

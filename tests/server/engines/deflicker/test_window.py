@@ -108,6 +108,16 @@ def test_a_correction_before_a_slow_change_makes_the_whole_one() -> None:
     assert np.abs(found - (whole - slow)).max() > 0.02  # a sum would be another answer
 
 
+def test_a_slow_change_that_has_no_inverse_adds_nothing() -> None:
+    """Where a slow change folds colours over each other, what goes before it stays near the flicker itself."""
+    colours, _ = scene()
+    slow, flickering_stops = np.zeros((1, 10, 3)), np.zeros((1, 10, 3))
+    slow[0, 1], slow[0, 4], flickering_stops[0, 0] = -1.2, 0.3, 0.01
+
+    found = before(slow, slow + flickering_stops, colours)
+    assert np.abs(terms(colours) @ found[0]).max() < 0.02
+
+
 @pytest.mark.parametrize(("kind", "limits"), window.GATES.items())
 def test_evidence_opens_gates_gradually(kind: str, limits: tuple[float, float]) -> None:
     """Below the first size nothing is removed, from the second on all of it, between them a share."""
