@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from harmovid_training.metrics.quality import Judge, psnr
 from harmovid_training.metrics.traces import roughness_stops
 from harmovid_training.stages import pairs
 from harmovid_training.stages.pairs import Shot
+from harmovid_training.toy import recipe
 from harmovid_training.toy.__main__ import main
 from harmovid_training.toy.classical import Measures, trajectory
 from harmovid_training.toy.codec import CHANNELS, fit_codec, load_codec, save_codec
@@ -234,9 +236,17 @@ def real_clips(folder: Path) -> Path:
     return folder / "clips.jsonl"
 
 
+@pytest.fixture
+def quick_processes(monkeypatch):
+    """Fork the recipe's processes from one that has imported torch, instead of importing it in each."""
+    ready = get_context("forkserver")
+    ready.set_forkserver_preload(["harmovid_training.toy.recipe"])
+    monkeypatch.setattr(recipe, "get_context", lambda _: ready)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys):
+def test_the_recipe_runs_from_nothing_to_tables(tmp_path, capsys, quick_processes):
     """Every part is trained on rendered and real clips, kept and measured; a second run trains nothing and gives the
     same tables."""
     index = real_clips(tmp_path / "clips")
