@@ -126,9 +126,10 @@ class Running:
         return [json.loads(line) for line in self.said.read_text().split("\n")[:-1]]
 
     def job(self) -> JobStatus | None:
-        """Return this client's job, by the id that it printed; None while client or server are not running."""
+        """Return this client's job, by the id that it printed; None while client or server are not running, and until
+        the client knows that it was accepted: before, it would give up a server that is killed."""
         told = self.told()
-        if not told:
+        if not told or set(told[-1]) == {"job"}:
             return None
         try:
             with Client(self.server.endpoint, timeout_s=2.0) as client:

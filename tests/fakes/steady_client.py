@@ -3,8 +3,9 @@
     python steady_client.py ENDPOINT PLATE OUT FRAMES ENGINE OPTIONS READ_S WRITE_S
 
 PLATE and OUT are patterns, OPTIONS a JSON map. Reading and writing take so many seconds per frame, so that a
-test can meet the job in every state. Exit code 0: the job is DONE. Prints two JSON lines: the job's id before
-anything is sent, and at the end the id that it ended under with the frames written by this run.
+test can meet the job in every state. Exit code 0: the job is DONE. Prints JSON lines: the job's id before anything is
+sent and, once the server has accepted it (from then on a lost server is waited for), `accepted`; at the end the id that
+it ended under with the frames written by this run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from typing import Any, List, Mapping
 
 from harmovid.client import Client
@@ -69,8 +71,15 @@ def main(arguments: List[str]) -> None:
     sink = SlowSink(out, frames, source, journal)
     sink.delay_s, sink.written = float(write_s), []
     say(job=journal.job_id)
+
+    @cache
+    def say_accepted() -> None:
+        say(job=journal.job_id, accepted=True)
+
     with Client(endpoint, patience_s=60.0) as client:
-        result = client.run(replace(spec, job_id=journal.job_id), source, sink)
+        result = client.run(
+            replace(spec, job_id=journal.job_id), source, sink, on_progress=lambda _: say_accepted()
+        )
     failed = {frame: error.code for frame, error in result.failed.items()}
     say(job=result.job_id, written=sink.written, failed=failed)
 
