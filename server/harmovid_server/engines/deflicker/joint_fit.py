@@ -71,7 +71,7 @@ PLACE_SAMPLES = 5.0
 """The prior of the spatial terms has the weight of this many samples."""
 MOST_STOPS = 0.5
 """Limit of each coefficient beyond the gain: a larger one comes from lost motion, not from a change of light."""
-HELD = 1.0
+HELD = 3.0
 """How firmly the mean over the window is held at the identity, in units of the flicker's size."""
 
 LATER, EARLIER, LEFT, PLACE = slice(0, 10), slice(10, 20), slice(20, 23), slice(23, None)
@@ -266,6 +266,7 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     It follows from the disagreement of cells, because errors of neighbours correlate. Colour is measured more exactly
     than brightness, so that with one error for both the prior would remove part of a slow change of colour. In a small
     region (a picture without spatial terms) too few cells disagree to show that: there colour counts as no more exact.
+    A link's own figure comes from few cells, so it is averaged with that of a typical link (in logarithms).
     """
     cells, found = CELLS[0] * CELLS[1], []
     flat, total = batch.cell.ravel(), cells * len(left)
@@ -277,7 +278,9 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     brightness, colour = found[0], (found[1] + found[2]) / 2
     if not batch.place.shape[-1]:
         colour = np.maximum(colour, brightness)
-    return np.stack([brightness, colour], axis=1)
+    variance = np.stack([brightness, colour], axis=1)
+    shared: Array64 = np.sqrt(variance * np.median(variance, axis=0))
+    return shared
 
 
 def _quantile_sums(batch: Batch, raw: Array64, inverse: Array64) -> Array64:
