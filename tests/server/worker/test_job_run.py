@@ -247,6 +247,28 @@ def test_a_restart_from_the_checkpoint_changes_no_pixel(
     assert data(rig) == data(whole)
 
 
+def test_a_frame_that_waits_at_the_checkpoint_is_shown_what_follows_it(rig, monkeypatch) -> None:
+    """Frame 8 is lost by its codec child after frames 9 and 10 are done; the checkpoint is of frame 9. Its answer
+    depends on frame 10, which the session sees again."""
+    monkeypatch.setattr(job_run, "CHECKPOINT_S", 0.0)
+    save = checkpoint.save
+
+    def until_nine(path: Path, found: checkpoint.Checkpoint) -> None:
+        if found.position <= 9:
+            save(path, found)
+
+    monkeypatch.setattr(checkpoint, "save", until_nine)
+    rig.start("1-10", engine="memory", ready=range(1, 11), options={"delay_s": 0.05})
+    rig.wait("finished")
+    rig.thread.join(300)
+    before = data(rig)
+    rig.heard.clear()
+    rig.start("1-10", engine="memory", done=[1, 2, 3, 4, 5, 6, 7, 9, 10], ready=range(1, 11))
+    rig.wait("finished")
+    assert numbers(rig.said("computed")) == [8]
+    assert data(rig) == before
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_result_that_main_has_missed_is_told_again(rig, monkeypatch, damaged) -> None:
     """A result made while main took the job away is reported in the next attempt; a damaged one is made again."""
