@@ -266,7 +266,8 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     It follows from the disagreement of cells, because errors of neighbours correlate. Colour is measured more exactly
     than brightness, so that with one error for both the prior would remove part of a slow change of colour. In a small
     region (a picture without spatial terms) too few cells disagree to show that: there colour counts as no more exact.
-    A link's own figure comes from few cells, so it is averaged with that of a typical link (in logarithms).
+    A link's own figure comes from few cells, so a small one is averaged with that of a typical link (in logarithms). A
+    large one stays: the dark frames of a fade do fit worse.
     """
     cells, found = CELLS[0] * CELLS[1], []
     flat, total = batch.cell.ravel(), cells * len(left)
@@ -279,8 +280,8 @@ def _variance(batch: Batch, left: Array64, share: Array64) -> Array64:
     if not batch.place.shape[-1]:
         colour = np.maximum(colour, brightness)
     variance = np.stack([brightness, colour], axis=1)
-    shared: Array64 = np.sqrt(variance * np.median(variance, axis=0))
-    return shared
+    careful: Array64 = np.sqrt(variance * np.maximum(variance, np.median(variance, axis=0)))
+    return careful
 
 
 def _quantile_sums(batch: Batch, raw: Array64, inverse: Array64) -> Array64:

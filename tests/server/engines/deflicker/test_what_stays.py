@@ -60,10 +60,11 @@ def test_frames_without_a_picture_change_nothing(value: float, holes: tuple[int,
     assert all(found[i].field.is_null and "nothing to compare" in found[i].report["reason"] for i in holes)
 
 
+@pytest.mark.parametrize("power", [1, 2.2], ids=["light", "display code"])
 @pytest.mark.parametrize("frames", [8, 48])
-def test_a_fade_from_black_stays(frames: int) -> None:
-    """A fade linear in light from black changes by at most 0.02 stops in every frame."""
-    gain = np.log2(np.r_[(np.arange(frames) + 1) / frames, np.ones(16)])
+def test_a_fade_from_black_stays(frames: int, power: float) -> None:
+    """A fade from black, linear in light or in display code, changes by at most 0.02 stops in every frame."""
+    gain = power * np.log2(np.r_[(np.arange(frames) + 1) / frames, np.ones(16)])
     clip = still(len(gain), gain)
 
     np.testing.assert_allclose(levels(clip, answered(clip), clip), 0, atol=0.02)
