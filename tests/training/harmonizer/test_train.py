@@ -16,7 +16,14 @@ from harmovid_training.harmonizer import train as training
 from harmovid_training.harmonizer.__main__ import main
 from harmovid_training.harmonizer.clips import Clips, shard_files
 from harmovid_training.harmonizer.network import Harmonizer
-from harmovid_training.harmonizer.train import FROZEN, Recipe, read_checkpoint, save_weights, train
+from harmovid_training.harmonizer.train import (
+    FROZEN,
+    Recipe,
+    read_checkpoint,
+    save_weights,
+    train,
+    validate,
+)
 from training.harmonizer.made import clips
 
 RECIPE = Recipe(steps=6, clips=3)
@@ -111,3 +118,15 @@ def test_runs_are_averaged(made: Path) -> None:
     for name in ("encoder.semantic.read.weight", "head.curve.weight"):
         assert not torch.equal(first[name], second[name])
         torch.testing.assert_close(mean[name], (first[name] + second[name]) / 2)
+
+
+def test_a_dead_local_part_is_seen(made: Path) -> None:
+    """The grid's deviation over places is logged: 0 where no unit of its hidden layer is ever above 0."""
+    torch.manual_seed(9)
+    model, checks = Harmonizer(), Clips(shard_files(made / "choose"))
+    hidden, last = model.head.places[0], model.head.places[2]
+    torch.nn.init.normal_(last.weight, std=1.0)
+    assert validate(model, checks)["local spread"] > 0.01
+
+    torch.nn.init.constant_(hidden.bias, -1e4)
+    assert validate(model, checks)["local spread"] == 0
