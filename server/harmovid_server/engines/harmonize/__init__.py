@@ -1,8 +1,9 @@
 """The `harmonize` engine: a small network that matches a foreground's light to its plate.
 
 Its answer is a curve for the whole foreground and a grid of gains that follows the subject, both scaled by a
-confidence. The weights are in a bundle (`bundle/`) that ships with the package and runs on any CPU; `from_bundle` makes
-the same engine from another bundle. See docs/harmonize.md.
+confidence. In the weights that ship the grid has the same gains at every place (docs/harmonize.md, "What limits it").
+The weights are in a bundle (`bundle/`) that ships with the package and runs on any CPU; `from_bundle` makes the same
+engine from another bundle.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ INFO = EngineInfo(
     name="harmonize",
     version="",
     task="harmonize",
-    summary="A trained network gives the foreground the plate's light: exposure, colour, contrast, direction.",
+    summary="Matches a foreground's exposure, colour and contrast to its plate; direction by normals or panoramas.",
     target="fg",
     layers=(
         LayerInfo("fg", True, "The foreground to relight.", label="Foreground"),
@@ -89,7 +90,8 @@ INFO = EngineInfo(
         _amount("exposure", "Exposure", "brightness"),
         _amount("colour", "Colour", "colour"),
         _amount("contrast", "Contrast", "contrast"),
-        _amount("direction", "Direction", "light over the subject's place"),
+        _amount("direction", "Direction",
+                "light from place to place (by normals or panoramas; the network's own is the same everywhere)"),
         _protection("protect_skin", "Protect skin", "skin"),
         _protection("protect_saturated", "Protect saturated colour", "saturated colour"),
         Option("smoothing", "int", SMOOTHING_FRAMES, "Time constant of the average over frames.", "Smoothing",
