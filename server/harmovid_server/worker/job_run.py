@@ -202,9 +202,9 @@ class JobRun:
         """Return the frames that the session has still to see, and tell main which of them get no result.
 
         Those are context frames, and frames that are done but later than the checkpoint: the session needs the frames
-        before the last open one, and as many after it as the engine looks ahead. The last open one may be among those
-        that the session had seen and not answered yet: codec children do not finish frames in order. A session without
-        a state needs none of them.
+        before the last open one, and as many after it as the engine looks ahead, without failed ones, which it does
+        not see. The last open one may be among those that the session had seen and not answered yet: codec children do
+        not finish frames in order. A session without a state needs none of them.
         """
         context = self.context
         numbers = [n for n in context.numbers if found is None or n > found.position]
@@ -215,9 +215,10 @@ class JobRun:
             is_open.update(n for n in found.owed if n not in context.done)
         shown: List[int] = []
         if is_open and (self._session.state() if found is None else found.state):
-            last = max(i for i, n in enumerate(context.numbers) if n in is_open)
+            present = [n for n in context.numbers if n in is_open or not context.arrivals.is_absent(n)]
+            last = max(i for i, n in enumerate(present) if n in is_open)
             ahead = context.engine.info.lookahead(self._options, context.numbers)
-            near = {*context.numbers[: last + ahead + 1]}
+            near = {*present[: last + ahead + 1]}
             shown = [n for n in numbers if n in near and n in context.done]
         context.tell("show", frames=shown)
         needed = {*shown}

@@ -320,6 +320,22 @@ def test_a_job_begun_anew_is_shown_what_is_done(rig, engine, tmp_path, pool) -> 
     assert sorted(released) == [1, 2, 3, 4, 5, 6]
 
 
+def test_frames_that_failed_are_not_counted_as_what_is_shown(rig, tmp_path, pool) -> None:
+    """A frame that is tried again beside failed ones is shown as many frames after it as the engine looks ahead."""
+    whole = Rig(tmp_path / "whole", pool, EngineHost([MemoryEngine()]))
+    for number in range(1, 11):
+        whole.write("plate", number, shade(number))
+    whole.run("1-10", engine="memory", failed=[5, 6], ready=[1, 2, 3, 4, 7, 8, 9, 10])
+
+    job = rig.start("1-10", engine="memory", done=[1, 2, 3, 7, 8, 9, 10], failed=[5, 6], ready=[4])
+    (asked,) = rig.wait("show")
+    assert asked["frames"] == [1, 2, 3, 7, 8]
+    for number in asked["frames"]:
+        job.arrivals.ready(number)
+    rig.wait("finished")
+    assert rig.result(4).channels["R"].tobytes() == whole.result(4).channels["R"].tobytes()
+
+
 def test_context_is_seen_and_not_made(rig, engine) -> None:
     """Handles go through the engine in order; results are made and told of the frames alone."""
     job = rig.start("4-6", engine="memory", context="2-4,7-10", ready=range(1, 11))
