@@ -221,7 +221,8 @@ def _fades(trajectory: Array64) -> Array64:
             for levels, value in ((before, trajectory[first]), (after, trajectory[last]))
             if len(levels) >= FEWEST_AROUND
         ]
-        if all(ends) and (ends or last - first + 1 >= 2 * RUN_FRAMES):
+        # A short shot that is nothing but a run has no level beside it: part of a fade, without handles.
+        if all(ends) and (ends or last - first + 1 >= min(2 * RUN_FRAMES, len(trajectory))):
             own[first : last + 1] += trajectory[first : last + 1] - trajectory[first]
             own[last + 1 :] += size
     return own

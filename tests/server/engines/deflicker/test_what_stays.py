@@ -70,6 +70,15 @@ def test_a_fade_from_black_stays(frames: int, power: float) -> None:
     np.testing.assert_allclose(levels(clip, answered(clip), clip), 0, atol=0.02)
 
 
+@pytest.mark.parametrize("frames", [7, 12])
+@pytest.mark.parametrize("power", [1, 2.2], ids=["light", "display code"])
+def test_a_shot_that_is_nothing_but_a_fade_stays(frames: int, power: float) -> None:
+    """Part of a fade out, processed without handles, changes by at most 0.02 stops in every frame."""
+    clip = still(frames, power * np.log2((np.arange(frames)[::-1] + 1) / frames))
+
+    np.testing.assert_allclose(levels(clip, answered(clip), clip), 0, atol=0.02)
+
+
 def test_a_fade_in_display_code_stays_on_a_noisy_shot() -> None:
     """Its first frames are nearly black, so that grain fits badly in stops; they are not brightened."""
     gain = 2.2 * np.log2(np.r_[(np.arange(12) + 1) / 12, np.ones(16)])
