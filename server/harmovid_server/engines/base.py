@@ -78,7 +78,10 @@ class ShotSession(Protocol):
     """One shot in one engine. Frames are pushed in order; unreadable ones are not pushed."""
 
     def push(self, frame: ProxyFrame) -> Iterable[Answer]:
-        """Add one frame; return the answers that are final now (any number, in frame order)."""
+        """Add one frame; return the answers that are final now: any number, in any order.
+
+        At most as many frames as the engine looks ahead may wait for an answer: the server sends few beyond that.
+        """
 
     def finish(self) -> Iterable[Optional[Answer]]:
         """Return the remaining answers after the last frame.

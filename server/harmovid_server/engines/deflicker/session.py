@@ -2,8 +2,9 @@
 
 Each block of frames is answered from a window that extends some frames to either side. Windows are placed by the
 frames' index in their segment, so the result does not depend on when frames arrive. Memory is limited by the window.
-Frames without a picture (black, or a single colour within a shot) belong to no window; the frames around them are
-matched.
+Frames without a picture (black, or a single colour within a shot) belong to no window and are answered at once, before
+frames that still wait: otherwise the server, which holds back frames while many have no answer, would send no more. The
+frames around them are matched.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ QUICK = Reach(block=8, back=24, ahead=12, later=4, places=12, join=4)
 
 
 _KEPT: Mapping[str, Any] = {
-    "_first": int, "_answered": int, "_fresh": bool, "_flat": bool, "_shift": Optional[float], "_pending": List[int],
-    "_blank": List[int], "_frames": List[TrackedFrame], "_flows": List[Dict[int, Flow]], "_recent": List[FrameFeatures],
+    "_first": int, "_answered": int, "_fresh": bool, "_flat": bool, "_shift": Optional[float],
+    "_frames": List[TrackedFrame], "_flows": List[Dict[int, Flow]], "_recent": List[FrameFeatures],
     "_overlap": Optional[Correction],
 }  # fmt: skip
 """What a session's state consists of, with types, beside that of its `ReferenceLevel`."""
@@ -115,8 +116,6 @@ class DeflickerSession:
         self._solver = ThreadPoolExecutor(1, thread_name_prefix="deflicker-solve")
         self._solving: Optional[Future[Solved]] = None
         self._fresh = True  # whether nothing was pushed yet: the first frame is no cut
-        self._pending: List[int] = []  # frames pushed and not yet answered, in order
-        self._blank: List[int] = []  # those of them without a picture
         self._begin_segment()
 
     def _begin_segment(self) -> None:
@@ -146,7 +145,6 @@ class DeflickerSession:
         if newest is not None and (newest.is_cut or self._flat != features.is_flat):
             answers = self.finish()
             newest = None
-        self._pending.append(features.number)
         self._flat = features.is_flat
         self._frames.append(self._tracked(features, newest))
         self._fresh = False
@@ -155,7 +153,7 @@ class DeflickerSession:
         if owed == reach.block + reach.ahead:
             self._begin()
         if owed >= reach.frames:
-            answers += self._released(self._block(self._answered + reach.block))
+            answers += self._block(self._answered + reach.block)
         return answers
 
     def _is_blank(self, features: FrameFeatures) -> bool:
@@ -168,22 +166,8 @@ class DeflickerSession:
                 f"the reference frame {number} holds no picture: there is no light to measure in it.",
                 fix="Name a frame that shows the shot.",
             )
-        self._pending.append(number)
-        self._blank.append(number)
-        return self._released([])
-
-    def _released(self, answers: List[Answer]) -> List[Answer]:
-        """Return answers in the order of frames, including those of frames without a picture."""
-        ready = {each.number: each for each in answers}
-        released = []
-        while self._pending and (self._pending[0] in ready or self._pending[0] in self._blank):
-            number = self._pending.pop(0)
-            if number in self._blank:
-                self._blank.remove(number)
-                facts = {"decision": "nothing", "reason": f"{NOTHING_TO_COMPARE}: the frame holds no picture"}
-                ready[number] = Answer(number, NULL, facts)
-            released.append(ready[number])
-        return released
+        facts = {"decision": "nothing", "reason": f"{NOTHING_TO_COMPARE}: the frame holds no picture"}
+        return [Answer(number, NULL, facts)]
 
     def finish(self) -> List[Answer]:
         """Answer all waiting frames of the segment, and begin a new one."""
@@ -193,7 +177,7 @@ class DeflickerSession:
         if self._answered < self._end:
             # All waiting frames at once: the window is not larger than that of a block in the middle.
             answers += self._block(self._end)
-        answers = self._released(answers + self._level.finish())
+        answers += self._level.finish()
         self._begin_segment()
         return answers
 

@@ -34,6 +34,7 @@ def answered(clip: np.ndarray, **options: object) -> list[Answer]:
     for number, frame in enumerate(clip, start=1):
         found += running.push(ProxyFrame(number, {"plate": frame}, {"coverage": everything}, box))
     found += running.finish()
+    found.sort(key=lambda answer: answer.number)
     assert [answer.number for answer in found] == list(range(1, len(clip) + 1))
     return found
 
@@ -58,6 +59,23 @@ def test_frames_without_a_picture_change_nothing(value: float, holes: tuple[int,
 
     assert [found[i].field.to_bytes() for i in pictures] == [each.field.to_bytes() for each in alone]
     assert all(found[i].field.is_null and "nothing to compare" in found[i].report["reason"] for i in holes)
+
+
+def test_black_frames_never_make_more_frames_wait_than_the_engine_looks_ahead() -> None:
+    """The server sends no more while so many have no answer: a shot with many black frames in it would stand still."""
+    (engine,) = load(["deflicker"])
+    clip, options = still(64), engine.info.check_options({"quick": True, "motion": "still"})
+    clip[30:50] = 0
+    shot = ShotInfo(tuple(range(len(clip))), options, ("plate",))
+    running, everything = engine.start(shot), np.ones((HEIGHT, WIDTH), np.float32)
+    waiting, most = 0, 0
+    for i, frame in enumerate(clip):
+        pushed = ProxyFrame(i, {"plate": frame}, {"coverage": everything}, (0, 0, WIDTH, HEIGHT))
+        waiting += 1 - len(list(running.push(pushed)))
+        most = max(most, waiting)
+
+    assert waiting == len(list(running.finish()))
+    assert most <= engine.info.lookahead({"quick": True}, range(len(clip)))
 
 
 @pytest.mark.parametrize("power", [1, 2.2], ids=["light", "display code"])
