@@ -302,7 +302,8 @@ def _patches(
     first, end = inner
     radius = float(amounts.radius_frames or DEFAULT_PLACE_RADIUS_FRAMES)
     places = solve_local(_within(links, inner), curves[first:end], radius, EXPLAINED[PATCH_KIND][0])
-    size = flicker(places.maps)
+    # What is the same all over the picture is no local light, but what curves could not measure in nearly black frames.
+    size = flicker(places.maps - np.median(places.maps, axis=(1, 2), keepdims=True))
     share = gate(PATCH_KIND, size) * ramp(places.explained, *EXPLAINED[PATCH_KIND])
     taken.note(PATCH_KIND, size if share else 0.0, share)
     maps = np.zeros((len(curves), *PATCHES, 3))

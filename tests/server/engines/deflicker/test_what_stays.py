@@ -79,7 +79,7 @@ def test_black_frames_never_make_more_frames_wait_than_the_engine_looks_ahead() 
 
 
 @pytest.mark.parametrize("power", [1, 2.2], ids=["light", "display code"])
-@pytest.mark.parametrize("frames", [8, 48])
+@pytest.mark.parametrize("frames", [8, 20, 36, 48])
 def test_a_fade_from_black_stays(frames: int, power: float) -> None:
     """A fade from black, linear in light or in display code, changes by at most 0.02 stops in every frame."""
     gain = power * np.log2(np.r_[(np.arange(frames) + 1) / frames, np.ones(16)])
