@@ -218,8 +218,9 @@ class JobRun:
             present = [n for n in context.numbers if n in is_open or not context.arrivals.is_absent(n)]
             last = max(i for i, n in enumerate(present) if n in is_open)
             ahead = context.engine.info.lookahead(self._options, context.numbers)
-            near = {*present[: last + ahead + 1]}
-            shown = [n for n in numbers if n in near and n in context.done]
+            end = present[: last + ahead + 1][-1]
+            # With those between them that are not there, so that the results say which were not seen.
+            shown = [n for n in numbers if n <= end and n in context.done]
         context.tell("show", frames=shown)
         needed = {*shown}
         return [n for n in numbers if n not in context.done or n in needed]

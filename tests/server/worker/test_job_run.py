@@ -349,11 +349,14 @@ def test_context_is_seen_and_not_made(rig, engine) -> None:
     assert job._renders.open == 0
 
 
-def test_context_that_cannot_be_seen_is_said_and_costs_nothing(rig, engine) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["known at the start", "told later"])
+def test_context_that_cannot_be_seen_is_said_and_costs_nothing(rig, engine, known: bool) -> None:
     """A damaged and a missing neighbour: the job goes on without them, and every result says which they were."""
     rig.put("plate", 2, b"")
-    job = rig.start("4-6", engine="memory", context="1-3", ready=range(2, 7))
-    job.arrivals.absent(1)
+    job = rig.start("4-6", engine="memory", context="1-3", failed=[1] * known, ready=range(2, 7))
+    if not known:
+        rig.wait("show")
+        job.arrivals.absent(1)
     rig.wait("finished")
     assert engine.pushed == [3, 4, 5, 6]
     assert sorted(numbers(rig.said("computed"))) == [4, 5, 6]
