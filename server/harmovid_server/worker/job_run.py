@@ -215,14 +215,14 @@ class JobRun:
             is_open.update(n for n in found.owed if n not in context.done)
         shown: List[int] = []
         if is_open and (self._session.state() if found is None else found.state):
-            present = [n for n in context.numbers if n in is_open or not context.arrivals.is_absent(n)]
-            last = max(i for i, n in enumerate(present) if n in is_open)
+            last = max(is_open)
+            following = (n for n in context.numbers if n > last and not context.arrivals.is_absent(n))
             ahead = context.engine.info.lookahead(self._options, context.numbers)
-            end = present[: last + ahead + 1][-1]
+            end = max([last, *islice(following, ahead)])
             # With those between them that are not there, so that the results say which were not seen.
             shown = [n for n in numbers if n <= end and n in context.done]
         context.tell("show", frames=shown)
-        needed = {*shown}
+        needed = set(shown)
         return [n for n in numbers if n not in context.done or n in needed]
 
     def _work_to_the_end(self) -> None:

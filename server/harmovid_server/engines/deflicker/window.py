@@ -188,7 +188,7 @@ Quantiles = Mapping[int, Tuple[Array64, Array64]]
 
 def _quantiles(window: List[TrackedFrame], shift: float) -> Quantiles:
     """Return the quantiles of frames that could not be tracked well."""
-    pairs = [(frame, frame.quantiles, before.quantiles) for before, frame in zip(window, window[1:])]
+    pairs = [(frame, frame.quantiles, last.quantiles) for last, frame in zip(window, window[1:])]
     return {
         i: (own - shift, earlier - shift)
         for i, (frame, own, earlier) in enumerate(pairs, start=1)
